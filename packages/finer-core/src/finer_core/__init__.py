@@ -1,0 +1,103 @@
+"""finer-core: activations, initialisers, layers and networks of implicit neural representations.
+
+Importing the package is cheap: names below are loaded when first used, so a command line can print its help without
+loading PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from finer_core._version import __version__
+
+if TYPE_CHECKING:
+    from finer_core.config import NetworkConfig, build_network, published_config
+    from finer_core.diagnostics import init_report
+    from finer_core.errors import InputError
+    from finer_core.methods import METHODS
+    from finer_core.model_file import load_model, model_info, save_model
+    from finer_core.networks import (
+        PEMLP,
+        Bacon,
+        Finer,
+        FourierFeatures,
+        Gauss,
+        GaussFiner,
+        MultiscaleBacon,
+        RealWire,
+        RealWireFiner,
+        Siren,
+        Wire,
+        WireFiner,
+    )
+
+_HOME = {
+    "NetworkConfig": "config",
+    "build_network": "config",
+    "published_config": "config",
+    "init_report": "diagnostics",
+    "InputError": "errors",
+    "METHODS": "methods",
+    "load_model": "model_file",
+    "model_info": "model_file",
+    "save_model": "model_file",
+    **dict.fromkeys(
+        (
+            "PEMLP",
+            "Bacon",
+            "Finer",
+            "FourierFeatures",
+            "Gauss",
+            "GaussFiner",
+            "MultiscaleBacon",
+            "RealWire",
+            "RealWireFiner",
+            "Siren",
+            "Wire",
+            "WireFiner",
+        ),
+        "networks",
+    ),
+}
+
+__all__ = [
+    "METHODS",
+    "PEMLP",
+    "Bacon",
+    "Finer",
+    "FourierFeatures",
+    "Gauss",
+    "GaussFiner",
+    "InputError",
+    "MultiscaleBacon",
+    "NetworkConfig",
+    "RealWire",
+    "RealWireFiner",
+    "Siren",
+    "Wire",
+    "WireFiner",
+    "__version__",
+    "build_network",
+    "init_report",
+    "load_model",
+    "model_info",
+    "published_config",
+    "save_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name, or a submodule, when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"finer_core.{_HOME[name]}"), name)
+    if not name.startswith("_"):
+        try:
+            return import_module(f"finer_core.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"finer_core.{name}":
+                raise
+    raise AttributeError(f"module 'finer_core' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -1,0 +1,54 @@
+"""Activations of implicit neural representations: functions, modules, and the rule of the FINER factor.
+
+`functional` holds the formulas' public functions, `modules` their `nn.Module` wrappers; `real` and `wavelet` the
+formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives.
+"""
+
+from finer_core.activations.functional import (
+    finer,
+    gauss,
+    gauss_finer,
+    real_wire,
+    real_wire_finer,
+    relu,
+    sine,
+    wire,
+    wire_finer,
+)
+from finer_core.activations.modules import (
+    Activation,
+    FinerActivation,
+    GaussActivation,
+    GaussFinerActivation,
+    RealWireActivation,
+    RealWireFinerActivation,
+    ReluActivation,
+    SineActivation,
+    WireActivation,
+    WireFinerActivation,
+)
+from finer_core.activations.rules import derivatives_are_exact, exact_derivatives
+
+__all__ = [
+    "Activation",
+    "FinerActivation",
+    "GaussActivation",
+    "GaussFinerActivation",
+    "RealWireActivation",
+    "RealWireFinerActivation",
+    "ReluActivation",
+    "SineActivation",
+    "WireActivation",
+    "WireFinerActivation",
+    "derivatives_are_exact",
+    "exact_derivatives",
+    "finer",
+    "gauss",
+    "gauss_finer",
+    "real_wire",
+    "real_wire_finer",
+    "relu",
+    "sine",
+    "wire",
+    "wire_finer",
+]

@@ -1,0 +1,207 @@
+"""Activations as stateless functions of the pre-activation z = W x + b.
+
+Real in, real out, except `wire` and `wire_finer`, which return complex values. All keep only `z` for the backward
+pass, all support second derivatives, `torch.func` and half-precision input (evaluated in float32).
+
+Those with a FINER factor (|z| + 1) hold it constant in the backward pass unless `scale_req_grad=True`: the
+published training rule. Inside `exact_derivatives()` the derivative is exact whatever `scale_req_grad` says.
+"""
+
+import torch
+from torch import Tensor
+
+from finer_core.activations.pointwise import apply_formula
+from finer_core.activations.real import (
+    FinerFormula,
+    GaussFormula,
+    NormalisedGaussFinerFormula,
+    OfFinerSine,
+    RealWireFormula,
+    SineFormula,
+)
+from finer_core.activations.wavelet import ComplexFactor, WireFinerFormula, WireFormula
+
+
+def sine(z: Tensor, *, omega_0: float = 30.0) -> Tensor:
+    r"""Apply SIREN's sine.
+
+    Formula: sin(omega_0 z) (SIREN, NeurIPS 2020, section 3).
+
+    Args:
+        z: Pre-activation, any shape, real.
+        omega_0: Frequency factor.
+
+    Returns:
+        The shape of `z`, in [-1, 1].
+
+    Example:
+        >>> sine(torch.tensor([0.0, 0.5]), omega_0=3.141592653589793)
+        tensor([0., 1.])
+    """
+    return apply_formula(z, SineFormula(omega_0))
+
+
+def finer(z: Tensor, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> Tensor:
+    r"""Apply FINER's variable-periodic sine.
+
+    Formula: sin(omega_0 (|z| + 1) z) (FINER, CVPR 2024, section 3.2). The local frequency
+    omega_0 (2|z| + 1) grows with |z|, so the range of the bias chooses the frequencies.
+
+    Args:
+        z: Pre-activation, any shape, real.
+        omega_0: Frequency factor.
+        scale_req_grad: Differentiate through (|z| + 1). False is the published rule: the derivative is then
+            omega_0 (|z| + 1) cos(.), which is *not* the derivative of the function.
+
+    Returns:
+        The shape of `z`, in [-1, 1].
+    """
+    return apply_formula(z, FinerFormula(omega_0), scale_req_grad=scale_req_grad)
+
+
+def gauss(z: Tensor, *, scale: float = 30.0) -> Tensor:
+    r"""Apply the Gaussian activation.
+
+    Formula: exp(-(scale z)^2) (Ramasinghe and Lucey, ECCV 2022).
+
+    Args:
+        z: Pre-activation, any shape, real.
+        scale: Inverse width.
+
+    Returns:
+        The shape of `z`, in [0, 1].
+    """
+    return apply_formula(z, GaussFormula(scale))
+
+
+def gauss_finer(
+    z: Tensor,
+    *,
+    scale: float = 3.0,
+    omega_0: float = 10.0,
+    normalised: bool = False,
+    scale_req_grad: bool = False,
+) -> Tensor:
+    r"""Apply FINER++'s Gaussian.
+
+    Formula: g = exp(-(scale sin(omega_0 (|z| + 1) z))^2) (FINER++, section 3); `normalised` maps its range
+    [e, 1] with e = exp(-scale^2) onto [0, 1] as (g - e) / (1 - e).
+
+    Args:
+        z: Pre-activation, any shape, real.
+        scale: Inverse width of the Gaussian.
+        omega_0: Frequency factor of the inner sine.
+        normalised: Map the range onto [0, 1] (the published SDF variant).
+        scale_req_grad: Differentiate through (|z| + 1); see `finer`.
+
+    Returns:
+        The shape of `z`.
+    """
+    if normalised:
+        return apply_formula(z, NormalisedGaussFinerFormula(scale, omega_0), scale_req_grad=scale_req_grad)
+    return apply_formula(z, OfFinerSine(GaussFormula(scale), omega_0), scale_req_grad=scale_req_grad)
+
+
+def wire(z: Tensor, *, omega_0: float = 20.0, scale: float = 10.0) -> Tensor:
+    r"""Apply WIRE's complex Gabor wavelet.
+
+    Formula: exp(i omega_0 z - |scale z|^2) (WIRE, CVPR 2023, section 3).
+
+    Args:
+        z: Pre-activation, any shape, real or complex.
+        omega_0: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+
+    Returns:
+        Complex, the shape of `z`.
+    """
+    return apply_formula(z, WireFormula(omega_0, scale))
+
+
+def wire_finer(
+    z: Tensor,
+    *,
+    omega_0: float = 5.0,
+    omega_w: float = 4.0,
+    scale: float = 2.0,
+    complex_factor: ComplexFactor = "separate",
+    scale_req_grad: bool = False,
+) -> Tensor:
+    r"""Apply FINER++'s complex wavelet.
+
+    Formula: u = sin(omega_0 (|z| + 1) z), then exp(i omega_w u - |scale u|^2) (FINER++, section 3). For complex z
+    the factor acts on real and imaginary part separately, (|x|+1) x + i (|y|+1) y, or by the modulus, (|z|+1) z.
+
+    Args:
+        z: Pre-activation, any shape, real or complex.
+        omega_0: Frequency factor of the inner sine.
+        omega_w: Frequency of the wavelet's carrier.
+        scale: Inverse width of the wavelet's envelope.
+        complex_factor: "separate" (FINER++'s images) or "modulus" (its SDF code). The same weights give different
+            functions under the two.
+        scale_req_grad: Differentiate through (|z| + 1); see `finer`.
+
+    Returns:
+        Complex, the shape of `z`.
+
+    Raises:
+        ValueError: If `complex_factor` is neither of the two.
+    """
+    if complex_factor not in ("separate", "modulus"):
+        raise ValueError(f"complex_factor must be 'separate' or 'modulus', got {complex_factor!r}")
+    formula = WireFinerFormula(omega_0, omega_w, scale, complex_factor)
+    return apply_formula(z, formula, scale_req_grad=scale_req_grad)
+
+
+def real_wire(z: Tensor, *, omega_w: float = 20.0, scale: float = 10.0) -> Tensor:
+    r"""Apply the real part of WIRE's wavelet, for devices and layers without complex arithmetic.
+
+    Formula: cos(omega_w z) exp(-(scale z)^2).
+
+    Args:
+        z: Pre-activation, any shape, real.
+        omega_w: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+
+    Returns:
+        The shape of `z`, in [-1, 1].
+    """
+    return apply_formula(z, RealWireFormula(omega_w, scale))
+
+
+def real_wire_finer(
+    z: Tensor,
+    *,
+    omega_0: float = 5.0,
+    omega_w: float = 4.0,
+    scale: float = 2.0,
+    scale_req_grad: bool = False,
+) -> Tensor:
+    r"""Apply the real wavelet to FINER's sine.
+
+    Formula: u = sin(omega_0 (|z| + 1) z), then cos(omega_w u) exp(-(scale u)^2).
+
+    Args:
+        z: Pre-activation, any shape, real.
+        omega_0: Frequency factor of the inner sine.
+        omega_w: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+        scale_req_grad: Differentiate through (|z| + 1); see `finer`.
+
+    Returns:
+        The shape of `z`, in [-1, 1].
+    """
+    formula = OfFinerSine(RealWireFormula(omega_w, scale), omega_0)
+    return apply_formula(z, formula, scale_req_grad=scale_req_grad)
+
+
+def relu(z: Tensor) -> Tensor:
+    """Apply max(z, 0), the activation of networks on a positional encoding.
+
+    Args:
+        z: Pre-activation, any shape, real.
+
+    Returns:
+        The shape of `z`, non-negative.
+    """
+    return torch.relu(z)

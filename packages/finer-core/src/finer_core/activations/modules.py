@@ -1,0 +1,147 @@
+"""Activations as modules, each a thin wrapper of its function: two lines change an existing MLP.
+
+Example:
+    >>> import torch
+    >>> from torch import nn
+    >>> from finer_core.activations import FinerActivation
+    >>> mlp = nn.Sequential(nn.Linear(2, 64), FinerActivation(omega_0=30.0), nn.Linear(64, 3))
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from finer_core.activations import functional
+from finer_core.activations.wavelet import ComplexFactor
+
+
+class Activation(nn.Module):
+    """Hold an activation's hyper-parameters and apply its function.
+
+    Subclasses name the function and pass their hyper-parameters to `__init__`, which checks nothing: the
+    function does. Not for direct use.
+    """
+
+    function: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, **hyper_parameters: Any) -> None:
+        super().__init__()
+        self.hyper_parameters = hyper_parameters
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the activation of `z`, any shape."""
+        return type(self).function(z, **self.hyper_parameters)
+
+    def extra_repr(self) -> str:
+        """Show every hyper-parameter."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.hyper_parameters.items())
+
+
+class SineActivation(Activation):
+    """sin(omega_0 z); see `functional.sine`."""
+
+    function = functional.sine
+
+    def __init__(self, *, omega_0: float = 30.0) -> None:
+        super().__init__(omega_0=omega_0)
+
+
+class FinerActivation(Activation):
+    """sin(omega_0 (|z| + 1) z); see `functional.finer`."""
+
+    function = functional.finer
+
+    def __init__(self, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> None:
+        super().__init__(omega_0=omega_0, scale_req_grad=scale_req_grad)
+
+
+class GaussActivation(Activation):
+    """exp(-(scale z)^2); see `functional.gauss`."""
+
+    function = functional.gauss
+
+    def __init__(self, *, scale: float = 30.0) -> None:
+        super().__init__(scale=scale)
+
+
+class GaussFinerActivation(Activation):
+    """FINER++'s Gaussian; see `functional.gauss_finer`."""
+
+    function = functional.gauss_finer
+
+    def __init__(
+        self,
+        *,
+        scale: float = 3.0,
+        omega_0: float = 10.0,
+        normalised: bool = False,
+        scale_req_grad: bool = False,
+    ) -> None:
+        super().__init__(scale=scale, omega_0=omega_0, normalised=normalised, scale_req_grad=scale_req_grad)
+
+
+class WireActivation(Activation):
+    """exp(i omega_0 z - |scale z|^2), complex; see `functional.wire`."""
+
+    function = functional.wire
+
+    def __init__(self, *, omega_0: float = 20.0, scale: float = 10.0) -> None:
+        super().__init__(omega_0=omega_0, scale=scale)
+
+
+class WireFinerActivation(Activation):
+    """FINER++'s wavelet, complex; see `functional.wire_finer`."""
+
+    function = functional.wire_finer
+
+    def __init__(
+        self,
+        *,
+        omega_0: float = 5.0,
+        omega_w: float = 4.0,
+        scale: float = 2.0,
+        complex_factor: ComplexFactor = "separate",
+        scale_req_grad: bool = False,
+    ) -> None:
+        super().__init__(
+            omega_0=omega_0,
+            omega_w=omega_w,
+            scale=scale,
+            complex_factor=complex_factor,
+            scale_req_grad=scale_req_grad,
+        )
+
+
+class RealWireActivation(Activation):
+    """cos(omega_w z) exp(-(scale z)^2); see `functional.real_wire`."""
+
+    function = functional.real_wire
+
+    def __init__(self, *, omega_w: float = 20.0, scale: float = 10.0) -> None:
+        super().__init__(omega_w=omega_w, scale=scale)
+
+
+class RealWireFinerActivation(Activation):
+    """The real wavelet of FINER's sine; see `functional.real_wire_finer`."""
+
+    function = functional.real_wire_finer
+
+    def __init__(
+        self,
+        *,
+        omega_0: float = 5.0,
+        omega_w: float = 4.0,
+        scale: float = 2.0,
+        scale_req_grad: bool = False,
+    ) -> None:
+        super().__init__(omega_0=omega_0, omega_w=omega_w, scale=scale, scale_req_grad=scale_req_grad)
+
+
+class ReluActivation(Activation):
+    """max(z, 0); see `functional.relu`."""
+
+    function = functional.relu
+
+    def __init__(self) -> None:
+        super().__init__()

@@ -1,0 +1,167 @@
+"""Real activations as formulas: value, exact derivative, and the published rule with the factor held constant.
+
+`h` below is the FINER phase omega_0 (|z| + 1) z; its slope is omega_0 (2|z| + 1), or omega_0 (|z| + 1) by the
+published rule (FINER, CVPR 2024, section 3; see `finer_core.activations.rules`).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def finer_phase(z: Tensor, *, omega_0: float) -> Tensor:
+    """Return h = omega_0 (|z| + 1) z in a new buffer, for use where no graph is recorded."""
+    return z.abs().add_(1).mul_(z).mul_(omega_0)
+
+
+def finer_phase_and_slope(z: Tensor, *, omega_0: float, exact: bool) -> tuple[Tensor, Tensor]:
+    """Return h = omega_0 (|z| + 1) z and dh/dz, both differentiable; the factor is a constant unless `exact`."""
+    if exact:
+        magnitude = z.abs()
+        return omega_0 * (magnitude + 1) * z, omega_0 * (2 * magnitude + 1)
+    slope = (z.detach().abs() + 1) * omega_0
+    return slope * z, slope
+
+
+def _bell_(t: Tensor) -> Tensor:
+    """Turn t into exp(-t^2) in place; `mul_`, because torch.func has no batching rule for `square_`."""
+    return t.mul_(t).neg_().exp_()
+
+
+class RealFormula:
+    """Give a real activation its `vjp` and `jvp` from `derivative`."""
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return df/dz, the shape of `z`."""
+        raise NotImplementedError(f"{type(self).__name__} has no derivative")
+
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        """Return grad * df/dz."""
+        return grad * self.derivative(z, exact=exact)
+
+    def jvp(self, z: Tensor, tangent: Tensor, *, exact: bool) -> Tensor:
+        """Return tangent * df/dz."""
+        return tangent * self.derivative(z, exact=exact)
+
+
+@dataclass(frozen=True)
+class SineFormula(RealFormula):
+    """sin(omega_0 z)."""
+
+    omega_0: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return z.mul(self.omega_0).sin_()
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return omega_0 cos(omega_0 z)."""
+        return self.omega_0 * torch.cos(self.omega_0 * z)
+
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        """Return grad * df/dz, in one buffer where no graph is recorded."""
+        if torch.is_grad_enabled():
+            return super().vjp(z, grad, exact=exact)
+        return z.mul(self.omega_0).cos_().mul_(self.omega_0).mul_(grad)
+
+
+@dataclass(frozen=True)
+class FinerFormula(RealFormula):
+    """sin(omega_0 (|z| + 1) z)."""
+
+    omega_0: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return finer_phase(z, omega_0=self.omega_0).sin_()
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return cos(h) dh/dz."""
+        phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
+        return torch.cos(phase) * slope
+
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        """Return grad * df/dz, in two buffers where no graph is recorded: this is the hot path of every fit."""
+        if torch.is_grad_enabled():
+            return super().vjp(z, grad, exact=exact)
+        slope = z.abs().add_(1).mul_(self.omega_0)
+        cosine = slope.mul(z).cos_()
+        if exact:
+            slope.mul_(2).sub_(self.omega_0)  # omega_0 (2|z| + 1)
+        return cosine.mul_(slope).mul_(grad)
+
+
+@dataclass(frozen=True)
+class GaussFormula(RealFormula):
+    """exp(-(scale z)^2)."""
+
+    scale: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return _bell_(z.mul(self.scale))
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return -2 scale^2 z f(z)."""
+        return (-2 * self.scale**2) * z * torch.exp(-((self.scale * z) ** 2))
+
+
+@dataclass(frozen=True)
+class RealWireFormula(RealFormula):
+    """cos(omega_w z) exp(-(scale z)^2)."""
+
+    omega_w: float
+    scale: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return _bell_(z.mul(self.scale)).mul_(z.mul(self.omega_w).cos_())
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return -(omega_w sin(omega_w z) + 2 scale^2 z cos(omega_w z)) exp(-(scale z)^2)."""
+        carrier = self.omega_w * z
+        oscillation = self.omega_w * torch.sin(carrier) + (2 * self.scale**2) * z * torch.cos(carrier)
+        return -oscillation * torch.exp(-((self.scale * z) ** 2))
+
+
+@dataclass(frozen=True)
+class OfFinerSine(RealFormula):
+    """outer(sin h): a FINER++ activation, the outer function fed with FINER's variable-periodic sine."""
+
+    outer: GaussFormula | RealWireFormula
+    omega_0: float
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return self.outer.value(finer_phase(z, omega_0=self.omega_0).sin_())
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return outer'(sin h) cos(h) dh/dz."""
+        phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
+        return self.outer.derivative(torch.sin(phase), exact=exact) * torch.cos(phase) * slope
+
+
+@dataclass(frozen=True)
+class NormalisedGaussFinerFormula(RealFormula):
+    """(g - e) / (1 - e) with g = exp(-(scale sin h)^2) and e = exp(-scale^2): Gauss-FINER mapped onto [0, 1]."""
+
+    scale: float
+    omega_0: float
+
+    @property
+    def _floor(self) -> float:
+        return math.exp(-(self.scale**2))
+
+    @property
+    def _plain(self) -> OfFinerSine:
+        return OfFinerSine(GaussFormula(self.scale), self.omega_0)
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        return self._plain.value(z).sub_(self._floor).div_(1 - self._floor)
+
+    def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
+        """Return df/dz of the plain activation over 1 - e."""
+        return self._plain.derivative(z, exact=exact) / (1 - self._floor)

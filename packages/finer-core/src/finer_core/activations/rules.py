@@ -1,0 +1,40 @@
+"""Which derivative the FINER factor (|z| + 1) gets.
+
+FINER (CVPR 2024) holds the factor constant while back-propagating. That is the published *training rule*,
+but it is not the derivative of the function, so anything that differentiates with respect to the coordinates
+(normals, eikonal terms, Laplacians, exact kernels) must switch it off with `exact_derivatives`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
+
+
+@contextmanager
+def exact_derivatives() -> Iterator[None]:
+    """Make every activation evaluated inside the block carry its exact derivative.
+
+    The choice is made when an activation runs *forward*; a graph built inside the block stays exact when it is
+    differentiated later, and to every order. `finer_core.differential` uses this block, so its users need not.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import exact_derivatives, finer
+        >>> z = torch.tensor(0.5, requires_grad=True)
+        >>> with exact_derivatives():
+        ...     (slope,) = torch.autograd.grad(finer(z, omega_0=1.0), z)
+        >>> bool(torch.isclose(slope, 2.0 * torch.cos(torch.tensor(0.75))))
+        True
+    """
+    token = _EXACT.set(True)
+    try:
+        yield
+    finally:
+        _EXACT.reset(token)
+
+
+def derivatives_are_exact() -> bool:
+    """Return whether the caller is inside an `exact_derivatives` block."""
+    return _EXACT.get()

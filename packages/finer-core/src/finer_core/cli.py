@@ -1,0 +1,183 @@
+"""What every command line has in common: shared options, exit codes, one-line errors.
+
+Importing this module does not load PyTorch, so `--help` stays fast. Options are described once, as dataclass fields made
+by `option`; `add_options` turns them into arguments whose default is None, so that a preset, a config file and the
+command line can be merged in this order by `merge_settings`.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from finer_core._version import __version__
+from finer_core.errors import InputError
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def option(default: Any, help: str, *, choices: Sequence[str] | None = None, metavar: str | None = None) -> Any:
+    """Describe a setting: its default, its help text, and the values it may take.
+
+    Args:
+        default: Value when no preset, file or argument gives one.
+        help: One line for `--help`.
+        choices: The allowed values.
+        metavar: Name of the value in the help.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "metavar": metavar})
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Report a usage error as one line and exit code 2, with the nearest option when one is misspelt."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line to stderr and exit with 2."""
+        self.exit(EXIT_USAGE, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+    def suggest(self, unknown: Sequence[str]) -> NoReturn:
+        """Report unrecognised arguments."""
+        known = [name for action in self._actions for name in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1, cutoff=0.6)
+        self.error(f"unrecognised argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str) -> None:
+    """Add one argument for every `option` field of a settings dataclass.
+
+    Args:
+        parser: The parser.
+        settings: A dataclass; fields without a help text are not options.
+        group: Heading in the help.
+    """
+    section = parser.add_argument_group(group)
+    types_of = typing.get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        if "help" not in field.metadata:
+            continue
+        name = "--" + field.name.replace("_", "-")
+        kind = types_of[field.name]
+        text = field.metadata["help"]
+        if _plain_type(kind) is bool:
+            section.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=text)
+            continue
+        section.add_argument(
+            name,
+            type=_reader(kind),
+            choices=field.metadata["choices"],
+            metavar=field.metadata["metavar"] or (None if field.metadata["choices"] else _plain_type(kind).__name__.upper()),
+            default=None,
+            help=text,
+        )
+
+
+def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
+    """Build a settings object from layers of values, the later winning.
+
+    A layer's None means "not given"; the string "none" on the command line arrives as `NONE` and sets None.
+
+    Raises:
+        InputError: For a name that the settings do not have.
+    """
+    known = {field.name for field in dataclasses.fields(settings)}
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"unknown setting {name!r}{hint}")
+            if value is not None:
+                merged[name] = None if value is NONE else value
+    return settings(**merged)
+
+
+class _None:
+    def __repr__(self) -> str:
+        return "none"
+
+
+NONE = _None()
+"""An explicit "none" given by the user, which is not the same as nothing given."""
+
+
+def _plain_type(kind: Any) -> type:
+    """Return T of T | None."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    plain = _plain_type(kind)
+    optional = plain is not kind
+
+    def read(text: str) -> Any:
+        return NONE if optional and plain is not str and text.lower() == "none" else plain(text)
+
+    read.__name__ = plain.__name__  # argparse names the type in its message
+    return read
+
+
+def version_text(program: str, version: str) -> str:
+    """Return the text of `--version`: the program's and finer-core's versions."""
+    return f"{program} {version} (finer-core {__version__})"
+
+
+def run_command(
+    build_parser: Callable[[], OneLineParser], arguments: Sequence[str] | None = None
+) -> int:
+    """Parse, run the chosen command, and turn what happens into an exit code.
+
+    The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an interruption
+    130, anything else one line and 1; `--debug` shows the traceback.
+
+    Args:
+        build_parser: Makes the program's parser.
+        arguments: Command line; None for the process's own.
+
+    Returns:
+        The exit code.
+    """
+    parser = build_parser()
+    parsed, unknown = parser.parse_known_args(arguments)
+    chosen = getattr(parsed, "parser", parser)
+    if unknown:
+        chosen.suggest(unknown)
+    if not hasattr(parsed, "run"):
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    try:
+        parsed.run(parsed)
+        return EXIT_DONE
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of stdout is gone: nothing more to say, and no message at shutdown
+        return EXIT_FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if getattr(parsed, "debug", False):
+            traceback.print_exc()
+        code, message = _judge(error)
+        print(f"{chosen.prog}: {message}", file=sys.stderr)
+        return code
+
+
+def _judge(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the one line for an exception."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, InputError):
+        return EXIT_USAGE, text
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, "interrupted"
+    if type(error).__name__ == "Interrupted":  # training.loop.Interrupted, without loading PyTorch
+        return EXIT_INTERRUPTED, text
+    if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text:
+        return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
+    return EXIT_FAILED, f"{type(error).__name__}: {text} (--debug shows the traceback)"

@@ -1,0 +1,82 @@
+"""Write files so that a reader, or a killed writer, never sees half of one."""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+TEMPORARY_PREFIX = ".finer-partial-"
+"""Start of every temporary name, so that what a killed writer left can be recognised and removed."""
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, remove it if not.
+
+    The suffix is kept, so that writers which choose a format by it work.
+    """
+    final = Path(path)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # a rename that outlives its content would leave an empty file after a crash
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed writers left in a folder and those below it."""
+    for path in Path(folder).rglob(TEMPORARY_PREFIX + "*"):
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically; infinities and NaN become null, which every JSON reader takes."""
+    write_text(path, json_text(data) + "\n")
+
+
+def json_text(data: Mapping[str, Any], *, indent: int | None = 2) -> str:
+    """Return strict JSON: non-finite numbers become null."""
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """Return a file's SHA-256 as hex, reading it in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

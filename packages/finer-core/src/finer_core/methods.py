@@ -1,0 +1,227 @@
+"""The methods by name, with their published values for each task.
+
+Values come from the FINER and FINER++ papers and their authors' run scripts; `published=False` marks a task for which
+no value was published and ours is a measured or derived choice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+from torch import nn
+
+from finer_core.errors import InputError
+from finer_core.networks import (
+    PEMLP,
+    Bacon,
+    Finer,
+    FourierFeatures,
+    Gauss,
+    GaussFiner,
+    MultiscaleBacon,
+    RealWire,
+    RealWireFiner,
+    Siren,
+    Wire,
+    WireFiner,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskValues:
+    """Hold a method's settings for one task.
+
+    Attributes:
+        learning_rate: Adam's initial rate.
+        options: Arguments of the network class.
+        hidden_features: Width.
+        hidden_layers: Hidden-to-hidden layers.
+        target_range: What the signal is scaled to for training.
+        amsgrad: Whether Adam keeps the maximum of its second moments.
+        published: Whether the values were published for this task.
+    """
+
+    learning_rate: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hidden_features: int = 256
+    hidden_layers: int = 3
+    target_range: tuple[float, float] = (-1.0, 1.0)
+    amsgrad: bool = False
+    published: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Name a network class and its values per task ("image", "sdf", "nerf", "ntk")."""
+
+    name: str
+    network: type[nn.Module]
+    tasks: Mapping[str, TaskValues]
+
+    def for_task(self, task: str) -> TaskValues:
+        """Return the values for `task`.
+
+        Raises:
+            InputError: If the method has none.
+        """
+        if task not in self.tasks:
+            raise InputError(f"method {self.name!r} has no values for task {task!r}; it has {', '.join(self.tasks)}")
+        return self.tasks[task]
+
+
+def _image(learning_rate: float, **kwargs: Any) -> TaskValues:
+    return TaskValues(learning_rate=learning_rate, **kwargs)
+
+
+def _sdf(learning_rate: float, **kwargs: Any) -> TaskValues:
+    return TaskValues(learning_rate=learning_rate, **{"hidden_layers": 2, "amsgrad": True, **kwargs})
+
+
+def _nerf(**kwargs: Any) -> TaskValues:
+    return TaskValues(learning_rate=2e-4, hidden_features=182, **kwargs)
+
+
+def _ntk(**kwargs: Any) -> TaskValues:
+    """Settings of the published kernel figure: one hidden layer of 256, so hidden_layers = 0."""
+    return TaskValues(learning_rate=0.0, hidden_layers=0, **kwargs)
+
+
+_SINES = {"first_omega_0": 30.0, "hidden_omega_0": 30.0}
+_LOW_SINES = {"first_omega_0": 1.0, "hidden_omega_0": 30.0}
+_WIRE = {"first_omega_0": 20.0, "hidden_omega_0": 20.0, "scale": 10.0}
+_GAUSS_FINER = {"scale": 3.0, "omega_0": 10.0}
+_WIRE_FINER = {"scale": 2.0, "omega_w": 4.0, "omega_0": 5.0}
+_REAL_WIRE = {"omega_w": 20.0, "scale": 10.0}
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            name="finer",
+            network=Finer,
+            tasks={
+                "image": _image(5e-4, options={**_SINES, "first_bias_scale": None}),
+                "sdf": _sdf(1e-4, options={**_SINES, "first_bias_scale": 1.0}),
+                "nerf": _nerf(options={**_SINES, "first_bias_scale": None}),
+                "ntk": _ntk(options={**_LOW_SINES, "first_bias_scale": 1.0}),
+            },
+        ),
+        Method(
+            name="siren",
+            network=Siren,
+            tasks={
+                "image": _image(5e-4, options=_SINES),
+                "sdf": _sdf(1e-4, options=_SINES),
+                "nerf": _nerf(options=_SINES),
+                "ntk": _ntk(options=_LOW_SINES),
+            },
+        ),
+        Method(
+            name="gauss",
+            network=Gauss,
+            tasks={
+                "image": _image(5e-3, options={"scale": 30.0}),
+                "sdf": _sdf(1e-4, options={"scale": 30.0}),
+                "nerf": _nerf(options={"scale": 30.0}, published=False),
+                "ntk": _ntk(options={"scale": 2.5}, published=False),
+            },
+        ),
+        Method(
+            name="wire",
+            network=Wire,
+            tasks={
+                "image": _image(5e-3, options=_WIRE),
+                "sdf": _sdf(1e-4, options=_WIRE, amsgrad=False),
+                "nerf": _nerf(options=_WIRE, published=False),
+                "ntk": _ntk(options=_WIRE),
+            },
+        ),
+        Method(
+            name="pemlp",
+            network=PEMLP,
+            tasks={
+                "image": _image(1e-3, options={"num_frequencies": 10}, target_range=(0.0, 1.0)),
+                "sdf": _sdf(5e-4, options={"num_frequencies": 10, "weight_init": "he"}),
+                "nerf": _nerf(options={"num_frequencies": 10}, published=False),
+                "ntk": _ntk(options={"num_frequencies": 10}, published=False),
+            },
+        ),
+        Method(
+            name="gauss-finer",
+            network=GaussFiner,
+            tasks={
+                "image": _image(1e-3, options={**_GAUSS_FINER, "first_bias_scale": 1.0}),
+                "sdf": _sdf(1e-4, options={**_GAUSS_FINER, "first_bias_scale": 1.0, "normalised": True}),
+                "nerf": _nerf(options={**_GAUSS_FINER, "first_bias_scale": 1.0}, published=False),
+                "ntk": _ntk(options={"scale": 2.5, "omega_0": 0.4, "first_bias_scale": 1.0}),
+            },
+        ),
+        Method(
+            name="wire-finer",
+            network=WireFiner,
+            tasks={
+                "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}),
+                "sdf": _sdf(
+                    1e-4,
+                    options={**_WIRE_FINER, "first_bias_scale": 1 / sqrt(3), "complex_factor": "modulus"},
+                    amsgrad=False,
+                ),
+                "nerf": _nerf(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
+                "ntk": _ntk(options={"scale": 2.5, "omega_w": 5.0, "omega_0": 0.08, "first_bias_scale": 1.0}),
+            },
+        ),
+        Method(
+            name="real-wire",
+            network=RealWire,
+            tasks={
+                "image": _image(1e-3, options=_REAL_WIRE, published=False),
+                "sdf": _sdf(1e-4, options=_REAL_WIRE, published=False),
+                "nerf": _nerf(options=_REAL_WIRE, published=False),
+                "ntk": _ntk(options=_REAL_WIRE, published=False),
+            },
+        ),
+        Method(
+            name="real-wire-finer",
+            network=RealWireFiner,
+            tasks={
+                "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
+                "sdf": _sdf(1e-4, options={**_WIRE_FINER, "first_bias_scale": 1 / sqrt(3)}, published=False),
+                "nerf": _nerf(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
+                "ntk": _ntk(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
+            },
+        ),
+        Method(
+            name="ff",
+            network=FourierFeatures,
+            tasks={
+                "image": _image(1e-3, options={"frequency_std": 10.0}, target_range=(0.0, 1.0), published=False),
+                "sdf": _sdf(1e-3, options={"frequency_std": 8.0}),
+                "nerf": _nerf(options={"frequency_std": 8.0}, published=False),
+                "ntk": _ntk(options={"frequency_std": 1.0}),
+            },
+        ),
+        Method(
+            name="bacon",
+            network=Bacon,
+            tasks={
+                # Our image coordinates span 2 units and BACON's functions have period 1, hence the factor 0.5.
+                "image": _image(
+                    5e-3,
+                    options={"max_frequency": 512.0, "coords_scale": 0.5},
+                    hidden_layers=4,
+                    published=False,
+                ),
+                "sdf": _sdf(1e-2, options={"max_frequency": 384.0}, hidden_layers=8, published=False),
+            },
+        ),
+        Method(
+            name="multiscale-bacon",
+            network=MultiscaleBacon,
+            tasks={
+                "sdf": _sdf(1e-2, options={"max_frequency": 384.0, "reuse_filters": True}, hidden_layers=8),
+            },
+        ),
+    )
+}
+"""Every method by its command-line name."""

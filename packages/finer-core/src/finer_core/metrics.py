@@ -1,0 +1,37 @@
+"""The one mse and the one psnr."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def mse(pred: Tensor, target: Tensor) -> Tensor:
+    """Return the mean over all entries of (pred - target)^2, a scalar.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if pred.shape != target.shape:
+        raise ValueError(f"pred has shape {tuple(pred.shape)}, target {tuple(target.shape)}")
+    return torch.mean((pred - target) ** 2)
+
+
+def psnr_of_mse(value: float, *, data_range: float = 1.0) -> float:
+    """Return 10 log10(data_range^2 / mse) in dB; infinite for a perfect fit."""
+    if value == 0:
+        return math.inf
+    return 10 * math.log10(data_range**2 / value)
+
+
+def psnr(pred: Tensor, target: Tensor, *, data_range: float = 1.0) -> float:
+    """Return the peak signal-to-noise ratio in dB.
+
+    Formula: 10 log10(data_range^2 / mse(pred, target)).
+
+    Args:
+        pred: Any shape. Not clipped here: clip it first for the clipped figure.
+        target: The shape of `pred`.
+        data_range: Largest minus smallest possible value.
+    """
+    return psnr_of_mse(float(mse(pred, target)), data_range=data_range)

@@ -1,0 +1,176 @@
+"""Save and load a trained network as one safetensors file that needs no other.
+
+The file's metadata holds the network config, the task and the task's own data (an image's size and value range, say),
+and a SHA-256 over all of it and the weights. Loading runs no code from the file, and checks names, shapes, types
+and the digest before any memory is taken for weights.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from finer_core._version import __version__
+from finer_core.config import NetworkConfig, build_network
+from finer_core.errors import InputError
+from finer_core.files import atomic_path
+
+FORMAT = "finer-model"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """Hold what a model file says about itself.
+
+    Attributes:
+        config: The network.
+        task: "image", "sdf", "nerf", or whatever saved it.
+        task_data: What the task needs to use the network (shape, normalisation, dtype ...), plain data.
+        finer_core_version: The version that wrote the file.
+    """
+
+    config: NetworkConfig
+    task: str
+    task_data: Mapping[str, Any]
+    finer_core_version: str
+
+
+def save_model(
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    task: str = "",
+    task_data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a network built by `build_network` to `path`, atomically.
+
+    Args:
+        network: Has a `config` attribute.
+        path: The file; its folder exists.
+        task: What the network was trained for.
+        task_data: Plain data that using it needs.
+
+    Raises:
+        ValueError: If the network has no config, or `task_data` is not plain data.
+    """
+    config = getattr(network, "config", None)
+    if not isinstance(config, NetworkConfig):
+        raise ValueError(f"save_model needs a network made by build_network, got {type(network).__name__} without config")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "finer_core_version": __version__,
+        "config": json.dumps(config.to_dict(), allow_nan=False, sort_keys=True),
+        "task": task,
+        "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={**header, "sha256": _digest(header, tensors)})
+
+
+def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> nn.Module:
+    """Load a network from a model file.
+
+    Args:
+        path: A file written by `save_model`.
+        device: Where the parameters go.
+
+    Returns:
+        The network, in evaluation mode, with `config` and `info` (a `ModelInfo`).
+
+    Raises:
+        InputError: If the file is missing, truncated, tampered with, not a model, or of a newer format.
+    """
+    file_name = os.fspath(path)
+    header, tensors = _read(file_name)
+    if header.get("sha256") != _digest({k: v for k, v in header.items() if k != "sha256"}, tensors):
+        raise InputError(f"{file_name}: the content does not match its checksum; the file is damaged or was changed")
+    info = _info(file_name, header)
+    if max(info.config.hidden_layers, 0) > len(tensors):
+        raise InputError(f"{file_name}: the config asks for more layers than the file has tensors")
+    try:
+        with torch.device("meta"):  # shapes only: a hostile size costs nothing
+            network = build_network(info.config)
+    except (InputError, RuntimeError, OverflowError) as error:
+        raise InputError(f"{file_name}: {error}") from error
+    _check_tensors(file_name, network.state_dict(), tensors)
+    network.load_state_dict(tensors, assign=True)
+    network.info = info
+    return network.to(device).eval()
+
+
+def model_info(path: str | os.PathLike[str]) -> ModelInfo:
+    """Read what a model file says about itself, without its weights.
+
+    Raises:
+        InputError: As `load_model`.
+    """
+    header, _ = _read(os.fspath(path), with_tensors=False)
+    return _info(os.fspath(path), header)
+
+
+def _read(path: str, *, with_tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such model file")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise InputError(f"{path}: not a finer model (its metadata has no format {FORMAT!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    return header, tensors
+
+
+def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
+    try:
+        version = int(header["format_version"])
+        if version > FORMAT_VERSION:
+            raise InputError(
+                f"{path}: written in model format {version}, this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
+            )
+        task_data = json.loads(header["task_data"])
+        if not isinstance(task_data, dict):
+            raise InputError(f"{path}: task_data is not a mapping")
+        return ModelInfo(
+            config=NetworkConfig.from_dict(json.loads(header["config"])),
+            task=header["task"],
+            task_data=task_data,
+            finer_core_version=header["finer_core_version"],
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        message = str(error) if isinstance(error, InputError) else f"unusable metadata ({error!r})"
+        raise InputError(message if message.startswith(path) else f"{path}: {message}") from error
+
+
+def _check_tensors(path: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse any tensor that is missing, extra, or of another shape; types may differ in precision only."""
+    if set(expected) != set(found):
+        missing, extra = sorted(set(expected) - set(found))[:3], sorted(set(found) - set(expected))[:3]
+        raise InputError(f"{path}: tensors do not fit the config (missing {missing}, extra {extra})")
+    for name, tensor in found.items():
+        want = expected[name]
+        if tensor.shape != want.shape or tensor.is_complex() != want.is_complex():
+            raise InputError(
+                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, the config needs {want.dtype} {tuple(want.shape)}"
+            )
+
+
+def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

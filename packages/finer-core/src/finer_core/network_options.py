@@ -1,0 +1,50 @@
+"""Network hyper-parameters as command-line options, shared by every fitting command; needs no PyTorch."""
+
+import argparse
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from finer_core.cli import NONE, option
+
+METHOD_NAMES = (
+    "finer",
+    "siren",
+    "gauss",
+    "wire",
+    "pemlp",
+    "gauss-finer",
+    "wire-finer",
+    "real-wire",
+    "real-wire-finer",
+    "ff",
+    "bacon",
+    "multiscale-bacon",
+)
+"""The keys of `finer_core.METHODS`, for help texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Override a method's published hyper-parameters; None keeps the published value."""
+
+    hidden_features: int | None = option(None, "width")
+    hidden_layers: int | None = option(None, "hidden-to-hidden layers; linear maps are two more")
+    first_omega_0: float | None = option(None, "frequency factor of the first layer (finer, siren, wire)")
+    hidden_omega_0: float | None = option(None, "frequency factor of the other layers (finer, siren, wire)")
+    omega_0: float | None = option(None, "frequency factor of the inner sine (gauss-finer, wire-finer)")
+    omega_w: float | None = option(None, "frequency of the wavelet (wire-finer, real-wire)")
+    scale: float | None = option(None, "inverse width of the Gaussian (gauss, wire and their FINER forms)")
+    first_bias_scale: float | None = option(
+        None, "half-width k of the first bias, FINER's tuning knob; 'none' for PyTorch's default"
+    )
+    scale_req_grad: bool | None = option(None, "train through the FINER factor; not the published rule")
+    num_frequencies: int | None = option(None, "octaves of the positional encoding (pemlp)")
+    frequency_std: float | None = option(None, "standard deviation of the frequencies (ff)")
+    max_frequency: float | None = option(None, "band limit (bacon)")
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the network options that the user gave; an explicit "none" becomes None."""
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
+    return {name: None if value is NONE else value for name, value in given.items() if value is not None}

@@ -1,0 +1,119 @@
+"""What every multilayer network shares: first layer, hidden layers, linear head, optional encoding."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from finer_core.layers import InrLayer, InrLinear, WeightInit
+
+MakeLayer = Callable[..., InrLayer]
+"""Builds a layer from keyword arguments: `is_first` plus those of `InrLinear`."""
+
+
+class CoordinateMLP(nn.Module):
+    """Map coordinates to a signal: encoding, first layer, hidden layers, linear head.
+
+    `hidden_layers` counts the hidden-to-hidden layers, so there are `hidden_layers + 2` linear maps:
+        0 -> [in -> hidden, hidden -> out]
+        1 -> [in -> hidden, hidden -> hidden, hidden -> out]
+        3 -> the image networks of the papers: five linear maps.
+
+    Subclasses choose the layer, the head's initialisation and the encoding, and are final.
+
+    Attributes:
+        encoding: Module applied to the coordinates, or None.
+        layers: First and hidden layers, in order.
+        head: Linear map to the signal.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_features: int,
+        out_features: int,
+        hidden_features: int,
+        hidden_layers: int,
+        make_layer: MakeLayer,
+        head_init: WeightInit | None = None,
+        bias: bool = True,
+        first_bias_scale: float | None = None,
+        hidden_bias_scale: float | None = None,
+        complex_hidden: bool = False,
+        encoding: nn.Module | None = None,
+        encoded_features: int | None = None,
+        generator: Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_sizes(
+            in_features=in_features,
+            out_features=out_features,
+            hidden_features=hidden_features,
+            hidden_layers=hidden_layers,
+        )
+        self.in_features = in_features
+        self.out_features = out_features
+        self.encoding = encoding
+        inner_dtype = complex_of(dtype) if complex_hidden else dtype
+        common = {"bias": bias, "generator": generator, "device": device}
+        self.layers = nn.ModuleList()
+        for index in range(hidden_layers + 1):
+            is_first = index == 0
+            fan_in = (encoded_features or in_features) if is_first else hidden_features
+            self.layers.append(
+                make_layer(
+                    is_first=is_first,
+                    in_features=fan_in,
+                    out_features=hidden_features,
+                    bias_scale=first_bias_scale if is_first else hidden_bias_scale,
+                    dtype=dtype if is_first else inner_dtype,
+                    **common,
+                )
+            )
+        self.head = InrLinear(
+            in_features=hidden_features,
+            out_features=out_features,
+            weight_init=head_init,
+            bias_scale=hidden_bias_scale,
+            dtype=inner_dtype,
+            **common,
+        )
+
+    def forward(self, coords: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
+        check_coords(coords, in_features=self.in_features)
+        features = coords if self.encoding is None else self.encoding(coords)
+        for layer in self.layers:
+            features = layer(features)
+        out = self.head(features)
+        return out.real if out.is_complex() else out
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ValueError for a size that is not a positive integer (`hidden_layers` may be 0)."""
+    for name, value in sizes.items():
+        lowest = 0 if name == "hidden_layers" else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+
+
+def check_coords(coords: Tensor, *, in_features: int) -> None:
+    """Raise ValueError if the last axis of `coords` is not `in_features`."""
+    if coords.ndim == 0 or coords.shape[-1] != in_features:
+        raise ValueError(f"expected coords of shape (..., {in_features}), got {tuple(coords.shape)}")
+
+
+def complex_of(dtype: torch.dtype | None) -> torch.dtype:
+    """Return the complex type with parts of `dtype` (None: the default type)."""
+    real = dtype or torch.get_default_dtype()
+    if real not in (torch.float32, torch.float64):
+        raise ValueError(f"complex networks need dtype float32 or float64, got {real}")
+    return torch.complex64 if real == torch.float32 else torch.complex128
+
+
+def complex_width(hidden_features: int) -> int:
+    """Return int(hidden_features / sqrt 2): a complex network of that width has about as many parameters."""
+    return max(1, int(hidden_features / math.sqrt(2)))

@@ -1,0 +1,79 @@
+"""Progress on stderr: one line that redraws itself on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+
+class Progress:
+    """Show how far a long piece of work is, how fast it goes, how long it will take, and its current figure.
+
+    Args:
+        what: Name of the work.
+        total: Units of work in all.
+        unit: What one is called.
+        stream: Where it is shown.
+        quiet: Show nothing.
+        done: Units done before this process (a resumed fit).
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        total: int,
+        unit: str = "step",
+        stream: TextIO | None = None,
+        quiet: bool = False,
+        done: int = 0,
+    ) -> None:
+        self._what, self._total, self._unit, self._quiet = what, total, unit, quiet
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._interval = 0.2 if self._terminal else 5.0
+        self._first, self._started = done, time.monotonic()
+        self._shown = -float("inf")
+        self._width = 0
+        if not quiet:
+            self._show(done, "")
+
+    def update(self, done: int, figure: Callable[[], str] = lambda: "") -> None:
+        """Report `done` units; `figure` is asked only when something is drawn, so it may cost a little."""
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if now - self._shown >= self._interval or done >= self._total:
+            self._show(done, figure())
+
+    def close(self) -> None:
+        """End the line on a terminal."""
+        if not self._quiet and self._terminal and self._width:
+            print(file=self._stream, flush=True)
+            self._width = 0
+
+    def _show(self, done: int, figure: str) -> None:
+        self._shown = time.monotonic()
+        elapsed = self._shown - self._started
+        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
+        parts = [f"{self._what} {100 * done / self._total:5.1f}%", f"{done}/{self._total} {self._unit}s"]
+        if rate > 0:
+            parts += [_rate(rate, self._unit), f"{_clock((self._total - done) / rate)} left"]
+        if figure:
+            parts.append(figure)
+        line = " | ".join(parts)
+        if self._terminal:
+            print("\r" + line.ljust(self._width), end="", file=self._stream, flush=True)
+            self._width = len(line)
+        else:
+            print(line, file=self._stream, flush=True)
+
+
+def _rate(rate: float, unit: str) -> str:
+    return f"{rate:.1f} {unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

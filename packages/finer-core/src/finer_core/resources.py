@@ -1,0 +1,49 @@
+"""How much memory a process used and may use, and which device it runs on."""
+
+import re
+import sys
+
+from finer_core.errors import InputError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def parse_memory(text: str) -> int:
+    """Turn "4GB", "512 MiB" or a number of bytes into bytes.
+
+    Raises:
+        InputError: If it is not a positive size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if size <= 0:
+        raise InputError(f"--memory {text!r} is not a size; write 4GB or 512MB")
+    return size
+
+
+def peak_memory_mb() -> float:
+    """Return the process's largest resident memory so far, in megabytes (10^6 bytes); NaN where it is unknown."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def resolve_device(name: str) -> str:
+    """Turn "auto" into the best device here, and check any other choice.
+
+    Raises:
+        InputError: If the device is unknown or absent.
+    """
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if name not in available:
+        raise InputError(f"unknown device {name!r} (known: auto, cpu, cuda, mps)")
+    if not available[name]:
+        raise InputError(f"device {name!r} is not available here; use --device auto")
+    return name

@@ -1,0 +1,120 @@
+"""The run folder: where a command puts its results, and what it refuses to overwrite.
+
+    config.json  metrics.jsonl  metrics.json  model.safetensors  checkpoint/  report.html  and the task's own outputs
+"""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from finer_core.errors import InputError
+from finer_core.files import TEMPORARY_PREFIX, remove_partial_files, write_json
+
+Mode = Literal["new", "overwrite", "resume"]
+
+
+class RunFolder:
+    """Name the files of one run. `open_run_folder` makes and checks it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics_log = path / "metrics.jsonl"
+        self.metrics = path / "metrics.json"
+        self.model = path / "model.safetensors"
+        self.checkpoint = path / "checkpoint" / "state.safetensors"
+        self.report = path / "report.html"
+        self.tensorboard = path / "tensorboard"
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the settings of the run.
+
+        Raises:
+            InputError: If the folder holds no run.
+        """
+        return read_settings(self.config)
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return the final figures as written.
+
+        Raises:
+            InputError: If the run is not finished.
+        """
+        return read_settings(self.metrics)
+
+    def write_metrics(self, figures: Mapping[str, Any]) -> None:
+        """Write the final figures."""
+        write_json(self.metrics, figures)
+
+
+def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
+    """Make a run folder ready for writing.
+
+    Args:
+        path: The folder.
+        mode: "new" refuses an earlier run, "overwrite" replaces it, "resume" keeps it (and starts one where there is none,
+            so that a job killed at any moment can be repeated with the same command).
+
+    Raises:
+        InputError: If the folder cannot be made or written, holds a run (new), or holds something else.
+    """
+    folder = Path(path)
+    check_writable(folder, mode=mode)
+    if folder.is_dir():
+        remove_partial_files(folder)
+        if mode == "overwrite":
+            shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make the output folder ({error.strerror or error})") from error
+    return RunFolder(folder)
+
+
+def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
+    """Raise InputError early if `open_run_folder` would refuse, without changing anything."""
+    folder = Path(path)
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest}: exists and is not a folder; choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{nearest}: cannot write here; choose another --out")
+    content = [p for p in folder.iterdir() if not p.name.startswith(TEMPORARY_PREFIX)] if folder.is_dir() else []
+    is_run = RunFolder(folder).config.is_file()
+    if content and not is_run:
+        raise InputError(f"{folder}: holds other files and no run (no config.json); choose another --out")
+    if content and mode == "new":
+        raise InputError(f"{folder}: already exists; use --resume to go on, --overwrite to replace it, or another --out")
+
+
+def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a config file: a JSON object.
+
+    Raises:
+        InputError: If it is missing or not a JSON object.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a config file holds a JSON object, got {type(data).__name__}")
+    return data
+
+
+def environment_versions(*packages: str) -> dict[str, str]:
+    """Return the versions a result depends on: the named packages, Python and the platform."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

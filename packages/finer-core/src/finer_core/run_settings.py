@@ -1,0 +1,56 @@
+"""The settings that every fitting command shares."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from finer_core.cli import option
+from finer_core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Hold the shared settings; applications inherit and add their own. None means "decided later"."""
+
+    method: str = option("finer", "network and activation; fills every hyper-parameter with published values")
+    preset: str = option("fast", "paper: the published algorithm; fast: ours", choices=("fast", "paper"))
+    steps: int | None = option(None, "updates in all")
+    seed: int = option(0, "seed of initialisation and sampling")
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str | None = option(
+        None,
+        "bf16 multiplies matrices in bfloat16 in the backward pass only; the phase stays in float32",
+        choices=("fp32", "bf16"),
+    )
+    memory: str = option("4GB", "memory to stay within", metavar="SIZE")
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "steps")
+        if self.seed < 0 or self.seed >= 2**63:
+            raise InputError(f"--seed must be between 0 and 2^63 - 1, got {self.seed}")
+
+
+def check_at_least(settings: object, lowest: float, *names: str) -> None:
+    """Raise InputError for a given setting below `lowest`.
+
+    Args:
+        settings: A settings object.
+        lowest: Smallest allowed value.
+        *names: Its fields to check; None passes.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value >= lowest:
+            raise InputError(f"--{name.replace('_', '-')} must be at least {lowest:g}, got {value!r}")
+
+
+def check_positive(settings: object, *names: str) -> None:
+    """Raise InputError for a given setting that is not a positive finite number."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"--{name.replace('_', '-')} must be a positive number, got {value!r}")
+
+
+def as_plain(settings: object) -> dict[str, object]:
+    """Return a settings object as plain data for `config.json`."""
+    return dataclasses.asdict(settings)  # type: ignore[call-overload]

@@ -1,0 +1,32 @@
+"""The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging."""
+
+from finer_core.training.guard import DivergenceGuard
+from finer_core.training.loop import Fit, Interrupted, LogPoint
+from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
+from finer_core.training.objective import Objective, StatelessObjective
+from finer_core.training.optimizers import OPTIMIZERS, build_optimizers
+from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
+from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
+
+__all__ = [
+    "OPTIMIZERS",
+    "DivergenceGuard",
+    "Fit",
+    "FitState",
+    "Interrupted",
+    "JsonlLogger",
+    "LogPoint",
+    "MetricLogger",
+    "Objective",
+    "Schedule",
+    "StatelessObjective",
+    "TensorBoardLogger",
+    "build_optimizers",
+    "exponential_decay",
+    "put_state",
+    "read_jsonl",
+    "read_state",
+    "take_state",
+    "warmup_cosine",
+    "write_state",
+]

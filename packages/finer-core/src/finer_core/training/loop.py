@@ -1,0 +1,178 @@
+"""The one fit loop: images, distance fields and radiance fields all train through it.
+
+Steps come in stretches of `log_every`. At the end of each the guard judges the stretch, a log line is written, the state
+is copied in memory, and now and then that copy goes to disk. An interruption writes the last copy, so a resumed fit
+replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from finer_core.errors import DivergenceError
+from finer_core.training.guard import DivergenceGuard
+from finer_core.training.objective import Objective
+from finer_core.training.optimizers import each, set_learning_rates
+from finer_core.training.schedules import Schedule
+from finer_core.training.state import FitState, put_state, take_state, write_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPoint:
+    """Hold the figures of one stretch.
+
+    Attributes:
+        step: Updates done.
+        steps: Updates in all.
+        loss: Mean training loss over the stretch.
+        learning_rate: First optimiser's rate at its last update.
+        seconds: Training time so far, over all resumptions.
+        rollbacks: How often the guard went back.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    rollbacks: int
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Report that a fit stopped on request; its checkpoint, if it has a file, is written."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"interrupted; saved at step {step}")
+        self.step = step
+
+
+def _ignore(*_: object) -> None:
+    return None
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """Fit a network to an objective.
+
+    Args:
+        network: Changed in place.
+        objective: What to minimise.
+        optimizers: From `build_optimizers`.
+        schedule: Factor on every initial rate, by step.
+        steps: Updates in all.
+        log_every: Length of a stretch, in steps. Part of the result: the guard acts at its ends.
+        max_grad_norm: Clip the norm of all gradients together; None for no clipping.
+        guard: Divergence guard.
+        checkpoint: File that the state goes to; None for none.
+        checkpoint_seconds: Least time between two writes of it.
+        on_step: Called after every update with (step, steps, detached loss); must not change anything.
+        on_log: Called with each `LogPoint` after it was accepted.
+        should_stop: Asked before every update; True interrupts.
+    """
+
+    network: nn.Module
+    objective: Objective
+    optimizers: list[Optimizer]
+    schedule: Schedule
+    steps: int
+    log_every: int
+    max_grad_norm: float | None = None
+    guard: DivergenceGuard = field(default_factory=DivergenceGuard)
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 30.0
+    on_step: Callable[[int, int, Tensor], None] = _ignore
+    on_log: Callable[[LogPoint], None] = _ignore
+    should_stop: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.log_every < 1:
+            raise ValueError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
+
+    def run(self, state: FitState | None = None) -> LogPoint:
+        """Run from the beginning, or from a state read by `read_state`, to the last step.
+
+        Returns:
+            The last log point.
+
+        Raises:
+            Interrupted: If `should_stop` said so.
+            DivergenceError: If the loss is not finite and the guard has no rollbacks left.
+            InputError: If `state` is of another fit.
+        """
+        seconds_before = 0.0
+        if state is not None:
+            self._restore(state)
+            seconds_before = state.loop["seconds"]
+        good = state or self._copy(step=0, seconds=0.0)
+        point = LogPoint(step=good.step, steps=self.steps, loss=float("nan"), learning_rate=0.0, seconds=seconds_before, rollbacks=0)
+        started = written = time.monotonic()
+        while good.step < self.steps:
+            end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
+            loss = self._stretch(good, end)
+            seconds = seconds_before + time.monotonic() - started
+            if self.guard.is_bad(loss):
+                self._roll_back(good, loss)
+                good = self._copy(step=good.step, seconds=seconds)
+                continue
+            self.guard.accept(loss)
+            good = self._copy(step=end, seconds=seconds)
+            point = self._point(end, loss, seconds)
+            self.on_log(point)
+            if self.checkpoint and (end == self.steps or time.monotonic() - written > self.checkpoint_seconds):
+                write_state(good, self.checkpoint)
+                written = time.monotonic()
+        return point
+
+    def _stretch(self, good: FitState, end: int) -> float:
+        """Do the updates up to `end` and return their mean loss; on request, save `good` and stop."""
+        total: Tensor | None = None
+        for step in range(good.step, end):
+            if self.should_stop():
+                if self.checkpoint:
+                    write_state(good, self.checkpoint)
+                raise Interrupted(good.step)
+            loss = self._update(step)
+            total = loss.clone() if total is None else total.add_(loss)
+            self.on_step(step + 1, self.steps, loss)
+        assert total is not None
+        return float(total) / (end - good.step)  # the only place that waits for the device
+
+    def _update(self, step: int) -> Tensor:
+        set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
+        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
+        loss = self.objective.backward(self.network, step)
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        each(self.optimizers, lambda optimizer: optimizer.step())
+        return loss.detach()
+
+    def _roll_back(self, good: FitState, loss: float) -> None:
+        if not self.guard.roll_back():
+            raise DivergenceError(
+                f"the loss became {loss:.4g} after step {good.step} (best {self.guard.best:.4g}) and "
+                f"{self.guard.max_rollbacks} rollbacks did not help; lower the learning rate"
+            )
+        put_state(good, self.network, self.optimizers, self.objective)
+
+    def _copy(self, *, step: int, seconds: float) -> FitState:
+        loop = {"guard": self.guard.state_dict(), "seconds": seconds, "steps": self.steps}
+        return take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
+
+    def _restore(self, state: FitState) -> None:
+        put_state(state, self.network, self.optimizers, self.objective)
+        self.guard.load_state_dict(state.loop["guard"])
+
+    def _point(self, step: int, loss: float, seconds: float) -> LogPoint:
+        return LogPoint(
+            step=step,
+            steps=self.steps,
+            loss=loss,
+            learning_rate=self.optimizers[0].param_groups[0]["lr"],
+            seconds=seconds,
+            rollbacks=self.guard.rollbacks,
+        )

@@ -1,0 +1,86 @@
+"""Write training figures: JSON lines always, TensorBoard on request."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from finer_core.errors import InputError
+from finer_core.files import json_text, write_text
+
+
+class MetricLogger(Protocol):
+    """Take figures by step."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record `metrics` at `step`."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+class JsonlLogger:
+    """Append one JSON object a log point to a file.
+
+    Args:
+        path: The file.
+        keep_until: Drop lines of later steps first: a resumed fit writes them again.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, keep_until: int = 0) -> None:
+        kept = [line for line in read_jsonl(path) if line["step"] <= keep_until]
+        write_text(path, "".join(json_text(line, indent=None) + "\n" for line in kept))
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open for the logger's life
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record `metrics` at `step`."""
+        self._file.write(json_text({"step": step, **metrics}, indent=None) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and release."""
+        self._file.close()
+
+
+class TensorBoardLogger:
+    """Write scalars for TensorBoard.
+
+    Args:
+        folder: Where the event file goes.
+
+    Raises:
+        InputError: If the tensorboard package is not installed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError("--tensorboard needs an extra: pip install 'finer-core[tensorboard]'") from error
+        self._writer = SummaryWriter(os.fspath(folder))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record `metrics` at `step`."""
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and release."""
+        self._writer.close()
+
+
+def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """Return the complete lines of a JSON-lines file; a half-written last line of a killed run is left out."""
+    file = Path(path)
+    if not file.is_file():
+        return []
+    lines = []
+    for text in file.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines

@@ -1,0 +1,46 @@
+"""What a fit minimises."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+
+class Objective(Protocol):
+    """Compute a training loss and its gradients.
+
+    An objective that draws its samples from the step number alone has no state, and resuming it is exact for free;
+    one with a running random generator returns the generator's state from `state_dict`.
+    """
+
+    def backward(self, network: nn.Module, step: int) -> Tensor:
+        """Add the gradients of step `step` to the parameters and return the detached scalar loss.
+
+        The objective may split its batch and call `backward` on each part, so that memory does not grow with the batch.
+        """
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what a resumed fit needs: tensors and plain data."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        ...
+
+
+class StatelessObjective:
+    """Give an objective whose samples depend on the step alone its empty state."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return nothing: there is no state."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Accept the empty state.
+
+        Raises:
+            ValueError: If there is any.
+        """
+        if state:
+            raise ValueError(f"this objective has no state, got {sorted(state)}")

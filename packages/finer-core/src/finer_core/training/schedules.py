@@ -1,0 +1,35 @@
+"""Learning-rate schedules as pure functions: factor = schedule(step, steps), so resuming needs no state."""
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int, int], float]
+"""Return the factor on the initial rate for update `step` (0-based) of `steps`."""
+
+
+def exponential_decay(*, final_factor: float = 0.1) -> Schedule:
+    """Return final_factor^(step/steps), the papers' image schedule.
+
+    Args:
+        final_factor: Factor that the last step nears.
+    """
+    return lambda step, steps: final_factor ** min(step / steps, 1.0)
+
+
+def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
+    """Return a linear rise over the first share `warmup` of the steps, times half a cosine down to 0.
+
+    Args:
+        warmup: Share of the steps, in [0, 1).
+
+    Raises:
+        ValueError: If `warmup` is outside [0, 1).
+    """
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup must be in [0, 1), got {warmup!r}")
+
+    def factor(step: int, steps: int) -> float:
+        rise = min(1.0, (step + 1) / (warmup * steps)) if warmup > 0 else 1.0
+        return rise * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
+
+    return factor

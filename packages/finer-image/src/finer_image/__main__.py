@@ -1,0 +1,7 @@
+"""Run the command line as `python -m finer_image`."""
+
+import sys
+
+from finer_image.cli import main
+
+sys.exit(main())

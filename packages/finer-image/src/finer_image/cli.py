@@ -1,0 +1,237 @@
+"""The command line `finer-image`. Heavy imports happen inside the commands, so that `--help` answers at once."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from finer_core.cli import OneLineParser, add_options, merge_settings, run_command, version_text
+from finer_core.errors import InputError
+from finer_core.network_options import METHOD_NAMES, NetworkOptions, given_options
+from finer_core.run_folder import Mode, check_writable, open_run_folder, read_settings
+from finer_image._version import __version__
+from finer_image.settings import ImageFitSettings
+
+BUILT_IN = "astronaut"
+"""The image that `fit` takes when none is given: NASA's photograph of Eileen Collins, public domain, in scikit-image."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(build_parser, arguments)
+
+
+def build_parser() -> OneLineParser:
+    """Describe every command."""
+    parser = OneLineParser(
+        prog="finer-image", description="Fit images with implicit neural representations, render and judge them."
+    )
+    parser.add_argument("--version", action="version", version=version_text("finer-image", __version__))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_fit(commands)
+    _add_render(commands)
+    _add_evaluate(commands)
+    _add_neurons(commands)
+    _add_activations(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> OneLineParser:
+    parser: OneLineParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run, parser=parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_fit(commands: Any) -> None:
+    parser = _command(commands, "fit", run_fit, "Fit a network to an image and write a run folder.")
+    parser.epilog = f"methods: {', '.join(name for name in METHOD_NAMES if name != 'multiscale-bacon')}"
+    parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
+    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/image/INPUT-METHOD)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+    parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
+    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
+    add_options(parser, ImageFitSettings, group="settings")
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+
+
+def run_fit(arguments: argparse.Namespace) -> None:
+    """Fit, save, judge, report."""
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    mode: Mode = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
+    settings, signal = _settings_of(arguments)
+    out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
+    check_writable(out, mode=mode)
+    from finer_image.run import resume_run, start_run
+
+    if mode == "resume" and (out / "config.json").is_file():
+        metrics = resume_run(
+            out, signal=arguments.signal, given=_given_settings(arguments), **_habits(arguments)
+        )
+    else:
+        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments))
+    if arguments.json:
+        print(json.dumps(metrics))
+    else:
+        ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
+        psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
+        print(f"PSNR {psnr}{ssim}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {out}")
+
+
+def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
+    return {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+
+
+def _settings_of(arguments: argparse.Namespace) -> tuple[ImageFitSettings, str | None]:
+    """Merge defaults, config file and command line; return the settings and the image's name."""
+    file: dict[str, Any] = read_settings(arguments.config) if arguments.config else {}
+    layer = dict(file.get("settings", file))
+    if "network" in file:  # a run's config.json: its network is what was resolved
+        network = file["network"]
+        layer["network"] = {
+            "hidden_features": network["hidden_features"],
+            "hidden_layers": network["hidden_layers"],
+            **network["options"],
+        }
+    given = _given_settings(arguments)
+    if given.get("method") not in (None, layer.get("method")):
+        layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
+    if "network" in given:
+        given["network"] = {**layer.get("network", {}), **given["network"]}
+    if "betas" in layer:
+        layer["betas"] = tuple(layer["betas"])
+    signal = arguments.signal or file.get("signal")
+    return merge_settings(ImageFitSettings, layer, given), None if signal == BUILT_IN else signal
+
+
+def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line itself sets."""
+    names = asdict(ImageFitSettings())
+    given = {name: getattr(arguments, name, None) for name in names if name not in ("network", "betas")}
+    network = given_options(arguments)
+    return {**{name: value for name, value in given.items() if value is not None}, **({"network": network} if network else {})}
+
+
+def _add_render(commands: Any) -> None:
+    parser = _command(commands, "render", run_render, "Render a fitted image at any size or crop.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help="image file; the suffix chooses the format")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, metavar="FACTOR", help="size relative to the fitted image")
+    size.add_argument("--size", metavar="HxW", help="size in pixels")
+    parser.add_argument("--crop", metavar="Y0:Y1,X0:X1", help="window of the rendered size, ends excluded")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run_render(arguments: argparse.Namespace) -> None:
+    """Render to a file."""
+    from finer_core.progress import Progress
+    from finer_core.resources import resolve_device
+    from finer_image.image_writer import check_writable as check_image_file
+    from finer_image.image_writer import write_image
+    from finer_image.model import load_image_model
+    from finer_image.render import parse_crop, parse_size, render, scaled_size
+
+    crop = parse_crop(arguments.crop) if arguments.crop else None
+    size = parse_size(arguments.size) if arguments.size else None
+    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    if arguments.scale is not None:
+        size = scaled_size(model, arguments.scale)
+    height, width = size or (model.height, model.width)
+    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_image_file(arguments.out, model.kind())
+    rows = crop.y1 - crop.y0 if crop else height
+    progress = Progress("render", total=max(1, rows), unit="row", quiet=arguments.quiet)
+    image = render(model, height=height, width=width, crop=crop, on_rows=lambda done: progress.update(done))
+    progress.close()
+    write_image(arguments.out, image)
+    print(f"{image.height}x{image.width}, {image.dtype}, {image.mode}: {arguments.out}")
+
+
+def _refuse_existing(path: str, *, overwrite: bool) -> None:
+    if Path(path).exists() and not overwrite:
+        raise InputError(f"{path}: already exists; use --overwrite or another --out")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", run_evaluate, "Compare a fitted image with the original.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Print PSNR and SSIM."""
+    from finer_core.files import json_text
+    from finer_core.resources import parse_memory, resolve_device
+    from finer_image.evaluate import evaluate
+    from finer_image.model import load_image_model
+    from finer_image.run import read_signal
+
+    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    figures = evaluate(model, read_signal(arguments.signal, memory=parse_memory(arguments.memory))[0])
+    if arguments.json:
+        print(json_text(figures, indent=None))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<15}{'-' if value is None else format(value, '.4f')}")
+
+
+def _add_neurons(commands: Any) -> None:
+    text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
+    parser = _command(commands, "neurons", run_neurons, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=64, help="neurons to draw (default: %(default)s)")
+    parser.add_argument("--size", default="128x128", metavar="HxW", help="pixels of a map (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run_neurons(arguments: argparse.Namespace) -> None:
+    """Draw neurons to a file."""
+    from finer_image.figures import draw_neurons, save_figure
+    from finer_image.model import load_image_model
+    from finer_image.render import parse_size
+
+    if arguments.count < 1:
+        raise InputError(f"--count must be at least 1, got {arguments.count}")
+    size = parse_size(arguments.size)
+    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    model = load_image_model(arguments.model)
+    method = model.network.config.method
+    figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
+    save_figure(figure, arguments.out)
+    print(arguments.out)
+
+
+def _add_activations(commands: Any) -> None:
+    parser = _command(commands, "activations", run_activations, "Draw the curves of the activation family.")
+    parser.add_argument("--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument("--extent", type=float, default=1.0, help="draw over [-EXTENT, EXTENT] (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run_activations(arguments: argparse.Namespace) -> None:
+    """Draw the curves to a file."""
+    from finer_image.figures import draw_activations, save_figure
+
+    if not 0 < arguments.extent < float("inf"):
+        raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
+    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    save_figure(draw_activations(extent=arguments.extent), arguments.out)
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

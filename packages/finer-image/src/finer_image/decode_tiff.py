@@ -1,0 +1,171 @@
+"""Decode TIFF of any depth, sample format, layout and compression."""
+
+import logging
+import struct
+import warnings
+from typing import Any
+
+import numpy as np
+
+from finer_image.decode_pillow import decode_pillow
+from finer_image.image_source import DecodedImage, ImageSource, import_library, silenced
+from finer_image.value_range import row_blocks
+
+logger = logging.getLogger(__name__)
+
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _MOSAIC = 0, 2, 3, 5, 6, 8, 32803
+_JPEG_COMPRESSIONS = (6, 7)
+_ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2
+_ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG = 274, 34675, 32768
+_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # else 1
+
+
+def decode_tiff(source: ImageSource) -> DecodedImage:
+    """Decode the first page of a TIFF or BigTIFF.
+
+    White-is-zero, palette, CMYK, YCbCr and Lab become L or RGB; premultiplied alpha becomes straight alpha,
+    which is what `Image` holds. 2 and 4 channels count as having alpha only where the file declares it: the
+    fourth band of a satellite image is no transparency.
+
+    Args:
+        source: The open file.
+
+    Returns:
+        Pixels in the file's own dtype; planar files are interleaved.
+
+    Raises:
+        InputError: The file is cut, has missing data, is too large, or is a volume or a raw camera mosaic.
+    """
+    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
+    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
+    with warnings.catch_warnings(), silenced("tifffile"):
+        warnings.simplefilter("ignore")
+        with tifffile.TiffFile(source.handle, name=source.path.name) as tiff:
+            pages = len(tiff.pages)
+            page = tiff.pages[0]
+            _check_directory(source, page)
+            _check_page(source, page)
+            photometric = int(page.photometric)
+            if photometric == _CIELAB or (
+                photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS
+            ):
+                # tifffile hands these out unconverted; Pillow's libtiff converts them, 8-bit only.
+                decoded = decode_pillow(source, format_name="TIFF")
+            else:
+                decoded = _decode_page(page, photometric)
+    if pages > 1:
+        logger.warning("%s: has %d pages; only the first is used", source.path, pages)
+    return decoded
+
+
+def _check_directory(source: ImageSource, page: Any) -> None:
+    """Check that the page's directory and its tags' values lie inside the file.
+
+    It often stands at the end. tifffile drops tags that were cut off and assumes their defaults, such as 1
+    bit.
+    """
+    order, big = page.parent.byteorder, page.parent.is_bigtiff
+    count_format, entry_format = (order + "Q", order + "HHQQ") if big else (order + "H", order + "HHII")
+    count_bytes, entry_bytes = struct.calcsize(count_format), struct.calcsize(entry_format)
+    source.handle.seek(page.offset)
+    (count,) = struct.unpack(count_format, source.handle.read(count_bytes))
+    entries = source.handle.read(count * entry_bytes)
+    cut = len(entries) < count * entry_bytes
+    whole = len(entries) - len(entries) % entry_bytes
+    for code, kind, number, offset in struct.iter_unpack(entry_format, entries[:whole]):
+        value_bytes = number * _VALUE_BYTES.get(kind, 1)
+        # Values of up to 4 (BigTIFF: 8) bytes stand in the entry itself; private tags may be as broken as
+        # they like.
+        if code < _FIRST_PRIVATE_TAG and value_bytes > (8 if big else 4):
+            cut = cut or offset + value_bytes > source.file_bytes
+    if cut:
+        raise source.error("is a truncated TIFF; copy or download it again")
+
+
+def _check_page(source: ImageSource, page: Any) -> None:
+    """Refuse a page that is too large, incomplete, or no still image, before decoding it."""
+    if "Z" in page.axes:
+        raise source.error(f"is a volume of shape {page.shape}; extract one slice")
+    if int(page.photometric) == _MOSAIC:
+        raise source.error("is a raw camera mosaic; develop it to TIFF or PNG first")
+    if page.dtype is None:
+        raise source.error(
+            f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit"
+        )
+    height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
+    channels = 3 if int(page.photometric) == _PALETTE else page.samplesperpixel
+    source.check_size(height=height, width=width, channels=channels, item_bytes=page.dtype.itemsize)
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    missing = sum(not (offset and count) for offset, count in segments)
+    if missing or not segments:
+        # tifffile would fill the gaps with zeros.
+        raise source.error(
+            f"lacks the data of {missing} of its {len(segments)} strips or tiles; save it again"
+        )
+    if any(offset + count > source.file_bytes for offset, count in segments):
+        raise source.error("is a truncated TIFF; copy or download it again")
+
+
+def _decode_page(page: Any, photometric: int) -> DecodedImage:
+    """Decode a checked page and bring it to grey, RGB or plain channels."""
+    pixels = page.asarray()
+    if "S" in page.axes:
+        pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else pixels.dtype.itemsize * 8
+    mode, source_mode = None, "1" if pixels.dtype == np.bool_ else ""
+    if photometric == _PALETTE:
+        pixels, source_mode = _apply_palette(pixels, np.asarray(page.colormap)), "P"
+    elif pixels.dtype == np.uint8 and bits < 8:
+        pixels = pixels * np.uint8(255 // (2**bits - 1))  # 2 and 4 bits: 0..3 and 0..15 would look black.
+        bits = 8
+    if photometric == _WHITE_IS_ZERO and pixels.dtype.kind in "ub":
+        pixels = ~pixels if pixels.dtype == np.bool_ else pixels.dtype.type(2**bits - 1) - pixels
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    icc_profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
+    if photometric == _CMYK and channels == 4 and pixels.dtype.kind == "u":
+        pixels, source_mode, icc_profile = _rgb_from_cmyk(pixels), "CMYK", None
+        logger.warning("a CMYK image was converted to RGB without its colour profile")
+    elif channels in (2, 4):
+        alpha = tuple(int(extra) for extra in page.extrasamples)
+        has_alpha = alpha in ((_ASSOCIATED_ALPHA,), (_STRAIGHT_ALPHA,))
+        if not (has_alpha and (photometric == _RGB) == (channels == 4)):
+            mode = "CHANNELS"
+        elif alpha == (_ASSOCIATED_ALPHA,):
+            pixels = _straight_alpha(pixels)
+    return DecodedImage(
+        pixels=pixels,
+        mode=mode,
+        orientation=int(page.tags[_ORIENTATION_TAG].value) if _ORIENTATION_TAG in page.tags else 1,
+        icc_profile=bytes(icc_profile) if icc_profile else None,
+        source_mode=source_mode,
+    )
+
+
+def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:
+    """Look (H, W) indices up in a (3, N) 16-bit colour map; return (H, W, 3) uint8."""
+    # Some writers put 8-bit colours into the 16-bit map.
+    table = colormap if colormap.max() < 256 else colormap >> 8
+    return np.ascontiguousarray(table.T.astype(np.uint8))[indices]
+
+
+def _rgb_from_cmyk(inks: np.ndarray) -> np.ndarray:
+    """Convert (H, W, 4) unsigned CMYK to (H, W, 3) RGB: each colour is (1 - ink)(1 - black)."""
+    full = np.iinfo(inks.dtype).max
+    colours = np.empty((*inks.shape[:2], 3), dtype=inks.dtype)
+    for rows in row_blocks(inks.shape):
+        light = full - inks[rows].astype(np.float64)
+        colours[rows] = np.rint(light[..., :3] * light[..., 3:] / full)
+    return colours
+
+
+def _straight_alpha(pixels: np.ndarray) -> np.ndarray:
+    """Divide the colours of (H, W, C) by their last channel, alpha, where it is not zero."""
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
+    straight = pixels.copy()
+    for rows in row_blocks(pixels.shape):
+        colours, alpha = pixels[rows, :, :-1].astype(np.float64), pixels[rows, :, -1:].astype(np.float64)
+        colours = np.divide(colours * full, alpha, out=colours, where=alpha != 0)
+        if pixels.dtype.kind in "ui":
+            colours = np.clip(np.rint(colours), 0, full)
+        straight[rows, :, :-1] = colours
+    return straight

@@ -1,0 +1,154 @@
+"""The figures: first-layer neurons over the image plane, the activation family, curves and maps of a run."""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finer_core import activations
+from finer_core.errors import InputError
+from finer_core.files import atomic_path
+from finer_core.coords import grid_coords
+from finer_core.layers import InrLayer
+
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@torch.no_grad()
+def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Tensor:
+    """Return the outputs of the first layer's neurons over the image plane (FINER, figure 6).
+
+    Args:
+        network: A network made of this project's layers.
+        height: Rows of the maps.
+        width: Columns of the maps.
+
+    Returns:
+        (height, width, neurons), real (the real part of complex neurons).
+
+    Raises:
+        InputError: If the network has no first layer with an activation (BACON's are its filters).
+    """
+    layers = getattr(network, "layers", None) or getattr(network, "filters", None)
+    if not layers:
+        raise InputError(f"{type(network).__name__} has no first layer to draw")
+    like = next(network.parameters())
+    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
+    coords = grid_coords(height, width, device=like.device, dtype=dtype)
+    encoding = getattr(network, "encoding", None)
+    features = coords if encoding is None else encoding(coords)
+    scale = getattr(network, "coords_scale", 1.0)
+    out = layers[0](features * scale if scale != 1.0 else features)
+    return (out.real if out.is_complex() else out).reshape(height, width, -1).cpu()
+
+
+def draw_neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str) -> Any:
+    """Draw the first `count` neurons' maps in a grid, colour range -1..1 as in the paper; returns the figure."""
+    maps = first_layer_responses(network, height=size[0], width=size[1]).numpy()
+    count = min(count, maps.shape[2])
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    figure, grid = _subplots(rows, columns, figsize=(1.3 * columns, 1.3 * rows * size[0] / size[1] + 0.5))
+    for index, axes in enumerate(grid.ravel()):
+        axes.axis("off")
+        if index < count:
+            axes.imshow(maps[:, :, index], vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def draw_activations(*, extent: float) -> Any:
+    """Draw the curves of the whole family at the papers' image settings over [-extent, extent]; returns the figure."""
+    z = torch.linspace(-extent, extent, 4001)
+    curves: Sequence[tuple[str, Tensor]] = (
+        ("SIREN  sin(30 z)", activations.sine(z)),
+        ("FINER  sin(30 (|z|+1) z)", activations.finer(z)),
+        ("Gauss  exp(-(30 z)²)", activations.gauss(z)),
+        ("Gauss-FINER  scale 3, omega 10", activations.gauss_finer(z)),
+        ("WIRE  omega 20, scale 10 (real part)", activations.wire(z).real),
+        ("Wire-FINER  scale 2, omega_w 4, omega 5 (real part)", activations.wire_finer(z).real),
+        ("real WIRE  omega_w 20, scale 10", activations.real_wire(z)),
+        ("real Wire-FINER  scale 2, omega_w 4, omega 5", activations.real_wire_finer(z)),
+    )
+    figure, grid = _subplots(4, 2, figsize=(11, 9))
+    for axes, (name, values) in zip(grid.ravel(), curves, strict=True):
+        axes.plot(z.numpy(), values.numpy(), linewidth=0.8)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+    for axes in grid[-1]:
+        axes.set_xlabel("z")
+    return figure
+
+
+def draw_psnr(lines: Sequence[Mapping[str, float]]) -> Any:
+    """Draw the PSNR over time of a run's log lines; returns the figure."""
+    figure, grid = _subplots(1, 1, figsize=(6, 3.6))
+    axes = grid[0, 0]
+    finite = [line for line in lines if line.get("psnr") is not None]
+    axes.plot([line["step"] for line in finite], [line["psnr"] for line in finite])
+    axes.set_xlabel("step")
+    axes.set_ylabel("PSNR of the batches (dB)")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def draw_spectra(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Draw named radial spectra on logarithmic axes; returns the figure."""
+    figure, grid = _subplots(1, 1, figsize=(6, 3.6))
+    axes = grid[0, 0]
+    for name, (frequency, power) in spectra.items():
+        shown = power > 0
+        if shown.any():
+            axes.loglog(frequency[shown], power[shown], label=name, linewidth=1.2)
+    axes.set_xlabel("frequency (cycles per pixel)")
+    axes.set_ylabel("power")
+    axes.grid(alpha=0.3, which="both")
+    if axes.lines:
+        axes.legend()
+    return figure
+
+
+def draw_error_map(error: np.ndarray) -> Any:
+    """Draw absolute errors (height, width), in units of the value range, with their colour scale; returns the figure."""
+    figure, grid = _subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
+    axes = grid[0, 0]
+    top = float(np.quantile(error, 0.995)) or 1e-6
+    shown = axes.imshow(error, vmin=0, vmax=top, cmap="inferno", interpolation="nearest", aspect="auto")
+    axes.axis("off")
+    figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02)
+    return figure
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure atomically; the suffix chooses PNG, SVG or PDF.
+
+    Raises:
+        InputError: For another suffix or a folder that does not exist.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FIGURE_SUFFIXES:
+        raise InputError(f"{target}: a figure is written as {', '.join(FIGURE_SUFFIXES)}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def figure_bytes(figure: Any, *, kind: str) -> bytes:
+    """Return a figure as "svg" or "png" bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=110)
+    return buffer.getvalue()
+
+
+def _subplots(rows: int, columns: int, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
+    """Make a figure without matplotlib's global state, so that no display is ever asked for."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,294 @@
+"""Fit a network to one image and fill a run folder."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from finer_core.config import NetworkConfig, build_network, find_method, published_config
+from finer_core.errors import InputError
+from finer_core.files import write_json
+from finer_core.metrics import psnr_of_mse
+from finer_core.model_file import save_model
+from finer_core.precision import bf16_products_are_native, set_backward_precision
+from finer_core.progress import Progress
+from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
+from finer_core.run_folder import RunFolder, environment_versions
+from finer_core.training import (
+    DivergenceGuard,
+    Fit,
+    JsonlLogger,
+    LogPoint,
+    MetricLogger,
+    TensorBoardLogger,
+    build_optimizers,
+    exponential_decay,
+    read_state,
+    warmup_cosine,
+)
+from finer_image.evaluate import evaluate
+from finer_image.model import TASK, ImageModel
+from finer_image.objective import ImageObjective, PixelTarget
+from finer_image.pixel_sampling import StratifiedPixels
+from finer_image.pixels import Image
+from finer_image.settings import ImageFitSettings, resolve
+
+_CACHED_NUMBERS = 2048 * 256
+"""Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
+
+    Attributes:
+        settings: Every setting, resolved.
+        network: The network.
+        target_range: What the image is scaled to for training.
+        device: Where it runs, resolved.
+    """
+
+    settings: ImageFitSettings
+    network: NetworkConfig
+    target_range: tuple[float, float]
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "network": self.network.to_dict(),
+            "target_range": list(self.target_range),
+            "device": self.device,
+        }
+
+
+def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
+    """Decide everything about a fit before anything is written.
+
+    Raises:
+        InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
+    """
+    method = find_method(settings.method)
+    values = method.for_task(TASK)
+    network = published_config(
+        method=settings.method, task=TASK, in_features=2, out_features=image.channels, **settings.network
+    )
+    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    device = resolve_device(settings.device)
+    resolved = resolve(
+        settings,
+        height=image.height,
+        width=image.width,
+        learning_rate=values.learning_rate,
+        bf16_is_native=bf16_products_are_native(device),
+    )
+    chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
+    return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
+
+
+def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: str) -> int:
+    """Return how many pixels go through the network at once in training.
+
+    On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
+
+    Raises:
+        InputError: If not even a small piece fits beside the image.
+    """
+    a_pixel = 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)  # bytes, with gradients and temporaries
+    room = memory - _PROCESS_BYTES - 2 * image.pixels.nbytes
+    if room < 256 * a_pixel:
+        needed = (_PROCESS_BYTES + 2 * image.pixels.nbytes + 256 * a_pixel) / 1e6
+        raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
+    most = max(256, _CACHED_NUMBERS // network.hidden_features) if device == "cpu" else 1 << 20
+    return min(most, room // a_pixel)
+
+
+_PROCESS_BYTES = 450_000_000
+"""What Python, PyTorch and the imaging libraries take by themselves."""
+
+
+def fit_image(
+    plan: FitPlan,
+    image: Image,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[ImageModel, dict[str, Any]]:
+    """Fit, save the model, and judge it.
+
+    Args:
+        plan: From `plan_fit`, or read back from a run's config.
+        image: The image.
+        run: Where the results go.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+
+    Returns:
+        The fitted image and the figures of `metrics.json`.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+    """
+    settings = plan.settings
+    network = fresh_network(plan)
+    model = ImageModel(
+        network=network,
+        height=image.height,
+        width=image.width,
+        target_range=plan.target_range,
+        image=image.to_metadata(),
+    )
+    state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
+    if tensorboard:
+        log.append(TensorBoardLogger(run.tensorboard))
+    assert settings.steps is not None
+    progress = Progress(
+        f"fit {settings.method}", total=settings.steps, quiet=quiet, done=state.step if state else 0
+    )
+    span = plan.target_range[1] - plan.target_range[0]
+
+    def on_step(step: int, steps: int, loss: Tensor) -> None:
+        progress.update(step, lambda: f"PSNR {psnr_of_mse(float(loss), data_range=span):.2f} dB")
+
+    def on_log(point: LogPoint) -> None:
+        for logger in log:
+            logger.log(point.step, figures_of(point, span))
+
+    fit = build_fit(plan, network, image)
+    fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
+    try:
+        last = fit.run(state)
+    finally:
+        progress.close()
+        for logger in log:
+            logger.close()
+    network.eval()
+    save_model(network, run.model, task=TASK, task_data=model.task_data())
+    return model, {
+        "method": settings.method,
+        "preset": settings.preset,
+        **evaluate(model, image),
+        "steps": settings.steps,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rollbacks": last.rollbacks,
+    }
+
+
+def fresh_network(plan: FitPlan) -> torch.nn.Module:
+    """Build the plan's network, drawn from its seed, ready to train."""
+    # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
+    network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
+    network = network.to(plan.device).train()
+    set_backward_precision(network, plan.settings.precision or "fp32")
+    return network
+
+
+def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
+    """Assemble the fit loop of a plan."""
+    settings = plan.settings
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
+    target = PixelTarget(
+        image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
+    )
+    sampler = None
+    if settings.batch_pixels and settings.batch_pixels < len(target):
+        sampler = StratifiedPixels(
+            height=image.height, width=image.width, batch_pixels=settings.batch_pixels, seed=settings.seed
+        )
+    memory = parse_memory(settings.memory)
+    return Fit(
+        network=network,
+        objective=ImageObjective(
+            target,
+            sampler=sampler,
+            chunk_pixels=chunk_pixels(plan.network, memory=memory, image=image, device=plan.device),
+        ),
+        optimizers=build_optimizers(
+            network,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            muon_learning_rate=settings.muon_learning_rate,
+            betas=settings.betas,
+        ),
+        schedule=exponential_decay() if settings.schedule == "exponential" else warmup_cosine(),
+        steps=settings.steps,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+    )
+
+
+def figures_of(point: LogPoint, span: float) -> dict[str, float]:
+    """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
+    return {
+        "loss": point.loss,
+        "psnr": psnr_of_mse(point.loss, data_range=span),
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "rollbacks": point.rollbacks,
+    }
+
+
+def config_of(plan: FitPlan, *, signal: str, image: Image, input_sha256: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-image fit",
+        "signal": signal,
+        "input_sha256": input_sha256,
+        "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
+        **plan.to_dict(),
+        "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
+    """Take a plan back from a run's config.
+
+    Raises:
+        InputError: If the config is not of an image fit.
+    """
+    try:
+        settings = dict(config["settings"])
+        settings["betas"] = tuple(settings["betas"])
+        low, high = config["target_range"]
+        return FitPlan(
+            settings=ImageFitSettings(**settings),
+            network=NetworkConfig.from_dict(config["network"]),
+            target_range=(float(low), float(high)),
+            device=resolve_device(config["device"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source}: not the config of an image fit ({error!r})") from error
+
+
+def digest_of(image: Image) -> str:
+    """Return the SHA-256 of an image's content, for inputs that are not files."""
+    digest = hashlib.sha256(f"{image.pixels.dtype} {image.pixels.shape}".encode())
+    digest.update(image.pixels.tobytes())
+    return digest.hexdigest()
+
+
+def write_config(run: RunFolder, config: Mapping[str, Any]) -> None:
+    """Write `config.json`."""
+    write_json(run.config, config)

@@ -1,0 +1,115 @@
+"""A fitted image: the network together with what turns its outputs back into pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finer_core.coords import axis_coords
+from finer_core.errors import InputError
+from finer_core.model_file import load_model
+from finer_image.pixels import Image
+
+TASK = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageModel:
+    """Hold a network and the image it stands for.
+
+    Attributes:
+        network: Maps coords (n, 2), (row, column) in [-1, 1], to (n, channels) in `target_range`.
+        height: Rows of the fitted image.
+        width: Columns of the fitted image.
+        target_range: What the network's output range stands for: (low, high) is [0, 1] of the image.
+        image: The fitted image's type, mode, value range and colour profile; see `Image.to_metadata`.
+    """
+
+    network: nn.Module
+    height: int
+    width: int
+    target_range: tuple[float, float]
+    image: Mapping[str, Any]
+
+    def task_data(self) -> dict[str, Any]:
+        """Return the plain data that a model file keeps."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "target_range": list(self.target_range),
+            "image": dict(self.image),
+        }
+
+    def unit(self, coords: Tensor) -> Tensor:
+        """Return the image at coords (n, 2), as (n, channels) in [0, 1], not clipped."""
+        low, high = self.target_range
+        return (self.network(coords) - low) / (high - low)
+
+    def kind(self) -> Image:
+        """Return a one-pixel image of the fitted one's type and mode, to ask what a file format can hold."""
+        return self.with_pixels(np.zeros((1, 1, self.network.config.out_features), dtype=self.image["dtype"]))
+
+    def with_pixels(self, pixels: np.ndarray) -> Image:
+        """Return pixels as an image of the fitted one's mode, value range and profile."""
+        return Image.from_metadata(self.image, pixels=pixels)
+
+
+def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
+    """Load a model file of this application.
+
+    Raises:
+        InputError: If it is not a model file, or one of another task.
+    """
+    network = load_model(path, device=device)
+    info = network.info
+    if info.task != TASK:
+        raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")
+    data = info.task_data
+    try:
+        model = ImageModel(
+            network=network,
+            height=int(data["height"]),
+            width=int(data["width"]),
+            target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
+            image=data["image"],
+        )
+        probe = model.kind()
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: its image data is incomplete ({error})") from error
+    if info.config.in_features != 2 or min(model.height, model.width, probe.channels) < 1:
+        raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
+    return model
+
+
+def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
+    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
+    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(
+        width, device=like.device, dtype=dtype
+    )
+
+
+def first_parameter(network: nn.Module) -> Tensor:
+    """Return the first parameter, which says where a network lives."""
+    return next(network.parameters())
+
+
+@torch.no_grad()
+def unit_rows(model: ImageModel, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
+    """Evaluate the image on a block of rows.
+
+    Args:
+        model: The image.
+        rows: (h,) row coordinates.
+        columns: (w,) column coordinates.
+        chunk_pixels: Most pixels that go through the network at once.
+
+    Returns:
+        (h, w, channels) on the CPU, in [0, 1], not clipped.
+    """
+    coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    pieces = [model.unit(piece).cpu() for piece in coords.split(chunk_pixels)]
+    return torch.cat(pieces).reshape(rows.shape[0], columns.shape[0], -1)

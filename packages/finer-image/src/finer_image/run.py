@@ -1,0 +1,116 @@
+"""One `finer-image fit`, from the input file to the finished run folder."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.files import sha256_of_file
+from finer_core.interruption import interruptible
+from finer_core.resources import parse_memory
+from finer_core.run_folder import Mode, RunFolder, open_run_folder
+from finer_image.cli import BUILT_IN
+from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
+from finer_image.image_reader import read_image
+from finer_image.image_writer import default_suffix, write_image
+from finer_image.pixels import Image
+from finer_image.render import render
+from finer_image.run_report import write_report
+from finer_image.settings import ImageFitSettings
+
+
+def read_signal(signal: str | None, *, memory: int) -> tuple[Image, str]:
+    """Read the input image, or the built-in one.
+
+    Args:
+        signal: File name; None or "astronaut" for the built-in image, unless a file has that name.
+        memory: Bytes the run may use.
+
+    Returns:
+        The image and the SHA-256 of its file (of its content for the built-in one).
+
+    Raises:
+        InputError: If the file cannot be read as an image that fits into the memory.
+    """
+    if signal is None or (signal == BUILT_IN and not Path(signal).exists()):
+        from skimage import data
+
+        image = Image.from_pixels(data.astronaut())
+        return image, digest_of(image)
+    image = read_image(signal, memory_bytes=memory)
+    return image, sha256_of_file(signal)
+
+
+def start_run(
+    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
+    plan = plan_fit(settings, image)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
+    write_config(run, config)
+    return _fit_and_fill(run, plan, image, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = run.read_config()
+    plan = plan_of(config, source=run.config)
+    _refuse_changes(plan, given, out)
+    name = signal or config["signal"]
+    image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
+    if sha256 != config["input_sha256"]:
+        raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
+    return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+
+
+def _refuse_changes(plan: FitPlan, given: Mapping[str, Any], out: Path) -> None:
+    """Raise InputError for an argument that a resumed run cannot honour."""
+    settings = dataclasses.asdict(plan.settings)
+    network = {**plan.network.to_dict(), **plan.network.options}
+    for name, value in {**given, **given.get("network", {})}.items():
+        if name == "network" or (name == "device" and value == "auto"):
+            continue
+        before = network[name] if name in given.get("network", {}) else settings[name]
+        if value != before:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value} differs from the run in {out} ({before}); "
+                "leave it out to resume, or use another --out"
+            )
+
+
+def _fit_and_fill(
+    run: RunFolder,
+    plan: FitPlan,
+    image: Image,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    with interruptible() as should_stop:
+        model, figures = fit_image(
+            plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
+        )
+    reconstruction = render(model)
+    write_image(run.path / f"reconstruction{default_suffix(image)}", reconstruction)
+    write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
+    run.write_metrics(figures)  # last: it says that the run is complete
+    if not quiet:
+        print(f"report: {run.report}", file=sys.stderr)
+    return run.read_metrics()

@@ -1,0 +1,89 @@
+"""The report of an image fit: what was asked, what came out, how well, in one page."""
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from finer_core.report import Report
+from finer_core.run_folder import RunFolder
+from finer_core.training import read_jsonl
+from finer_image import figures
+from finer_image.pixels import Image, unit_from_pixels
+from finer_image.spectrum import radial_spectrum
+
+_LARGEST_SIDE = 1024
+"""Images are shown at most this large."""
+
+
+def write_report(
+    run: RunFolder, *, target: Image, reconstruction: Image, metrics: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Write `report.html`.
+
+    Args:
+        run: The run folder.
+        target: The original.
+        reconstruction: What the model renders at the original's size.
+        metrics: The figures.
+        config: The settings.
+    """
+    page = Report(
+        f"{config['signal']}: {metrics['method']}",
+        note=f"finer-image {config['versions']['finer-image']}, {config['started']}, {metrics['device']}",
+    )
+    page.table({name: "-" if value is None else value for name, value in metrics.items()})
+    truth, pred = (_shown_unit(image, target.value_range) for image in (target, reconstruction))
+    small = max(truth.shape[:2]) <= 512
+    page.heading("Image")
+    page.figures(
+        [("target", _png(truth, target)), (f"reconstruction, {_db(metrics['psnr'])}", _png(pred, target))], pixelated=small
+    )
+    page.heading("Where and at which frequencies it differs")
+    error = np.abs(pred - truth).mean(axis=2)
+    spectra = {
+        name: radial_spectrum(unit_from_pixels(_centre(image), value_range=target.value_range).mean(axis=2))
+        for name, image in (("target", target), ("reconstruction", reconstruction))
+    }
+    page.figures(
+        [
+            ("absolute error, share of the value range", figures.figure_bytes(figures.draw_error_map(error), kind="png")),
+            ("radial power spectrum", figures.figure_bytes(figures.draw_spectra(spectra), kind="svg").decode()),
+            ("training", figures.figure_bytes(figures.draw_psnr(read_jsonl(run.metrics_log)), kind="svg").decode()),
+        ]
+    )
+    page.heading("Settings")
+    page.table({**config["settings"], "network": json.dumps(config["network"])})
+    page.table({"input": f"SHA-256 {config['input_sha256']}", **config["versions"]}, folded="versions")
+    page.write(run.report)
+
+
+def _db(value: float) -> str:
+    return f"PSNR {value:.2f} dB"
+
+
+def _centre(image: Image) -> np.ndarray:
+    """Return the central part that the spectrum looks at."""
+    top, left = max(0, image.height - _LARGEST_SIDE) // 2, max(0, image.width - _LARGEST_SIDE) // 2
+    return image.pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
+
+
+def _shown_unit(image: Image, value_range: tuple[float, float]) -> np.ndarray:
+    """Return a picture of at most 1024 pixels a side, in [0, 1], by taking every n-th pixel."""
+    n = -(-max(image.height, image.width) // _LARGEST_SIDE)
+    return np.clip(unit_from_pixels(image.pixels[::n, ::n], value_range=value_range), 0, 1)
+
+
+def _png(unit: np.ndarray, image: Image) -> bytes:
+    """Return an 8-bit PNG for the page: grey, RGB or RGBA; other channel counts show their first."""
+    from PIL import Image as Pillow
+
+    values = np.rint(unit * 255).astype(np.uint8)
+    if image.mode == "CHANNELS":
+        values = values[:, :, :1]
+    squeezed = values[:, :, 0] if values.shape[2] == 1 else values
+    buffer = io.BytesIO()
+    Pillow.fromarray(squeezed).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,112 @@
+"""Settings of an image fit, and the two presets that complete them."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from finer_core.cli import option
+from finer_core.errors import InputError
+from finer_core.run_settings import RunSettings, check_at_least, check_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFitSettings(RunSettings):
+    """Hold every setting of a fit; None is filled by `resolve` from the preset, the method and the image's size."""
+
+    batch_pixels: int | None = option(None, "pixels a step; 0 for all of them (full batch)")
+    learning_rate: float | None = option(None, "initial rate of Adam")
+    muon_learning_rate: float | None = option(None, "initial rate of Muon")
+    optimizer: str | None = option(None, "optimiser", choices=("adam", "muon"))
+    schedule: str | None = option(
+        None,
+        "learning-rate schedule: warm-up and cosine to 0, or the papers' decay to 1/10",
+        choices=("cosine", "exponential"),
+    )
+    max_grad_norm: float | None = option(None, "clip the gradient's norm")
+    guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
+    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
+    network: dict[str, Any] = field(default_factory=dict)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 0, "batch_pixels")
+        check_at_least(self, 1, "log_every")
+        check_positive(self, "learning_rate", "muon_learning_rate", "max_grad_norm")
+
+
+PASSES = 60
+"""Times that the fast preset sees every pixel of a small image."""
+LARGEST_SAMPLE_COUNT = 64_000_000
+"""Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""
+
+
+def resolve(
+    settings: ImageFitSettings, *, height: int, width: int, learning_rate: float, bf16_is_native: bool
+) -> ImageFitSettings:
+    """Fill every None by the preset.
+
+    Args:
+        settings: As given.
+        height: Rows of the image.
+        width: Columns of the image.
+        learning_rate: The method's published rate.
+        bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
+
+    Returns:
+        Settings without a None that matters; a fit with them is reproducible.
+    """
+    defaults = {"paper": _paper, "fast": _fast}.get(settings.preset)
+    if defaults is None:
+        raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
+    values = defaults(settings, height * width, learning_rate, bf16_is_native)
+    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    betas = values.pop("betas")
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    if not merged.get("log_every"):
+        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+    return ImageFitSettings(**merged)
+
+
+def _paper(
+    settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool
+) -> dict[str, Any]:
+    """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
+    return {
+        "steps": 5000,
+        "batch_pixels": 0,
+        "learning_rate": learning_rate,
+        "muon_learning_rate": 1e-3,
+        "optimizer": "adam",
+        "betas": (0.9, 0.999),
+        "schedule": "exponential",
+        "guard": False,
+        "precision": "fp32",
+        "log_every": 10,
+    }
+
+
+def _fast(
+    settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool
+) -> dict[str, Any]:
+    """Stratified pixel batches, Muon on the hidden matrices, warm-up and cosine; see benchmarks/README.md for the figures."""
+    batch = settings.batch_pixels if settings.batch_pixels is not None else _batch_for(pixels)
+    a_step = min(batch or pixels, pixels)
+    samples = min(PASSES * pixels, max(LARGEST_SAMPLE_COUNT, pixels))
+    return {
+        "steps": max(2000, math.ceil(samples / a_step)),
+        "batch_pixels": batch,
+        "learning_rate": learning_rate,
+        "muon_learning_rate": 1e-3,
+        "optimizer": "muon",
+        "betas": (0.9, 0.99),
+        "schedule": "cosine",
+        "guard": True,
+        "precision": "bf16" if bf16_is_native else "fp32",
+    }
+
+
+def _batch_for(pixels: int) -> int:
+    """Return 1/32 of the pixels, within 2048 (smaller batches waste the processor) and 8192 (larger ones the samples)."""
+    return min(max(pixels // 32, 2048), 8192)

@@ -1,0 +1,33 @@
+"""Radial power spectra of images."""
+
+import numpy as np
+
+_LARGEST_SIDE = 1024
+
+
+def radial_spectrum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the power of an image by spatial frequency.
+
+    Formula: mean of |FFT(w (v - mean v))|^2 over rings of frequency, w a Hann window that keeps the borders out of it.
+
+    Args:
+        values: (height, width) float; a larger image is cut to its central 1024 pixels a side.
+
+    Returns:
+        Frequencies (n,) in cycles per pixel, up to 0.5, and power (n,), both without the mean's ring; empty for an image
+        with a side below 8.
+    """
+    height, width = (min(side, _LARGEST_SIDE) for side in values.shape)
+    if min(height, width) < 8:
+        return np.empty(0), np.empty(0)
+    top, left = (values.shape[0] - height) // 2, (values.shape[1] - width) // 2
+    part = values[top : top + height, left : left + width].astype(np.float64)
+    window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
+    power = np.abs(np.fft.rfft2((part - part.mean()) * window)) ** 2 / window.sum() ** 2
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    rings = min(height, width) // 2
+    ring = np.minimum((radius * 2 * rings).round().astype(int), rings + 1)  # the last collects the corners
+    total = np.bincount(ring.ravel(), weights=power.ravel(), minlength=rings + 2)
+    count = np.bincount(ring.ravel(), minlength=rings + 2)
+    inner = slice(1, rings + 1)
+    return np.arange(1, rings + 1) / (2 * rings), total[inner] / np.maximum(count[inner], 1)

@@ -1,0 +1,20 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Find the folder of real test data, which is not part of the repository.
+
+    Returns:
+        The folder named by FINER_TEST_DATA, or `shared/data` beside the checkout; skips without one.
+    """
+    named = os.environ.get("FINER_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; set FINER_TEST_DATA to their folder")
+    return folder

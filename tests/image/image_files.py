@@ -1,0 +1,53 @@
+"""Build image files for the tests, byte by byte where a library would hide what is tested."""
+
+import struct
+import zlib
+
+import numpy as np
+
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def noise(*shape: int, dtype: str = "uint8", seed: int = 0) -> np.ndarray:
+    """Draw an array that fills an integer type's range, or a float's -1..3."""
+    generator = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return (generator.random(shape) * 4 - 1).astype(dtype)
+    info = np.iinfo(dtype)
+    return generator.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """Make one PNG chunk."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(
+    samples: np.ndarray, *, depth: int, colour_type: int, extra: bytes = b"", interlaced: bool = False
+) -> bytes:
+    """Encode (H, W, C) samples, or palette indices, as a PNG with filter 0 and `extra` chunks before IDAT."""
+    height, width = samples.shape[:2]
+    passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlaced else [samples]
+    rows = b"".join(b"\0" + _packed(row, depth) for part in passes if part.size for row in part)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _packed(row: np.ndarray, depth: int) -> bytes:
+    """Pack one row of samples, the leftmost in the highest bits."""
+    if depth >= 8:
+        return row.astype(">u2" if depth == 16 else "u1").tobytes()
+    bits = row.ravel()[:, None] >> np.arange(depth - 1, -1, -1) & 1
+    return np.packbits(bits.astype(np.uint8).ravel()).tobytes()
+
+
+def exif(orientation: int) -> bytes:
+    """Make an EXIF block, without the Exif mark, that holds an orientation and nothing else."""
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
