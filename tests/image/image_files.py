@@ -1,9 +1,14 @@
 """Build image files for the tests, byte by byte where a library would hide what is tested."""
 
+import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+import OpenEXR
+import PIL.Image
+import tifffile
 
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -51,3 +56,38 @@ def _packed(row: np.ndarray, depth: int) -> bytes:
 def exif(orientation: int) -> bytes:
     """Make an EXIF block, without the Exif mark, that holds an orientation and nothing else."""
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
+def saved(path: Path, data: bytes) -> Path:
+    """Write bytes to a path; return the path."""
+    path.write_bytes(data)
+    return path
+
+
+def pillow_bytes(pixels: np.ndarray | PIL.Image.Image, format_name: str, **options: object) -> bytes:
+    """Encode an array or picture with Pillow."""
+    image = pixels if isinstance(pixels, PIL.Image.Image) else PIL.Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def tiff_bytes(pixels: np.ndarray, **options: object) -> bytes:
+    """Encode an array as a plain TIFF: grey unless `photometric` says otherwise, no description."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, **{"photometric": "minisblack", "metadata": None, **options})
+    return buffer.getvalue()
+
+
+def exr_file(path: Path, planes: dict[str, np.ndarray], **header: object) -> Path:
+    """Write (H, W) planes as EXR channels; return the path."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **header}
+    with OpenEXR.File(header, dict(planes)) as file:
+        file.write(str(path))
+    return path
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """Make an RGB picture that lossy codecs keep well."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 3, columns * 2, rows + columns], axis=-1).astype(np.uint8)

@@ -85,9 +85,10 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
     A layer's None means "not given"; the string "none" on the command line arrives as `NONE` and sets None.
 
     Raises:
-        InputError: For a name that the settings do not have.
+        InputError: For a name that the settings do not have, or a value of another type or choice than the option's.
     """
-    known = {field.name for field in dataclasses.fields(settings)}
+    known = {field.name: field for field in dataclasses.fields(settings)}
+    types_of = typing.get_type_hints(settings)
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -95,9 +96,25 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"unknown setting {name!r}{hint}")
+            if value is not None and value is not NONE and "help" in known[name].metadata:
+                _check_value(name, value, types_of[name], known[name].metadata["choices"])
             if value is not None:
                 merged[name] = None if value is NONE else value
     return settings(**merged)
+
+
+_WORDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
+
+
+def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
+    """Raise InputError for a value, from a config file, that the command line would not take."""
+    plain = _plain_type(kind)
+    if plain in _WORDS:
+        fits = isinstance(value, int | float if plain is float else plain)
+        if not fits or (isinstance(value, bool) and plain is not bool):
+            raise InputError(f"setting {name!r} must be {_WORDS[plain]}, got {value!r}")
+    if choices and value not in choices:
+        raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
 
 class _None:
@@ -178,6 +195,7 @@ def _judge(error: BaseException) -> tuple[int, str]:
         return EXIT_INTERRUPTED, "interrupted"
     if type(error).__name__ == "Interrupted":  # training.loop.Interrupted, without loading PyTorch
         return EXIT_INTERRUPTED, text
-    if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text:
+    memory = ("not enough memory", "out of memory", "can't allocate memory")
+    if isinstance(error, MemoryError) or any(words in text for words in memory):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
     return EXIT_FAILED, f"{type(error).__name__}: {text} (--debug shows the traceback)"

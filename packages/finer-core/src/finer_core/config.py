@@ -7,7 +7,9 @@ which class a method name stands for and with which published values.
 import difflib
 import inspect
 import json
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -55,6 +57,10 @@ class NetworkConfig:
             json.dumps(dict(self.options), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InputError(f"options must be plain numbers, strings and lists, got {dict(self.options)!r}") from error
+        kinds = typing.get_type_hints(find_method(self.method).network.__init__)
+        for name, value in self.options.items():
+            if not _fits(value, kinds[name]):
+                raise InputError(f"method {self.method!r}: option {name!r} cannot be {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` takes back."""
@@ -69,10 +75,12 @@ class NetworkConfig:
         """
         if not isinstance(data, Mapping):
             raise InputError(f"a network config must be a mapping, got {type(data).__name__}")
-        unknown = sorted(set(data) - {"method", *_SIZES, "options"})
+        unknown = sorted(set(data) - {"method", *_SIZES, "options"}, key=str)
         missing = sorted({"method", "in_features", "out_features"} - set(data))
         if unknown or missing:
             raise InputError(f"network config has unknown keys {unknown} and lacks {missing}")
+        if not isinstance(data["method"], str):
+            raise InputError(f"network config: method must be a name, got {data['method']!r}")
         for name in _SIZES:
             value = data.get(name, 1)
             if not isinstance(value, int) or isinstance(value, bool):
@@ -93,6 +101,20 @@ def find_method(name: str) -> Method:
     near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether plain data fits the annotation of an option; an integer is a number, a truth value is not."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return value in parts
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Sequence:
+        return isinstance(value, list | tuple) and all(_fits(item, parts[0]) for item in value)
+    if kind is float or kind is int:
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def option_names(method: str) -> frozenset[str]:
@@ -156,6 +178,7 @@ def build_network(
             **sizes, **config.options, generator=generator, device=device, dtype=dtype
         )
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise InputError(f"cannot build method {config.method!r}: {error}") from error
+        reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
+        raise InputError(f"cannot build method {config.method!r}: {reason}") from error
     network.config = config
     return network

@@ -72,15 +72,20 @@ def init_report(network: nn.Module, coords: Tensor) -> InitReport:
     if not layers:
         raise ValueError(f"{type(network).__name__} has no InrLinear layers to report on")
     seen: dict[str, tuple[Tensor, Tensor]] = {}
+    frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
     handles = [module.register_forward_hook(_recorder(name, seen)) for name, module in layers.items()]
     try:
         with torch.enable_grad():
             loss = network(coords).square().mean()
+            wanted = [tensor for name in seen for tensor in (seen[name][0], layers[name].weight)]
+            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
     finally:
         for handle in handles:
             handle.remove()
-    wanted = [tensor for name in seen for tensor in (seen[name][0], layers[name].weight)]
-    grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+        for weight in frozen:
+            weight.requires_grad_(False)
     rows = []
     for i, (name, (z, out)) in enumerate(seen.items()):
         layer = layers[name]

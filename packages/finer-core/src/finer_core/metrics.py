@@ -18,9 +18,9 @@ def mse(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def psnr_of_mse(value: float, *, data_range: float = 1.0) -> float:
-    """Return 10 log10(data_range^2 / mse) in dB; infinite for a perfect fit."""
-    if value == 0:
-        return math.inf
+    """Return 10 log10(data_range^2 / mse) in dB; infinite for a perfect fit, minus infinite for an infinite error."""
+    if value == 0 or value == math.inf:
+        return math.inf if value == 0 else -math.inf
     return 10 * math.log10(data_range**2 / value)
 
 

@@ -5,23 +5,19 @@ and a SHA-256 over all of it and the weights. Loading runs no code from the file
 and the digest before any memory is taken for weights.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from finer_core._version import __version__
 from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.tensor_file import read_header, read_tensors, write_tensors
 
 FORMAT = "finer-model"
 FORMAT_VERSION = 1
@@ -65,7 +61,6 @@ def save_model(
     config = getattr(network, "config", None)
     if not isinstance(config, NetworkConfig):
         raise ValueError(f"save_model needs a network made by build_network, got {type(network).__name__} without config")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -74,8 +69,7 @@ def save_model(
         "task": task,
         "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={**header, "sha256": _digest(header, tensors)})
+    write_tensors(path, network.state_dict(), header)
 
 
 def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> nn.Module:
@@ -92,10 +86,8 @@ def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cp
         InputError: If the file is missing, truncated, tampered with, not a model, or of a newer format.
     """
     file_name = os.fspath(path)
-    header, tensors = _read(file_name)
-    if header.get("sha256") != _digest({k: v for k, v in header.items() if k != "sha256"}, tensors):
-        raise InputError(f"{file_name}: the content does not match its checksum; the file is damaged or was changed")
-    info = _info(file_name, header)
+    info = model_info(file_name)  # first, because a newer format may have another checksum
+    _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if max(info.config.hidden_layers, 0) > len(tensors):
         raise InputError(f"{file_name}: the config asks for more layers than the file has tensors")
     try:
@@ -115,22 +107,7 @@ def model_info(path: str | os.PathLike[str]) -> ModelInfo:
     Raises:
         InputError: As `load_model`.
     """
-    header, _ = _read(os.fspath(path), with_tensors=False)
-    return _info(os.fspath(path), header)
-
-
-def _read(path: str, *, with_tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such model file")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise InputError(f"{path}: not a finer model (its metadata has no format {FORMAT!r})")
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
-    return header, tensors
+    return _info(os.fspath(path), read_header(path, what="model", expected_format=FORMAT))
 
 
 def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
@@ -161,16 +138,11 @@ def _check_tensors(path: str, expected: Mapping[str, Tensor], found: Mapping[str
         raise InputError(f"{path}: tensors do not fit the config (missing {missing}, extra {extra})")
     for name, tensor in found.items():
         want = expected[name]
-        if tensor.shape != want.shape or tensor.is_complex() != want.is_complex():
+        if tensor.shape != want.shape or _kind(tensor) != _kind(want):
             raise InputError(
                 f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, the config needs {want.dtype} {tuple(want.shape)}"
             )
 
 
-def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_complex(), tensor.is_floating_point()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from fractions import Fraction
 
 from finer_core.errors import InputError
 
@@ -15,7 +16,7 @@ def parse_memory(text: str) -> int:
         InputError: If it is not a positive size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
-    size = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    size = int(Fraction(match[1]) * _UNITS[match[2] or ""]) if match else 0
     if size <= 0:
         raise InputError(f"--memory {text!r} is not a size; write 4GB or 512MB")
     return size

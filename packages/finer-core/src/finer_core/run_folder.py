@@ -65,10 +65,10 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
     """
     folder = Path(path)
     check_writable(folder, mode=mode)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         remove_partial_files(folder)
         if mode == "overwrite":
-            shutil.rmtree(folder)
+            _empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,16 +76,27 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
     return RunFolder(folder)
 
 
+def _empty(folder: Path) -> None:
+    """Remove a folder's content; the folder itself may be a link, a mount point, or where the user is."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
     """Raise InputError early if `open_run_folder` would refuse, without changing anything."""
     folder = Path(path)
-    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    # os.path, because pathlib raises for a name that is too long or that may not be looked up.
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent))
     if not nearest.is_dir():
         raise InputError(f"{nearest}: exists and is not a folder; choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{nearest}: cannot write here; choose another --out")
-    content = [p for p in folder.iterdir() if not p.name.startswith(TEMPORARY_PREFIX)] if folder.is_dir() else []
-    is_run = RunFolder(folder).config.is_file()
+    inside = folder.iterdir() if os.path.isdir(folder) else ()
+    content = [path for path in inside if not path.name.startswith(TEMPORARY_PREFIX)]
+    is_run = os.path.isfile(RunFolder(folder).config)
     if content and not is_run:
         raise InputError(f"{folder}: holds other files and no run (no config.json); choose another --out")
     if content and mode == "new":
@@ -104,6 +115,8 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits, or lists nested too deep
+        raise InputError(f"{path}: not usable JSON ({error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: a config file holds a JSON object, got {type(data).__name__}")
     return data

@@ -53,6 +53,8 @@ def decode_tiff(source: ImageSource) -> DecodedImage:
                 decoded = decode_pillow(source, format_name="TIFF")
             else:
                 decoded = _decode_page(page, photometric)
+    if decoded.source_mode == "CMYK":
+        logger.warning("%s: is CMYK; converted to RGB without its colour profile", source.path)
     if pages > 1:
         logger.warning("%s: has %d pages; only the first is used", source.path, pages)
     return decoded
@@ -61,8 +63,7 @@ def decode_tiff(source: ImageSource) -> DecodedImage:
 def _check_directory(source: ImageSource, page: Any) -> None:
     """Check that the page's directory and its tags' values lie inside the file.
 
-    It often stands at the end. tifffile drops tags that were cut off and assumes their defaults, such as 1
-    bit.
+    It often stands at the end. tifffile drops tags that were cut off and assumes defaults, such as 1 bit.
     """
     order, big = page.parent.byteorder, page.parent.is_bigtiff
     count_format, entry_format = (order + "Q", order + "HHQQ") if big else (order + "H", order + "HHII")
@@ -74,8 +75,7 @@ def _check_directory(source: ImageSource, page: Any) -> None:
     whole = len(entries) - len(entries) % entry_bytes
     for code, kind, number, offset in struct.iter_unpack(entry_format, entries[:whole]):
         value_bytes = number * _VALUE_BYTES.get(kind, 1)
-        # Values of up to 4 (BigTIFF: 8) bytes stand in the entry itself; private tags may be as broken as
-        # they like.
+        # Values of up to 4 (BigTIFF: 8) bytes stand in the entry itself; broken private tags do no harm.
         if code < _FIRST_PRIVATE_TAG and value_bytes > (8 if big else 4):
             cut = cut or offset + value_bytes > source.file_bytes
     if cut:
@@ -124,7 +124,6 @@ def _decode_page(page: Any, photometric: int) -> DecodedImage:
     icc_profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
     if photometric == _CMYK and channels == 4 and pixels.dtype.kind == "u":
         pixels, source_mode, icc_profile = _rgb_from_cmyk(pixels), "CMYK", None
-        logger.warning("a CMYK image was converted to RGB without its colour profile")
     elif channels in (2, 4):
         alpha = tuple(int(extra) for extra in page.extrasamples)
         has_alpha = alpha in ((_ASSOCIATED_ALPHA,), (_STRAIGHT_ALPHA,))

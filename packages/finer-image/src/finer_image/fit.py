@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_core.activations import fuse_activations
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
 from finer_core.errors import InputError
 from finer_core.files import write_json
@@ -197,6 +198,7 @@ def fresh_network(plan: FitPlan) -> torch.nn.Module:
     # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
     network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
     network = network.to(plan.device).train()
+    fuse_activations(bool(plan.settings.compile))
     set_backward_precision(network, plan.settings.precision or "fp32")
     return network
 

@@ -1,6 +1,5 @@
 """Read any still image a person has, at its true depth, or say in one line why it cannot be read."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -44,9 +43,8 @@ def read_image(path: str | os.PathLike[str], *, memory_bytes: int | None = None)
 
     The format is recognised by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),
     in native byte order, at the depth the file stores; palettes, CMYK, YCbCr, Lab and HSV become RGB. A file
-    is read whole or
-    refused: a cut or corrupt one never gives a partly grey picture. Of several pages or frames the first is
-    used, with a logged warning.
+    is read whole or refused: a cut one never gives a partly grey picture. Of several pages or frames the
+    first is used, with a logged warning.
 
     Args:
         path: The file.
@@ -77,25 +75,6 @@ def read_image(path: str | os.PathLike[str], *, memory_bytes: int | None = None)
         )
     except InputError as error:
         raise file_error(path, error) from None
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Compute a file's SHA-256 without holding the file in memory.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Raises:
-        InputError: The file cannot be opened.
-    """
-    digest = hashlib.sha256()
-    with _open(Path(path)) as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _open(path: Path) -> BinaryIO:

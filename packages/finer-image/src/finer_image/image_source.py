@@ -15,11 +15,9 @@ import numpy as np
 
 from finer_core.errors import InputError
 
-# Pillow's own hard limit, twice its warning level. Beyond it an image must look like its file (see
-# MAX_EXPANSION).
+# Pillow's own hard limit, twice its warning level. A larger image must not expand more than MAX_EXPANSION.
 BOMB_PIXELS = 178_956_970
-# Photographs and renderings expand 2 to 50 times; only nearly empty pictures, which is what bombs are, exceed
-# this.
+# Photographs and renderings expand 2 to 50 times; only nearly empty pictures, such as bombs, exceed this.
 MAX_EXPANSION = 200
 
 _PILLOW_LOCK = threading.RLock()

@@ -6,6 +6,7 @@ Everything here works element by element on any block of rows, so callers stay i
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from finer_core.errors import InputError
 
@@ -109,7 +110,7 @@ def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) ->
 
 
 def pixels_from_unit(
-    unit: np.ndarray, *, dtype: np.dtype | str, value_range: tuple[float, float]
+    unit: np.ndarray, *, dtype: npt.DTypeLike, value_range: tuple[float, float]
 ) -> np.ndarray:
     r"""Map unit-interval values back to pixels, element by element.
 

@@ -1,7 +1,8 @@
 """Activations of implicit neural representations: functions, modules, and the rule of the FINER factor.
 
 `functional` holds the formulas' public functions, `modules` their `nn.Module` wrappers; `real` and `wavelet` the
-formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives.
+formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives;
+`fusion` the switch to compiled kernels.
 """
 
 from finer_core.activations.functional import (
@@ -15,6 +16,7 @@ from finer_core.activations.functional import (
     wire,
     wire_finer,
 )
+from finer_core.activations.fusion import fuse_activations
 from finer_core.activations.modules import (
     Activation,
     FinerActivation,
@@ -43,6 +45,7 @@ __all__ = [
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",
+    "fuse_activations",
     "gauss",
     "gauss_finer",
     "real_wire",

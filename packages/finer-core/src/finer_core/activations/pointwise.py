@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from finer_core.activations.fusion import fused_value, fused_vjp
 from finer_core.activations.rules import derivatives_are_exact
 
 
@@ -38,7 +39,7 @@ class _Pointwise(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, formula: Formula, exact: bool) -> Tensor:
-        return formula.value(z)
+        return (fused_value(formula) or formula.value)(z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Formula, bool], output: Tensor) -> None:
@@ -49,7 +50,9 @@ class _Pointwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (z,) = ctx.saved_tensors
-        return ctx.formula.vjp(z, grad_outputs[0], exact=ctx.exact), None, None
+        fused = fused_vjp(ctx.formula, exact=ctx.exact)
+        grad = fused(z, grad_outputs[0]) if fused else ctx.formula.vjp(z, grad_outputs[0], exact=ctx.exact)
+        return grad, None, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:

@@ -5,6 +5,7 @@ is copied in memory, and now and then that copy goes to disk. An interruption wr
 replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.errors import DivergenceError
+from finer_core.errors import DivergenceError, InputError
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates
@@ -108,8 +109,8 @@ class Fit:
         if state is not None:
             self._restore(state)
             seconds_before = state.loop["seconds"]
-        good = state or self._copy(step=0, seconds=0.0)
-        point = LogPoint(step=good.step, steps=self.steps, loss=float("nan"), learning_rate=0.0, seconds=seconds_before, rollbacks=0)
+        good = state or self._copy(step=0, loss=math.nan, seconds=0.0)
+        point = self._point(good.step, good.loop["loss"], seconds_before)
         started = written = time.monotonic()
         while good.step < self.steps:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
@@ -117,10 +118,10 @@ class Fit:
             seconds = seconds_before + time.monotonic() - started
             if self.guard.is_bad(loss):
                 self._roll_back(good, loss)
-                good = self._copy(step=good.step, seconds=seconds)
+                good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds)
                 continue
             self.guard.accept(loss)
-            good = self._copy(step=end, seconds=seconds)
+            good = self._copy(step=end, loss=loss, seconds=seconds)
             point = self._point(end, loss, seconds)
             self.on_log(point)
             if self.checkpoint and (end == self.steps or time.monotonic() - written > self.checkpoint_seconds):
@@ -159,11 +160,13 @@ class Fit:
             )
         put_state(good, self.network, self.optimizers, self.objective)
 
-    def _copy(self, *, step: int, seconds: float) -> FitState:
-        loop = {"guard": self.guard.state_dict(), "seconds": seconds, "steps": self.steps}
+    def _copy(self, *, step: int, loss: float, seconds: float) -> FitState:
+        loop = {"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps}
         return take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
 
     def _restore(self, state: FitState) -> None:
+        if state.loop["steps"] != self.steps:
+            raise InputError(f"the checkpoint is of a fit of {state.loop['steps']} steps, this one has {self.steps}")
         put_state(state, self.network, self.optimizers, self.objective)
         self.guard.load_state_dict(state.loop["guard"])
 

@@ -51,9 +51,11 @@ def build_optimizers(
     rest = [p for p in parameters if id(p) not in chosen]
     # The fused form is several times faster on small networks; it has no complex arithmetic.
     fused = None if any(p.is_complex() for p in rest) else True
-    optimizers: list[Optimizer] = [
-        torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused)
-    ]
+    optimizers: list[Optimizer] = []
+    if rest:
+        optimizers.append(
+            torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused)
+        )
     if hidden:
         optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))
     for optimizer in optimizers:

@@ -8,16 +8,15 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.tensor_file import read_tensors, write_tensors
 from finer_core.training.objective import Objective
 
 _FORMAT = "finer-checkpoint-1"
@@ -92,9 +91,8 @@ def write_state(state: FitState, path: str | os.PathLike[str]) -> None:
         "loop": dict(state.loop),
         "step": state.step,
     }
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": _FORMAT, "state": json.dumps(plain)})
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(plain)})
 
 
 def read_state(path: str | os.PathLike[str]) -> FitState:
@@ -104,32 +102,27 @@ def read_state(path: str | os.PathLike[str]) -> FitState:
         InputError: If the file is missing, damaged, or not a checkpoint.
     """
     name = os.fspath(path)
-    if not os.path.isfile(name):
-        raise InputError(f"{name}: no checkpoint to resume from")
+    header, tensors = read_tensors(name, what="checkpoint", expected_format=_FORMAT)
     try:
-        with safe_open(name, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT:
-                raise InputError(f"{name}: not a checkpoint of this program")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            plain = json.loads(header["state"])
-            return FitState(
-                step=int(plain["step"]),
-                network=_unflatten(plain["network"], tensors),
-                optimizers=_unflatten(plain["optimizers"], tensors),
-                objective=_unflatten(plain["objective"], tensors),
-                random_state=_unflatten(plain["random_state"], tensors),
-                loop=plain["loop"],
-            )
-    except (SafetensorError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{name}: damaged checkpoint ({error})") from error
+        plain = json.loads(header["state"])
+        return FitState(
+            step=int(plain["step"]),
+            network=_unflatten(plain["network"], tensors),
+            optimizers=_unflatten(plain["optimizers"], tensors),
+            objective=_unflatten(plain["objective"], tensors),
+            random_state=_unflatten(plain["random_state"], tensors),
+            loop=plain["loop"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name}: damaged checkpoint ({error!r})") from error
 
 
 def _flatten(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested plain data into `tensors`, leaving tagged references; keep integer keys and tuples."""
     if isinstance(value, Tensor):
-        tensors[key] = value.detach().cpu().contiguous()
-        return {"tensor": key}
+        name = key if key not in tensors else f"{key}#{len(tensors)}"  # "a.b" may also be b of a
+        tensors[name] = value
+        return {"tensor": name}
     if isinstance(value, Mapping):
         return {"map": [[k, _flatten(v, f"{key}.{k}", tensors)] for k, v in value.items()]}
     if isinstance(value, list | tuple):

@@ -1,0 +1,36 @@
+"""Every command answers --help at once, so it must not load PyTorch to do so."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .workspace import SCRIPTS
+
+LONGEST_SECONDS = 1.5
+
+
+def path_of(script: str) -> str:
+    return str(Path(sys.executable).with_name(script))
+
+
+def seconds_of_help(script: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([path_of(script), "--help"], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_quick(script):
+    assert min(seconds_of_help(script) for _ in range(3)) < LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_does_not_load_torch(script):
+    command = [sys.executable, "-X", "importtime", path_of(script), "--help"]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "argparse" in loaded
+    assert "torch" not in loaded

@@ -1,0 +1,67 @@
+"""What may be in the repository: no path of the machine it was written on, no large file, nothing unpinned."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .workspace import PACKAGES, ROOT
+
+# A slash before the first folder, and nothing before the slash that makes it part of a longer path or an address.
+MACHINE_PATH = re.compile(r"(?:file://|(?<![\w.$}~:/*-]))/(?:root|work|opt|(?:home|Users|tmp)/[\w.-]+)/[\w.-]")
+LARGEST_FILE = 500_000
+PIN = re.compile(r"[a-z0-9-]+==[0-9][\w.]*(?:; python_version (?:<|>=) \"3\.\d+\")?")
+
+
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    """List what is tracked, and what would be if everything were added."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a git checkout, so git cannot say which files belong to the repository")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def machine_paths(text: str) -> list[str]:
+    """Return the lines that hold an absolute path of a machine."""
+    return [line.strip() for line in text.splitlines() if MACHINE_PATH.search(line)]
+
+
+def test_no_path_of_a_machine(files):
+    found = []
+    for path in files:
+        content = path.read_bytes()
+        if b"\0" not in content:
+            lines = machine_paths(content.decode("utf-8", errors="replace"))
+            found += [f"{path.relative_to(ROOT)}: {line[:150]}" for line in lines]
+    assert not found
+
+
+def test_no_large_file_but_golden_vectors(files):
+    golden = ROOT / "tests" / "golden"
+    large = [path for path in files if path.stat().st_size > LARGEST_FILE and golden not in path.parents]
+    assert not large
+
+
+def test_constraints_are_pins_and_nothing_else():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert not [line for line in lines if not line.startswith("#") and not PIN.fullmatch(line)]
+
+
+def test_every_package_carries_the_licence():
+    licence = (ROOT / "LICENSE").read_bytes()
+    assert all((package.folder / "LICENSE").read_bytes() == licence for package in PACKAGES)
+
+
+@pytest.mark.parametrize("parts", [("root", "x"), ("opt", "wheels"), ("tmp", "a", "b"), ("home", "me", "data")])
+def test_the_check_of_paths_sees(parts):
+    path = "/" + "/".join(parts)
+    assert machine_paths(f'a = "{path}"\nb = 1\nfile://{path}') == [f'a = "{path}"', f"file://{path}"]
+
+
+@pytest.mark.parametrize("text", ["https://example.org/work/a", "src/opt/a", "$HOME/work/a", "in /tmp or /root", "a/work/b"])
+def test_the_check_of_paths_allows(text):
+    assert machine_paths(text) == []

@@ -1,0 +1,209 @@
+"""Each distribution is built as a user gets it, and installed alone in an empty environment outside the workspace."""
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+
+from .workspace import APPLICATIONS, CORE, PACKAGES, ROOT, Package
+
+FOREIGN_TO_IMAGES = {"jax", "jaxlib", "trimesh", "viser", "open3d"}
+OUR_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT")
+
+# Imports every module, so that a dependency which nobody declared is missed here and not by a user.
+IMPORT_ALL = """
+import importlib, importlib.metadata, json, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+print(json.dumps({
+    "file": package.__file__,
+    "version": package.__version__,
+    "installed": {d.name.lower(): d.version for d in importlib.metadata.distributions()},
+}))
+"""
+
+
+def run(command: Sequence[str | Path], *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run with nothing of this environment in sight."""
+    env = {name: value for name, value in os.environ.items() if name not in OUR_ENVIRONMENT}
+    return subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def output_of(command: Sequence[str | Path], *, cwd: Path) -> str:
+    result = run(command, cwd=cwd)
+    assert result.returncode == 0, f"{command}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+    return result.stdout
+
+
+@dataclass(frozen=True)
+class Venv:
+    """A virtual environment without pip: the pip of this environment installs into it."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> "Venv":
+        output_of([sys.executable, "-m", "venv", "--without-pip", folder], cwd=folder.parent)
+        return cls(folder)
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def site_packages(self) -> Path:
+        code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        return Path(output_of([self.bin / "python", "-c", code], cwd=self.folder).strip())
+
+    def pip(self, *arguments: str | Path) -> list[str | Path]:
+        return [sys.executable, "-m", "pip", "--python", self.bin / "python", *arguments]
+
+    def install(self, *requirements: str | Path) -> list[str | Path]:
+        """Return the command that installs under the repository's constraints."""
+        options = ["--no-compile", "--retries", "2", "--constraint", ROOT / "constraints.txt"]
+        return self.pip("install", *options, *requirements)
+
+
+def no_registry_answers(pip: subprocess.CompletedProcess[str]) -> bool:
+    """Say whether pip failed because every attempt to connect failed, and for no other reason."""
+    last_attempt = re.search(r"Retry\(total=0,.*after connection broken by", pip.stderr)
+    return pip.returncode != 0 and last_attempt is not None
+
+
+def build(source: Path, out: Path, *targets: str) -> None:
+    """Build as `hatch build` does, with the build backend of this environment, so without a network."""
+    options = [argument for target in targets for argument in ("-t", target)]
+    output_of([sys.executable, "-m", "hatchling", "build", "-d", out, *options], cwd=source)
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def dist_info(wheel: Path, name: str) -> bytes | None:
+    return next((data for path, data in contents(wheel).items() if path.endswith(f".dist-info/{name}")), None)
+
+
+def scripts_of(wheel: Path) -> list[str]:
+    parser = configparser.ConfigParser()
+    parser.read_string((dist_info(wheel, "entry_points.txt") or b"").decode())
+    return list(parser["console_scripts"]) if parser.has_section("console_scripts") else []
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory) -> Path:
+    """Build the wheel and the source distribution of every package."""
+    out = tmp_path_factory.mktemp("dist")
+    for package in PACKAGES:
+        build(package.folder, out, "sdist", "wheel")
+    return out
+
+
+def wheel_of(package: Package, dist: Path) -> Path:
+    return only(dist, f"{package.module}-*.whl")
+
+
+@pytest.fixture(scope="session")
+def third_party(dist, tmp_path_factory) -> Path:
+    """Install once what finer-core needs, PyTorch above all; return the folder that holds it."""
+    metadata = Metadata.from_email(dist_info(wheel_of(CORE, dist), "METADATA") or b"")
+    needs = [str(r) for r in metadata.requires_dist or () if not (r.marker and "extra" in str(r.marker))]
+    base = Venv.create(tmp_path_factory.mktemp("base") / "venv")
+    result = run(base.install(*needs), cwd=base.folder)
+    if no_registry_answers(result):
+        pytest.skip("pip reaches no package registry, so nothing can be installed into an empty environment")
+    assert result.returncode == 0, result.stderr
+    return base.site_packages
+
+
+@pytest.fixture(scope="session", params=PACKAGES, ids=str)
+def alone(request, dist, third_party, tmp_path_factory) -> tuple[Package, Venv]:
+    """Install one package, and finer-core, into an environment that otherwise holds what finer-core needs."""
+    package = request.param
+    venv = Venv.create(tmp_path_factory.mktemp(package.name) / "venv")
+    (venv.site_packages / "third_party.pth").write_text(f"{third_party}\n", encoding="utf-8")
+    wheels = [wheel_of(member, dist) for member in dict.fromkeys((CORE, package))]
+    output_of(venv.install(*wheels), cwd=venv.folder)
+    return package, venv
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_sdist_builds_the_same_wheel(package, dist, tmp_path):
+    with tarfile.open(only(dist, f"{package.module}-*.tar.gz")) as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(tmp_path, filter="data")
+        else:
+            archive.extractall(tmp_path)
+    build(only(tmp_path, f"{package.module}-*"), tmp_path / "again", "wheel")
+    assert contents(only(tmp_path / "again", "*.whl")) == contents(wheel_of(package, dist))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_wheel_carries_licence_and_type_marker(package, dist):
+    wheel = wheel_of(package, dist)
+    assert f"{package.module}/py.typed" in contents(wheel)
+    assert dist_info(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_wheel_says_what_the_project_says(package, dist):
+    metadata = Metadata.from_email(dist_info(wheel_of(package, dist), "METADATA") or b"")
+    runtime = {r for r in metadata.requires_dist or () if not r.marker}
+    assert (metadata.name, str(metadata.version)) == (package.name, package.version)
+    assert (metadata.license_expression, str(metadata.requires_python)) == ("Apache-2.0", ">=3.10")
+    assert runtime == set(map(Requirement, package.project["dependencies"]))
+    assert scripts_of(wheel_of(package, dist)) == list(package.scripts)
+
+
+@pytest.mark.slow
+def test_installed_alone(alone):
+    package, venv = alone
+    facts = json.loads(output_of([venv.bin / "python", "-c", IMPORT_ALL, package.module], cwd=venv.folder))
+    assert venv.folder in Path(facts["file"]).parents
+    assert facts["version"] == facts["installed"][package.name] == package.version
+    siblings = {application.name for application in APPLICATIONS} - {package.name}
+    assert not siblings & facts["installed"].keys()
+    if package.name == "finer-image":
+        assert not FOREIGN_TO_IMAGES & facts["installed"].keys()
+    output_of(venv.pip("check"), cwd=venv.folder)
+
+
+@pytest.mark.slow
+def test_commands_when_installed_alone(alone):
+    package, venv = alone
+    for script in package.scripts:
+        assert script in output_of([venv.bin / script, "--help"], cwd=venv.folder)
+        version = output_of([venv.bin / script, "--version"], cwd=venv.folder)
+        assert package.version in version and CORE.version in version
+
+
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "expected"),
+    [
+        (1, "Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError()': /torch/", True),
+        (1, "Retrying (Retry(total=1, connect=None)) after connection broken by 'ProtocolError()': /torch/", False),
+        (1, "ERROR: No matching distribution found for torch", False),
+        (0, "Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError()': /torch/", False),
+    ],
+)
+def test_skips_only_without_a_registry(returncode, stderr, expected):
+    assert no_registry_answers(subprocess.CompletedProcess([], returncode, "", stderr)) is expected

@@ -1,0 +1,296 @@
+"""Command lines: one-line errors, exit codes, settings from several sources, no PyTorch for --help."""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+from finer_core import InputError
+from finer_core._version import __version__
+from finer_core.cli import NONE, OneLineParser, add_options, merge_settings, option, run_command, version_text
+from finer_core.errors import DivergenceError
+from finer_core.network_options import NetworkOptions, given_options
+from finer_core.run_settings import RunSettings, as_plain, check_at_least, check_positive
+from finer_core.training import Interrupted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of every kind that options have."""
+
+    steps: int | None = option(None, "updates")
+    rate: float = option(0.5, "rate")
+    scale: float | None = option(2.0, "scale, or none")
+    mode: str = option("fast", "how", choices=("fast", "paper"))
+    first_name: str | None = option("x", "a name", metavar="NAME")
+    guard: bool | None = option(None, "look out")
+    hidden: tuple[float, float] = (0.9, 0.99)
+    network: dict = field(default_factory=dict)
+
+
+def parser_of(action=lambda arguments: None, *, commands: bool = False) -> OneLineParser:
+    parser = OneLineParser(prog="tool")
+    target = parser
+    if commands:
+        target = parser.add_subparsers(metavar="COMMAND").add_parser("fit")
+    target.add_argument("--debug", action="store_true")
+    target.add_argument("--out", metavar="DIR")
+    add_options(target, Settings, group="settings")
+    target.set_defaults(run=action, parser=target)
+    return parser
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    return parser_of().parse_args(arguments)
+
+
+def run(action, *arguments: str) -> int:
+    return run_command(lambda: parser_of(action), list(arguments))
+
+
+def failing(error: BaseException):
+    def action(arguments: argparse.Namespace) -> None:
+        raise error
+
+    return action
+
+
+def one_line(capsys) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.endswith("\n")
+    return captured.err[:-1]
+
+
+def test_done(capsys):
+    seen = []
+    assert run(seen.append, "--steps", "3") == 0
+    assert seen[0].steps == 3
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("x.png: no such file"), 2, "tool: x.png: no such file"),
+        (InputError("two\n  lines"), 2, "tool: two lines"),
+        (ValueError("a bug"), 1, "tool: ValueError: a bug (--debug shows the traceback)"),
+        (DivergenceError("the loss became nan"), 1, "tool: DivergenceError: the loss became nan"),
+        (AssertionError(), 1, "tool: AssertionError: AssertionError"),
+        (KeyboardInterrupt(), 130, "tool: interrupted"),
+        (Interrupted(40), 130, "tool: interrupted; saved at step 40"),
+        (MemoryError(), 1, "tool: out of memory (MemoryError); lower --memory"),
+        (RuntimeError("CUDA out of memory. Tried"), 1, "tool: out of memory (CUDA out of memory. Tried)"),
+        (RuntimeError("alloc: can't allocate memory: you"), 1, "tool: out of memory (alloc: can't"),
+    ],
+)
+def test_exit_codes_and_one_line_errors(capsys, error, code, line):
+    assert run(failing(error)) == code
+    text = one_line(capsys)
+    assert text.startswith(line)
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("error", [InputError("wrong"), ValueError("a bug"), KeyboardInterrupt()])
+def test_debug_shows_the_traceback_and_keeps_the_code(capsys, error):
+    code = run(failing(error), "--debug")
+    text = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in text
+    assert "in action" in text
+    assert run(failing(error)) == code
+
+
+def test_a_closed_pipe_is_not_an_error_message():
+    code = (
+        "import sys\nfrom finer_core.cli import OneLineParser, run_command\n"
+        "def action(arguments):\n    print('x' * 100_000, flush=True)\n    print('more', flush=True)\n"
+        "parser = OneLineParser(prog='tool')\nparser.set_defaults(run=action)\n"
+        "sys.exit(run_command(lambda: parser, []))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
+
+
+def test_no_command_prints_help(capsys):
+    assert run_command(lambda: OneLineParser(prog="tool", description="What it does."), []) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "What it does." in captured.err
+
+
+@pytest.mark.parametrize("commands", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stepss", "3"], "unrecognised argument '--stepss'; did you mean --steps?"),
+        (["--first_name", "a"], "unrecognised argument '--first_name'; did you mean --first-name?"),
+        (["--gaurd"], "unrecognised argument '--gaurd'; did you mean --guard?"),
+        (["--mod=fast"], "unrecognised argument '--mod=fast'; did you mean --mode?"),
+        (["--qqqqqq"], "unrecognised argument '--qqqqqq' (see"),
+        (["extra"], "unrecognised argument 'extra' (see"),
+        (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
+        (["--rate", "none"], "argument --rate: invalid float value: 'none'"),
+        (["--steps"], "argument --steps: expected one argument"),
+        (["--mode", "quick"], "argument --mode: invalid choice: 'quick'"),
+    ],
+)
+def test_wrong_arguments(capsys, commands, arguments, message):
+    prefix = ["fit"] if commands else []
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda: parser_of(commands=commands), prefix + arguments)
+    assert caught.value.code == 2
+    line = one_line(capsys)
+    assert line.startswith("tool fit: " if commands else "tool: ")
+    assert message in line
+
+
+def test_abbreviations_are_not_options(capsys):
+    with pytest.raises(SystemExit):
+        run(lambda arguments: None, "--step", "3")
+    assert "did you mean --steps?" in one_line(capsys)
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda: parser_of(commands=True), ["fti"])
+    assert caught.value.code == 2
+    assert "'fti'" in one_line(capsys)
+
+
+def test_options_of_every_kind():
+    parsed = parse("--steps", "3", "--rate", "1e-3", "--mode", "paper", "--first-name", "none", "--no-guard")
+    assert (parsed.steps, parsed.rate, parsed.mode, parsed.first_name, parsed.guard) == (3, 1e-3, "paper", "none", False)
+    assert not hasattr(parsed, "hidden"), "fields without a help text are not options"
+
+
+def test_options_that_are_not_given_are_none():
+    parsed = parse()
+    assert {name: getattr(parsed, name) for name in ("steps", "rate", "scale", "mode", "guard")} == dict.fromkeys(
+        ("steps", "rate", "scale", "mode", "guard")
+    )
+
+
+@pytest.mark.parametrize("text", ["none", "None", "NONE"])
+def test_an_explicit_none(text):
+    assert parse("--scale", text).scale is NONE
+    assert repr(NONE) == "none"
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for shown in ("--steps INT", "--rate FLOAT", "--mode {fast,paper}", "--first-name NAME", "--guard, --no-guard"):
+        assert shown in text
+    assert "--hidden" not in text
+
+
+def test_later_layers_win_and_none_means_not_given():
+    first, second = {"steps": 1, "rate": 0.1, "scale": 3.0}, {"steps": 2, "rate": None, "scale": NONE}
+    assert merge_settings(Settings) == Settings()
+    assert merge_settings(Settings, first, second) == Settings(steps=2, rate=0.1, scale=None)
+    assert merge_settings(Settings, second, first).scale == 3.0
+    assert merge_settings(Settings, {"guard": True}, {"guard": False}).guard is False
+
+
+def test_preset_file_and_command_line_in_this_order():
+    given = vars(parse("--steps", "9", "--scale", "none"))
+    given = {name: given[name] for name in ("steps", "rate", "scale", "mode", "guard")}
+    merged = merge_settings(Settings, {"steps": 1, "rate": 1.0, "mode": "paper"}, {"steps": 5, "rate": 2.0}, given)
+    assert merged == Settings(steps=9, rate=2.0, mode="paper", scale=None)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"step": 3}, "unknown setting 'step'; did you mean 'steps'"),
+        ({"zzz": 3}, "unknown setting 'zzz'$"),
+        ({"steps": "3"}, "setting 'steps' must be an integer, got '3'"),
+        ({"steps": 3.0}, "setting 'steps' must be an integer, got 3.0"),
+        ({"steps": True}, "setting 'steps' must be an integer, got True"),
+        ({"rate": "fast"}, "setting 'rate' must be a number, got 'fast'"),
+        ({"rate": [1.0]}, r"setting 'rate' must be a number, got \[1.0\]"),
+        ({"guard": 1}, "setting 'guard' must be true or false, got 1"),
+        ({"first_name": 1}, "setting 'first_name' must be a string, got 1"),
+        ({"mode": "quick"}, "setting 'mode' must be one of fast, paper, got 'quick'"),
+    ],
+)
+def test_settings_of_a_file_are_checked(layer, message):
+    with pytest.raises(InputError, match=message):
+        merge_settings(Settings, layer)
+
+
+def test_a_whole_number_is_a_number():
+    assert merge_settings(Settings, {"rate": 3, "hidden": (1, 2), "network": {"x": 1}}).rate == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "--steps must be at least 1, got 0"),
+        ({"seed": -1}, r"--seed must be between 0 and 2\^63 - 1, got -1"),
+        ({"seed": 2**63}, "got 9223372036854775808"),
+    ],
+)
+def test_shared_settings_are_checked(change, message):
+    with pytest.raises(InputError, match=message):
+        RunSettings(**change)
+
+
+def test_shared_settings_defaults():
+    assert as_plain(RunSettings()) == {
+        "method": "finer",
+        "preset": "fast",
+        "steps": None,
+        "seed": 0,
+        "device": "auto",
+        "precision": None,
+        "memory": "4GB",
+    }
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
+def test_positive_settings(value):
+    settings = argparse.Namespace(learning_rate=value, other=None)
+    with pytest.raises(InputError, match="--learning-rate must be a positive number, got "):
+        check_positive(settings, "other", "learning_rate")
+    settings.learning_rate = 1e-9
+    check_positive(settings, "learning_rate")
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_settings_with_a_least_value(value):
+    with pytest.raises(InputError, match="--log-every must be at least 1, got "):
+        check_at_least(argparse.Namespace(log_every=value), 1, "log_every")
+    check_at_least(argparse.Namespace(log_every=1, other=None), 1, "log_every", "other")
+
+
+def test_network_options_given_by_the_user():
+    parser = OneLineParser(prog="tool")
+    add_options(parser, NetworkOptions, group="network")
+    parsed = parser.parse_args(["--first-bias-scale", "none", "--hidden-features", "64", "--scale-req-grad"])
+    assert given_options(parsed) == {"first_bias_scale": None, "hidden_features": 64, "scale_req_grad": True}
+    assert given_options(parser.parse_args([])) == {}
+
+
+def test_version_text():
+    assert version_text("tool", "9.8") == f"tool 9.8 (finer-core {__version__})"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["", ".cli", ".errors", ".run_settings", ".network_options", ".run_folder", ".files", ".progress"]
+    + [".resources", ".report", ".interruption"],
+)
+def test_light_modules_do_not_load_torch(module):
+    code = f"import finer_core{module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

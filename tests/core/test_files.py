@@ -1,0 +1,119 @@
+"""Atomic writes, strict JSON, digests."""
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from finer_core.files import (
+    TEMPORARY_PREFIX,
+    atomic_path,
+    json_text,
+    remove_partial_files,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "a.bin"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert not path.exists()
+        assert temporary.parent == tmp_path, "on the same file system"
+        assert temporary.name.startswith(TEMPORARY_PREFIX)
+        assert temporary.suffix == ".bin"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_an_existing_file_stays_until_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_path(str(path)) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failed_block_leaves_the_old_file_and_no_litter(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_recognised(tmp_path):
+    path = tmp_path / "sub" / "a.txt"
+    path.parent.mkdir()
+    path.write_text("old")
+    code = (
+        "import os, signal, sys\nfrom finer_core.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    assert len(os.listdir(path.parent)) == 2
+    remove_partial_files(tmp_path)
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_other_files_are_not_partial(tmp_path):
+    for name in ("a.txt", ".hidden", "finer-partial-1"):
+        (tmp_path / name).write_text("keep")
+    remove_partial_files(tmp_path)
+    assert len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_get_the_user_s_usual_mode(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        restored = os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
+    assert restored == umask, "the umask is put back"
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "none" / "a.txt", "x")
+
+
+def test_text_is_utf8(tmp_path):
+    write_text(tmp_path / "a.txt", "Grün ∂")
+    assert (tmp_path / "a.txt").read_bytes() == "Grün ∂".encode()
+
+
+def test_json_is_strict_and_complete(tmp_path):
+    data = {"a": math.nan, "b": [math.inf, 1.5, (2, -math.inf)], 3: {"c": None, "d": True}, "e": 0.1 + 0.2}
+    write_json(tmp_path / "a.json", data)
+    text = (tmp_path / "a.json").read_text()
+    assert text.endswith("}\n")
+    expected = {"a": None, "b": [None, 1.5, [2, None]], "3": {"c": None, "d": True}, "e": 0.1 + 0.2}
+    assert json.loads(text, parse_constant=pytest.fail) == expected
+
+
+def test_json_on_one_line():
+    text = json_text({"step": 3, "loss": 1e-300, "text": "a\nb\u2028c"}, indent=None)
+    assert len(text.splitlines()) == 1
+    assert json.loads(text) == {"step": 3, "loss": 1e-300, "text": "a\nb\u2028c"}
+
+
+@pytest.mark.parametrize("size", [0, 5, (1 << 20) + 7])
+def test_sha256(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,55 @@
+"""Mean squared error and PSNR at known values."""
+
+import math
+
+import pytest
+import torch
+from finer_core.metrics import mse, psnr, psnr_of_mse
+
+
+def test_mse_is_the_mean_over_all_entries():
+    pred, target = torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+    assert float(mse(pred, target)) == pytest.approx((0 + 1 + 4 + 9) / 4)
+
+
+def test_mse_can_be_trained():
+    pred = torch.tensor([2.0, -1.0], requires_grad=True)
+    mse(pred, torch.zeros(2)).backward()
+    assert pred.grad.tolist() == [2.0, -1.0]
+
+
+def test_mse_does_not_broadcast():
+    with pytest.raises(ValueError, match=r"pred has shape \(4, 3\), target \(4, 1\)"):
+        mse(torch.zeros(4, 3), torch.zeros(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "data_range", "expected"),
+    [
+        (1.0, 1.0, 0.0),
+        (0.01, 1.0, 20.0),
+        (0.01, 2.0, 20 + 20 * math.log10(2)),
+        (65025.0, 255.0, 0.0),
+        (100.0, 1.0, -20.0),
+        (0.0, 1.0, math.inf),
+        (5e-324, 1.0, math.inf),
+        (math.inf, 1.0, -math.inf),
+    ],
+)
+def test_psnr_of_mse(value, data_range, expected):
+    assert psnr_of_mse(value, data_range=data_range) == pytest.approx(expected)
+
+
+def test_psnr_of_a_loss_that_is_not_a_number():
+    assert math.isnan(psnr_of_mse(math.nan))
+
+
+def test_psnr():
+    target = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    assert psnr(target + 0.1, target) == pytest.approx(20.0, abs=1e-4)
+    assert psnr(2 * (target + 0.1), 2 * target, data_range=2.0) == pytest.approx(20.0, abs=1e-4)
+    assert psnr(target, target) == math.inf
+
+
+def test_psnr_does_not_clip():
+    assert psnr(torch.tensor([3.0]), torch.tensor([1.0])) == pytest.approx(-20 * math.log10(2))

@@ -1,0 +1,182 @@
+"""Run folders: what may be written where, and what is never touched."""
+
+import json
+import os
+
+import pytest
+from finer_core import InputError
+from finer_core.files import TEMPORARY_PREFIX
+from finer_core.run_folder import check_writable, environment_versions, open_run_folder, read_settings
+
+MODES = ("new", "overwrite", "resume")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Give a folder that holds a run."""
+    run = open_run_folder(tmp_path / "runs" / "a", mode="new")
+    run.config.write_text('{"seed": 3}')
+    run.metrics_log.write_text('{"step": 1}\n')
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.write_text("state")
+    return run
+
+
+def content_of(folder) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_makes_a_folder_where_there_is_none(tmp_path, mode):
+    run = open_run_folder(tmp_path / "a" / "b", mode=mode)
+    assert run.path.is_dir()
+    assert not list(run.path.iterdir())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_takes_an_empty_folder(tmp_path, mode):
+    open_run_folder(tmp_path, mode=mode)
+    assert tmp_path.is_dir()
+
+
+def test_names_of_the_files(tmp_path):
+    run = open_run_folder(tmp_path, mode="new")
+    files = (run.config, run.metrics_log, run.metrics, run.model, run.checkpoint, run.report)
+    assert [str(file.relative_to(tmp_path)) for file in files] == [
+        "config.json",
+        "metrics.jsonl",
+        "metrics.json",
+        "model.safetensors",
+        os.path.join("checkpoint", "state.safetensors"),
+        "report.html",
+    ]
+
+
+def test_a_run_is_never_replaced_without_being_asked(run):
+    before = content_of(run.path)
+    with pytest.raises(InputError, match=f"{run.path}: already exists; use --resume .* --overwrite"):
+        open_run_folder(run.path, mode="new")
+    assert content_of(run.path) == before
+
+
+def test_resume_keeps_everything(run):
+    before = content_of(run.path)
+    open_run_folder(run.path, mode="resume")
+    assert content_of(run.path) == before
+
+
+def test_overwrite_starts_empty(run):
+    open_run_folder(run.path, mode="overwrite")
+    assert content_of(run.path) == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["thesis.tex", "metrics.json", ".git/HEAD"])
+def test_a_folder_with_other_files_is_never_touched(tmp_path, mode, name):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("precious")
+    with pytest.raises(InputError, match=r"holds other files and no run \(no config.json\)"):
+        open_run_folder(tmp_path, mode=mode)
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.parametrize("mode", ["new", "resume"])
+def test_litter_of_a_killed_writer_is_removed(tmp_path, mode):
+    (tmp_path / f"{TEMPORARY_PREFIX}x.json").write_text("half")
+    open_run_folder(tmp_path, mode=mode)
+    assert not os.listdir(tmp_path)
+
+
+def test_overwrite_through_a_link_keeps_the_link_and_what_links_in_the_run_point_to(run, tmp_path):
+    outside = tmp_path / "data"
+    outside.mkdir()
+    (outside / "image.png").write_text("precious")
+    (run.path / "link").symlink_to(outside)
+    link = tmp_path / "latest"
+    link.symlink_to(run.path)
+    open_run_folder(link, mode="overwrite")
+    assert link.is_symlink()
+    assert content_of(run.path) == {}
+    assert (outside / "image.png").read_text() == "precious"
+
+
+def test_overwrite_the_current_folder(run, monkeypatch):
+    monkeypatch.chdir(run.path)
+    open_run_folder(".", mode="overwrite")
+    assert content_of(run.path) == {}
+    assert os.path.samefile(os.getcwd(), run.path)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_file_where_the_folder_should_be(tmp_path, mode, below):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(InputError, match="file: exists and is not a folder"):
+        open_run_folder(tmp_path / "file" / below, mode=mode)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_core.run_folder.os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"{tmp_path}: cannot write here"):
+        open_run_folder(tmp_path / "a", mode="new")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    with pytest.raises(InputError, match="cannot make the output folder"):
+        open_run_folder(tmp_path / ("x" * 300), mode="new")
+
+
+def test_checking_changes_nothing(run, tmp_path):
+    before = content_of(run.path)
+    check_writable(run.path, mode="overwrite")
+    check_writable(run.path, mode="resume")
+    check_writable(tmp_path / "b" / "c", mode="new")
+    assert content_of(run.path) == before
+    assert os.listdir(tmp_path) == ["runs"]
+    with pytest.raises(InputError, match="already exists"):
+        check_writable(run.path, mode="new")
+
+
+def test_config_and_metrics_are_read_back(run):
+    assert run.read_config() == {"seed": 3}
+    with pytest.raises(InputError, match=r"metrics.json: cannot read the config file \(No such file"):
+        run.read_metrics()
+    run.write_metrics({"psnr": 30.25, "lpips": float("nan")})
+    assert run.read_metrics() == {"psnr": 30.25, "lpips": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"not valid JSON \(line 1"),
+        (b'{"a": 1,\n "b": }', r"not valid JSON \(line 2"),
+        (b"[1, 2]", "holds a JSON object, got list"),
+        (b"\xff\xfe\x00", "cannot read the config file"),
+        (b"[" * 100_000, "not usable JSON"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "not usable JSON"),
+    ],
+    ids=["empty", "syntax", "list", "binary", "deep", "long number"],
+)
+def test_bad_config_files(tmp_path, content, message):
+    file = tmp_path / "c.json"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_settings(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_not_a_config_file(tmp_path):
+    with pytest.raises(InputError, match="cannot read the config file"):
+        read_settings(tmp_path)
+
+
+def test_versions_name_what_a_result_depends_on():
+    versions = environment_versions("torch", "no-such-package")
+    assert set(versions) == {"python", "platform", "torch", "no-such-package"}
+    assert versions["no-such-package"] == "not installed"
+    assert versions["torch"][0].isdigit()
+    json.dumps(versions)
