@@ -2,9 +2,10 @@
 
     python benchmarks/bench_step.py [--size 512] [--rounds 5] [--json] [--no-fused]
 
-"ours" runs unfused, "fused" with compiled activations (needs a C++ compiler). They run in alternation, each in a process of its own so that the peak memory is its own. Prints the ratio of the median
-times, each peak memory, the largest relative difference (in norm) of a parameter's gradient, and the floor: the same matrix products and one
-sine and one cosine a unit, timed alone.
+"ours" runs unfused, "fused" with compiled activations (needs a C++ compiler). They run in alternation, each in a
+process of its own so that the peak memory is its own. Prints the ratio of the median times, each peak memory, the
+largest relative difference (in norm) of a parameter's gradient, and the floor: the same matrix products and one sine and
+one cosine a unit, timed alone.
 """
 
 import argparse
@@ -36,7 +37,9 @@ def worker(kind: str, size: int, rounds: int, out: Path) -> None:
     torch.manual_seed(0)
     eager = EagerFiner(in_features=2, out_features=3, hidden_features=256, hidden_layers=3)
     whole = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float()
-    pixels = nn.functional.interpolate(whole, size=(size, size), mode="area")[0].permute(1, 2, 0).round().byte().contiguous()
+    pixels = (
+        nn.functional.interpolate(whole, size=(size, size), mode="area")[0].permute(1, 2, 0).round().byte().contiguous()
+    )
     if kind == "eager":
         coords, target = grid_coords(size, size), pixels.reshape(-1, 3) / 255 * 2 - 1
         network, step = eager, lambda: full_batch_step(eager, coords, target)
@@ -115,7 +118,10 @@ def compare(kinds: Sequence[str], size: int, rounds: int, folder: Path) -> dict[
     command = [sys.executable, __file__, "--size", str(size), "--rounds", str(rounds + 1)]
     processes = {
         kind: subprocess.Popen(
-            [*command, "--worker", kind, "--out", str(folder / kind)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, "--worker", kind, "--out", str(folder / kind)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for kind in kinds
     }

@@ -3,6 +3,7 @@
 Written from the formulas alone, with nothing of this project, so that a slow-down of ours cannot slow it down too.
 """
 
+import itertools
 import math
 
 import torch
@@ -15,7 +16,7 @@ class EagerFiner(nn.Module):
     def __init__(self, *, in_features: int, out_features: int, hidden_features: int, hidden_layers: int) -> None:
         super().__init__()
         sizes = [in_features, *[hidden_features] * (hidden_layers + 1), out_features]
-        self.maps = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.maps = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         for index, linear in enumerate(self.maps):
             n = linear.in_features
             bound = 1 / n if index == 0 else math.sqrt(6 / n) / 30

@@ -1,4 +1,4 @@
-"""Each distribution is built as a user gets it, and installed alone in an empty environment outside the workspace."""
+"""Each distribution is built as users get it, and installed alone, in an empty environment elsewhere."""
 
 import configparser
 import json
@@ -199,10 +199,10 @@ def test_commands_when_installed_alone(alone):
 @pytest.mark.parametrize(
     ("returncode", "stderr", "expected"),
     [
-        (1, "Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError()': /torch/", True),
-        (1, "Retrying (Retry(total=1, connect=None)) after connection broken by 'ProtocolError()': /torch/", False),
+        (1, "Retrying (Retry(total=0, read=None)) after connection broken by 'NewConnectionError()'", True),
+        (1, "Retrying (Retry(total=1, read=None)) after connection broken by 'ProtocolError()'", False),
         (1, "ERROR: No matching distribution found for torch", False),
-        (0, "Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError()': /torch/", False),
+        (0, "Retrying (Retry(total=0, read=None)) after connection broken by 'NewConnectionError()'", False),
     ],
 )
 def test_skips_only_without_a_registry(returncode, stderr, expected):

@@ -1,9 +1,11 @@
 """Small networks of every method, and a small problem to fit, for tests that need any of them."""
 
 import torch
-from finer_core import METHODS, NetworkConfig, build_network
-from finer_core.training import StatelessObjective
 from torch import Tensor, nn
+
+from finer_core import METHODS, NetworkConfig, build_network
+from finer_core.coords import grid_coords
+from finer_core.training import StatelessObjective
 
 NAMES = tuple(METHODS)
 COMPLEX_NAMES = ("wire", "wire-finer")
@@ -46,8 +48,9 @@ class WaveObjective(StatelessObjective):
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         self.seen.append(step)
-        x = torch.rand(24, 2, generator=torch.Generator().manual_seed(step)) * 2 - 1
-        target = torch.sin(x @ torch.tensor([[3.0, 1.0, -2.0], [1.0, 4.0, 2.0]]))
+        shift = torch.rand(2, generator=torch.Generator().manual_seed(step))
+        x = grid_coords(6, 6) + 0.1 * shift
+        target = torch.sin(x @ torch.tensor([[2.0, 1.0, -2.0], [1.0, 3.0, 2.0]]))
         loss = (network(x) - target).square().mean()
         planned = self.factors.get(step)
         if planned:

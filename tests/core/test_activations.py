@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from finer_core import activations
 from finer_core.activations import exact_derivatives
 
@@ -132,7 +133,9 @@ def test_published_rule_equals_a_detached_factor_in_plain_autograd(name):
             "sine": lambda: torch.sin(3.0 * z),
             "finer": lambda: torch.sin(3.0 * h),
             "gauss_finer": lambda: torch.exp(-((1.5 * torch.sin(2.0 * h)) ** 2)),
-            "real_wire_finer": lambda: torch.cos(3.0 * torch.sin(2.0 * h)) * torch.exp(-((1.2 * torch.sin(2.0 * h)) ** 2)),
+            "real_wire_finer": lambda: (
+                torch.cos(3.0 * torch.sin(2.0 * h)) * torch.exp(-((1.2 * torch.sin(2.0 * h)) ** 2))
+            ),
         }[name]()
 
     z = points().requires_grad_(True)

@@ -1,12 +1,12 @@
 """Command lines: one-line errors, exit codes, settings from several sources, no PyTorch for --help."""
 
 import argparse
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
 
 import pytest
+
 from finer_core import InputError
 from finer_core._version import __version__
 from finer_core.cli import NONE, OneLineParser, add_options, merge_settings, option, run_command, version_text
@@ -166,7 +166,13 @@ def test_unknown_command(capsys):
 
 def test_options_of_every_kind():
     parsed = parse("--steps", "3", "--rate", "1e-3", "--mode", "paper", "--first-name", "none", "--no-guard")
-    assert (parsed.steps, parsed.rate, parsed.mode, parsed.first_name, parsed.guard) == (3, 1e-3, "paper", "none", False)
+    assert (parsed.steps, parsed.rate, parsed.mode, parsed.first_name, parsed.guard) == (
+        3,
+        1e-3,
+        "paper",
+        "none",
+        False,
+    )
     assert not hasattr(parsed, "hidden"), "fields without a help text are not options"
 
 
@@ -292,5 +298,4 @@ def test_version_text():
 )
 def test_light_modules_do_not_load_torch(module):
     code = f"import finer_core{module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

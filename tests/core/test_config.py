@@ -6,6 +6,7 @@ from math import sqrt
 
 import pytest
 import torch
+
 from finer_core import METHODS, InputError, NetworkConfig, build_network, published_config
 from finer_core.config import find_method, option_names
 from finer_core.network_options import METHOD_NAMES, NetworkOptions
@@ -45,9 +46,7 @@ EVERY_TASK = [(method.name, task) for method in METHODS.values() for task in met
 
 def published(method: str, task: str, **overrides) -> NetworkConfig:
     in_features, out_features = CHANNELS[task]
-    return published_config(
-        method=method, task=task, in_features=in_features, out_features=out_features, **overrides
-    )
+    return published_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
 
 
 @pytest.mark.parametrize(("method", "task"), PUBLISHED)
@@ -145,7 +144,7 @@ def test_method_names(name):
 
 
 def test_method_names_for_help_are_the_methods():
-    assert METHOD_NAMES == tuple(METHODS)
+    assert tuple(METHODS) == METHOD_NAMES
 
 
 def test_every_command_line_option_belongs_to_a_method():

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+
 from finer_core.coords import axis_coords, coords_of_index, grid_coords
 
 from . import golden

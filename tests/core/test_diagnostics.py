@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from finer_core import build_network, init_report
 from finer_core.coords import grid_coords
 from finer_core.layers import InrLinear, SineLayer
 from finer_core.precision import set_backward_precision
-from torch import nn
 
 from . import small
 
@@ -77,7 +78,20 @@ def test_a_dying_network_is_seen():
 def test_it_prints_a_table():
     lines = str(report_of("finer")).splitlines()
     assert len(lines) == 5
-    assert lines[0].split() == "layer std z mean out std out std dL/dz rms dL/dW activation".split()
+    assert lines[0].split() == [
+        "layer",
+        "std",
+        "z",
+        "mean",
+        "out",
+        "std",
+        "out",
+        "std",
+        "dL/dz",
+        "rms",
+        "dL/dW",
+        "activation",
+    ]
     assert lines[1].startswith("layers.0 ")
     assert lines[-1].endswith("linear")
     assert len({line.index("  FinerActivation") for line in lines[1:4]}) == 1, "columns line up"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from finer_core import METHODS, NetworkConfig, build_network
 from finer_core.differential import divergence, gradient, jacobian, laplacian, value_and_gradient
 

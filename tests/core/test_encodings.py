@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from finer_core.encodings import FourierEncoding, PositionalEncoding
 
 from . import golden, small

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+
 from finer_core.files import (
     TEMPORARY_PREFIX,
     atomic_path,

@@ -45,7 +45,9 @@ def test_loss_and_gradients(name, double):
     dtype = torch.float64 if double else torch.float32
     prefix = "grad_f64." if double else "grad."
     network = golden.network_of(arrays, dtype=dtype)
-    loss = torch.mean((network(golden.tensor(arrays, "coords", dtype=dtype)) - golden.tensor(arrays, "target", dtype=dtype)) ** 2)
+    loss = torch.mean(
+        (network(golden.tensor(arrays, "coords", dtype=dtype)) - golden.tensor(arrays, "target", dtype=dtype)) ** 2
+    )
     loss.backward()
     expected_loss = torch.from_numpy(arrays["loss_f64" if double else "loss"])
     torch.testing.assert_close(loss.detach(), expected_loss, rtol=1e-7 if double else 1e-5, atol=0)
@@ -58,6 +60,6 @@ def test_loss_and_gradients(name, double):
         expected = torch.from_numpy(arrays[prefix + key])
         scale = expected.abs().max()
         tolerance = 1e-9 if double else (3e-4 if name in LARGE_PHASES else 3e-5)
-        assert ((parameter.grad - expected).abs().max() <= tolerance * scale), parameter_name
+        assert (parameter.grad - expected).abs().max() <= tolerance * scale, parameter_name
         compared += 1
     assert compared == sum(key.startswith(prefix) for key in arrays)

@@ -6,12 +6,13 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
 from finer_core import InputError, load_model, model_info, save_model, tensor_file
 from finer_core.model_file import FORMAT
 from finer_core.resources import peak_memory_mb
 from finer_core.tensor_file import read_tensors, write_tensors
-from safetensors.torch import save_file
-from torch import Tensor
 
 from . import small
 
@@ -81,7 +82,20 @@ def test_not_safetensors(tmp_path, content):
 def test_truncated_anywhere(path):
     content = path.read_bytes()
     head = header_length(content)
-    lengths = {1, 7, 8, 9, 100, head - 1, head, head + 1, head + 4, len(content) // 2, len(content) - 4, len(content) - 1}
+    lengths = {
+        1,
+        7,
+        8,
+        9,
+        100,
+        head - 1,
+        head,
+        head + 1,
+        head + 4,
+        len(content) // 2,
+        len(content) - 4,
+        len(content) - 1,
+    }
     for length in sorted(lengths):
         path.write_bytes(content[:length])
         refuse(path)

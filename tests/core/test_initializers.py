@@ -5,13 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from finer_core import NetworkConfig, build_network, initializers
 from finer_core.networks.bacon import MultiscaleBacon
 
 from . import golden
 
 STATS = golden.load("init/init_stats")
-SIZES = {"image": {"in_features": 2, "out_features": 3, "hidden_layers": 3}, "sdf": {"in_features": 3, "out_features": 1, "hidden_layers": 2}}
+SIZES = {
+    "image": {"in_features": 2, "out_features": 3, "hidden_layers": 3},
+    "sdf": {"in_features": 3, "out_features": 1, "hidden_layers": 2},
+}
 MODELS = {
     "finer": ("image", "finer", {}),
     "finer_fbs1": ("image", "finer", {"first_bias_scale": 1.0}),
@@ -113,7 +117,9 @@ def test_bacon_filters_are_quantised_to_the_published_bands():
 
 
 def test_single_bacon_gives_every_filter_the_same_band():
-    network = build_network(NetworkConfig(method="bacon", in_features=3, out_features=1, hidden_layers=8, hidden_features=32))
+    network = build_network(
+        NetworkConfig(method="bacon", in_features=3, out_features=1, hidden_layers=8, hidden_features=32)
+    )
     assert [module.max_integer_frequency for module in network.filters] == [21] * 9
 
 

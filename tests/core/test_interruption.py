@@ -5,6 +5,7 @@ import signal
 import threading
 
 import pytest
+
 from finer_core.interruption import interruptible
 
 

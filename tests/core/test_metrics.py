@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from finer_core.metrics import mse, psnr, psnr_of_mse
 
 

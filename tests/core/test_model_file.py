@@ -6,12 +6,13 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
+from torch import nn
+
 from finer_core import InputError, NetworkConfig, build_network, load_model, model_info, save_model
 from finer_core import __version__ as version
 from finer_core.model_file import FORMAT, FORMAT_VERSION
 from finer_core.precision import set_backward_precision
-from safetensors import safe_open
-from torch import nn
 
 from . import small
 

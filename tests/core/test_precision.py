@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from finer_core import layers, precision
 from finer_core.precision import SMALLEST, bf16_products_are_native, set_backward_precision
-from torch import Tensor, nn
 
 from . import small
 
@@ -140,7 +141,9 @@ def test_a_processor_without_the_query_has_no_native_products(monkeypatch):
     assert not bf16_products_are_native("cpu")
 
 
-@pytest.mark.parametrize(("reported", "expected"), [((True, False), True), ((False, True), True), ((False, False), False)])
+@pytest.mark.parametrize(
+    ("reported", "expected"), [((True, False), True), ((False, True), True), ((False, False), False)]
+)
 def test_either_instruction_set_will_do(monkeypatch, reported, expected):
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     for name, value in zip(names, reported, strict=True):

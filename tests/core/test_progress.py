@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from finer_core import progress
 from finer_core.progress import Progress
 
@@ -75,7 +76,7 @@ def test_the_figure_is_asked_only_when_drawn(clock):
     asked = []
     bar = Progress("fit", total=10_000, stream=Terminal())
     for done in range(1, 1001):
-        clock[0] += 0.001
+        clock[0] += 2**-10
         bar.update(done, lambda: asked.append(1) or "x")
     assert len(asked) == 4, "every 0.2 s of 1 s, beginning after the first"
 

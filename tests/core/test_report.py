@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+
 from finer_core.report import Report
 
 NASTY = "<script>alert('x')</script> & \"quotes\" 'single'"
@@ -64,7 +65,7 @@ def test_it_is_a_complete_page(page):
 
 def test_texts_are_only_text(page):
     assert "script" not in page.tags
-    assert page.texts.count(NASTY) == 8, "title, heading, note, section, paragraph, name, value, summary, caption"
+    assert page.texts.count(NASTY) == 9, "title, heading, note, section, paragraph, name, value, summary, caption"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):

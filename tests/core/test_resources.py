@@ -1,12 +1,18 @@
 """Sizes, peak memory, devices."""
 
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
+
 from finer_core import InputError
 from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
+
+STATUS = Path("/proc/self/status")
+HAS_OWN_PEAK = STATUS.is_file() and "VmHWM" in STATUS.read_text()
 
 
 @pytest.mark.parametrize(
@@ -41,26 +47,39 @@ def test_other_texts_are_named(text):
     assert str(caught.value) == f"--memory {text!r} is not a size; write 4GB or 512MB"
 
 
-def test_peak_memory_never_falls_and_sees_a_large_array():
-    before = peak_memory_mb()
-    block = bytearray(200_000_000)
-    block[::4096] = b"x" * len(block[::4096])
-    after = peak_memory_mb()
-    del block
-    assert 10 < before <= after == pytest.approx(peak_memory_mb(), rel=0.01)
-    assert after > 200
+def test_peak_memory_sees_a_large_array_and_does_not_forget_it():
+    code = (
+        "from finer_core.resources import peak_memory_mb\nbefore = peak_memory_mb()\n"
+        "block = b'x' * int(before * 1e6 + 1e8)\nduring = peak_memory_mb()\ndel block\n"
+        "print(before, during, peak_memory_mb())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    before, during, after = map(float, result.stdout.split())
+    assert before > 5
+    assert before + 100 <= during < 2 * before + 120
+    assert after == pytest.approx(during, abs=5)
+
+
+@pytest.mark.skipif(not HAS_OWN_PEAK, reason="this system does not tell a process's own peak")
+def test_peak_memory_does_not_count_the_parent():
+    block = b"x" * 300_000_000  # this process is large when the other starts
+    code = "from finer_core.resources import peak_memory_mb; print(peak_memory_mb())"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(result.stdout) < len(block) / 1e6
 
 
 @pytest.mark.parametrize(("platform", "expected"), [("linux", 3_072_000 / 1e6), ("darwin", 3000 / 1e6)])
 def test_units_of_the_platforms(monkeypatch, platform, expected):
     resource = types.SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: types.SimpleNamespace(ru_maxrss=3000))
     monkeypatch.setitem(sys.modules, "resource", resource)
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
     monkeypatch.setattr(sys, "platform", platform)
     assert peak_memory_mb() == pytest.approx(expected)
 
 
 def test_a_platform_that_cannot_tell(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
     assert peak_memory_mb() != peak_memory_mb(), "not a number"
 
 

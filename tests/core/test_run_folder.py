@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+
 from finer_core import InputError
 from finer_core.files import TEMPORARY_PREFIX
 from finer_core.run_folder import check_writable, environment_versions, open_run_folder, read_settings

@@ -28,9 +28,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png(
-    samples: np.ndarray, *, depth: int, colour_type: int, extra: bytes = b"", interlaced: bool = False
-) -> bytes:
+def png(samples: np.ndarray, *, depth: int, colour_type: int, extra: bytes = b"", interlaced: bool = False) -> bytes:
     """Encode (H, W, C) samples, or palette indices, as a PNG with filter 0 and `extra` chunks before IDAT."""
     height, width = samples.shape[:2]
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlaced else [samples]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+
 from finer_image.cli import main
 from finer_image.image_reader import read_image
-from PIL import Image as Pillow
 
 METHODS = (
     "finer",
@@ -82,8 +83,22 @@ def test_every_method_fits_and_evaluates(picture, tmp_path, capsys, method, pres
     assert main(["evaluate", str(out / "model.safetensors"), str(picture), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
-    assert main(["neurons", str(out / "model.safetensors"), "--out", str(tmp_path / "n.png"), "--count", "5", "--size", "8x12"]) == 0
-    assert Pillow.open(tmp_path / "n.png").size[0] > 100
+    assert (
+        main(
+            [
+                "neurons",
+                str(out / "model.safetensors"),
+                "--out",
+                str(tmp_path / "n.png"),
+                "--count",
+                "5",
+                "--size",
+                "8x12",
+            ]
+        )
+        == 0
+    )
+    assert read_image(tmp_path / "n.png").width > 100
 
 
 def test_options_reach_the_network(picture, tmp_path):
@@ -112,7 +127,9 @@ def test_a_config_file_repeats_a_run_and_the_command_line_wins(picture, tmp_path
     config = str(first / "config.json")
     assert main(["fit", "--config", config, "--out", str(second), "--quiet"]) == 0
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
-    assert main(["fit", "--config", config, "--out", str(third), "--quiet", "--steps", "7", "--first-omega-0", "5"]) == 0
+    assert (
+        main(["fit", "--config", config, "--out", str(third), "--quiet", "--steps", "7", "--first-omega-0", "5"]) == 0
+    )
     settled = json.loads((third / "config.json").read_text())
     assert settled["settings"]["steps"] == 7
     assert settled["network"]["options"]["first_omega_0"] == 5.0
@@ -163,7 +180,24 @@ def test_activations_figure(tmp_path):
 
 def test_the_built_in_image(tmp_path, capsys):
     out = tmp_path / "run"
-    assert main(["fit", "--out", str(out), "--steps", "2", "--batch-pixels", "256", "--hidden-features", "8", "--quiet", "--json"]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "--out",
+                str(out),
+                "--steps",
+                "2",
+                "--batch-pixels",
+                "256",
+                "--hidden-features",
+                "8",
+                "--quiet",
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert json.loads((out / "config.json").read_text())["image"]["height"] == 512
     capsys.readouterr()
     assert main(["evaluate", str(out / "model.safetensors"), "astronaut"]) == 0

@@ -27,9 +27,7 @@ from .image_files import chunk, exif, exr_file, noise, pillow_bytes, png, saved,
 )
 def test_png_of_every_depth(tmp_path, colour_type, depth, mode, interlaced):
     samples = noise(13, 11, len(mode), dtype="uint16") >> (16 - depth)
-    path = saved(
-        tmp_path / "a.png", png(samples, depth=depth, colour_type=colour_type, interlaced=interlaced)
-    )
+    path = saved(tmp_path / "a.png", png(samples, depth=depth, colour_type=colour_type, interlaced=interlaced))
     image = read_image(path)
     expected = samples if depth >= 8 else samples * (255 // (2**depth - 1))
     assert image.mode == mode
@@ -116,9 +114,7 @@ def test_impossible_orientation_is_upright(tmp_path, orientation):
 
 @pytest.mark.parametrize("format_name", ["JPEG", "WEBP", "BMP", "JPEG2000", "AVIF", "QOI", "ICO", "TGA"])
 def test_eight_bit_colour_formats(tmp_path, format_name):
-    data = pillow_bytes(
-        smooth(32, 48), format_name, **({"sizes": [(48, 32)]} if format_name == "ICO" else {})
-    )
+    data = pillow_bytes(smooth(32, 48), format_name, **({"sizes": [(48, 32)]} if format_name == "ICO" else {}))
     image = read_image(saved(tmp_path / "a.tga", data))
     expected = np.asarray(PIL.Image.open(io.BytesIO(data)))
     assert (image.mode, image.dtype, image.value_range) == (
@@ -366,9 +362,7 @@ def test_tiff_low_depths_are_stretched(tmp_path, bits):
         tags = tiff.pages[0].tags
     # Few writers offer these depths: declare the packed bytes to be 8 narrow samples a row.
     for name, value in (("ImageWidth", 8), ("BitsPerSample", bits)):
-        struct.pack_into(
-            "<I" if tags[name].dtype.name == "LONG" else "<H", data, tags[name].valueoffset, value
-        )
+        struct.pack_into("<I" if tags[name].dtype.name == "LONG" else "<H", data, tags[name].valueoffset, value)
     image = read_image(saved(tmp_path / "a.tif", bytes(data)))
     np.testing.assert_array_equal(image.pixels[..., 0], samples * (255 // (2**bits - 1)))
 

@@ -21,11 +21,7 @@ EXACT = [
     *((".png", dtype, channels) for dtype in ("uint8", "uint16") for channels in (1, 2, 3, 4)),
     *((".tif", dtype, channels) for dtype in DTYPES for channels in (1, 2, 3, 4, 5)),
     *((".npy", dtype, channels) for dtype in DTYPES for channels in (1, 2, 3, 4, 5)),
-    *(
-        (".exr", dtype, channels)
-        for dtype in ("float16", "float32", "uint32")
-        for channels in (1, 2, 3, 4, 5)
-    ),
+    *((".exr", dtype, channels) for dtype in ("float16", "float32", "uint32") for channels in (1, 2, 3, 4, 5)),
     *((".webp", "uint8", channels) for channels in (3, 4)),
     *((".bmp", "uint8", channels) for channels in (1, 3)),
 ]

@@ -36,9 +36,7 @@ def test_all_sixteen_bit_values_survive():
 def test_known_values():
     unit = unit_from_pixels(np.array([[236, 656, 1076]], np.uint16), value_range=(236.0, 1076.0))
     np.testing.assert_array_equal(unit, np.array([[0.0, 0.5, 1.0]], np.float32))
-    pixels = pixels_from_unit(
-        np.array([-1.0, 0.0, 0.5, 1.0, 2.0, np.inf]), dtype="uint8", value_range=(0.0, 255.0)
-    )
+    pixels = pixels_from_unit(np.array([-1.0, 0.0, 0.5, 1.0, 2.0, np.inf]), dtype="uint8", value_range=(0.0, 255.0))
     np.testing.assert_array_equal(pixels, [0, 0, 128, 255, 255, 255])
     pixels = pixels_from_unit(np.array([-1.0, 0.25, 2.0]), dtype=np.float32, value_range=(-2.0, 2.0))
     np.testing.assert_array_equal(pixels, np.array([-2.0, -1.0, 2.0], np.float32))

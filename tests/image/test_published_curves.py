@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from finer_core import NetworkConfig, build_network
 from finer_core.metrics import psnr_of_mse
 from finer_core.training import Fit, build_optimizers, exponential_decay
@@ -102,9 +103,7 @@ def test_coordinates_and_targets():
 
 
 def test_the_paper_preset_states_the_published_settings():
-    settings = resolve(
-        ImageFitSettings(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True
-    )
+    settings = resolve(ImageFitSettings(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True)
     assert (settings.steps, settings.batch_pixels, settings.learning_rate) == (5000, 0, 5e-4)
     assert (settings.optimizer, settings.betas, settings.schedule) == ("adam", (0.9, 0.999), "exponential")
     assert (settings.precision, settings.guard, settings.max_grad_norm) == ("fp32", False, None)

@@ -1,7 +1,7 @@
 """What every command line has in common: shared options, exit codes, one-line errors.
 
-Importing this module does not load PyTorch, so `--help` stays fast. Options are described once, as dataclass fields made
-by `option`; `add_options` turns them into arguments whose default is None, so that a preset, a config file and the
+Importing this module does not load PyTorch, so `--help` stays fast. Options are described once, as dataclass fields
+made by `option`; `add_options` turns them into arguments whose default is None, so that a preset, a config file and the
 command line can be merged in this order by `merge_settings`.
 """
 
@@ -73,7 +73,8 @@ def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str) 
             name,
             type=_reader(kind),
             choices=field.metadata["choices"],
-            metavar=field.metadata["metavar"] or (None if field.metadata["choices"] else _plain_type(kind).__name__.upper()),
+            metavar=field.metadata["metavar"]
+            or (None if field.metadata["choices"] else _plain_type(kind).__name__.upper()),
             default=None,
             help=text,
         )
@@ -149,13 +150,11 @@ def version_text(program: str, version: str) -> str:
     return f"{program} {version} (finer-core {__version__})"
 
 
-def run_command(
-    build_parser: Callable[[], OneLineParser], arguments: Sequence[str] | None = None
-) -> int:
+def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[str] | None = None) -> int:
     """Parse, run the chosen command, and turn what happens into an exit code.
 
-    The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an interruption
-    130, anything else one line and 1; `--debug` shows the traceback.
+    The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an
+    interruption 130, anything else one line and 1; `--debug` shows the traceback.
 
     Args:
         build_parser: Makes the program's parser.

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Generator, nn
+from torch import Generator
 
 from finer_core.errors import InputError
 from finer_core.methods import METHODS, Method
+from finer_core.networks import Network
 
 _SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
 _PLACEMENT = ("generator", "device", "dtype")
@@ -50,9 +51,7 @@ class NetworkConfig:
         known = option_names(self.method)
         for name in self.options:
             if name not in known:
-                raise InputError(
-                    f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}"
-                )
+                raise InputError(f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}")
         try:
             json.dumps(dict(self.options), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -123,9 +122,7 @@ def option_names(method: str) -> frozenset[str]:
     return frozenset(parameters) - {*_SIZES, *_PLACEMENT}
 
 
-def published_config(
-    *, method: str, task: str, in_features: int, out_features: int, **overrides: Any
-) -> NetworkConfig:
+def published_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
     """Return a method's published network for a task, with overrides.
 
     Args:
@@ -157,7 +154,7 @@ def build_network(
     generator: Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
-) -> nn.Module:
+) -> Network:
     """Build the network that a config describes.
 
     Args:

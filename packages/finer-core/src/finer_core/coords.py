@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 
-def axis_coords(
-    length: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> Tensor:
+def axis_coords(length: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Return the coordinates of one axis.
 
     Args:
@@ -49,9 +47,7 @@ def coords_of_index(index: Tensor, axes: tuple[Tensor, ...]) -> Tensor:
     return torch.stack(columns[::-1], dim=-1)
 
 
-def grid_coords(
-    *shape: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> Tensor:
+def grid_coords(*shape: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Return all coordinates of a grid.
 
     Args:

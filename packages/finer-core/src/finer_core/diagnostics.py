@@ -4,6 +4,7 @@ The most repeated question about periodic networks is whether they are initialis
 nor blow up with depth, forwards or backwards.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,9 @@ class InitReport:
 
     def __str__(self) -> str:
         """Return the table."""
-        head = f"{'layer':<12}{'std z':>10}{'mean out':>10}{'std out':>10}{'std dL/dz':>12}{'rms dL/dW':>12}  activation"
+        head = (
+            f"{'layer':<12}{'std z':>10}{'mean out':>10}{'std out':>10}{'std dL/dz':>12}{'rms dL/dW':>12}  activation"
+        )
         lines = [
             f"{row.name:<12}{row.pre_activation_std:>10.4f}{row.output_mean:>10.4f}{row.output_std:>10.4f}"
             f"{row.gradient_std:>12.3e}{row.weight_gradient_rms:>12.3e}  {row.description}"
@@ -104,7 +107,7 @@ def init_report(network: nn.Module, coords: Tensor) -> InitReport:
     return InitReport(tuple(rows))
 
 
-def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]):  # noqa: ANN202 - a torch hook
+def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
     def hook(module: InrLinear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         z = InrLinear.forward(module, inputs[0])
         result = module.activation(z) if isinstance(module, InrLayer) else z

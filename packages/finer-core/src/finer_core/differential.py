@@ -65,8 +65,7 @@ def jacobian(field: Field, coords: Tensor, *, create_graph: bool = False) -> Ten
     """
     x, values = _evaluate(field, coords)
     rows = [
-        _gradient_of(values[..., i], x, create_graph=create_graph, retain_graph=True)
-        for i in range(values.shape[-1])
+        _gradient_of(values[..., i], x, create_graph=create_graph, retain_graph=True) for i in range(values.shape[-1])
     ]
     return torch.stack(rows, dim=-2)
 
@@ -91,7 +90,8 @@ def divergence(field: Field, coords: Tensor, *, create_graph: bool = False) -> T
     x, values = _evaluate(field, coords)
     if values.shape[-1] != x.shape[-1]:
         raise ValueError(
-            f"divergence needs as many outputs as coordinates, got outputs {tuple(values.shape)} for coords {tuple(x.shape)}"
+            f"divergence needs as many outputs as coordinates, got outputs {tuple(values.shape)} "
+            f"for coords {tuple(x.shape)}"
         )
     return _trace_of_derivative(values, x, create_graph=create_graph)
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 TEMPORARY_PREFIX = ".finer-partial-"
 """Start of every temporary name, so that what a killed writer left can be recognised and removed."""
 

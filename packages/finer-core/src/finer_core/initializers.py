@@ -25,7 +25,9 @@ def uniform_(tensor: Tensor, *, bound: float, generator: Generator | None = None
         ValueError: If `bound` is negative or not finite.
     """
     if not (math.isfinite(bound) and bound >= 0):
-        raise ValueError(f"bound must be finite and not negative, got {bound!r} for a tensor of shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"bound must be finite and not negative, got {bound!r} for a tensor of shape {tuple(tensor.shape)}"
+        )
     with torch.no_grad():
         target = torch.view_as_real(tensor) if tensor.is_complex() else tensor
         target.uniform_(-bound, bound, generator=generator)
@@ -42,9 +44,7 @@ def first_layer_uniform_(weight: Tensor, *, generator: Generator | None = None) 
     return uniform_(weight, bound=1 / fan_in_of(weight), generator=generator)
 
 
-def siren_uniform_(
-    weight: Tensor, *, omega_0: float, gain: float = 6.0, generator: Generator | None = None
-) -> Tensor:
+def siren_uniform_(weight: Tensor, *, omega_0: float, gain: float = 6.0, generator: Generator | None = None) -> Tensor:
     """Fill a hidden or last layer's weight with U(+-sqrt(gain/fan_in)/omega_0) (SIREN, theorem 1.8; gain 6).
 
     Args:
@@ -94,9 +94,7 @@ def bias_uniform_(
     return uniform_(bias, bound=1 / math.sqrt(fan_in) if bias_scale is None else bias_scale, generator=generator)
 
 
-def quantised_frequencies_(
-    weight: Tensor, *, max_integer_frequency: int, generator: Generator | None = None
-) -> Tensor:
+def quantised_frequencies_(weight: Tensor, *, max_integer_frequency: int, generator: Generator | None = None) -> Tensor:
     """Fill a BACON filter's weight with 2 pi k, k uniform over the integers -m..m (BACON, CVPR 2022, section 3.2).
 
     Args:

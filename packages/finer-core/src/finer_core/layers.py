@@ -5,6 +5,7 @@ shape (out_features, in_features), so keys are `weight` and `bias` as in `nn.Lin
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,6 +15,8 @@ from finer_core import activations, initializers
 from finer_core.activations import Activation
 from finer_core.activations.wavelet import ComplexFactor
 
+LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Computes x W^T + b; see `finer_core.precision`."""
 WeightInit = Callable[..., Tensor]
 """An initialiser called as `init(weight, generator=generator)`."""
 
@@ -47,7 +50,7 @@ class InrLinear(nn.Linear):
         dtype: torch.dtype | None = None,
     ) -> None:
         nn.Module.__init__(self)  # not nn.Linear's: it would draw default weights first
-        self.linear = F.linear  # finer_core.precision may replace it
+        self.linear: LinearMap = F.linear  # finer_core.precision may replace it
         if in_features < 1 or out_features < 1:
             raise ValueError(f"in_features and out_features must be at least 1, got {in_features} and {out_features}")
         self.in_features = in_features
@@ -59,9 +62,7 @@ class InrLinear(nn.Linear):
             self.register_parameter("bias", None)
         (weight_init or initializers.pytorch_uniform_)(self.weight, generator=generator)
         if bias:
-            initializers.bias_uniform_(
-                self.bias, fan_in=in_features, bias_scale=bias_scale, generator=generator
-            )
+            initializers.bias_uniform_(self.bias, fan_in=in_features, bias_scale=bias_scale, generator=generator)
 
     def reset_parameters(self) -> None:
         """Refuse: a layer does not keep the generator that it was drawn with."""
@@ -82,7 +83,7 @@ class InrLayer(InrLinear):
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(self, *, activation: Activation, **linear) -> None:  # noqa: ANN003 - documented in InrLinear
+    def __init__(self, *, activation: Activation, **linear: Any) -> None:
         super().__init__(**linear)
         self.activation = activation
 
@@ -108,7 +109,7 @@ class SineLayer(InrLayer):
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(self, *, omega_0: float = 30.0, is_first: bool = False, **linear) -> None:  # noqa: ANN003
+    def __init__(self, *, omega_0: float = 30.0, is_first: bool = False, **linear: Any) -> None:
         init = sine_family_init(omega_0=omega_0, is_first=is_first)
         super().__init__(activation=activations.SineActivation(omega_0=omega_0), **{"weight_init": init, **linear})
 
@@ -125,8 +126,8 @@ class FinerLayer(InrLayer):
     """
 
     def __init__(
-        self, *, omega_0: float = 30.0, is_first: bool = False, scale_req_grad: bool = False, **linear
-    ) -> None:  # noqa: ANN003
+        self, *, omega_0: float = 30.0, is_first: bool = False, scale_req_grad: bool = False, **linear: Any
+    ) -> None:
         init = sine_family_init(omega_0=omega_0, is_first=is_first)
         activation = activations.FinerActivation(omega_0=omega_0, scale_req_grad=scale_req_grad)
         super().__init__(activation=activation, **{"weight_init": init, **linear})
@@ -140,7 +141,7 @@ class GaussLayer(InrLayer):
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(self, *, scale: float = 30.0, **linear) -> None:  # noqa: ANN003
+    def __init__(self, *, scale: float = 30.0, **linear: Any) -> None:
         super().__init__(activation=activations.GaussActivation(scale=scale), **linear)
 
 
@@ -164,7 +165,7 @@ class GaussFinerLayer(InrLayer):
         normalised: bool = False,
         is_first: bool = False,
         scale_req_grad: bool = False,
-        **linear,  # noqa: ANN003
+        **linear: Any,
     ) -> None:
         activation = activations.GaussFinerActivation(
             scale=scale, omega_0=omega_0, normalised=normalised, scale_req_grad=scale_req_grad
@@ -182,7 +183,7 @@ class WireLayer(InrLayer):
         **linear: Arguments of `InrLinear`; `dtype` is complex in every layer but the first.
     """
 
-    def __init__(self, *, omega_0: float = 20.0, scale: float = 10.0, **linear) -> None:  # noqa: ANN003
+    def __init__(self, *, omega_0: float = 20.0, scale: float = 10.0, **linear: Any) -> None:
         super().__init__(activation=activations.WireActivation(omega_0=omega_0, scale=scale), **linear)
 
 
@@ -208,7 +209,7 @@ class WireFinerLayer(InrLayer):
         complex_factor: ComplexFactor = "separate",
         is_first: bool = False,
         scale_req_grad: bool = False,
-        **linear,  # noqa: ANN003
+        **linear: Any,
     ) -> None:
         activation = activations.WireFinerActivation(
             omega_0=omega_0,
@@ -231,9 +232,7 @@ class RealWireLayer(InrLayer):
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(
-        self, *, omega_w: float = 20.0, scale: float = 10.0, is_first: bool = False, **linear
-    ) -> None:  # noqa: ANN003
+    def __init__(self, *, omega_w: float = 20.0, scale: float = 10.0, is_first: bool = False, **linear: Any) -> None:
         init = sine_family_init(omega_0=omega_w, is_first=is_first)
         activation = activations.RealWireActivation(omega_w=omega_w, scale=scale)
         super().__init__(activation=activation, **{"weight_init": init, **linear})
@@ -259,7 +258,7 @@ class RealWireFinerLayer(InrLayer):
         scale: float = 2.0,
         is_first: bool = False,
         scale_req_grad: bool = False,
-        **linear,  # noqa: ANN003
+        **linear: Any,
     ) -> None:
         activation = activations.RealWireFinerActivation(
             omega_0=omega_0, omega_w=omega_w, scale=scale, scale_req_grad=scale_req_grad
@@ -275,5 +274,5 @@ class ReluLayer(InrLayer):
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(self, **linear) -> None:  # noqa: ANN003
+    def __init__(self, **linear: Any) -> None:
         super().__init__(activation=activations.ReluActivation(), **linear)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from torch import nn
-
 from finer_core.errors import InputError
 from finer_core.networks import (
     PEMLP,
@@ -20,6 +18,7 @@ from finer_core.networks import (
     Gauss,
     GaussFiner,
     MultiscaleBacon,
+    Network,
     RealWire,
     RealWireFiner,
     Siren,
@@ -56,7 +55,7 @@ class Method:
     """Name a network class and its values per task ("image", "sdf", "nerf", "ntk")."""
 
     name: str
-    network: type[nn.Module]
+    network: type[Network]
     tasks: Mapping[str, TaskValues]
 
     def for_task(self, task: str) -> TaskValues:

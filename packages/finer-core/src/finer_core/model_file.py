@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from finer_core._version import __version__
 from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
+from finer_core.networks import Network
 from finer_core.tensor_file import read_header, read_tensors, write_tensors
 
 FORMAT = "finer-model"
@@ -60,7 +61,9 @@ def save_model(
     """
     config = getattr(network, "config", None)
     if not isinstance(config, NetworkConfig):
-        raise ValueError(f"save_model needs a network made by build_network, got {type(network).__name__} without config")
+        raise ValueError(
+            f"save_model needs a network made by build_network, got {type(network).__name__} without config"
+        )
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -72,7 +75,7 @@ def save_model(
     write_tensors(path, network.state_dict(), header)
 
 
-def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> nn.Module:
+def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Network:
     """Load a network from a model file.
 
     Args:
@@ -115,7 +118,8 @@ def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
         version = int(header["format_version"])
         if version > FORMAT_VERSION:
             raise InputError(
-                f"{path}: written in model format {version}, this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
+                f"{path}: written in model format {version}, "
+                f"this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
             )
         task_data = json.loads(header["task_data"])
         if not isinstance(task_data, dict):
@@ -140,7 +144,8 @@ def _check_tensors(path: str, expected: Mapping[str, Tensor], found: Mapping[str
         want = expected[name]
         if tensor.shape != want.shape or _kind(tensor) != _kind(want):
             raise InputError(
-                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, the config needs {want.dtype} {tuple(want.shape)}"
+                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"the config needs {want.dtype} {tuple(want.shape)}"
             )
 
 

@@ -11,12 +11,15 @@ from finer_core.files import write_text
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid var(--line) }
+h1 { font-size: 1.5rem; margin-bottom: 0 }
+h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid var(--line) }
 .note { opacity: .75 } .row { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; flex: 1 1 300px; min-width: 0 } figcaption { font-size: .85rem; opacity: .8; padding-top: .25rem }
 figure img, figure svg { max-width: 100%; height: auto; display: block; border: 1px solid var(--line) }
 img.pixels { image-rendering: pixelated; width: 100% }
-table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .8rem .15rem 0; border-bottom: 1px solid var(--soft); vertical-align: top }
+table { border-collapse: collapse }
+td, th { text-align: left; padding: .15rem .8rem .15rem 0;
+  border-bottom: 1px solid var(--soft); vertical-align: top }
 td.value { font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
 details { margin-top: 1rem }
 """
@@ -54,9 +57,7 @@ class Report:
             for name, value in rows.items()
         )
         table = f"<table>{body}</table>"
-        self._parts.append(
-            f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table
-        )
+        self._parts.append(f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table)
 
     def figures(self, figures: Iterable[tuple[str, str | bytes]], *, pixelated: bool = False) -> None:
         """Add images side by side.

@@ -1,6 +1,6 @@
 """The run folder: where a command puts its results, and what it refuses to overwrite.
 
-    config.json  metrics.jsonl  metrics.json  model.safetensors  checkpoint/  report.html  and the task's own outputs
+config.json  metrics.jsonl  metrics.json  model.safetensors  checkpoint/  report.html  and the task's own outputs
 """
 
 import json
@@ -57,8 +57,8 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
 
     Args:
         path: The folder.
-        mode: "new" refuses an earlier run, "overwrite" replaces it, "resume" keeps it (and starts one where there is none,
-            so that a job killed at any moment can be repeated with the same command).
+        mode: "new" refuses an earlier run, "overwrite" replaces it, "resume" keeps it (and starts one where there is
+            none, so that a job killed at any moment can be repeated with the same command).
 
     Raises:
         InputError: If the folder cannot be made or written, holds a run (new), or holds something else.
@@ -100,7 +100,9 @@ def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
     if content and not is_run:
         raise InputError(f"{folder}: holds other files and no run (no config.json); choose another --out")
     if content and mode == "new":
-        raise InputError(f"{folder}: already exists; use --resume to go on, --overwrite to replace it, or another --out")
+        raise InputError(
+            f"{folder}: already exists; use --resume to go on, --overwrite to replace it, or another --out"
+        )
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -112,7 +114,9 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})") from error
+        raise InputError(
+            f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})"
+        ) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from error
     except (ValueError, RecursionError) as error:  # a number of too many digits, or lists nested too deep

@@ -22,9 +22,11 @@ class RunSettings:
         choices=("fp32", "bf16"),
     )
     memory: str = option("4GB", "memory to stay within", metavar="SIZE")
+    checkpoint_seconds: float = option(30.0, "least time between two checkpoints")
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "steps")
+        check_at_least(self, 0, "checkpoint_seconds")
         if self.seed < 0 or self.seed >= 2**63:
             raise InputError(f"--seed must be between 0 and 2^63 - 1, got {self.seed}")
 

@@ -18,10 +18,11 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.files import atomic_path
 
+_ENTRY = "finer"
+"""The safetensors metadata entry that holds the header, as JSON."""
 
-def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, str]
-) -> None:
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write tensors and a header atomically, with a SHA-256 over both.
 
     Args:
@@ -31,13 +32,13 @@ def write_tensors(
     """
     # Clones, because the format refuses tensors that share memory.
     stored = {name: torch.view_as_real(t) if t.is_complex() else t for name, t in tensors.items()}
-    stored = {
-        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in stored.items()
-    }
+    stored = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in stored.items()}
     complex_names = sorted(name for name, t in tensors.items() if t.is_complex())
     full = {**header, "complex": json.dumps(complex_names)}
+    # One entry, because safetensors writes several in random order and equal runs must give equal files.
+    text = json.dumps({**full, "sha256": _digest(full, stored)}, sort_keys=True)
     with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata={**full, "sha256": _digest(full, stored)})
+        save_file(stored, temporary, metadata={_ENTRY: text})
 
 
 def read_header(path: str | os.PathLike[str], *, what: str, expected_format: str) -> dict[str, str]:
@@ -65,9 +66,7 @@ def read_tensors(
     name = os.fspath(path)
     header, stored = _read(name, what, expected_format, with_tensors=True)
     if header.get("sha256") != _digest({k: v for k, v in header.items() if k != "sha256"}, stored):
-        raise InputError(
-            f"{name}: the content does not match its checksum; the file is damaged or was changed"
-        )
+        raise InputError(f"{name}: the content does not match its checksum; the file is damaged or was changed")
     try:
         complex_names = set(json.loads(header["complex"]))
         return header, {k: torch.view_as_complex(t) if k in complex_names else t for k, t in stored.items()}
@@ -82,11 +81,9 @@ def _read(
         raise InputError(f"{path}: no such {what} file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
+            header = _parse((file.metadata() or {}).get(_ENTRY, ""))
             if header.get("format") != expected_format:
-                raise InputError(
-                    f"{path}: not a finer {what} (its metadata has no format {expected_format!r})"
-                )
+                raise InputError(f"{path}: not a finer {what} (its metadata has no format {expected_format!r})")
             names = file.keys() if with_tensors else ()
             # Clones: the originals are the file itself, mapped into memory, and not aligned for complex arithmetic.
             tensors = {name: file.get_tensor(name).clone() for name in names}
@@ -95,10 +92,20 @@ def _read(
     return header, tensors
 
 
+def _parse(text: str) -> dict[str, str]:
+    """Return the header that a metadata entry holds; empty if it holds none."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    plain = isinstance(header, dict) and all(isinstance(value, str) for value in header.values())
+    return header if plain else {}
+
+
 def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

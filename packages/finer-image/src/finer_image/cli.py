@@ -11,12 +11,12 @@ from typing import Any
 from finer_core.cli import OneLineParser, add_options, merge_settings, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.network_options import METHOD_NAMES, NetworkOptions, given_options
-from finer_core.run_folder import Mode, check_writable, open_run_folder, read_settings
+from finer_core.run_folder import Mode, check_writable, read_settings
 from finer_image._version import __version__
 from finer_image.settings import ImageFitSettings
 
 BUILT_IN = "astronaut"
-"""The image that `fit` takes when none is given: NASA's photograph of Eileen Collins, public domain, in scikit-image."""
+"""What `fit` takes when no image is given: NASA's photograph of Eileen Collins (public domain), from scikit-image."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +72,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     from finer_image.run import resume_run, start_run
 
     if mode == "resume" and (out / "config.json").is_file():
-        metrics = resume_run(
-            out, signal=arguments.signal, given=_given_settings(arguments), **_habits(arguments)
-        )
+        metrics = resume_run(out, signal=arguments.signal, given=_given_settings(arguments), **_habits(arguments))
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments))
     if arguments.json:
@@ -116,7 +114,10 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     names = asdict(ImageFitSettings())
     given = {name: getattr(arguments, name, None) for name in names if name not in ("network", "betas")}
     network = given_options(arguments)
-    return {**{name: value for name, value in given.items() if value is not None}, **({"network": network} if network else {})}
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        **({"network": network} if network else {}),
+    }
 
 
 def _add_render(commands: Any) -> None:
@@ -139,7 +140,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     from finer_image.image_writer import check_writable as check_image_file
     from finer_image.image_writer import write_image
     from finer_image.model import load_image_model
-    from finer_image.render import parse_crop, parse_size, render, scaled_size
+    from finer_image.render import parse_crop, parse_size, render, scaled_size, window_of
 
     crop = parse_crop(arguments.crop) if arguments.crop else None
     size = parse_size(arguments.size) if arguments.size else None
@@ -149,9 +150,9 @@ def run_render(arguments: argparse.Namespace) -> None:
     height, width = size or (model.height, model.width)
     _refuse_existing(arguments.out, overwrite=arguments.overwrite)
     check_image_file(arguments.out, model.kind())
-    rows = crop.y1 - crop.y0 if crop else height
-    progress = Progress("render", total=max(1, rows), unit="row", quiet=arguments.quiet)
-    image = render(model, height=height, width=width, crop=crop, on_rows=lambda done: progress.update(done))
+    window = window_of(crop, height=height, width=width)
+    progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
+    image = render(model, height=height, width=width, crop=window, on_rows=lambda done: progress.update(done))
     progress.close()
     write_image(arguments.out, image)
     print(f"{image.height}x{image.width}, {image.dtype}, {image.mode}: {arguments.out}")
@@ -192,7 +193,9 @@ def _add_neurons(commands: Any) -> None:
     text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
     parser = _command(commands, "neurons", run_neurons, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    parser.add_argument("--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
+    )
     parser.add_argument("--count", type=int, default=64, help="neurons to draw (default: %(default)s)")
     parser.add_argument("--size", default="128x128", metavar="HxW", help="pixels of a map (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -217,7 +220,9 @@ def run_neurons(arguments: argparse.Namespace) -> None:
 
 def _add_activations(commands: Any) -> None:
     parser = _command(commands, "activations", run_activations, "Draw the curves of the activation family.")
-    parser.add_argument("--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
+    )
     parser.add_argument("--extent", type=float, default=1.0, help="draw over [-EXTENT, EXTENT] (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 

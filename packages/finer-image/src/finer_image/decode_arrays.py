@@ -21,21 +21,15 @@ def decode_npy(source: ImageSource) -> DecodedImage:
         InputError: The file is cut or too large, or holds no array of real numbers of rank 2 or 3.
     """
     version = np.lib.format.read_magic(source.handle)
-    read_header = (
-        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    )
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read_header(source.handle)
     if dtype.hasobject or dtype.kind not in "biuf":
         raise source.error(f"holds {dtype} values; save an array of real numbers")
     if len(shape) not in (2, 3):
-        raise source.error(
-            f"has shape {shape}; give an array of (height, width) or (height, width, channels)"
-        )
+        raise source.error(f"has shape {shape}; give an array of (height, width) or (height, width, channels)")
     if 0 in shape:
         raise source.error(f"has shape {shape}, which holds no pixels")
-    source.check_size(
-        height=shape[0], width=shape[1], channels=math.prod(shape[2:]), item_bytes=dtype.itemsize
-    )
+    source.check_size(height=shape[0], width=shape[1], channels=math.prod(shape[2:]), item_bytes=dtype.itemsize)
     numbers = math.prod(shape)
     present = (source.file_bytes - source.handle.tell()) // dtype.itemsize
     if present < numbers:
@@ -65,9 +59,7 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
         raise source.error("stores XYZE colours; convert it to RGBE first")
     match = re.fullmatch(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\s*", resolution)
     if match is None:
-        raise source.error(
-            f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'"
-        )
+        raise source.error(f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'")
     height, width = int(match[2]), int(match[4])
     source.check_size(height=height, width=width, channels=3, item_bytes=4)
     # The decoder knows the usual row order only, and few header lines.
@@ -94,16 +86,15 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
     data = source.handle.read()
     # A comment may stand between any two fields; exactly one white-space character ends the header.
     gap = rb"(?:\s|#[^\n]*\n)+"
-    match = re.match(
-        rb"P([2356fF])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"([-+.\deE]{1,20})\s", data
-    )
+    match = re.match(rb"P([2356fF])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"([-+.\deE]{1,20})\s", data)
     if match is None:
         raise source.error("has a malformed or truncated Netpbm header; save it again")
     kind, width, height = match[1], int(match[2]), int(match[3])
     channels = 3 if kind in b"36F" else 1
     if kind in b"fF":
         # The sign of the scale tells the byte order, and rows run upwards.
-        dtype, largest = np.dtype("<f4" if float(match[4]) < 0 else ">f4"), 0
+        dtype: np.dtype[np.generic] = np.dtype("<f4" if float(match[4]) < 0 else ">f4")
+        largest = 0
     else:
         largest = int(match[4])
         dtype = np.dtype(np.uint8 if largest < 256 else ">u2")
@@ -120,15 +111,11 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
         present = min(numbers, (len(data) - match.end()) // dtype.itemsize)
         values = np.frombuffer(data, dtype=dtype, offset=match.end(), count=present)
     if values.size < numbers:
-        raise source.error(
-            f"is truncated: {values.size} of {numbers} values are there; copy or download it again"
-        )
+        raise source.error(f"is truncated: {values.size} of {numbers} values are there; copy or download it again")
     if kind in b"fF":
         return DecodedImage(pixels=values.reshape(height, width, channels)[::-1])
     if values.max() > largest:
-        raise source.error(
-            f"holds the value {values.max()} above its declared maximum {largest}; save it again"
-        )
+        raise source.error(f"holds the value {values.max()} above its declared maximum {largest}; save it again")
     if largest < 255:
         values = (values.astype(np.uint32) * 255 + largest // 2) // largest
     pixels = values.astype(np.uint8 if largest < 256 else np.uint16)

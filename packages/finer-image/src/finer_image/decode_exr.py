@@ -63,9 +63,7 @@ def decode_exr(source: ImageSource) -> DecodedImage:
         raise source.error("is a deep EXR; flatten it first")
     if header.subsampled:
         raise source.error("stores chroma at lower resolution; convert it to R, G, B channels first")
-    source.check_size(
-        height=header.height, width=header.width, channels=header.channels, item_bytes=header.item_bytes
-    )
+    source.check_size(height=header.height, width=header.width, channels=header.channels, item_bytes=header.item_bytes)
     if not header.flags & _MULTIPART:
         _check_chunks(source, header)
     else:
@@ -77,9 +75,7 @@ def decode_exr(source: ImageSource) -> DecodedImage:
             file = openexr.File(str(source.path), separate_channels=True)
             planes = {name: channel.pixels for name, channel in file.channels().items()}
     except Exception as error:
-        raise source.error(
-            f"is a corrupt EXR ({printed.getvalue() or error}); copy or render it again"
-        ) from None
+        raise source.error(f"is a corrupt EXR ({printed.getvalue() or error}); copy or render it again") from None
     return _interleave(planes)
 
 

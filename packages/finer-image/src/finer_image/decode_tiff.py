@@ -46,9 +46,7 @@ def decode_tiff(source: ImageSource) -> DecodedImage:
             _check_directory(source, page)
             _check_page(source, page)
             photometric = int(page.photometric)
-            if photometric == _CIELAB or (
-                photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS
-            ):
+            if photometric == _CIELAB or (photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS):
                 # tifffile hands these out unconverted; Pillow's libtiff converts them, 8-bit only.
                 decoded = decode_pillow(source, format_name="TIFF")
             else:
@@ -89,9 +87,7 @@ def _check_page(source: ImageSource, page: Any) -> None:
     if int(page.photometric) == _MOSAIC:
         raise source.error("is a raw camera mosaic; develop it to TIFF or PNG first")
     if page.dtype is None:
-        raise source.error(
-            f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit"
-        )
+        raise source.error(f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
     channels = 3 if int(page.photometric) == _PALETTE else page.samplesperpixel
     source.check_size(height=height, width=width, channels=channels, item_bytes=page.dtype.itemsize)
@@ -99,9 +95,7 @@ def _check_page(source: ImageSource, page: Any) -> None:
     missing = sum(not (offset and count) for offset, count in segments)
     if missing or not segments:
         # tifffile would fill the gaps with zeros.
-        raise source.error(
-            f"lacks the data of {missing} of its {len(segments)} strips or tiles; save it again"
-        )
+        raise source.error(f"lacks the data of {missing} of its {len(segments)} strips or tiles; save it again")
     if any(offset + count > source.file_bytes for offset, count in segments):
         raise source.error("is a truncated TIFF; copy or download it again")
 

@@ -19,9 +19,9 @@ _BAND_NUMBERS = 1 << 20
 def evaluate(model: ImageModel, image: Image) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 
-    Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p clipped
-    to [0, 1], because an image has a range; `psnr_unclipped` without clipping, as FINER's code reports it; SSIM with the
-    Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels.
+    Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p
+    clipped to [0, 1], because an image has a range; `psnr_unclipped` without clipping, as FINER's code reports it; SSIM
+    with the Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels.
 
     Args:
         model: The fitted image.
@@ -72,9 +72,7 @@ def _bands(model: ImageModel) -> Iterator[tuple[tuple[int, int], tuple[int, int]
         yield (first, last), (start, stop), block.numpy()
 
 
-def _ssim_values(
-    pred: np.ndarray, truth: np.ndarray, *, rows: tuple[int, int], offset: int, height: int
-) -> np.ndarray:
+def _ssim_values(pred: np.ndarray, truth: np.ndarray, *, rows: tuple[int, int], offset: int, height: int) -> np.ndarray:
     """Return the SSIM map of the judged rows whose window lies inside the image."""
     from skimage.metrics import structural_similarity
 

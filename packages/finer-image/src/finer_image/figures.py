@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from finer_core import activations
+from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.files import atomic_path
-from finer_core.coords import grid_coords
-from finer_core.layers import InrLayer
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -114,7 +113,7 @@ def draw_spectra(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
 
 
 def draw_error_map(error: np.ndarray) -> Any:
-    """Draw absolute errors (height, width), in units of the value range, with their colour scale; returns the figure."""
+    """Draw absolute errors (height, width), as shares of the value range, with a colour scale; returns the figure."""
     figure, grid = _subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]
     top = float(np.quantile(error, 0.995)) or 1e-6

@@ -17,6 +17,7 @@ from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.model_file import save_model
+from finer_core.networks import Network
 from finer_core.precision import bf16_products_are_native, set_backward_precision
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
@@ -102,7 +103,9 @@ def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: s
     Raises:
         InputError: If not even a small piece fits beside the image.
     """
-    a_pixel = 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)  # bytes, with gradients and temporaries
+    a_pixel = (
+        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
+    )  # bytes, with gradients and temporaries
     room = memory - _PROCESS_BYTES - 2 * image.pixels.nbytes
     if room < 256 * a_pixel:
         needed = (_PROCESS_BYTES + 2 * image.pixels.nbytes + 256 * a_pixel) / 1e6
@@ -157,9 +160,7 @@ def fit_image(
     if tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
     assert settings.steps is not None
-    progress = Progress(
-        f"fit {settings.method}", total=settings.steps, quiet=quiet, done=state.step if state else 0
-    )
+    progress = Progress(f"fit {settings.method}", total=settings.steps, quiet=quiet, done=state.step if state else 0)
     span = plan.target_range[1] - plan.target_range[0]
 
     def on_step(step: int, steps: int, loss: Tensor) -> None:
@@ -193,7 +194,7 @@ def fit_image(
     }
 
 
-def fresh_network(plan: FitPlan) -> torch.nn.Module:
+def fresh_network(plan: FitPlan) -> Network:
     """Build the plan's network, drawn from its seed, ready to train."""
     # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
     network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
@@ -218,6 +219,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
     memory = parse_memory(settings.memory)
     return Fit(
         network=network,
+        checkpoint_seconds=settings.checkpoint_seconds,
         objective=ImageObjective(
             target,
             sampler=sampler,

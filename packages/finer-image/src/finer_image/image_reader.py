@@ -108,9 +108,7 @@ def _recognise(source: ImageSource) -> tuple[str, Decoder]:
         return "AVIF", partial(decode_pillow, format_name="AVIF")
     if source.path.suffix.lower() == ".tga":  # TGA has no signature.
         return "TGA", partial(decode_pillow, format_name="TGA")
-    raise source.error(
-        f"is not an image that can be read (it starts with {head[:12]!r}); give a {READABLE} file"
-    )
+    raise source.error(f"is not an image that can be read (it starts with {head[:12]!r}); give a {READABLE} file")
 
 
 def _decode(source: ImageSource, format_name: str, decoder: Decoder) -> DecodedImage:
@@ -125,9 +123,7 @@ def _decode(source: ImageSource, format_name: str, decoder: Decoder) -> DecodedI
         raise source.error("does not fit in this machine's memory; give a smaller image") from None
     except Exception as error:  # Each imaging library has its own family of exceptions for broken files.
         reason = str(error) or type(error).__name__
-        raise source.error(
-            f"is a truncated or corrupt {format_name} ({reason}); copy or download it again"
-        ) from error
+        raise source.error(f"is a truncated or corrupt {format_name} ({reason}); copy or download it again") from error
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

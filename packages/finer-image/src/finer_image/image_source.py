@@ -123,9 +123,7 @@ def import_library(module: str, *, package: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"needs the package {package} for {purpose} ({error}); pip install {package}"
-        ) from None
+        raise ImportError(f"needs the package {package} for {purpose} ({error}); pip install {package}") from None
 
 
 @contextlib.contextmanager

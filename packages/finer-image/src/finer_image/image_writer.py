@@ -65,9 +65,7 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
     )
     kind = f"{image.dtype.name} {image.mode} pixels"
     if suffix not in _HOLDS:
-        raise file_error(
-            path, f"the suffix {suffix!r} is not one that can be written; for {kind} use {fitting}"
-        )
+        raise file_error(path, f"the suffix {suffix!r} is not one that can be written; for {kind} use {fitting}")
     dtypes, modes = _HOLDS[suffix]
     if image.dtype.name not in dtypes or image.mode not in modes:
         raise file_error(path, f"{suffix} cannot hold {kind}; use {fitting}")
@@ -115,9 +113,7 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
     except ImportError as error:
         raise file_error(path, f"{error}") from None
     except OSError as error:
-        raise file_error(
-            path, f"cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+        raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -126,9 +122,7 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
 
 def _write_png(path: Path, image: Image) -> None:
     imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
-    data = imagecodecs.png_encode(
-        np.ascontiguousarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels)
-    )
+    data = imagecodecs.png_encode(np.ascontiguousarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels))
     with path.open("xb") as handle:
         if image.icc_profile is None:
             handle.write(data)
@@ -189,9 +183,7 @@ def _write_tiff(path: Path, image: Image) -> None:
 
 def _write_exr(path: Path, image: Image) -> None:
     openexr = import_library("OpenEXR", package="OpenEXR", purpose="EXR")
-    names = (
-        image.channel_names if len(set(image.channel_names)) == image.channels else _EXR_NAMES.get(image.mode)
-    )
+    names = image.channel_names if len(set(image.channel_names)) == image.channels else _EXR_NAMES.get(image.mode)
     # EXR sorts channels by name; the zeros keep them in order.
     names = names or tuple(f"channel{index:05d}" for index in range(image.channels))
     planes = {name: np.ascontiguousarray(image.pixels[..., channel]) for channel, name in enumerate(names)}

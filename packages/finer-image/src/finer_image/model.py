@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.model_file import load_model
+from finer_core.networks import Network
 from finer_image.pixels import Image
 
 TASK = "image"
@@ -28,7 +29,7 @@ class ImageModel:
         image: The fitted image's type, mode, value range and colour profile; see `Image.to_metadata`.
     """
 
-    network: nn.Module
+    network: Network
     height: int
     width: int
     target_range: tuple[float, float]
@@ -87,9 +88,7 @@ def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
 def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
     dtype = like.dtype.to_real() if like.is_complex() else like.dtype
-    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(
-        width, device=like.device, dtype=dtype
-    )
+    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
 
 
 def first_parameter(network: nn.Module) -> Tensor:

@@ -41,9 +41,7 @@ class PixelTarget:
         self._unsigned16 = flat.dtype == np.uint16
         # PyTorch indexes int16 but not every unsigned type, so 16-bit pixels travel as their bit pattern.
         stored = flat.view(np.int16) if self._unsigned16 else flat
-        self._pixels = torch.from_numpy(
-            stored if stored.dtype in _INDEXABLE else stored.astype(np.float64)
-        ).to(device)
+        self._pixels = torch.from_numpy(stored if stored.dtype in _INDEXABLE else stored.astype(np.float64)).to(device)
         self._axes = (
             axis_coords(height, device=device, dtype=dtype),
             axis_coords(width, device=device, dtype=dtype),
@@ -75,8 +73,8 @@ class ImageObjective(StatelessObjective):
     Args:
         target: The image.
         sampler: Chooses each step's pixels; None for all of them, the published full batch.
-        chunk_pixels: Most pixels that go through the network at once. Gradients accumulate over the pieces, so the result
-            is the whole batch's up to rounding, and the pieces stay in the processor's cache.
+        chunk_pixels: Most pixels that go through the network at once. Gradients accumulate over the pieces, so the
+            result is the whole batch's up to rounding, and the pieces stay in the processor's cache.
     """
 
     def __init__(self, target: PixelTarget, *, sampler: StratifiedPixels | None, chunk_pixels: int) -> None:

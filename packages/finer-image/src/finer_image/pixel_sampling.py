@@ -73,7 +73,7 @@ def _cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:
     """Return the sides of a cell, powers of 2, as square as the image allows."""
     cell_height = cell_width = 1
     while cell_height * cell_width * batch_pixels * 1.5 <= height * width:
-        if cell_height <= cell_width and 2 * cell_height <= height or 2 * cell_width > width:
+        if (cell_height <= cell_width and 2 * cell_height <= height) or 2 * cell_width > width:
             cell_height *= 2
         else:
             cell_width *= 2

@@ -105,9 +105,7 @@ class Image:
             InputError: Wrong rank, no pixels, a dtype that is not a real number, or NaN or infinite values.
         """
         if pixels.ndim not in (2, 3):
-            raise InputError(
-                f"has shape {pixels.shape}; give an array of (height, width) or (height, width, channels)"
-            )
+            raise InputError(f"has shape {pixels.shape}; give an array of (height, width) or (height, width, channels)")
         if pixels.size == 0:
             raise InputError(f"has shape {pixels.shape}, which holds no pixels")
         if pixels.dtype == np.bool_:
@@ -182,9 +180,7 @@ class Image:
             "mode": self.mode,
             "value_range": list(self.value_range),
             "channel_names": list(self.channel_names),
-            "icc_profile": None
-            if self.icc_profile is None
-            else base64.b64encode(self.icc_profile).decode("ascii"),
+            "icc_profile": None if self.icc_profile is None else base64.b64encode(self.icc_profile).decode("ascii"),
             "source_mode": self.source_mode,
         }
 
@@ -208,9 +204,7 @@ class Image:
             if pixels is None:
                 pixels = np.zeros((int(metadata["height"]), int(metadata["width"]), channels), dtype=dtype)
             if pixels.dtype != dtype or pixels.shape[2:] != (channels,):
-                raise ValueError(
-                    f"{pixels.dtype} pixels of shape {pixels.shape} given for {channels} x {dtype}"
-                )
+                raise ValueError(f"{pixels.dtype} pixels of shape {pixels.shape} given for {channels} x {dtype}")
             low, high = metadata["value_range"]
             icc_profile = metadata["icc_profile"]
             return cls(
@@ -222,8 +216,6 @@ class Image:
                 source_mode=str(metadata["source_mode"]),
             )
         except KeyError as error:
-            raise InputError(
-                f"the image description has no {error}; it was not written by this package"
-            ) from None
+            raise InputError(f"the image description has no {error}; it was not written by this package") from None
         except (TypeError, ValueError) as error:
             raise InputError(f"the image description is not usable: {error}") from None

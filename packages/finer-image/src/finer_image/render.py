@@ -49,13 +49,7 @@ def render(
         InputError: If the size is not positive or the crop lies outside it.
     """
     height, width = height or model.height, width or model.width
-    if height < 1 or width < 1:
-        raise InputError(f"cannot render an image of {height}x{width} pixels")
-    window = crop or Crop(0, height, 0, width)
-    if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
-        raise InputError(
-            f"crop {window.y0}:{window.y1},{window.x0}:{window.x1} does not lie inside the {height}x{width} image"
-        )
+    window = window_of(crop, height=height, width=width)
     parameter = first_parameter(model.network)
     all_rows, all_columns = pixel_axes(height, width, like=parameter)
     rows, columns = all_rows[window.y0 : window.y1], all_columns[window.x0 : window.x1]
@@ -69,6 +63,22 @@ def render(
         pixels[start : start + step] = pixels_from_unit(block.numpy(), dtype=dtype, value_range=(low, high))
         on_rows(min(start + step, len(rows)))
     return model.with_pixels(pixels)
+
+
+def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:
+    """Return the crop of a height x width image, or all of it.
+
+    Raises:
+        InputError: If the size is not positive or the crop lies outside it.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"cannot render an image of {height}x{width} pixels")
+    window = crop or Crop(0, height, 0, width)
+    if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
+        raise InputError(
+            f"crop {window.y0}:{window.y1},{window.x0}:{window.x1} does not lie inside the {height}x{width} image"
+        )
+    return window
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -83,7 +83,7 @@ def _refuse_changes(plan: FitPlan, given: Mapping[str, Any], out: Path) -> None:
     settings = dataclasses.asdict(plan.settings)
     network = {**plan.network.to_dict(), **plan.network.options}
     for name, value in {**given, **given.get("network", {})}.items():
-        if name == "network" or (name == "device" and value == "auto"):
+        if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
             continue
         before = network[name] if name in given.get("network", {}) else settings[name]
         if value != before:

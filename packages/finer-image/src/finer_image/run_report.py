@@ -39,7 +39,8 @@ def write_report(
     small = max(truth.shape[:2]) <= 512
     page.heading("Image")
     page.figures(
-        [("target", _png(truth, target)), (f"reconstruction, {_db(metrics['psnr'])}", _png(pred, target))], pixelated=small
+        [("target", _png(truth, target)), (f"reconstruction, {_db(metrics['psnr'])}", _png(pred, target))],
+        pixelated=small,
     )
     page.heading("Where and at which frequencies it differs")
     error = np.abs(pred - truth).mean(axis=2)
@@ -49,7 +50,10 @@ def write_report(
     }
     page.figures(
         [
-            ("absolute error, share of the value range", figures.figure_bytes(figures.draw_error_map(error), kind="png")),
+            (
+                "absolute error, share of the value range",
+                figures.figure_bytes(figures.draw_error_map(error), kind="png"),
+            ),
             ("radial power spectrum", figures.figure_bytes(figures.draw_spectra(spectra), kind="svg").decode()),
             ("training", figures.figure_bytes(figures.draw_psnr(read_jsonl(run.metrics_log)), kind="svg").decode()),
         ]

@@ -37,7 +37,7 @@ class ImageFitSettings(RunSettings):
         check_positive(self, "learning_rate", "muon_learning_rate", "max_grad_norm")
 
 
-PASSES = 60
+PASSES = 40
 """Times that the fast preset sees every pixel of a small image."""
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""
@@ -76,9 +76,7 @@ def resolve(
     return ImageFitSettings(**merged)
 
 
-def _paper(
-    settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool
-) -> dict[str, Any]:
+def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
     """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
     return {
         "steps": 5000,
@@ -94,15 +92,13 @@ def _paper(
     }
 
 
-def _fast(
-    settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool
-) -> dict[str, Any]:
-    """Stratified pixel batches, Muon on the hidden matrices, warm-up and cosine; see benchmarks/README.md for the figures."""
+def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
+    """Stratified pixel batches, Muon on the hidden matrices, warm-up and cosine; benchmarks/README.md has figures."""
     batch = settings.batch_pixels if settings.batch_pixels is not None else _batch_for(pixels)
     a_step = min(batch or pixels, pixels)
     samples = min(PASSES * pixels, max(LARGEST_SAMPLE_COUNT, pixels))
     return {
-        "steps": max(2000, math.ceil(samples / a_step)),
+        "steps": max(1000, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
         "muon_learning_rate": 1e-3,
@@ -115,5 +111,5 @@ def _fast(
 
 
 def _batch_for(pixels: int) -> int:
-    """Return 1/32 of the pixels, within 2048 (smaller batches waste the processor) and 8192 (larger ones the samples)."""
+    """Return 1/32 of the pixels, within 2048 (smaller batches waste the processor) and 8192 (larger ones, samples)."""
     return min(max(pixels // 32, 2048), 8192)

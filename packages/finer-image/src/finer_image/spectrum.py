@@ -14,8 +14,8 @@ def radial_spectrum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values: (height, width) float; a larger image is cut to its central 1024 pixels a side.
 
     Returns:
-        Frequencies (n,) in cycles per pixel, up to 0.5, and power (n,), both without the mean's ring; empty for an image
-        with a side below 8.
+        Frequencies (n,) in cycles per pixel, up to 0.5, and power (n,), both without the mean's ring; empty for an
+        image with a side below 8.
     """
     height, width = (min(side, _LARGEST_SIDE) for side in values.shape)
     if min(height, width) < 8:

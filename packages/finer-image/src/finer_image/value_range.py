@@ -109,9 +109,7 @@ def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) ->
     return unit
 
 
-def pixels_from_unit(
-    unit: np.ndarray, *, dtype: npt.DTypeLike, value_range: tuple[float, float]
-) -> np.ndarray:
+def pixels_from_unit(unit: np.ndarray, *, dtype: npt.DTypeLike, value_range: tuple[float, float]) -> np.ndarray:
     r"""Map unit-interval values back to pixels, element by element.
 
     $p = low + clip(u, 0, 1)\,(high - low)$, rounded to the nearest integer for integer types. Any block of
@@ -135,9 +133,7 @@ def pixels_from_unit(
     for rows in row_blocks(unit.shape):
         block = np.clip(unit[rows].astype(np.float64), 0.0, 1.0)
         if np.isnan(block).any():
-            raise ValueError(
-                f"{int(np.isnan(block).sum())} predicted values are NaN and cannot become {dtype} pixels"
-            )
+            raise ValueError(f"{int(np.isnan(block).sum())} predicted values are NaN and cannot become {dtype} pixels")
         block *= high - low
         block += low
         if dtype.kind != "f":

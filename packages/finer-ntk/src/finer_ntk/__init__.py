@@ -1,7 +1,7 @@
 """finer-ntk: empirical neural tangent kernels, with implicit neural representations.
 
-Planned: the empirical kernel of a network, at initialisation or trained, its spectrum, and sweeps of both over a
-method's hyper-parameters.
+Planned: the empirical kernel of a network, at initialisation or trained, its spectrum, and sweeps of both
+over a method's hyper-parameters.
 Version 0.1.0.dev0 has no commands and no functions yet.
 """
 

@@ -1,7 +1,7 @@
 """finer-sdf: surfaces as signed distance fields, with implicit neural representations.
 
-Planned: fitting a signed distance field to a mesh or an oriented point cloud, extracting the mesh, comparing it with
-a reference, and rendering it.
+Planned: fitting a signed distance field to a mesh or an oriented point cloud, extracting the mesh, comparing
+it with a reference, and rendering it.
 Version 0.1.0.dev0 has no commands and no functions yet.
 """
 

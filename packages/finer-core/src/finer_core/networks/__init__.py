@@ -1,7 +1,7 @@
 """Coordinate networks: each maps coords (..., in_features) to a signal (..., out_features)."""
 
 from finer_core.networks.bacon import Bacon, MultiscaleBacon
-from finer_core.networks.base import CoordinateMLP
+from finer_core.networks.base import CoordinateMLP, Network
 from finer_core.networks.gauss import Gauss, GaussFiner
 from finer_core.networks.relu import PEMLP, FourierFeatures
 from finer_core.networks.sine import Finer, Siren
@@ -16,6 +16,7 @@ __all__ = [
     "Gauss",
     "GaussFiner",
     "MultiscaleBacon",
+    "Network",
     "RealWire",
     "RealWireFiner",
     "Siren",

@@ -6,13 +6,14 @@ band is at most the sum of the bands of the filters before it, and its output is
 
 from collections.abc import Sequence
 from math import pi
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from finer_core import initializers
 from finer_core.layers import InrLinear
-from finer_core.networks.base import check_coords, check_sizes
+from finer_core.networks.base import Network, check_coords, check_sizes
 
 PUBLISHED_FRACTIONS = (1 / 24, 1 / 24, 1 / 24, 1 / 16, 1 / 16, 1 / 8, 1 / 8, 1 / 4, 1 / 4)
 """Share of `max_frequency` that each of the nine filters of the published SDF network gets."""
@@ -45,9 +46,7 @@ class SineFilter(nn.Module):
         super().__init__()
         self.max_integer_frequency = max_integer_frequency
         weight = torch.empty(out_features, in_features, device=device, dtype=dtype)
-        initializers.quantised_frequencies_(
-            weight, max_integer_frequency=max_integer_frequency, generator=generator
-        )
+        initializers.quantised_frequencies_(weight, max_integer_frequency=max_integer_frequency, generator=generator)
         self.register_buffer("weight", weight)
         self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
         initializers.uniform_(self.bias, bound=pi, generator=generator)
@@ -59,10 +58,11 @@ class SineFilter(nn.Module):
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""
         out_features, in_features = self.weight.shape
-        return f"in_features={in_features}, out_features={out_features}, max_integer_frequency={self.max_integer_frequency}"
+        sizes = f"in_features={in_features}, out_features={out_features}"
+        return f"{sizes}, max_integer_frequency={self.max_integer_frequency}"
 
 
-class _FilterNetwork(nn.Module):
+class _FilterNetwork(Network):
     """The filters and linear maps that both forms share, without a head.
 
     `positions[i]` says which filter works at depth i: i itself, or with `reuse_filters` the filter of the next output
@@ -88,7 +88,7 @@ class _FilterNetwork(nn.Module):
         used = list(range(depth)) if reuse_positions is None else list(reuse_positions)
         kept = sorted(set(used))
         self.positions = [kept.index(i) for i in used]
-        factory = {"generator": generator, "device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"generator": generator, "device": device, "dtype": dtype}
         self.filters = nn.ModuleList(
             SineFilter(
                 in_features=in_features,
@@ -220,13 +220,12 @@ class MultiscaleBacon(_FilterNetwork):
         _check(in_features, out_features, hidden_features, hidden_layers, max_frequency)
         if len(frequency_fractions) != hidden_layers + 1:
             raise ValueError(
-                f"frequency_fractions needs hidden_layers + 1 = {hidden_layers + 1} values, got {len(frequency_fractions)}"
+                f"frequency_fractions needs hidden_layers + 1 = {hidden_layers + 1} values, "
+                f"got {len(frequency_fractions)}"
             )
         outputs = list(output_layers)
         if not outputs or outputs != sorted(set(outputs)) or outputs[0] < 0 or outputs[-1] != hidden_layers:
-            raise ValueError(
-                f"output_layers must ascend and end at hidden_layers = {hidden_layers}, got {outputs}"
-            )
+            raise ValueError(f"output_layers must ascend and end at hidden_layers = {hidden_layers}, got {outputs}")
         super().__init__(
             in_features=in_features,
             hidden_features=hidden_features,

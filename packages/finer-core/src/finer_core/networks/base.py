@@ -2,17 +2,38 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.layers import InrLayer, InrLinear, WeightInit
 
+if TYPE_CHECKING:
+    from finer_core.config import NetworkConfig
+    from finer_core.model_file import ModelInfo
+
 MakeLayer = Callable[..., InrLayer]
 """Builds a layer from keyword arguments: `is_first` plus those of `InrLinear`."""
 
 
-class CoordinateMLP(nn.Module):
+class Network(nn.Module):
+    """Map coordinates (..., in_features) to a signal (..., out_features).
+
+    Attributes:
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        config: What it was built from; set by `build_network`.
+        info: What its file says; set by `load_model`.
+    """
+
+    in_features: int
+    out_features: int
+    config: "NetworkConfig"
+    info: "ModelInfo"
+
+
+class CoordinateMLP(Network):
     """Map coordinates to a signal: encoding, first layer, hidden layers, linear head.
 
     `hidden_layers` counts the hidden-to-hidden layers, so there are `hidden_layers + 2` linear maps:
@@ -58,7 +79,7 @@ class CoordinateMLP(nn.Module):
         self.out_features = out_features
         self.encoding = encoding
         inner_dtype = complex_of(dtype) if complex_hidden else dtype
-        common = {"bias": bias, "generator": generator, "device": device}
+        common: dict[str, Any] = {"bias": bias, "generator": generator, "device": device}
         self.layers = nn.ModuleList()
         for index in range(hidden_layers + 1):
             is_first = index == 0

@@ -1,5 +1,7 @@
 """Networks of the Gaussian family: Gauss and Gauss-FINER."""
 
+from typing import Any
+
 import torch
 from torch import Generator
 
@@ -35,7 +37,7 @@ class Gauss(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> GaussLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> GaussLayer:
             return GaussLayer(scale=scale, **linear)
 
         super().__init__(
@@ -87,7 +89,7 @@ class GaussFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> GaussFinerLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> GaussFinerLayer:
             return GaussFinerLayer(
                 scale=scale,
                 omega_0=omega_0,

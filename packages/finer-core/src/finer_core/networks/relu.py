@@ -1,6 +1,6 @@
 """ReLU networks on a fixed encoding: PE-MLP and Fourier features."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator
@@ -53,7 +53,7 @@ class PEMLP(CoordinateMLP):
     ) -> None:
         init = _relu_init(weight_init)
 
-        def make_layer(*, is_first: bool, **linear) -> ReluLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> ReluLayer:
             return ReluLayer(weight_init=init, **linear)
 
         encoding = PositionalEncoding(in_features=in_features, num_frequencies=num_frequencies)
@@ -111,7 +111,7 @@ class FourierFeatures(CoordinateMLP):
             raise ValueError(f"hidden_features must be even (sine and cosine features), got {hidden_features}")
         init = _relu_init(weight_init)
 
-        def make_layer(*, is_first: bool, **linear) -> ReluLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> ReluLayer:
             return ReluLayer(weight_init=init, **linear)
 
         encoding = FourierEncoding(

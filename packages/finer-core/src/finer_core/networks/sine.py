@@ -1,5 +1,7 @@
 """Networks of the sine family: SIREN and FINER."""
 
+from typing import Any
+
 import torch
 from torch import Generator
 
@@ -39,10 +41,8 @@ class Siren(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> SineLayer:  # noqa: ANN003
-            return SineLayer(
-                omega_0=first_omega_0 if is_first else hidden_omega_0, is_first=is_first, **linear
-            )
+        def make_layer(*, is_first: bool, **linear: Any) -> SineLayer:
+            return SineLayer(omega_0=first_omega_0 if is_first else hidden_omega_0, is_first=is_first, **linear)
 
         super().__init__(
             in_features=in_features,
@@ -96,7 +96,7 @@ class Finer(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> FinerLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> FinerLayer:
             omega_0 = first_omega_0 if is_first else hidden_omega_0
             return FinerLayer(omega_0=omega_0, is_first=is_first, scale_req_grad=scale_req_grad, **linear)
 

@@ -4,6 +4,8 @@ The complex ones have int(hidden_features / sqrt 2) complex features, to keep th
 has real weights, all later ones complex; the output is the real part.
 """
 
+from typing import Any
+
 import torch
 from torch import Generator
 
@@ -50,7 +52,7 @@ class Wire(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> WireLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> WireLayer:
             return WireLayer(omega_0=first_omega_0 if is_first else hidden_omega_0, scale=scale, **linear)
 
         super().__init__(
@@ -105,7 +107,7 @@ class WireFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> WireFinerLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> WireFinerLayer:
             return WireFinerLayer(
                 omega_0=omega_0,
                 omega_w=omega_w,
@@ -162,7 +164,7 @@ class RealWire(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> RealWireLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> RealWireLayer:
             return RealWireLayer(omega_w=omega_w, scale=scale, is_first=is_first, **linear)
 
         super().__init__(
@@ -215,7 +217,7 @@ class RealWireFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear) -> RealWireFinerLayer:  # noqa: ANN003
+        def make_layer(*, is_first: bool, **linear: Any) -> RealWireFinerLayer:
             return RealWireFinerLayer(
                 omega_0=omega_0,
                 omega_w=omega_w,

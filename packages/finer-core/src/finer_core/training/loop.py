@@ -1,8 +1,8 @@
 """The one fit loop: images, distance fields and radiance fields all train through it.
 
-Steps come in stretches of `log_every`. At the end of each the guard judges the stretch, a log line is written, the state
-is copied in memory, and now and then that copy goes to disk. An interruption writes the last copy, so a resumed fit
-replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits.
+Steps come in stretches of `log_every`. At the end of each the guard judges the stretch, a log line is written, the
+state is copied in memory, and now and then that copy goes to disk. An interruption writes the last copy, so a resumed
+fit replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits.
 """
 
 import math
@@ -44,7 +44,7 @@ class LogPoint:
     rollbacks: int
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+class Interrupted(Exception):
     """Report that a fit stopped on request; its checkpoint, if it has a file, is written."""
 
     def __init__(self, step: int) -> None:

@@ -53,9 +53,7 @@ def build_optimizers(
     fused = None if any(p.is_complex() for p in rest) else True
     optimizers: list[Optimizer] = []
     if rest:
-        optimizers.append(
-            torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused)
-        )
+        optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
     if hidden:
         optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))
     for optimizer in optimizers:

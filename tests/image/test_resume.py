@@ -1,0 +1,105 @@
+"""A killed or interrupted fit, resumed, ends in the same bits as an uninterrupted one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from finer_image.cli import main
+
+STEPS = 400
+ARGUMENTS = [
+    *("--steps", str(STEPS), "--log-every", "5", "--batch-pixels", "256"),
+    *("--hidden-features", "32", "--hidden-layers", "1", "--checkpoint-seconds", "0", "--quiet"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a picture and an uninterrupted run of it."""
+    path = tmp_path_factory.mktemp("resume")
+    values = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    Pillow.fromarray(values).save(path / "picture.png")
+    assert main(["fit", str(path / "picture.png"), "--out", str(path / "whole"), *ARGUMENTS]) == 0
+    return path
+
+
+def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "finer_image", "fit", str(folder / "picture.png"), "--out", str(out), "--resume"]
+    return subprocess.Popen([*command, *ARGUMENTS], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def lines(out: Path) -> int:
+    log = out / "metrics.jsonl"
+    return len(log.read_text().splitlines()) if log.is_file() else 0
+
+
+def wait_for(process: subprocess.Popen[bytes], out: Path, count: int) -> None:
+    """Wait until the run has logged `count` lines."""
+    while lines(out) < count and process.poll() is None:
+        time.sleep(0.002)
+
+
+def assert_equal_to_the_whole(folder: Path, out: Path) -> None:
+    assert (out / "model.safetensors").read_bytes() == (folder / "whole" / "model.safetensors").read_bytes()
+    assert (out / "reconstruction.png").read_bytes() == (folder / "whole" / "reconstruction.png").read_bytes()
+    ours, whole = (
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (out, folder / "whole")
+    )
+    keep = ("step", "loss", "psnr", "learning_rate", "rollbacks")
+    assert [[line[key] for key in keep] for line in ours] == [[line[key] for key in keep] for line in whole]
+
+
+def test_killed_again_and_again(folder, tmp_path):
+    out = tmp_path / "run"
+    killed = 0
+    for count in (1, 9, 30, 55):
+        process = start(folder, out)
+        wait_for(process, out, count)
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed >= 3, "the fit was too short to be killed in the middle"
+    assert not (out / "metrics.json").exists()
+    process = start(folder, out)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_equal_to_the_whole(folder, out)
+    leftovers = [path for path in out.rglob("*") if path.name.startswith(".")]
+    assert not leftovers
+
+
+def test_killed_before_anything_was_written(folder, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".finer-partial-x.json").write_text("{")  # as a writer of config.json leaves it
+    process = start(folder, out)
+    process.communicate()
+    assert process.returncode == 0
+    assert_equal_to_the_whole(folder, out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(folder, tmp_path, number):
+    out = tmp_path / "run"
+    process = start(folder, out)
+    wait_for(process, out, 12)
+    os.kill(process.pid, number)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    message = errors.decode().splitlines()
+    assert len(message) == 1
+    assert "interrupted; saved at step" in message[0]
+    assert (out / "checkpoint" / "state.safetensors").is_file()
+    resumed = start(folder, out)
+    resumed.communicate()
+    assert resumed.returncode == 0
+    assert_equal_to_the_whole(folder, out)
