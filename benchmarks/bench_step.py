@@ -4,7 +4,8 @@
 
 "ours" runs unfused, "fused" with compiled activations (needs a C++ compiler). They run in alternation, each in a
 process of its own so that the peak memory is its own. Prints the ratio of the median times, each peak memory, the
-largest relative difference (in norm) of a parameter's gradient, and the floor: the same matrix products and one sine and
+largest relative difference (in norm) of a parameter's gradient, and the floor: the same matrix products and one sine
+and
 one cosine a unit, timed alone.
 """
 

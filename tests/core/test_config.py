@@ -134,6 +134,7 @@ def test_first_bias_scale_reaches_the_first_layer_alone():
 def test_overrides_and_an_explicit_none():
     config = published("gauss-finer", "image", hidden_features=32, scale=1.5, first_bias_scale=None)
     assert (config.hidden_features, config.hidden_layers) == (32, 3)
+    assert published("gauss-finer", "image", hidden_layers=1).hidden_layers == 1
     assert config.options == {"scale": 1.5, "omega_0": 10.0, "first_bias_scale": None}
     assert METHODS["gauss-finer"].for_task("image").options["scale"] == 3.0
 

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import signal
 
 import pytest
 import torch
@@ -35,6 +36,20 @@ def refuse(path, match: str = ".") -> str:
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
     return message
+
+
+@pytest.fixture
+def no_hang():
+    """Fail, instead of waiting, after a time in which anything here is done a hundred times."""
+
+    def stop(number, frame) -> None:
+        raise TimeoutError("hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def forge(path, *, header: dict | None = None, config: dict | None = None, tensors: dict | None = None) -> None:
@@ -147,6 +162,7 @@ def test_flipped_byte_in_the_header_s_length(path, position):
     ids=lambda config: json.dumps(config)[:60],
 )
 @pytest.mark.parametrize("with_checksum", [False, True])
+@pytest.mark.usefixtures("no_hang")
 def test_a_huge_network_in_the_config_takes_no_memory(path, config, with_checksum):
     if with_checksum:
         forge(path, config=config)
@@ -236,7 +252,8 @@ def test_a_list_of_complex_tensors_that_is_not_true(path, names):
     header, tensors = read_tensors(path, what="model", expected_format=FORMAT)
     forged = {**header, "complex": names}
     forged = {name: value for name, value in forged.items() if name != "sha256" and value is not None}
-    save_file(tensors, path, metadata={**forged, "sha256": tensor_file._digest(forged, tensors)})
+    forged["sha256"] = tensor_file._digest(forged, tensors)
+    save_file(tensors, path, metadata={"finer": json.dumps(forged)})
     refuse(path, "unusable metadata|the config needs")
 
 
@@ -249,11 +266,31 @@ def test_a_newer_format_says_upgrade(path, with_checksum):
     assert "upgrade" in refuse(path, "written in model format 2")
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": FORMAT}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"format": "pt"},
+        {"format": FORMAT},
+        {"finer": ""},
+        {"finer": "{"},
+        {"finer": "[1]"},
+        {"finer": '{"format": 3}'},
+        {"finer": "[" * 100_000},
+        {"finer": "9" * 10_000},
+    ],
+    ids=lambda metadata: str(metadata)[:30],
+)
 def test_a_safetensors_file_of_something_else(tmp_path, metadata):
     file = tmp_path / "model.safetensors"
     save_file({"weight": torch.zeros(4, 4)}, file, metadata=metadata)
-    refuse(file, "not a finer model" if metadata != {"format": FORMAT} else "unusable metadata")
+    refuse(file, "not a finer model")
+
+
+def test_a_model_without_a_config(tmp_path):
+    file = tmp_path / "model.safetensors"
+    save_file({"weight": torch.zeros(4, 4)}, file, metadata={"finer": json.dumps({"format": FORMAT})})
+    refuse(file, "unusable metadata")
 
 
 class Bomb:

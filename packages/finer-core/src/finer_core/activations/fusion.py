@@ -71,6 +71,6 @@ def _can_compile() -> bool:
         with torch.no_grad():
             fused = _compiled(formula)[0](z)
     except Exception as error:  # the compiler stack raises whatever it likes, from missing g++ to missing headers
-        _log.warning("activations stay unfused: %s", str(error).strip().splitlines()[0])
+        _log.warning("activations stay unfused: %s", str(error).strip().partition("\n")[0] or repr(error))
         return False
     return bool(torch.allclose(fused, formula.value(z), atol=1e-5))
