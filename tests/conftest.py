@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from finer_core.cli import share_processor_politely
 
 share_processor_politely()  # before any test module loads PyTorch

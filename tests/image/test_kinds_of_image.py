@@ -1,10 +1,11 @@
-"""What goes in comes out: type, size, channels, range; for generated images everywhere, for real ones where they are."""
+"""What goes in comes out: type, size, channels, range; generated images everywhere, real ones where they are."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+
 from finer_image.cli import main
 from finer_image.image_reader import read_image
 from finer_image.image_writer import write_image

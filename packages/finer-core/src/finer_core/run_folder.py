@@ -96,13 +96,23 @@ def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
         raise InputError(f"{nearest}: cannot write here; choose another --out")
     inside = folder.iterdir() if os.path.isdir(folder) else ()
     content = [path for path in inside if not path.name.startswith(TEMPORARY_PREFIX)]
-    is_run = os.path.isfile(RunFolder(folder).config)
-    if content and not is_run:
-        raise InputError(f"{folder}: holds other files and no run (no config.json); choose another --out")
+    if content and not _holds_run(folder):
+        raise InputError(f"{folder}: holds other files and no run of this program; choose another --out")
     if content and mode == "new":
         raise InputError(
             f"{folder}: already exists; use --resume to go on, --overwrite to replace it, or another --out"
         )
+
+
+def _holds_run(folder: Path) -> bool:
+    """Return whether the folder's config.json is ours: others' folders have one too, and must never be emptied."""
+    if not os.path.isfile(RunFolder(folder).config):
+        return False
+    try:
+        versions = read_settings(RunFolder(folder).config).get("versions")
+    except InputError:
+        return False
+    return isinstance(versions, dict) and "finer-core" in versions
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class ImageFitSettings(RunSettings):
         check_positive(self, "learning_rate", "muon_learning_rate", "max_grad_norm")
 
 
-PASSES = 40
+PASSES = 50
 """Times that the fast preset sees every pixel of a small image."""
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""

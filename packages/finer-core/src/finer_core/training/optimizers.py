@@ -45,6 +45,8 @@ def build_optimizers(
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
     if not learning_rate > 0 or not muon_learning_rate > 0:
         raise InputError(f"learning rates must be positive, got {learning_rate!r} and {muon_learning_rate!r}")
+    if name == "muon" and not hasattr(torch.optim, "Muon"):
+        raise InputError(f"optimizer 'muon' needs PyTorch 2.9 or newer, this is {torch.__version__}; use 'adam'")
     parameters = [p for p in network.parameters() if p.requires_grad]
     hidden = [p for p in parameters if name == "muon" and _is_hidden_matrix(p)]
     chosen = {id(p) for p in hidden}
