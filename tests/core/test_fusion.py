@@ -125,3 +125,23 @@ def test_without_a_compiler_everything_stays_as_it_is(monkeypatch, caplog, error
 def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: lambda *arguments: function(*arguments) + 0.1)
     assert not fuse_activations(True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
+def test_really_compiled_kernels_agree_with_the_plain_ones():
+    z = torch.linspace(-1, 1, 4096).reshape(64, 64)
+    grad = torch.linspace(1, -2, 4096).reshape(64, 64)
+
+    def both() -> list[torch.Tensor]:
+        x = z.clone().requires_grad_(True)
+        out = activations.finer(x)
+        out.backward(grad)
+        return [out.detach(), x.grad]
+
+    plain = both()
+    if not fuse_activations(True):
+        pytest.skip("no working C++ compiler on this machine")
+    fused = both()
+    for a, b in zip(plain, fused, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)

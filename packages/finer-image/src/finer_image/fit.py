@@ -41,7 +41,7 @@ from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
 from finer_image.settings import ImageFitSettings, resolve
 
-_CACHED_NUMBERS = 2048 * 256
+_CACHED_NUMBERS = 1024 * 256
 """Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
 
 

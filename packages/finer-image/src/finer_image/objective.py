@@ -1,13 +1,13 @@
 """The image objective: mean squared error over pixels, in memory that does not grow with the batch."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
-from finer_core.training import StatelessObjective
+from finer_core.training import StatelessObjective, accumulate_gradients
 from finer_image.pixel_sampling import StratifiedPixels
 
 
@@ -42,6 +42,7 @@ class PixelTarget:
         # PyTorch indexes int16 but not every unsigned type, so 16-bit pixels travel as their bit pattern.
         stored = flat.view(np.int16) if self._unsigned16 else flat
         self._pixels = torch.from_numpy(stored if stored.dtype in _INDEXABLE else stored.astype(np.float64)).to(device)
+        self.device = self._pixels.device
         self._axes = (
             axis_coords(height, device=device, dtype=dtype),
             axis_coords(width, device=device, dtype=dtype),
@@ -84,19 +85,19 @@ class ImageObjective(StatelessObjective):
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
-        total = torch.zeros((), dtype=self.target.dtype, device=self.target._axes[0].device)
         pieces, count = self._pieces(step)
-        for index in pieces:
-            coords, values = self.target.at(index)
-            loss = (network(coords) - values).square().sum() / (count * self.target.channels)
-            loss.backward()
-            total += loss.detach()
-        return total
 
-    def _pieces(self, step: int) -> tuple[Iterator[Tensor | slice], int]:
+        def loss_of(index: Tensor | slice) -> Tensor:
+            coords, values = self.target.at(index)
+            loss: Tensor = (network(coords) - values).square().sum() / (count * self.target.channels)
+            return loss
+
+        return accumulate_gradients(network, pieces, loss_of)
+
+    def _pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
         if self.sampler is None:
             count = len(self.target)
             starts = range(0, count, self.chunk_pixels)
-            return (slice(start, min(start + self.chunk_pixels, count)) for start in starts), count
-        batch = self.sampler.batch(step).to(self.target._axes[0].device)
-        return iter(batch.split(self.chunk_pixels)), batch.shape[0]
+            return [slice(start, min(start + self.chunk_pixels, count)) for start in starts], count
+        batch = self.sampler.batch(step).to(self.target.device)
+        return batch.split(self.chunk_pixels), batch.shape[0]

@@ -45,8 +45,7 @@ class StratifiedPixels:
             step: 0-based step.
 
         Returns:
-            (n,) int64, n about `batch_pixels`; cells that stick out of the image give fewer. May be empty for an image
-            smaller than a cell on one side, never for all steps of a pass.
+            (n,) int64, n about `batch_pixels` and at least 1; cells that stick out of the image give fewer.
         """
         number, j = divmod(step, self.steps_per_pass)
         order, mask = self._pass(number)
@@ -70,11 +69,14 @@ class StratifiedPixels:
 
 
 def _cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:
-    """Return the sides of a cell, powers of 2, as square as the image allows."""
+    """Return the sides of a cell, powers of 2 that fit into the image, as square as it allows."""
     cell_height = cell_width = 1
     while cell_height * cell_width * batch_pixels * 1.5 <= height * width:
-        if (cell_height <= cell_width and 2 * cell_height <= height) or 2 * cell_width > width:
+        taller, wider = 2 * cell_height <= height, 2 * cell_width <= width
+        if taller and (cell_height <= cell_width or not wider):
             cell_height *= 2
-        else:
+        elif wider:
             cell_width *= 2
+        else:
+            break
     return cell_height, cell_width

@@ -98,7 +98,7 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
     a_step = min(batch or pixels, pixels)
     samples = min(PASSES * pixels, max(LARGEST_SAMPLE_COUNT, pixels))
     return {
-        "steps": max(1000, math.ceil(samples / a_step)),
+        "steps": max(800, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
         "muon_learning_rate": 1e-3,
@@ -111,5 +111,5 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
 
 
 def _batch_for(pixels: int) -> int:
-    """Return 1/32 of the pixels, within 2048 (smaller batches waste the processor) and 8192 (larger ones, samples)."""
-    return min(max(pixels // 32, 2048), 8192)
+    """Return 1/16 of the pixels, within 4096 (below, Muon's own work counts) and 8192 (above, samples are wasted)."""
+    return min(max(pixels // 16, 4096), 8192)
