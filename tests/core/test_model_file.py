@@ -171,7 +171,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
             file.write(b"half a file")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("finer_core.tensor_file.save_file", break_off)
+    monkeypatch.setattr("finer_core.tensor_file.write_safetensors", break_off)
     with pytest.raises(OSError, match="no space"):
         save_model(small.network_of("siren", seed=1), path)
     assert path.read_bytes() == old

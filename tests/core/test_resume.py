@@ -98,7 +98,7 @@ def test_killed_at_any_step_between_two_writes(tmp_path, case, monkeypatch, upda
 def test_killed_while_a_checkpoint_is_written(tmp_path, case, monkeypatch, write):
     from finer_core import tensor_file
 
-    real, count = tensor_file.save_file, [0]
+    real, count = tensor_file.write_safetensors, [0]
 
     def save(tensors, name, metadata):
         count[0] += 1
@@ -112,7 +112,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, case, monkeypatch, write
         fit.checkpoint_seconds = -1.0
         return fit
 
-    monkeypatch.setattr(tensor_file, "save_file", save)
+    monkeypatch.setattr(tensor_file, "write_safetensors", save)
     with pytest.raises(fits.Killed):
         fits.run_in(tmp_path, make_fit)
     monkeypatch.undo()

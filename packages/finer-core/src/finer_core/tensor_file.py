@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from finer_core.errors import InputError
@@ -38,7 +38,12 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
     # One entry, because safetensors writes several in random order and equal runs must give equal files.
     text = json.dumps({**full, "sha256": _digest(full, stored)}, sort_keys=True)
     with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata={_ENTRY: text})
+        write_safetensors(stored, temporary, metadata={_ENTRY: text})
+
+
+def write_safetensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file in place; the library's own writer leaves a temporary file behind when it is killed."""
+    path.write_bytes(save(dict(tensors), metadata=dict(metadata)))
 
 
 def read_header(path: str | os.PathLike[str], *, what: str, expected_format: str) -> dict[str, str]:
