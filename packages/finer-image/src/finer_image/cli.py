@@ -69,6 +69,8 @@ def run_fit(arguments: argparse.Namespace) -> None:
     settings, signal = _settings_of(arguments)
     out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
     check_writable(out, mode=mode)
+    if sys.stderr.isatty() and not arguments.quiet:
+        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
     from finer_image.run import resume_run, start_run
 
     if mode == "resume" and (out / "config.json").is_file():

@@ -1,6 +1,6 @@
 """Judge a fitted image against the original: PSNR and SSIM, in bands of rows so that memory stays bounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -16,7 +16,9 @@ _BAND_NUMBERS = 1 << 20
 """Values (pixels times channels) in a band."""
 
 
-def evaluate(model: ImageModel, image: Image) -> dict[str, float | None]:
+def evaluate(
+    model: ImageModel, image: Image, *, on_rows: Callable[[int], None] = lambda rows: None
+) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 
     Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p
@@ -26,6 +28,7 @@ def evaluate(model: ImageModel, image: Image) -> dict[str, float | None]:
     Args:
         model: The fitted image.
         image: The original, of the same size and channels.
+        on_rows: Called with the number of rows done.
 
     Returns:
         psnr, psnr_unclipped (dB), ssim; ssim is None for an image smaller than its 11x11 window.
@@ -53,6 +56,7 @@ def evaluate(model: ImageModel, image: Image) -> dict[str, float | None]:
             values = _ssim_values(bounded, truth, rows=(first, last), offset=start, height=image.height)
             similarity += float(values.sum(dtype=np.float64))
             compared += values.size
+        on_rows(last)
     count = image.height * image.width * channels
     return {
         "psnr": psnr_of_mse(clipped / count),

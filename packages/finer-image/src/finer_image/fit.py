@@ -179,11 +179,14 @@ def fit_image(
         for logger in log:
             logger.close()
     network.eval()
+    judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
+    figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
+    judging.close()
     return model, {
         "method": settings.method,
         "preset": settings.preset,
-        **evaluate(model, image),
+        **figures,
         "steps": settings.steps,
         "seconds": round(last.seconds, 3),
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -9,6 +9,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
 from finer_core.interruption import interruptible
+from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_image.cli import BUILT_IN
@@ -107,7 +108,9 @@ def _fit_and_fill(
         model, figures = fit_image(
             plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
         )
-    reconstruction = render(model)
+    progress = Progress("render", total=image.height, unit="row", quiet=quiet)
+    reconstruction = render(model, on_rows=lambda rows: progress.update(rows))
+    progress.close()
     write_image(run.path / f"reconstruction{default_suffix(image)}", reconstruction)
     write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
     run.write_metrics(figures)  # last: it says that the run is complete
