@@ -7,22 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from finer_core.network_options import METHOD_NAMES
 from finer_image.cli import main
 from finer_image.image_reader import read_image
 
-METHODS = (
-    "finer",
-    "siren",
-    "gauss",
-    "wire",
-    "pemlp",
-    "gauss-finer",
-    "wire-finer",
-    "real-wire",
-    "real-wire-finer",
-    "ff",
-    "bacon",
-)
+METHODS = tuple(name for name in METHOD_NAMES if name != "multiscale-bacon")  # its output has several heads
 SMALL = ["--steps", "30", "--hidden-features", "24", "--hidden-layers", "1", "--quiet"]
 
 

@@ -5,6 +5,7 @@ published rule (FINER, CVPR 2024, section 3; see `finer_core.activations.rules`)
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -30,12 +31,12 @@ def _bell_(t: Tensor) -> Tensor:
     return t.mul_(t).neg_().exp_()
 
 
-class RealFormula:
+class RealFormula(ABC):
     """Give a real activation its `vjp` and `jvp` from `derivative`."""
 
+    @abstractmethod
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return df/dz, the shape of `z`."""
-        raise NotImplementedError(f"{type(self).__name__} has no derivative")
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return grad * df/dz."""
