@@ -73,13 +73,7 @@ def full_batch_psnr(image: Image, *, steps: int) -> float:
 
 
 def psnr_of(plan, network, image: Image) -> float:
-    model = ImageModel(
-        network=network,
-        height=image.height,
-        width=image.width,
-        target_range=plan.target_range,
-        image=image.to_metadata(),
-    )
+    model = ImageModel.of(network, image, target_range=plan.target_range)
     value = evaluate(model, image)["psnr"]
     assert value is not None
     return value

@@ -148,13 +148,7 @@ def fit_image(
     """
     settings = plan.settings
     network = fresh_network(plan)
-    model = ImageModel(
-        network=network,
-        height=image.height,
-        width=image.width,
-        target_range=plan.target_range,
-        image=image.to_metadata(),
-    )
+    model = ImageModel.of(network, image, target_range=plan.target_range)
     state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
     log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
     if tensorboard:

@@ -35,6 +35,17 @@ class ImageModel:
     target_range: tuple[float, float]
     image: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, network: Network, image: Image, *, target_range: tuple[float, float]) -> "ImageModel":
+        """Pair a network with the image it is, or will be, fitted to."""
+        return cls(
+            network=network,
+            height=image.height,
+            width=image.width,
+            target_range=target_range,
+            image=image.to_metadata(),
+        )
+
     def task_data(self) -> dict[str, Any]:
         """Return the plain data that a model file keeps."""
         return {
