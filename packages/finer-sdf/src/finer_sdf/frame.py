@@ -1,0 +1,101 @@
+"""The box a field lives in, and the way between it and the user's coordinates.
+
+Networks see every shape inside [-0.45, 0.45]^3, in the box [-0.5, 0.5]^3; what comes out is in the user's units again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.shapes import Mesh, Shape
+
+BOX_HALF_SIDE = 0.5
+"""The field's box is [-0.5, 0.5]^3."""
+SHAPE_HALF_SIDE = 0.45
+"""The shape fills [-0.45, 0.45] along its widest direction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Hold the similarity box = scale * input + offset.
+
+    Attributes:
+        scale: Box units per input unit, positive.
+        offset: In box units.
+    """
+
+    scale: float
+    offset: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        numbers = np.array([self.scale, *self.offset], dtype=np.float64)
+        if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
+            raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
+
+    def to_box(self, points: np.ndarray) -> np.ndarray:
+        """Move points (n, 3) from the input's coordinates into the box."""
+        return points * self.scale + np.asarray(self.offset)
+
+    def to_input(self, points: np.ndarray) -> np.ndarray:
+        """Move points (n, 3) from the box into the input's coordinates."""
+        return (points - np.asarray(self.offset)) / self.scale
+
+    def mesh_to_box(self, mesh: Mesh) -> Mesh:
+        """Move a mesh into the box."""
+        return Mesh(vertices=self.to_box(mesh.vertices), faces=mesh.faces)
+
+    def mesh_to_input(self, mesh: Mesh) -> Mesh:
+        """Move a mesh from the box into the input's coordinates."""
+        return Mesh(vertices=self.to_input(mesh.vertices), faces=mesh.faces)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a model file."""
+        return {"scale": self.scale, "offset": list(self.offset)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Frame":
+        """Take back what `to_dict` returned.
+
+        Raises:
+            InputError: If it is not a frame.
+        """
+        try:
+            x, y, z = (float(value) for value in data["offset"])
+            return cls(scale=float(data["scale"]), offset=(x, y, z))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a frame: {data!r}") from error
+
+
+def published_frame(shape: Shape) -> Frame:
+    """Return the frame of the Bacon protocol.
+
+    Formula: v = (p - c - lo) / (hi - lo) * 0.9 - 0.45, with c the mean point and lo, hi the smallest and largest value
+    of p - c over all three coordinates (published code of FINER; the papers say only "normalised").
+
+    The mean of a mesh is the mean over its surface, which the mean of ever more samples tends to.
+
+    Args:
+        shape: The surface.
+
+    Raises:
+        InputError: If the shape has no extent.
+    """
+    if isinstance(shape, Mesh):
+        areas = shape.face_areas()
+        total = areas.sum()
+        if not total > 0:
+            raise InputError("the mesh has no area: all its faces are degenerate")
+        centre = areas @ shape.triangles.mean(axis=1) / total
+        centred = shape.bounds - centre
+    else:
+        centre = shape.points.mean(axis=0)
+        centred = shape.points - centre
+    low, high = float(centred.min()), float(centred.max())
+    if not high > low:
+        raise InputError("the shape has no extent: all its points coincide")
+    scale = 2 * SHAPE_HALF_SIDE / (high - low)
+    x, y, z = (float(value) for value in -(centre + low) * scale - SHAPE_HALF_SIDE)
+    return Frame(scale=scale, offset=(x, y, z))

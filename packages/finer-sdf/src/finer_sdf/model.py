@@ -1,0 +1,69 @@
+"""A fitted surface: the network together with the way back to the user's coordinates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from finer_core.differential import value_and_gradient
+from finer_core.errors import InputError
+from finer_core.model_file import load_model
+from finer_core.networks import Network
+from finer_sdf.frame import Frame
+
+TASK = "sdf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SdfModel:
+    """Hold a signed distance field: negative inside, positive outside, zero on the surface.
+
+    Attributes:
+        network: Maps coords (n, 3) in the box [-0.5, 0.5]^3 to (n, 1), or (heads, n, 1) for multiscale networks.
+        frame: From the input's coordinates to the box.
+        shape: What was fitted: name, digest, kind; plain data.
+    """
+
+    network: Network
+    frame: Frame
+    shape: Mapping[str, Any] = field(default_factory=dict)
+
+    def task_data(self) -> dict[str, Any]:
+        """Return the plain data that a model file keeps."""
+        return {"frame": self.frame.to_dict(), "shape": dict(self.shape)}
+
+    def field(self, coords: Tensor) -> Tensor:
+        """Return the distance in box units at coords (..., 3) of the box, as (..., 1); the finest of several heads."""
+        values = self.network(coords)
+        return values[-1] if values.ndim > coords.ndim else values
+
+    def field_and_gradient(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance (..., 1) and its exact gradient (..., 3) at coords (..., 3) of the box, detached."""
+        return value_and_gradient(self.field, coords)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the network computes."""
+        return next(self.network.parameters()).device
+
+
+def load_sdf_model(path: str, *, device: str = "cpu") -> SdfModel:
+    """Load a model file of this application.
+
+    Raises:
+        InputError: If it is not a model file, or one of another task.
+    """
+    network = load_model(path, device=device)
+    info = network.info
+    if info.task != TASK:
+        raise InputError(f"{path}: a model of task {info.task!r}, not a distance field; use the command of that task")
+    data = info.task_data
+    shape = data.get("shape")
+    if "frame" not in data or not isinstance(shape, Mapping):
+        raise InputError(f"{path}: its shape data is incomplete")
+    if info.config.in_features != 3 or info.config.out_features != 1:
+        sizes = f"{info.config.in_features} coordinates to {info.config.out_features} values"
+        raise InputError(f"{path}: not a distance field (it maps {sizes})")
+    return SdfModel(network=network, frame=Frame.from_dict(data["frame"]), shape=shape)

@@ -1,0 +1,115 @@
+"""What a surface is here: a triangle mesh or an oriented point cloud, in the user's own coordinates and units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Hold a triangle mesh.
+
+    Attributes:
+        vertices: (n, 3) float64.
+        faces: (m, 3) int64, indices of vertices; counter-clockwise seen from outside.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_table("vertices", self.vertices, np.float64)
+        _check_table("faces", self.faces, np.int64)
+
+    @property
+    def triangles(self) -> np.ndarray:
+        """Return the corners of every face, (m, 3, 3)."""
+        return self.vertices[self.faces]
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Return the lowest and highest corner of the box around the vertices that faces use, (2, 3)."""
+        return bounds_of(self.vertices[np.unique(self.faces)])
+
+    def face_vectors(self) -> np.ndarray:
+        """Return half the cross product of two edges, (m, 3): the outward normal times the area."""
+        corners = self.triangles
+        return 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+    def face_areas(self) -> np.ndarray:
+        """Return the area of every face, (m,)."""
+        areas: np.ndarray = np.linalg.norm(self.face_vectors(), axis=1)
+        return areas
+
+    def area(self) -> float:
+        """Return the area of the surface."""
+        return float(self.face_areas().sum())
+
+    def volume(self) -> float:
+        """Return the signed volume: positive for a closed mesh whose faces look outwards."""
+        corners = self.triangles - self.bounds.mean(axis=0)
+        return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointCloud:
+    """Hold an oriented point cloud.
+
+    Attributes:
+        points: (n, 3) float64.
+        normals: (n, 3) float64, outward, of length 1 (a zero normal stays zero: its direction is unknown).
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_table("points", self.points, np.float64)
+        _check_table("normals", self.normals, np.float64)
+        if self.points.shape != self.normals.shape:
+            raise ValueError(f"points {self.points.shape} and normals {self.normals.shape} differ in shape")
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Return the lowest and highest corner of the box around the points, (2, 3)."""
+        return bounds_of(self.points)
+
+
+Shape = Mesh | PointCloud
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedShape:
+    """Hold a surface as read from its source.
+
+    Attributes:
+        shape: The surface.
+        name: Where it came from: a file name, or the name of the built-in shape.
+        sha256: Digest of the file, or of the content of the built-in shape.
+        notes: What was repaired, estimated or reversed on the way, one sentence each, for the user to read.
+    """
+
+    shape: Shape
+    name: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def bounds_of(points: np.ndarray) -> np.ndarray:
+    """Return the lowest and highest corner of the box around points (n, 3), as (2, 3)."""
+    if len(points) == 0:
+        raise InputError("an empty set of points has no bounding box")
+    return np.stack([points.min(axis=0), points.max(axis=0)])
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, 3) divided by their length; zero ones stay zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+def _check_table(name: str, table: np.ndarray, dtype: type) -> None:
+    if table.ndim != 2 or table.shape[1] != 3 or table.dtype != dtype:
+        raise ValueError(f"{name} must be (n, 3) {np.dtype(dtype)}, got {table.shape} {table.dtype}")
