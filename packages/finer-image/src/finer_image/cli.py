@@ -3,15 +3,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.cli import OneLineParser, add_options, merge_settings, run_command, version_text
+from finer_core.cli import OneLineParser, run_command, version_text
 from finer_core.errors import InputError
-from finer_core.network_options import METHOD_NAMES, NetworkOptions, given_options
-from finer_core.run_folder import Mode, check_writable, read_settings
+from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.network_options import METHOD_NAMES
+from finer_core.run_folder import check_writable
 from finer_image._version import __version__
 from finer_image.settings import ImageFitSettings
 
@@ -39,34 +39,18 @@ def build_parser() -> OneLineParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> OneLineParser:
-    parser: OneLineParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run, parser=parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
-
-
 def _add_fit(commands: Any) -> None:
-    parser = _command(commands, "fit", run_fit, "Fit a network to an image and write a run folder.")
+    parser = add_command(commands, "fit", run_fit, "Fit a network to an image and write a run folder.")
     parser.epilog = f"methods: {', '.join(name for name in METHOD_NAMES if name != 'multiscale-bacon')}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
-    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/image/INPUT-METHOD)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
-    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
-    add_options(parser, ImageFitSettings, group="settings")
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_fit_options(parser, ImageFitSettings, out="runs/image/INPUT-METHOD")
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit, save, judge, report."""
-    if arguments.resume and arguments.overwrite:
-        raise InputError("--resume and --overwrite exclude each other")
-    mode: Mode = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
-    settings, signal = _settings_of(arguments)
+    mode = run_mode(arguments)
+    settings, named = merged_settings(arguments, ImageFitSettings)
+    signal = arguments.signal or (None if named == BUILT_IN else named)
     out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
     check_writable(out, mode=mode)
     if sys.stderr.isatty() and not arguments.quiet:
@@ -74,7 +58,9 @@ def run_fit(arguments: argparse.Namespace) -> None:
     from finer_image.run import resume_run, start_run
 
     if mode == "resume" and (out / "config.json").is_file():
-        metrics = resume_run(out, signal=arguments.signal, given=_given_settings(arguments), **_habits(arguments))
+        metrics = resume_run(
+            out, signal=arguments.signal, given=given_settings(arguments, ImageFitSettings), **_habits(arguments)
+        )
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments))
     if arguments.json:
@@ -89,41 +75,8 @@ def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
     return {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
 
 
-def _settings_of(arguments: argparse.Namespace) -> tuple[ImageFitSettings, str | None]:
-    """Merge defaults, config file and command line; return the settings and the image's name."""
-    file: dict[str, Any] = read_settings(arguments.config) if arguments.config else {}
-    layer = dict(file.get("settings", file))
-    if "network" in file:  # a run's config.json: its network is what was resolved
-        network = file["network"]
-        layer["network"] = {
-            "hidden_features": network["hidden_features"],
-            "hidden_layers": network["hidden_layers"],
-            **network["options"],
-        }
-    given = _given_settings(arguments)
-    if given.get("method") not in (None, layer.get("method")):
-        layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
-    if "network" in given:
-        given["network"] = {**layer.get("network", {}), **given["network"]}
-    if "betas" in layer:
-        layer["betas"] = tuple(layer["betas"])
-    signal = arguments.signal or file.get("signal")
-    return merge_settings(ImageFitSettings, layer, given), None if signal == BUILT_IN else signal
-
-
-def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what the command line itself sets."""
-    names = asdict(ImageFitSettings())
-    given = {name: getattr(arguments, name, None) for name in names if name not in ("network", "betas")}
-    network = given_options(arguments)
-    return {
-        **{name: value for name, value in given.items() if value is not None},
-        **({"network": network} if network else {}),
-    }
-
-
 def _add_render(commands: Any) -> None:
-    parser = _command(commands, "render", run_render, "Render a fitted image at any size or crop.")
+    parser = add_command(commands, "render", run_render, "Render a fitted image at any size or crop.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help="image file; the suffix chooses the format")
     size = parser.add_mutually_exclusive_group()
@@ -166,7 +119,7 @@ def _refuse_existing(path: str, *, overwrite: bool) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _command(commands, "evaluate", run_evaluate, "Compare a fitted image with the original.")
+    parser = add_command(commands, "evaluate", run_evaluate, "Compare a fitted image with the original.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
@@ -193,7 +146,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 def _add_neurons(commands: Any) -> None:
     text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
-    parser = _command(commands, "neurons", run_neurons, text)
+    parser = add_command(commands, "neurons", run_neurons, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument(
         "--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
@@ -221,7 +174,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
 
 
 def _add_activations(commands: Any) -> None:
-    parser = _command(commands, "activations", run_activations, "Draw the curves of the activation family.")
+    parser = add_command(commands, "activations", run_activations, "Draw the curves of the activation family.")
     parser.add_argument(
         "--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
     )

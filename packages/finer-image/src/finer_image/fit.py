@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from finer_core.activations import fuse_activations
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
@@ -25,13 +24,10 @@ from finer_core.run_folder import RunFolder, environment_versions
 from finer_core.training import (
     DivergenceGuard,
     Fit,
-    JsonlLogger,
     LogPoint,
-    MetricLogger,
-    TensorBoardLogger,
     build_optimizers,
     exponential_decay,
-    read_state,
+    run_session,
     warmup_cosine,
 )
 from finer_image.evaluate import evaluate
@@ -149,29 +145,18 @@ def fit_image(
     settings = plan.settings
     network = fresh_network(plan)
     model = ImageModel.of(network, image, target_range=plan.target_range)
-    state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
-    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
-    if tensorboard:
-        log.append(TensorBoardLogger(run.tensorboard))
-    assert settings.steps is not None
-    progress = Progress(f"fit {settings.method}", total=settings.steps, quiet=quiet, done=state.step if state else 0)
     span = plan.target_range[1] - plan.target_range[0]
-
-    def on_step(step: int, steps: int, loss: Tensor) -> None:
-        progress.update(step, lambda: f"PSNR {psnr_of_mse(float(loss), data_range=span):.2f} dB")
-
-    def on_log(point: LogPoint) -> None:
-        for logger in log:
-            logger.log(point.step, figures_of(point, span))
-
-    fit = build_fit(plan, network, image)
-    fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
-    try:
-        last = fit.run(state)
-    finally:
-        progress.close()
-        for logger in log:
-            logger.close()
+    last = run_session(
+        build_fit(plan, network, image),
+        run,
+        name=f"fit {settings.method}",
+        figures_of=lambda point: figures_of(point, span),
+        figure=lambda loss: f"PSNR {psnr_of_mse(loss, data_range=span):.2f} dB",
+        resume=resume,
+        quiet=quiet,
+        tensorboard=tensorboard,
+        should_stop=should_stop,
+    )
     network.eval()
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())

@@ -1,6 +1,5 @@
 """One `finer-image fit`, from the input file to the finished run folder."""
 
-import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
+from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
@@ -71,27 +71,12 @@ def resume_run(
     run = open_run_folder(out, mode="resume")
     config = run.read_config()
     plan = plan_of(config, source=run.config)
-    _refuse_changes(plan, given, out)
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     name = signal or config["signal"]
     image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
     if sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
     return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard)
-
-
-def _refuse_changes(plan: FitPlan, given: Mapping[str, Any], out: Path) -> None:
-    """Raise InputError for an argument that a resumed run cannot honour."""
-    settings = dataclasses.asdict(plan.settings)
-    network = {**plan.network.to_dict(), **plan.network.options}
-    for name, value in {**given, **given.get("network", {})}.items():
-        if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
-            continue
-        before = network[name] if name in given.get("network", {}) else settings[name]
-        if value != before:
-            raise InputError(
-                f"--{name.replace('_', '-')} {value} differs from the run in {out} ({before}); "
-                "leave it out to resume, or use another --out"
-            )
 
 
 def _fit_and_fill(

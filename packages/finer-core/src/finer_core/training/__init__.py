@@ -7,6 +7,7 @@ from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers import OPTIMIZERS, build_optimizers
 from finer_core.training.pieces import accumulate_gradients
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
+from finer_core.training.session import run_session
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "put_state",
     "read_jsonl",
     "read_state",
+    "run_session",
     "take_state",
     "warmup_cosine",
     "write_state",

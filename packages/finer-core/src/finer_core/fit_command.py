@@ -1,0 +1,126 @@
+"""What every fitting command has in common: its options, and how a config file and the command line become settings.
+
+Importing this module does not load PyTorch, so `--help` stays fast.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.cli import OneLineParser, add_options, merge_settings
+from finer_core.errors import InputError
+from finer_core.network_options import NetworkOptions, given_options
+from finer_core.run_folder import Mode, read_settings
+from finer_core.run_settings import RunSettings
+
+_UNLISTED = ("network", "betas")
+"""Fields of a fit's settings that are not options of their own."""
+
+
+def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> OneLineParser:
+    """Add a command to a program.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        name: The command.
+        run: Function of the parsed arguments.
+        text: One line for the help.
+
+    Returns:
+        The command's parser.
+    """
+    parser: OneLineParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run, parser=parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunSettings], *, out: str) -> None:
+    """Add the options that every fitting command shares, those of its settings, and those of the network.
+
+    Args:
+        parser: The command's parser.
+        settings: The application's settings class, with a field `network`.
+        out: The default run folder, for the help.
+    """
+    parser.add_argument("--out", metavar="DIR", help=f"run folder (default: {out})")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+    parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
+    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
+    add_options(parser, settings, group="settings")
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+
+
+def run_mode(arguments: argparse.Namespace) -> Mode:
+    """Return how the run folder is to be opened.
+
+    Raises:
+        InputError: If both --resume and --overwrite were given.
+    """
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    return "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
+
+
+def given_settings(arguments: argparse.Namespace, settings: type[RunSettings]) -> dict[str, Any]:
+    """Return what the command line itself sets."""
+    names = [field.name for field in dataclasses.fields(settings) if field.name not in _UNLISTED]
+    given = {name: getattr(arguments, name, None) for name in names}
+    network = given_options(arguments)
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        **({"network": network} if network else {}),
+    }
+
+
+def merged_settings(arguments: argparse.Namespace, settings: type[RunSettings]) -> tuple[Any, str | None]:
+    """Merge defaults, config file and command line.
+
+    Returns:
+        The settings object, and the input that the config file names, if any.
+
+    Raises:
+        InputError: For a config file or a value that cannot be used.
+    """
+    file: dict[str, Any] = read_settings(arguments.config) if arguments.config else {}
+    layer = dict(file.get("settings", file))
+    if "network" in file:  # a run's config.json: its network is what was resolved
+        network = file["network"]
+        layer["network"] = {
+            "hidden_features": network["hidden_features"],
+            "hidden_layers": network["hidden_layers"],
+            **network["options"],
+        }
+    given = given_settings(arguments, settings)
+    if given.get("method") not in (None, layer.get("method")):
+        layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
+    if "network" in given:
+        given["network"] = {**layer.get("network", {}), **given["network"]}
+    layer = {name: tuple(value) if isinstance(value, list) else value for name, value in layer.items()}
+    return merge_settings(settings, layer, given), file.get("signal")
+
+
+def refuse_changes(settings: RunSettings, network: Mapping[str, Any], given: Mapping[str, Any], out: Path) -> None:
+    """Raise InputError for an argument that a resumed run cannot honour.
+
+    Args:
+        settings: The run's settings.
+        network: The run's network as plain data.
+        given: From `given_settings`.
+        out: The run folder, for the message.
+    """
+    before_settings, before_network = dataclasses.asdict(settings), {**network, **network["options"]}
+    for name, value in {**given, **given.get("network", {})}.items():
+        if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
+            continue
+        before = before_network[name] if name in given.get("network", {}) else before_settings[name]
+        if value != before:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value} differs from the run in {out} ({before}); "
+                "leave it out to resume, or use another --out"
+            )

@@ -1,0 +1,66 @@
+"""Run a fit inside a run folder: checkpoint, log files, progress, and going on from where it stopped."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from finer_core.progress import Progress
+from finer_core.run_folder import RunFolder
+from finer_core.training.loop import Fit, LogPoint
+from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
+from finer_core.training.state import read_state
+
+
+def run_session(
+    fit: Fit,
+    run: RunFolder,
+    *,
+    name: str,
+    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    figure: Callable[[float], str],
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> LogPoint:
+    """Run a fit to its end.
+
+    Args:
+        fit: The fit; its checkpoint and callbacks are set here.
+        run: Where checkpoint and logs go.
+        name: What the progress line calls the work.
+        figures_of: Makes a log line of a stretch.
+        figure: Makes the progress line's figure of a step's loss.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+
+    Returns:
+        The last stretch.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+    """
+    state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+    done = state.step if state else 0
+    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=done)]
+    if tensorboard:
+        log.append(TensorBoardLogger(run.tensorboard))
+    progress = Progress(name, total=fit.steps, quiet=quiet, done=done)
+
+    def on_step(step: int, steps: int, loss: Tensor) -> None:
+        progress.update(step, lambda: figure(float(loss)))
+
+    def on_log(point: LogPoint) -> None:
+        for logger in log:
+            logger.log(point.step, figures_of(point))
+
+    fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
+    try:
+        return fit.run(state)
+    finally:
+        progress.close()
+        for logger in log:
+            logger.close()
