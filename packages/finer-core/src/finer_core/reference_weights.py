@@ -163,7 +163,7 @@ def _sizes(found: Mapping[str, Tensor], *, method: str, in_features: int, source
 def _constants(weights: Mapping[str, Tensor]) -> dict[str, float]:
     """Read the wavelet's omega and scale, which files of wire alone hold."""
     found = {match["name"]: weights[name] for name in weights if (match := _CONSTANT.match(name))}
-    said = {}
+    said: dict[str, float] = {}
     if "omega_0" in found:
         said |= dict.fromkeys(("first_omega_0", "hidden_omega_0"), float(found["omega_0"]))
     if "scale_0" in found:

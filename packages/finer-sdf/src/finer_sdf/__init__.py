@@ -1,9 +1,4 @@
-"""finer-sdf: surfaces as signed distance fields, with implicit neural representations.
-
-Planned: fitting a signed distance field to a mesh or an oriented point cloud, extracting the mesh, comparing
-it with a reference, and rendering it.
-Version 0.1.0.dev0 has no commands and no functions yet.
-"""
+"""finer-sdf: fit surfaces as signed distance fields with implicit neural representations, mesh, judge and render them."""
 
 from finer_sdf._version import __version__
 

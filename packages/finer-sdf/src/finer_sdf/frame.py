@@ -69,6 +69,10 @@ class Frame:
             raise InputError(f"not a frame: {data!r}") from error
 
 
+THE_BOX_ITSELF = Frame(scale=1.0, offset=(0.0, 0.0, 0.0))
+"""The frame of what is in box coordinates already."""
+
+
 def published_frame(shape: Shape) -> Frame:
     """Return the frame of the Bacon protocol.
 

@@ -40,6 +40,8 @@ class MeshDistance:
         self._faces = np.ascontiguousarray(faces.reshape(-1, 3).astype(np.int64))
         self._tree = igl.AABB()
         self._tree.init(self._vertices, self._faces)
+        self._winding = igl.FastWindingNumberBVH()
+        self._winding.init(self._vertices, self._faces)
 
     def nearest(self, points: np.ndarray) -> Nearest:
         """Return the nearest surface point of each of points (n, 3), float64."""
@@ -52,10 +54,7 @@ class MeshDistance:
 
     def winding_number(self, points: np.ndarray) -> np.ndarray:
         """Return the generalised winding number at points (n, 3): about 1 inside, 0 outside, between near holes."""
-        parts = [
-            igl.fast_winding_number(self._vertices, self._faces, np.ascontiguousarray(piece))
-            for piece in _pieces(points)
-        ]
+        parts = [self._winding.winding_number(np.ascontiguousarray(piece)) for piece in _pieces(points)]
         return np.concatenate([np.atleast_1d(part) for part in parts])
 
     def inside(self, points: np.ndarray) -> np.ndarray:

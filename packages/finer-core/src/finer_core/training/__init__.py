@@ -5,7 +5,7 @@ from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers import OPTIMIZERS, build_optimizers
-from finer_core.training.pieces import accumulate_gradients
+from finer_core.training.pieces import accumulate_gradients, one_thread_an_operation
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
 from finer_core.training.session import run_session
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
@@ -26,6 +26,7 @@ __all__ = [
     "accumulate_gradients",
     "build_optimizers",
     "exponential_decay",
+    "one_thread_an_operation",
     "put_state",
     "read_jsonl",
     "read_state",

@@ -41,7 +41,7 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
     if workers == 1:
         results = [_share(shares[0], loss_of, parameters)]
     else:
-        with _one_thread_an_operation():
+        with one_thread_an_operation():
             results = list(_pool(workers).map(lambda share: _share(share, loss_of, parameters), shares))
     total = torch.stack([loss for loss, _ in results]).sum()
     for _, grads in results:
@@ -69,7 +69,8 @@ def _share(
 
 
 @contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
+def one_thread_an_operation() -> Iterator[None]:
+    """Keep PyTorch from splitting operations over cores, while whole pieces of work are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

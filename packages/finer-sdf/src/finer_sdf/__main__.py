@@ -1,0 +1,7 @@
+"""Run the command line as `python -m finer_sdf`."""
+
+import sys
+
+from finer_sdf.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Fitting: what is sampled, what is minimised, and the settings of both presets."""

@@ -1,0 +1,106 @@
+"""Assemble and run a fit: samples, objective, optimiser and schedule of the chosen preset."""
+
+from collections.abc import Callable
+
+import torch
+
+from finer_core.activations import fuse_activations
+from finer_core.config import build_network
+from finer_core.networks import Network
+from finer_core.precision import set_backward_precision
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, warmup_cosine
+from finer_sdf.fitting.distance_bank import DistanceBank
+from finer_sdf.fitting.objective import DistanceObjective
+from finer_sdf.fitting.plan import FitPlan
+from finer_sdf.fitting.published import CloudDistance, PublishedSampler, published_schedule
+from finer_sdf.fitting.samples import Ahead, Sampler
+from finer_sdf.fitting.targets import target_of
+from finer_sdf.frame import Frame
+from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.shapes import Mesh, PointCloud, Shape
+
+
+def fresh_network(plan: FitPlan) -> Network:
+    """Build the plan's network, drawn from its seed, ready to train."""
+    # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
+    network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
+    network = network.to(plan.device).train()
+    fuse_activations(bool(plan.settings.compile))
+    set_backward_precision(network, plan.settings.precision or "fp32")
+    return network
+
+
+def shape_in_box(shape: Shape, frame: Frame) -> Shape:
+    """Move a surface into the box."""
+    if isinstance(shape, Mesh):
+        return frame.mesh_to_box(shape)
+    return PointCloud(points=frame.to_box(shape.points), normals=shape.normals)
+
+
+def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:
+    """Return a surface as an oriented cloud: a cloud as it is, a mesh as points uniform over its area."""
+    if isinstance(shape, PointCloud):
+        return shape
+    samples = sample_surface(shape, count=points, seed=seed)
+    return PointCloud(points=samples.points, normals=samples.normals)
+
+
+def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], None] = lambda done: None) -> Sampler:
+    """Return what makes the preset's samples.
+
+    Args:
+        plan: The plan.
+        shape: The surface, in box coordinates.
+        on_samples: Called with the number of distances computed before training.
+    """
+    settings = plan.settings
+    assert settings.batch_points and settings.steps
+    if settings.preset == "paper":
+        assert settings.cloud_points
+        cloud = cloud_of(shape, points=settings.cloud_points, seed=settings.seed)
+        return PublishedSampler(CloudDistance(cloud), batch_points=settings.batch_points, seed=settings.seed)
+    assert settings.samples
+    return DistanceBank(
+        target_of(shape),
+        samples=settings.samples,
+        batch_points=settings.batch_points,
+        seed=settings.seed,
+        on_samples=on_samples,
+    )
+
+
+def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chunk: int) -> Fit:
+    """Assemble the fit loop of a plan.
+
+    Args:
+        plan: The plan.
+        network: Changed in place by the fit.
+        sampler: Makes the samples of a step.
+        chunk: Most points that go through the network at once.
+    """
+    settings = plan.settings
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
+    paper = settings.preset == "paper"
+    return Fit(
+        network=network,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        objective=DistanceObjective(
+            Ahead(sampler, steps=settings.steps),
+            error="squared" if paper else "absolute",
+            chunk_points=chunk,
+            device=plan.device,
+        ),
+        optimizers=build_optimizers(
+            network,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            muon_learning_rate=settings.muon_learning_rate,
+            betas=settings.betas,
+            amsgrad=settings.amsgrad,
+        ),
+        schedule=published_schedule(initial_rate=settings.learning_rate) if paper else warmup_cosine(),
+        steps=settings.steps,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+    )

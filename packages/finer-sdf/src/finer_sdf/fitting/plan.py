@@ -1,0 +1,121 @@
+"""Decide everything about a fit before anything is written."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.config import NetworkConfig, build_network, find_method, published_config
+from finer_core.errors import InputError
+from finer_core.precision import bf16_products_are_native
+from finer_core.resources import parse_memory, resolve_device
+from finer_sdf.frame import Frame, published_frame
+from finer_sdf.model import TASK
+from finer_sdf.settings import FAST_NETWORK, SdfFitSettings, resolve
+from finer_sdf.shapes import Mesh, Shape
+
+_CACHED_NUMBERS = 1024 * 256
+"""Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
+_PROCESS_BYTES = 450_000_000
+"""What Python, PyTorch and the geometry libraries take by themselves."""
+_BYTES_A_SAMPLE = 4 * 4
+_BYTES_A_FACE = 400
+"""Vertices, faces and search trees of a mesh, per face; measured on meshes of 100,000 faces."""
+_BYTES_A_POINT = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
+
+    Attributes:
+        settings: Every setting, resolved.
+        network: The network.
+        frame: From the input's coordinates to the box.
+        device: Where it runs, resolved.
+    """
+
+    settings: SdfFitSettings
+    network: NetworkConfig
+    frame: Frame
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "network": self.network.to_dict(),
+            "frame": self.frame.to_dict(),
+            "device": self.device,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "FitPlan":
+        """Take a plan back from a run's config.
+
+        Raises:
+            InputError: If the config is not of a distance-field fit.
+        """
+        try:
+            settings = dict(config["settings"])
+            settings["betas"] = tuple(settings["betas"])
+            return cls(
+                settings=SdfFitSettings(**settings),
+                network=NetworkConfig.from_dict(config["network"]),
+                frame=Frame.from_dict(config["frame"]),
+                device=resolve_device(config["device"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{source}: not the config of a distance-field fit ({error!r})") from error
+
+
+def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+    """Decide everything about a fit.
+
+    Raises:
+        InputError: For an unknown method or option, a device that is absent, a shape without extent, or a memory limit
+            that leaves no room.
+    """
+    method = find_method(settings.method)
+    values = method.for_task(TASK)
+    tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
+    network = published_config(
+        method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
+    )
+    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    device = resolve_device(settings.device)
+    resolved = resolve(
+        settings,
+        learning_rate=values.learning_rate,
+        amsgrad=values.amsgrad,
+        bf16_is_native=bf16_products_are_native(device),
+    )
+    if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
+        raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
+    plan = FitPlan(settings=resolved, network=network, frame=published_frame(shape), device=device)
+    chunk_points(plan, shape)
+    return plan
+
+
+def chunk_points(plan: FitPlan, shape: Shape) -> int:
+    """Return how many points go through the network at once in training.
+
+    On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
+
+    Raises:
+        InputError: If not even a small piece fits beside the shape and the samples.
+    """
+    network, settings = plan.network, plan.settings
+    a_point = 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)  # with gradients and temporaries
+    geometry = len(shape.faces) * _BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
+    taken = _PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
+    taken += (settings.cloud_points or 0) * _BYTES_A_POINT
+    room = parse_memory(settings.memory) - taken
+    if room < 256 * a_point:
+        needed = (taken + 256 * a_point) / 1e6
+        raise InputError(f"--memory {settings.memory} leaves no room: this fit needs about {needed:.0f} MB")
+    most = max(256, _CACHED_NUMBERS // network.hidden_features) if plan.device == "cpu" else 1 << 20
+    return min(most, room // a_point)

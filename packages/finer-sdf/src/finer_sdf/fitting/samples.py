@@ -1,0 +1,70 @@
+"""One step's training samples, and who makes them ahead of time."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Hold points of the box with what the field should be there.
+
+    Attributes:
+        coords: (n, 3).
+        sdf: (n, 1) target distance, in box units.
+        weight: (n, 1) factor of each point's term in the loss.
+    """
+
+    coords: Tensor
+    sdf: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device | str) -> "Samples":
+        """Move the samples to a device."""
+        return Samples(coords=self.coords.to(device), sdf=self.sdf.to(device), weight=self.weight.to(device))
+
+    def split(self, rows: int) -> Sequence["Samples"]:
+        """Cut into pieces of at most `rows` points."""
+        parts = zip(self.coords.split(rows), self.sdf.split(rows), self.weight.split(rows), strict=True)
+        return [Samples(coords=coords, sdf=sdf, weight=weight) for coords, sdf, weight in parts]
+
+
+class Sampler(Protocol):
+    """Make the samples of a step from the step's number alone, so that a resumed fit sees the same ones."""
+
+    def batch(self, step: int) -> Samples:
+        """Return the samples of step `step`, on the CPU."""
+        ...
+
+
+class Ahead:
+    """Make the next steps' samples in the background while a step trains.
+
+    Args:
+        sampler: What makes them; it is called from one other thread.
+        steps: Steps in all: nothing is made beyond them.
+        depth: How many steps ahead.
+    """
+
+    def __init__(self, sampler: Sampler, *, steps: int, depth: int = 2) -> None:
+        self._sampler, self._steps, self._depth = sampler, steps, depth
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="finer-samples")
+        self._coming: dict[int, Future[Samples]] = {}
+
+    def batch(self, step: int) -> Samples:
+        """Return the samples of step `step`, ready-made if the steps come in order."""
+        make: Callable[[int], Samples] = self._sampler.batch
+        for number in range(step, min(step + self._depth + 1, self._steps)):
+            if number not in self._coming:
+                self._coming[number] = self._worker.submit(make, number)
+        for number in [n for n in self._coming if n < step or n > step + self._depth]:
+            self._coming.pop(number).cancel()  # after a rollback or a restart the steps begin elsewhere
+        return self._coming.pop(step).result() if step in self._coming else make(step)
+
+    def close(self) -> None:
+        """Stop the background work."""
+        self._worker.shutdown(wait=True, cancel_futures=True)

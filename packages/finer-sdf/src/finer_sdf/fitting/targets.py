@@ -1,0 +1,82 @@
+"""What the fast preset learns: exact distances to a mesh, or the best estimate of them that a point cloud allows."""
+
+import igl
+import numpy as np
+from pykdtree.kdtree import KDTree
+
+from finer_sdf.fitting.distance_bank import Target
+from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.mesh_distance import PIECE, MeshDistance
+from finer_sdf.shapes import Mesh, PointCloud, Shape
+
+
+class MeshTarget:
+    """Answer with exact distances to a mesh.
+
+    Args:
+        mesh: In box coordinates.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh, self._distance = mesh, MeshDistance(mesh)
+
+    def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """Return `count` points, uniform over the surface, (count, 3)."""
+        return sample_surface(self._mesh, count=count, seed=int(random.integers(2**62))).points
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """Return the distance at points (n, 3), (n,): nearest triangle, sign by winding number."""
+        return self._distance.signed_distance(points)
+
+
+class CloudTarget:
+    """Estimate distances to the surface that an oriented cloud samples.
+
+    Close to the cloud (up to twice its spacing h) the distance is that to the locally smoothed tangent planes; far from
+    it (beyond four times h) the distance to the nearest point, with the sign of the generalised winding number
+    (Barill et al., 2018); in between a smooth blend.
+
+    Formula: near(p) = sum_i w_i n_i . (p - v_i) / sum_i w_i over the eight nearest points, with
+    w_i = exp(-|p - v_i|^2 / h^2) (implicit moving least squares, Kolluri 2005).
+
+    Args:
+        cloud: In box coordinates; normals outwards.
+    """
+
+    def __init__(self, cloud: PointCloud) -> None:
+        self._cloud = cloud
+        self._tree = KDTree(np.ascontiguousarray(cloud.points))
+        self._neighbours = min(8, len(cloud.points))
+        to_others, _ = self._tree.query(np.ascontiguousarray(cloud.points), k=self._neighbours)
+        reach = to_others[:, -1]
+        self.spacing = float(np.median(reach)) / np.sqrt(self._neighbours / np.pi)
+        self._areas = np.pi * reach**2 / self._neighbours  # of the disk that a point stands for
+
+    def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """Return `count` points of the cloud, with repetition, (count, 3)."""
+        return self._cloud.points[random.integers(0, len(self._cloud.points), count)]
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """Return the estimated distance at points (n, 3), (n,)."""
+        pieces = [points[start : start + PIECE] for start in range(0, len(points), PIECE)]
+        return np.concatenate([self._signed_distance(np.ascontiguousarray(piece)) for piece in pieces])
+
+    def _signed_distance(self, points: np.ndarray) -> np.ndarray:
+        distance, index = self._tree.query(points, k=self._neighbours)
+        distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1).astype(np.int64)
+        offset = points[:, None] - self._cloud.points[index]
+        # Relative to the nearest, so that the weights of far points do not all vanish.
+        weight = np.exp((distance[:, :1] ** 2 - distance**2) / self.spacing**2)
+        near = (weight * np.einsum("ijk,ijk->ij", offset, self._cloud.normals[index])).sum(1) / weight.sum(1)
+        far = np.where(self._winding_number(points) > 0.5, -distance[:, 0], distance[:, 0])
+        blend = np.clip((distance[:, 0] / self.spacing - 2) / 2, 0, 1)
+        return near + blend * (far - near)
+
+    def _winding_number(self, points: np.ndarray) -> np.ndarray:
+        number: np.ndarray = igl.fast_winding_number(self._cloud.points, self._cloud.normals, self._areas, points)
+        return number.reshape(-1)
+
+
+def target_of(shape: Shape) -> Target:
+    """Return the distances to learn of a surface in box coordinates."""
+    return MeshTarget(shape) if isinstance(shape, Mesh) else CloudTarget(shape)

@@ -1,0 +1,67 @@
+"""Distances between two sets of surface samples: the Chamfer figures of the papers, and the noise they stand on."""
+
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+from pykdtree.kdtree import KDTree
+
+_PIECE = 1 << 17
+"""Points asked at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chamfer:
+    """Hold both Chamfer figures of two sets of samples.
+
+    Attributes:
+        l2_sum: Mean squared nearest distance one way plus the other way.
+        l1: Mean nearest distance, averaged over both ways.
+        l2_to_second: The part of `l2_sum` from each point of the first set to the second.
+        l2_to_first: The other part.
+    """
+
+    l2_sum: float
+    l1: float
+    l2_to_second: float
+    l2_to_first: float
+
+
+def chamfer_of_samples(first: np.ndarray, second: np.ndarray) -> Chamfer:
+    """Measure two sets of points against each other.
+
+    Formula: l2_sum = mean_x min_y |x - y|^2 + mean_y min_x |x - y|^2 (what BACON and FINER call Chamfer distance:
+    squared, added, not halved); l1 = (mean_x min_y |x - y| + mean_y min_x |x - y|) / 2.
+
+    Args:
+        first: (n, 3).
+        second: (m, 3).
+    """
+    to_second, to_first = nearest_distances(first, second), nearest_distances(second, first)
+    parts = float(np.mean(to_second**2)), float(np.mean(to_first**2))
+    return Chamfer(
+        l2_sum=sum(parts),
+        l1=float(np.mean(to_second) + np.mean(to_first)) / 2,
+        l2_to_second=parts[0],
+        l2_to_first=parts[1],
+    )
+
+
+def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the distance of each of points (n, 3) to the nearest of others (m, 3), (n,)."""
+    tree = KDTree(np.ascontiguousarray(others, dtype=np.float64))
+    pieces = [np.ascontiguousarray(points[i : i + _PIECE], dtype=np.float64) for i in range(0, len(points), _PIECE)]
+    return np.concatenate([tree.query(piece, k=1)[0] for piece in pieces])
+
+
+def sampling_floor(*, area: float, samples: int) -> float:
+    """Return the `l2_sum` that two independent samplings of one and the same surface have.
+
+    Formula: 2 A / (pi n): the mean squared distance to the nearest of n points of density n / A on a surface is
+    A / (pi n), and both ways are added. Published figures for the Stanford shapes are within a few times of it.
+
+    Args:
+        area: A, in the units of the points, squared.
+        samples: n, points on each side.
+    """
+    return 2 * area / (pi * samples)

@@ -1,0 +1,168 @@
+"""All figures of a mesh against a reference surface, under names that say what each is."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from finer_sdf.frame import Frame
+from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
+from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
+from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.judging.topology import topology_report
+from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.shapes import Mesh, PointCloud, Shape
+
+PUBLISHED_SAMPLES = 300_000
+THRESHOLDS = (0.001, 0.002, 0.005)
+"""Distances of the F-scores, in units of the box's side."""
+F_SCORE_THRESHOLD = 0.002
+"""The one that `f_score` is at."""
+
+
+def judge(
+    mesh: Mesh,
+    reference: Shape,
+    *,
+    frame: Frame,
+    samples: int = PUBLISHED_SAMPLES,
+    seed: int = 0,
+    iou_resolution: int = RESOLUTION,
+    thresholds: Sequence[float] = THRESHOLDS,
+    on_stage: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Compare a mesh with a reference, in units of the reference's normalised box.
+
+    Args:
+        mesh: What is judged.
+        reference: A mesh, or a point cloud: then its points stand for the surface, there is no inside and no exact
+            distance to it.
+        frame: Moves both into the box; every length below is in box units.
+        samples: Surface samples a side.
+        seed: Seed of the samples.
+        iou_resolution: Grid points an axis of both IoUs.
+        thresholds: Distances of the F-scores.
+        on_stage: Called with the name of each part of the work before it.
+
+    Returns:
+        `chamfer_l2_sum` with `_floor` (what perfect agreement gives at this number of samples) and `_excess`,
+        `chamfer_l1`, `iou` (over the box around both), `iou_published` (over [-1, 1]^3), `f_score` at
+        `f_score_threshold`, `f_scores`, `normal_consistency` and angles, `hausdorff`, `surface_distance` (exact, both
+        ways), `watertight`, `manifold`, `components`, `topology`, `samples`, `samples_seed`. What a point cloud cannot
+        answer is None.
+
+    Raises:
+        InputError: If a mesh has no area.
+    """
+    on_stage("sampling")
+    boxed = frame.mesh_to_box(mesh)
+    ours = sample_surface(boxed, count=samples, seed=seed)
+    on_stage("topology")
+    topology = topology_report(boxed)
+    if isinstance(reference, Mesh):
+        figures = _against_mesh(boxed, ours, frame.mesh_to_box(reference), seed, iou_resolution, thresholds, on_stage)
+    else:
+        figures = _against_cloud(boxed, ours, reference, frame, seed, thresholds, on_stage)
+    return {
+        **figures,
+        **{name: topology[name] for name in ("watertight", "manifold", "components")},
+        "topology": topology,
+        "samples": samples,
+        "samples_seed": seed,
+    }
+
+
+def no_surface() -> dict[str, Any]:
+    """Return the figures of a model that has no surface: every one None."""
+    names = ("chamfer_l2_sum", "chamfer_l2_sum_floor", "chamfer_l2_sum_excess", "chamfer_l1", "iou", "iou_published")
+    more = ("f_score", "normal_consistency", "hausdorff", "surface_distance", "watertight", "manifold", "components")
+    return dict.fromkeys((*names, *more))
+
+
+def _against_mesh(
+    mesh: Mesh,
+    ours: SurfaceSamples,
+    reference: Mesh,
+    seed: int,
+    resolution: int,
+    thresholds: Sequence[float],
+    on_stage: Callable[[str], None],
+) -> dict[str, Any]:
+    count = len(ours.points)
+    theirs = sample_surface(reference, count=count, seed=seed + 1)  # independent of ours even for equal meshes
+    on_stage("Chamfer distance")
+    floor = sampling_floor(area=reference.area(), samples=count)
+    figures = _chamfer_figures(ours.points, theirs.points, floor)
+    on_stage("distances between the surfaces")
+    to_reference = distances_to_mesh(ours, reference, MeshDistance(reference))
+    from_reference = distances_to_mesh(theirs, mesh, MeshDistance(mesh))
+    on_stage("intersection over union")
+    own = overlap(mesh, reference, box=joint_box(mesh, reference), resolution=resolution)
+    published = overlap(mesh, reference, box=PUBLISHED_BOX, resolution=resolution)
+    return {
+        **figures,
+        "iou": own.iou,
+        "iou_published": published.iou,
+        **_distance_figures(to_reference, from_reference, thresholds),
+    }
+
+
+def _against_cloud(
+    mesh: Mesh,
+    ours: SurfaceSamples,
+    reference: PointCloud,
+    frame: Frame,
+    seed: int,
+    thresholds: Sequence[float],
+    on_stage: Callable[[str], None],
+) -> dict[str, Any]:
+    points, normals = frame.to_box(reference.points), reference.normals
+    count = len(ours.points)
+    if len(points) > count:
+        kept = np.random.default_rng(seed + 1).choice(len(points), count, replace=False)
+        points, normals = points[kept], normals[kept]
+    on_stage("Chamfer distance")
+    area = mesh.area()
+    floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
+    figures = _chamfer_figures(ours.points, points, floor)
+    on_stage("distances between the surfaces")
+    cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
+    from_reference = distances_to_mesh(cloud, mesh, MeshDistance(mesh))
+    return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
+
+
+def _chamfer_figures(ours: np.ndarray, theirs: np.ndarray, floor: float) -> dict[str, Any]:
+    chamfer = chamfer_of_samples(ours, theirs)
+    return {
+        "chamfer_l2_sum": chamfer.l2_sum,
+        "chamfer_l2_sum_floor": floor,
+        "chamfer_l2_sum_excess": chamfer.l2_sum - floor,
+        "chamfer_l1": chamfer.l1,
+    }
+
+
+def _distance_figures(
+    to_reference: OneWay | None, from_reference: OneWay, thresholds: Sequence[float]
+) -> dict[str, Any]:
+    """Return what exact distances give; without those to the reference only half of it."""
+    summaries = {
+        "to_reference": to_reference.summary() if to_reference else None,
+        "from_reference": from_reference.summary(),
+    }
+    scores: dict[str, Any] | None = None
+    if to_reference:
+        every = sorted({*thresholds, F_SCORE_THRESHOLD})
+        scores = {
+            f"{threshold:g}": f_score(to_reference.distance, from_reference.distance, threshold=threshold)
+            for threshold in every
+        }
+    farthest = [way["max"] for way in summaries.values() if way]
+    return {
+        "f_score": scores[f"{F_SCORE_THRESHOLD:g}"]["f_score"] if scores else None,
+        "f_score_threshold": F_SCORE_THRESHOLD,
+        "f_scores": scores,
+        **normal_figures([to_reference.cosine if to_reference else None, from_reference.cosine]),
+        "hausdorff": max(farthest) if to_reference else None,
+        "surface_distance": summaries,
+    }

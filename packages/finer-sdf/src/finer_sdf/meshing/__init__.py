@@ -1,0 +1,14 @@
+"""From a fitted field to a triangle mesh: sparse evaluation, marching cubes, mesh files."""
+
+from finer_sdf.meshing.evaluate import evaluate_points
+from finer_sdf.meshing.extract import Extraction, check_resolution, extract_mesh
+from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
+
+__all__ = [
+    "Extraction",
+    "check_mesh_path",
+    "check_resolution",
+    "evaluate_points",
+    "extract_mesh",
+    "write_mesh",
+]

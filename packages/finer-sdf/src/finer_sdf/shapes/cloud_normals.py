@@ -1,0 +1,113 @@
+"""Estimate normals of a point cloud that has none, and orient them consistently and outwards."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+from scipy.spatial import cKDTree
+
+from finer_core.errors import InputError
+
+LEAST_POINTS = 16
+"""Fewer points do not show a surface."""
+NEIGHBOURS = 16
+_PIECE = 1 << 16
+
+
+def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.ndarray:
+    """Return the outward unit normals of the surface that points lie on.
+
+    Direction: the axis of least spread of a point's nearest neighbours. Side: carried from point to point along the
+    minimum spanning tree of the neighbour graph, with an edge the cheaper the more parallel its two normals are
+    (Hoppe et al., "Surface reconstruction from unorganized points", 1992); every connected part of the graph by
+    itself. A part then looks outwards if its `enclosed_volume` is positive. So a cavity, whose normals should point
+    into it, looks into the solid: a cloud does not tell a cavity from a solid inside another.
+
+    Args:
+        points: (n, 3) float64, finite, at least 16 different ones.
+        neighbours: Points that a normal is estimated from, itself included; more smooth noise, fewer keep edges.
+
+    Returns:
+        (n, 3) float64 of length 1. Points at one place share their normal.
+
+    Raises:
+        InputError: If there are too few points or neighbours.
+    """
+    if neighbours < 3:
+        raise InputError(f"a normal needs at least 3 neighbours, got {neighbours}")
+    places, which = np.unique(points, axis=0, return_inverse=True)
+    if len(places) < LEAST_POINTS:
+        raise InputError(f"it has {len(places)} different points; normals can be estimated from {LEAST_POINTS} or more")
+    distances, near = _nearest(places, neighbours=neighbours)
+    normals = _axes_of_least_spread(places, near)
+    parts, signs = _carried_signs(normals, near)
+    normals *= signs[:, None]
+    volumes = _volume_terms(places, normals, distances, parts)
+    normals[(np.bincount(parts, weights=volumes) < 0)[parts]] *= -1
+    return normals[which.ravel()]
+
+
+def enclosed_volume(points: np.ndarray, normals: np.ndarray, *, neighbours: int = NEIGHBOURS) -> float:
+    """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
+
+    Formula: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the area that a
+    point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, itself the first. The sum uses
+    all points, so that some wrong normals do not matter; c in the middle makes the sign right also for open clouds
+    that bend around it.
+
+    Args:
+        points: (n, 3) float64.
+        normals: (n, 3) float64 of length 1 or 0.
+        neighbours: k.
+    """
+    distances, _ = _nearest(points, neighbours=neighbours)
+    parts = np.zeros(len(points), dtype=np.int64)
+    return float(_volume_terms(points, normals, distances, parts).sum())
+
+
+def _nearest(points: np.ndarray, *, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances to and indices of the nearest points (n, k), the point itself first."""
+    count = min(neighbours, len(points))
+    distances, near = cKDTree(points).query(points, k=np.arange(1, count + 1), workers=-1)
+    return distances, near
+
+
+def _axes_of_least_spread(points: np.ndarray, near: np.ndarray) -> np.ndarray:
+    normals = np.empty_like(points)
+    for start in range(0, len(points), _PIECE):
+        part = points[near[start : start + _PIECE]]
+        part = part - part.mean(axis=1, keepdims=True)
+        _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", part, part))
+        normals[start : start + _PIECE] = axes[:, :, 0]
+    return normals
+
+
+def _carried_signs(normals: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every point the part of the graph it is in, and the sign that agrees with its part's other signs."""
+    count, neighbours = near.shape
+    start = np.repeat(np.arange(count), neighbours - 1)
+    end = near[:, 1:].ravel()
+    # 2 instead of 1: an edge of weight 0 would be no edge.
+    weight = 2 - np.abs(np.einsum("ni,ni->n", normals[start], normals[end]))
+    tree = minimum_spanning_tree(csr_matrix((weight, (start, end)), shape=(count, count))).tocoo()
+    number, parts = connected_components(tree, directed=False)
+    roots = np.unique(parts, return_index=True)[1]
+    # One more node that touches every root makes a single tree, for a single search.
+    rows, columns = np.append(tree.row, np.full(number, count)), np.append(tree.col, roots)
+    joined = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(count + 1, count + 1))
+    parent = breadth_first_order(joined, count, directed=False)[1]
+    parent[count] = count
+    padded = np.vstack([normals, np.zeros(3)])
+    signs = np.where(np.einsum("ni,ni->n", padded, padded[parent]) < 0, -1.0, 1.0)
+    while (parent != count).any():  # halves the way to the root every time, instead of walking it
+        signs *= signs[parent]
+        parent = parent[parent]
+    return parts, signs[:count]
+
+
+def _volume_terms(points: np.ndarray, normals: np.ndarray, distances: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Return the share of every point in the volume of its part."""
+    sizes = np.bincount(parts)
+    centres = np.stack([np.bincount(parts, weights=axis) / sizes for axis in points.T], axis=1)
+    areas = np.pi * distances[:, -1] ** 2 / (distances.shape[1] - 1)
+    terms: np.ndarray = areas * np.einsum("ni,ni->n", normals, points - centres[parts]) / 3
+    return terms

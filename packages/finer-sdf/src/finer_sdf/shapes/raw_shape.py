@@ -1,0 +1,80 @@
+"""What a file holds, before anything is repaired, and the checks that every source shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawShape:
+    """Hold the tables of a file.
+
+    Attributes:
+        vertices: (n, 3) float64.
+        faces: (m, 3) int64, or None if the file has no faces.
+        normals: (n, 3) float64, or None if the file has none for its vertices.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray | None = None
+    normals: np.ndarray | None = None
+
+
+def number_table(what: str, table: np.ndarray) -> np.ndarray:
+    """Return a table of real numbers (n, 3) as float64.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    return np.ascontiguousarray(_checked(what, table, kinds="fiu", wanted="real numbers"), dtype=np.float64)
+
+
+def index_table(what: str, table: np.ndarray) -> np.ndarray:
+    """Return a table of integers (m, 3) as int64.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    return np.ascontiguousarray(_checked(what, table, kinds="iu", wanted="integers"), dtype=np.int64)
+
+
+def check_finite(what: str, table: np.ndarray) -> None:
+    """Refuse NaN and infinities in a table (n, 3), naming how many rows have some and the first of them.
+
+    Raises:
+        InputError: If there are any.
+    """
+    bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if len(bad):
+        values = ", ".join(f"{value:g}" for value in table[bad[0]])
+        raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is number {bad[0]} ({values})")
+
+
+def check_indices(faces: np.ndarray, *, count: int) -> None:
+    """Refuse faces (m, 3) that name vertices outside of 0 ... count - 1, naming how many and the first of them.
+
+    Raises:
+        InputError: If there are any.
+    """
+    bad = np.flatnonzero(((faces < 0) | (faces >= count)).any(axis=1))
+    if len(bad):
+        first = ", ".join(str(index) for index in faces[bad[0]])
+        raise InputError(
+            f"{len(bad)} of {len(faces)} faces name vertices that do not exist; "
+            f"the first is number {bad[0]} ({first}), and there are {count} vertices"
+        )
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return "1 face" or "3 faces"; the plural is `one` with an s, or `many`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _checked(what: str, table: np.ndarray, *, kinds: str, wanted: str) -> np.ndarray:
+    if table.ndim != 2 or table.shape[1] != 3:
+        raise InputError(f"{what} must be a table of 3 columns, got shape {table.shape}")
+    if table.dtype.kind not in kinds:
+        raise InputError(f"{what} must be {wanted}, got dtype {table.dtype}")
+    return table

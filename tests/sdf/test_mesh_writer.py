@@ -1,0 +1,103 @@
+"""Mesh files: the same triangles come back, in every format, at every scale; nothing half-written stays."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from finer_core.errors import InputError
+from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
+from finer_sdf.shapes import Mesh
+
+from .distance_fields import sphere
+
+SUFFIXES = [".ply", ".obj", ".stl", ".off", ".glb"]
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return extract_mesh(sphere(), resolution=24).mesh
+
+
+def read(path):
+    scene = trimesh.load_scene(str(path), process=False)
+    (mesh,) = scene.geometry.values()  # as stored: a mesh made of the scene would compute its own normals
+    return mesh
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".PLY", ".Obj"])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 3e3])
+def test_triangles_come_back(tmp_path, ball, suffix, scale):
+    mesh = Mesh(vertices=ball.vertices * scale, faces=ball.faces)
+    path = tmp_path / f"mesh{suffix}"
+    write_mesh(path, mesh)
+    back = read(path)
+    # .stl has no indices
+    np.testing.assert_allclose(back.vertices[back.faces], mesh.triangles, rtol=0, atol=1e-6 * scale)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".off"])
+def test_a_shape_far_from_the_origin_keeps_its_form(tmp_path, ball, suffix):
+    offset = np.array([691234.5, 5334567.25, 512.0])  # metres of a map projection
+    write_mesh(tmp_path / f"mesh{suffix}", Mesh(vertices=ball.vertices + offset, faces=ball.faces))
+    np.testing.assert_allclose(read(tmp_path / f"mesh{suffix}").vertices - offset, ball.vertices, atol=2e-9)
+
+
+def test_a_ply_near_the_origin_is_single_precision(tmp_path, ball):
+    write_mesh(tmp_path / "mesh.ply", ball)
+    header, _, data = (tmp_path / "mesh.ply").read_bytes().partition(b"end_header\n")
+    assert b"format binary_little_endian" in header and b"property float x" in header
+    assert len(data) == 12 * len(ball.vertices) + 13 * len(ball.faces)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_normals_and_colours_come_back(tmp_path, ball, suffix):
+    normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)  # faces would give others, by 1e-3
+    colours = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
+    write_mesh(tmp_path / f"mesh{suffix}", ball, vertex_normals=normals, vertex_colours=colours)
+    back = read(tmp_path / f"mesh{suffix}")
+    np.testing.assert_allclose(back.vertex_normals, normals, atol=1e-6)
+    np.testing.assert_array_equal(back.visual.vertex_colors[:, :3], colours)
+
+
+@pytest.mark.parametrize("suffix", [".stl", ".off"])
+def test_formats_without_colours_say_so(tmp_path, ball, suffix):
+    with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colours; use \.ply"):
+        write_mesh(tmp_path / f"a{suffix}", ball, vertex_colours=np.zeros(ball.vertices.shape, dtype=np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_colours_for_another_mesh_are_refused(tmp_path, ball):
+    with pytest.raises(ValueError, match="vertex colours must be"):
+        write_mesh(tmp_path / "a.ply", ball, vertex_colours=np.zeros((3, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", ["mesh.png", "mesh", "mesh.ply.gz"])
+def test_unknown_suffixes_are_refused(tmp_path, ball, name):
+    for refused in (check_mesh_path, lambda path: write_mesh(path, ball)):
+        with pytest.raises(InputError, match=r"known: \.ply \.obj \.stl \.off \.glb"):
+            refused(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        check_mesh_path(tmp_path / "no" / "mesh.ply")
+    (tmp_path / "folder.ply").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        check_mesh_path(tmp_path / "folder.ply")
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeypatch):
+    path = tmp_path / f"mesh{suffix}"
+    path.write_text("old")
+    target = "finer_sdf.meshing.mesh_writer." + ("_write_ply" if suffix == ".ply" else "trimesh.Trimesh.export")
+
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(target, fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_mesh(path, ball)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,113 @@
+"""`--preset paper` draws, targets, weighs and schedules as published (tests/golden/sdf)."""
+
+import numpy as np
+import pytest
+import torch
+
+from finer_core.errors import InputError
+from finer_sdf.fitting.objective import weighted_error
+from finer_sdf.fitting.published import (
+    CloudDistance,
+    PublishedSampler,
+    published_batch,
+    published_schedule,
+    published_weights,
+    wrap_into_box,
+)
+from finer_sdf.fitting.samples import Ahead, Samples
+from finer_sdf.shapes import PointCloud
+
+from ..core import golden
+
+
+@pytest.fixture(scope="module")
+def distance() -> CloudDistance:
+    arrays = golden.load("sdf/point_cloud")
+    return CloudDistance(PointCloud(points=arrays["points_normalised"], normals=arrays["normals_unit"]))
+
+
+def test_a_batch_is_drawn_in_the_published_order(distance):
+    golden_batch = golden.load("sdf/sample_batch")
+    drawn = published_batch(np.random.RandomState(int(golden_batch["seed"])), distance, batch_points=2000)
+    assert np.array_equal(drawn.index, golden_batch["index"])
+    np.testing.assert_allclose(drawn.unwrapped, golden_batch["points_before_wrap"], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(drawn.points, golden_batch["points"], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(drawn.sdf, golden_batch["sdf"], rtol=0, atol=1e-14)
+
+
+def test_the_three_nearest_points_are_exact(distance):
+    golden_batch = golden.load("sdf/sample_batch")
+    near, index = distance.neighbours(golden_batch["points"])
+    np.testing.assert_allclose(near, golden_batch["neighbour_distance"], rtol=0, atol=1e-14)
+    assert np.array_equal(index, golden_batch["neighbour_index"])
+
+
+def test_the_trainer_sees_single_precision(distance):
+    golden_batch = golden.load("sdf/sample_batch")
+    drawn = published_batch(np.random.RandomState(int(golden_batch["seed"])), distance, batch_points=2000)
+    assert np.array_equal(drawn.points.astype(np.float32), golden_batch["coords_f32"])
+    np.testing.assert_allclose(drawn.sdf.astype(np.float32), golden_batch["sdf_f32"], rtol=0, atol=6e-8)
+
+
+def test_points_wrap_once():
+    points = np.array([[0.5, -0.5, 0.5000001], [-0.51, 1.7, 0.0]])
+    np.testing.assert_allclose(wrap_into_box(points), [[0.5, -0.5, -0.4999999], [0.49, 0.7, 0.0]])
+
+
+def test_an_odd_batch_is_refused(distance):
+    with pytest.raises(InputError, match="even"):
+        published_batch(np.random.RandomState(0), distance, batch_points=2001)
+
+
+def samples_of(target: torch.Tensor, weight: torch.Tensor) -> Samples:
+    return Samples(coords=torch.zeros(len(target), 3), sdf=target, weight=weight)
+
+
+@pytest.mark.parametrize("coarse_weight", [0.01, 0.5])
+def test_loss_and_its_gradient_are_published(coarse_weight):
+    arrays = golden.load("sdf/losses")
+    prediction = torch.from_numpy(arrays["prediction"])[0].requires_grad_()
+    weight = published_weights(len(prediction), coarse_weight=coarse_weight)
+    loss = weighted_error(prediction, samples_of(torch.from_numpy(arrays["target"])[0], weight), error="squared")
+    loss.backward()
+    assert loss.item() == pytest.approx(float(arrays[f"weight{coarse_weight}.total"]), rel=1e-6)
+    np.testing.assert_allclose(
+        prediction.grad.numpy(), arrays[f"weight{coarse_weight}.grad_prediction"][0], rtol=1e-6, atol=1e-9
+    )
+
+
+def test_the_loss_of_several_heads_is_published():
+    arrays = golden.load("sdf/losses")
+    prediction = torch.from_numpy(arrays["multiscale.prediction"])[:, 0].requires_grad_()
+    samples = samples_of(torch.from_numpy(arrays["target"])[0], published_weights(2000))
+    loss = weighted_error(prediction, samples, error="squared")
+    loss.backward()
+    assert loss.item() == pytest.approx(float(arrays["multiscale.total"]), rel=1e-6)
+    np.testing.assert_allclose(
+        prediction.grad.numpy(), arrays["multiscale.grad_prediction"][:, 0], rtol=1e-6, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("name", "rate"), [("lr_1e4_over50", 1e-4), ("lr_5e4_over50", 5e-4), ("lr_1e2_over50", 1e-2)])
+def test_the_learning_rate_is_published(name, rate):
+    arrays = golden.load("sdf/learning_rate_schedule")
+    factor = published_schedule(initial_rate=rate)
+    ours = [rate * factor(int(step), 50) for step in arrays["step"]]
+    np.testing.assert_allclose(ours, arrays[name], rtol=1e-12)
+
+
+def test_a_step_depends_on_seed_and_number_alone(distance):
+    def coords(seed: int, step: int) -> torch.Tensor:
+        return PublishedSampler(distance, batch_points=200, seed=seed).batch(step).coords
+
+    assert torch.equal(coords(0, 7), coords(0, 7))
+    assert not torch.equal(coords(0, 7), coords(0, 8))
+    assert not torch.equal(coords(0, 7), coords(1, 7))
+
+
+def test_samples_made_ahead_are_those_of_their_step(distance):
+    sampler = PublishedSampler(distance, batch_points=200, seed=0)
+    ahead = Ahead(sampler, steps=12)
+    for step in (0, 1, 2, 5, 6, 3, 4, 10, 11):  # jumps, as after a resumption or a rollback
+        assert torch.equal(ahead.batch(step).coords, sampler.batch(step).coords)
+    ahead.close()
