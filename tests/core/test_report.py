@@ -95,6 +95,16 @@ def test_tables(page):
     assert page.tags.count("details") == 1
 
 
+def test_markup_stays_as_it_is_and_in_its_place(tmp_path):
+    report = Report("title")
+    report.paragraph("before")
+    report.html('<div class="view"><b>1 < 2</b></div>')
+    report.paragraph("after")
+    report.write(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert '<p>before</p><div class="view"><b>1 < 2</b></div><p>after</p>' in text
+
+
 def test_an_empty_report(tmp_path):
     Report("title").write(tmp_path / "r.html")
     page = Page((tmp_path / "r.html").read_text())

@@ -8,10 +8,10 @@ import trimesh
 from finer_sdf.shapes import Mesh
 
 SMALL = [
-    *("--steps", "60", "--samples", "20000", "--batch-points", "512", "--hidden-features", "32"),
-    *("--hidden-layers", "1", "--resolution", "40", "--judge-samples", "3000", "--quiet"),
+    *("--steps", "200", "--samples", "20000", "--batch-points", "1024", "--hidden-features", "64"),
+    *("--first-bias-scale", "1", "--resolution", "40", "--judge-samples", "3000", "--quiet"),
 ]
-"""A fit of a second; what it gives still looks like the shape."""
+"""A fit of two seconds; what it gives still is the shape."""
 
 
 def ellipsoid(*, subdivisions: int = 3) -> Mesh:

@@ -13,7 +13,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
@@ -51,18 +51,19 @@ class OneLineParser(argparse.ArgumentParser):
         self.error(f"unrecognised argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str) -> None:
+def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str, without: Collection[str] = ()) -> None:
     """Add one argument for every `option` field of a settings dataclass.
 
     Args:
         parser: The parser.
         settings: A dataclass; fields without a help text are not options.
         group: Heading in the help.
+        without: Fields to leave out.
     """
     section = parser.add_argument_group(group)
     types_of = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
-        if "help" not in field.metadata:
+        if "help" not in field.metadata or field.name in without:
             continue
         name = "--" + field.name.replace("_", "-")
         kind = types_of[field.name]

@@ -45,6 +45,10 @@ class Report:
         """Add a line of text."""
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
+    def html(self, markup: str) -> None:
+        """Add markup as it is. It must be the application's own: whatever comes from an input is escaped first."""
+        self._parts.append(markup)
+
     def table(self, rows: Mapping[str, Any], *, folded: str = "") -> None:
         """Add a two-column table.
 

@@ -1,4 +1,4 @@
-"""finer-sdf: fit surfaces as signed distance fields with implicit neural representations, mesh, judge and render them."""
+"""finer-sdf: fit signed distance fields to surfaces with implicit neural representations, mesh and judge them."""
 
 from finer_sdf._version import __version__
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.cli import OneLineParser, run_command, version_text
+from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
-from finer_core.network_options import METHOD_NAMES
+from finer_core.network_options import METHOD_NAMES, NetworkOptions
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
 from finer_sdf.settings import SdfFitSettings
@@ -176,17 +176,12 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="folder of shapes, or one shape file")
     parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N shapes")
-    parser.add_argument("--preset", default="fast", choices=("fast", "paper"), help="preset (default: %(default)s)")
-    parser.add_argument("--steps", type=int, metavar="N", help="updates of each fit")
-    parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
-    parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
     parser.add_argument("--out", default="runs/sdf-benchmark", metavar="DIR", help="folder (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_options(parser, SdfFitSettings, group="settings of every fit", without=("method",))
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
@@ -223,9 +218,6 @@ def _add_import(commands: Any) -> None:
         "--shape", metavar="FILE", help="what was fitted, for its coordinates (default: the box itself)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    from finer_core.cli import add_options
-    from finer_core.network_options import NetworkOptions
-
     add_options(parser, NetworkOptions, group="network (default: the method's published values)")
 
 

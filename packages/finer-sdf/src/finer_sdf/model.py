@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.model_file import load_model
 from finer_core.networks import Network
-from finer_sdf.frame import Frame
+from finer_sdf.frame import SHAPE_HALF_SIDE, Frame
 
 TASK = "sdf"
 
@@ -42,6 +43,14 @@ class SdfModel:
     def field_and_gradient(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Return the distance (..., 1) and its exact gradient (..., 3) at coords (..., 3) of the box, detached."""
         return value_and_gradient(self.field, coords)
+
+    def bounds(self) -> np.ndarray:
+        """Return the box around the fitted shape, in box coordinates, (2, 3); all of it where that is not known."""
+        try:
+            bounds = np.asarray(self.shape["bounds"], dtype=np.float64).reshape(2, 3)
+        except (KeyError, TypeError, ValueError):
+            return np.array([[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
+        return self.frame.to_box(bounds)
 
     @property
     def device(self) -> torch.device:

@@ -45,7 +45,7 @@ class MovingProgress:
 class Stages:
     """Show which part of a judgement is under way."""
 
-    _MOST = 6
+    _MOST = 5
 
     def __init__(self, what: str, *, quiet: bool) -> None:
         self._progress = Progress(what, total=self._MOST, unit="stage", quiet=quiet)

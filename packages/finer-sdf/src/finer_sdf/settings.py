@@ -10,6 +10,8 @@ from finer_core.run_settings import RunSettings, check_at_least, check_positive
 
 PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
+FAST_LEARNING_RATE = 5e-4
+"""Adam's rate in the fast preset, or the method's published one where that is higher."""
 SAMPLES_WORTH_COMPILING = 100_000_000
 """Points drawn from which on compiling the activations saves more time than it takes."""
 
@@ -65,7 +67,7 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":
-        values = _fast(learning_rate, bf16_is_native)
+        values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
@@ -100,8 +102,8 @@ def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
     return {
         "steps": FAST_STEPS,
         "batch_points": FAST_BATCH,
-        "samples": 2_000_000,
-        "learning_rate": 5e-4,
+        "samples": 1_200_000,
+        "learning_rate": learning_rate,
         "muon_learning_rate": 2e-3,
         "optimizer": "muon",
         "betas": (0.9, 0.99),

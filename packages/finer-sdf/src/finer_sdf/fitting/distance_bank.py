@@ -28,7 +28,7 @@ class Band:
     share: float
 
 
-BANDS = (Band(scale=0.0015, share=0.8), Band(scale=0.03, share=0.12), Band(scale=None, share=0.08))
+BANDS = (Band(scale=0.0015, share=0.75), Band(scale=0.03, share=0.12), Band(scale=None, share=0.13))
 """What the fast preset draws; benchmarks/README.md has the comparison."""
 
 _PIECE = 1 << 16

@@ -60,8 +60,10 @@ class CloudDistance:
 
     def neighbours(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return distance and index (n, 3) of the three cloud points nearest to points (n, 3), nearest first."""
-        distance, index = self._tree.query(np.ascontiguousarray(points), k=NEIGHBOURS)
-        return distance, index.astype(np.int64)
+        order = along_a_curve(points)  # neighbours in the query are neighbours in the tree: fewer cache misses
+        distance, index = np.empty((len(points), NEIGHBOURS)), np.empty((len(points), NEIGHBOURS), dtype=np.int64)
+        distance[order], index[order] = self._tree.query(np.ascontiguousarray(points[order]), k=NEIGHBOURS)
+        return distance, index
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """Return the signed distance (n, 1) at points (n, 3)."""
@@ -69,6 +71,16 @@ class CloudDistance:
         direction = self.cloud.normals[index].mean(axis=1)
         offset = points - self.cloud.points[index[:, 0]]
         return np.einsum("ij,ij->i", offset, direction)[:, None]
+
+
+def along_a_curve(points: np.ndarray) -> np.ndarray:
+    """Return an order of points (n, 3) of the box in which neighbours are close: Morton's curve through 32^3 cells."""
+    cells = ((points + 0.5) * 32).astype(np.int64).clip(0, 31)
+    key = np.zeros(len(points), dtype=np.int64)
+    for bit in range(5):
+        for axis in range(3):
+            key |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return np.argsort(key)
 
 
 def wrap_into_box(points: np.ndarray) -> np.ndarray:

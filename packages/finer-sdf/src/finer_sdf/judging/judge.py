@@ -19,6 +19,8 @@ THRESHOLDS = (0.001, 0.002, 0.005)
 """Distances of the F-scores, in units of the box's side."""
 F_SCORE_THRESHOLD = 0.002
 """The one that `f_score` is at."""
+_OURS, _THEIRS = 1, 2
+"""Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
 
 def judge(
@@ -40,7 +42,7 @@ def judge(
             distance to it.
         frame: Moves both into the box; every length below is in box units.
         samples: Surface samples a side.
-        seed: Seed of the samples.
+        seed: Seed of the samples; other numbers than a fit of the same seed draws.
         iou_resolution: Grid points an axis of both IoUs.
         thresholds: Distances of the F-scores.
         on_stage: Called with the name of each part of the work before it.
@@ -49,15 +51,15 @@ def judge(
         `chamfer_l2_sum` with `_floor` (what perfect agreement gives at this number of samples) and `_excess`,
         `chamfer_l1`, `iou` (over the box around both), `iou_published` (over [-1, 1]^3), `f_score` at
         `f_score_threshold`, `f_scores`, `normal_consistency` and angles, `hausdorff`, `surface_distance` (exact, both
-        ways), `watertight`, `manifold`, `components`, `topology`, `samples`, `samples_seed`. What a point cloud cannot
-        answer is None.
+        ways), `watertight`, `manifold`, `components`, `topology`, `samples`, `samples_seed`, `lengths_in`, and `notes`:
+        sentences on what limits the figures. What a point cloud cannot answer is None.
 
     Raises:
         InputError: If a mesh has no area.
     """
     on_stage("sampling")
     boxed = frame.mesh_to_box(mesh)
-    ours = sample_surface(boxed, count=samples, seed=seed)
+    ours = sample_surface(boxed, count=samples, seed=(seed, _OURS))
     on_stage("topology")
     topology = topology_report(boxed)
     if isinstance(reference, Mesh):
@@ -70,6 +72,8 @@ def judge(
         "topology": topology,
         "samples": samples,
         "samples_seed": seed,
+        "lengths_in": "sides of the normalised box",
+        "notes": _notes(topology, reference),
     }
 
 
@@ -78,6 +82,22 @@ def no_surface() -> dict[str, Any]:
     names = ("chamfer_l2_sum", "chamfer_l2_sum_floor", "chamfer_l2_sum_excess", "chamfer_l1", "iou", "iou_published")
     more = ("f_score", "normal_consistency", "hausdorff", "surface_distance", "watertight", "manifold", "components")
     return dict.fromkeys((*names, *more))
+
+
+def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
+    """Say what limits the figures."""
+    notes = []
+    if topology["outward"] is False:
+        notes.append("the mesh is inside out: nothing is inside it")
+    if isinstance(reference, PointCloud):
+        return [*notes, "the reference is a point cloud: no inside and no exact distances to it"]
+    for name, watertight in (
+        ("mesh", topology["watertight"]),
+        ("reference", topology_report(reference)["watertight"]),
+    ):
+        if not watertight:
+            notes.append(f"the {name} is not watertight: its inside is where its winding number is above 1/2")
+    return notes
 
 
 def _against_mesh(
@@ -90,16 +110,19 @@ def _against_mesh(
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
     count = len(ours.points)
-    theirs = sample_surface(reference, count=count, seed=seed + 1)  # independent of ours even for equal meshes
+    theirs = sample_surface(reference, count=count, seed=(seed, _THEIRS))
     on_stage("Chamfer distance")
     floor = sampling_floor(area=reference.area(), samples=count)
     figures = _chamfer_figures(ours.points, theirs.points, floor)
     on_stage("distances between the surfaces")
-    to_reference = distances_to_mesh(ours, reference, MeshDistance(reference))
-    from_reference = distances_to_mesh(theirs, mesh, MeshDistance(mesh))
+    distances = MeshDistance(mesh), MeshDistance(reference)
+    to_reference = distances_to_mesh(ours, reference, distances[1])
+    from_reference = distances_to_mesh(theirs, mesh, distances[0])
     on_stage("intersection over union")
-    own = overlap(mesh, reference, box=joint_box(mesh, reference), resolution=resolution)
-    published = overlap(mesh, reference, box=PUBLISHED_BOX, resolution=resolution)
+    own, published = (
+        overlap(mesh, reference, box=box, resolution=resolution, distances=distances)
+        for box in (joint_box(mesh, reference), PUBLISHED_BOX)
+    )
     return {
         **figures,
         "iou": own.iou,
@@ -120,7 +143,7 @@ def _against_cloud(
     points, normals = frame.to_box(reference.points), reference.normals
     count = len(ours.points)
     if len(points) > count:
-        kept = np.random.default_rng(seed + 1).choice(len(points), count, replace=False)
+        kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)
         points, normals = points[kept], normals[kept]
     on_stage("Chamfer distance")
     area = mesh.area()

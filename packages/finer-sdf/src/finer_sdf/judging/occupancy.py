@@ -10,6 +10,8 @@ from finer_sdf.shapes import Mesh
 PUBLISHED_BOX = np.array([[-1.0] * 3, [1.0] * 3])
 """Box of the published figure, though the shapes fill only [-0.45, 0.45]^3 of it."""
 RESOLUTION = 128
+_CLOSE = 1e-6
+"""Nearer than this to the surface, as a share of the largest coordinate, a side is asked for from farther away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +42,16 @@ def joint_box(first: Mesh, second: Mesh) -> np.ndarray:
     return np.stack([low, np.maximum(first.bounds[1], second.bounds[1])])
 
 
-def occupancy(mesh: Mesh, *, box: np.ndarray, resolution: int = RESOLUTION) -> np.ndarray:
+def occupancy(
+    mesh: Mesh, *, box: np.ndarray, resolution: int = RESOLUTION, distance: MeshDistance | None = None
+) -> np.ndarray:
     """Return which points of a grid are inside a mesh: where its winding number is above 1/2.
 
     Args:
         mesh: Closed or not.
         box: (2, 3) lowest and highest corner.
         resolution: Points an axis, both ends included.
+        distance: The mesh's, where the caller has it already.
 
     Returns:
         (resolution, resolution, resolution) bool, x slowest.
@@ -59,15 +64,57 @@ def occupancy(mesh: Mesh, *, box: np.ndarray, resolution: int = RESOLUTION) -> n
     ]
     if min(len(window) for window in windows) == 0:
         return inside
-    distance = MeshDistance(mesh)
+    distance = distance or MeshDistance(mesh)
     y, z = np.meshgrid(axes[1][windows[1]], axes[2][windows[2]], indexing="ij")
     for i in windows[0]:  # plane by plane: bounded memory
         points = np.stack([np.full(y.size, axes[0][i]), y.ravel(), z.ravel()], axis=1)
         inside[np.ix_([i], windows[1], windows[2])] = distance.inside(points).reshape(1, *y.shape)
+    _settle_close_points(inside, axes, distance, close=_CLOSE * float(np.abs(mesh.bounds).max()))
     return inside
 
 
-def overlap(first: Mesh, second: Mesh, *, box: np.ndarray, resolution: int = RESOLUTION) -> Overlap:
+def overlap(
+    first: Mesh,
+    second: Mesh,
+    *,
+    box: np.ndarray,
+    resolution: int = RESOLUTION,
+    distances: tuple[MeshDistance | None, MeshDistance | None] = (None, None),
+) -> Overlap:
     """Compare the insides of two meshes over a box; see `occupancy`."""
-    a, b = occupancy(first, box=box, resolution=resolution), occupancy(second, box=box, resolution=resolution)
+    a, b = (
+        occupancy(mesh, box=box, resolution=resolution, distance=distance)
+        for mesh, distance in zip((first, second), distances, strict=True)
+    )
     return Overlap(both=int((a & b).sum()), either=int((a | b).sum()), first=int(a.sum()), second=int(b.sum()))
+
+
+def _settle_close_points(inside: np.ndarray, axes: list[np.ndarray], distance: MeshDistance, *, close: float) -> None:
+    """Correct, in place, the points that are too close to the surface for the winding number.
+
+    libigl computes it in single precision, so that within about 3e-8 the side is a matter of chance. The nearest
+    point of the surface is known in double precision: going on along the line from it, to a safe distance, stays on the
+    same side. Such a point has a neighbour on the other side, unless the shape is thinner there than the grid, so only
+    points next to a change of side are looked at. A point exactly on the surface has no side; it keeps what it has.
+    """
+    index = np.argwhere(_next_to_a_change(inside))
+    if len(index) == 0:
+        return
+    points = np.stack([axis[index[:, i]] for i, axis in enumerate(axes)], axis=1)
+    near = distance.nearest(points)
+    doubtful = (near.distance < close) & (near.distance > 0)
+    if doubtful.any():
+        outwards = (points - near.points)[doubtful] / near.distance[doubtful, None]
+        inside[tuple(index[doubtful].T)] = distance.inside(near.points[doubtful] + close * outwards)
+
+
+def _next_to_a_change(inside: np.ndarray) -> np.ndarray:
+    """Return which points have one of their six neighbours on the other side; beyond the grid is outside."""
+    padded = np.pad(inside, 1)
+    change = np.zeros_like(inside)
+    for axis in range(3):
+        for start in (0, 2):
+            window = [slice(1, -1)] * 3
+            window[axis] = slice(start, start + inside.shape[axis])
+            change |= inside != padded[tuple(window)]
+    return change

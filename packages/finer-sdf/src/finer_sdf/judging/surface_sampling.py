@@ -1,5 +1,6 @@
 """Draw points that are uniform over a mesh's area."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,13 @@ class SurfaceSamples:
     faces: np.ndarray
 
 
-def sample_surface(mesh: Mesh, *, count: int, seed: int) -> SurfaceSamples:
+def sample_surface(mesh: Mesh, *, count: int, seed: int | Sequence[int]) -> SurfaceSamples:
     """Draw independent points, uniform over the area.
 
     Args:
         mesh: With at least one face that is not degenerate.
         count: How many.
-        seed: Seed of the draw.
+        seed: Seed of the draw, or several numbers that make one. Trailing zeros do not count: (5, 0) draws what 5 does.
 
     Raises:
         InputError: If the mesh has no area.

@@ -7,12 +7,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from finer_sdf.shapes import Mesh
+from finer_sdf.shapes.mesh_edges import Edges
 
 
 def topology_report(mesh: Mesh) -> dict[str, Any]:
     """Count what is wrong with a mesh, and what it is.
 
-    Vertices are taken as the faces index them: coincident vertices with different numbers are not the same.
+    Vertices are taken as the faces index them: coincident vertices with different numbers are not the same. Faces that
+    name a vertex twice enclose nothing: they are counted as degenerate, and otherwise as if they were not there.
+
+    Args:
+        mesh: At least one face with three different vertices.
 
     Returns:
         `watertight` (every edge in exactly two faces, run through in opposite directions), `manifold` (no edge in more
@@ -21,17 +26,15 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
         `degenerate_faces`, `euler_number`, `genus` (of all components together; None unless watertight), `volume`,
         `area`, and `outward` (the volume is positive; None unless watertight).
     """
-    used, faces = np.unique(mesh.faces, return_inverse=True)
+    a, b, c = mesh.faces.T
+    proper = mesh.faces[(a != b) & (b != c) & (c != a)]
+    used, faces = np.unique(proper, return_inverse=True)
     faces = faces.reshape(-1, 3)
-    directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    edges, edge_of, count = np.unique(np.sort(directed, axis=1), axis=0, return_inverse=True, return_counts=True)
-    edge_of = edge_of.reshape(-1)
-    forward = np.bincount(edge_of, weights=directed[:, 0] < directed[:, 1], minlength=len(edges))
-    inconsistent = int(((count == 2) & (forward != 1)).sum())
-    boundary, crowded = int((count == 1).sum()), int((count > 2).sum())
-    pinched = _pinched_vertices(faces, edge_of.reshape(-1, 3), count)
-    components = _components(directed, len(used))
-    euler = len(used) - len(edges) + len(faces)
+    edges = Edges.of(faces)
+    boundary, crowded, inconsistent = int((edges.uses == 1).sum()), edges.crowded, edges.wound_against
+    pinched = _pinched_vertices(faces, edges)
+    components = _components(faces, len(used))
+    euler = len(used) - len(edges.uses) + len(faces)
     watertight = boundary == 0 and crowded == 0 and inconsistent == 0
     volume = mesh.volume()
     return {
@@ -51,31 +54,38 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
     }
 
 
-def _components(edges: np.ndarray, vertices: int) -> int:
+def _components(faces: np.ndarray, vertices: int) -> int:
     """Count the parts that hang together through edges."""
-    graph = coo_array((np.ones(len(edges), dtype=bool), edges.T), shape=(vertices, vertices))
-    return int(connected_components(graph, directed=False)[0])
+    ends = faces[:, [0, 1]].T, faces[:, [1, 2]].T  # two edges hold a face together
+    return _groups(np.concatenate(ends, axis=1), vertices)[0]
 
 
-def _pinched_vertices(faces: np.ndarray, edges_of_face: np.ndarray, count: np.ndarray) -> int:
+def _pinched_vertices(faces: np.ndarray, edges: Edges) -> int:
     """Count the vertices whose faces form more than one fan.
 
     Every corner of a face is a node; corners of one vertex are joined when their faces share an edge at it. A vertex
     with more groups of corners than one is pinched.
     """
-    corners = np.arange(faces.size)
     vertex = faces.ravel()
+    corners = np.arange(faces.size).reshape(-1, 3)
     # Edge k of a face joins its corners k and k + 1, so each edge is seen from two corners.
-    edge = np.concatenate([edges_of_face.ravel(), edges_of_face.ravel()])
-    corner = np.concatenate([corners, corners.reshape(-1, 3)[:, [1, 2, 0]].ravel()])
+    corner = np.concatenate([corners.ravel(), np.roll(corners, -1, axis=1).ravel()])
+    edge = np.tile(edges.index.ravel(), 2)
+    shared = edges.uses[edge] == 2
+    corner, edge = corner[shared], edge[shared]
     keys = edge * (int(vertex.max()) + 1) + vertex[corner]
-    order = np.argsort(keys, kind="stable")
-    same = np.flatnonzero((keys[order][1:] == keys[order][:-1]) & (count[edge[order][1:]] == 2))
-    pairs = np.stack([corner[order][same], corner[order][same + 1]])
-    graph = coo_array((np.ones(pairs.shape[1], dtype=bool), pairs), shape=(faces.size, faces.size))
-    groups, group = connected_components(graph, directed=False)
-    # A vertex of one fan has one group: count the groups that each vertex has.
-    first = np.full(groups, -1)
+    order = np.argsort(keys)
+    # An edge of two faces has two corners at each of its ends: the sorted keys come in pairs.
+    pairs = corner[order].reshape(-1, 2).T
+    groups, group = _groups(pairs, faces.size)
+    # Every group lies at one vertex: count the groups that each vertex has.
+    first = np.empty(groups, dtype=np.int64)
     first[group] = vertex
-    fans = np.bincount(first, minlength=int(vertex.max()) + 1)
-    return int((fans > 1).sum())
+    return int((np.bincount(first) > 1).sum())
+
+
+def _groups(pairs: np.ndarray, count: int) -> tuple[int, np.ndarray]:
+    """Return how many groups pairs (2, n) of `count` things make, and the group of each."""
+    graph = coo_array((np.ones(pairs.shape[1], dtype=bool), pairs), shape=(count, count))
+    groups, group = connected_components(graph, directed=False)
+    return int(groups), group

@@ -1,0 +1,161 @@
+"""Compare methods on shapes: one run folder each, and one table in three formats."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import DivergenceError, InputError
+from finer_core.files import write_json, write_text
+from finer_core.run_folder import Mode, RunFolder
+from finer_sdf.published_results import SOURCE, published_figures
+from finer_sdf.run import resume_run, start_run
+from finer_sdf.settings import SdfFitSettings
+from finer_sdf.shapes.reader import SUFFIXES
+
+COLUMNS = (
+    "shape",
+    "method",
+    "chamfer_l2_sum",
+    "chamfer_l2_sum_excess",
+    "iou",
+    "rms_to_reference",
+    "rms_from_reference",
+    "seconds",
+    "published_chamfer_l2_sum",
+    "published_iou",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkPlan:
+    """Hold what is compared and how.
+
+    Attributes:
+        shapes: Files.
+        settings: One per method.
+        out: Folder of the tables and of a run folder for each fit.
+        resume: Keep what is finished, go on with what is not.
+        overwrite: Replace what is there.
+        quiet: No progress.
+    """
+
+    shapes: Sequence[Path]
+    settings: Sequence[SdfFitSettings]
+    out: Path
+    resume: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+def shapes_in(folder: str, *, limit: int | None) -> list[Path]:
+    """Return the shape files of a folder by name, or the one file named.
+
+    Raises:
+        InputError: If there is none.
+    """
+    path = Path(folder)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)[:limit]
+    if not found:
+        raise InputError(f"{folder}: holds no shapes ({' '.join(SUFFIXES)})")
+    return found
+
+
+def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
+    """Fit every method to every shape; return the table's rows and write it after each fit.
+
+    A fit that fails is a row with its error: one bad file does not lose the others.
+
+    Raises:
+        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
+    """
+    table = plan.out / "benchmark.json"
+    if table.exists() and not (plan.resume or plan.overwrite):
+        raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+    rows: list[dict[str, Any]] = []
+    for shape in plan.shapes:
+        for settings in plan.settings:
+            rows.append(_row(plan, shape, settings))
+            plan.out.mkdir(parents=True, exist_ok=True)
+            write_json(table, {"published_source": SOURCE, "rows": rows})
+            write_text(plan.out / "benchmark.csv", csv_table(rows))
+            write_text(plan.out / "benchmark.md", markdown_table(rows))
+    return rows
+
+
+def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings) -> dict[str, Any]:
+    out = plan.out / f"{shape.stem}-{settings.method}"
+    if not plan.quiet:
+        print(f"{shape.name}, {settings.method}: {out}", file=sys.stderr)
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape.name, "method": settings.method}
+    try:
+        row |= _columns_of(_figures(plan, shape, settings, out))
+    except (InputError, DivergenceError) as error:
+        row["error"] = str(error)
+    published = published_figures(shape=shape.stem, method=settings.method)
+    if published:
+        row |= {"published_chamfer_l2_sum": published.chamfer_l2_sum, "published_iou": published.iou}
+    return row
+
+
+def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, out: Path) -> Mapping[str, Any]:
+    run = RunFolder(out)
+    if plan.resume and run.metrics.is_file():
+        return run.read_metrics()
+    if plan.resume and run.config.is_file():
+        return resume_run(out, signal=str(shape), given={}, quiet=plan.quiet, tensorboard=False)
+    mode: Mode = "overwrite" if plan.overwrite else "new"
+    return start_run(out, settings=settings, signal=str(shape), mode=mode, quiet=plan.quiet, tensorboard=False)
+
+
+def _columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the table's columns from a run's figures."""
+    row = {name: figures[name] for name in ("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou", "seconds")}
+    distances = figures.get("surface_distance") or {}
+    for way in ("to_reference", "from_reference"):
+        row[f"rms_{way}"] = (distances.get(way) or {}).get("rms")
+    return row
+
+
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=[*COLUMNS, "error"], restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a Markdown table, with the source of the published figures."""
+    head = ["shape", "method", "Chamfer L2 sum", "excess", "IoU", "RMS to", "RMS from", "seconds", "published", "IoU"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        cells = [_cell(name, row.get(name)) for name in COLUMNS]
+        if row.get("error"):
+            cells[2] = f"failed: {row['error']}".replace("|", "/")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"Published figures: {SOURCE}.", ""])
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    if name == "seconds":
+        return f"{value:.0f}"
+    return f"{value:.4f}" if name.endswith("iou") else f"{value:.3e}"
+
+
+def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as one JSON object."""
+    return json.dumps({"published_source": SOURCE, "rows": list(rows)})

@@ -1,0 +1,168 @@
+"""What the commands other than `fit` and `benchmark` do, once their modules may be loaded."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from finer_core.cli import merge_settings
+from finer_core.config import find_method
+from finer_core.errors import InputError
+from finer_core.network_options import given_options
+from finer_core.progress import Progress
+from finer_core.resources import parse_memory, resolve_device
+from finer_sdf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
+from finer_sdf.cli import refuse_existing
+from finer_sdf.frame import published_frame
+from finer_sdf.import_model import import_reference
+from finer_sdf.judging.judge import judge
+from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.meshing.extract import check_resolution
+from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
+from finer_sdf.model import SdfModel, load_sdf_model
+from finer_sdf.reporting import MovingProgress, Stages, extract
+from finer_sdf.run import read_input
+from finer_sdf.seeing.render import check_view_path, look_at_model, paint, parse_size, write_png, write_turntable
+from finer_sdf.settings import SdfFitSettings
+from finer_sdf.shapes import Mesh
+from finer_sdf.shapes.download import ACKNOWLEDGEMENT, download_shape
+from finer_sdf.shapes.reader import read_shape
+
+
+def mesh_model(arguments: argparse.Namespace) -> str:
+    """Extract a model's surface into a file, in the input's coordinates; return the line to print."""
+    check_mesh_path(arguments.out)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    memory = parse_memory(arguments.memory)
+    check_resolution(arguments.resolution, memory=memory, sparse=not arguments.dense)
+    model = load_sdf_model(arguments.model, device=resolve_device(arguments.device))
+    found = extract(
+        model, resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, quiet=arguments.quiet
+    )
+    write_mesh(arguments.out, model.frame.mesh_to_input(found.mesh))
+    sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
+    return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
+
+
+def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Judge a model or a mesh against a reference surface; return the figures."""
+    if arguments.samples < 1000:
+        raise InputError(f"--samples must be at least 1000, got {arguments.samples}")
+    memory = parse_memory(arguments.memory)
+    reference = read_input(arguments.reference).shape
+    frame = published_frame(reference)
+    candidate = _candidate_mesh(arguments, memory=memory)
+    stages = Stages("evaluate", quiet=arguments.quiet)
+    figures = judge(
+        candidate,
+        reference,
+        frame=frame,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        on_stage=stages.begin,
+    )
+    stages.close()
+    return figures
+
+
+def _candidate_mesh(arguments: argparse.Namespace, *, memory: int) -> Mesh:
+    """Return the mesh to judge, in the input's coordinates."""
+    path = Path(arguments.candidate)
+    if path.suffix.lower() == ".safetensors":
+        check_resolution(arguments.resolution, memory=memory)
+        model = load_sdf_model(str(path), device=resolve_device(arguments.device))
+        found = extract(model, resolution=arguments.resolution, memory=memory, quiet=arguments.quiet)
+        return model.frame.mesh_to_input(found.mesh)
+    shape = read_shape(path).shape
+    if not isinstance(shape, Mesh):
+        raise InputError(f"{path}: a point cloud cannot be judged; give a mesh or a model, and the cloud as reference")
+    return shape
+
+
+def download(arguments: argparse.Namespace) -> str:
+    """Fetch a shape; return its path."""
+    progress = MovingProgress("download", unit="byte", quiet=arguments.quiet)
+    path = download_shape(
+        arguments.name, folder=arguments.out, url=arguments.url, sha256=arguments.sha256, on_bytes=progress.update
+    )
+    progress.close()
+    print(ACKNOWLEDGEMENT, file=sys.stderr)
+    return str(path)
+
+
+def import_model(arguments: argparse.Namespace) -> str:
+    """Import a reference file; return the line to print."""
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    loaded = read_shape(arguments.shape) if arguments.shape else None
+    model = import_reference(
+        arguments.reference, arguments.out, method=arguments.method, loaded=loaded, options=given_options(arguments)
+    )
+    config = model.network.config
+    size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}"
+    return f"{size}, every tensor equal, 1000 outputs equal: {arguments.out}"
+
+
+def render_model(arguments: argparse.Namespace) -> str:
+    """Render a model to a PNG or a turntable; return the line to print."""
+    check_view_path(arguments.out)
+    height, width = parse_size(arguments.size)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    if arguments.kind == "error" and not arguments.reference:
+        raise InputError("--kind error needs --reference, the mesh to measure against")
+    if arguments.frames < 1:
+        raise InputError(f"--frames must be at least 1, got {arguments.frames}")
+    model = load_sdf_model(arguments.model, device=resolve_device(arguments.device))
+    reference = _reference_distance(arguments, model) if arguments.reference else None
+    view: dict[str, Any] = {
+        "height": height,
+        "width": width,
+        "elevation": arguments.elevation,
+        "up": arguments.up,
+    }
+    if Path(arguments.out).suffix.lower() == ".mp4":
+        progress = Progress("render", total=arguments.frames, unit="frame", quiet=arguments.quiet)
+        write_turntable(
+            model,
+            arguments.out,
+            frames=arguments.frames,
+            kind=arguments.kind,
+            reference=reference,
+            on_frame=progress.update,
+            **view,
+        )
+    else:
+        progress = Progress("render", total=height, unit="row", quiet=arguments.quiet)
+        seen = look_at_model(model, azimuth=arguments.azimuth, on_rows=progress.update, **view)
+        write_png(arguments.out, paint(seen, arguments.kind, reference=reference))
+    progress.close()
+    return f"{height}x{width}, {arguments.kind}: {arguments.out}"
+
+
+def _reference_distance(arguments: argparse.Namespace, model: SdfModel) -> MeshDistance:
+    shape = read_input(arguments.reference).shape
+    if not isinstance(shape, Mesh):
+        raise InputError(f"{arguments.reference}: --kind error needs a mesh, this is a point cloud")
+    return MeshDistance(model.frame.mesh_to_box(shape))
+
+
+def compare_methods(arguments: argparse.Namespace) -> str:
+    """Fit every method to every shape; return the table to print."""
+    if arguments.limit is not None and arguments.limit < 1:
+        raise InputError(f"--limit must be at least 1, got {arguments.limit}")
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfFitSettings)}
+    settings = [merge_settings(SdfFitSettings, {**given, "method": method}) for method in arguments.methods]
+    for method in arguments.methods:
+        find_method(method)  # refuses an unknown name before the first fit, not after it
+    check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))
+    rows = run_benchmark(
+        BenchmarkPlan(
+            shapes=shapes_in(arguments.folder, limit=arguments.limit),
+            settings=settings,
+            out=Path(arguments.out),
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            quiet=arguments.quiet,
+        )
+    )
+    return json_table(rows) if arguments.json else markdown_table(rows)

@@ -1,0 +1,207 @@
+"""One `finer-sdf fit`, from the input file to the finished run folder."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.files import write_json
+from finer_core.fit_command import refuse_changes
+from finer_core.interruption import interruptible
+from finer_core.model_file import save_model
+from finer_core.progress import Progress
+from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
+from finer_core.training import LogPoint, run_session
+from finer_sdf.cli import BUILT_IN
+from finer_sdf.fitting.fit import build_fit, build_sampler, fresh_network, shape_in_box
+from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
+from finer_sdf.fitting.samples import Sampler
+from finer_sdf.frame import THE_BOX_ITSELF
+from finer_sdf.judging.judge import judge, no_surface
+from finer_sdf.meshing.extract import check_resolution
+from finer_sdf.meshing.mesh_writer import write_mesh
+from finer_sdf.model import TASK, SdfModel
+from finer_sdf.pictures import fill_report
+from finer_sdf.reporting import Stages, extract
+from finer_sdf.settings import SdfFitSettings
+from finer_sdf.shapes import LoadedShape, Mesh, Shape
+from finer_sdf.shapes.builtin import builtin_shape
+from finer_sdf.shapes.reader import read_shape
+
+
+def read_input(name: str | None) -> LoadedShape:
+    """Read the input surface, or the built-in one.
+
+    Args:
+        name: File name; None or the built-in shape's name for that, unless a file has that name.
+
+    Raises:
+        InputError: If the file cannot be read as a surface.
+    """
+    if name is None or (name == BUILT_IN and not Path(name).exists()):
+        return builtin_shape()
+    return read_shape(name)
+
+
+def start_run(
+    out: Path, *, settings: SdfFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    check_resolution(settings.resolution, memory=parse_memory(settings.memory))
+    loaded = read_input(signal)
+    plan = plan_fit(settings, loaded.shape)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, loaded, signal=signal or BUILT_IN)
+    write_json(run.config, config)
+    return _fit_and_fill(run, plan, loaded, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = run.read_config()
+    plan = FitPlan.from_config(config, source=run.config)
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    name = signal or config["signal"]
+    loaded = read_input(name)
+    if loaded.sha256 != config["input_sha256"]:
+        raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
+    return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+
+
+def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-sdf fit",
+        "signal": signal,
+        "input_sha256": loaded.sha256,
+        "shape": shape_facts(loaded),
+        **plan.to_dict(),
+        "versions": environment_versions("finer-core", "finer-sdf", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def shape_facts(loaded: LoadedShape) -> dict[str, Any]:
+    """Return what a model file and a config say about the surface."""
+    shape = loaded.shape
+    kind = "mesh" if isinstance(shape, Mesh) else "point cloud"
+    return {
+        "name": Path(loaded.name).name,
+        "kind": kind,
+        "elements": len(shape.faces) if isinstance(shape, Mesh) else len(shape.points),
+        "bounds": shape.bounds.tolist(),
+        "notes": list(loaded.notes),
+    }
+
+
+def _fit_and_fill(
+    run: RunFolder,
+    plan: FitPlan,
+    loaded: LoadedShape,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    settings = plan.settings
+    if not quiet:
+        for note in loaded.notes:
+            print(f"{loaded.name}: {note}", file=sys.stderr)
+    boxed = shape_in_box(loaded.shape, plan.frame)
+    network = fresh_network(plan)
+    model = SdfModel(network=network, frame=plan.frame, shape=shape_facts(loaded))
+    with interruptible() as should_stop:
+        sampler = _sampler(plan, boxed, quiet=quiet)
+        last = run_session(
+            build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape)),
+            run,
+            name=f"fit {settings.method}",
+            figures_of=figures_of,
+            figure=lambda loss: f"loss {loss:.3e}",
+            resume=resume,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=should_stop,
+        )
+    network.eval()
+    save_model(network, run.model, task=TASK, task_data=model.task_data())
+    mesh = _mesh(run, model, plan, quiet=quiet)
+    figures = {
+        "method": settings.method,
+        "preset": settings.preset,
+        **_judgement(mesh, boxed, plan, quiet=quiet),
+        "steps": settings.steps,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rollbacks": last.rollbacks,
+        "resolution": settings.resolution,
+    }
+    fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
+    run.write_metrics({**figures, "peak_memory_mb": round(peak_memory_mb(), 1)})  # last: the run is complete
+    if not quiet:
+        print(f"report: {run.report}", file=sys.stderr)
+    return run.read_metrics()
+
+
+def figures_of(point: LogPoint) -> dict[str, float]:
+    """Return a log line."""
+    return {
+        "loss": point.loss,
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "rollbacks": point.rollbacks,
+    }
+
+
+def _sampler(plan: FitPlan, shape: Shape, *, quiet: bool) -> Sampler:
+    samples = plan.settings.samples or 0
+    progress = Progress("distances", total=samples, unit="sample", quiet=quiet) if samples else None
+    sampler = build_sampler(plan, shape, on_samples=progress.update if progress else lambda done: None)
+    if progress:
+        progress.close()
+    return sampler
+
+
+def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
+    """Extract the surface into the run folder; return it in box coordinates, or None where there is none."""
+    settings = plan.settings
+    try:
+        found = extract(model, resolution=settings.resolution, memory=parse_memory(settings.memory), quiet=quiet)
+    except InputError as error:  # the fit is kept: its report shows what went wrong
+        print(f"no mesh: {error}", file=sys.stderr)
+        return None
+    write_mesh(run.path / "mesh.ply", model.frame.mesh_to_input(found.mesh))
+    return found.mesh
+
+
+def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: bool) -> dict[str, Any]:
+    if mesh is None:
+        return no_surface()
+    stages = Stages("judge", quiet=quiet)
+    figures = judge(
+        mesh,
+        reference,
+        frame=THE_BOX_ITSELF,
+        samples=plan.settings.judge_samples,
+        seed=plan.settings.seed,
+        on_stage=stages.begin,
+    )
+    stages.close()
+    return figures

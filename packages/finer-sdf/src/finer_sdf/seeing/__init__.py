@@ -1,0 +1,1 @@
+"""Look at a fitted surface: pictures, a turntable, and the 3D view of the report."""

@@ -1,0 +1,80 @@
+"""Colours of surface points: clay under two lights, normals, or distances to a reference."""
+
+import numpy as np
+from matplotlib import colormaps
+
+BACKGROUND = np.array([1.0, 1.0, 1.0])
+ERROR_MAP = "inferno"
+CLAY = np.array([0.62, 0.50, 0.40])
+"""Share of light that the surface returns, red, green and blue, on a linear scale."""
+_KEY, _FILL = np.array([-0.5, 0.7, 0.65]), np.array([0.9, 0.05, 0.4])
+"""Directions to the two lights, in the camera's right, up and backward: from above on the left, from the right."""
+_KEY_COLOUR, _FILL_COLOUR = np.array([1.05, 1.0, 0.92]), np.array([0.13, 0.17, 0.24])
+_SKY, _GROUND = np.array([0.24, 0.26, 0.29]), np.array([0.09, 0.08, 0.07])
+"""What comes from all round, from above and from below."""
+_SHINE, _SHARPNESS = 0.10, 24
+
+
+def shaded(normals: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return the colours of clay under two lights and a sky, (n, 3) in [0, 1].
+
+    Formula: (Lambert's cosine law for each light + a mix of sky and ground by the normal's height) * clay, a highlight
+    of the first light by Blinn (SIGGRAPH 1977), and the gamma 1 / 2.2 of displays.
+
+    Args:
+        normals: (n, 3), of length 1.
+        basis: The camera's right, up and backward directions, one a row: the lights move with it.
+    """
+    seen = normals @ basis.T
+    key, fill = (light / np.linalg.norm(light) for light in (_KEY, _FILL))
+    halfway = key + np.array([0.0, 0.0, 1.0])
+    height = 0.5 + 0.5 * seen[:, 1:2]
+    light = _facing(seen, key) * _KEY_COLOUR + _facing(seen, fill) * _FILL_COLOUR
+    light += height * _SKY + (1 - height) * _GROUND
+    shine = _SHINE * _facing(seen, halfway / np.linalg.norm(halfway)) ** _SHARPNESS
+    return np.clip(CLAY * light + shine, 0, 1) ** (1 / 2.2)
+
+
+def _facing(normals: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return the cosine between normals (n, 3) and a direction, 0 where they look away, (n, 1)."""
+    return np.clip(normals @ direction, 0, 1)[:, None]
+
+
+def normal_colours(normals: np.ndarray) -> np.ndarray:
+    """Return (n + 1) / 2, (n, 3): x red, y green, z blue, in the box's axes."""
+    return np.clip(0.5 * normals + 0.5, 0, 1)
+
+
+def error_colours(errors: np.ndarray, *, largest: float) -> np.ndarray:
+    """Return the colours of distances (n,), (n, 3); `largest` and above have the last colour of the map."""
+    scaled = np.clip(errors / largest, 0, 1) if largest > 0 else np.zeros_like(errors)
+    colours: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]
+    return colours
+
+
+def round_up(value: float) -> float:
+    """Return the next number of the form 1, 2 or 5 times a power of ten: a colour bar's end."""
+    if not value > 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))
+
+
+def with_colour_bar(pixels: np.ndarray, *, largest: float, label: str) -> np.ndarray:
+    """Draw a colour bar with numbers into the lower left corner of a picture (h, w, 3) uint8; return the new one."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = pixels.shape[:2]
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    size = max(9, min(height, width) // 36)
+    font = ImageFont.load_default(size)
+    left, bar, thick = size, max(2, int(0.4 * width)), size
+    top = height - 3 * size - thick
+    ramp = (255 * colormaps[ERROR_MAP](np.linspace(0, 1, bar))[:, :3]).astype(np.uint8)
+    picture.paste(Image.fromarray(np.repeat(ramp[None], thick, axis=0)), (left, top))
+    draw.rectangle((left - 1, top - 1, left + bar, top + thick), outline=(90, 90, 90))
+    draw.text((left, top - size * 1.4), label, fill=(40, 40, 40), font=font)
+    draw.text((left, top + thick + 2), "0", fill=(40, 40, 40), font=font)
+    draw.text((left + bar, top + thick + 2), f"{largest:g}", fill=(40, 40, 40), font=font, anchor="ra")
+    return np.asarray(picture)
