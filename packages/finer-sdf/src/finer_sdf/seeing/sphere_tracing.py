@@ -40,8 +40,9 @@ def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.
     """Follow rays through the box to the first zero of a field.
 
     A ray meets the surface where the field's sign changes: every step that ends inside is taken back to the zero
-    between its ends. That also holds where a fitted field changes faster than `lipschitz` allows. A ray that enters
-    the box inside the shape meets it there. Not differentiable; the caller bounds the memory, about 100 bytes a ray.
+    between its ends. So a field that changes faster than `lipschitz` allows, as fitted ones do in places, still gives
+    exact depths, but a step may then pass a thin part whole. A ray that enters the box inside the shape meets it
+    there. Not differentiable; the caller bounds the memory, about 100 bytes a ray.
 
     Args:
         field: The field.

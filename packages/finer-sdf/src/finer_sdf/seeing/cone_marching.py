@@ -1,0 +1,80 @@
+"""Find how far rays are clear of a surface for whole tiles of a picture at once, so that each ray starts close to it."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from finer_sdf.frame import BOX_HALF_SIDE
+from finer_sdf.seeing.sphere_tracing import Field, box_interval, evaluate
+
+TILES = (64, 16, 4)
+"""Sides of the tiles in rays, coarse to fine: each starts where the coarser one around it had to stop."""
+MOST_STEPS = 200
+_WORTHWHILE = 0.2
+"""A cone stops when its next step is shorter than this share of its radius: smaller tiles see past what is beside it."""
+
+
+def clear_depths(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float) -> Tensor:
+    """Return depths up to which rays of one picture meet nothing; infinite for those that meet nothing at all.
+
+    Formula: with a the middle direction of a tile, r the largest distance of its directions from a, and L the bound on
+    the field's change, the ball of radius f(o + t a) / L around o + t a holds no surface, so all rays of the tile are
+    clear from depth t to t + (f / L - t r) / (1 + r). Outside its box the field is at least what it is at the nearest
+    point of the box, less L times the distance there.
+
+    Args:
+        field: The field.
+        rays_o: (h, w, 3), the same point for all rays: the camera.
+        rays_d: (h, w, 3), of length 1, neighbours side by side.
+        lipschitz: Bound on the field's change per unit length.
+
+    Returns:
+        (h, w) depths; never less than where the ray enters the box.
+    """
+    height, width = rays_d.shape[:2]
+    near, far = (depth.reshape(height, width) for depth in box_interval(rays_o.reshape(-1, 3), rays_d.reshape(-1, 3)))
+    meets_box = near < far
+    clear, far = torch.where(meets_box, near, torch.inf), torch.where(meets_box, far, -torch.inf)
+    for side in TILES:
+        directions = _tiles(rays_d, side)
+        axes = normalize(directions.mean(dim=2), dim=-1)
+        spread = (directions - axes[:, :, None]).norm(dim=-1).amax(dim=2)
+        start, end = _tiles(clear, side).amin(dim=(2, 3)), _tiles(far, side).amax(dim=(2, 3))
+        found = _march(
+            field, rays_o[0, 0], axes.reshape(-1, 3), spread.flatten(), start.flatten(), end.flatten(), lipschitz
+        ).reshape(start.shape)
+        clear = torch.maximum(clear, found.repeat_interleave(side, 0).repeat_interleave(side, 1)[:height, :width])
+    return clear
+
+
+def _march(
+    field: Field, origin: Tensor, axes: Tensor, spread: Tensor, start: Tensor, end: Tensor, lipschitz: float
+) -> Tensor:
+    """Return the depths (tiles,) up to which cones are clear, infinite for those that leave the box."""
+    depth = start.clone()
+    active = torch.nonzero(start < end).squeeze(1)
+    for _ in range(MOST_STEPS):
+        if len(active) == 0:
+            break
+        here, r = depth[active], spread[active]
+        points = origin + here[:, None] * axes[active]
+        inside = points.clamp(-BOX_HALF_SIDE, BOX_HALF_SIDE)
+        radius = here * r
+        step = (evaluate(field, inside) / lipschitz - (points - inside).norm(dim=1) - radius) / (1 + r)
+        going = step > _WORTHWHILE * radius
+        active = active[going]
+        depth[active] = (here + step)[going]
+        gone = depth[active] >= end[active]
+        depth[active[gone]] = torch.inf
+        active = active[~gone]
+    return depth
+
+
+def _tiles(table: Tensor, side: int) -> Tensor:
+    """Cut a table (h, w) or (h, w, c) into tiles, (rows, columns, side * side, c); its edge fills those that hang over."""
+    height, width = table.shape[:2]
+    rows, columns = -(-height // side), -(-width // side)
+    y = torch.arange(rows * side, device=table.device).clamp(max=height - 1)
+    x = torch.arange(columns * side, device=table.device).clamp(max=width - 1)
+    cut = table[y][:, x].reshape(rows, side, columns, side, -1)
+    return cut.transpose(1, 2).reshape(rows, columns, side * side, cut.shape[-1])
