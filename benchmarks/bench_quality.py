@@ -28,7 +28,7 @@ from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
 from finer_core.run_folder import open_run_folder
 from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, fit_image, fresh_network, plan_fit
+from finer_image.fit import build_fit, fit_image, network_of, plan_fit
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.run import read_signal
@@ -67,7 +67,7 @@ def eager_seconds(image: Image, *, steps: int, timed: int) -> tuple[float, float
 def full_batch_psnr(image: Image, *, steps: int) -> float:
     """Return the PSNR of the paper preset after `steps` steps."""
     plan = plan_fit(ImageFitSettings(preset="paper", steps=steps, compile=False), image)
-    network = fresh_network(plan)
+    network = network_of(plan)
     build_fit(plan, network, image).run()
     return psnr_of(plan, network, image)
 

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 from eager import EagerFiner
-from finer_sdf.fitting.fit import build_fit, build_sampler, cloud_of, fresh_network, shape_in_box
+from finer_sdf.fitting.fit import build_fit, build_sampler, cloud_of, network_of, shape_in_box
 from finer_sdf.fitting.plan import chunk_points, plan_fit
 from finer_sdf.run import read_input
 from finer_sdf.settings import SdfFitSettings
@@ -55,7 +55,7 @@ def our_steps(shape: str | None, *, most: int) -> tuple[Callable[[int], None], n
     plan = plan_fit(SdfFitSettings(preset="paper", steps=most, compile=False), loaded.shape)
     boxed = shape_in_box(loaded.shape, plan.frame)
     cloud = cloud_of(boxed, points=plan.settings.cloud_points or 0, seed=0)
-    network = fresh_network(plan)
+    network = network_of(plan)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=chunk_points(plan, loaded.shape))
     done = 0
 

@@ -13,6 +13,8 @@ from PIL import Image as Pillow
 
 from finer_image.cli import main
 
+from ..refusals import assert_refused
+
 SMALL = ["--steps", "3", "--hidden-features", "8", "--hidden-layers", "1", "--quiet"]
 
 
@@ -51,15 +53,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def fails(arguments: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:
-    """Assert exit code 2 and one line with all the words."""
-    capsys.readouterr()
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1, captured.err
-    for word in words:
-        assert word in captured.err
-    assert "Traceback" not in captured.err
+    assert_refused(main, arguments, capsys, *words)
 
 
 @pytest.mark.parametrize("name", BAD_FILES)

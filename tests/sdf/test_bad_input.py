@@ -10,6 +10,7 @@ from PIL import Image
 
 from finer_sdf.cli import main
 
+from ..refusals import assert_refused
 from .shape_files import SMALL, ellipsoid, write_ellipsoid
 
 GOOD_OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
@@ -31,15 +32,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def fails(arguments: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:
-    """Assert exit code 2 and one line with all the words."""
-    capsys.readouterr()
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1, captured.err
-    for word in words:
-        assert word in captured.err
-    assert "Traceback" not in captured.err
+    assert_refused(main, arguments, capsys, *words)
 
 
 @pytest.mark.parametrize("name", BAD_FILES)

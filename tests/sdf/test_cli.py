@@ -80,7 +80,7 @@ def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
 @pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_by_both_presets(method, preset, tmp_path):
-    from finer_sdf.fitting.fit import build_fit, build_sampler, fresh_network, shape_in_box
+    from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
     from finer_sdf.fitting.plan import chunk_points, plan_fit
     from finer_sdf.settings import SdfFitSettings
 
@@ -90,7 +90,7 @@ def test_every_method_fits_by_both_presets(method, preset, tmp_path):
     )
     plan = plan_fit(settings, ellipsoid())
     boxed = shape_in_box(ellipsoid(), plan.frame)
-    network = fresh_network(plan)
+    network = network_of(plan)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=chunk_points(plan, ellipsoid()))
     losses: list[float] = []
     fit.on_log = lambda point: losses.append(point.loss)

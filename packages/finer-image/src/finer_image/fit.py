@@ -10,23 +10,26 @@ from typing import Any
 
 import torch
 
-from finer_core.activations import fuse_activations
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
 from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.model_file import save_model
 from finer_core.networks import Network
-from finer_core.precision import bf16_products_are_native, set_backward_precision
+from finer_core.precision import bf16_products_are_native
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
 from finer_core.run_folder import RunFolder, environment_versions
 from finer_core.training import (
+    SMALLEST_PIECE,
     DivergenceGuard,
     Fit,
     LogPoint,
     build_optimizers,
+    bytes_a_row,
     exponential_decay,
+    fresh_network,
+    rows_a_piece,
     run_session,
     warmup_cosine,
 )
@@ -36,9 +39,6 @@ from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
 from finer_image.settings import ImageFitSettings, resolve
-
-_CACHED_NUMBERS = 1024 * 256
-"""Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +99,12 @@ def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: s
     Raises:
         InputError: If not even a small piece fits beside the image.
     """
-    a_pixel = (
-        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
-    )  # bytes, with gradients and temporaries
-    room = memory - _PROCESS_BYTES - 2 * image.pixels.nbytes
-    if room < 256 * a_pixel:
-        needed = (_PROCESS_BYTES + 2 * image.pixels.nbytes + 256 * a_pixel) / 1e6
+    taken = _PROCESS_BYTES + 2 * image.pixels.nbytes
+    rows = rows_a_piece(network, room=memory - taken, device=device)
+    if rows < SMALLEST_PIECE:
+        needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
         raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
-    most = max(256, _CACHED_NUMBERS // network.hidden_features) if device == "cpu" else 1 << 20
-    return min(most, room // a_pixel)
+    return rows
 
 
 _PROCESS_BYTES = 450_000_000
@@ -143,7 +140,7 @@ def fit_image(
         DivergenceError: If the fit diverged for good.
     """
     settings = plan.settings
-    network = fresh_network(plan)
+    network = network_of(plan)
     model = ImageModel.of(network, image, target_range=plan.target_range)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
@@ -176,14 +173,16 @@ def fit_image(
     }
 
 
-def fresh_network(plan: FitPlan) -> Network:
+def network_of(plan: FitPlan) -> Network:
     """Build the plan's network, drawn from its seed, ready to train."""
-    # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
-    network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
-    network = network.to(plan.device).train()
-    fuse_activations(bool(plan.settings.compile))
-    set_backward_precision(network, plan.settings.precision or "fp32")
-    return network
+    settings = plan.settings
+    return fresh_network(
+        plan.network,
+        seed=settings.seed,
+        device=plan.device,
+        compiled=bool(settings.compile),
+        precision=settings.precision or "fp32",
+    )
 
 
 def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:

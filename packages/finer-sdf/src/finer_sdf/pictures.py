@@ -44,12 +44,14 @@ def fill_report(
         progress = Progress("pictures", total=SIDE, unit="row", quiet=quiet)
         seen = look_at_model(model, height=SIDE, width=SIDE, supersample=1, on_rows=progress.update)
         progress.close()
-        pictures = {kind: paint(seen, kind) for kind in ("shaded", "normals")}
+        pictures["shaded"] = paint(seen, "shaded")
+        if isinstance(reference, Mesh):
+            pictures["reference"] = paint(look_at_mesh(reference, height=SIDE, width=SIDE))
+        pictures["normals"] = paint(seen, "normals")
         if isinstance(reference, Mesh):
             distance = MeshDistance(reference)
             errors = distance.nearest(mesh.vertices).distance
             pictures["error"] = paint(seen, "error", reference=distance)
-            pictures["reference"] = paint(look_at_mesh(reference, height=SIDE, width=SIDE))
         for kind, pixels in pictures.items():
             write_png(run.path / f"{kind}.png", pixels)
     write_report(

@@ -16,7 +16,7 @@ from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.training import LogPoint, run_session
 from finer_sdf.cli import BUILT_IN
-from finer_sdf.fitting.fit import build_fit, build_sampler, fresh_network, shape_in_box
+from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
 from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
 from finer_sdf.fitting.samples import Sampler
 from finer_sdf.frame import THE_BOX_ITSELF
@@ -123,7 +123,7 @@ def _fit_and_fill(
         for note in loaded.notes:
             print(f"{loaded.name}: {note}", file=sys.stderr)
     boxed = shape_in_box(loaded.shape, plan.frame)
-    network = fresh_network(plan)
+    network = network_of(plan)
     model = SdfModel(network=network, frame=plan.frame, shape=shape_facts(loaded))
     with interruptible() as should_stop:
         sampler = _sampler(plan, boxed, quiet=quiet)

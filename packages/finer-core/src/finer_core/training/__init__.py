@@ -6,12 +6,14 @@ from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorB
 from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers import OPTIMIZERS, build_optimizers
 from finer_core.training.pieces import accumulate_gradients, one_thread_an_operation
+from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
 from finer_core.training.session import run_session
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 
 __all__ = [
     "OPTIMIZERS",
+    "SMALLEST_PIECE",
     "DivergenceGuard",
     "Fit",
     "FitState",
@@ -25,11 +27,14 @@ __all__ = [
     "TensorBoardLogger",
     "accumulate_gradients",
     "build_optimizers",
+    "bytes_a_row",
     "exponential_decay",
+    "fresh_network",
     "one_thread_an_operation",
     "put_state",
     "read_jsonl",
     "read_state",
+    "rows_a_piece",
     "run_session",
     "take_state",
     "warmup_cosine",

@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from finer_core.activations import fuse_activations
-from finer_core.config import build_network
 from finer_core.networks import Network
-from finer_core.precision import set_backward_precision
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, warmup_cosine
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, fresh_network, warmup_cosine
 from finer_sdf.fitting.distance_bank import DistanceBank
 from finer_sdf.fitting.objective import DistanceObjective
 from finer_sdf.fitting.plan import FitPlan
@@ -20,14 +17,16 @@ from finer_sdf.judging.surface_sampling import sample_surface
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 
-def fresh_network(plan: FitPlan) -> Network:
+def network_of(plan: FitPlan) -> Network:
     """Build the plan's network, drawn from its seed, ready to train."""
-    # Drawn on the CPU wherever it trains, so that a seed means the same network on every device.
-    network = build_network(plan.network, generator=torch.Generator().manual_seed(plan.settings.seed))
-    network = network.to(plan.device).train()
-    fuse_activations(bool(plan.settings.compile))
-    set_backward_precision(network, plan.settings.precision or "fp32")
-    return network
+    settings = plan.settings
+    return fresh_network(
+        plan.network,
+        seed=settings.seed,
+        device=plan.device,
+        compiled=bool(settings.compile),
+        precision=settings.precision or "fp32",
+    )
 
 
 def shape_in_box(shape: Shape, frame: Frame) -> Shape:

@@ -10,13 +10,12 @@ from finer_core.config import NetworkConfig, build_network, find_method, publish
 from finer_core.errors import InputError
 from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
+from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
 from finer_sdf.frame import Frame, published_frame
 from finer_sdf.model import TASK
 from finer_sdf.settings import FAST_NETWORK, SdfFitSettings, resolve
 from finer_sdf.shapes import Mesh, Shape
 
-_CACHED_NUMBERS = 1024 * 256
-"""Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
 _PROCESS_BYTES = 450_000_000
 """What Python, PyTorch and the geometry libraries take by themselves."""
 _BYTES_A_SAMPLE = 4 * 4
@@ -101,21 +100,17 @@ def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
 
 
 def chunk_points(plan: FitPlan, shape: Shape) -> int:
-    """Return how many points go through the network at once in training.
-
-    On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
+    """Return how many points go through the network at once in training; see `rows_a_piece`.
 
     Raises:
         InputError: If not even a small piece fits beside the shape and the samples.
     """
-    network, settings = plan.network, plan.settings
-    a_point = 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)  # with gradients and temporaries
+    settings = plan.settings
     geometry = len(shape.faces) * _BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
     taken = _PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
     taken += (settings.cloud_points or 0) * _BYTES_A_POINT
-    room = parse_memory(settings.memory) - taken
-    if room < 256 * a_point:
-        needed = (taken + 256 * a_point) / 1e6
+    rows = rows_a_piece(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
+    if rows < SMALLEST_PIECE:
+        needed = (taken + SMALLEST_PIECE * bytes_a_row(plan.network)) / 1e6
         raise InputError(f"--memory {settings.memory} leaves no room: this fit needs about {needed:.0f} MB")
-    most = max(256, _CACHED_NUMBERS // network.hidden_features) if plan.device == "cpu" else 1 << 20
-    return min(most, room // a_point)
+    return rows

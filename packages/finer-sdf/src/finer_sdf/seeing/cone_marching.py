@@ -1,4 +1,4 @@
-"""Find how far rays are clear of a surface for whole tiles of a picture at once, so that each ray starts close to it."""
+"""Find how far the rays of a picture are clear of a surface, whole tiles at once, so that each starts close to it."""
 
 import torch
 from torch import Tensor
@@ -11,16 +11,16 @@ TILES = (64, 16, 4)
 """Sides of the tiles in rays, coarse to fine: each starts where the coarser one around it had to stop."""
 MOST_STEPS = 200
 _WORTHWHILE = 0.2
-"""A cone stops when its next step is shorter than this share of its radius: smaller tiles see past what is beside it."""
+"""A cone stops when its next step is shorter than this share of its radius: smaller tiles go on past what is beside."""
 
 
 def clear_depths(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float) -> Tensor:
     """Return depths up to which rays of one picture meet nothing; infinite for those that meet nothing at all.
 
     Formula: with a the middle direction of a tile, r the largest distance of its directions from a, and L the bound on
-    the field's change, the ball of radius f(o + t a) / L around o + t a holds no surface, so all rays of the tile are
-    clear from depth t to t + (f / L - t r) / (1 + r). Outside its box the field is at least what it is at the nearest
-    point of the box, less L times the distance there.
+    the field's change, the ball of radius b = f(o + t a) / L around o + t a holds no surface. A ray of the tile leaves
+    it at a depth t + d with d^2 + t (t + d) r^2 = b^2 or beyond, so the tile is clear up to there. For a point outside
+    the box, f is taken at the nearest point of the box: no surface in the box is closer to the former.
 
     Args:
         field: The field.
@@ -58,9 +58,10 @@ def _march(
             break
         here, r = depth[active], spread[active]
         points = origin + here[:, None] * axes[active]
-        inside = points.clamp(-BOX_HALF_SIDE, BOX_HALF_SIDE)
+        ball = evaluate(field, points.clamp(-BOX_HALF_SIDE, BOX_HALF_SIDE)) / lipschitz
         radius = here * r
-        step = (evaluate(field, inside) / lipschitz - (points - inside).norm(dim=1) - radius) / (1 + r)
+        lost = 0.5 * radius * r
+        step = (lost**2 + ball.clamp(min=0) ** 2 - radius**2).clamp(min=0).sqrt() - lost
         going = step > _WORTHWHILE * radius
         active = active[going]
         depth[active] = (here + step)[going]
@@ -71,7 +72,7 @@ def _march(
 
 
 def _tiles(table: Tensor, side: int) -> Tensor:
-    """Cut a table (h, w) or (h, w, c) into tiles, (rows, columns, side * side, c); its edge fills those that hang over."""
+    """Cut a table (h, w) or (h, w, c) into (rows, columns, side * side, c); its edge fills tiles that hang over."""
     height, width = table.shape[:2]
     rows, columns = -(-height // side), -(-width // side)
     y = torch.arange(rows * side, device=table.device).clamp(max=height - 1)

@@ -18,11 +18,12 @@ from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
 from finer_sdf.seeing import shading
 from finer_sdf.seeing.camera import OrbitCamera, sphere_around
+from finer_sdf.seeing.cone_marching import clear_depths
 from finer_sdf.seeing.sphere_tracing import trace
 from finer_sdf.shapes import Mesh, unit_vectors
 
 KINDS = ("shaded", "normals", "error")
-_RAYS_AT_ONCE = 1 << 17
+_RAYS_AT_ONCE = 1 << 19
 _LARGEST_SIDE = 4096
 """Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes some 2 GB."""
 
@@ -78,13 +79,12 @@ def look_at_model(
     steepness = steepness_of(model)
     masks, points, normals = [], [], []
     for rows in _bands(height, width, supersample=supersample):
-        rays_o, rays_d = (
-            rays.reshape(-1, 3)
-            for rays in camera.rays(
-                height=height * supersample, width=width * supersample, rows=rows, device=model.device
-            )
+        rays_o, rays_d = camera.rays(
+            height=height * supersample, width=width * supersample, rows=rows, device=model.device
         )
-        hits = trace(model.field, rays_o, rays_d, lipschitz=steepness)
+        start = clear_depths(model.field, rays_o, rays_d, lipschitz=steepness).flatten()
+        rays_o, rays_d = rays_o.reshape(-1, 3), rays_d.reshape(-1, 3)
+        hits = trace(model.field, rays_o, rays_d, lipschitz=steepness, start=start)
         masks.append(hits.mask.cpu().numpy())
         points.append(hits.points[hits.mask].cpu().numpy())
         normals.append(_normals(model, hits.points[hits.mask]))

@@ -18,6 +18,8 @@ SHORTEST_STEP = 5e-4
 MOST_STEPS = 400
 """Most rays end within 15; those that slide along the surface take up to some hundred."""
 _MOST_REFINEMENTS = 12
+_FEW_POINTS = 128
+"""A piece is filled up to its size: the last rays of a picture, a handful a step, would pay for a thousand points."""
 _SMALLEST = 1e-12
 
 
@@ -36,7 +38,7 @@ class Hits:
     points: Tensor
 
 
-def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.1) -> Hits:
+def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.1, start: Tensor | None = None) -> Hits:
     """Follow rays through the box to the first zero of a field.
 
     A ray meets the surface where the field's sign changes: every step that ends inside is taken back to the zero
@@ -49,8 +51,11 @@ def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.
         rays_o: (n, 3) float32 origins.
         rays_d: (n, 3) float32 directions of length 1.
         lipschitz: Bound on the field's change per unit length; steps are the field's value divided by it.
+        start: (n,) depths up to which rays meet nothing, as `clear_depths` finds them. A ray that is inside there,
+            because the bound did not hold, begins again where it enters the box.
     """
-    near, far = box_interval(rays_o, rays_d)
+    entry, far = box_interval(rays_o, rays_d)
+    near = entry if start is None else torch.maximum(entry, start)
     depth, outside = near.clone(), near.clone()  # of the present step, and of the last one outside
     at_depth, at_outside = torch.full_like(near, torch.nan), torch.full_like(near, torch.nan)
     mask = torch.zeros_like(near, dtype=torch.bool)
@@ -75,6 +80,10 @@ def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.
         ends=(outside[crossed], depth[crossed]),
         values=(at_outside[crossed], at_depth[crossed]),
     )
+    late = torch.nonzero(mask & at_outside.isnan() & (near > entry)).squeeze(1)
+    if len(late) > 0:
+        again = trace(field, rays_o[late], rays_d[late], lipschitz=lipschitz)
+        mask[late], depth[late] = again.mask, again.depth
     points = torch.where(mask[:, None], rays_o + depth[:, None] * rays_d, 0.0)
     return Hits(mask=mask, depth=torch.where(mask, depth, torch.inf), points=points)
 
@@ -90,7 +99,8 @@ def box_interval(rays_o: Tensor, rays_d: Tensor) -> tuple[Tensor, Tensor]:
 def evaluate(field: Field, coords: Tensor) -> Tensor:
     """Return the field at coords (n, 3), (n,), without gradients, in pieces of bounded memory."""
     if coords.device.type == "cpu":
-        return torch.from_numpy(evaluate_points(field, coords.numpy()))
+        chunk = _FEW_POINTS if len(coords) < 4 * _FEW_POINTS else None
+        return torch.from_numpy(evaluate_points(field, coords.numpy(), chunk=chunk))
     with torch.no_grad():
         return torch.cat([field(piece)[:, 0].float() for piece in coords.split(DEVICE_POINTS)])
 
