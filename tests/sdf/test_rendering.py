@@ -16,18 +16,10 @@ from finer_core.networks import Network
 from finer_sdf.frame import THE_BOX_ITSELF
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
-from finer_sdf.seeing import render
+from finer_sdf.seeing import looking
 from finer_sdf.seeing.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
-from finer_sdf.seeing.render import (
-    check_view_path,
-    look_at_mesh,
-    look_at_model,
-    paint,
-    parse_size,
-    steepness_of,
-    write_png,
-    write_turntable,
-)
+from finer_sdf.seeing.looking import look_at_mesh, look_at_model, steepness_of
+from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
 from finer_sdf.seeing.shading import ERROR_MAP, round_up, with_colour_bar
 from finer_sdf.seeing.sphere_tracing import box_interval, trace
 from finer_sdf.shapes import Mesh
@@ -195,7 +187,7 @@ def test_bands_of_rows_make_the_whole_picture(monkeypatch):
     done: list[int] = []
     whole = look_at_model(model_of(Ball()), height=30, width=20)
     of_mesh = look_at_mesh(ball_mesh(RADIUS), height=30, width=20)
-    monkeypatch.setattr(render, "_RAYS_AT_ONCE", 7 * 20 * 4)
+    monkeypatch.setattr(looking, "_RAYS_AT_ONCE", 7 * 20 * 4)
     in_bands = look_at_model(model_of(Ball()), height=30, width=20, on_rows=done.append)
     assert done == [7, 14, 21, 28, 30]
     for one, other in ((whole, in_bands), (of_mesh, look_at_mesh(ball_mesh(RADIUS), height=30, width=20))):
@@ -275,6 +267,29 @@ def test_an_error_picture_needs_a_reference_and_a_known_kind(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["shaded", "normals"])
+def test_a_picture_stands_on_any_background_or_none(kind):
+    seen = look_at_model(model_of(Ball()), height=30, width=34)
+    clear = paint(seen, kind, background=None).astype(float)
+    assert clear.shape == (30, 34, 4)
+    assert clear[0, 0].tolist() == [0, 0, 0, 0]
+    assert clear[15, 17, 3] == 255
+    share = clear[:, :, 3:] / 255
+    assert {0, 128, 255} <= set(np.unique(clear[:, :, 3])) <= {0, 64, 128, 191, 255}, "each pixel has 2 x 2 rays"
+    for background in ((1.0, 1.0, 1.0), (0.1, 0.4, 0.9)):
+        solid = paint(seen, kind, background=background).astype(float)
+        laid = clear[:, :, :3] * share + (1 - share) * 255 * np.asarray(background)
+        np.testing.assert_allclose(solid, laid, atol=1.5)
+
+
+def test_the_colour_bar_stands_on_a_transparent_picture_too():
+    seen = look_at_model(model_of(Ball()), height=64, width=64)
+    picture = paint(seen, "error", reference=MeshDistance(ball_mesh(RADIUS)), background=None)
+    assert picture.shape == (64, 64, 4)
+    assert (picture[28:37, :24, 3] == 255).sum() > 100
+    assert not picture[0, :, 3].any()
+
+
 def test_a_field_without_a_surface_gives_an_empty_picture():
     seen = look_at_model(model_of(Ball(radius=-0.1)), height=40, width=40)
     assert (paint(seen) == 255).all()
@@ -329,6 +344,21 @@ def test_a_turntable_that_is_interrupted_leaves_nothing(tmp_path):
 def test_paths_that_cannot_be_written_are_refused(name, tmp_path):
     with pytest.raises(InputError, match=name.split("/")[0]):
         check_view_path(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "named"), [("turn.png", "turn.png"), ("nowhere/turn.mp4", "nowhere")])
+def test_a_turntable_is_refused_before_any_work(name, named, tmp_path):
+    class Unused(Ball):
+        def forward(self, coords: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("the field was asked")
+
+    with pytest.raises(InputError, match=named):
+        write_turntable(model_of(Unused()), tmp_path / name, height=8, width=8)
+    with pytest.raises(InputError, match="at least 1 frame, got 0"):
+        write_turntable(model_of(Unused()), tmp_path / "turn.mp4", height=8, width=8, frames=0)
+    with pytest.raises(InputError, match=r"view\.mp4"):
+        write_png(tmp_path / "view.mp4", np.zeros((2, 2, 3), dtype=np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "10", "0x5", "-3x4", "99999x10", "axb", "9" * 5000 + "x1"])

@@ -23,7 +23,8 @@ from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
 from finer_sdf.model import SdfModel, load_sdf_model
 from finer_sdf.reporting import MovingProgress, Stages, extract
 from finer_sdf.run import read_input
-from finer_sdf.seeing.render import check_view_path, look_at_model, paint, parse_size, write_png, write_turntable
+from finer_sdf.seeing.looking import look_at_model
+from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
 from finer_sdf.settings import SdfFitSettings
 from finer_sdf.shapes import Mesh
 from finer_sdf.shapes.download import ACKNOWLEDGEMENT, download_shape

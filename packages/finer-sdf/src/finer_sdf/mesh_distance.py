@@ -58,7 +58,11 @@ class MeshDistance:
         return np.concatenate([np.atleast_1d(part) for part in parts])
 
     def inside(self, points: np.ndarray) -> np.ndarray:
-        """Return whether points (n, 3) are inside: winding number above 1/2."""
+        """Return whether points (n, 3) are inside: winding number above 1/2.
+
+        libigl's fast winding number works in single precision: within 1e-7 of the mesh's size from the surface the
+        side is chance.
+        """
         return self.winding_number(points) > 0.5
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:

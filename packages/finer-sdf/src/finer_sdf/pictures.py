@@ -10,7 +10,8 @@ from finer_core.run_folder import RunFolder
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
 from finer_sdf.run_report import write_report
-from finer_sdf.seeing.render import look_at_mesh, look_at_model, paint, write_png
+from finer_sdf.seeing.looking import look_at_mesh, look_at_model
+from finer_sdf.seeing.render import paint, write_png
 from finer_sdf.shapes import Mesh, Shape
 
 SIDE = 400

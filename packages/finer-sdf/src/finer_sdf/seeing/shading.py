@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import colormaps
 
-BACKGROUND = np.array([1.0, 1.0, 1.0])
+WHITE = (1.0, 1.0, 1.0)
 ERROR_MAP = "inferno"
 CLAY = np.array([0.62, 0.50, 0.40])
 """Share of light that the surface returns, red, green and blue, on a linear scale."""
@@ -61,7 +61,7 @@ def round_up(value: float) -> float:
 
 
 def with_colour_bar(pixels: np.ndarray, *, largest: float, label: str) -> np.ndarray:
-    """Draw a colour bar with numbers into the lower left corner of a picture (h, w, 3) uint8; return the new one."""
+    """Return a picture (h, w, 3 or 4) uint8 with a colour bar and its numbers in the lower left corner."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = pixels.shape[:2]
