@@ -8,7 +8,8 @@ import pytest
 import trimesh
 
 from finer_core.network_options import METHOD_NAMES
-from finer_sdf.cli import BUILT_IN, SHAPES_TO_DOWNLOAD, main
+from finer_sdf.cli import SHAPES_TO_DOWNLOAD, main
+from finer_sdf.settings import BUILT_IN
 from finer_sdf.shapes.builtin import BUILTIN
 from finer_sdf.shapes.download import SOURCES
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from finer_core.errors import InputError
+
 TEMPORARY_PREFIX = ".finer-partial-"
 """Start of every temporary name, so that what a killed writer left can be recognised and removed."""
 
@@ -32,6 +34,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raise InputError for an output file that exists, unless it may be replaced."""
+    if Path(path).exists() and not overwrite:
+        raise InputError(f"{path}: already exists; use --overwrite or another --out")
 
 
 def remove_partial_files(folder: str | os.PathLike[str]) -> None:

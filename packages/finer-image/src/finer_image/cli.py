@@ -9,14 +9,12 @@ from typing import Any
 
 from finer_core.cli import OneLineParser, run_command, version_text
 from finer_core.errors import InputError
+from finer_core.files import refuse_existing
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
 from finer_core.network_options import METHOD_NAMES
 from finer_core.run_folder import check_writable
 from finer_image._version import __version__
-from finer_image.settings import ImageFitSettings
-
-BUILT_IN = "astronaut"
-"""What `fit` takes when no image is given: NASA's photograph of Eileen Collins (public domain), from scikit-image."""
+from finer_image.settings import BUILT_IN, ImageFitSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,7 +101,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     if arguments.scale is not None:
         size = scaled_size(model, arguments.scale)
     height, width = size or (model.height, model.width)
-    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
     check_image_file(arguments.out, model.kind())
     window = window_of(crop, height=height, width=width)
     progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
@@ -111,11 +109,6 @@ def run_render(arguments: argparse.Namespace) -> None:
     progress.close()
     write_image(arguments.out, image)
     print(f"{image.height}x{image.width}, {image.dtype}, {image.mode}: {arguments.out}")
-
-
-def _refuse_existing(path: str, *, overwrite: bool) -> None:
-    if Path(path).exists() and not overwrite:
-        raise InputError(f"{path}: already exists; use --overwrite or another --out")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -165,7 +158,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     if arguments.count < 1:
         raise InputError(f"--count must be at least 1, got {arguments.count}")
     size = parse_size(arguments.size)
-    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
     model = load_image_model(arguments.model)
     method = model.network.config.method
     figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
@@ -188,7 +181,7 @@ def run_activations(arguments: argparse.Namespace) -> None:
 
     if not 0 < arguments.extent < float("inf"):
         raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
-    _refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
     save_figure(draw_activations(extent=arguments.extent), arguments.out)
     print(arguments.out)
 

@@ -12,14 +12,13 @@ from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
-from finer_image.cli import BUILT_IN
 from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
 from finer_image.image_reader import read_image
 from finer_image.image_writer import default_suffix, write_image
 from finer_image.pixels import Image
 from finer_image.render import render
 from finer_image.run_report import write_report
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import BUILT_IN, ImageFitSettings
 
 
 def read_signal(signal: str | None, *, memory: int) -> tuple[Image, str]:

@@ -9,6 +9,9 @@ from finer_core.cli import option
 from finer_core.errors import InputError
 from finer_core.run_settings import RunSettings, check_at_least, check_positive
 
+BUILT_IN = "astronaut"
+"""What `fit` takes when no image is given: NASA's photograph of Eileen Collins (public domain), from scikit-image."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFitSettings(RunSettings):

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.errors import InputError
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
 from finer_core.network_options import METHOD_NAMES, NetworkOptions
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.settings import BUILT_IN, SdfFitSettings
 
-BUILT_IN = "armillary"
-"""What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
 SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
 
 
@@ -234,12 +231,6 @@ def _add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> N
     parser.add_argument("--quiet", action="store_true", help="no progress")
     if overwrite:
         parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-
-
-def refuse_existing(path: str, *, overwrite: bool) -> None:
-    """Raise InputError for an output file that exists."""
-    if Path(path).exists() and not overwrite:
-        raise InputError(f"{path}: already exists; use --overwrite or another --out")
 
 
 if __name__ == "__main__":

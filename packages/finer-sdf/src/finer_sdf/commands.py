@@ -9,11 +9,11 @@ from typing import Any
 from finer_core.cli import merge_settings
 from finer_core.config import find_method
 from finer_core.errors import InputError
+from finer_core.files import refuse_existing
 from finer_core.network_options import given_options
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
-from finer_sdf.cli import refuse_existing
 from finer_sdf.frame import published_frame
 from finer_sdf.import_model import import_reference
 from finer_sdf.judging.judge import judge

@@ -15,7 +15,6 @@ from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.training import LogPoint, run_session
-from finer_sdf.cli import BUILT_IN
 from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
 from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
 from finer_sdf.fitting.samples import Sampler
@@ -26,7 +25,7 @@ from finer_sdf.meshing.mesh_writer import write_mesh
 from finer_sdf.model import TASK, SdfModel
 from finer_sdf.pictures import fill_report
 from finer_sdf.reporting import Stages, extract
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.settings import BUILT_IN, SdfFitSettings
 from finer_sdf.shapes import LoadedShape, Mesh, Shape
 from finer_sdf.shapes.builtin import builtin_shape
 from finer_sdf.shapes.reader import read_shape

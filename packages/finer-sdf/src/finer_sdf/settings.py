@@ -8,6 +8,8 @@ from finer_core.cli import option
 from finer_core.errors import InputError
 from finer_core.run_settings import RunSettings, check_at_least, check_positive
 
+BUILT_IN = "armillary"
+"""What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
 PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
 FAST_LEARNING_RATE = 5e-4
