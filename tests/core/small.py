@@ -14,6 +14,8 @@ BACON_NAMES = ("bacon", "multiscale-bacon")
 
 def config_of(method: str, *, in_features: int = 2, out_features: int = 3, **options) -> NetworkConfig:
     """Describe a small network of two hidden layers (multiscale BACON needs its eight)."""
+    if method == "ngp":
+        options = {"levels": 3, "log2_table_size": 7, "base_resolution": 4, "finest_resolution": 12, **options}
     return NetworkConfig(
         method=method,
         in_features=in_features,

@@ -6,7 +6,7 @@ import torch
 from finer_core import METHODS, NetworkConfig, build_network
 from finer_core.differential import divergence, gradient, jacobian, laplacian, value_and_gradient
 
-METHOD_NAMES = [name for name in METHODS if name != "multiscale-bacon"]
+METHOD_NAMES = [name for name in METHODS if name not in ("multiscale-bacon", "ngp")]
 SOFT = {  # settings that finite differences resolve
     "finer": {"first_omega_0": 3.0, "hidden_omega_0": 3.0, "first_bias_scale": 1.0},
     "siren": {"first_omega_0": 3.0, "hidden_omega_0": 3.0},

@@ -79,11 +79,18 @@ def test_encodings_show_every_hyper_parameter():
     assert repr(fourier) == "FourierEncoding(in_features=2, num_frequencies=5, frequency_std=0.5)"
 
 
+def test_no_frequencies_leave_the_coordinates_as_they_are():
+    coords = torch.rand(5, 3)
+    encoding = PositionalEncoding(in_features=3, num_frequencies=0)
+    assert encoding.out_features == 3
+    assert torch.equal(encoding(coords), coords)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"in_features": 0}, "got 0 and 10"),
-        ({"in_features": 2, "num_frequencies": 0}, "got 2 and 0"),
+        ({"in_features": 0}, "got 0, 10"),
+        ({"in_features": 2, "num_frequencies": -1}, "got 2, -1"),
         ({"in_features": 2, "spacing": "octaves"}, "'octaves'"),
     ],
 )

@@ -138,6 +138,8 @@ def test_state_dict_keys(method):
     expected = {f"{name}.{kind}" for name in maps for kind in ("weight", "bias")}
     if method == "ff":
         expected |= {"encoding.frequencies", "encoding.amplitudes"}
+    if method == "ngp":
+        expected.add("encoding.grid.table")
     assert set(small.network_of(method).state_dict()) == expected
 
 

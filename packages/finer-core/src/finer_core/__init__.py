@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from finer_core.diagnostics import init_report
     from finer_core.errors import InputError
     from finer_core.methods import METHODS
-    from finer_core.model_file import load_model, model_info, save_model
+    from finer_core.model_file import load_model, load_network, model_info, save_model
     from finer_core.networks import (
         PEMLP,
         Bacon,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         FourierFeatures,
         Gauss,
         GaussFiner,
+        HashGridMLP,
         MultiscaleBacon,
         RealWire,
         RealWireFiner,
@@ -29,15 +30,18 @@ if TYPE_CHECKING:
         Wire,
         WireFiner,
     )
+    from finer_core.parts import NetworkParts
 
 _HOME = {
     "NetworkConfig": "config",
     "build_network": "config",
+    "NetworkParts": "parts",
     "published_config": "config",
     "init_report": "diagnostics",
     "InputError": "errors",
     "METHODS": "methods",
     "load_model": "model_file",
+    "load_network": "model_file",
     "model_info": "model_file",
     "save_model": "model_file",
     **dict.fromkeys(
@@ -48,6 +52,7 @@ _HOME = {
             "FourierFeatures",
             "Gauss",
             "GaussFiner",
+            "HashGridMLP",
             "MultiscaleBacon",
             "RealWire",
             "RealWireFiner",
@@ -67,9 +72,11 @@ __all__ = [
     "FourierFeatures",
     "Gauss",
     "GaussFiner",
+    "HashGridMLP",
     "InputError",
     "MultiscaleBacon",
     "NetworkConfig",
+    "NetworkParts",
     "RealWire",
     "RealWireFiner",
     "Siren",
@@ -79,6 +86,7 @@ __all__ = [
     "build_network",
     "init_report",
     "load_model",
+    "load_network",
     "model_info",
     "published_config",
     "save_model",

@@ -15,7 +15,7 @@ class PositionalEncoding(nn.Module):
 
     Args:
         in_features: Number of coordinates.
-        num_frequencies: Number of octaves.
+        num_frequencies: Number of octaves; 0 leaves the coordinates as they are.
         spacing: "log" for 2^0 .. 2^(n-1), "linear" for n values evenly spaced between these two.
     """
 
@@ -23,9 +23,9 @@ class PositionalEncoding(nn.Module):
         self, *, in_features: int, num_frequencies: int = 10, spacing: Literal["log", "linear"] = "log"
     ) -> None:
         super().__init__()
-        if in_features < 1 or num_frequencies < 1:
+        if in_features < 1 or num_frequencies < 0:
             raise ValueError(
-                f"in_features and num_frequencies must be at least 1, got {in_features} and {num_frequencies}"
+                f"in_features must be at least 1 and num_frequencies at least 0, got {in_features}, {num_frequencies}"
             )
         if spacing not in ("log", "linear"):
             raise ValueError(f"spacing must be 'log' or 'linear', got {spacing!r}")

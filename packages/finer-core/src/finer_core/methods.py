@@ -17,6 +17,7 @@ from finer_core.networks import (
     FourierFeatures,
     Gauss,
     GaussFiner,
+    HashGridMLP,
     MultiscaleBacon,
     Network,
     RealWire,
@@ -78,7 +79,8 @@ def _sdf(learning_rate: float, **kwargs: Any) -> TaskValues:
 
 
 def _nerf(**kwargs: Any) -> TaskValues:
-    return TaskValues(learning_rate=2e-4, hidden_features=182, **kwargs)
+    """Settings of each of a radiance field's two networks: four linear maps, so hidden_layers = 2."""
+    return TaskValues(learning_rate=2e-4, hidden_features=182, hidden_layers=2, **kwargs)
 
 
 def _ntk(**kwargs: Any) -> TaskValues:
@@ -219,6 +221,18 @@ METHODS: dict[str, Method] = {
             network=MultiscaleBacon,
             tasks={
                 "sdf": _sdf(1e-2, options={"max_frequency": 384.0, "reuse_filters": True}, hidden_layers=8),
+            },
+        ),
+        Method(
+            name="ngp",
+            network=HashGridMLP,
+            tasks={
+                "nerf": TaskValues(
+                    learning_rate=1e-2,
+                    hidden_features=64,
+                    hidden_layers=0,
+                    options={"finest_resolution": 2048, "bias": False},
+                ),
             },
         ),
     )

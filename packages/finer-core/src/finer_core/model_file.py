@@ -18,6 +18,7 @@ from finer_core._version import __version__
 from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.parts import NetworkParts
 from finer_core.tensor_file import read_header, read_tensors, write_tensors
 
 FORMAT = "finer-model"
@@ -29,16 +30,27 @@ class ModelInfo:
     """Hold what a model file says about itself.
 
     Attributes:
-        config: The network.
+        configs: Its networks by name; the name of a model's only network is "".
         task: "image", "sdf", "nerf", or whatever saved it.
         task_data: What the task needs to use the network (shape, normalisation, dtype ...), plain data.
         finer_core_version: The version that wrote the file.
     """
 
-    config: NetworkConfig
+    configs: Mapping[str, NetworkConfig]
     task: str
     task_data: Mapping[str, Any]
     finer_core_version: str
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Return the only network.
+
+        Raises:
+            InputError: If the model has several.
+        """
+        if set(self.configs) != {""}:
+            raise InputError(f"a model of {len(self.configs)} networks ({', '.join(self.configs)}), not of one")
+        return self.configs[""]
 
 
 def save_model(
@@ -48,7 +60,7 @@ def save_model(
     task: str = "",
     task_data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network built by `build_network` to `path`, atomically.
+    """Write a network built by `build_network`, or a `NetworkParts` of several, to `path`, atomically.
 
     Args:
         network: Has a `config` attribute.
@@ -60,7 +72,11 @@ def save_model(
         ValueError: If the network has no config, or `task_data` is not plain data.
     """
     config = getattr(network, "config", None)
-    if not isinstance(config, NetworkConfig):
+    if isinstance(network, NetworkParts):
+        described: dict[str, Any] = {"parts": {name: part.to_dict() for name, part in network.config.items()}}
+    elif isinstance(config, NetworkConfig):
+        described = config.to_dict()
+    else:
         raise ValueError(
             f"save_model needs a network made by build_network, got {type(network).__name__} without config"
         )
@@ -68,15 +84,15 @@ def save_model(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "finer_core_version": __version__,
-        "config": json.dumps(config.to_dict(), allow_nan=False, sort_keys=True),
+        "config": json.dumps(described, allow_nan=False, sort_keys=True),
         "task": task,
         "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
     }
     write_tensors(path, network.state_dict(), header)
 
 
-def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Network:
-    """Load a network from a model file.
+def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Network | NetworkParts:
+    """Load a network, or several, from a model file.
 
     Args:
         path: A file written by `save_model`.
@@ -91,17 +107,31 @@ def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cp
     file_name = os.fspath(path)
     info = model_info(file_name)  # first, because a newer format may have another checksum
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
-    if max(info.config.hidden_layers, 0) > len(tensors):
+    if any(config.hidden_layers > len(tensors) for config in info.configs.values()):
         raise InputError(f"{file_name}: the config asks for more layers than the file has tensors")
     try:
         with torch.device("meta"):  # shapes only: a hostile size costs nothing
-            network = build_network(info.config)
+            one = set(info.configs) == {""}
+            network: Network | NetworkParts = build_network(info.config) if one else NetworkParts.build(info.configs)
     except (InputError, RuntimeError, OverflowError) as error:
         raise InputError(f"{file_name}: {error}") from error
     _check_tensors(file_name, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     network.info = info
     return network.to(device).eval()
+
+
+def load_network(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Network:
+    """Load a model of one network; see `load_model`.
+
+    Raises:
+        InputError: As `load_model`, and if the model has several networks.
+    """
+    info = model_info(path)
+    network = load_model(path, device=device)
+    if not isinstance(network, Network):
+        raise InputError(f"{os.fspath(path)}: a model of task {info.task!r} with {len(info.configs)} networks, not one")
+    return network
 
 
 def model_info(path: str | os.PathLike[str]) -> ModelInfo:
@@ -125,7 +155,7 @@ def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
         if not isinstance(task_data, dict):
             raise InputError(f"{path}: task_data is not a mapping")
         return ModelInfo(
-            config=NetworkConfig.from_dict(json.loads(header["config"])),
+            configs=_described(json.loads(header["config"])),
             task=header["task"],
             task_data=task_data,
             finer_core_version=header["finer_core_version"],
@@ -133,6 +163,15 @@ def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         message = str(error) if isinstance(error, InputError) else f"unusable metadata ({error!r})"
         raise InputError(message if message.startswith(path) else f"{path}: {message}") from error
+
+
+def _described(data: Any) -> dict[str, NetworkConfig]:
+    if isinstance(data, dict) and set(data) == {"parts"}:
+        parts = data["parts"]
+        if not isinstance(parts, dict) or not parts or not all(str(name).isidentifier() for name in parts):
+            raise InputError(f"a model of several networks names them, got {parts!r}")
+        return {name: NetworkConfig.from_dict(part) for name, part in parts.items()}
+    return {"": NetworkConfig.from_dict(data)}
 
 
 def _check_tensors(path: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ METHOD_NAMES = (
     "ff",
     "bacon",
     "multiscale-bacon",
+    "ngp",
 )
 """The keys of `finer_core.METHODS`, for help texts."""
 
@@ -42,6 +43,9 @@ class NetworkOptions:
     num_frequencies: int | None = option(None, "octaves of the positional encoding (pemlp)")
     frequency_std: float | None = option(None, "standard deviation of the frequencies (ff)")
     max_frequency: float | None = option(None, "band limit (bacon)")
+    levels: int | None = option(None, "grids of the hash grid (ngp)")
+    log2_table_size: int | None = option(None, "logarithm of the rows of a grid (ngp)")
+    finest_resolution: int | None = option(None, "corners per axis of the finest grid (ngp)")
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:

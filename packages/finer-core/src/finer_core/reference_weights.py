@@ -157,6 +157,8 @@ def _sizes(found: Mapping[str, Tensor], *, method: str, in_features: int, source
     }
     if method == "pemlp":
         sizes["num_frequencies"] = (found[linears[0]].shape[1] // in_features - 1) // 2
+        if sizes["num_frequencies"] == 0:
+            raise InputError(f"{source}: not weights of method 'pemlp': its first layer takes plain coordinates")
     return sizes
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
-from finer_core.model_file import load_model
+from finer_core.model_file import load_network
 from finer_core.networks import Network
 from finer_image.pixels import Image
 
@@ -75,7 +75,7 @@ def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
     Raises:
         InputError: If it is not a model file, or one of another task.
     """
-    network = load_model(path, device=device)
+    network = load_network(path, device=device)
     info = network.info
     if info.task != TASK:
         raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")

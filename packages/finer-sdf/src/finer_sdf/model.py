@@ -10,7 +10,7 @@ from torch import Tensor
 
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
-from finer_core.model_file import load_model
+from finer_core.model_file import load_network
 from finer_core.networks import Network
 from finer_sdf.frame import SHAPE_HALF_SIDE, Frame
 
@@ -64,7 +64,7 @@ def load_sdf_model(path: str, *, device: str = "cpu") -> SdfModel:
     Raises:
         InputError: If it is not a model file, or one of another task.
     """
-    network = load_model(path, device=device)
+    network = load_network(path, device=device)
     info = network.info
     if info.task != TASK:
         raise InputError(f"{path}: a model of task {info.task!r}, not a distance field; use the command of that task")

@@ -1,0 +1,37 @@
+"""Where the cameras stand: a drawing from above and from the side."""
+
+import io
+
+import numpy as np
+
+
+def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
+    """Return an SVG of cameras and the box, from above and from the side.
+
+    Args:
+        groups: Camera-to-box matrices (n, 4, 4) by name; x right, y down, z forwards.
+        bound: Half the box's side.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(8, 4))
+    # The box's axes are the scene's (y, z, x): its second axis is up in Blender's convention.
+    for plot, (across, along), title in zip(axes, ((2, 0), (2, 1)), ("from above", "from the side"), strict=True):
+        for name, poses in groups.items():
+            eyes, towards = poses[:, :3, 3], poses[:, :3, 2]
+            points = plot.scatter(eyes[:, across], eyes[:, along], s=12, label=f"{name} ({len(poses)})")
+            style = {"color": points.get_facecolor()[0], "width": 0.003, "scale": 14}
+            plot.quiver(eyes[:, across], eyes[:, along], towards[:, across], towards[:, along], **style)
+        corner = np.array([-bound, bound, bound, -bound, -bound])
+        plot.plot(corner, np.roll(corner, 1)[[0, 1, 2, 3, 0]], color="gray", linewidth=1)
+        plot.set_aspect("equal")
+        plot.set_title(title, fontsize=10)
+    axes[0].legend(fontsize=8)
+    text = io.StringIO()
+    figure.tight_layout()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    return text.getvalue()

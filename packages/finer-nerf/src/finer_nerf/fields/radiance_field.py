@@ -1,0 +1,165 @@
+"""A radiance field of two networks: density and features of a point, then colour seen from a direction."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.config import NetworkConfig, published_config
+from finer_core.encodings import PositionalEncoding
+from finer_core.errors import InputError
+from finer_core.parts import NetworkParts
+from finer_nerf.fields.density import truncated_exponential
+from finer_nerf.fields.spherical_harmonics import spherical_harmonics
+
+DirectionEncoding = Literal["none", "frequencies", "harmonics"]
+
+_FREQUENCIES, _HARMONICS = 4, 4
+_DIRECTION_FEATURES = {"none": 3, "frequencies": 3 * (1 + 2 * _FREQUENCIES), "harmonics": _HARMONICS**2}
+_ENCODED: dict[str, DirectionEncoding] = {"pemlp": "frequencies", "ff": "frequencies", "ngp": "harmonics"}
+"""How a method sees directions; those with periodic or local activations take them as they are, as published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldConfig:
+    """Describe a radiance field completely.
+
+    Attributes:
+        density: Network from points in the box to 1 + features values.
+        color: Network from encoded direction and features to 3 values.
+        directions: How the direction is encoded.
+    """
+
+    density: NetworkConfig
+    color: NetworkConfig
+    directions: DirectionEncoding = "none"
+
+    def __post_init__(self) -> None:
+        if self.directions not in _DIRECTION_FEATURES:
+            raise InputError(f"unknown encoding of directions {self.directions!r}")
+        expected = _DIRECTION_FEATURES[self.directions] + self.density.out_features - 1
+        if self.density.in_features != 3 or self.color.out_features != 3 or self.color.in_features != expected:
+            raise InputError(
+                f"not a radiance field: density {self.density.in_features} -> {self.density.out_features}, colour "
+                f"{self.color.in_features} -> {self.color.out_features} (expected 3 -> 1 + features, {expected} -> 3)"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {
+            "density": self.density.to_dict(),
+            "color": self.color.to_dict(),
+            "directions": self.directions,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "FieldConfig":
+        """Take back what `to_dict` returned.
+
+        Raises:
+            InputError: If it is not a field's config.
+        """
+        try:
+            return cls(
+                density=NetworkConfig.from_dict(data["density"]),
+                color=NetworkConfig.from_dict(data["color"]),
+                directions=data["directions"],
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not the config of a radiance field ({error!r})") from error
+
+
+def field_config(
+    *,
+    method: str,
+    geometry_features: int | None = None,
+    color_layers: int | None = None,
+    hidden_features: int | None = None,
+    hidden_layers: int | None = None,
+    **options: Any,
+) -> FieldConfig:
+    """Return a method's published field, with overrides.
+
+    Both networks take the method's options, so that an omega given by the user reaches both. The published field has
+    four linear maps in each, 182 wide, and 182 geometry features.
+
+    Args:
+        method: A key of `METHODS` with values for "nerf".
+        geometry_features: Features handed from density to colour; None for the width (15 for ngp).
+        color_layers: Hidden-to-hidden layers of the colour network; None for as many as the density network has.
+        hidden_features: Width of both networks.
+        hidden_layers: Hidden-to-hidden layers of the density network.
+        **options: Options of the method.
+    """
+    sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
+    given = {**{name: value for name, value in sizes.items() if value is not None}, **options}
+    directions = _ENCODED.get(method, "none")
+    probe = published_config(method=method, task="nerf", in_features=3, out_features=2, **given)
+    features = geometry_features or (15 if method == "ngp" else probe.hidden_features)
+    density = published_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
+    color_in = _DIRECTION_FEATURES[directions] + features
+    if color_layers is None:
+        color_layers = 1 if method == "ngp" else density.hidden_layers
+    sizes_of_color = {"hidden_features": density.hidden_features, "hidden_layers": color_layers}
+    if directions == "none":
+        options_of_color = dict(density.options)
+        color_method = method
+    else:  # already encoded: a plain ReLU network
+        options_of_color = {"num_frequencies": 0}
+        color_method = "pemlp"
+    color = NetworkConfig(
+        method=color_method, in_features=color_in, out_features=3, options=options_of_color, **sizes_of_color
+    )
+    return FieldConfig(density=density, color=color, directions=directions)
+
+
+class RadianceField(nn.Module):
+    """Map points and directions to density and colour.
+
+    Formula: (s, g) = F(x), sigma = exp(s) with a bounded derivative, c = logistic(G([e(d), g])); direction first, e the
+    encoding of directions (FINER, section 4.3, in torch-ngp's arrangement).
+
+    Args:
+        parts: The networks "density" and "color".
+        directions: How the direction is encoded.
+    """
+
+    def __init__(self, parts: NetworkParts, *, directions: DirectionEncoding) -> None:
+        super().__init__()
+        self.parts, self.directions = parts, directions
+        self._frequencies = PositionalEncoding(in_features=3, num_frequencies=_FREQUENCIES)
+
+    @classmethod
+    def build(cls, config: FieldConfig, *, generator: torch.Generator | None = None) -> "RadianceField":
+        """Build a fresh field."""
+        parts = NetworkParts.build({"density": config.density, "color": config.color}, generator=generator)
+        return cls(parts, directions=config.directions)
+
+    @property
+    def config(self) -> FieldConfig:
+        """Return what the field was built from."""
+        configs = self.parts.config
+        return FieldConfig(density=configs["density"], color=configs["color"], directions=self.directions)
+
+    def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sigmas (n,), per box unit, and features (n, g) at points (n, 3) of the box."""
+        out = self.parts["density"](points)
+        return truncated_exponential(out[..., 0]), out[..., 1:]
+
+    def density(self, points: Tensor) -> Tensor:
+        """Return sigmas (n,), per box unit, at points (n, 3) of the box."""
+        return self.density_and_features(points)[0]
+
+    def color(self, directions: Tensor, features: Tensor) -> Tensor:
+        """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
+        if self.directions == "frequencies":
+            directions = self._frequencies(directions)
+        elif self.directions == "harmonics":
+            directions = spherical_harmonics(directions, degree=_HARMONICS)
+        return torch.sigmoid(self.parts["color"](torch.cat([directions, features], dim=-1)))
+
+    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sigmas (n,) and colours (n, 3)."""
+        sigmas, features = self.density_and_features(points)
+        return sigmas, self.color(directions, features)

@@ -1,0 +1,88 @@
+"""The box a radiance field lives in, and the way between it and the user's coordinates.
+
+The published convention (torch-ngp's) turns the axes: box = scale * (y, z, x) + offset. Cameras turn with it, from
+x right, y up, z backwards (OpenGL, Blender) to x right, y down, z forwards.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+_TURN = (1, 2, 0)
+"""Box axis i is the input's axis _TURN[i]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Hold the similarity between the input's coordinates and the box [-bound, bound]^3.
+
+    Attributes:
+        scale: Box units per input unit, positive.
+        offset: In box units, along the box's axes.
+    """
+
+    scale: float
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        numbers = np.array([self.scale, *self.offset], dtype=np.float64)
+        if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
+            raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
+
+    def to_box(self, points: np.ndarray) -> np.ndarray:
+        """Move points (n, 3) from the input's coordinates into the box."""
+        return np.asarray(points)[..., list(_TURN)] * self.scale + np.asarray(self.offset)
+
+    def to_input(self, points: np.ndarray) -> np.ndarray:
+        """Move points (n, 3) from the box into the input's coordinates."""
+        back = np.argsort(_TURN)
+        return ((np.asarray(points) - np.asarray(self.offset)) / self.scale)[..., back]
+
+    def poses_to_box(self, poses: np.ndarray) -> np.ndarray:
+        """Convert cameras into the box.
+
+        Formula: rows (x, y, z) -> (y, z, x), columns y and z negated, position * scale + offset (torch-ngp; held by
+        golden vectors).
+
+        Args:
+            poses: Camera-to-world matrices (n, 4, 4) as in the files: x right, y up, z backwards.
+
+        Returns:
+            (n, 4, 4) float32 camera-to-box matrices: x right, y down, z forwards.
+        """
+        poses = np.asarray(poses)
+        turned = poses[:, list(_TURN), :] * np.array([1.0, -1.0, -1.0, self.scale], dtype=poses.dtype)
+        turned[:, :, 3] += np.asarray(self.offset, dtype=poses.dtype)
+        whole = np.tile(np.eye(4, dtype=np.float32), (len(poses), 1, 1))
+        whole[:, :3] = turned
+        return whole
+
+    def poses_to_input(self, poses: np.ndarray) -> np.ndarray:
+        """Take back what `poses_to_box` did; (n, 4, 4)."""
+        back = list(np.argsort(_TURN))
+        whole = np.array(poses, dtype=np.float64)
+        whole[:, :3, 3] = (whole[:, :3, 3] - np.asarray(self.offset)) / self.scale
+        whole[:, :3, 1:3] *= -1
+        whole[:, :3] = whole[:, back]
+        return whole
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for a model file."""
+        return {"scale": self.scale, "offset": list(self.offset)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Frame":
+        """Take back what `to_dict` returned.
+
+        Raises:
+            InputError: If it is not a frame.
+        """
+        try:
+            x, y, z = (float(value) for value in data["offset"])
+            return cls(scale=float(data["scale"]), offset=(x, y, z))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a frame: {data!r}") from error

@@ -1,0 +1,137 @@
+"""Judge a model by views it has not seen: PSNR, SSIM and LPIPS, a view and on average."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from finer_core.metrics import psnr
+from finer_nerf.model import RadianceModel
+from finer_nerf.rendering.views import View, render_view
+from finer_nerf.scenes import Views
+from finer_nerf.training.rays import blend
+
+_VGG_WEIGHTS = "vgg16-397923af.pth"
+"""The file that torchvision keeps VGG-16's weights in."""
+Lpips = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedView:
+    """Hold a rendered view beside the truth.
+
+    Attributes:
+        name: Of the view.
+        truth: (height, width, 3) float32 in [0, 1], on the background.
+        view: What was rendered, on the same background.
+        psnr: In dB, of the clipped picture.
+        ssim: Structural similarity; None for a picture smaller than its window.
+        lpips: Learned distance; None without the extra.
+    """
+
+    name: str
+    truth: np.ndarray
+    view: View
+    psnr: float
+    ssim: float | None
+    lpips: float | None
+
+
+def judge_views(
+    model: RadianceModel,
+    views: Views,
+    *,
+    background: str,
+    lpips: Lpips | None = None,
+    on_view: Callable[[int], None] = lambda done: None,
+) -> Iterator[JudgedView]:
+    """Render and compare views, one after another.
+
+    Args:
+        model: The model.
+        views: What to compare with.
+        background: "white" or "black", for both sides.
+        lpips: From `load_lpips`.
+        on_view: Called with the number of views done.
+    """
+    behind = {"white": 1.0, "black": 0.0}[background]
+    poses = model.frame.poses_to_box(views.poses)
+    for i, name in enumerate(views.names):
+        truth = blend(views.images[i], background=behind)
+        view = render_view(model, torch.from_numpy(poses[i]), views.cameras[i], background=background)
+        yield JudgedView(
+            name=name,
+            truth=truth,
+            view=view,
+            psnr=psnr(torch.from_numpy(view.color), torch.from_numpy(truth)),
+            ssim=ssim(view.color, truth),
+            lpips=lpips(view.color, truth) if lpips else None,
+        )
+        on_view(i + 1)
+
+
+def ssim(picture: np.ndarray, truth: np.ndarray) -> float | None:
+    """Return the structural similarity of pictures (height, width, 3) in [0, 1].
+
+    Formula: Wang et al., IEEE TIP 2004, Gaussian window of standard deviation 1.5, covariances by n (not n - 1),
+    averaged over pixels and channels (scikit-image). None below 11 pixels a side, the window's size.
+    """
+    if min(truth.shape[:2]) < 11:
+        return None
+    from skimage.metrics import structural_similarity
+
+    return float(
+        structural_similarity(
+            truth,
+            picture,
+            channel_axis=-1,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def load_lpips(*, say: Callable[[str], None] = lambda line: None) -> Lpips | None:
+    """Return the learned perceptual distance (Zhang et al., CVPR 2018) with VGG, as NeRF papers report it.
+
+    Nothing is fetched here: where the extra or its weights are absent, `say` gets one line and there is no distance.
+
+    Args:
+        say: Takes the reason why there is none.
+    """
+    try:
+        import lpips
+    except ImportError:
+        return None
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / _VGG_WEIGHTS
+    if not weights.is_file():
+        say(f"LPIPS is left out: {weights} is absent; torchvision.models.vgg16(weights='DEFAULT') fetches it")
+        return None
+    measure = lpips.LPIPS(net="vgg", verbose=False).eval()
+
+    def distance(picture: np.ndarray, truth: np.ndarray) -> float:
+        with torch.no_grad():
+            a, b = (torch.from_numpy(x).permute(2, 0, 1)[None] * 2 - 1 for x in (picture, truth))
+            return float(measure(a, b))
+
+    return distance
+
+
+def mean_figures(judged: list[JudgedView], *, background: str) -> dict[str, object]:
+    """Return the mean figures, as `metrics.json` has them; PSNR is averaged over views, as papers do."""
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    return {
+        "psnr": mean([view.psnr for view in judged]),
+        "ssim": mean([view.ssim for view in judged]),
+        "lpips": mean([view.lpips for view in judged]),
+        "background": background,
+        "views": len(judged),
+    }

@@ -1,0 +1,154 @@
+"""A coloured mesh of a radiance field: a level set of its density."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from finer_core.errors import InputError
+from finer_nerf.model import RadianceModel
+from finer_nerf.rendering.cores import on_all_cores
+
+_HALF_OPAQUE_IN = 0.01
+"""The default level makes this share of the box's side half opaque."""
+_POINTS_AT_ONCE = 1 << 14
+_BYTES_A_POINT = 9
+"""Of the whole grid: a float32, a mask, and what marching cubes adds."""
+_SMALLEST_PART = 0.001
+_FLOOR = 1e-8
+"""Share of the level that counts as empty: so low that it does not bend the logarithm next to the surface."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColoredMesh:
+    """Hold a mesh with a colour at each vertex.
+
+    Attributes:
+        vertices: (n, 3) float64 in the input's coordinates.
+        faces: (m, 3), counter-clockwise seen from outside.
+        colors: uint8 (n, 3).
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray
+
+
+def default_level(*, bound: float) -> float:
+    """Return the density at which 1 % of the box's side is half opaque: ln 2 / (0.01 * 2 bound)."""
+    return float(np.log(2) / (_HALF_OPAQUE_IN * 2 * bound))
+
+
+def extract_mesh(
+    model: RadianceModel,
+    *,
+    resolution: int = 256,
+    level: float | None = None,
+    memory: int = 4_000_000_000,
+    smallest_part: float = _SMALLEST_PART,
+    on_points: Callable[[int], None] = lambda done: None,
+) -> ColoredMesh:
+    """Extract the surface where the density crosses a level.
+
+    The density is evaluated near occupied cells only. Grid points lie on the box's faces too, at step
+    2 bound / (resolution - 1), and vertices are placed with that same step.
+
+    Args:
+        model: The model.
+        resolution: Grid points per axis.
+        level: Density of the surface, per box unit; None for `default_level`.
+        memory: Bytes to stay within.
+        smallest_part: Connected parts with fewer than this share of the faces are floaters and left out.
+        on_points: Called with the number of grid points done.
+
+    Raises:
+        InputError: If the grid does not fit the memory, the level is not positive, or nothing is as dense as that.
+    """
+    from skimage.measure import marching_cubes
+
+    if resolution**3 * _BYTES_A_POINT > memory:
+        needed = f"{resolution**3 * _BYTES_A_POINT / 1e9:.1f} GB"
+        raise InputError(f"--resolution {resolution} needs about {needed}; lower it or raise --memory")
+    wanted = default_level(bound=model.bound) if level is None else level
+    if not 0 < wanted < float("inf"):
+        raise InputError(f"--level must be a positive density, got {level!r}")
+    volume = _densities(model, resolution=resolution, on_points=on_points)
+    most = float(volume.max())
+    if not most > wanted:
+        raise InputError(f"no surface: the largest density is {most:.4g}, lower --level {wanted:.4g}")
+    step = 2 * model.bound / (resolution - 1)
+    # Logarithms, because the density is an exponential: its level set is then placed by a nearly linear function.
+    floor = wanted * _FLOOR
+    logs = np.log(np.maximum(volume, floor) / wanted)
+    padded = np.pad(logs, 1, constant_values=np.log(_FLOOR))  # closes what touches the box
+    vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
+    points = (vertices - 1) * step - model.bound
+    faces = _outwards(points, _large_parts(faces.astype(np.int64), len(points), share=smallest_part))
+    used, faces = np.unique(faces, return_inverse=True)
+    points, faces = points[used], faces.reshape(-1, 3)
+    return ColoredMesh(
+        vertices=model.frame.to_input(points), faces=faces, colors=_colors(model, points, _normals(points, faces))
+    )
+
+
+def _densities(model: RadianceModel, *, resolution: int, on_points: Callable[[int], None]) -> np.ndarray:
+    """Return the density on the grid, 0 where the occupancy grid has nothing nearby."""
+    axis = torch.linspace(-model.bound, model.bound, resolution)
+    near = F.max_pool3d(model.grid.occupied.float()[None, None], 3, stride=1, padding=1)[0, 0].cpu() > 0
+    cells = len(near)
+    index = ((axis + model.bound) / (2 * model.bound) * cells).long().clamp(0, cells - 1)
+    volume = np.zeros((resolution,) * 3, dtype=np.float32)
+    for i in range(resolution):
+        wanted = near[index[i]][index][:, index]
+        rows, columns = wanted.nonzero(as_tuple=True)
+        if len(rows):
+            points = torch.stack([axis[i].expand(len(rows)), axis[rows], axis[columns]], dim=-1)
+            pieces = points.to(model.device).split(_POINTS_AT_ONCE)
+            found = torch.cat(list(on_all_cores(model.density, pieces, device=model.device)))
+            volume[i][wanted.numpy()] = found.float().cpu().numpy()
+        on_points((i + 1) * resolution**2)
+    return volume
+
+
+def _large_parts(faces: np.ndarray, vertices: int, *, share: float) -> np.ndarray:
+    """Return the faces of connected parts that have at least a share of all faces."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    graph = coo_matrix((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(vertices, vertices))
+    _, part = connected_components(graph, directed=False)
+    counts = np.bincount(part[faces[:, 0]])
+    return faces[counts[part[faces[:, 0]]] >= share * len(faces)]
+
+
+def _outwards(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the faces turned so that the volume they enclose is positive."""
+    a, b, c = (points[faces[:, i]] for i in range(3))
+    volume = float((a * np.cross(b, c)).sum())
+    return faces if volume > 0 else faces[:, ::-1]
+
+
+def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return unit vertex normals, weighted by area."""
+    across = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], across)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def _colors(model: RadianceModel, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Return the colour of each vertex seen straight on, uint8."""
+
+    def look(piece: tuple[Tensor, Tensor]) -> Tensor:
+        _, colors = model.field(*piece)
+        return colors.float().cpu()
+
+    at, towards = (torch.from_numpy(x.astype(np.float32)).to(model.device) for x in (points, -normals))
+    pieces = zip(at.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
+    colors = torch.cat(list(on_all_cores(look, pieces, device=model.device)))
+    return np.rint(colors.clamp(0, 1).numpy() * 255).astype(np.uint8)

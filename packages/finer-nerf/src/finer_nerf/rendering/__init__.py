@@ -1,0 +1,1 @@
+"""Volume rendering: rays and boxes, occupancy, marching, compositing, whole views."""

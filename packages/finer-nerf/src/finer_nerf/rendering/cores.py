@@ -1,0 +1,35 @@
+"""Whole pieces of work on every core, in order: for a small network faster than splitting each operation."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+from finer_core.training import one_thread_an_operation
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def on_all_cores(
+    work: Callable[[Piece], Result], pieces: Iterable[Piece], *, device: torch.device | str
+) -> Iterator[Result]:
+    """Yield `work(piece)` for each piece, in order, without gradients.
+
+    Args:
+        work: Called from several threads on a CPU, from this one elsewhere; it must not change anything.
+        pieces: The pieces.
+        device: Where the work is done.
+    """
+
+    def without_gradients(piece: Piece) -> Result:
+        with torch.no_grad():  # a thread's own: gradients are on in a fresh thread
+            return work(piece)
+
+    workers = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+    if workers == 1:
+        yield from map(without_gradients, pieces)
+        return
+    with one_thread_an_operation(), ThreadPoolExecutor(workers, thread_name_prefix="finer-render") as pool:
+        yield from pool.map(without_gradients, pieces)

@@ -1,0 +1,113 @@
+"""Render whole pictures: colour, depth, opacity, normals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.differential import value_and_gradient
+from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
+from finer_nerf.model import BACKGROUNDS, RadianceModel
+from finer_nerf.rendering.cores import on_all_cores
+from finer_nerf.rendering.marching import march
+from finer_nerf.rendering.packed import RayRendering, render_packed
+
+_PIECE_SAMPLES = 1 << 18
+"""Samples a piece of a picture may have at most; bounds the memory of rendering."""
+_SOLID = 0.5
+"""Opacity from which on a pixel has a depth and a normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Hold a rendered picture.
+
+    Attributes:
+        color: (height, width, 3) float32 in [0, 1], on the background.
+        depth: (height, width) float32, distance along the ray in box units, infinite where nothing is.
+        opacity: (height, width) float32 in [0, 1].
+        points: Where each ray meets what it sees, (height, width, 3); NaN where nothing is.
+    """
+
+    color: np.ndarray
+    depth: np.ndarray
+    opacity: np.ndarray
+    points: np.ndarray
+
+
+def render_view(
+    model: RadianceModel,
+    pose: Tensor,
+    camera: Intrinsics,
+    *,
+    background: str | None = None,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> View:
+    """Render a picture.
+
+    Args:
+        model: The model.
+        pose: Camera-to-box matrix (4, 4): x right, y down, z forwards.
+        camera: Lens and size.
+        background: "white" or "black"; None for the model's.
+        on_rows: Called with the number of rows done.
+    """
+    behind = BACKGROUNDS[background or model.background]
+    pose = torch.as_tensor(pose, dtype=torch.float32)
+    pieces = all_pixels(camera).split(max(64, _PIECE_SAMPLES // model.max_samples))
+
+    def look(pixels: Tensor) -> RayRendering:
+        rays_o, rays_d = (rays.to(model.device) for rays in rays_of_pixels(pose, camera, pixels))
+        samples = march(rays_o, rays_d, grid=model.grid, min_near=model.min_near, steps=model.max_samples)
+        return render_packed(model.field, rays_o, rays_d, samples, background=behind, least_weight=model.least_weight)
+
+    colors, opacities, depths, done = [], [], [], 0
+    for piece, seen in zip(pieces, on_all_cores(look, pieces, device=model.device), strict=True):
+        colors.append(seen.image.clamp(0, 1).cpu())
+        opacities.append(seen.opacity.clamp(0, 1).cpu())
+        depths.append(seen.depth.cpu())
+        done += len(piece)
+        on_rows(done // camera.width)
+    size = (camera.height, camera.width)
+    opacity, depth = torch.cat(opacities), torch.cat(depths)
+    solid = opacity > _SOLID
+    depth = torch.where(solid, depth / opacity.clamp_min(1e-6), torch.inf)
+    rays_o, rays_d = rays_of_pixels(pose, camera, all_pixels(camera))
+    points = torch.where(solid[:, None], rays_o + rays_d * torch.where(solid, depth, 0.0)[:, None], torch.nan)
+    return View(
+        color=torch.cat(colors).view(*size, 3).numpy(),
+        depth=depth.view(size).numpy(),
+        opacity=opacity.view(size).numpy(),
+        points=points.view(*size, 3).numpy(),
+    )
+
+
+def normals_of(model: RadianceModel, view: View) -> np.ndarray:
+    """Return the surface normals of a picture, outwards, in the input's axes.
+
+    Formula: n = -grad s / |grad s|, s the logarithm of the density, by exact derivatives; automatic differentiation of
+    a FINER network trained by the published rule would give wrong ones.
+
+    Args:
+        model: What was rendered.
+        view: The picture.
+
+    Returns:
+        (height, width, 3) float32, unit; NaN where nothing is.
+    """
+    flat = torch.from_numpy(view.points.reshape(-1, 3))
+    solid = torch.isfinite(flat).all(dim=-1)
+    normals = torch.full_like(flat, torch.nan)
+    density = model.field.parts["density"]
+
+    def look(points: Tensor) -> Tensor:
+        gradient = value_and_gradient(lambda x: density(x)[..., :1], points.to(model.device))[1].cpu()
+        return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+    found = list(on_all_cores(look, flat[solid].split(1 << 14), device=model.device))
+    if found:
+        normals[solid] = torch.cat(found)
+    turned = np.argsort((1, 2, 0))
+    return normals.view(view.points.shape).numpy()[..., turned]

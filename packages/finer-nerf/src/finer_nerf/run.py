@@ -1,0 +1,254 @@
+"""One `finer-nerf train`, from the scene to the finished run folder."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.files import write_json
+from finer_core.fit_command import refuse_changes
+from finer_core.interruption import interruptible
+from finer_core.progress import Progress
+from finer_core.resources import peak_memory_mb
+from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
+from finer_core.training import LogPoint, read_jsonl, read_state, run_session
+from finer_nerf.judging import JudgedView, judge_views, load_lpips, mean_figures
+from finer_nerf.model import RadianceModel
+from finer_nerf.pictures import fill_report, write_views
+from finer_nerf.scenes import Scene, Views
+from finer_nerf.scenes.builtin import builtin_scene
+from finer_nerf.scenes.reader import read_scene
+from finer_nerf.settings import BUILT_IN, NerfSettings
+from finer_nerf.training.fit import build_fit, build_objective, field_of, model_of
+from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
+from finer_nerf.training.plan import TrainingPlan, plan_training
+
+_MOST_ATTEMPTS = 4
+
+
+def read_input(name: str | None, *, downscale: int = 1, every: int = 1, test_every: int = 8) -> Scene:
+    """Read the scene, or make the built-in one.
+
+    Args:
+        name: Folder or file; None or the built-in scene's name for that, unless a file has that name.
+        downscale: Divide the pictures' size by this.
+        every: Keep every n-th training view.
+        test_every: Hold out every n-th view where the scene has no test views.
+
+    Raises:
+        InputError: If it cannot be read as a scene.
+    """
+    if name is not None and (name != BUILT_IN or Path(name).exists()):
+        return read_scene(name, downscale=downscale, every=every, test_every=test_every)
+    scene = builtin_scene(size=max(1, 128 // downscale))
+    if every == 1:
+        return scene
+    kept = scene.train.take(list(range(0, len(scene.train), every)))
+    return Scene(**{**scene.__dict__, "train": kept})
+
+
+def start_run(
+    out: Path, *, settings: NerfSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Check everything, make the run folder, train, judge, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    wanted = {"downscale": settings.downscale or 1, "every": settings.train_every or 1}
+    scene = read_input(signal, test_every=settings.test_every, **wanted)
+    sizes = {
+        "original_views": len(scene.train) * wanted["every"],
+        "original_height": scene.train.height * wanted["downscale"],
+    }
+    plan = plan_training(settings, scene, **sizes)
+    resolved = {"downscale": plan.settings.downscale or 1, "every": plan.settings.train_every or 1}
+    if resolved != wanted:  # the paper preset chooses views and size by what the scene has
+        scene = read_input(signal, test_every=settings.test_every, **resolved)
+        plan = plan_training(plan.settings, scene, **sizes)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, scene, signal=signal or BUILT_IN)
+    write_json(run.config, config)
+    return _train_and_fill(run, plan, scene, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the scene changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = run.read_config()
+    plan = TrainingPlan.from_config(config, source=run.config)
+    refuse_changes(plan.settings, plan.network, given, out)
+    name = signal or config["signal"]
+    scene = read_input(
+        name,
+        downscale=plan.settings.downscale or 1,
+        every=plan.settings.train_every or 1,
+        test_every=plan.settings.test_every,
+    )
+    if scene.digest != config["input_sha256"]:
+        raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
+    return _train_and_fill(run, plan, scene, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+
+
+def config_of(plan: TrainingPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-nerf train",
+        "signal": signal,
+        "input_sha256": scene.digest,
+        "scene": {
+            "name": scene.name,
+            "kind": scene.kind,
+            "train_views": len(scene.train),
+            "size": f"{scene.train.height}x{scene.train.width}",
+            "skipped_frames": scene.skipped,
+            "notes": list(scene.notes),
+        },
+        **plan.to_dict(),
+        "versions": environment_versions("finer-core", "finer-nerf", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _train_and_fill(
+    run: RunFolder,
+    plan: TrainingPlan,
+    scene: Scene,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    settings = plan.settings
+    if not quiet:
+        for note in scene.notes:
+            print(f"{scene.name}: {note}", file=sys.stderr)
+    with interruptible() as should_stop:
+        model, objective, last = _train(
+            run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
+        )
+    model.save(str(run.model))
+    judged = _judge(model, judged_views(scene), background=settings.background, quiet=quiet)
+    write_views(run.path / "views", judged)
+    figures = {
+        "method": settings.method,
+        "preset": settings.preset,
+        **mean_figures(judged, background=settings.background),
+        "steps": settings.steps,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in model.field.parameters()),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rays_per_second": round(objective.rays_seen / max(last.seconds, 1e-9)),
+        "train_views": len(scene.train),
+        "size": f"{scene.train.height}x{scene.train.width}",
+        "rollbacks": last.rollbacks,
+        "restarts": objective.attempt,
+        "occupied_share": model.grid.share,
+        "per_view": {view.name: {"psnr": view.psnr, "ssim": view.ssim, "lpips": view.lpips} for view in judged},
+    }
+    fill_report(
+        run,
+        model=model,
+        judged=judged,
+        figures=figures,
+        config=config,
+        curve=list(read_jsonl(run.metrics_log)),
+        held_out=plan.frame.poses_to_box(judged_views(scene).poses),
+        orbit_frames=settings.orbit_frames,
+        quiet=quiet,
+    )
+    run.write_metrics({**figures, "peak_memory_mb": round(peak_memory_mb(), 1)})  # last: the run is complete
+    if not quiet:
+        print(f"report: {run.report}", file=sys.stderr)
+    return run.read_metrics()
+
+
+def _train(
+    run: RunFolder,
+    plan: TrainingPlan,
+    scene: Scene,
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+    should_stop: Any,
+) -> tuple[RadianceModel, PhotometricObjective, LogPoint]:
+    """Train; a field that becomes empty is drawn again from another seed and training starts over."""
+    settings = plan.settings
+    attempt = 0
+    if resume and run.checkpoint.is_file():
+        attempt = int(read_state(run.checkpoint).objective.get("attempt", 0))
+
+    def log_line(point: LogPoint) -> dict[str, float]:
+        return figures_of(point, objective)
+
+    while True:
+        field = field_of(plan, attempt=attempt)
+        objective = build_objective(plan, scene, attempt=attempt)
+        try:
+            last = run_session(
+                build_fit(plan, field, objective),
+                run,
+                name=f"train {settings.method}",
+                figures_of=log_line,
+                figure=lambda loss: f"training PSNR {training_psnr(loss):.2f} dB",
+                resume=resume,
+                quiet=quiet,
+                tensorboard=tensorboard,
+                should_stop=should_stop,
+            )
+            break
+        except EmptySceneError as error:
+            attempt += 1
+            if attempt == _MOST_ATTEMPTS:
+                raise RuntimeError(
+                    f"{error}, and so did {attempt - 1} restarts; lower the learning rate or check bound and cameras"
+                ) from error
+            print(f"{error}: starting over with other initial weights ({attempt})", file=sys.stderr)
+            run.checkpoint.unlink(missing_ok=True)
+            resume = False
+    objective.finish(field, steps=settings.steps or 0)
+    return model_of(plan, field.eval(), scene, objective.grid), objective, last
+
+
+def judged_views(scene: Scene) -> Views:
+    """Return the views a training is judged by: the test views, or the validation views where there are none."""
+    return scene.split("test" if scene.test is not None and len(scene.test) else "val")
+
+
+def training_psnr(loss: float) -> float:
+    """Return a mean squared error in dB."""
+    from finer_core.metrics import psnr_of_mse
+
+    return psnr_of_mse(loss)
+
+
+def figures_of(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
+    """Return a log line."""
+    return {
+        "loss": point.loss,
+        "psnr": training_psnr(point.loss),
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "samples_per_ray": objective.samples_per_ray,
+        "rays": objective.rays_seen,
+        "rollbacks": point.rollbacks,
+    }
+
+
+def _judge(model: RadianceModel, views: Views, *, background: str, quiet: bool) -> list[JudgedView]:
+    progress = Progress("judge", total=len(views), unit="view", quiet=quiet)
+    lpips = load_lpips(say=lambda line: print(line, file=sys.stderr))
+    judged = list(judge_views(model, views, background=background, lpips=lpips, on_view=progress.update))
+    progress.close()
+    return judged

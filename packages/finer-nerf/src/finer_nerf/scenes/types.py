@@ -1,0 +1,91 @@
+"""What a scene is: posed pictures in three splits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_nerf.cameras import Intrinsics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Hold posed pictures of one size.
+
+    Attributes:
+        names: A name a picture, for tables and file names.
+        images: uint8 (n, height, width, 3 or 4), the fourth channel straight alpha. Bytes, because n pictures as
+            floats would take four times the memory.
+        poses: Camera-to-world matrices as in the files, (n, 4, 4) float64: x right, y up, z backwards.
+        cameras: A camera a picture; most scenes repeat one.
+    """
+
+    names: tuple[str, ...]
+    images: Tensor
+    poses: np.ndarray
+    cameras: tuple[Intrinsics, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def height(self) -> int:
+        """Return the pictures' height in pixels."""
+        return int(self.images.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Return the pictures' width in pixels."""
+        return int(self.images.shape[2])
+
+    def take(self, indices: list[int]) -> "Views":
+        """Return some of the views, in the given order."""
+        return Views(
+            names=tuple(self.names[i] for i in indices),
+            images=self.images[indices],
+            poses=self.poses[indices],
+            cameras=tuple(self.cameras[i] for i in indices),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Hold a scene as read.
+
+    Attributes:
+        name: For tables and folder names.
+        kind: "blender", "transforms" or "colmap".
+        train: The views to learn from.
+        test: The views to judge by; None if the scene has none.
+        val: Further views; None if the scene has none.
+        digest: SHA-256 over the camera files and pictures, hex.
+        skipped: Frames whose picture was missing.
+        points: Points on the surfaces where the scene knows some (COLMAP), (n, 3) in the files' coordinates.
+        notes: What was done to the input, to be shown to the user.
+        extra: Plain data of the format, such as aabb_scale.
+    """
+
+    name: str
+    kind: str
+    train: Views
+    test: Views | None = None
+    val: Views | None = None
+    digest: str = ""
+    skipped: int = 0
+    points: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def split(self, name: str) -> Views:
+        """Return the views of a split.
+
+        Raises:
+            InputError: If the scene has none.
+        """
+        views = {"train": self.train, "val": self.val, "test": self.test}.get(name)
+        if views is None or not len(views):
+            raise InputError(f"{self.name}: the scene has no {name} views")
+        return views

@@ -1,0 +1,1 @@
+"""Paths of cameras, films, and pictures of depth and normals."""

@@ -1,0 +1,160 @@
+"""Paths of cameras through a scene: round it, in a spiral before it, or from a file."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_nerf.model import RadianceModel
+from finer_nerf.scenes.placing import looked_at
+from finer_nerf.scenes.posed_frames import check_pose
+
+_WIDEST_GAP = math.radians(120)
+"""Views that leave a larger gap than this show the scene from one side only: an orbit would pass unseen space."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraPath:
+    """Hold a path.
+
+    Attributes:
+        poses: Camera-to-box matrices (n, 4, 4) float32: x right, y down, z forwards.
+        note: What to know about it; empty for nothing.
+    """
+
+    poses: Tensor
+    note: str = ""
+
+
+def orbit(model: RadianceModel, *, frames: int) -> CameraPath:
+    """Return a circle round the scene at the training cameras' median height and distance.
+
+    Where the training views cover one side only, the cameras swing to and fro inside that side.
+
+    Args:
+        model: The model.
+        frames: Number of poses; the last is followed by the first.
+    """
+    centre, up, polar = _seen_from(model)
+    distance, elevation = np.median(polar[:, 0]), np.median(polar[:, 2])
+    start, width = _covered(polar[:, 1])
+    share = np.arange(frames) / frames
+    if 2 * math.pi - width < _WIDEST_GAP:
+        angles, note = start + 2 * math.pi * share, ""
+    else:
+        angles = start + width * (0.5 - 0.5 * np.cos(2 * math.pi * share))
+        note = f"the training views cover {math.degrees(width):.0f} degrees: the camera swings inside these"
+    first, second = _across(up)
+    eyes = [
+        centre
+        + distance
+        * (math.cos(elevation) * (math.cos(angle) * first + math.sin(angle) * second) + math.sin(elevation) * up)
+        for angle in angles
+    ]
+    return CameraPath(poses=_stacked([look_at(eye, centre, up) for eye in eyes]), note=note)
+
+
+def spiral(model: RadianceModel, *, frames: int, rounds: int = 2) -> CameraPath:
+    """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread.
+
+    Args:
+        model: The model.
+        frames: Number of poses.
+        rounds: Turns.
+    """
+    centre, up, _ = _seen_from(model)
+    origins = np.asarray(model.train_poses)[:, :3, 3]
+    eye = origins[np.linalg.norm(origins - np.median(origins, axis=0), axis=1).argmin()]
+    base = look_at(eye, centre, up)
+    spread = np.abs((origins - eye) @ base[:3, :3]).mean(axis=0) / 3
+    poses = []
+    for share in np.arange(frames) / frames:
+        turn = 2 * math.pi * rounds * share
+        shift = np.array([math.cos(turn), math.sin(turn), math.sin(turn / 2)]) * spread
+        poses.append(look_at(eye + base[:3, :3] @ shift, centre, up))
+    return CameraPath(poses=_stacked(poses))
+
+
+def read_path(file: str, model: RadianceModel) -> CameraPath:
+    """Read a path: a JSON file with "frames", each with a "transform_matrix" as in a transforms.json.
+
+    Raises:
+        InputError: If it is not such a file.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"--path {file!r}: not orbit, spiral, or a file of cameras")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not valid JSON ({error})") from error
+    frames = data.get("frames") if isinstance(data, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f'{file}: no cameras; a path lists them under "frames"')
+    poses = [
+        check_pose(frame.get("transform_matrix") if isinstance(frame, dict) else None, where=f"{file}: frame {number}")
+        for number, frame in enumerate(frames)
+    ]
+    return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(np.stack(poses))))
+
+
+def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Return the pose (4, 4) of a camera at `eye` that looks at `target`: x right, y down, z forwards."""
+    forwards = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forwards, up)
+    if np.linalg.norm(right) < 1e-6:  # looking along the vertical: any side will do
+        right = np.cross(forwards, np.roll(up, 1))
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3] = np.stack([right, np.cross(forwards, right), forwards, eye], axis=1)
+    return pose
+
+
+def mean_up(poses: np.ndarray) -> np.ndarray:
+    """Return the mean upward direction of cameras (n, 4, 4) with y down, (3,), unit."""
+    up = -np.asarray(poses, dtype=np.float64)[:, :3, 1].mean(axis=0)
+    length = np.linalg.norm(up)
+    return up / length if length > 1e-6 else np.array([0.0, 1.0, 0.0])
+
+
+def scene_centre(poses: np.ndarray) -> np.ndarray:
+    """Return the point that cameras (n, 4, 4) with z forwards look at, (3,)."""
+    turned = np.array(poses, dtype=np.float64)
+    turned[:, :3, 2] *= -1
+    return looked_at(turned)
+
+
+def _seen_from(model: RadianceModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centre, up, and each training camera's distance, azimuth and elevation, (n, 3)."""
+    poses = np.asarray(model.train_poses, dtype=np.float64)
+    centre, up = scene_centre(poses), mean_up(poses)
+    offsets = poses[:, :3, 3] - centre
+    distance = np.linalg.norm(offsets, axis=1)
+    first, second = _across(up)
+    azimuth = np.arctan2(offsets @ second, offsets @ first)
+    elevation = np.arcsin(np.clip(offsets @ up / np.maximum(distance, 1e-9), -1, 1))
+    return centre, up, np.stack([distance, azimuth, elevation], axis=1)
+
+
+def _covered(azimuths: np.ndarray) -> tuple[float, float]:
+    """Return the first angle and the width of the smallest arc that holds all azimuths."""
+    ordered = np.sort(azimuths)
+    gaps = np.diff(np.append(ordered, ordered[0] + 2 * math.pi))
+    widest = int(gaps.argmax())
+    return float(ordered[(widest + 1) % len(ordered)]), float(2 * math.pi - gaps[widest])
+
+
+def _across(up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two unit vectors that make a right-handed frame with `up`."""
+    first = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+    first /= np.linalg.norm(first)
+    return first, np.cross(up, first)
+
+
+def _stacked(poses: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(poses).astype(np.float32))

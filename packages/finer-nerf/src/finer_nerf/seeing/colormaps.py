@@ -1,0 +1,42 @@
+"""Depth, normals and errors as pictures."""
+
+import numpy as np
+
+_NOTHING = 255
+"""Grey value of pixels without a surface."""
+
+
+def depth_picture(depth: np.ndarray, *, near: float | None = None, far: float | None = None) -> np.ndarray:
+    """Return depth as uint8 RGB, near bright, nothing white.
+
+    Args:
+        depth: (height, width), infinite where nothing is.
+        near: Depth of the brightest colour; None for the smallest.
+        far: Depth of the darkest; None for the largest.
+    """
+    from matplotlib import colormaps
+
+    solid = np.isfinite(depth)
+    picture = np.full((*depth.shape, 3), _NOTHING, dtype=np.uint8)
+    if solid.any():
+        low = float(depth[solid].min()) if near is None else near
+        high = float(depth[solid].max()) if far is None else far
+        share = 1 - (depth[solid] - low) / max(high - low, 1e-9)
+        picture[solid] = np.rint(colormaps["inferno"](np.clip(share, 0, 1))[:, :3] * 255).astype(np.uint8)
+    return picture
+
+
+def normals_picture(normals: np.ndarray) -> np.ndarray:
+    """Return unit normals (height, width, 3) as uint8 RGB, (n + 1) / 2; nothing (NaN) is white."""
+    solid = np.isfinite(normals).all(axis=-1)
+    picture = np.full(normals.shape, _NOTHING, dtype=np.uint8)
+    picture[solid] = np.rint((normals[solid].clip(-1, 1) + 1) / 2 * 255).astype(np.uint8)
+    return picture
+
+
+def error_picture(rendered: np.ndarray, truth: np.ndarray, *, most: float = 0.25) -> np.ndarray:
+    """Return the mean absolute error over channels as uint8 RGB; errors of `most` and above are brightest."""
+    from matplotlib import colormaps
+
+    error = np.abs(rendered - truth).mean(axis=-1)
+    return np.rint(colormaps["magma"](np.clip(error / most, 0, 1))[..., :3] * 255).astype(np.uint8)

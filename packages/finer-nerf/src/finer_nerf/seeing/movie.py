@@ -1,0 +1,66 @@
+"""Films as MP4, or as a folder of PNG frames."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from finer_core.errors import InputError
+from finer_core.files import atomic_path
+
+
+def check_movie_path(path: str | os.PathLike[str]) -> None:
+    """Raise InputError for a path that cannot take a film: .mp4, or a folder's name without a suffix."""
+    out = Path(path)
+    if out.suffix.lower() not in (".mp4", ""):
+        raise InputError(f"{out}: a film is .mp4, a picture .png, and frames go to a folder's name")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: the folder does not exist")
+
+
+def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps: float) -> None:
+    """Write frames as H.264 in an MP4, or as frame_0000.png ... in a folder.
+
+    Args:
+        frames: uint8 (height, width, 3), all of one size; a last odd line or column is repeated, for the
+            format needs even ones.
+        path: See `check_movie_path`.
+        fps: Frames a second.
+    """
+    out = Path(path)
+    if out.suffix.lower() == ".mp4":
+        with atomic_path(out) as temporary:
+            _write_mp4(frames, temporary, fps=fps)
+        return
+    out.mkdir(exist_ok=True)
+    for number, frame in enumerate(frames):
+        with atomic_path(out / f"frame_{number:04d}.png") as temporary:
+            Image.fromarray(frame).save(temporary)
+
+
+def _write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> None:
+    import imageio_ffmpeg
+
+    writer = None
+    try:
+        for frame in frames:
+            height, width = frame.shape[:2]
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            if writer is None:
+                writer = imageio_ffmpeg.write_frames(
+                    str(path),
+                    (even.shape[1], even.shape[0]),
+                    fps=fps,
+                    codec="libx264",
+                    quality=None,
+                    macro_block_size=1,
+                    output_params=["-crf", "18", "-movflags", "+faststart"],
+                    ffmpeg_log_level="error",
+                )
+                writer.send(None)
+            writer.send(np.ascontiguousarray(even))
+    finally:
+        if writer is not None:
+            writer.close()

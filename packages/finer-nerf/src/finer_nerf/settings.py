@@ -1,0 +1,158 @@
+"""Settings of a radiance-field training, and the two presets that complete them. Needs no PyTorch."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from finer_core.cli import option
+from finer_core.errors import InputError
+from finer_core.run_settings import RunSettings, check_at_least, check_positive
+
+BUILT_IN = "workbench"
+"""What `train` takes when no scene is given; `scenes/builtin` makes it."""
+PUBLISHED_STEPS, PUBLISHED_BATCH, PUBLISHED_VIEWS = 37_500, 4096, 25
+PUBLISHED_HEIGHT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class NerfSettings(RunSettings):
+    """Hold every setting of a training; None is filled by `resolve` from the preset and the method."""
+
+    downscale: int | None = option(None, "divide the pictures' size by this")
+    train_every: int | None = option(None, "learn from every n-th training view")
+    test_every: int = option(8, "hold out every n-th view where the scene has no test views")
+    scene_scale: float | None = option(None, "box units per unit of the scene (default: from the cameras; Blender 0.8)")
+    bound: float | None = option(None, "half the box's side (default: from the cameras; Blender 1)")
+    min_near: float = option(0.2, "nearest that a ray sees, in box units")
+    background: str = option(
+        "white", "behind transparent pictures, in training and judging", choices=("white", "black")
+    )
+    train_background: str | None = option(
+        None, "what training rays end on: a fresh random colour keeps the field opaque", choices=("random", "same")
+    )
+    backend: str = option(
+        "auto", "who computes the hash grid of ngp; tcnn needs tinycudann", choices=("auto", "torch", "tcnn")
+    )
+    renderer: str = option("torch", "who marches rays; nerfacc needs CUDA", choices=("torch", "nerfacc"))
+    batch_rays: int | None = option(None, "most rays a step")
+    batch_samples: int | None = option(None, "samples a step that the number of rays is chosen for; 0 for no limit")
+    max_samples: int | None = option(None, "most samples a ray: sets the step along it")
+    grid_resolution: int | None = option(None, "cells per axis of the occupancy grid")
+    grid_every: int = option(16, "steps between two looks at the density for the occupancy grid")
+    density_threshold: float | None = option(None, "density from which on a cell is occupied")
+    carve: bool | None = option(None, "leave out what the pictures' transparency shows to be empty")
+    least_weight: float | None = option(None, "smallest weight of a sample that is trained and seen")
+    learning_rate: float | None = option(None, "initial rate of Adam")
+    muon_learning_rate: float | None = option(None, "initial rate of Muon")
+    optimizer: str | None = option(None, "optimiser", choices=("adam", "muon"))
+    ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
+    ema_every: int | None = option(None, "steps between two updates of that average")
+    guard: bool | None = option(None, "go back and lower the rates when the training diverges")
+    compile: bool | None = option(None, "compile the activations: needs a C++ compiler and 20 s")
+    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
+    geometry_features: int | None = option(None, "features that the density network hands to the colour network")
+    color_layers: int | None = option(None, "hidden-to-hidden layers of the colour network")
+    orbit_frames: int = option(48, "frames of the film in the report; 0 for none")
+    network: dict[str, Any] = field(default_factory=dict)
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "downscale", "train_every", "batch_rays", "grid_every", "ema_every", "log_every")
+        check_at_least(self, 1, "geometry_features")
+        check_at_least(self, 2, "test_every", "max_samples", "grid_resolution")
+        check_at_least(self, 0, "batch_samples", "least_weight", "color_layers", "orbit_frames", "min_near")
+        check_positive(self, "scene_scale", "bound", "density_threshold", "learning_rate", "muon_learning_rate")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
+
+
+FAST_NETWORK: dict[str, dict[str, Any]] = {
+    "gauss": {"scale": 5.0},
+    "wire": {"first_omega_0": 5.0, "hidden_omega_0": 5.0, "scale": 2.0},
+}
+"""Hyper-parameters that the fast preset takes in place of the others, by method.
+
+No values were published for the radiance fields of these two. With those of images (scale 30; omega 20, scale 10) they
+hardly learn in a few hundred steps.
+"""
+FAST_SIZES: dict[str, Any] = {"hidden_features": 64, "hidden_layers": 2}
+FAST_COLOR_LAYERS = 1
+FAST_LEARNING_RATE = 1e-3
+"""Adam's rate in the fast preset, or the method's published one where that is higher."""
+
+
+def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: float) -> NerfSettings:
+    """Fill every None by the preset.
+
+    Args:
+        settings: As given.
+        views: Training views of the scene.
+        height: Of its pictures, in pixels.
+        learning_rate: The method's published rate.
+
+    Returns:
+        Settings without a None that matters; a training with them is reproducible.
+    """
+    if settings.preset == "paper":
+        values = _paper(learning_rate, views=views, height=height)
+    elif settings.preset == "fast":
+        values = _fast(learning_rate)
+    else:
+        raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
+    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
+    if merged.get("log_every") is None:
+        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+    return NerfSettings(**merged)
+
+
+def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
+    """FINER's run of torch-ngp: 25 views at 200x200, 4096 rays a step, at most 1024 samples a ray, 37,500 steps."""
+    every = max(1, views // PUBLISHED_VIEWS)
+    return {
+        "steps": PUBLISHED_STEPS,
+        "downscale": max(1, height // PUBLISHED_HEIGHT),
+        "train_every": every,
+        "train_background": "random",
+        "batch_rays": PUBLISHED_BATCH,
+        "batch_samples": 0,
+        "max_samples": 1024,
+        "grid_resolution": 128,
+        "density_threshold": 10.0,
+        "carve": False,
+        "least_weight": 0.0,
+        "learning_rate": learning_rate,
+        "muon_learning_rate": 1e-3,
+        "optimizer": "adam",
+        "ema_decay": 0.95,
+        "ema_every": -(-views // every),  # once a pass over the views, as published
+        "guard": False,
+        "compile": False,
+        "precision": "fp32",
+    }
+
+
+def _fast(learning_rate: float) -> dict[str, Any]:
+    """Small networks, samples only where something can be, as many rays as fill a step."""
+    return {
+        "steps": 3500,
+        "downscale": 1,
+        "train_every": 1,
+        "batch_rays": 16_384,
+        "batch_samples": 32_000,
+        "max_samples": 128,
+        "grid_resolution": 64,
+        "density_threshold": 0.3,
+        "carve": True,
+        "least_weight": 1e-4,
+        "learning_rate": max(learning_rate, FAST_LEARNING_RATE),
+        "muon_learning_rate": 5e-3,
+        "optimizer": "adam",
+        "ema_decay": 0.0,
+        "ema_every": 1,
+        "guard": True,
+        "compile": False,
+        "precision": "fp32",  # at 64 features converting to bfloat16 costs more than its products save
+    }

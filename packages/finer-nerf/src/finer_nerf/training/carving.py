@@ -1,0 +1,72 @@
+"""Which cells of the box the training pictures leave open: seen by a camera, and nowhere shown to be empty."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from finer_nerf.cameras import Intrinsics, distort
+from finer_nerf.frame import Frame
+from finer_nerf.scenes import Views
+
+_CELLS_AT_ONCE = 1 << 18
+
+
+def carve(views: Views, frame: Frame, *, resolution: int, bound: float, silhouettes: bool) -> Tensor:
+    """Return the cells of the box that can hold something.
+
+    Formula: the visual hull (Laurentini, 1994): a cell is open if at least one camera sees it, and if no camera that
+    sees it sees only transparent pixels where the whole cell lies in the picture. Each silhouette is widened by the
+    cell's largest radius in that picture, so that no cell that a visible pixel touches is closed.
+
+    Args:
+        views: Training views.
+        frame: From the input's coordinates to the box.
+        resolution: Cells per axis.
+        bound: Half the box's side.
+        silhouettes: Use the pictures' transparency; otherwise only what is seen by some camera counts.
+
+    Returns:
+        (resolution,)*3, bool.
+    """
+    cell = 2 * bound / resolution
+    axis = (torch.arange(resolution) + 0.5) * cell - bound
+    centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    poses = torch.from_numpy(frame.poses_to_box(views.poses))
+    has_alpha = silhouettes and views.images.shape[-1] == 4
+    opened = torch.ones(len(centres), dtype=torch.bool)
+    seen = torch.zeros(len(centres), dtype=torch.bool)
+    radius = cell * math.sqrt(3) / 2
+    for image, pose, camera in zip(views.images, poses, views.cameras, strict=True):
+        for start in range(0, len(centres), _CELLS_AT_ONCE):
+            piece = slice(start, start + _CELLS_AT_ONCE)
+            column, row, depth = _project(centres[piece], pose, camera)
+            inside = (depth > radius) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+            # A cell around the camera, or one whose centre just misses the picture, may still be seen.
+            seen[piece] |= inside | (depth.abs() <= radius)
+            if not has_alpha or not bool(inside.any()):
+                continue
+            pixels = column.long().clamp(0, camera.width - 1) + camera.width * row.long().clamp(0, camera.height - 1)
+            nearest = float(depth[inside].min()) - radius
+            reach = math.ceil(radius * max(camera.fx, camera.fy) / max(nearest, radius)) + 1
+            visible = _widened(image[..., 3] > 0, reach).reshape(-1)
+            opened[piece] &= ~inside | visible[pixels]
+    return (opened & seen).view(resolution, resolution, resolution)
+
+
+def _project(points: Tensor, pose: Tensor, camera: Intrinsics) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pixel coordinates and depth of points (n, 3) of the box."""
+    local = (points - pose[:3, 3]) @ pose[:3, :3]
+    depth = local[:, 2]
+    x, y = local[:, 0] / depth, local[:, 1] / depth
+    if any(camera.distortion):
+        x, y = distort(x, y, distortion=camera.distortion)
+    return x * camera.fx + camera.cx, y * camera.fy + camera.cy, depth
+
+
+def _widened(mask: Tensor, reach: int) -> Tensor:
+    grown = mask.float()[None, None]
+    grown = F.max_pool2d(grown, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    grown = F.max_pool2d(grown, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+    return grown[0, 0] > 0

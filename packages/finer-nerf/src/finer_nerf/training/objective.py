@@ -1,0 +1,216 @@
+"""The photometric objective: rays, occupancy, the mean squared error, and what a resumed training needs of them."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.training import accumulate_gradients
+from finer_nerf.fields.radiance_field import RadianceField
+from finer_nerf.rendering.cores import on_all_cores
+from finer_nerf.rendering.marching import PackedSamples, march
+from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.rendering.packed import RayRendering, render_packed
+from finer_nerf.training.rays import RayBatch, TrainingRays
+
+_FULL_LOOKS = 16
+"""Looks at the whole grid before only a part of the cells is looked at (torch-ngp)."""
+_LATER_SHARE = 0.25
+_LEAST_RAYS = 512
+_FIRST_RAYS = 1024
+_PIECE_SAMPLES = 16_000
+"""Samples of a piece on a CPU: what a core's cache holds of a layer."""
+_GRID_PIECE = 8192
+_MEMORY = 0.9
+"""How much of a running mean stays at each step."""
+_EMPTY_OPACITY = 0.01
+_EMPTY_CHECK_FROM = 100
+
+
+Marcher = Callable[..., PackedSamples]
+"""`march`, or another that takes the same arguments."""
+
+
+class EmptySceneError(Exception):
+    """Report that a training collapsed: the field became transparent where the pictures are not."""
+
+    def __init__(self, *, step: int, opacity: float) -> None:
+        super().__init__(f"the field became empty after step {step} (mean opacity {opacity:.2g})")
+        self.step, self.opacity = step, opacity
+
+
+class PhotometricObjective:
+    """Compare rendered rays with the pictures.
+
+    Formula: L = mean over rays and channels of (C(r) - C_true(r))^2.
+
+    The number of rays follows the number of samples that rays need, so that a step costs about the same while the scene
+    goes from fog to surfaces.
+
+    Args:
+        rays: Where batches come from.
+        grid: Occupancy; changed as the training goes.
+        opened: Cells that can hold something, of the grid's shape.
+        seed: Seed of rays and grid.
+        batch_rays: Most rays a step.
+        batch_samples: Samples a step; 0 for no limit.
+        min_near: Nearest that a ray sees.
+        max_samples: Most samples a ray.
+        least_weight: Smallest weight of a sample that is trained.
+        grid_every: Steps between looks at the density.
+        ema_decay: Decay of the weights' running average; 0 for none.
+        ema_every: Steps between its updates.
+        attempt: How often this training started over.
+        sample: Finds the samples of rays.
+    """
+
+    def __init__(
+        self,
+        rays: TrainingRays,
+        *,
+        grid: OccupancyGrid,
+        opened: Tensor,
+        seed: int,
+        batch_rays: int,
+        batch_samples: int,
+        min_near: float,
+        max_samples: int,
+        least_weight: float,
+        grid_every: int,
+        ema_decay: float = 0.0,
+        ema_every: int = 1,
+        attempt: int = 0,
+        sample: Marcher = march,
+    ) -> None:
+        self.rays, self.grid = rays, grid
+        self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
+        self.min_near, self.max_samples, self.least_weight = min_near, max_samples, least_weight
+        self.grid_every, self.ema_decay, self.ema_every = grid_every, ema_decay, ema_every
+        self.attempt, self.sample = attempt, sample
+        self.samples_per_ray = 0.0
+        self.opacity = 1.0
+        self.rays_seen = 0
+        self.average: dict[str, Tensor] = {}
+        self.grid.open_only(opened)
+
+    def backward(self, network: nn.Module, step: int) -> Tensor:
+        """Accumulate the gradients of one step and return its loss.
+
+        Raises:
+            EmptySceneError: If the field has become empty.
+        """
+        assert isinstance(network, RadianceField)
+        self._follow(network, step)
+        if step % self.grid_every == 0:
+            self._look(network, step)
+        batch = self.rays.batch(rays=self._count(), generator=self._generator(step, purpose=0))
+        pieces = batch.split(self._piece(len(batch)))
+        seen: list[tuple[int, RayRendering, RayBatch]] = []
+
+        def loss_of(piece: RayBatch) -> Tensor:
+            rendering = self._render(network, piece)
+            seen.append((len(piece), rendering, piece))
+            return (rendering.image - piece.target).square().sum() / (3 * len(batch))
+
+        loss = accumulate_gradients(network, pieces, loss_of)
+        self._remember(seen, step)
+        return loss
+
+    def _render(self, field: RadianceField, piece: RayBatch) -> RayRendering:
+        samples = self.sample(
+            piece.rays_o,
+            piece.rays_d,
+            grid=self.grid,
+            min_near=self.min_near,
+            steps=self.max_samples,
+            jitter=piece.jitter,
+        )
+        return render_packed(
+            field, piece.rays_o, piece.rays_d, samples, background=piece.background, least_weight=self.least_weight
+        )
+
+    def _count(self) -> int:
+        if not self.batch_samples:
+            return self.batch_rays
+        if not self.samples_per_ray:
+            return min(_FIRST_RAYS, self.batch_rays)
+        wanted = int(self.batch_samples / self.samples_per_ray)
+        return min(self.batch_rays, max(wanted, _LEAST_RAYS))
+
+    def _piece(self, rays: int) -> int:
+        expected = max(1.0, (self.samples_per_ray or 64.0) * rays)
+        pieces = max(1, round(expected / _PIECE_SAMPLES))
+        workers = torch.get_num_threads()
+        return -(-rays // (-(-pieces // workers) * workers))  # as many pieces for each core
+
+    def _remember(self, seen: list[tuple[int, RayRendering, RayBatch]], step: int) -> None:
+        rays = sum(count for count, _, _ in seen)
+        samples = sum(rendering.evaluated for _, rendering, _ in seen) / rays
+        kept = _MEMORY if step else 0.0
+        self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * samples)
+        self.rays_seen += rays
+        # Integers and order-free maxima only above; this sum must not depend on which thread was first.
+        opaque = sorted(
+            (float((rendering.opacity.detach() * piece.opaque).sum(dtype=torch.float64)), int(piece.opaque.sum()))
+            for _, rendering, piece in seen
+        )
+        count = sum(number for _, number in opaque)
+        if count:
+            mean = sum(opacity for opacity, _ in opaque) / count
+            self.opacity = _MEMORY * self.opacity + (1 - _MEMORY) * mean
+        if step >= _EMPTY_CHECK_FROM and self.opacity < _EMPTY_OPACITY:
+            raise EmptySceneError(step=step, opacity=self.opacity)
+
+    def _look(self, field: RadianceField, step: int) -> None:
+        looks = step // self.grid_every
+        device = self.grid.occupied.device
+
+        def density(points: Tensor) -> Tensor:
+            return torch.cat(list(on_all_cores(field.density, points.split(_GRID_PIECE), device=device)))
+
+        share = 1.0 if looks < _FULL_LOOKS else _LATER_SHARE
+        self.grid.update(density, generator=self._generator(step, purpose=1), share=share)
+
+    def _generator(self, step: int, *, purpose: int) -> torch.Generator:
+        """Return the source of a step's random numbers: it depends on nothing else, so resuming is exact."""
+        # Hashed, because PyTorch's CPU generator takes no more than 32 bits of a seed into account.
+        key = hashlib.blake2b(f"{self.seed} {self.attempt} {step} {purpose}".encode(), digest_size=4)
+        return torch.Generator().manual_seed(int.from_bytes(key.digest(), "little"))
+
+    def _follow(self, network: nn.Module, done: int) -> None:
+        """Update the running average of the weights after `done` updates."""
+        if not self.ema_decay or done % self.ema_every:
+            return
+        for name, value in network.state_dict().items():
+            if name not in self.average:
+                self.average[name] = value.detach().clone()
+            else:
+                self.average[name].lerp_(value.detach(), 1 - self.ema_decay)
+
+    def finish(self, network: nn.Module, *, steps: int) -> None:
+        """Give the network its averaged weights, if there are any, after the last update."""
+        self._follow(network, steps)
+        if self.average:
+            network.load_state_dict(self.average)
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what a resumed fit needs."""
+        return {
+            "grid": self.grid.state_dict(),
+            "average": self.average,
+            "samples_per_ray": self.samples_per_ray,
+            "opacity": self.opacity,
+            "rays_seen": self.rays_seen,
+            "attempt": self.attempt,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        self.grid.load_state_dict(state["grid"])
+        self.average = dict(state["average"])
+        self.samples_per_ray = float(state["samples_per_ray"])
+        self.opacity = float(state["opacity"])
+        self.rays_seen = int(state["rays_seen"])
+        self.attempt = int(state["attempt"])

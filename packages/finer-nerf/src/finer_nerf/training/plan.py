@@ -1,0 +1,142 @@
+"""Decide everything about a training before anything is written."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.config import build_network, find_method
+from finer_core.errors import InputError
+from finer_core.resources import parse_memory, resolve_device
+from finer_nerf.fields.radiance_field import FieldConfig, field_config
+from finer_nerf.fields.tcnn_grid import choose_backend
+from finer_nerf.frame import Frame
+from finer_nerf.model import TASK
+from finer_nerf.rendering.nerfacc_backend import check_renderer
+from finer_nerf.scenes import Scene
+from finer_nerf.scenes.placing import place_scene
+from finer_nerf.settings import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, NerfSettings, resolve
+
+_PROCESS_BYTES = 500_000_000
+"""What Python, PyTorch and the picture libraries take by themselves."""
+_FOG_SAMPLES_A_RAY = 64
+"""Samples a ray may need at first, when nothing is known to be empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """Hold a training completely decided: what `config.json` says and a resumed run takes back.
+
+    Attributes:
+        settings: Every setting, resolved.
+        field: The networks.
+        frame: From the input's coordinates to the box.
+        bound: Half the box's side.
+        device: Where it runs, resolved.
+        backend: Who computes a hash grid, resolved.
+    """
+
+    settings: NerfSettings
+    field: FieldConfig
+    frame: Frame
+    bound: float
+    device: str
+    backend: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "field": self.field.to_dict(),
+            "frame": self.frame.to_dict(),
+            "bound": self.bound,
+            "device": self.device,
+            "backend": self.backend,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "TrainingPlan":
+        """Take a plan back from a run's config.
+
+        Raises:
+            InputError: If the config is not of a radiance-field training.
+        """
+        try:
+            settings = dict(config["settings"])
+            settings["betas"] = tuple(settings["betas"])
+            return cls(
+                settings=NerfSettings(**settings),
+                field=FieldConfig.from_dict(config["field"]),
+                frame=Frame.from_dict(config["frame"]),
+                bound=float(config["bound"]),
+                device=resolve_device(config["device"]),
+                backend=config["backend"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{source}: not the config of a radiance-field training ({error!r})") from error
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Return the density network as plain data, which the user's network options speak of."""
+        return self.field.density.to_dict()
+
+
+def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, original_height: int) -> TrainingPlan:
+    """Decide everything about a training.
+
+    Args:
+        settings: As given.
+        scene: The scene as it will be trained on.
+        original_views: Training views before any were left out.
+        original_height: Height of the pictures before downscaling.
+
+    Raises:
+        InputError: For an unknown method or option, a device or backend that is absent, or a memory limit that leaves
+            no room.
+    """
+    values = find_method(settings.method).for_task(TASK)
+    device = resolve_device(settings.device)
+    resolved = resolve(
+        settings,
+        views=original_views,
+        height=original_height,
+        learning_rate=values.learning_rate,
+    )
+    check_renderer(resolved.renderer, device=device)
+    fast = resolved.preset == "fast" and settings.method != "ngp"
+    tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
+    field = field_config(
+        method=settings.method,
+        geometry_features=settings.geometry_features,
+        color_layers=FAST_COLOR_LAYERS if fast and settings.color_layers is None else settings.color_layers,
+        **{**tuned, **settings.network},
+    )
+    for network in (field.density, field.color):
+        build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    backend = choose_backend(settings.backend, device) if settings.method == "ngp" else "torch"
+    frame, bound = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
+    plan = TrainingPlan(settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend)
+    _check_memory(plan, scene)
+    return plan
+
+
+def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
+    """Raise InputError if a step cannot fit the memory: the pictures, the grid, and the samples of a step."""
+    settings = plan.settings
+    assert settings.grid_resolution and settings.batch_rays
+    pictures = sum(views.images.numel() for views in (scene.train, scene.test, scene.val) if views is not None)
+    samples = settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
+    taken = _PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + samples * 64
+    at_once = min(samples, 4 * 12_000) if plan.device == "cpu" else samples
+    needed = taken + at_once * sum(
+        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
+        for network in (plan.field.density, plan.field.color)
+    )
+    if needed > parse_memory(settings.memory):
+        raise InputError(
+            f"--memory {settings.memory} leaves no room: this training needs about {needed / 1e6:.0f} MB; "
+            "lower --batch-samples, --batch-rays or the width, or use --downscale"
+        )

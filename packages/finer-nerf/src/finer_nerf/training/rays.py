@@ -1,0 +1,110 @@
+"""The rays of all training pictures, and their colours, drawn at random."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_nerf.cameras import Intrinsics, all_pixels, camera_directions
+from finer_nerf.frame import Frame
+from finer_nerf.scenes import Views
+
+Draw = Literal["one view", "all views"]
+"""Rays of a step: of one picture, as published, or of all pictures together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayBatch:
+    """Hold the rays of a step.
+
+    Attributes:
+        rays_o: (n, 3), in box units.
+        rays_d: (n, 3), unit.
+        target: (n, 3) in [0, 1], on the ray's background.
+        background: (n, 3) in [0, 1].
+        opaque: Where the picture has something, (n,).
+        jitter: Uniform numbers (n,).
+    """
+
+    rays_o: Tensor
+    rays_d: Tensor
+    target: Tensor
+    background: Tensor
+    opaque: Tensor
+    jitter: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rays_o)
+
+    def split(self, rays: int) -> list["RayBatch"]:
+        """Return the batch in pieces of at most so many rays."""
+        names = ("rays_o", "rays_d", "target", "background", "opaque", "jitter")
+        columns = zip(*(getattr(self, name).split(rays) for name in names), strict=True)
+        return [RayBatch(**dict(zip(names, column, strict=True))) for column in columns]
+
+
+class TrainingRays:
+    """Draw rays of training views.
+
+    Pictures stay bytes, and directions are kept once a lens, so memory hardly grows with the number of views.
+
+    Args:
+        views: The pictures.
+        frame: From the input's coordinates to the box.
+        draw: See `Draw`.
+        background: "random" for a fresh colour a ray, or a number for a fixed one.
+        device: Where the batches go.
+    """
+
+    def __init__(
+        self, views: Views, frame: Frame, *, draw: Draw, background: Literal["random"] | float, device: str
+    ) -> None:
+        self.draw, self.background, self.device = draw, background, device
+        self.poses = torch.from_numpy(frame.poses_to_box(views.poses)).to(device)
+        lenses = sorted(set(views.cameras), key=views.cameras.index)
+        self.lens = torch.tensor([lenses.index(camera) for camera in views.cameras], device=device)
+        self.directions = torch.stack([camera_directions(lens, all_pixels(lens)) for lens in lenses]).to(device)
+        self.pixels = views.images.reshape(len(views), -1, views.images.shape[-1]).to(device)
+
+    def batch(self, *, rays: int, generator: torch.Generator) -> RayBatch:
+        """Draw rays with repetition; the same generator state draws the same rays on every device."""
+        views, pixels, channels = self.pixels.shape
+        if self.draw == "one view":
+            view = torch.randint(views, (1,), generator=generator).expand(rays)
+        else:
+            view = torch.randint(views, (rays,), generator=generator)
+        pixel = torch.randint(pixels, (rays,), generator=generator)
+        jitter = torch.rand(rays, generator=generator)
+        if self.background == "random":
+            behind = torch.rand(rays, 3, generator=generator)
+        else:
+            behind = torch.full((rays, 3), float(self.background))
+        view, pixel, jitter, behind = (x.to(self.device) for x in (view, pixel, jitter, behind))
+        colors = self.pixels[view, pixel].to(torch.float32) / 255
+        alpha = colors[:, 3:] if channels == 4 else torch.ones_like(colors[:, :1])
+        pose = self.poses[view]
+        rays_d = torch.einsum("nij,nj->ni", pose[:, :3, :3], self.directions[self.lens[view], pixel])
+        return RayBatch(
+            rays_o=pose[:, :3, 3],
+            rays_d=rays_d,
+            target=colors[:, :3] * alpha + behind * (1 - alpha),
+            background=behind,
+            opaque=alpha[:, 0] > 0.5,
+            jitter=jitter,
+        )
+
+
+def blend(images: Tensor, *, background: float) -> np.ndarray:
+    """Return uint8 pictures (..., 3 or 4) on a background, (..., 3) float32 in [0, 1]."""
+    colors = images.to(torch.float32) / 255
+    if colors.shape[-1] == 4:
+        alpha = colors[..., 3:]
+        colors = colors[..., :3] * alpha + background * (1 - alpha)
+    return colors.numpy()
+
+
+def cameras_of(views: Views) -> list[Intrinsics]:
+    """Return the distinct cameras of some views, in order of appearance."""
+    return sorted(set(views.cameras), key=views.cameras.index)

@@ -1,0 +1,147 @@
+"""An interactive viewer in the browser, by viser: pictures rendered here, cameras moved there."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.model import RadianceModel
+from finer_nerf.seeing.camera_paths import mean_up
+
+RenderFrame = Callable[[Tensor, Intrinsics, str], np.ndarray]
+"""Maps a camera-to-box pose (4, 4), a camera and a kind to a picture, uint8 (height, width, 3)."""
+
+_SIDES = (96, 192, 384)
+"""Longest sides of the pictures that are sent one after another while the camera rests."""
+_KINDS = ("color", "depth", "normals")
+_WAIT_SECONDS = 0.05
+
+
+def view_model(
+    model: RadianceModel,
+    *,
+    render: RenderFrame,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    seconds: float | None = None,
+    on_ready: Callable[[str], None] = lambda url: None,
+    on_server: Callable[[Any], None] = lambda server: None,
+) -> None:
+    """Serve a viewer until interrupted.
+
+    A moving camera gets a coarse picture at once and finer ones when it rests; the newest request wins.
+
+    Args:
+        model: What is shown.
+        render: Makes the pictures.
+        host: Address to listen on.
+        port: Port.
+        seconds: End after this time; None for never.
+        on_ready: Called with the page's address once it answers.
+        on_server: Called with the viser server, for tests and extensions.
+
+    Raises:
+        InputError: If viser is absent or the port is taken.
+    """
+    try:
+        import viser
+    except ImportError as error:
+        raise InputError('the viewer is an extra: pip install "finer-nerf[viewer]"') from error
+    _check_port(host, port)
+    server = viser.ViserServer(host=host, port=port, verbose=False)
+    stop = threading.Event()
+    try:
+        server.scene.set_up_direction(mean_up(model.train_poses))
+        kind = server.gui.add_dropdown("shows", _KINDS, initial_value=_KINDS[0])
+        reset = server.gui.add_button("first training view")
+
+        @server.on_client_connect
+        def _(client: Any) -> None:
+            _place(client, model)
+            reset.on_click(lambda _: _place(client, model))
+
+            def connected() -> bool:
+                return not stop.is_set() and client.client_id in server.get_clients()
+
+            threading.Thread(
+                target=_serve_client, args=(client, render, lambda: kind.value, connected), daemon=True
+            ).start()
+
+        on_server(server)
+        on_ready(f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port}")
+        started = time.monotonic()
+        while seconds is None or time.monotonic() - started < seconds:
+            time.sleep(_WAIT_SECONDS)
+    finally:
+        stop.set()
+        server.stop()
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise InputError if nobody may listen there; viser itself would silently take another port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--port {port} on {host} cannot be used ({error}); choose another") from error
+
+
+def _place(client: Any, model: RadianceModel) -> None:
+    """Put a client's camera at the first training view."""
+    pose = np.asarray(model.train_poses)[0]
+    client.camera.position = pose[:3, 3]
+    client.camera.look_at = pose[:3, 3] + pose[:3, 2] * np.linalg.norm(pose[:3, 3])
+    client.camera.fov = 2 * float(np.arctan(model.camera.height / (2 * model.camera.fy)))
+
+
+def pose_of(wxyz: np.ndarray, position: np.ndarray) -> Tensor:
+    """Return the camera-to-box matrix of a unit quaternion and a position."""
+    w, x, y, z = (float(value) for value in wxyz)
+    pose = torch.eye(4)
+    pose[:3, :3] = torch.tensor(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    pose[:3, 3] = torch.tensor([float(value) for value in position])
+    return pose
+
+
+def camera_of(fov: float, aspect: float, *, side: int) -> Intrinsics:
+    """Return the camera of a picture whose longest side is `side`, with a vertical field of view in radians."""
+    height = side if aspect <= 1 else max(2, round(side / aspect))
+    width = max(2, round(side * aspect)) if aspect <= 1 else side
+    focal = height / (2 * np.tan(fov / 2))
+    return Intrinsics(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2)
+
+
+def _serve_client(client: Any, render: RenderFrame, kind: Callable[[], str], connected: Callable[[], bool]) -> None:
+    """Send pictures to one client: coarse while its camera moves, finer while it rests."""
+    shown: tuple[Any, ...] | None = None
+    sent = 0
+    while connected():
+        try:
+            camera = client.camera
+            seen = (*np.round(camera.wxyz, 5), *np.round(camera.position, 5), camera.fov, camera.aspect, kind())
+        except (AttributeError, AssertionError):  # the browser has not told its camera yet
+            time.sleep(_WAIT_SECONDS)
+            continue
+        if seen != shown:
+            shown, sent = seen, 0
+        if sent == len(_SIDES):
+            time.sleep(_WAIT_SECONDS)
+            continue
+        size = camera_of(camera.fov, camera.aspect, side=_SIDES[sent])
+        picture = render(pose_of(camera.wxyz, camera.position), size, shown[-1])
+        client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90)
+        sent += 1

@@ -1,0 +1,72 @@
+"""Coloured meshes: in place, outwards, coloured, and readable by others."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from finer_core.errors import InputError
+from finer_nerf.mesh import default_level, extract_mesh
+from finer_nerf.mesh_writer import check_mesh_path, write_mesh
+
+from .models import BALL, ball_model
+
+LEVEL = BALL - np.log(default_level(bound=1.0)) / 200
+"""Radius at which the ball's density, exp(200 (0.5 - r)), is at the default level."""
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return extract_mesh(ball_model(), resolution=64)
+
+
+def test_vertices_lie_on_the_level_set_in_the_inputs_units(mesh):
+    radius = np.linalg.norm(mesh.vertices, axis=1) * 0.8  # the frame's scale
+    assert np.abs(radius - LEVEL).max() < 1e-3
+    assert np.abs(mesh.vertices.mean(axis=0)).max() < 1e-3
+
+
+def test_faces_are_closed_and_outwards(mesh):
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert solid.is_watertight
+    assert solid.volume == pytest.approx(4 / 3 * np.pi * (LEVEL / 0.8) ** 3, rel=0.01)
+
+
+def test_colours_are_those_of_the_field(mesh):
+    in_box = ball_model().frame.to_box(mesh.vertices)
+    assert np.abs(mesh.colors - (in_box + 1) / 2 * 255).max() <= 1
+
+
+def test_small_parts_are_left_out():
+    model = ball_model()
+    model.grid.occupied[0, 0, 0] = True
+    plain = model.field.log_density
+    model.field.log_density = lambda x: plain(x).maximum(  # type: ignore[method-assign]
+        200 * (0.03 - (x + 0.97).norm(dim=-1, keepdim=True)).clamp(-0.1, 0.03)
+    )
+    whole = extract_mesh(model, resolution=64, smallest_part=0.0)
+    assert len(trimesh.Trimesh(whole.vertices, whole.faces).split(only_watertight=False)) == 2
+    cleaned = extract_mesh(model, resolution=64, smallest_part=0.01)
+    assert len(trimesh.Trimesh(cleaned.vertices, cleaned.faces).split(only_watertight=False)) == 1
+    assert cleaned.faces.max() == len(cleaned.vertices) - 1 == len(cleaned.colors) - 1
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
+def test_others_read_it(mesh, tmp_path, suffix):
+    write_mesh(tmp_path / f"m{suffix}", mesh)
+    read = trimesh.load(tmp_path / f"m{suffix}", force="mesh", process=False)
+    np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(read.visual.vertex_colors)[:, :3], mesh.colors)
+    assert len(read.faces) == len(mesh.faces)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(InputError, match="no surface"):
+        extract_mesh(ball_model(empty=True), resolution=32)
+    with pytest.raises(InputError, match=r"1e\+06|1000000"):
+        extract_mesh(ball_model(), resolution=32, level=1e6)
+    with pytest.raises(InputError, match="--level"):
+        extract_mesh(ball_model(), resolution=32, level=-1.0)
+    with pytest.raises(InputError, match="1024"):
+        extract_mesh(ball_model(), resolution=1024, memory=10**9)
+    with pytest.raises(InputError, match="obj"):
+        check_mesh_path(tmp_path / "m.obj")

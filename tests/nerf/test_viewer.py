@@ -1,0 +1,144 @@
+"""The viewer: cameras become poses, and in a headless browser a frame arrives and follows the camera."""
+
+import base64
+import io
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from finer_core.errors import InputError
+from finer_nerf.viewer import camera_of, pose_of, view_model
+
+from .models import ball_model
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Other people's servers and their sockets close when Python likes.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:(viser|websockets|uvloop|asyncio).*"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_quaternion_becomes_a_rotation():
+    assert torch.equal(pose_of(np.array([1.0, 0, 0, 0]), np.array([1.0, 2, 3]))[:3, 3], torch.tensor([1.0, 2, 3]))
+    half = np.sqrt(0.5)
+    turned = pose_of(np.array([half, 0, 0, half]), np.zeros(3))[:3, :3]  # a quarter about z: x becomes y
+    torch.testing.assert_close(turned @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(2.0, (100, 50)), (0.5, (50, 100))])
+def test_the_longest_side_and_the_vertical_field_of_view_hold(aspect, size):
+    camera = camera_of(1.0, aspect, side=100)
+    assert (camera.width, camera.height) == size
+    assert 2 * np.arctan(camera.height / (2 * camera.fy)) == pytest.approx(1.0)
+
+
+def test_a_taken_port_is_refused():
+    pytest.importorskip("viser")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=str(port)):
+            view_model(ball_model(), render=lambda *_: np.zeros((2, 2, 3), np.uint8), port=port, seconds=0.1)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the viewer with")
+def test_a_frame_arrives_in_the_browser_and_follows_the_camera(tmp_path):
+    pytest.importorskip("viser")
+    port, debug = free_port(), free_port()
+    poses: list[torch.Tensor] = []
+    servers: list = []
+    addresses: list[str] = []
+
+    def render(pose, camera, kind):
+        poses.append(pose)
+        color = (255, 0, 0) if float(pose[:3, 3].norm()) < 5 else (0, 0, 255)  # far away is blue
+        return np.full((camera.height, camera.width, 3), color, dtype=np.uint8)
+
+    server = threading.Thread(
+        target=view_model,
+        args=(ball_model(),),
+        kwargs={
+            "render": render,
+            "port": port,
+            "seconds": 60,
+            "on_ready": addresses.append,
+            "on_server": servers.append,
+        },
+        daemon=True,
+    )
+    server.start()
+    until(lambda: addresses)
+    assert addresses == [f"http://127.0.0.1:{port}"]
+    flags = "--headless=new --no-sandbox --disable-gpu-sandbox --use-gl=angle --use-angle=swiftshader"
+    more = "--enable-unsafe-swiftshader --no-first-run --disable-extensions --window-size=1200,900"
+    browser = subprocess.Popen(
+        [
+            str(BROWSER),
+            *flags.split(),
+            *more.split(),
+            "--remote-allow-origins=*",
+            f"--remote-debugging-port={debug}",
+            f"--user-data-dir={tmp_path}",
+            addresses[0],
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: "red" in main_color(debug))
+        assert float(poses[0][:3, 3].norm()) < 5
+        (client,) = servers[0].get_clients().values()
+        client.camera.position = np.array([9.0, 0.0, 0.0])
+        until(lambda: "blue" in main_color(debug))
+        assert float(poses[-1][:3, 3].norm()) == pytest.approx(9.0, abs=1e-3)
+    finally:
+        browser.terminate()
+        browser.wait(10)
+
+
+def until(condition, *, seconds: float = 40.0) -> None:
+    """Poll a condition until it holds; fail when it never does."""
+    last: Exception | None = None
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except (OSError, KeyError, IndexError) as error:  # the browser is still starting
+            last = error
+        time.sleep(0.2)
+    raise AssertionError(f"did not happen within {seconds} s (last: {last!r})")
+
+
+def main_color(debug: int) -> str:
+    """Return the name of the colour that fills most of the browser's page."""
+    from websockets.sync.client import connect
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{debug}/json", timeout=5) as answer:
+        (page,) = [item for item in json.load(answer) if item["type"] == "page"]
+    with connect(page["webSocketDebuggerUrl"], max_size=None) as tools:
+        tools.send(json.dumps({"id": 1, "method": "Page.captureScreenshot"}))
+        while (reply := json.loads(tools.recv(timeout=20))).get("id") != 1:
+            pass
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(reply["result"]["data"]))).convert("RGB"))
+    middle = np.median(picture.reshape(-1, 3), axis=0)
+    return {0: "red", 2: "blue"}.get(int(middle.argmax()), "other") if np.ptp(middle) > 100 else "none"
