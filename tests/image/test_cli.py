@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_core.network_options import METHOD_NAMES
+from finer_core.network_options import method_names
 from finer_image.cli import main
 from finer_image.image_reader import read_image
 
-METHODS = tuple(name for name in METHOD_NAMES if name != "multiscale-bacon")  # its output has several heads
 SMALL = ["--steps", "30", "--hidden-features", "24", "--hidden-layers", "1", "--quiet"]
 
 
@@ -62,7 +61,7 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
     assert "http" not in page.replace("http://www.w3.org", ""), "the report must be self-contained"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names("image"))
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_and_evaluates(picture, tmp_path, capsys, method, preset):
     out = tmp_path / "run"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_core.network_options import METHOD_NAMES
+from finer_core.network_options import method_names
 from finer_sdf.cli import SHAPES_TO_DOWNLOAD, main
 from finer_sdf.settings import BUILT_IN
 from finer_sdf.shapes.builtin import BUILTIN
@@ -78,7 +78,7 @@ def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * 8, rel=0.1)
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", method_names("sdf"))
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_by_both_presets(method, preset, tmp_path):
     from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box

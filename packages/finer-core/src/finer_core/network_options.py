@@ -7,22 +7,19 @@ from typing import Any
 
 from finer_core.cli import NONE, option
 
-METHOD_NAMES = (
-    "finer",
-    "siren",
-    "gauss",
-    "wire",
-    "pemlp",
-    "gauss-finer",
-    "wire-finer",
-    "real-wire",
-    "real-wire-finer",
-    "ff",
-    "bacon",
-    "multiscale-bacon",
-    "ngp",
-)
-"""The keys of `finer_core.METHODS`, for help texts."""
+_ALL_TASKS = ("image", "sdf", "nerf", "ntk")
+_TASKS_OF_METHOD = {
+    **dict.fromkeys(("finer", "siren", "gauss", "wire", "pemlp", "gauss-finer", "wire-finer"), _ALL_TASKS),
+    **dict.fromkeys(("real-wire", "real-wire-finer", "ff"), _ALL_TASKS),
+    "bacon": ("image", "sdf"),
+    "multiscale-bacon": ("sdf",),
+    "ngp": ("nerf",),
+}
+
+
+def method_names(task: str) -> tuple[str, ...]:
+    """Return the keys of `finer_core.METHODS` that have values for a task, without importing PyTorch."""
+    return tuple(name for name, tasks in _TASKS_OF_METHOD.items() if task in tasks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from finer_core.cli import OneLineParser, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.files import refuse_existing
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
-from finer_core.network_options import METHOD_NAMES
+from finer_core.network_options import method_names
 from finer_core.run_folder import check_writable
 from finer_image._version import __version__
 from finer_image.settings import BUILT_IN, ImageFitSettings
@@ -39,7 +39,7 @@ def build_parser() -> OneLineParser:
 
 def _add_fit(commands: Any) -> None:
     parser = add_command(commands, "fit", run_fit, "Fit a network to an image and write a run folder.")
-    parser.epilog = f"methods: {', '.join(name for name in METHOD_NAMES if name != 'multiscale-bacon')}"
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
     add_fit_options(parser, ImageFitSettings, out="runs/image/INPUT-METHOD")
 

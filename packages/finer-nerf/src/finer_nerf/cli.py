@@ -9,7 +9,7 @@ from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
-from finer_core.network_options import METHOD_NAMES
+from finer_core.network_options import method_names
 from finer_core.run_folder import check_writable
 from finer_nerf._version import __version__
 from finer_nerf.settings import BUILT_IN, NerfSettings
@@ -40,7 +40,7 @@ def build_parser() -> OneLineParser:
 def _add_train(commands: Any) -> None:
     text = "Train a radiance field on posed pictures and write a run folder."
     parser = add_command(commands, "train", run_train, text)
-    parser.epilog = f"methods: {', '.join(name for name in METHOD_NAMES if 'bacon' not in name)}"
+    parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
     parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
     add_fit_options(parser, NerfSettings, out="runs/nerf/SCENE-METHOD")
 

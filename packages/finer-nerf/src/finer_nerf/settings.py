@@ -79,8 +79,9 @@ hardly learn in a few hundred steps.
 """
 FAST_SIZES: dict[str, Any] = {"hidden_features": 64, "hidden_layers": 2}
 FAST_COLOR_LAYERS = 1
-FAST_LEARNING_RATE = 1e-3
-"""Adam's rate in the fast preset, or the method's published one where that is higher."""
+FAST_STEPS, SHORT_STEPS = 3500, 1500
+FAST_LEARNING_RATE, SHORT_LEARNING_RATE = 1e-3, 2e-3
+"""Adam's rate in the fast preset at `SHORT_STEPS` and more, and the most that a shorter training takes."""
 
 
 def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: float) -> NerfSettings:
@@ -98,7 +99,7 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
     if settings.preset == "paper":
         values = _paper(learning_rate, views=views, height=height)
     elif settings.preset == "fast":
-        values = _fast(learning_rate)
+        values = _fast(learning_rate, steps=settings.steps or FAST_STEPS)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
@@ -134,10 +135,15 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
     }
 
 
-def _fast(learning_rate: float) -> dict[str, Any]:
-    """Small networks, samples only where something can be, as many rays as fill a step."""
+def _fast(learning_rate: float, *, steps: int) -> dict[str, Any]:
+    """Small networks, samples only where something can be, as many rays as fill a step.
+
+    Below `SHORT_STEPS` the rate grows as 1 / sqrt(steps) up to its limit, because a short training has no time for a low
+    one; it is never below the method's published rate.
+    """
+    rate = min(SHORT_LEARNING_RATE, FAST_LEARNING_RATE * max(1.0, SHORT_STEPS / steps) ** 0.5)
     return {
-        "steps": 3500,
+        "steps": FAST_STEPS,
         "downscale": 1,
         "train_every": 1,
         "batch_rays": 16_384,
@@ -147,7 +153,7 @@ def _fast(learning_rate: float) -> dict[str, Any]:
         "density_threshold": 0.3,
         "carve": True,
         "least_weight": 1e-4,
-        "learning_rate": max(learning_rate, FAST_LEARNING_RATE),
+        "learning_rate": max(learning_rate, rate),
         "muon_learning_rate": 5e-3,
         "optimizer": "adam",
         "ema_decay": 0.0,

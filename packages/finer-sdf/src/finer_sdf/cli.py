@@ -9,7 +9,7 @@ from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
-from finer_core.network_options import METHOD_NAMES, NetworkOptions
+from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
 from finer_sdf.settings import BUILT_IN, SdfFitSettings
@@ -42,7 +42,7 @@ def build_parser() -> OneLineParser:
 def _add_fit(commands: Any) -> None:
     text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
     parser = add_command(commands, "fit", run_fit, text)
-    parser.epilog = f"methods: {', '.join(METHOD_NAMES)}"
+    parser.epilog = f"methods: {', '.join(method_names('sdf'))}"
     parser.add_argument(
         "signal",
         nargs="?",
