@@ -138,8 +138,8 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
 def _fast(learning_rate: float, *, steps: int) -> dict[str, Any]:
     """Small networks, samples only where something can be, as many rays as fill a step.
 
-    Below `SHORT_STEPS` the rate grows as 1 / sqrt(steps) up to its limit, because a short training has no time for a low
-    one; it is never below the method's published rate.
+    Below `SHORT_STEPS` the rate grows as 1 / sqrt(steps) up to its limit, because a short training has no time for a
+    low one; it is never below the method's published rate.
     """
     rate = min(SHORT_LEARNING_RATE, FAST_LEARNING_RATE * max(1.0, SHORT_STEPS / steps) ** 0.5)
     return {
