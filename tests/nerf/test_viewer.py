@@ -61,12 +61,13 @@ def test_a_taken_port_is_refused():
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the viewer with")
-def test_a_frame_arrives_in_the_browser_and_follows_the_camera(tmp_path):
+def test_a_frame_arrives_in_the_browser_and_follows_the_camera(tmp_path, capsys):
     pytest.importorskip("viser")
     port, debug = free_port(), free_port()
     poses: list[torch.Tensor] = []
     servers: list = []
     addresses: list[str] = []
+    stop = threading.Event()
 
     def render(pose, camera, kind):
         poses.append(pose)
@@ -79,7 +80,7 @@ def test_a_frame_arrives_in_the_browser_and_follows_the_camera(tmp_path):
         kwargs={
             "render": render,
             "port": port,
-            "seconds": 60,
+            "stop": stop,
             "on_ready": addresses.append,
             "on_server": servers.append,
         },
@@ -113,6 +114,10 @@ def test_a_frame_arrives_in_the_browser_and_follows_the_camera(tmp_path):
     finally:
         browser.terminate()
         browser.wait(10)
+        stop.set()
+        server.join(10)
+    assert not server.is_alive()
+    assert capsys.readouterr().out == ""
 
 
 def until(condition, *, seconds: float = 40.0) -> None:

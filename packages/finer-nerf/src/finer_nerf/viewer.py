@@ -1,6 +1,8 @@
 """An interactive viewer in the browser, by viser: pictures rendered here, cameras moved there."""
 
+import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,7 @@ def view_model(
     host: str = "127.0.0.1",
     port: int = 8080,
     seconds: float | None = None,
+    stop: threading.Event | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
     on_server: Callable[[Any], None] = lambda server: None,
 ) -> None:
@@ -44,6 +47,7 @@ def view_model(
         host: Address to listen on.
         port: Port.
         seconds: End after this time; None for never.
+        stop: Ends the serving when it is set.
         on_ready: Called with the page's address once it answers.
         on_server: Called with the viser server, for tests and extensions.
 
@@ -55,8 +59,9 @@ def view_model(
     except ImportError as error:
         raise InputError('the viewer is an extra: pip install "finer-nerf[viewer]"') from error
     _check_port(host, port)
-    server = viser.ViserServer(host=host, port=port, verbose=False)
-    stop = threading.Event()
+    with contextlib.redirect_stdout(sys.stderr):  # viser announces itself on stdout, which is for results
+        server = viser.ViserServer(host=host, port=port, verbose=False)
+    stop = stop or threading.Event()
     try:
         server.scene.set_up_direction(mean_up(model.train_poses))
         kind = server.gui.add_dropdown("shows", _KINDS, initial_value=_KINDS[0])
@@ -77,11 +82,12 @@ def view_model(
         on_server(server)
         on_ready(f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{port}")
         started = time.monotonic()
-        while seconds is None or time.monotonic() - started < seconds:
-            time.sleep(_WAIT_SECONDS)
+        while (seconds is None or time.monotonic() - started < seconds) and not stop.wait(_WAIT_SECONDS):
+            pass
     finally:
         stop.set()
-        server.stop()
+        with contextlib.redirect_stdout(sys.stderr):
+            server.stop()
 
 
 def _check_port(host: str, port: int) -> None:

@@ -1,0 +1,82 @@
+"""The general paths, for any function torch.func takes: contraction of Jacobian rows, and NTK-vector products."""
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vjp, vmap
+
+from finer_ntk.kernel.row_function import Params, RowFunction, Rule, left_is_exact, right_is_exact
+
+
+def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
+    """Return the Jacobian with respect to all parameters, row by row.
+
+    Args:
+        function: The function.
+        coords: (n, in_features).
+        exact: See `RowFunction`.
+
+    Returns:
+        (n, out_features, number of real parameters); a complex parameter gives its real and its imaginary part.
+    """
+
+    def one_row(row: Tensor) -> Tensor:
+        out, pull = vjp(lambda params: function(params, row[None], exact=exact)[0], function.params)[:2]
+        (grads,) = vmap(pull)(torch.eye(out.shape[0], dtype=out.dtype, device=out.device))
+        parts = [torch.view_as_real(grad) if grad.is_complex() else grad for grad in grads.values()]
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+    return vmap(one_row)(coords)
+
+
+def contract(left: Tensor, right: Tensor, *, output: str) -> Tensor:
+    """Return the kernel of two sets of Jacobian rows (n1, c, p) and (n2, c, p); see `factor_kernel` for the shapes."""
+    if output == "trace":
+        return left.flatten(1) @ right.flatten(1).T
+    if output == "per_channel":
+        return (left.transpose(0, 1) @ right.permute(1, 2, 0)).permute(1, 2, 0)
+    if output == "full":
+        return torch.einsum("nap,mbp->nmab", left, right)
+    raise ValueError(f"output must be trace, per_channel or full, got {output!r}")
+
+
+def pull_back(function: RowFunction, coords: Tensor, cotangents: Tensor, *, exact: bool) -> dict[str, Tensor]:
+    """Return J^T v: the gradient of sum(v * f(coords)) with respect to the parameters.
+
+    Args:
+        function: The function.
+        coords: (n, in_features).
+        cotangents: v, (n, out_features).
+        exact: See `RowFunction`.
+    """
+    pull = vjp(lambda params: function(params, coords, exact=exact), function.params)[1]
+    return pull(cotangents)[0]
+
+
+def push_forward(function: RowFunction, coords: Tensor, tangents: Params, *, exact: bool) -> Tensor:
+    """Return J u, (n, out_features): how the outputs move when the parameters move along `tangents`."""
+    return jvp(lambda params: function(params, coords, exact=exact), (function.params,), (dict(tangents),))[1]
+
+
+def product(
+    function: RowFunction, left: Tensor, right: Tensor, vector: Tensor, *, rule: Rule, rows: int | None = None
+) -> Tensor:
+    """Return the full kernel times a vector, K(left, right) v = J_left (J_right^T v), without forming K.
+
+    Args:
+        function: The function.
+        left: (n1, in_features).
+        right: (n2, in_features).
+        vector: v, (n2, out_features).
+        rule: See `Rule`.
+        rows: Rows a pass, to bound memory; None for all at once.
+
+    Returns:
+        (n1, out_features).
+    """
+    rows = rows or max(len(left), len(right))
+    total: dict[str, Tensor] = {}
+    for coords, part in zip(right.split(rows), vector.split(rows), strict=True):
+        found = pull_back(function, coords, part, exact=right_is_exact(rule))
+        total = {name: value + total[name] for name, value in found.items()} if total else found
+    pushed = [push_forward(function, coords, total, exact=left_is_exact(rule)) for coords in left.split(rows)]
+    return torch.cat(pushed)

@@ -1,0 +1,123 @@
+"""A network, or any callable, as a function of parameters and coordinate rows."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.activations import exact_derivatives
+from finer_core.errors import InputError
+
+Params = Mapping[str, Tensor]
+"""Parameters by name, real or complex."""
+Call = Callable[[Params, Tensor], Tensor]
+"""Maps parameters and coords (n, in_features) to (n,) or (n, out_features); row i sees coordinate row i only."""
+Rule = Literal["published", "exact", "training"]
+"""Which derivative FINER's factor (|z| + 1) gets. J is the exact Jacobian, D the one that holds the factor constant:
+
+"published"  D D^T, the published figure;
+"exact"      J J^T, the kernel of the function itself;
+"training"   J D^T, not symmetric: how outputs move when training takes the published gradient.
+
+Networks without that factor have J = D, and the three agree.
+"""
+RULES: tuple[Rule, ...] = ("published", "exact", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFunction:
+    """Hold a callable and the parameters it is differentiated at; make one by `as_row_function`."""
+
+    call: Call
+    params: dict[str, Tensor]
+
+    def __call__(self, params: Params, coords: Tensor, *, exact: bool) -> Tensor:
+        """Evaluate at (n, in_features); returns (n, out_features), real.
+
+        Args:
+            params: Parameters.
+            coords: Coordinate rows.
+            exact: Give FINER's factor its exact derivative; it is otherwise as the network was built.
+
+        Raises:
+            ValueError: If the output is not one real row a coordinate row.
+        """
+        with exact_derivatives() if exact else nullcontext():
+            out = self.call(params, coords)
+        out = out.unsqueeze(-1) if out.ndim == 1 else out
+        if out.ndim != 2 or out.shape[0] != coords.shape[0] or out.is_complex():
+            raise ValueError(
+                f"expected real outputs (n, out_features) for coords {tuple(coords.shape)}, "
+                f"got {out.dtype} {tuple(out.shape)}"
+            )
+        return out
+
+    @property
+    def count(self) -> int:
+        """Return the number of real parameters; a complex one counts twice."""
+        return sum(value.numel() * (2 if value.is_complex() else 1) for value in self.params.values())
+
+
+def as_row_function(model: nn.Module | Call, params: Params | None = None) -> RowFunction:
+    """Return a model as a function of its parameters.
+
+    Args:
+        model: A module that maps (n, in_features) to (n, out_features), or a callable of parameters and coords.
+        params: The parameters to differentiate at. None takes the module's own that require a gradient.
+
+    Raises:
+        InputError: If a callable comes without parameters, there are none, or one holds NaN or infinity.
+    """
+    call: Call
+    if isinstance(model, nn.Module):
+        module = model
+        own = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        chosen = dict(own if params is None else params)
+
+        tied = _names_of_each_parameter(module)
+
+        def call_module(params: Params, coords: Tensor) -> Tensor:
+            # PyTorch's own `tie_weights` loses the parameters of a submodule that is used twice.
+            named = {other: value for name, value in params.items() for other in tied.get(name, [name])}
+            return torch.func.functional_call(module, named, (coords,), tie_weights=False)
+
+        call = call_module
+    else:
+        call, chosen = model, dict(params or {})
+    if not chosen:
+        raise InputError(
+            "no parameters to differentiate: give `params`, or a module with parameters that need a gradient"
+        )
+    detached = {name: value.detach() for name, value in chosen.items()}
+    for name, value in detached.items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
+    return RowFunction(call=call, params=detached)
+
+
+def _names_of_each_parameter(module: nn.Module) -> dict[str, list[str]]:
+    """Return every name of each parameter under its first one; a submodule that appears twice counts once."""
+    names: dict[int, list[str]] = {}
+    for prefix, part in module.named_modules():
+        for name, value in part.named_parameters(prefix=prefix, recurse=False, remove_duplicate=False):
+            names.setdefault(id(value), []).append(name)
+    return {group[0]: group for group in names.values()}
+
+
+def left_is_exact(rule: Rule) -> bool:
+    """Return whether the rule's left factor is the exact Jacobian."""
+    return rule in ("exact", "training")
+
+
+def right_is_exact(rule: Rule) -> bool:
+    """Return whether the rule's right factor is the exact Jacobian."""
+    return rule == "exact"
+
+
+def check_rule(rule: str) -> None:
+    """Raise ValueError for an unknown rule."""
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")

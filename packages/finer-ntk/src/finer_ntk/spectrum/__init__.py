@@ -1,0 +1,30 @@
+"""What a kernel says about learning: eigenpairs, measures, and predicted training."""
+
+from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
+from finer_ntk.spectrum.eigen import Eigenpairs, SpectralEstimates, all_eigenpairs, estimate_spectrum, top_eigenpairs
+from finer_ntk.spectrum.measures import (
+    alignment,
+    band_energy,
+    diagonal_energy,
+    effective_rank,
+    target_alignment,
+    target_energy,
+)
+
+__all__ = [
+    "Eigenpairs",
+    "SpectralEstimates",
+    "alignment",
+    "all_eigenpairs",
+    "band_energy",
+    "descend",
+    "diagonal_energy",
+    "effective_rank",
+    "estimate_spectrum",
+    "flatten_outputs",
+    "predicted_losses",
+    "stable_rate",
+    "target_alignment",
+    "target_energy",
+    "top_eigenpairs",
+]

@@ -1,0 +1,83 @@
+"""Training as the kernel predicts it, beside training as it happens.
+
+Gradient descent with rate eta on the mean square error moves the outputs, to first order in eta, by
+
+    f_{t+1} - y = (I - (2 eta / N) K) (f_t - y),    N = points times channels
+
+(Lee et al., NeurIPS 2019, section 2.2, in discrete time), with the kernel at initialisation held fixed. When training
+takes FINER's published gradient, K is the kernel of the rule "training", J D^T, not the published figure's D D^T.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_ntk.kernel.row_function import RowFunction
+
+
+def predicted_losses(kernel: np.ndarray, residual: np.ndarray, *, learning_rate: float, steps: int) -> np.ndarray:
+    """Return the mean square error at steps 0..steps as the linearised network has it.
+
+    Args:
+        kernel: (m, m), over all outputs: points times channels, a point's channels together. Need not be symmetric.
+        residual: f_0 - y, (m,).
+        learning_rate: eta.
+        steps: Updates.
+
+    Returns:
+        (steps + 1,).
+    """
+    current = np.asarray(residual, dtype=np.float64).copy()
+    matrix = np.asarray(kernel, dtype=np.float64)
+    if matrix.shape != (len(current), len(current)):
+        raise ValueError(f"a kernel of shape {matrix.shape} does not act on {len(current)} outputs")
+    losses = [float(np.mean(current**2))]
+    for _ in range(steps):
+        current -= (2 * learning_rate / len(current)) * (matrix @ current)
+        losses.append(float(np.mean(current**2)))
+    return np.array(losses)
+
+
+def descend(
+    function: RowFunction, coords: Tensor, target: Tensor, *, learning_rate: float, steps: int, exact: bool = False
+) -> np.ndarray:
+    """Return the mean square error at steps 0..steps of real full-batch gradient descent.
+
+    Args:
+        function: Where it starts; its parameters are not changed.
+        coords: (n, in_features).
+        target: (n, out_features).
+        learning_rate: eta.
+        steps: Updates.
+        exact: Train through FINER's factor; the published rule does not.
+
+    Raises:
+        InputError: If the loss is not finite, the rate being too high.
+    """
+    params = {name: value.clone().requires_grad_() for name, value in function.params.items()}
+    losses = []
+    for step in range(steps + 1):
+        loss = (function(params, coords, exact=exact) - target).square().mean()
+        losses.append(float(loss.detach()))
+        if not np.isfinite(losses[-1]):
+            raise InputError(
+                f"gradient descent at learning rate {learning_rate:g} diverged at step {step}; take a lower one"
+            )
+        if step < steps:
+            grads = torch.autograd.grad(loss, list(params.values()))
+            with torch.no_grad():
+                for value, grad in zip(params.values(), grads, strict=True):
+                    value -= learning_rate * grad
+    return np.array(losses)
+
+
+def stable_rate(largest_eigenvalue: float, outputs: int) -> float:
+    """Return the learning rate above which the linearised descent diverges: N / lambda_max."""
+    return outputs / largest_eigenvalue
+
+
+def flatten_outputs(kernel: np.ndarray) -> np.ndarray:
+    """Turn a "full" kernel (n, n, c, c) into the matrix (n c, n c) that acts on flattened outputs."""
+    n, m, c, d = kernel.shape
+    return kernel.transpose(0, 2, 1, 3).reshape(n * c, m * d)

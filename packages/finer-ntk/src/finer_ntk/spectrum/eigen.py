@@ -1,0 +1,172 @@
+"""Eigenvalues and eigenvectors of a kernel: all of them from the matrix, or the top ones from its products alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from finer_core.errors import InputError
+from finer_ntk.kernel.operator import KernelOperator
+
+_PROBES, _STEPS = 16, 32
+"""Random vectors, and Lanczos steps from each, of the estimates for a kernel that is never formed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eigenpairs:
+    """Hold eigenvalues, falling, and their eigenvectors.
+
+    Attributes:
+        values: (k,).
+        vectors: (n, k), orthonormal columns.
+        residuals: (k,): |K v - lambda v| / lambda.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    residuals: np.ndarray
+
+
+def all_eigenpairs(kernel: np.ndarray) -> Eigenpairs:
+    """Return every eigenpair of a kernel, in double precision; the kernel is made symmetric first.
+
+    Raises:
+        InputError: If it is not square, or not finite.
+    """
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
+        raise InputError(
+            f"eigenvalues need a square kernel, got shape {kernel.shape}; leave out the second set of points"
+        )
+    matrix = np.array(kernel, dtype=np.float64)
+    matrix = 0.5 * (matrix + matrix.T)
+    if not np.isfinite(matrix).all():
+        raise InputError("the kernel holds NaN or infinity, so it has no eigenvalues")
+    values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
+    falling, columns = values.numpy()[::-1].copy(), vectors.numpy()[:, ::-1].copy()
+    return Eigenpairs(values=falling, vectors=columns, residuals=_residuals(matrix @ columns, falling, columns))
+
+
+def top_eigenpairs(
+    operator: KernelOperator,
+    *,
+    count: int,
+    seed: int = 0,
+    tolerance: float = 1e-7,
+    on_product: Callable[[int], None] = lambda done: None,
+) -> Eigenpairs:
+    """Return the largest eigenpairs from products alone, by ARPACK's restarted Lanczos iteration.
+
+    Args:
+        operator: The kernel.
+        count: How many pairs, fewer than the points.
+        seed: Of the first vector.
+        tolerance: Relative accuracy asked of ARPACK.
+        on_product: Told how many products were taken.
+
+    Raises:
+        InputError: If `count` is not between 1 and the number of points less one, or the iteration does not converge.
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    size = operator.size
+    if not 1 <= count < size:
+        raise InputError(
+            f"--top {count}: the kernel of {size} points has fewer than {count + 1} eigenvalues to choose from"
+        )
+    taken = 0
+
+    def times(vector: np.ndarray) -> np.ndarray:
+        nonlocal taken
+        taken += 1
+        on_product(taken)
+        return _times(operator, vector.reshape(size, -1))[:, 0]
+
+    start = np.random.default_rng(seed).standard_normal(size)
+    linear = LinearOperator((size, size), matvec=times, dtype=np.float64)
+    try:
+        values, vectors = eigsh(linear, k=count, which="LM", v0=start, tol=tolerance)
+    except ArpackNoConvergence as error:
+        raise InputError(
+            f"the top {count} eigenvalues did not converge after {taken} products; ask for fewer"
+        ) from error
+    order = np.argsort(values)[::-1]
+    values, vectors = values[order], vectors[:, order]
+    return Eigenpairs(values=values, vectors=vectors, residuals=_residuals(_times(operator, vectors), values, vectors))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralEstimates:
+    """Hold what random probes tell of a kernel that is never formed; `probes` random vectors were used."""
+
+    effective_rank: float
+    diagonal_energy: float
+    trace: float
+    probes: int
+
+
+def estimate_spectrum(
+    operator: KernelOperator, *, seed: int = 0, on_product: Callable[[int], None] = lambda done: None
+) -> SpectralEstimates:
+    """Estimate effective rank and diagonal energy from products alone.
+
+    The trace is exact, sum K_ij^2 is the mean of |K z|^2 over random signs z (Hutchinson), and the entropy
+    -sum p log p comes from stochastic Lanczos quadrature (Ubaru, Chen and Saad, SIAM J. Matrix Anal. 2017).
+
+    Args:
+        operator: The kernel.
+        seed: Of the probes.
+        on_product: Told how many products were taken.
+    """
+    diagonal = operator.diagonal().double().cpu().numpy()
+    trace = float(diagonal.sum())
+    random = np.random.default_rng(seed)
+    entropies, energies = [], []
+    steps = min(_STEPS, operator.size)
+    for probe in range(_PROBES):
+        start = random.choice((-1.0, 1.0), size=operator.size)
+        nodes, weights, moved = _lanczos(operator, start, steps)
+        shares = weights * np.clip(nodes, 0, None)  # a probe's own normalisation varies less than the exact trace's
+        logs = np.log(np.where(nodes > 0, nodes, 1.0) / trace)
+        entropies.append(-float((shares * logs).sum() / shares.sum()))
+        energies.append(moved)
+        on_product((probe + 1) * steps)
+    return SpectralEstimates(
+        effective_rank=float(np.exp(np.mean(entropies))),
+        diagonal_energy=float(np.square(diagonal).sum() / np.mean(energies)),
+        trace=trace,
+        probes=_PROBES,
+    )
+
+
+def _lanczos(operator: KernelOperator, start: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return Ritz values, their quadrature weights, and |K start|^2; every vector is orthogonalised against all."""
+    basis = np.zeros((steps, len(start)))
+    basis[0] = start / np.linalg.norm(start)
+    alphas, betas = np.zeros(steps), np.zeros(steps)
+    first = 0.0
+    count = steps
+    for i in range(steps):
+        moved = _times(operator, basis[i][:, None])[:, 0]
+        if i == 0:
+            first = float(moved @ moved) * float(start @ start)
+        alphas[i] = moved @ basis[i]
+        for _ in range(2):
+            moved -= basis[: i + 1].T @ (basis[: i + 1] @ moved)
+        betas[i] = np.linalg.norm(moved)
+        if betas[i] <= 1e-12 * abs(alphas[0]) or i + 1 == steps:
+            count = i + 1
+            break
+        basis[i + 1] = moved / betas[i]
+    tridiagonal = np.diag(alphas[:count]) + np.diag(betas[: count - 1], 1) + np.diag(betas[: count - 1], -1)
+    nodes, vectors = np.linalg.eigh(tridiagonal)
+    return nodes, np.square(vectors[0]), first
+
+
+def _times(operator: KernelOperator, vectors: np.ndarray) -> np.ndarray:
+    moved = operator.times(torch.from_numpy(vectors).to(operator.device, operator.dtype))
+    return moved.double().cpu().numpy()
+
+
+def _residuals(moved: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(moved - vectors * values, axis=0) / np.maximum(np.abs(values), np.finfo(np.float64).tiny)

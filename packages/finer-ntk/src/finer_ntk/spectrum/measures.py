@@ -1,0 +1,99 @@
+"""Numbers that describe a kernel: how many directions it learns, how band-like it is, what it is aligned with.
+
+All take NumPy arrays; a kernel may be a memory-mapped file and is read in bands of rows.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+_BAND_BYTES = 64 * 2**20
+
+
+def effective_rank(eigenvalues: np.ndarray) -> float:
+    """Return the exponential of the entropy of the normalised eigenvalues (Roy and Vetterli, EUSIPCO 2007).
+
+    Formula: exp(-sum p_i log p_i), p_i = lambda_i / sum lambda. From 1 (one direction) to n (all alike). Negative
+    eigenvalues are rounding and count as 0.
+
+    Args:
+        eigenvalues: (n,), any order.
+
+    Raises:
+        InputError: If none is positive.
+    """
+    values = np.clip(np.asarray(eigenvalues, dtype=np.float64), 0, None)
+    total = values.sum()
+    if not (np.isfinite(total) and total > 0):
+        raise InputError(f"the kernel has no positive eigenvalue (their sum is {total:g})")
+    shares = values[values > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def diagonal_energy(kernel: np.ndarray) -> float:
+    """Return the diagonal's share of the kernel's energy, sum K_ii^2 / sum K_ij^2: 1/n (constant) to 1 (diagonal)."""
+    diagonal = float(np.square(np.diagonal(kernel), dtype=np.float64).sum())
+    return diagonal / sum(float(np.square(band, dtype=np.float64).sum()) for _, band in _bands(kernel))
+
+
+def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
+    """Return the share of the kernel's energy with |i - j| <= half_width; for points in order along a line."""
+    total = inside = 0.0
+    columns = np.arange(kernel.shape[1])
+    for start, band in _bands(kernel):
+        energy = np.square(band, dtype=np.float64)
+        total += float(energy.sum())
+        near = np.abs(columns - np.arange(start, start + len(band))[:, None]) <= half_width
+        inside += float(energy[near].sum())
+    return inside / total
+
+
+def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return each eigenvector's share of a signal's energy, (v_i . y)^2 / |y|^2.
+
+    Directions of large eigenvalues are learned first (Jacot et al., 2018), so energy that sits there is learned fast.
+
+    Args:
+        eigenvectors: (n, k), orthonormal columns.
+        target: y, (n,) or (n, c); channels are added up.
+
+    Raises:
+        InputError: If the signal is zero everywhere.
+    """
+    signal = target.reshape(len(target), -1).astype(np.float64)
+    total = np.square(signal).sum()
+    if not total > 0:
+        raise InputError("the target signal is zero everywhere, so it has no energy to share out")
+    return np.square(eigenvectors.T @ signal).sum(1) / total
+
+
+def alignment(one: np.ndarray, two: np.ndarray) -> float:
+    """Return <K1, K2> / (|K1| |K2|), Frobenius: 1 for kernels equal up to a factor (Cristianini et al., 2001)."""
+    if one.shape != two.shape:
+        raise ValueError(f"kernels of different shapes: {one.shape} and {two.shape}")
+    inner = norm_one = norm_two = 0.0
+    for start, band in _bands(one):
+        left, right = band.astype(np.float64), two[start : start + len(band)].astype(np.float64)
+        inner += float((left * right).sum())
+        norm_one += float(np.square(left).sum())
+        norm_two += float(np.square(right).sum())
+    return inner / (norm_one * norm_two) ** 0.5
+
+
+def target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
+    """Return the alignment of a kernel with y y^T, sum over channels: y^T K y / (|K| |y y^T|)."""
+    signal = target.reshape(len(target), -1).astype(np.float64)
+    inner = norm = 0.0
+    for start, band in _bands(kernel):
+        rows = band.astype(np.float64)
+        inner += float((signal[start : start + len(band)] * (rows @ signal)).sum())
+        norm += float(np.square(rows).sum())
+    return inner / (norm**0.5 * float(np.linalg.norm(signal.T @ signal)))
+
+
+def _bands(kernel: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    rows = max(1, _BAND_BYTES // (8 * kernel.shape[1]))
+    for start in range(0, len(kernel), rows):
+        yield start, np.asarray(kernel[start : start + rows])

@@ -1,0 +1,89 @@
+"""Eigenpairs with and without the matrix, the published figure's trend, and predicted against real training."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from finer_core import build_network
+from finer_core.config import published_config
+from finer_core.errors import InputError
+from finer_ntk.kernel import as_row_function, empirical_ntk, kernel_operator
+from finer_ntk.spectrum import (
+    alignment,
+    all_eigenpairs,
+    band_energy,
+    descend,
+    diagonal_energy,
+    effective_rank,
+    predicted_losses,
+    stable_rate,
+    target_alignment,
+    target_energy,
+    top_eigenpairs,
+)
+
+
+def network(method, *, seed=0, dtype=torch.float32, task="ntk", in_features=1, **options):
+    config = published_config(method=method, task=task, in_features=in_features, out_features=1, **options)
+    return build_network(config, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("method", ["finer", "gauss-finer", "wire-finer"])
+def test_the_published_figure(method, seed):
+    """1024 points, width 256: as k grows the kernel turns into a band and more directions are learned."""
+    x = torch.arange(1024)[:, None] / 1024
+    kernels = [
+        empirical_ntk(network(method, seed=seed, first_bias_scale=k), None, x).numpy() for k in (1.0, 5.0, 10.0, 20.0)
+    ]
+    ranks = [effective_rank(all_eigenpairs(kernel).values) for kernel in kernels]
+    for figures in (ranks, [diagonal_energy(k) for k in kernels], [band_energy(k, half_width=16) for k in kernels]):
+        assert all(later > earlier for earlier, later in pairwise(figures)), figures
+
+
+def test_top_pairs_from_products_are_those_of_the_matrix():
+    net = network("finer", task="image", in_features=2, hidden_features=32, dtype=torch.float64)
+    x = torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = all_eigenpairs(empirical_ntk(net, None, x).numpy())
+    operator = kernel_operator(as_row_function(net), x)
+    top = top_eigenpairs(operator, count=20)
+    np.testing.assert_allclose(top.values, whole.values[:20], rtol=1e-9)
+    assert top.residuals.max() < 1e-6 and whole.residuals[:20].max() < 1e-6
+    for count in (0, 200, 300):
+        with pytest.raises(InputError, match="--top"):
+            top_eigenpairs(operator, count=count)
+    with pytest.raises(InputError, match="not symmetric"):
+        kernel_operator(as_row_function(net), x, rule="training")
+
+
+def test_measures_at_their_ends():
+    ones, unit = np.ones((8, 8)), np.eye(8)
+    assert diagonal_energy(unit) == 1 and diagonal_energy(ones) == pytest.approx(1 / 8)
+    assert band_energy(ones, half_width=1) == pytest.approx(22 / 64)
+    assert effective_rank(np.ones(8)) == pytest.approx(8) and effective_rank(np.array([3.0, 0, -1e-9])) == 1
+    assert alignment(ones, 5 * ones) == pytest.approx(1) and alignment(ones, unit) == pytest.approx(8 / 8**1.5)
+    target = np.arange(8.0)
+    assert target_energy(unit, target).sum() == pytest.approx(1)
+    assert target_alignment(np.outer(target, target), target) == pytest.approx(1)
+    with pytest.raises(InputError, match="square"):
+        all_eigenpairs(np.ones((3, 4)))
+    with pytest.raises(InputError, match="NaN"):
+        all_eigenpairs(np.full((3, 3), np.nan))
+
+
+@pytest.mark.parametrize("method", ["finer", "siren", "gauss", "gauss-finer"])
+def test_training_as_the_kernel_predicts_it(method):
+    """Within 5 % over 100 steps, while the loss falls by more than half."""
+    net = network(method, dtype=torch.float64)
+    x = torch.arange(128, dtype=torch.float64)[:, None] / 64 - 1
+    y = torch.sin(3 * x) + 0.5 * torch.cos(9 * x)
+    function = as_row_function(net)
+    rate = 0.1 * stable_rate(all_eigenpairs(empirical_ntk(net, None, x).numpy()).values[0], 128)
+    residual = (function(function.params, x, exact=False) - y).numpy().ravel()
+    kernel = empirical_ntk(net, None, x, rule="training").numpy()
+    predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=100)
+    real = descend(function, x, y, learning_rate=rate, steps=100)
+    assert real[-1] < 0.5 * real[0]
+    np.testing.assert_allclose(predicted, real, rtol=0.05)
