@@ -1,8 +1,6 @@
-"""finer-ntk: empirical neural tangent kernels, with implicit neural representations.
+"""finer-ntk: the neural tangent kernel of any network, and its spectrum.
 
-Planned: the empirical kernel of a network, at initialisation or trained, its spectrum, and sweeps of both
-over a method's hyper-parameters.
-Version 0.1.0.dev0 has no commands and no functions yet.
+As a library: `finer_ntk.kernel.empirical_ntk`, `finer_ntk.kernel.kernel_operator`, and what is in `finer_ntk.spectrum`.
 """
 
 from finer_ntk._version import __version__

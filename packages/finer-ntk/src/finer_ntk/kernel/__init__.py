@@ -3,7 +3,7 @@
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.jacobian import product
 from finer_ntk.kernel.operator import KernelOperator, kernel_operator
-from finer_ntk.kernel.row_function import RULES, RowFunction, Rule, as_row_function
+from finer_ntk.kernel.row_function import RULES, RowFunction, Rule, as_row_function, as_rule
 
 __all__ = [
     "RULES",
@@ -11,6 +11,7 @@ __all__ = [
     "RowFunction",
     "Rule",
     "as_row_function",
+    "as_rule",
     "empirical_ntk",
     "kernel_operator",
     "product",

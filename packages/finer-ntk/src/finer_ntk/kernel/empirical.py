@@ -12,14 +12,14 @@ from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_ntk.kernel.jacobian import contract, jacobian_rows, pull_back, push_forward
 from finer_ntk.kernel.linear_layers import Factors, factor_kernel, find_linear_maps, layer_factors
-from finer_ntk.kernel.plan import OUTPUTS, Output, Path, Plan, Problem, plan_kernel
+from finer_ntk.kernel.plan import Output, Path, Plan, Problem, as_output, plan_kernel
 from finer_ntk.kernel.row_function import (
     Call,
     Params,
     RowFunction,
     Rule,
     as_row_function,
-    check_rule,
+    as_rule,
     left_is_exact,
     right_is_exact,
 )
@@ -67,9 +67,8 @@ def empirical_ntk(
         InputError: If no path fits into `memory`, or a parameter is not finite.
         ValueError: If an argument is none of the choices, or the model's output is not (n, c).
     """
-    if output not in OUTPUTS:
-        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
-    check_rule(rule)
+    as_output(output)
+    as_rule(rule)
     function = as_row_function(model, params)
     plan, problem = plan_for(
         function,

@@ -8,7 +8,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_ntk.kernel.jacobian import jacobian_rows, product
 from finer_ntk.kernel.linear_layers import Factors, find_linear_maps, layer_factors
-from finer_ntk.kernel.row_function import RowFunction, Rule, check_rule, left_is_exact
+from finer_ntk.kernel.row_function import RowFunction, Rule, as_rule, left_is_exact
 
 
 class KernelOperator(Protocol):
@@ -42,7 +42,7 @@ def kernel_operator(
     Raises:
         InputError: For the rule "training", whose kernel is not symmetric.
     """
-    check_rule(rule)
+    as_rule(rule)
     if rule == "training":
         raise InputError(
             "the rule 'training' gives a kernel that is not symmetric and has no real eigenvalues to ask for"

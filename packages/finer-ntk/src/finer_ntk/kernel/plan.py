@@ -19,6 +19,14 @@ _LIVE_COPIES = 4
 """Tensors of a layer's width alive during a pass: input, pre-activation, signal, and one in work."""
 
 
+def as_output(name: str) -> Output:
+    """Return an output mode by name; raise ValueError for an unknown one."""
+    for output in OUTPUTS:
+        if output == name:
+            return output
+    raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """Hold the sizes that a choice depends on.

@@ -117,7 +117,9 @@ def right_is_exact(rule: Rule) -> bool:
     return rule == "exact"
 
 
-def check_rule(rule: str) -> None:
-    """Raise ValueError for an unknown rule."""
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+def as_rule(name: str) -> Rule:
+    """Return a rule by name; raise ValueError for an unknown one."""
+    for rule in RULES:
+        if rule == name:
+            return rule
+    raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")

@@ -1,0 +1,179 @@
+"""How often `finer-ntk suggest` is right: its choice against the best of a grid of fits, and against the defaults.
+
+    python benchmarks/bench_suggest.py fit FOLDER... --out fits.json      fits every image with every candidate
+    python benchmarks/bench_suggest.py judge FOLDER... --fits fits.json   asks the advisor, and counts
+
+Needs finer-image and finer-ntk. An image is averaged down to 128x128 (one in n pixels where that does not divide) and
+fitted by `finer-image`'s default preset with networks of width 64: about a parameter a pixel, as 512x512 has with width
+256, at a cost that allows hundreds of fits. `fit` goes on where an earlier one stopped. `--record` writes what the
+advisor's output states.
+"""
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDE, WIDTH = 128, 64
+CLOSE_DB = 0.3
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+def images_in(folders: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and pixels (128, 128, channels), uint8, of every image that is large enough."""
+    from PIL import Image
+
+    for folder in folders:
+        for path in sorted(Path(folder).iterdir()):
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            with Image.open(path) as file:
+                deep = file.mode.startswith("I")
+                values = np.asarray(
+                    file if deep else file.convert("L" if file.mode == "L" else "RGB"), dtype=np.float64
+                )
+            if min(values.shape[:2]) < SIDE:
+                continue
+            values = values.reshape(*values.shape[:2], -1)
+            side = min(values.shape[:2])
+            top, left = (values.shape[0] - side) // 2, (values.shape[1] - side) // 2
+            square = values[top : top + side, left : left + side]
+            low, high = (values.min(), values.max()) if deep else (0.0, 255.0)
+            yield (
+                f"{path.parent.name}/{path.name}",
+                np.rint((shrink(square) - low) / (high - low) * 255).astype(np.uint8),
+            )
+
+
+def shrink(square: np.ndarray) -> np.ndarray:
+    """Average blocks of pixels down to about 128x128, then take the central part."""
+    factor = len(square) // SIDE
+    side = len(square) // factor * factor
+    blocks = square[:side, :side].reshape(side // factor, factor, side // factor, factor, -1).mean((1, 3))
+    start = (len(blocks) - SIDE) // 2
+    return blocks[start : start + SIDE, start : start + SIDE]
+
+
+def fit_one(task: tuple[str, np.ndarray, dict[str, Any], int]) -> tuple[str, float]:
+    """Return the key and PSNR of one fit, on one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    from finer_core.run_folder import open_run_folder
+    from finer_image.fit import fit_image, plan_fit
+    from finer_image.pixels import Image
+    from finer_image.settings import ImageFitSettings
+
+    name, pixels, candidate, seed = task
+    network = {"hidden_features": WIDTH, **candidate["options"]}
+    settings = ImageFitSettings(
+        method=candidate["method"], network=network, seed=seed, checkpoint_seconds=1e6, precision="fp32", device="cpu"
+    )
+    image = Image.from_pixels(pixels)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_fit(settings, image)
+        _, figures = fit_image(plan, image, open_run_folder(Path(folder) / "run", mode="new"), quiet=True)
+    return f"{name}|{candidate['name']}|{seed}", figures["psnr"]
+
+
+def fit(arguments: argparse.Namespace) -> None:
+    """Fit what is not in the file yet, and write after every fit."""
+    from finer_ntk.advisor.candidates import CANDIDATES
+
+    out = Path(arguments.out)
+    found: dict[str, float] = json.loads(out.read_text()) if out.exists() else {}
+    tasks = []
+    for name, pixels in images_in(arguments.folders):
+        for candidate in CANDIDATES:
+            plain = {"name": candidate.name, **dataclasses.asdict(candidate)}
+            for seed in range(arguments.seeds):
+                if f"{name}|{candidate.name}|{seed}" not in found:
+                    tasks.append((name, pixels, plain, seed))
+    started = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
+        for number, (key, psnr) in enumerate(pool.imap_unordered(fit_one, tasks), start=1):
+            found[key] = psnr
+            out.write_text(json.dumps(found, indent=1, sort_keys=True))
+            print(f"{number}/{len(tasks)} {time.monotonic() - started:.0f} s {key} {psnr:.2f}", flush=True)
+
+
+def judge(arguments: argparse.Namespace) -> None:
+    """Ask the advisor about every image and compare with the fits."""
+    from finer_ntk.advisor.advise import advise
+
+    from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
+
+    fits = json.loads(Path(arguments.fits).read_text())
+    rows = []
+    for name, pixels in images_in(arguments.folders):
+        table = {
+            candidate.name: float(
+                np.mean([psnr for key, psnr in fits.items() if key.startswith(f"{name}|{candidate.name}|")])
+            )
+            for candidate in CANDIDATES
+        }
+        advice = advise(pixels / 255.0)
+        best = max(table, key=lambda key: table[key])
+        rows.append(
+            {
+                "image": name,
+                "best": best,
+                "best_psnr": table[best],
+                "choice": advice.choice.name,
+                "choice_psnr": table[advice.choice.name],
+                "default_psnr": table[DEFAULT.name],
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    print(json.dumps(summary(rows), indent=1))
+    if arguments.record:
+        record = {
+            **summary(rows),
+            "images": len(rows),
+            "conditions": f"{SIDE}x{SIDE}, width {WIDTH}, default preset of finer-image, {arguments.seeds} seeds",
+            "close_db": CLOSE_DB,
+            "date": time.strftime("%Y-%m-%d"),
+            "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
+            "command": "python benchmarks/bench_suggest.py",
+        }
+        Path(arguments.record).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Count how often the choice, and the default, come within 0.3 dB of the best, and what each loses."""
+    best = np.array([row["best_psnr"] for row in rows])
+    chosen = np.array([row["choice_psnr"] for row in rows])
+    default = np.array([row["default_psnr"] for row in rows])
+    return {
+        "hit_rate": float((chosen >= best - CLOSE_DB).mean()),
+        "default_hit_rate": float((default >= best - CLOSE_DB).mean()),
+        "mean_loss_db": float((best - chosen).mean()),
+        "default_mean_loss_db": float((best - default).mean()),
+    }
+
+
+def main() -> None:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("fit", "judge"))
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--out", default="fits.json")
+    parser.add_argument("--fits", default="fits.json")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--record", help="write the summary to this file")
+    arguments = parser.parse_args()
+    (fit if arguments.stage == "fit" else judge)(arguments)
+
+
+if __name__ == "__main__":
+    main()

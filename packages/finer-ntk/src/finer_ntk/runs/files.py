@@ -1,0 +1,22 @@
+"""Write arrays for other programs: NumPy's .npz and MATLAB's .mat."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.files import atomic_path
+
+_LARGEST_BYTES = 256 * 10**6
+"""Arrays above this are left out: a large kernel stays in its own .npy file, from which it can be mapped."""
+
+
+def write_arrays(stem: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as `stem`.npz and `stem`.mat."""
+    from scipy.io import savemat
+
+    kept = {name: np.asarray(array) for name, array in arrays.items() if array.nbytes <= _LARGEST_BYTES}
+    with atomic_path(stem.with_suffix(".npz")) as temporary:
+        np.savez(temporary, **kept)  # type: ignore[arg-type]
+    with atomic_path(stem.with_suffix(".mat")) as temporary:
+        savemat(temporary, kept, do_compression=False)

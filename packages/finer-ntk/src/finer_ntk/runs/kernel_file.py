@@ -1,0 +1,116 @@
+"""A kernel on disk: assembled block by block into a memory-mapped .npy file, and gone on with after an interruption."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.files import write_json
+from finer_core.interruption import interruptible
+from finer_core.progress import Progress
+from finer_core.resources import parse_memory
+from finer_core.run_folder import RunFolder
+from finer_core.training.loop import Interrupted
+from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
+from finer_ntk.kernel.plan import as_output
+from finer_ntk.kernel.row_function import as_row_function, as_rule
+from finer_ntk.settings import KernelSettings
+from finer_ntk.subject.networks import Subject
+from finer_ntk.subject.points import Points
+
+KERNEL = "kernel.npy"
+_DISK_MARGIN = 1.05
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raise InputError if a folder's disk has no room for that many bytes."""
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(nearest).free
+    if needed * _DISK_MARGIN > free:
+        raise InputError(
+            f"the kernel takes {needed / 1e9:.1f} GB, {nearest} has {free / 1e9:.1f} GB free; take fewer points "
+            "(--grid, --max-points), or `spectrum --top`, which never forms it"
+        )
+
+
+def assemble(
+    run: RunFolder, subject: Subject, settings: KernelSettings, *, against: Points | None, quiet: bool
+) -> tuple[np.ndarray, str]:
+    """Compute the kernel into the run folder, going on where an earlier process stopped.
+
+    Returns:
+        The kernel, mapped from `kernel.npy`, and the path that computed it.
+
+    Raises:
+        InputError: If neither memory nor disk suffices.
+        Interrupted: When asked to stop; rows of blocks that are there are kept.
+    """
+    function = as_row_function(subject.network)
+    x2 = None if against is None else against.coords.to(subject.coords)
+    plan, problem = plan_for(
+        function,
+        subject.coords,
+        x2,
+        output=as_output(settings.output),
+        rule=as_rule(settings.rule),
+        path=None,
+        batch_size=settings.batch_size,
+        memory=parse_memory(settings.memory),
+        in_memory=False,
+    )
+    final, partial, state = run.path / KERNEL, run.checkpoint.parent / KERNEL, run.checkpoint.parent / "kernel.json"
+    if final.is_file():
+        return np.load(final, mmap_mode="r"), plan.path
+    shape = result_shape(problem)
+    done = _rows_done(state, partial, rows=plan.rows, shape=shape)
+    if not done:
+        check_disk(run.path, problem.result_bytes)
+        partial.parent.mkdir(exist_ok=True)
+    mode = "r+" if done else "w+"
+    dtype = subject.coords.cpu().numpy().dtype
+    target = np.lib.format.open_memmap(partial, mode=mode, dtype=dtype, shape=shape)
+    progress: Progress | None = None
+
+    def on_progress(blocks: int, total: int) -> None:
+        nonlocal progress
+        progress = progress or Progress("kernel", total=total, unit="block", quiet=quiet, done=blocks - 1)
+        progress.update(blocks)
+
+    with interruptible() as should_stop:
+
+        def on_block_row(number: int) -> None:
+            target.flush()
+            write_json(state, {"rows": plan.rows, "done": number})
+            if should_stop():
+                raise Interrupted(number)
+
+        write_kernel(
+            target,
+            function,
+            subject.coords,
+            x2,
+            plan=plan,
+            problem=problem,
+            rule=as_rule(settings.rule),
+            on_progress=on_progress,
+            first_block_row=done,
+            on_block_row=on_block_row,
+        )
+    if progress:
+        progress.close()
+    partial.replace(final)
+    shutil.rmtree(partial.parent)
+    return np.load(final, mmap_mode="r"), plan.path
+
+
+def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...]) -> int:
+    """Return how many rows of blocks an earlier process left, cut in the same way."""
+    try:
+        left = json.loads(state.read_text())
+        if partial.is_file() and left["rows"] == rows and np.load(partial, mmap_mode="r").shape == shape:
+            return int(left["done"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return 0

@@ -1,0 +1,297 @@
+"""One `finer-ntk spectrum`: eigenpairs of a network's kernel or of a kernel file, and what they say about learning."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.files import sha256_of_file, write_json
+from finer_core.progress import Progress
+from finer_core.report import Report
+from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
+from finer_core.run_settings import as_plain
+from finer_core.training import JsonlLogger
+from finer_ntk import figures
+from finer_ntk.kernel import as_row_function, as_rule, empirical_ntk, kernel_operator
+from finer_ntk.runs.files import write_arrays
+from finer_ntk.runs.opening import common_figures, open_run, shown_eigenvalues
+from finer_ntk.settings import LARGEST_DENSE, SpectrumSettings
+from finer_ntk.spectrum import (
+    Eigenpairs,
+    all_eigenpairs,
+    diagonal_energy,
+    effective_rank,
+    estimate_spectrum,
+    target_alignment,
+    target_energy,
+    top_eigenpairs,
+)
+from finer_ntk.spectrum.prediction import (
+    CHEAP_OUTPUTS,
+    DEFAULT_STEPS,
+    MOST_OUTPUTS,
+    Training,
+    compare_training,
+    fit_channels,
+)
+from finer_ntk.subject.networks import Subject, load_subject
+
+_DEFAULT_TOP = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Hold what was found: eigenpairs, effective rank, diagonal energy, alignment where the kernel was formed."""
+
+    pairs: Eigenpairs
+    rank: float
+    energy: float
+    alignment: float | None
+    estimated: bool
+
+
+def run_spectrum(
+    out: Path, *, settings: SpectrumSettings, model: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Compute, write, report; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    subject = load_subject(settings, model=model)
+    count = len(subject.coords)
+    if settings.top is not None and settings.top > count:
+        raise InputError(f"--top {settings.top}: the kernel of {count} points has {count} eigenvalues")
+    target = subject.points.target
+    steps = _steps(settings, subject)
+    if target is not None:
+        target = fit_channels(target, subject.network.out_features) if steps else target
+    run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
+    started = time.monotonic()
+    found = _spectrum(subject, settings, target, quiet=quiet)
+    shares = None if target is None else target_energy(found.pairs.vectors, target)
+    training = None
+    if steps:
+        assert target is not None
+        training = compare_training(
+            subject.network,
+            subject.coords,
+            target,
+            exact=settings.rule == "exact",
+            learning_rate=settings.learning_rate,
+            steps=steps,
+        )
+        _log(run, training, tensorboard=tensorboard)
+    metrics = {
+        **common_figures(subject, settings, seconds=time.monotonic() - started, steps=steps),
+        **_figures_of(found),
+        "target_energy_of_top": None if shares is None else float(shares.sum()),
+        "target_alignment": found.alignment,
+        "learning_rate": training.learning_rate if training else None,
+        "prediction_deviation": training.deviation if training else None,
+    }
+    _write_and_report(
+        run,
+        config,
+        metrics,
+        found,
+        shares,
+        training,
+        shape=subject.points.shape,
+        what=subject.what,
+        points=subject.points.coords.numpy(),
+    )
+    run.write_metrics(metrics)
+    return run.read_metrics()
+
+
+def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, mode: Mode) -> dict[str, Any]:
+    """Do the same for a kernel that is in a .npy file already.
+
+    Raises:
+        InputError: If it is not a square finite kernel.
+    """
+    try:
+        kernel = np.load(kernel_file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{kernel_file}: cannot be read as a kernel ({error})") from error
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.dtype.kind != "f":
+        raise InputError(f"{kernel_file}: eigenvalues need a square real kernel, got {kernel.dtype} {kernel.shape}")
+    if len(kernel) > 4 * LARGEST_DENSE:
+        raise InputError(
+            f"{kernel_file}: all eigenvalues of {len(kernel)} points take too long; compute the top ones of its model"
+        )
+    if settings.top is not None and settings.top > len(kernel):
+        raise InputError(f"--top {settings.top}: the kernel of {len(kernel)} points has {len(kernel)} eigenvalues")
+    started = time.monotonic()
+    pairs = all_eigenpairs(np.asarray(kernel))
+    rank = effective_rank(pairs.values)
+    run = open_run_folder(out, mode=mode)
+    config = {
+        "command": "finer-ntk spectrum",
+        "signal": kernel_file,
+        "input_sha256": sha256_of_file(kernel_file),
+        "settings": as_plain(settings),
+        "network": None,
+        "points": f"kernel of {len(kernel)} points",
+        "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_json(run.config, config)
+    found = Spectrum(
+        pairs=_first(pairs, settings.top),
+        rank=rank,
+        energy=diagonal_energy(kernel),
+        alignment=None,
+        estimated=False,
+    )
+    metrics = {
+        "method": None,
+        "preset": settings.preset,
+        "steps": 0,
+        "seconds": round(time.monotonic() - started, 3),
+        "parameters": None,
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "device": "cpu",
+        "seed": settings.seed,
+        "points": len(kernel),
+        **_figures_of(found),
+    }
+    _write_and_report(run, config, metrics, found, None, None, shape=None, what=kernel_file, points=None)
+    run.write_metrics(metrics)
+    return run.read_metrics()
+
+
+def _steps(settings: SpectrumSettings, subject: Subject) -> int:
+    """Return the steps of training to predict; 0 for none."""
+    target = subject.points.target
+    if target is None:
+        if settings.steps is not None:
+            raise InputError(
+                f"--steps {settings.steps}: no target signal to train on; give --image, or points with one"
+            )
+        return 0
+    outputs = len(target) * subject.network.out_features
+    if settings.steps is not None:
+        if outputs > MOST_OUTPUTS:
+            raise InputError(
+                f"--steps {settings.steps}: the prediction is for at most {MOST_OUTPUTS} outputs, got {outputs}"
+            )
+        return settings.steps
+    fits = subject.network.out_features in (1, target.shape[1])
+    return DEFAULT_STEPS if outputs <= CHEAP_OUTPUTS and fits and subject.coords.device.type == "cpu" else 0
+
+
+def _spectrum(subject: Subject, settings: SpectrumSettings, target: np.ndarray | None, *, quiet: bool) -> Spectrum:
+    function, count = as_row_function(subject.network), len(subject.coords)
+    memory = parse_memory(settings.memory)
+    if count <= LARGEST_DENSE and settings.top in (None, count):
+        kernel = empirical_ntk(
+            subject.network,
+            None,
+            subject.coords,
+            rule=as_rule(settings.rule),
+            memory=settings.memory,
+        )
+        matrix = np.asarray(kernel.cpu())  # type: ignore[union-attr]
+        pairs = all_eigenpairs(matrix)
+        return Spectrum(
+            pairs=pairs,
+            rank=effective_rank(pairs.values),
+            energy=diagonal_energy(matrix),
+            alignment=None if target is None else target_alignment(matrix, target),
+            estimated=False,
+        )
+    operator = kernel_operator(function, subject.coords, rule=as_rule(settings.rule), memory=memory)
+    wanted = settings.top or _DEFAULT_TOP
+    progress = Progress("eigenpairs", total=3 * wanted, unit="product", quiet=quiet)
+
+    def on_product(done: int) -> None:
+        progress.update(min(done, 3 * wanted))
+
+    pairs = top_eigenpairs(operator, count=wanted, seed=settings.seed, on_product=on_product)
+    estimates = estimate_spectrum(operator, pairs, seed=settings.seed)
+    progress.close()
+    return Spectrum(
+        pairs=pairs, rank=estimates.effective_rank, energy=estimates.diagonal_energy, alignment=None, estimated=True
+    )
+
+
+def _first(pairs: Eigenpairs, count: int | None) -> Eigenpairs:
+    return Eigenpairs(values=pairs.values[:count], vectors=pairs.vectors[:, :count], residuals=pairs.residuals[:count])
+
+
+def _figures_of(found: Spectrum) -> dict[str, Any]:
+    large = found.pairs.values > 1e-6 * found.pairs.values[0]  # the residual of rounding noise says nothing
+    return {
+        "effective_rank": found.rank,
+        "top_eigenvalues": shown_eigenvalues(found.pairs.values),
+        "diagonal_energy": found.energy,
+        "eigenpairs": len(found.pairs.values),
+        "largest_residual": float(found.pairs.residuals[large].max()),
+        "estimated": found.estimated,
+    }
+
+
+def _log(run: RunFolder, training: Training, *, tensorboard: bool) -> None:
+    loggers: list[Any] = [JsonlLogger(run.metrics_log)]
+    if tensorboard:
+        from finer_core.training import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(run.tensorboard))
+    for logger in loggers:
+        for step, (predicted, real) in enumerate(zip(training.predicted, training.real, strict=True)):
+            logger.log(step, {"predicted_loss": float(predicted), "loss": float(real)})
+        logger.close()
+
+
+def _write_and_report(
+    run: RunFolder,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    found: Spectrum,
+    shares: np.ndarray | None,
+    training: Training | None,
+    *,
+    shape: tuple[int, ...] | None,
+    what: str,
+    points: np.ndarray | None,
+) -> None:
+    pairs = found.pairs
+    arrays = {"eigenvalues": pairs.values, "eigenvectors": pairs.vectors, "residuals": pairs.residuals}
+    drawn = {
+        "eigenvalues": figures.draw_eigenvalues({what: pairs.values}),
+        "eigenvectors": figures.draw_eigenvectors(pairs.vectors, shape),
+    }
+    if points is not None:
+        arrays["points"] = points
+    if shares is not None:
+        arrays["target_energy"] = shares
+        drawn["target_energy"] = figures.draw_energies({"target": shares})
+    if training is not None:
+        arrays["predicted_loss"], arrays["loss"] = training.predicted, training.real
+        drawn["training"] = figures.draw_training(training.predicted, training.real)
+    write_arrays(run.path / "spectrum", arrays)
+    page = Report(
+        f"Spectrum: {what}",
+        note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {config['points']}",
+    )
+    page.table({name: "-" if value is None else value for name, value in metrics.items()})
+    if found.estimated:
+        page.paragraph(
+            "Effective rank and diagonal energy are estimates: exact for the pairs found, random probes for the rest."
+        )
+    shown = []
+    for name, figure in drawn.items():
+        figures.save_figure(figure, run.path / name)
+        shown.append((name.replace("_", " "), figures.figure_bytes(figure)))
+    page.figures(shown)
+    page.heading("Settings")
+    page.table({**config["settings"], "network": config["network"]})
+    page.table(config["versions"], folded="versions")
+    page.write(run.report)

@@ -1,0 +1,207 @@
+"""Every command from end to end: what it prints, what it leaves in the run folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import loadmat
+
+from finer_core import build_network
+from finer_core.config import published_config
+from finer_core.model_file import load_network, save_model
+from finer_core.parts import NetworkParts
+from finer_ntk.cli import main
+from finer_ntk.kernel import empirical_ntk
+from finer_ntk.spectrum import effective_rank
+
+ALWAYS = {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed"}
+FIGURES = {"effective_rank", "top_eigenvalues", "diagonal_energy"}
+SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--json", "--device", "cpu"]
+
+
+def figures(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def image_model(path, *, height=12, width=10, method="finer", **options):
+    config = published_config(
+        method=method, task="image", in_features=2, out_features=3, hidden_features=16, hidden_layers=1, **options
+    )
+    network = build_network(config, generator=torch.Generator().manual_seed(0))
+    save_model(network, path, task="image", task_data={"height": height, "width": width})
+    return network
+
+
+def test_kernel_fills_its_folder(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["kernel", "--out", str(out), *SMALL]) == 0
+    metrics = figures(capsys)
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    assert set(metrics) >= ALWAYS | FIGURES | {"rule", "path", "engine"}
+    names = {path.name for path in out.iterdir()}
+    assert names >= {"config.json", "metrics.json", "model.safetensors", "report.html", "kernel.npy", "kernel.npz"}
+    assert names >= {"kernel.mat", "kernel.png", "kernel.svg", "eigenvalues.png", "eigenvalues.svg"}
+    assert "checkpoint" not in names
+    x = torch.arange(48)[:, None] / 48
+    expected = empirical_ntk(load_network(out / "model.safetensors"), None, x).numpy()
+    np.testing.assert_allclose(np.load(out / "kernel.npy"), expected, rtol=1e-6)
+    np.testing.assert_allclose(loadmat(out / "kernel.mat")["kernel"], expected, rtol=1e-6)
+    with np.load(out / "kernel.npz") as file:
+        assert effective_rank(file["eigenvalues"]) == pytest.approx(metrics["effective_rank"])
+    assert main(["kernel", "--out", str(out), *SMALL]) == 2  # never overwritten unasked
+    assert main(["kernel", "--out", str(out), *SMALL, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("method", ["siren", "gauss", "wire", "pemlp", "gauss-finer", "wire-finer", "real-wire", "ff"])
+def test_every_method_at_initialisation(method, tmp_path, capsys):
+    assert main(["kernel", "--method", method, "--out", str(tmp_path / "run"), *SMALL]) == 0
+    assert figures(capsys)["effective_rank"] >= 1
+
+
+def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path, capsys):
+    image_model(tmp_path / "model.safetensors")
+    arguments = ["kernel", str(tmp_path / "model.safetensors"), "--quiet", "--json", "--out"]
+    assert main([*arguments, str(tmp_path / "all")]) == 0
+    assert figures(capsys)["kernel_shape"] == [120, 120]
+    assert main([*arguments, str(tmp_path / "some"), "--max-points", "40"]) == 0
+    assert figures(capsys)["kernel_shape"] == [30, 30]  # every second pixel a direction
+    assert main([*arguments, str(tmp_path / "channels"), "--output", "full"]) == 0
+    assert figures(capsys)["kernel_shape"] == [120, 120, 3, 3]
+    with np.load(tmp_path / "all" / "kernel.npz") as whole, np.load(tmp_path / "channels" / "kernel.npz") as full:
+        trace = np.trace(full["kernel"], axis1=2, axis2=3)
+        np.testing.assert_allclose(trace, whole["kernel"], atol=1e-6 * np.abs(trace).max(), rtol=0)
+        np.testing.assert_allclose(full["eigenvalues"][:5], whole["eigenvalues"][:5], rtol=1e-4)
+
+
+def test_kernel_of_one_network_of_several(tmp_path, capsys):
+    config = published_config(method="finer", task="nerf", in_features=3, out_features=4, hidden_features=8)
+    parts = NetworkParts.build({"density": config, "color": config}, generator=torch.Generator().manual_seed(0))
+    save_model(parts, tmp_path / "model.safetensors", task="nerf", task_data={})
+    command = ["kernel", str(tmp_path / "model.safetensors"), "--grid", "4x4x4", "--quiet", "--json", "--out"]
+    assert main([*command, str(tmp_path / "run"), "--part", "density"]) == 0
+    assert figures(capsys)["kernel_shape"] == [64, 64]
+    assert main([*command, str(tmp_path / "other")]) == 2
+    assert "color or density" in capsys.readouterr().err
+
+
+def test_kernel_between_two_sets_of_points(tmp_path, capsys):
+    np.save(tmp_path / "points.npy", np.linspace(0, 1, 7)[:, None])
+    arguments = [*SMALL, "--against", str(tmp_path / "points.npy")]
+    assert main(["kernel", "--out", str(tmp_path / "run"), *arguments]) == 0
+    metrics = figures(capsys)
+    assert metrics["kernel_shape"] == [48, 7]
+    assert all(metrics[name] is None for name in FIGURES)
+
+
+def test_spectrum_predicts_training(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["spectrum", "--out", str(out), "--grid", "64", "--quiet", "--json", "--first-bias-scale", "5"]) == 0
+    metrics = figures(capsys)
+    assert set(metrics) >= ALWAYS | FIGURES
+    assert metrics["steps"] == 100 and metrics["prediction_deviation"] < 0.05
+    assert metrics["target_energy_of_top"] == pytest.approx(1)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 101 and lines[-1]["loss"] < lines[0]["loss"]
+    with np.load(out / "spectrum.npz") as file:
+        assert file["eigenvectors"].shape == (64, 64)
+        assert file["target_energy"].sum() == pytest.approx(1)
+    assert {"eigenvalues.svg", "eigenvectors.png", "training.svg", "target_energy.png", "spectrum.mat"} <= {
+        path.name for path in out.iterdir()
+    }
+
+
+def test_spectrum_without_the_kernel_agrees_with_the_whole(tmp_path, capsys):
+    image_model(tmp_path / "model.safetensors", height=20, width=16)
+    command = ["spectrum", str(tmp_path / "model.safetensors"), "--quiet", "--json", "--precision", "fp64", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    whole = figures(capsys)
+    assert main([*command, str(tmp_path / "top"), "--top", "12"]) == 0
+    top = figures(capsys)
+    assert top["estimated"] and not whole["estimated"] and top["eigenpairs"] == 12
+    np.testing.assert_allclose(top["top_eigenvalues"], whole["top_eigenvalues"][:12], rtol=1e-8)
+    assert top["largest_residual"] < 1e-6
+    assert top["effective_rank"] == pytest.approx(whole["effective_rank"], rel=0.05)
+    assert top["diagonal_energy"] == pytest.approx(whole["diagonal_energy"], rel=0.05)
+
+
+def test_spectrum_with_an_image_as_the_signal(tmp_path, capsys):
+    values = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "picture.png")
+    image_model(tmp_path / "model.safetensors")
+    files = [str(tmp_path / "model.safetensors"), "--image", str(tmp_path / "picture.png")]
+    assert main(["spectrum", *files, "--steps", "5", "--quiet", "--json", "--out", str(tmp_path / "run")]) == 0
+    metrics = figures(capsys)
+    assert metrics["steps"] == 5 and metrics["prediction_deviation"] < 0.05
+    assert 0 < metrics["target_alignment"] <= 1
+
+
+def test_spectrum_of_a_kernel_file(tmp_path, capsys):
+    assert main(["kernel", "--out", str(tmp_path / "kernel"), *SMALL]) == 0
+    kernel = figures(capsys)
+    file = str(tmp_path / "kernel" / "kernel.npy")
+    assert main(["spectrum", file, "--out", str(tmp_path / "run"), "--json", "--quiet"]) == 0
+    metrics = figures(capsys)
+    assert metrics["effective_rank"] == pytest.approx(kernel["effective_rank"])
+    assert metrics["top_eigenvalues"] == pytest.approx(kernel["top_eigenvalues"])
+
+
+def test_sweep_is_the_published_figure(tmp_path, capsys):
+    out = tmp_path / "run"
+    command = [
+        "sweep",
+        "--method",
+        "finer",
+        "--first-bias-scale",
+        "1",
+        "5",
+        "10",
+        "20",
+        "--grid",
+        "256",
+        "--seeds",
+        "3",
+    ]
+    assert main([*command, "--out", str(out), "--quiet", "--json"]) == 0
+    metrics = figures(capsys)
+    assert metrics["effective_rank"] == sorted(metrics["effective_rank"])
+    assert metrics["diagonal_energy"] == sorted(metrics["diagonal_energy"])
+    assert len(metrics["rows"]) == 4 and len(metrics["rows"][0]["effective_rank_of_seeds"]) == 3
+    assert set(metrics) >= ALWAYS | FIGURES
+    assert len((out / "table.md").read_text().splitlines()) == 6
+    assert len((out / "table.csv").read_text().splitlines()) == 5
+    assert {"kernels.png", "kernels.svg", "eigenvalues.svg", "sweep.npz", "sweep.mat", "report.html"} <= {
+        path.name for path in out.iterdir()
+    }
+
+
+def test_sweep_takes_every_combination_that_a_method_has(tmp_path, capsys):
+    command = ["sweep", "--method", "finer", "gauss", "--first-bias-scale", "1", "none", "--hidden-features", "8", "16"]
+    assert main([*command, "--grid", "24", "--out", str(tmp_path / "run"), "--quiet", "--json"]) == 0
+    names = [row["name"] for row in figures(capsys)["rows"]]
+    assert len(names) == len(set(names)) == 6  # 2 x 2 of finer, 2 of gauss, which has no bias scale
+    assert "finer, hidden_features 8, first_bias_scale None" in names
+
+
+def test_sweep_over_checkpoints_shows_how_the_kernel_turns(tmp_path, capsys):
+    network = image_model(tmp_path / "0.safetensors")
+    with torch.no_grad():
+        network.head.weight.mul_(2)
+        network.layers[0].weight.add_(0.1)
+    save_model(network, tmp_path / "1.safetensors", task="image", task_data={"height": 12, "width": 10})
+    files = [str(tmp_path / f"{index}.safetensors") for index in (0, 0, 1)]
+    assert main(["sweep", *files, "--out", str(tmp_path / "run"), "--quiet", "--json"]) == 0
+    rows = figures(capsys)["rows"]
+    assert rows[1]["alignment_with_previous"] == pytest.approx(1)
+    assert 0 < rows[2]["alignment_with_first"] < 0.9999
+
+
+def test_a_config_repeats_a_run(tmp_path, capsys):
+    command = ["kernel", "--method", "gauss-finer", "--first-bias-scale", "3", *SMALL]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    one = figures(capsys)
+    config = str(tmp_path / "one" / "config.json")
+    assert main(["kernel", "--config", config, "--out", str(tmp_path / "two"), "--quiet", "--json"]) == 0
+    assert figures(capsys)["top_eigenvalues"] == one["top_eigenvalues"]
+    assert (tmp_path / "one" / "kernel.npy").read_bytes() == (tmp_path / "two" / "kernel.npy").read_bytes()

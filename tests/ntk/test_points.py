@@ -1,0 +1,98 @@
+"""Points from grids, images and files, and the notebook's networks."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from finer_core import build_network
+from finer_core.config import published_config
+from finer_core.coords import grid_coords
+from finer_core.errors import InputError
+from finer_ntk.settings import SubjectSettings
+from finer_ntk.subject.networks import load_subject
+from finer_ntk.subject.notebook import draw_as_in_notebook
+from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points
+
+
+def test_a_line_is_the_published_one():
+    points = grid_points("8")
+    assert points.coords[:, 0].tolist() == [j / 8 for j in range(8)]
+    assert points.target.shape == (8, 1)
+
+
+def test_a_box_is_the_grid_of_finer_core():
+    points = grid_points("3x4")
+    torch.testing.assert_close(points.coords, grid_coords(3, 4, dtype=torch.float64))
+    assert points.shape == (3, 4) and points.target is None
+    for text in ("", "x4", "4x", "-3", "4.5"):
+        with pytest.raises(InputError, match="--grid"):
+            parse_grid(text)
+
+
+def test_pixels_are_a_part_of_the_images_own():
+    whole, some = pixel_points(9, 13, limit=10**6), pixel_points(9, 13, limit=35)
+    assert whole.shape == (9, 13) and some.shape == (5, 7)
+    picked = whole.coords.reshape(9, 13, 2)[::2, ::2].reshape(-1, 2)
+    torch.testing.assert_close(some.coords, picked)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("1", 1), ("P", 3), ("I;16", 1)])
+def test_images_of_every_kind_become_targets(mode, channels, tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    if mode == "I;16":
+        Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2000).save(tmp_path / "p.png")
+    else:
+        Image.fromarray(values).convert(mode).save(tmp_path / "p.png")
+    points = image_points(str(tmp_path / "p.png"), limit=100)
+    assert points.target.shape == (30, channels) and points.coords.shape == (30, 2)
+    assert points.target.min() >= -1 and points.target.max() <= 1
+    if mode == "RGB":
+        np.testing.assert_allclose(points.target.reshape(6, 5, 3), values / 255 * 2 - 1)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".txt", ".xyz"])
+def test_files_of_points(suffix, tmp_path):
+    coords = np.random.default_rng(0).uniform(-1, 1, (7, 3))
+    path = tmp_path / f"p{suffix}"
+    if suffix == ".npy":
+        np.save(path, coords)
+    elif suffix == ".npz":
+        np.savez(path, points=coords, target=coords[:, 0])
+    else:
+        separator = "," if suffix == ".csv" else " "
+        columns = np.hstack([coords, coords]) if suffix == ".xyz" else coords
+        path.write_text("# x y z\n" + "\n".join(separator.join(map(repr, map(float, row))) for row in columns))
+    points = file_points(str(path))
+    np.testing.assert_array_equal(points.coords.numpy(), coords)
+    assert (points.target is None) == (suffix != ".npz")
+
+
+@pytest.mark.parametrize("method", ["finer", "siren", "gauss-finer", "wire-finer", "ff"])
+def test_the_notebooks_networks(method):
+    """Widths, zero biases and means of the published notebook; golden/ntk/README.md says which."""
+    settings = SubjectSettings(method=method, preset="paper", grid="16", network={"hidden_layers": 1})
+    network = load_subject(settings, model=None).network.requires_grad_(False)
+    hidden = network.layers[1]
+    assert hidden.weight.shape == (256, 256)
+    if method in ("finer", "siren", "ff"):
+        assert not hidden.bias.any() and not network.head.bias.any()
+    if method in ("finer", "gauss-finer"):
+        assert 0.9 < float(network.layers[0].bias.abs().max()) <= 1
+    if method == "gauss-finer":
+        assert 0 < float(hidden.bias.abs().max()) <= 1 / 16
+    if method == "wire-finer":
+        bound = (6 / 256) ** 0.5 / 0.08
+        assert complex(hidden.weight.mean()) == pytest.approx(bound, rel=0.05)
+        assert float(hidden.weight.std()) == pytest.approx(bound, rel=0.05)
+    if method == "ff":
+        assert float(hidden.weight.abs().max()) <= 2 / 16
+    again = load_subject(settings, model=None).network
+    assert all(torch.equal(one, two) for one, two in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_methods_that_the_notebook_has_not():
+    config = published_config(method="gauss", task="ntk", in_features=1, out_features=1)
+    network = build_network(config)
+    with pytest.raises(InputError, match="notebook"):
+        draw_as_in_notebook(network, generator=torch.Generator())
