@@ -45,6 +45,18 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunSettings]
         settings: The application's settings class, with a field `network`.
         out: The default run folder, for the help.
     """
+    add_run_options(parser, out=out)
+    add_options(parser, settings, group="settings")
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """Add the options of a run folder, which every command that makes one shares.
+
+    Args:
+        parser: The command's parser.
+        out: The default run folder, for the help.
+    """
     parser.add_argument("--out", metavar="DIR", help=f"run folder (default: {out})")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
@@ -52,8 +64,6 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunSettings]
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
-    add_options(parser, settings, group="settings")
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
 
 
 def run_mode(arguments: argparse.Namespace) -> Mode:

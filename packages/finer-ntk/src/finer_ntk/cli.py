@@ -11,12 +11,15 @@ from typing import Any
 
 from finer_core.cli import NONE, OneLineParser, add_options, merge_settings, run_command, version_text
 from finer_core.errors import InputError
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import add_command, add_run_options, given_settings, merged_settings, run_mode
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import Mode, check_writable, read_settings
 from finer_ntk._version import __version__
 from finer_ntk.settings import KernelSettings, SpectrumSettings, SubjectSettings, SweepSettings
 
+_NOT_ASKED = ("checkpoint_seconds",)
+"""Shared settings that mean nothing here."""
+_NETWORK = "network (default: the method's published values)"
 _MODEL_HELP = "model.safetensors of any application (default: --method at initialisation)"
 
 
@@ -43,7 +46,9 @@ def _add_kernel(commands: Any) -> None:
     parser = add_command(commands, "kernel", run_kernel_command, "Compute a network's kernel and draw it.")
     parser.epilog = f"methods: {', '.join(method_names('ntk'))}"
     parser.add_argument("model", nargs="?", metavar="MODEL", help=_MODEL_HELP)
-    add_fit_options(parser, KernelSettings, out="runs/ntk/kernel-SUBJECT")
+    add_run_options(parser, out="runs/ntk/kernel-SUBJECT")
+    add_options(parser, KernelSettings, group="settings", without=("steps", *_NOT_ASKED))
+    add_options(parser, NetworkOptions, group=_NETWORK)
 
 
 def run_kernel_command(arguments: argparse.Namespace) -> None:
@@ -52,7 +57,9 @@ def run_kernel_command(arguments: argparse.Namespace) -> None:
     def run(out: Path, settings: KernelSettings, model: str | None, mode: Mode) -> dict[str, Any]:
         from finer_ntk.runs.kernel_run import run_kernel
 
-        return run_kernel(out, settings=settings, model=model, mode=mode, quiet=arguments.quiet)
+        return run_kernel(
+            out, settings=settings, model=model, mode=mode, quiet=arguments.quiet, tensorboard=arguments.tensorboard
+        )
 
     _run(arguments, KernelSettings, "kernel", arguments.model, run)
 
@@ -62,7 +69,9 @@ def _add_spectrum(commands: Any) -> None:
     parser = add_command(commands, "spectrum", run_spectrum_command, text)
     parser.epilog = f"methods: {', '.join(method_names('ntk'))}"
     parser.add_argument("model", nargs="?", metavar="MODEL|KERNEL.npy", help=_MODEL_HELP + ", or a kernel's file")
-    add_fit_options(parser, SpectrumSettings, out="runs/ntk/spectrum-SUBJECT")
+    add_run_options(parser, out="runs/ntk/spectrum-SUBJECT")
+    add_options(parser, SpectrumSettings, group="settings", without=_NOT_ASKED)
+    add_options(parser, NetworkOptions, group=_NETWORK)
 
 
 def run_spectrum_command(arguments: argparse.Namespace) -> None:
@@ -123,14 +132,9 @@ def _add_sweep(commands: Any) -> None:
         f"methods: {', '.join(method_names('ntk'))}. The published figure: finer-ntk sweep --first-bias-scale 1 5 10 20"
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="model files of one training, in order")
-    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ntk/sweep-METHODS)")
-    parser.add_argument("--resume", action="store_true", help="go on with the sweep in the folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
-    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_run_options(parser, out="runs/ntk/sweep-METHODS")
     parser.add_argument("--method", nargs="+", dest="methods", metavar="METHOD", help="methods (default: finer)")
-    add_options(parser, SweepSettings, group="settings", without=("method", "steps", "checkpoint_seconds"))
+    add_options(parser, SweepSettings, group="settings", without=("method", "steps", *_NOT_ASKED))
     section = parser.add_argument_group("network: one value or several, of which every combination is computed")
     kinds = typing.get_type_hints(NetworkOptions)
     for field in dataclasses.fields(NetworkOptions):
@@ -180,7 +184,8 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     check_writable(out, mode=mode)
     from finer_ntk.runs.sweep_run import run_sweep
 
-    metrics = run_sweep(out, settings=settings, models=models, mode=mode, quiet=arguments.quiet)
+    habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+    metrics = run_sweep(out, settings=settings, models=models, mode=mode, **habits)
     if arguments.json:
         print(json.dumps(metrics))
         return

@@ -73,11 +73,11 @@ def recorded_offsets() -> dict[str, float]:
 
 def trust_line(task: str) -> str:
     """Return one line that says how often the advice was right, and whether it beat the defaults."""
+    if task != "image":
+        return "hit rate: not measured for shapes, only for images"
     found = record()
     if not found:
         return "hit rate: not measured"
-    if task != "image":
-        return "hit rate: measured for images only, not for shapes"
     hit, default = found["hit_rate"], found["default_hit_rate"]
     loss, default_loss = found["mean_loss_db"], found["default_mean_loss_db"]
     better = hit > default or (hit == default and loss < default_loss)

@@ -54,7 +54,8 @@ def kernel_operator(
     if not isinstance(maps, str):
         numbers = sum(map_.fan_in + channels * map_.fan_out for map_ in maps)
         width = max(map_.fan_in + map_.fan_out for map_ in maps)
-        kept = 2 * len(coords) * coords.element_size() * numbers  # 2: complex parts
+        parts = 2 if any(value.is_complex() for value in function.params.values()) else 1
+        kept = parts * len(coords) * coords.element_size() * numbers
         if kept + 6 * len(coords) * coords.element_size() * width <= memory:
             return _FactorOperator(function, coords, exact=exact, rows=max(1, min(len(coords), 4096)))
     rows = max(1, memory // (8 * coords.element_size() * (64 + 16 * int(function.count**0.5))))

@@ -60,7 +60,7 @@ def _linear(layer: Any) -> dict[str, np.ndarray]:
         value = getattr(layer, name)
         if value is None:
             continue
-        array = value.detach().cpu().numpy()
+        array = value.detach().cpu().numpy().T  # a transpose in the function would hide its structure from the engine
         arrays[name] = np.ascontiguousarray(array.real)
         if value.is_complex():
             arrays[f"{name}_imag"] = np.ascontiguousarray(array.imag)
@@ -68,15 +68,15 @@ def _linear(layer: Any) -> dict[str, np.ndarray]:
 
 
 def _times(features: Pair, linear: Any) -> Pair:
-    """Return W a + b."""
+    """Return a W + b, W of (fan_in, fan_out)."""
     real, imag = features
-    weight, weight_imag = linear["weight"].T, linear.get("weight_imag")
+    weight, weight_imag = linear["weight"], linear.get("weight_imag")
     if weight_imag is None:
         out: Pair = (real @ weight, None if imag is None else imag @ weight)
     elif imag is None:
-        out = (real @ weight, real @ weight_imag.T)
+        out = (real @ weight, real @ weight_imag)
     else:
-        out = (real @ weight - imag @ weight_imag.T, real @ weight_imag.T + imag @ weight)
+        out = (real @ weight - imag @ weight_imag, real @ weight_imag + imag @ weight)
     if "bias" not in linear:
         return out
     bias_imag = linear.get("bias_imag")

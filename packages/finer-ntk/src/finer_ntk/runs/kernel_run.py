@@ -16,7 +16,7 @@ from finer_ntk.kernel import as_row_function, as_rule, kernel_operator
 from finer_ntk.kernel.plan import as_output
 from finer_ntk.runs.files import write_arrays
 from finer_ntk.runs.kernel_file import KERNEL, assemble
-from finer_ntk.runs.opening import common_figures, open_run, shown_eigenvalues
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, KernelSettings
 from finer_ntk.spectrum import all_eigenpairs, diagonal_energy, effective_rank, estimate_spectrum, top_eigenpairs
 from finer_ntk.subject.networks import Subject, load_subject
@@ -25,7 +25,9 @@ from finer_ntk.subject.points import Points, file_points
 _DEFAULT_TOP = 16
 
 
-def run_kernel(out: Path, *, settings: KernelSettings, model: str | None, mode: Mode, quiet: bool) -> dict[str, Any]:
+def run_kernel(
+    out: Path, *, settings: KernelSettings, model: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
     """Compute, write, report; return the figures.
 
     Raises:
@@ -45,6 +47,7 @@ def run_kernel(out: Path, *, settings: KernelSettings, model: str | None, mode: 
     arrays = {"kernel": kernel, "points": subject.points.coords.numpy()}
     if square:
         arrays["eigenvalues"] = values["values"]
+        log_points(run, [{"eigenvalue": float(value)} for value in values["values"]], tensorboard=tensorboard)
     else:
         assert against is not None
         arrays["points_against"] = against.coords.numpy()

@@ -1,7 +1,7 @@
 """What every run has in common: its config, resuming, and the figures that all of them write."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from finer_core.model_file import save_model
 from finer_core.resources import peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
+from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_ntk.settings import SHOWN_EIGENVALUES, SubjectSettings
 from finer_ntk.subject.networks import Subject
 
@@ -86,6 +87,17 @@ def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: floa
         "rule": settings.rule,
         "precision": settings.precision,
     }
+
+
+def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorboard: bool) -> None:
+    """Write a series as lines of metrics.jsonl, and as TensorBoard scalars on request; the step is the place in it."""
+    loggers: list[MetricLogger] = [JsonlLogger(run.metrics_log)]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(run.tensorboard))
+    for logger in loggers:
+        for step, figures in enumerate(points):
+            logger.log(step, figures)
+        logger.close()
 
 
 def shown_eigenvalues(values: np.ndarray) -> list[float]:

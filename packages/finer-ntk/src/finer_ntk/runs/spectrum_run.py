@@ -15,11 +15,10 @@ from finer_core.report import Report
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
-from finer_core.training import JsonlLogger
 from finer_ntk import figures
 from finer_ntk.kernel import as_row_function, as_rule, empirical_ntk, kernel_operator
 from finer_ntk.runs.files import write_arrays
-from finer_ntk.runs.opening import common_figures, open_run, shown_eigenvalues
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, SpectrumSettings
 from finer_ntk.spectrum import (
     Eigenpairs,
@@ -86,7 +85,11 @@ def run_spectrum(
             learning_rate=settings.learning_rate,
             steps=steps,
         )
-        _log(run, training, tensorboard=tensorboard)
+        losses = zip(training.predicted, training.real, strict=True)
+        points = [{"predicted_loss": float(one), "loss": float(two)} for one, two in losses]
+    else:
+        points = [{"eigenvalue": float(value)} for value in found.pairs.values]
+    log_points(run, points, tensorboard=tensorboard)
     metrics = {
         **common_figures(subject, settings, seconds=time.monotonic() - started, steps=steps),
         **_figures_of(found),
@@ -236,18 +239,6 @@ def _figures_of(found: Spectrum) -> dict[str, Any]:
         "largest_residual": float(found.pairs.residuals[large].max()),
         "estimated": found.estimated,
     }
-
-
-def _log(run: RunFolder, training: Training, *, tensorboard: bool) -> None:
-    loggers: list[Any] = [JsonlLogger(run.metrics_log)]
-    if tensorboard:
-        from finer_core.training import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(run.tensorboard))
-    for logger in loggers:
-        for step, (predicted, real) in enumerate(zip(training.predicted, training.real, strict=True)):
-            logger.log(step, {"predicted_loss": float(predicted), "loss": float(real)})
-        logger.close()
 
 
 def _write_and_report(

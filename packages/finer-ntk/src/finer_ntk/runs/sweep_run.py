@@ -22,7 +22,7 @@ from finer_core.training.loop import Interrupted
 from finer_ntk import figures
 from finer_ntk.kernel import as_rule, empirical_ntk
 from finer_ntk.runs.files import write_arrays
-from finer_ntk.runs.opening import common_figures, open_run, shown_eigenvalues
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, SweepSettings
 from finer_ntk.spectrum import (
     alignment,
@@ -48,7 +48,9 @@ class Entry:
     model: str | None
 
 
-def run_sweep(out: Path, *, settings: SweepSettings, models: Sequence[str], mode: Mode, quiet: bool) -> dict[str, Any]:
+def run_sweep(
+    out: Path, *, settings: SweepSettings, models: Sequence[str], mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
     """Compute, write, report; return the figures, one row an entry.
 
     Raises:
@@ -69,6 +71,8 @@ def run_sweep(out: Path, *, settings: SweepSettings, models: Sequence[str], mode
     rows, kernels, values = _measure(run, entries, points, settings, quiet=quiet)
     rows = _with_alignment(rows, kernels, sequence=bool(models))
     _write_tables(run, rows)
+    series = [{key: row[key] for key in ("effective_rank", "diagonal_energy")} for row in rows]
+    log_points(run, series, tensorboard=tensorboard)
     first = common_figures(subjects[0], settings, seconds=time.monotonic() - started, steps=0)
     metrics = {
         **first,

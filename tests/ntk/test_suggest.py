@@ -1,0 +1,164 @@
+"""The advisor: its evidence against brute force, its choice where the answer is known, its honesty."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from finer_ntk.advisor import advise
+from finer_ntk.advisor.advise import advise as advise_image
+from finer_ntk.advisor.advise import advise_on
+from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
+from finer_ntk.advisor.evidence import explained_db, left_out_errors
+from finer_ntk.advisor.patches import SIDE, cloud_patches, image_patches
+from finer_ntk.cli import main
+
+from ..refusals import assert_refused
+
+
+def waves(side, frequency):
+    """Return an image of oblique waves of that many cycles over its width."""
+    y, x = np.mgrid[:side, :side] / side
+    phase = 2 * np.pi * frequency
+    return (0.5 + 0.25 * np.sin(phase * (x + 0.3 * y)) + 0.2 * np.cos(phase * (0.6 * y - 0.5 * x)))[:, :, None]
+
+
+def sphere(count, seed=0):
+    normals = np.random.default_rng(seed).standard_normal((count, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals * 3 + 5, normals
+
+
+def test_left_out_errors_are_those_of_leaving_out():
+    random = np.random.default_rng(0)
+    root = random.standard_normal((12, 12))
+    kernel, target = root @ root.T / 12, random.standard_normal((12, 2))
+    values, vectors = np.linalg.eigh(kernel)
+    found = left_out_errors(values, vectors, target, noise=0.1)
+    for i in range(12):
+        rest = np.arange(12) != i
+        weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 0.1 * np.eye(11), target[rest])
+        np.testing.assert_allclose(found[i], target[i] - kernel[i, rest] @ weights, rtol=1e-8)
+
+
+def test_patches_keep_the_images_own_coordinates():
+    pixels = np.random.default_rng(0).random((64, 80, 3))
+    patches = image_patches(pixels)
+    assert len(patches) == 4
+    for patch in patches:
+        assert patch.coords.shape == (SIDE * SIDE, 2) and patch.target.shape == (SIDE * SIDE, 3)
+        steps = patch.coords.reshape(SIDE, SIDE, 2).diff(dim=0)[..., 0]
+        assert float(steps.min()) == pytest.approx(2 / 63) and float(steps.max()) == pytest.approx(2 / 63)
+        assert np.abs(patch.target.mean(0)).max() < 1e-12
+
+
+def test_finer_detail_asks_for_higher_frequencies():
+    low, high = (
+        {c.name: explained_db(c, image_patches(waves(128, f)), task="image") for c in CANDIDATES if c.method == "siren"}
+        for f in (2, 24)
+    )
+    slow, fast = "siren first_omega_0=30.0", "siren first_omega_0=60.0"
+    assert low[slow] > low[fast]
+    assert high[fast] > high[slow]
+
+
+def test_offsets_move_the_choice_and_explained_stays():
+    pixels = waves(64, 4)
+    plain = advise_image(pixels, offsets={})
+    assert plain.choice.name == max(plain.explained, key=lambda name: plain.explained[name])
+    pushed = advise_image(pixels, offsets={"pemlp": 100.0})
+    assert pushed.explained == plain.explained
+    other = {candidate.name: 0.0 for candidate in CANDIDATES} | {"pemlp": 100.0}
+    assert advise_image(pixels, offsets=other).choice.name == "pemlp"
+
+
+def test_equal_evidence_takes_the_default():
+    patches = image_patches(waves(64, 4))
+    explained = advise_on(patches, task="image", offsets={}).explained
+    level = {name: -value for name, value in explained.items()}
+    assert advise_on(patches, task="image", offsets=level).choice == DEFAULT
+
+
+@pytest.mark.parametrize(("hit", "default", "verdict"), [(0.9, 0.5, ": better than"), (0.4, 0.5, "NOT better than")])
+def test_trust_says_when_the_defaults_are_as_good(hit, default, verdict, monkeypatch):
+    found = {
+        "hit_rate": hit,
+        "default_hit_rate": default,
+        "mean_loss_db": 0.2,
+        "default_mean_loss_db": 0.3,
+        "close_db": 0.3,
+        "images": 10,
+        "conditions": "c",
+    }
+    monkeypatch.setattr(advise, "record", lambda: found)
+    assert verdict in advise.trust_line("image")
+    assert "shapes" in advise.trust_line("sdf")
+    monkeypatch.setattr(advise, "record", dict)
+    assert "not measured" in advise.trust_line("image")
+
+
+def suggest(path, out, capsys) -> dict:
+    assert main(["suggest", str(path), "--out", str(out), "--json", "--quiet"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_suggest_for_an_image(tmp_path, capsys):
+    Image.fromarray((waves(48, 5)[:, :, 0] * 255).astype(np.uint8)).save(tmp_path / "p.png")
+    metrics = suggest(tmp_path / "p.png", tmp_path / "run", capsys)
+    assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["method"] == metrics["choice"]["method"] and metrics["arguments"].startswith("--method")
+    assert set(metrics["expected_db"]) == {candidate.name for candidate in CANDIDATES}
+    assert {"trust", "effective_rank", "top_eigenvalues", "diagonal_energy", "parameters"} <= set(metrics)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"report.html", "candidates.svg", "energy.png", "spectrum.png", "suggest.npz", "suggest.mat"}
+    assert main(["suggest", str(tmp_path / "p.png"), "--out", str(tmp_path / "run"), "--overwrite", "--quiet"]) == 0
+    assert "trust: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["xyz", "npz", "ply"])
+def test_suggest_for_a_shape(kind, tmp_path, capsys):
+    points, normals = sphere(3000)
+    path = tmp_path / f"shape.{kind}"
+    if kind == "xyz":
+        np.savetxt(path, np.hstack([points, normals]))
+    elif kind == "npz":
+        inside = np.random.default_rng(1).uniform(-1, 1, (3000, 3))
+        np.savez(path, points=inside, target=np.linalg.norm(inside, axis=1) - 0.5)
+    else:
+        trimesh = pytest.importorskip("trimesh")
+        trimesh.creation.icosphere(subdivisions=3).export(path)
+    metrics = suggest(path, tmp_path / "run", capsys)
+    assert metrics["task"] == "sdf" and "shapes" in metrics["trust"]
+
+
+def test_wrong_signals(tmp_path, monkeypatch, capsys):
+    out = ["--out", str(tmp_path / "run"), "--quiet"]
+
+    def refused(path, *words):
+        assert_refused(main, ["suggest", str(path), *out], capsys, *words)
+        assert not (tmp_path / "run").exists()
+
+    refused(tmp_path / "absent.png", "absent.png")
+    Image.fromarray(np.zeros((10, 90), np.uint8)).save(tmp_path / "small.png")
+    refused(tmp_path / "small.png", "10x90")
+    Image.fromarray(np.full((64, 64), 7, np.uint8)).save(tmp_path / "flat.png")
+    refused(tmp_path / "flat.png", "same everywhere")
+    np.savetxt(tmp_path / "bare.xyz", np.zeros((5, 3)))
+    refused(tmp_path / "bare.xyz", "normal")
+    np.savetxt(tmp_path / "zero.xyz", np.zeros((5, 6)))
+    refused(tmp_path / "zero.xyz", "normal 0 is zero")
+    np.savez(tmp_path / "none.npz", points=np.zeros((5, 2)))
+    refused(tmp_path / "none.npz", "target")
+    np.savez(tmp_path / "few.npz", points=np.random.default_rng(0).random((5, 2)), target=np.arange(5.0))
+    refused(tmp_path / "few.npz", "got 5")
+    (tmp_path / "bad.ply").write_bytes(b"ply\nnothing")
+    refused(tmp_path / "bad.ply", "bad.ply")
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    refused(tmp_path / "bad.ply", 'pip install "finer-ntk[shapes]"')
+
+
+def test_a_cloud_of_equal_values_is_refused():
+    with pytest.raises(ValueError, match="same everywhere"):
+        cloud_patches(np.random.default_rng(0).random((900, 2)), np.ones((900, 1)))
