@@ -13,8 +13,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -106,59 +104,91 @@ def fit(arguments: argparse.Namespace) -> None:
             print(f"{number}/{len(tasks)} {time.monotonic() - started:.0f} s {key} {psnr:.2f}", flush=True)
 
 
-def judge(arguments: argparse.Namespace) -> None:
-    """Ask the advisor about every image and compare with the fits."""
-    from finer_ntk.advisor.advise import advise
+WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5)
 
+
+def judge(arguments: argparse.Namespace) -> None:
+    """Judge the advice on every image with nothing of that image known, the width of likeness included."""
+    from finer_ntk.advisor.advise import explain_image
     from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
 
     fits = json.loads(Path(arguments.fits).read_text())
-    rows = []
+    candidates = [candidate.name for candidate in CANDIDATES]
+    names, tables, evidence = [], [], []
     for name, pixels in images_in(arguments.folders):
-        table = {
-            candidate.name: float(
-                np.mean([psnr for key, psnr in fits.items() if key.startswith(f"{name}|{candidate.name}|")])
-            )
-            for candidate in CANDIDATES
+        keys = [[f"{name}|{candidate}|{seed}" for seed in range(arguments.seeds)] for candidate in candidates]
+        if all(key in fits for row in keys for key in row):
+            names.append(name)
+            tables.append([float(np.mean([fits[key] for key in row])) for row in keys])
+            explained = explain_image(pixels / 255.0)
+            evidence.append([explained[candidate] for candidate in candidates])
+    psnr, explained = np.array(tables), np.array(evidence)
+    losses = psnr.max(1, keepdims=True) - psnr
+    everyone = np.arange(len(names))
+    default = candidates.index(DEFAULT.name)
+    found: dict[str, list[float]] = {"advice": [], "default": [], "constant": [], "kernel_alone": []}
+    for index in everyone:
+        rest = everyone != index
+        width = best_width(explained[rest], losses[rest])
+        picks = {
+            "advice": pick(explained[index], explained[rest], losses[rest], width),
+            "default": default,
+            "constant": int(losses[rest].mean(0).argmin()),
+            "kernel_alone": int(explained[index].argmax()),
         }
-        advice = advise(pixels / 255.0)
-        best = max(table, key=lambda key: table[key])
-        rows.append(
-            {
-                "image": name,
-                "best": best,
-                "best_psnr": table[best],
-                "choice": advice.choice.name,
-                "choice_psnr": table[advice.choice.name],
-                "default_psnr": table[DEFAULT.name],
-            }
-        )
-        print(json.dumps(rows[-1]), flush=True)
-    print(json.dumps(summary(rows), indent=1))
+        for who, choice in picks.items():
+            found[who].append(float(losses[index, choice]))
+        shown = {who: f"{candidates[choice]} -{losses[index, choice]:.2f}" for who, choice in picks.items()}
+        print(json.dumps({"image": names[index], "best": candidates[int(psnr[index].argmax())], **shown}), flush=True)
+    judged = {
+        who: {
+            "hit_rate": round(float(np.mean(np.array(lost) <= CLOSE_DB)), 4),
+            "mean_loss_db": round(float(np.mean(lost)), 4),
+        }
+        for who, lost in found.items()
+    }
+    print(json.dumps(judged, indent=1))
     if arguments.record:
+        rounded = {"explained": explained, "losses": losses}
         record = {
-            **summary(rows),
-            "images": len(rows),
-            "conditions": f"{SIDE}x{SIDE}, width {WIDTH}, default preset of finer-image, {arguments.seeds} seeds",
+            "judged": judged,
+            "constant": candidates[int(losses.mean(0).argmin())],
             "close_db": CLOSE_DB,
+            "width": best_width(explained, losses),
+            "conditions": f"{SIDE}x{SIDE}, width {WIDTH}, default preset of finer-image, seeds: {arguments.seeds}",
             "date": time.strftime("%Y-%m-%d"),
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-            "command": "python benchmarks/bench_suggest.py",
+            "command": "python benchmarks/bench_suggest.py judge",
+            "signals": [
+                {"name": name}
+                | {
+                    key: dict(zip(candidates, np.round(values[index], 3).tolist(), strict=True))
+                    for key, values in rounded.items()
+                }
+                for index, name in enumerate(names)
+            ],
         }
         Path(arguments.record).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Count how often the choice, and the default, come within 0.3 dB of the best, and what each loses."""
-    best = np.array([row["best_psnr"] for row in rows])
-    chosen = np.array([row["choice_psnr"] for row in rows])
-    default = np.array([row["default_psnr"] for row in rows])
-    return {
-        "hit_rate": float((chosen >= best - CLOSE_DB).mean()),
-        "default_hit_rate": float((default >= best - CLOSE_DB).mean()),
-        "mean_loss_db": float((best - chosen).mean()),
-        "default_mean_loss_db": float((best - default).mean()),
-    }
+def pick(new: np.ndarray, explained: np.ndarray, losses: np.ndarray, width: float) -> int:
+    """Return the candidate that the advisor would choose with this experience."""
+    from finer_ntk.advisor.advise import Experience, expected_losses
+
+    return int(expected_losses(new, Experience(explained=explained, losses=losses, width=width)).argmin())
+
+
+def best_width(explained: np.ndarray, losses: np.ndarray) -> float:
+    """Return the width of the least mean loss when every signal is judged by the others."""
+    everyone = np.arange(len(losses))
+
+    def mean_loss(width: float) -> float:
+        lost = []
+        for index in everyone:
+            rest = everyone != index
+            lost.append(losses[index, pick(explained[index], explained[rest], losses[rest], width)])
+        return float(np.mean(lost))
+
+    return min(WIDTHS, key=mean_loss)
 
 
 def main() -> None:

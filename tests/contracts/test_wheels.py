@@ -18,7 +18,11 @@ from packaging.requirements import Requirement
 
 from .workspace import APPLICATIONS, CORE, PACKAGES, ROOT, Package
 
-FOREIGN_TO_IMAGES = {"jax", "jaxlib", "trimesh", "viser", "open3d"}
+FOREIGN = {
+    "finer-image": {"jax", "jaxlib", "trimesh", "viser", "open3d"},
+    "finer-ntk": {"jax", "jaxlib", "neural-tangents", "tensorflow", "trimesh", "viser"},
+}
+"""What a package must not bring unasked."""
 OUR_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT")
 
 # Imports every module, so that a dependency which nobody declared is missed here and not by a user.
@@ -182,8 +186,7 @@ def test_installed_alone(alone):
     assert facts["version"] == facts["installed"][package.name] == package.version
     siblings = {application.name for application in APPLICATIONS} - {package.name}
     assert not siblings & facts["installed"].keys()
-    if package.name == "finer-image":
-        assert not FOREIGN_TO_IMAGES & facts["installed"].keys()
+    assert not FOREIGN.get(package.name, set()) & facts["installed"].keys()
     output_of(venv.pip("check"), cwd=venv.folder)
 
 

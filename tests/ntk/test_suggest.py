@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from finer_ntk.advisor import advise
-from finer_ntk.advisor.advise import advise as advise_image
-from finer_ntk.advisor.advise import advise_on
+from finer_ntk.advisor.advise import Experience, advise_on, expected_losses, recorded_experience
 from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
 from finer_ntk.advisor.evidence import explained_db, left_out_errors
 from finer_ntk.advisor.patches import SIDE, cloud_patches, image_patches
@@ -64,39 +63,56 @@ def test_finer_detail_asks_for_higher_frequencies():
     assert high[fast] > high[slow]
 
 
-def test_offsets_move_the_choice_and_explained_stays():
-    pixels = waves(64, 4)
-    plain = advise_image(pixels, offsets={})
-    assert plain.choice.name == max(plain.explained, key=lambda name: plain.explained[name])
-    pushed = advise_image(pixels, offsets={"pemlp": 100.0})
-    assert pushed.explained == plain.explained
-    other = {candidate.name: 0.0 for candidate in CANDIDATES} | {"pemlp": 100.0}
-    assert advise_image(pixels, offsets=other).choice.name == "pemlp"
+def experience(**losses):
+    """Return one known signal, on which the named candidates lost what is said and every other 5 dB."""
+    row = [losses.get(candidate.method, 5.0) for candidate in CANDIDATES]
+    return Experience(explained=np.zeros((1, len(CANDIDATES))), losses=np.array([row]), width=1.0)
 
 
-def test_equal_evidence_takes_the_default():
+def test_the_choice_is_what_lost_least_on_like_signals():
     patches = image_patches(waves(64, 4))
-    explained = advise_on(patches, task="image", offsets={}).explained
-    level = {name: -value for name, value in explained.items()}
-    assert advise_on(patches, task="image", offsets=level).choice == DEFAULT
+    found = advise_on(patches, task="image", experience=experience(pemlp=0.0))
+    assert found.choice.method == "pemlp" and found.expected_loss["pemlp"] == 0
+    level = advise_on(patches, task="image", experience=experience(**{c.method: 1.0 for c in CANDIDATES}))
+    assert level.choice == DEFAULT and level.explained == found.explained
 
 
-@pytest.mark.parametrize(("hit", "default", "verdict"), [(0.9, 0.5, ": better than"), (0.4, 0.5, "NOT better than")])
-def test_trust_says_when_the_defaults_are_as_good(hit, default, verdict, monkeypatch):
+def test_alike_signals_count_most():
+    known = Experience(
+        explained=np.array([[0.0, 0.0, 3.0], [0.0, 3.0, 0.0]]), losses=np.array([[0.0, 1, 2], [2, 1, 0.0]]), width=0.3
+    )
+    np.testing.assert_allclose(expected_losses(np.array([7.0, 7.1, 10.0]), known), [0, 1, 2], atol=1e-6)
+    np.testing.assert_allclose(expected_losses(np.array([-1.0, 2.0, -1.1]), known), [2, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(expected_losses(np.array([0.0, 1.0, 1.0]), known), [1, 1, 1], atol=1e-6)
+
+
+def test_the_record_is_of_these_candidates():
+    found = recorded_experience()
+    assert found.explained.shape == found.losses.shape == (len(advise.record()["signals"]), len(CANDIDATES))
+    assert (found.losses.min(1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("advice", "default", "constant", "words"),
+    [
+        ((0.9, 0.1), (0.5, 0.3), (0.6, 0.2), ("better than always taking the defaults", "and better than")),
+        ((0.4, 0.3), (0.5, 0.2), (0.6, 0.2), ("NOT better than always taking the defaults", "and NOT better")),
+        ((0.6, 0.2), (0.5, 0.3), (0.6, 0.2), (": better than always taking the defaults", "and NOT better")),
+    ],
+)
+def test_trust_says_when_the_defaults_are_as_good(advice, default, constant, words, monkeypatch):
+    judged = {"advice": advice, "default": default, "constant": constant}
     found = {
-        "hit_rate": hit,
-        "default_hit_rate": default,
-        "mean_loss_db": 0.2,
-        "default_mean_loss_db": 0.3,
+        "judged": {who: {"hit_rate": hit, "mean_loss_db": loss} for who, (hit, loss) in judged.items()},
+        "constant": "siren",
         "close_db": 0.3,
-        "images": 10,
+        "signals": [0] * 10,
         "conditions": "c",
     }
-    monkeypatch.setattr(advise, "record", lambda: found)
-    assert verdict in advise.trust_line("image")
-    assert "shapes" in advise.trust_line("sdf")
-    monkeypatch.setattr(advise, "record", dict)
-    assert "not measured" in advise.trust_line("image")
+    monkeypatch.setattr("finer_ntk.advisor.advise.record", lambda: found)
+    for word in words:
+        assert word in advise.trust_line("image")
+    assert "not measured for shapes" in advise.trust_line("sdf")
 
 
 def suggest(path, out, capsys) -> dict:
@@ -109,7 +125,7 @@ def test_suggest_for_an_image(tmp_path, capsys):
     metrics = suggest(tmp_path / "p.png", tmp_path / "run", capsys)
     assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["method"] == metrics["choice"]["method"] and metrics["arguments"].startswith("--method")
-    assert set(metrics["expected_db"]) == {candidate.name for candidate in CANDIDATES}
+    assert set(metrics["expected_loss_db"]) == {candidate.name for candidate in CANDIDATES}
     assert {"trust", "effective_rank", "top_eigenvalues", "diagonal_energy", "parameters"} <= set(metrics)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"report.html", "candidates.svg", "energy.png", "spectrum.png", "suggest.npz", "suggest.mat"}

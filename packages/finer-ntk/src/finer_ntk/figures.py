@@ -151,17 +151,17 @@ def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> An
     return figure
 
 
-def draw_candidates(expected: Mapping[str, float], explained: Mapping[str, float]) -> Any:
+def draw_candidates(expected_loss: Mapping[str, float], explained: Mapping[str, float]) -> Any:
     """Draw the advisor's candidates, best first."""
-    order = sorted(expected, key=lambda name: expected[name], reverse=True)
-    figure, grid = _subplots(1, 1, figsize=(7, 0.3 * len(order) + 1.2))
-    axes = grid[0, 0]
-    axes.barh(range(len(order)), [expected[name] for name in order], label="expected PSNR", alpha=0.6)
-    axes.plot([explained[name] for name in order], range(len(order)), "k.", label="explained by the kernel")
-    axes.set_yticks(range(len(order)), order, fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("dB")
-    axes.legend(fontsize=7)
+    order = sorted(expected_loss, key=lambda name: expected_loss[name])
+    figure, grid = _subplots(1, 2, figsize=(9, 0.3 * len(order) + 1.2))
+    for axes, values, label in zip(
+        grid[0], (explained, expected_loss), ("explained by the kernel, dB", "expected loss, dB"), strict=True
+    ):
+        axes.barh(range(len(order)), [values[name] for name in order])
+        axes.set_yticks(range(len(order)), order if values is explained else [""] * len(order), fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
     return figure
 
 

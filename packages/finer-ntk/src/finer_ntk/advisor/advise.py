@@ -1,4 +1,9 @@
-"""Choose among the candidates, and say how far the choice can be trusted."""
+"""Choose among the candidates, and say how far the choice can be trusted.
+
+A kernel at initialisation says which candidates suit a signal's frequencies, not how far training gets with them. So
+the evidence of a new signal, one number a candidate, is compared with that of signals that were fitted with every
+candidate: what lost little on those with like evidence is expected to lose little here.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,32 +17,44 @@ from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT, Candidate
 from finer_ntk.advisor.evidence import explained_db
 from finer_ntk.advisor.patches import Patch, image_patches
 
+_NAMES = [candidate.name for candidate in CANDIDATES]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """Hold what fits of other signals showed.
+
+    Attributes:
+        explained: (signals, candidates), dB; see `evidence.explained_db`.
+        losses: (signals, candidates), dB of PSNR below the signal's best candidate.
+        width: Distance in evidence, dB, over which signals count as alike.
+    """
+
+    explained: np.ndarray
+    losses: np.ndarray
+    width: float
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
     """Hold the choice and what it rests on.
 
     Attributes:
-        choice: The candidate with the highest expected PSNR.
+        choice: The candidate of the least expected loss.
         explained: What each candidate's kernel explains of the signal, dB, by name.
-        expected: The same plus what fits of other images gained over it, dB, by name: an order, not a promise.
+        expected_loss: dB below the best candidate that each is expected to end at, by name.
     """
 
     choice: Candidate
     explained: Mapping[str, float]
-    expected: Mapping[str, float]
-
-
-def advise(pixels: np.ndarray, *, offsets: Mapping[str, float] | None = None) -> Advice:
-    """Return advice for an image (height, width, channels) in [0, 1]; see `advise_on`."""
-    return advise_on(image_patches(pixels), task="image", offsets=offsets)
+    expected_loss: Mapping[str, float]
 
 
 def advise_on(
     patches: Sequence[Patch],
     *,
     task: str,
-    offsets: Mapping[str, float] | None = None,
+    experience: Experience | None = None,
     on_candidate: Callable[[int], None] = lambda done: None,
 ) -> Advice:
     """Return advice for a signal's patches.
@@ -45,45 +62,80 @@ def advise_on(
     Args:
         patches: The signal.
         task: "image" or "sdf".
-        offsets: dB that fits reach above what the kernel explains, by candidate; None takes the recorded ones.
+        experience: None takes the recorded one.
         on_candidate: Told how many candidates were looked at.
     """
-    known = recorded_offsets() if offsets is None else offsets
+    explained = explain(patches, task=task, on_candidate=on_candidate)
+    losses = expected_losses(np.array([explained[name] for name in _NAMES]), experience or recorded_experience())
+    # The default wins what is as good as equal: it is the one with most experience behind it.
+    order = [loss - 1e-9 * (candidate == DEFAULT) for loss, candidate in zip(losses, CANDIDATES, strict=True)]
+    return Advice(
+        choice=CANDIDATES[int(np.argmin(order))],
+        explained=explained,
+        expected_loss=dict(zip(_NAMES, map(float, losses), strict=True)),
+    )
+
+
+def explain_image(pixels: np.ndarray) -> dict[str, float]:
+    """Return what each candidate explains of an image (height, width, channels) in [0, 1], dB, by name."""
+    return explain(image_patches(pixels), task="image")
+
+
+def explain(
+    patches: Sequence[Patch], *, task: str, on_candidate: Callable[[int], None] = lambda done: None
+) -> dict[str, float]:
+    """Return what each candidate's kernel explains of a signal, dB, by name."""
     explained = {}
     for number, candidate in enumerate(CANDIDATES, start=1):
         explained[candidate.name] = explained_db(candidate, list(patches), task=task)
         on_candidate(number)
-    middle = float(np.mean(list(known.values()))) if known else 0.0
-    expected = {name: value + known.get(name, middle) for name, value in explained.items()}
-    # The default wins what is as good as equal: it is the one with most experience behind it.
-    best = max(CANDIDATES, key=lambda candidate: expected[candidate.name] + 1e-9 * (candidate == DEFAULT))
-    return Advice(choice=best, explained=explained, expected=expected)
+    return explained
+
+
+def expected_losses(explained: np.ndarray, experience: Experience) -> np.ndarray:
+    """Return each candidate's expected loss: the mean over known signals, weighted by likeness of evidence.
+
+    Formula: weights exp(-d^2 / (2 width^2)), d the root mean square difference of the explained dB after each
+    signal's own mean is taken off (Nadaraya and Watson, 1964).
+
+    Args:
+        explained: (candidates,) of the new signal.
+        experience: The known signals.
+    """
+    new, known = (values - values.mean(-1, keepdims=True) for values in (explained, experience.explained))
+    distance = np.square(known - new).mean(1)
+    weights = np.exp(-(distance - distance.min()) / (2 * experience.width**2))
+    return weights @ experience.losses / weights.sum()
 
 
 def record() -> dict[str, Any]:
-    """Return what `benchmarks/bench_suggest.py` measured; empty if it never ran."""
+    """Return what `benchmarks/bench_suggest.py` measured."""
     file = resources.files("finer_ntk.advisor").joinpath("record.json")
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
-def recorded_offsets() -> dict[str, float]:
-    """Return each candidate's recorded offset."""
-    return dict(record().get("offsets", {}))
+def recorded_experience() -> Experience:
+    """Return the recorded fits."""
+    found = record()
+    return Experience(
+        explained=np.array([[image["explained"][name] for name in _NAMES] for image in found["signals"]]),
+        losses=np.array([[image["losses"][name] for name in _NAMES] for image in found["signals"]]),
+        width=found["width"],
+    )
 
 
 def trust_line(task: str) -> str:
     """Return one line that says how often the advice was right, and whether it beat the defaults."""
-    if task != "image":
-        return "hit rate: not measured for shapes, only for images"
     found = record()
-    if not found:
-        return "hit rate: not measured"
-    hit, default = found["hit_rate"], found["default_hit_rate"]
-    loss, default_loss = found["mean_loss_db"], found["default_mean_loss_db"]
-    better = hit > default or (hit == default and loss < default_loss)
-    verdict = "better than" if better else "NOT better than"
-    return (
-        f"within {found['close_db']} dB of the best of the grid on {hit:.0%} of {found['images']} images not used for "
-        f"calibration, the defaults on {default:.0%}; mean loss {loss:.2f} dB against {default_loss:.2f}: "
-        f"{verdict} always taking the defaults ({found['conditions']})"
+    hit, default, constant = (found["judged"][who] for who in ("advice", "default", "constant"))
+    better = hit["hit_rate"] > default["hit_rate"] and hit["mean_loss_db"] < default["mean_loss_db"]
+    of_constant = hit["mean_loss_db"] < constant["mean_loss_db"] - 0.01
+    than_default, than_constant = ("better" if yes else "NOT better" for yes in (better, of_constant))
+    measured = (
+        f"within {found['close_db']} dB of the best of the grid on {hit['hit_rate']:.0%} of {len(found['signals'])} "
+        f"images, each judged without itself; the defaults on {default['hit_rate']:.0%}; mean loss "
+        f"{hit['mean_loss_db']:.2f} dB against {default['mean_loss_db']:.2f}: {than_default} than always taking the "
+        f"defaults, and {than_constant} than always taking {found['constant']} ({constant['hit_rate']:.0%}, "
+        f"{constant['mean_loss_db']:.2f} dB); {found['conditions']}"
     )
+    return measured if task == "image" else f"not measured for shapes; for images: {measured}"

@@ -63,9 +63,9 @@ def run_suggest(out: Path, *, signal: str, seed: int, mode: Mode, quiet: bool) -
         "arguments": advice.choice.arguments,
         "default": DEFAULT.arguments,
         "explained_db": dict(advice.explained),
-        "expected_db": dict(advice.expected),
+        "expected_loss_db": dict(advice.expected_loss),
         "trust": trust_line(found.task),
-        "record": record(),
+        "record": {name: value for name, value in record().items() if name != "signals"},
     }
     _report(run, config, metrics, advice, found, evidence)
     run.write_metrics(metrics)
@@ -77,7 +77,7 @@ Evidence = dict[str, tuple[np.ndarray, Eigenpairs, np.ndarray]]
 
 
 def _compared(advice: Advice) -> dict[str, Candidate]:
-    worst = min(CANDIDATES, key=lambda candidate: advice.expected[candidate.name])
+    worst = max(CANDIDATES, key=lambda candidate: advice.expected_loss[candidate.name])
     return {"choice": advice.choice, "default": DEFAULT, "worst": worst}
 
 
@@ -107,7 +107,7 @@ def _report(
     names = _compared(advice)
     labels = {key: f"{key}: {candidate.name}" for key, candidate in names.items()}
     drawn = {
-        "candidates": figures.draw_candidates(advice.expected, advice.explained),
+        "candidates": figures.draw_candidates(advice.expected_loss, advice.explained),
         "energy": figures.draw_energies({labels[key]: shares for key, (_, _, shares) in evidence.items()}),
         "eigenvalues": figures.draw_eigenvalues({labels[key]: pairs.values for key, (_, pairs, _) in evidence.items()}),
     }
@@ -122,7 +122,7 @@ def _report(
     )
     page.paragraph(f"Suggested: {metrics['arguments']}. Trust: {metrics['trust']}.")
     captions = {
-        "candidates": "what each kernel explains of left-out points, and the PSNR it stands for (an order, no promise)",
+        "candidates": "what each kernel explains of left-out points; what fits of like signals lost with it",
         "energy": "share of the signal on the first eigenvectors of the kernel, on one patch",
         "eigenvalues": "eigenvalues of the kernel, on one patch",
         "spectrum": "the image's radial power spectrum",
