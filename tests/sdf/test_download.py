@@ -98,7 +98,7 @@ def refusal(folder: Path, name: str = "armadillo", **options: object) -> str:
 
 
 def test_a_gzipped_file_is_checked_unpacked_recorded_and_readable(tmp_path, server):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     seen = []
     folder = tmp_path / "new" / "folder"
     path = download_shape("armadillo", folder=folder, on_bytes=lambda done, total: seen.append((done, total)), **wanted)
@@ -149,11 +149,11 @@ def test_a_mirror_may_hold_the_file_unpacked(tmp_path, server):
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
 def test_a_server_that_calls_gz_a_transfer_encoding_does_not_change_the_digest(tmp_path, server, encoding):
     server.headers["Content-Encoding"] = encoding
-    assert download_shape("thai", folder=tmp_path, **offer(server, gzip.compress(PLY))).read_bytes() == PLY
+    assert download_shape("thai", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0))).read_bytes() == PLY
 
 
 def test_what_is_there_already_is_not_downloaded_again(tmp_path, server):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     first = download_shape("armadillo", folder=tmp_path, **wanted)
     content, time = first.read_bytes(), first.stat().st_mtime_ns
     wanted["sha256"] = wanted["sha256"].upper()
@@ -162,15 +162,15 @@ def test_what_is_there_already_is_not_downloaded_again(tmp_path, server):
 
 
 def test_several_shapes_share_a_folder(tmp_path, server):
-    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY), path="/1"))
+    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
     download_shape("thai", folder=tmp_path, **offer(server, PLY, path="/2"))
     assert set(json.loads((tmp_path / RECORD).read_text())) == {"armadillo", "thai"}
-    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY), path="/1"))
+    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
     assert server.asked == ["/1", "/2"]
 
 
 def test_a_file_that_this_did_not_write_is_never_replaced(tmp_path, server):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     (tmp_path / "armadillo.ply").write_bytes(b"mine")
     assert "already exists" in refusal(tmp_path, **wanted)
     (tmp_path / "armadillo.ply").unlink()
@@ -184,7 +184,7 @@ def test_a_file_that_this_did_not_write_is_never_replaced(tmp_path, server):
 
 
 def test_another_digest_is_refused_and_both_are_named(tmp_path, server):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     found, wanted["sha256"] = wanted["sha256"], "ab" * 32
     message = refusal(tmp_path, **wanted)
     assert message.startswith(wanted["url"]) and found in message and "ab" * 32 in message
@@ -192,13 +192,13 @@ def test_another_digest_is_refused_and_both_are_named(tmp_path, server):
 
 
 def test_another_address_is_held_to_the_known_digest(tmp_path, server):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     message = refusal(tmp_path, url=wanted["url"])
     assert SOURCES["armadillo"].sha256 in message and wanted["sha256"] in message
 
 
 def test_the_known_address_is_used_by_default(tmp_path, server, monkeypatch):
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     monkeypatch.setitem(SOURCES, "armadillo", download.Source(member="Armadillo.ply", **wanted))
     assert download_shape("armadillo", folder=tmp_path).read_bytes() == PLY
 
@@ -206,7 +206,7 @@ def test_the_known_address_is_used_by_default(tmp_path, server, monkeypatch):
 def test_errors_of_the_server_and_broken_connections(tmp_path, server):
     url = server.url + "/missing"
     assert refusal(tmp_path, url=url).startswith(f"{url}: the server answers 404;")
-    wanted = offer(server, gzip.compress(PLY))
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     server.cut = 100
     assert refusal(tmp_path, **wanted).startswith(f"{wanted['url']}: the connection broke off;")
     assert list(tmp_path.iterdir()) == []
@@ -223,8 +223,8 @@ def test_a_server_that_is_gone(tmp_path, server):
     [
         b"<html>not found</html>" * 50,
         gzip.compress(b"<html>not found</html>" * 50),
-        gzip.compress(PLY)[:-200],
-        gzip.compress(PLY)[:40] + bytes(400),
+        gzip.compress(PLY, mtime=0)[:-200],
+        gzip.compress(PLY, mtime=0)[:40] + bytes(400),
         tar(**{"lucy.ply": PLY})[:-400],
         b"",
     ],
@@ -263,7 +263,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, server):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download_shape("armadillo", folder=tmp_path, on_bytes=interrupt, **offer(server, gzip.compress(PLY)))
+        download_shape("armadillo", folder=tmp_path, on_bytes=interrupt, **offer(server, gzip.compress(PLY, mtime=0)))
     assert list(tmp_path.iterdir()) == []
 
 
