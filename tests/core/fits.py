@@ -53,7 +53,9 @@ class RunningObjective(small.WaveObjective):
         self.calls = dict(state["calls"])
 
 
-def fit_of(method: str = "finer", *, optimizer: str = "adam", learning_rate: float = 2e-3, **fit: Any) -> Fit:
+def fit_of(
+    method: str = "finer", *, optimizer: str = "adam", learning_rate: float = 2e-3, ema_decay: float = 0.0, **fit: Any
+) -> Fit:
     """Assemble a fit of a small network."""
     omegas = {"first_omega_0": 4.0, "hidden_omega_0": 4.0} if method == "finer" else {}
     network = small.network_of(method, **omegas)
@@ -65,7 +67,12 @@ def fit_of(method: str = "finer", *, optimizer: str = "adam", learning_rate: flo
         **fit,
     }
     optimizers = build_optimizers(
-        network, name=optimizer, learning_rate=learning_rate, muon_learning_rate=0.03, amsgrad=True
+        network,
+        name=optimizer,
+        learning_rate=learning_rate,
+        matrix_learning_rate=0.03,
+        amsgrad=True,
+        ema_decay=ema_decay,
     )
     return Fit(network=network, optimizers=optimizers, **settings)
 

@@ -96,7 +96,7 @@ def test_each_setting_is_compiled_once(monkeypatch):
     for _ in range(3):
         for omega_0 in (1.0, 2.0):
             activations.sine(torch.zeros(3), omega_0=omega_0)
-    assert len(compiled) == 2 * 3
+    assert len(compiled) == 2 * 5
 
 
 def test_it_can_be_switched_off(calls):

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from finer_core import InputError
+from finer_core.run_settings import OPTIMIZERS
 from finer_core.training import (
-    OPTIMIZERS,
     DivergenceGuard,
     JsonlLogger,
+    Muon,
     StatelessObjective,
     TensorBoardLogger,
     build_optimizers,
@@ -107,12 +108,26 @@ def test_every_parameter_has_exactly_one_optimizer(method, name):
 @pytest.mark.parametrize("method", ["finer", "siren", "gauss", "pemlp"])
 def test_muon_gets_the_square_hidden_matrices(method):
     network = small.network_of(method)
-    adam, muon = build_optimizers(network, name="muon", learning_rate=1e-3, muon_learning_rate=2e-2)
-    assert isinstance(muon, torch.optim.Muon)
+    adam, muon = build_optimizers(network, name="muon", learning_rate=1e-3, matrix_learning_rate=2e-2)
+    assert isinstance(muon, Muon)
     assert names_of(muon, network) == {"layers.1.weight", "layers.2.weight"}
     assert names_of(adam, network) == {n for n, _ in network.named_parameters()} - names_of(muon, network)
     (group,) = muon.param_groups
-    assert (group["lr"], group["initial_lr"], group["weight_decay"]) == (2e-2, 2e-2, 0.0)
+    assert (group["lr"], group["initial_lr"]) == (2e-2, 2e-2)
+
+
+def test_soap_gets_every_matrix_and_can_be_saved():
+    network = small.network_of("finer")
+    adam, soap = build_optimizers(network, name="soap", learning_rate=1e-3, matrix_learning_rate=3e-3)
+    assert type(soap).__name__ == "SOAP"
+    assert names_of(soap, network) == {name for name, p in network.named_parameters() if p.ndim == 2}
+    assert names_of(adam, network) == {name for name, p in network.named_parameters() if p.ndim == 1}
+
+
+def test_soap_without_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(InputError, match=r"optimizer 'soap' needs an extra: pip install 'finer-core\[soap\]'"):
+        build_optimizers(small.network_of("finer"), name="soap", learning_rate=1e-3)
 
 
 def test_muon_gets_bacon_s_maps_and_not_its_filters():
@@ -133,7 +148,7 @@ def test_networks_without_large_real_hidden_matrices_get_adam_alone(method, conf
 def test_a_network_of_square_matrices_alone():
     network = small.network_of("siren", in_features=16, out_features=16, bias=False)
     optimizers = build_optimizers(network, name="muon", learning_rate=1e-3)
-    assert [type(o) for o in optimizers] == [torch.optim.Muon]
+    assert [type(o) for o in optimizers] == [Muon]
 
 
 def test_frozen_parameters_have_no_optimizer():
@@ -144,7 +159,7 @@ def test_frozen_parameters_have_no_optimizer():
 
 
 def test_rates_are_set_relative_to_the_initial_ones():
-    optimizers = build_optimizers(small.network_of("finer"), name="muon", learning_rate=4e-3, muon_learning_rate=1e-2)
+    optimizers = build_optimizers(small.network_of("finer"), name="muon", learning_rate=4e-3, matrix_learning_rate=1e-2)
     for factor in (0.5, 0.25):
         set_learning_rates(optimizers, factor=factor)
         assert [o.param_groups[0]["lr"] for o in optimizers] == pytest.approx([4e-3 * factor, 1e-2 * factor])
@@ -153,10 +168,10 @@ def test_rates_are_set_relative_to_the_initial_ones():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "adamw"}, r"unknown optimizer 'adamw' \(known: adam, muon\)"),
+        ({"name": "adamw"}, r"unknown optimizer 'adamw' \(known: adam, muon, soap\)"),
         ({"learning_rate": 0.0}, "must be positive, got 0.0"),
         ({"learning_rate": float("nan")}, "must be positive, got nan"),
-        ({"muon_learning_rate": -1.0}, "must be positive, got 0.001 and -1.0"),
+        ({"matrix_learning_rate": -1.0}, "must be positive, got 0.001 and -1.0"),
     ],
 )
 def test_bad_optimizer_settings(settings, message):

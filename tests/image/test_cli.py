@@ -56,7 +56,7 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 30
     page = (out / "report.html").read_text()
-    for word in ("target", "reconstruction", "error", "spectrum", "PSNR", "muon_learning_rate"):
+    for word in ("target", "reconstruction", "error", "spectrum", "PSNR", "matrix_learning_rate"):
         assert word in page
     assert "http" not in page.replace("http://www.w3.org", ""), "the report must be self-contained"
 

@@ -31,6 +31,33 @@ class RunSettings:
             raise InputError(f"--seed must be between 0 and 2^63 - 1, got {self.seed}")
 
 
+OPTIMIZERS = ("adam", "muon", "soap")
+"""What a fit can be updated by; see `finer_core.training.build_optimizers`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(RunSettings):
+    """Hold the settings that every fit shares; None is filled by the preset."""
+
+    learning_rate: float | None = option(None, "initial rate of Adam")
+    matrix_learning_rate: float | None = option(None, "initial rate of Muon or SOAP")
+    optimizer: str | None = option(
+        None, "Adam on everything, or Muon or SOAP on the hidden matrices beside it", choices=OPTIMIZERS
+    )
+    max_grad_norm: float | None = option(None, "clip the gradient's norm")
+    ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
+    guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
+    compile: bool | None = option(None, "compile the activations: needs a C++ compiler and 20 s, pays off in long fits")
+    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "log_every")
+        check_positive(self, "learning_rate", "matrix_learning_rate", "max_grad_norm")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
+
+
 def check_at_least(settings: object, lowest: float, *names: str) -> None:
     """Raise InputError for a given setting below `lowest`.
 

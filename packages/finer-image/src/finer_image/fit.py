@@ -188,7 +188,7 @@ def network_of(plan: FitPlan) -> Network:
 def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     target = PixelTarget(
         image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
     )
@@ -210,8 +210,9 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
             network,
             name=settings.optimizer or "adam",
             learning_rate=settings.learning_rate,
-            muon_learning_rate=settings.muon_learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
+            ema_decay=settings.ema_decay or 0.0,
         ),
         schedule=exponential_decay() if settings.schedule == "exponential" else warmup_cosine(),
         steps=settings.steps,

@@ -7,37 +7,28 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import RunSettings, check_at_least, check_positive
+from finer_core.run_settings import FitSettings, check_at_least
 
 BUILT_IN = "astronaut"
 """What `fit` takes when no image is given: NASA's photograph of Eileen Collins (public domain), from scikit-image."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFitSettings(RunSettings):
+class ImageFitSettings(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset, the method and the image's size."""
 
     batch_pixels: int | None = option(None, "pixels a step; 0 for all of them (full batch)")
-    learning_rate: float | None = option(None, "initial rate of Adam")
-    muon_learning_rate: float | None = option(None, "initial rate of Muon")
-    optimizer: str | None = option(None, "optimiser", choices=("adam", "muon"))
     schedule: str | None = option(
         None,
         "learning-rate schedule: warm-up and cosine to 0, or the papers' decay to 1/10",
         choices=("cosine", "exponential"),
     )
-    max_grad_norm: float | None = option(None, "clip the gradient's norm")
-    guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
-    compile: bool | None = option(None, "compile the activations: needs a C++ compiler and 20 s, pays off in long fits")
-    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 0, "batch_pixels")
-        check_at_least(self, 1, "log_every")
-        check_positive(self, "learning_rate", "muon_learning_rate", "max_grad_norm")
 
 
 PASSES = 50
@@ -85,7 +76,7 @@ def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_i
         "steps": 5000,
         "batch_pixels": 0,
         "learning_rate": learning_rate,
-        "muon_learning_rate": 1e-3,
+        "matrix_learning_rate": 1e-3,
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "schedule": "exponential",
@@ -104,7 +95,7 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
         "steps": max(800, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
-        "muon_learning_rate": 1e-3,
+        "matrix_learning_rate": 1e-3,
         "optimizer": "muon",
         "betas": (0.9, 0.99),
         "schedule": "cosine",

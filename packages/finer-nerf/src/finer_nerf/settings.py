@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import RunSettings, check_at_least, check_positive
+from finer_core.run_settings import FitSettings, check_at_least, check_positive
 
 BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
@@ -15,7 +15,7 @@ PUBLISHED_HEIGHT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class NerfSettings(RunSettings):
+class NerfSettings(FitSettings):
     """Hold every setting of a training; None is filled by `resolve` from the preset and the method."""
 
     downscale: int | None = option(None, "divide the pictures' size by this")
@@ -42,14 +42,7 @@ class NerfSettings(RunSettings):
     density_threshold: float | None = option(None, "density from which on a cell is occupied")
     carve: bool | None = option(None, "leave out what the pictures' transparency shows to be empty")
     least_weight: float | None = option(None, "smallest weight of a sample that is trained and seen")
-    learning_rate: float | None = option(None, "initial rate of Adam")
-    muon_learning_rate: float | None = option(None, "initial rate of Muon")
-    optimizer: str | None = option(None, "optimiser", choices=("adam", "muon"))
-    ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
     ema_every: int | None = option(None, "steps between two updates of that average")
-    guard: bool | None = option(None, "go back and lower the rates when the training diverges")
-    compile: bool | None = option(None, "compile the activations: needs a C++ compiler and 20 s")
-    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
     geometry_features: int | None = option(None, "features that the density network hands to the colour network")
     color_layers: int | None = option(None, "hidden-to-hidden layers of the colour network")
     orbit_frames: int = option(48, "frames of the film in the report; 0 for none")
@@ -59,13 +52,11 @@ class NerfSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "downscale", "train_every", "batch_rays", "grid_every", "ema_every", "log_every")
+        check_at_least(self, 1, "downscale", "train_every", "batch_rays", "grid_every", "ema_every")
         check_at_least(self, 1, "geometry_features")
         check_at_least(self, 2, "test_every", "max_samples", "grid_resolution")
         check_at_least(self, 0, "batch_samples", "least_weight", "color_layers", "orbit_frames", "min_near")
-        check_positive(self, "scene_scale", "bound", "density_threshold", "learning_rate", "muon_learning_rate")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
+        check_positive(self, "scene_scale", "bound", "density_threshold")
 
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {
@@ -125,7 +116,7 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
         "carve": False,
         "least_weight": 0.0,
         "learning_rate": learning_rate,
-        "muon_learning_rate": 1e-3,
+        "matrix_learning_rate": 1e-3,
         "optimizer": "adam",
         "ema_decay": 0.95,
         "ema_every": -(-views // every),  # once a pass over the views, as published
@@ -154,7 +145,7 @@ def _fast(learning_rate: float, *, steps: int) -> dict[str, Any]:
         "carve": True,
         "least_weight": 1e-4,
         "learning_rate": max(learning_rate, rate),
-        "muon_learning_rate": 5e-3,
+        "matrix_learning_rate": 5e-3,
         "optimizer": "adam",
         "ema_decay": 0.0,
         "ema_every": 1,

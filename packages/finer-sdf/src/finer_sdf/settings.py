@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import RunSettings, check_at_least, check_positive
+from finer_core.run_settings import FitSettings, check_at_least
 
 BUILT_IN = "armillary"
 """What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
@@ -27,19 +27,12 @@ armadillo, at an equal number of steps, k = 3 halves the distance to the surface
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdfFitSettings(RunSettings):
+class SdfFitSettings(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset and the method."""
 
     batch_points: int | None = option(None, "points a step")
     samples: int | None = option(None, "exact distances computed before training (preset fast)")
     cloud_points: int | None = option(None, "points that a mesh is turned into (preset paper)")
-    learning_rate: float | None = option(None, "initial rate of Adam")
-    muon_learning_rate: float | None = option(None, "initial rate of Muon")
-    optimizer: str | None = option(None, "optimiser", choices=("adam", "muon"))
-    max_grad_norm: float | None = option(None, "clip the gradient's norm")
-    guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
-    compile: bool | None = option(None, "compile the activations: needs a C++ compiler and 20 s, pays off in long fits")
-    log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
     resolution: int = option(256, "grid points per axis of the mesh in the run folder")
     judge_samples: int = option(300_000, "surface samples a side that the result is judged by")
     network: dict[str, Any] = field(default_factory=dict)
@@ -49,9 +42,7 @@ class SdfFitSettings(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 2, "batch_points", "resolution")
-        check_at_least(self, 1, "log_every")
         check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
-        check_positive(self, "learning_rate", "muon_learning_rate", "max_grad_norm")
 
 
 def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool) -> SdfFitSettings:
@@ -89,7 +80,7 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
         "batch_points": PUBLISHED_BATCH,
         "cloud_points": 250_000,
         "learning_rate": learning_rate,
-        "muon_learning_rate": 1e-3,
+        "matrix_learning_rate": 1e-3,
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "amsgrad": amsgrad,
@@ -106,7 +97,7 @@ def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
         "batch_points": FAST_BATCH,
         "samples": 1_200_000,
         "learning_rate": learning_rate,
-        "muon_learning_rate": 2e-3,
+        "matrix_learning_rate": 2e-3,
         "optimizer": "muon",
         "betas": (0.9, 0.99),
         "amsgrad": False,

@@ -29,7 +29,7 @@ from finer_core.activations.modules import (
     WireActivation,
     WireFinerActivation,
 )
-from finer_core.activations.rules import derivatives_are_exact, exact_derivatives
+from finer_core.activations.rules import derivatives_are_exact, exact_derivatives, first_derivatives_only
 
 __all__ = [
     "Activation",
@@ -45,6 +45,7 @@ __all__ = [
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",
+    "first_derivatives_only",
     "fuse_activations",
     "gauss",
     "gauss_finer",

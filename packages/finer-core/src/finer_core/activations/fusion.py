@@ -48,8 +48,13 @@ def fused_vjp(formula: Any, *, exact: bool) -> Callable[[Tensor, Tensor], Tensor
     return _compiled(formula)[2 if exact else 1]
 
 
+def fused_value_and_slope(formula: RealFormula, *, exact: bool) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """Return the compiled value and slope of a formula, or None where it is not fused."""
+    return _compiled(formula)[4 if exact else 3] if _enabled else None
+
+
 @lru_cache(maxsize=64)
-def _compiled(formula: Any) -> tuple[Callable[..., Tensor], ...]:
+def _compiled(formula: Any) -> tuple[Callable[..., Any], ...]:
     def value(z: Tensor) -> Tensor:
         return formula.value(z)
 
@@ -59,7 +64,14 @@ def _compiled(formula: Any) -> tuple[Callable[..., Tensor], ...]:
     def exact(z: Tensor, grad: Tensor) -> Tensor:
         return formula.vjp(z, grad, exact=True)
 
-    return tuple(torch.compile(function, dynamic=True) for function in (value, held, exact))
+    def both_held(z: Tensor) -> tuple[Tensor, Tensor]:
+        return formula.value_and_slope(z, exact=False)
+
+    def both_exact(z: Tensor) -> tuple[Tensor, Tensor]:
+        return formula.value_and_slope(z, exact=True)
+
+    functions: tuple[Callable[..., Any], ...] = (value, held, exact, both_held, both_exact)
+    return tuple(torch.compile(function, dynamic=True) for function in functions)
 
 
 @lru_cache(maxsize=1)

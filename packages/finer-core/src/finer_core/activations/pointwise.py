@@ -1,16 +1,19 @@
-"""One autograd function for every activation: it saves the pre-activation and nothing else.
+"""One autograd function for every activation, which keeps one tensor for the backward pass.
 
-Plain autograd keeps up to four tensors per activation; recomputing from the pre-activation keeps one. On a CPU
-the recomputation is free in practice, because the matrix products dominate.
+Plain autograd keeps up to four tensors per activation. Here it is the pre-activation, from which every derivative can
+be computed, or, where only first derivatives will be asked for, the slope.
 """
 
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from finer_core.activations.fusion import fused_value, fused_vjp
-from finer_core.activations.rules import derivatives_are_exact
+from finer_core.activations.blocks import in_blocks
+from finer_core.activations.fusion import fused_value, fused_value_and_slope, fused_vjp
+from finer_core.activations.real import RealFormula
+from finer_core.activations.rules import derivatives_are_exact, only_first_derivatives
 
 
 class Formula(Protocol):
@@ -35,11 +38,15 @@ class Formula(Protocol):
 
 
 class _Pointwise(torch.autograd.Function):
+    """Keep z: derivatives of every order."""
+
     generate_vmap_rule = True  # torch.func (vmap, jacrev, jacfwd) works through every activation
 
     @staticmethod
     def forward(z: Tensor, formula: Formula, exact: bool) -> Tensor:
-        return (fused_value(formula) or formula.value)(z)
+        fused = fused_value(formula)
+        with torch.no_grad():
+            return fused(z) if fused else in_blocks(formula.value, z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Formula, bool], output: Tensor) -> None:
@@ -51,8 +58,9 @@ class _Pointwise(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (z,) = ctx.saved_tensors
         fused = fused_vjp(ctx.formula, exact=ctx.exact)
-        grad = fused(z, grad_outputs[0]) if fused else ctx.formula.vjp(z, grad_outputs[0], exact=ctx.exact)
-        return grad, None, None
+        if fused:
+            return fused(z, grad_outputs[0]), None, None
+        return in_blocks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad_outputs[0]), None, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -60,8 +68,36 @@ class _Pointwise(torch.autograd.Function):
         return ctx.formula.jvp(z, grad_inputs[0], exact=ctx.exact)
 
 
+class _FirstOrder(torch.autograd.Function):
+    """Keep df/dz: one derivative, of a real formula."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z: Tensor, formula: RealFormula, exact: bool) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            fused = fused_value_and_slope(formula, exact=exact)
+            return fused(z) if fused else formula.value_and_slope(z, exact=exact)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, RealFormula, bool], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "a second derivative was asked for of an activation evaluated under first_derivatives_only; "
+                "use finer_core.differential for the derivatives in a loss"
+            )
+        (slope,) = ctx.saved_tensors
+        return (None if grad_outputs[0] is None else grad_outputs[0] * slope), None, None
+
+
 def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) -> Tensor:
-    """Evaluate `formula` at `z` so that only `z` is kept for the backward pass.
+    """Evaluate `formula` at `z` so that one tensor of z's size is kept for the backward pass.
 
     Half-precision input is evaluated in float32 and cast back: a phase omega z reaches tens of radians, and
     bfloat16 resolves only 8 bits of it.
@@ -76,6 +112,13 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
     """
     exact = scale_req_grad or derivatives_are_exact()
     if z.dtype in (torch.float16, torch.bfloat16):
-        out = _Pointwise.apply(z.float(), formula, exact)
+        out = _apply(z.float(), formula, exact)
         return out if out.is_complex() else out.to(z.dtype)  # there is no half-precision complex type to return to
+    return _apply(z, formula, exact)
+
+
+def _apply(z: Tensor, formula: Formula, exact: bool) -> Tensor:
+    recorded = z.requires_grad and torch.is_grad_enabled()
+    if recorded and isinstance(formula, RealFormula) and only_first_derivatives():
+        return _FirstOrder.apply(z, formula, exact)[0]
     return _Pointwise.apply(z, formula, exact)

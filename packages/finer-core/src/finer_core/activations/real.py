@@ -35,12 +35,21 @@ class RealFormula(ABC):
     """Give a real activation its `vjp` and `jvp` from `derivative`."""
 
     @abstractmethod
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z) in a new buffer; runs without a graph."""
+
+    @abstractmethod
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
-        """Return df/dz, the shape of `z`."""
+        """Return df/dz, the shape of `z`, by differentiable operations."""
+
+    @abstractmethod
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz with what they have in common computed once, in few buffers; runs without a graph."""
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return grad * df/dz."""
-        return grad * self.derivative(z, exact=exact)
+        slope = self.derivative(z, exact=exact)
+        return grad * slope if torch.is_grad_enabled() else slope.mul_(grad)
 
     def jvp(self, z: Tensor, tangent: Tensor, *, exact: bool) -> Tensor:
         """Return tangent * df/dz."""
@@ -59,13 +68,14 @@ class SineFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return omega_0 cos(omega_0 z)."""
-        return self.omega_0 * torch.cos(self.omega_0 * z)
-
-    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        """Return grad * df/dz, in one buffer where no graph is recorded."""
         if torch.is_grad_enabled():
-            return super().vjp(z, grad, exact=exact)
-        return z.mul(self.omega_0).cos_().mul_(self.omega_0).mul_(grad)
+            return self.omega_0 * torch.cos(self.omega_0 * z)
+        return z.mul(self.omega_0).cos_().mul_(self.omega_0)
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        phase = z.mul(self.omega_0)
+        return phase.sin(), phase.cos_().mul_(self.omega_0)
 
 
 @dataclass(frozen=True)
@@ -79,19 +89,24 @@ class FinerFormula(RealFormula):
         return finer_phase(z, omega_0=self.omega_0).sin_()
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
-        """Return cos(h) dh/dz."""
-        phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
-        return torch.cos(phase) * slope
-
-    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        """Return grad * df/dz, in two buffers where no graph is recorded: this is the hot path of every fit."""
+        """Return cos(h) dh/dz, in two buffers where no graph is recorded."""
         if torch.is_grad_enabled():
-            return super().vjp(z, grad, exact=exact)
-        slope = z.abs().add_(1).mul_(self.omega_0)
-        cosine = slope.mul(z).cos_()
-        if exact:
-            slope.mul_(2).sub_(self.omega_0)  # omega_0 (2|z| + 1)
-        return cosine.mul_(slope).mul_(grad)
+            phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
+            return torch.cos(phase) * slope
+        phase, slope = self._phase_and_factor(z)
+        return phase.cos_().mul_(self._slope_(slope, exact=exact))
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz: the hot path of every fit."""
+        phase, slope = self._phase_and_factor(z)
+        return phase.sin(), phase.cos_().mul_(self._slope_(slope, exact=exact))
+
+    def _phase_and_factor(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        factor = z.abs().add_(1).mul_(self.omega_0)
+        return factor * z, factor
+
+    def _slope_(self, factor: Tensor, *, exact: bool) -> Tensor:
+        return factor.mul_(2).sub_(self.omega_0) if exact else factor  # omega_0 (2|z| + 1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,14 @@ class GaussFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return -2 scale^2 z f(z)."""
-        return (-2 * self.scale**2) * z * torch.exp(-((self.scale * z) ** 2))
+        if torch.is_grad_enabled():
+            return (-2 * self.scale**2) * z * torch.exp(-((self.scale * z) ** 2))
+        return self.value(z).mul_(z).mul_(-2 * self.scale**2)
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        value = self.value(z)
+        return value, (value * z).mul_(-2 * self.scale**2)
 
 
 @dataclass(frozen=True)
@@ -122,9 +144,19 @@ class RealWireFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return -(omega_w sin(omega_w z) + 2 scale^2 z cos(omega_w z)) exp(-(scale z)^2)."""
+        if not torch.is_grad_enabled():
+            return self.value_and_slope(z, exact=exact)[1]
         carrier = self.omega_w * z
         oscillation = self.omega_w * torch.sin(carrier) + (2 * self.scale**2) * z * torch.cos(carrier)
         return -oscillation * torch.exp(-((self.scale * z) ** 2))
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        bell = _bell_(z.mul(self.scale))
+        carrier = z.mul(self.omega_w)
+        value = carrier.cos().mul_(bell)
+        slope = carrier.sin_().mul_(bell).mul_(-self.omega_w)
+        return value, slope.sub_((value * z).mul_(2 * self.scale**2))
 
 
 @dataclass(frozen=True)
@@ -140,8 +172,16 @@ class OfFinerSine(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return outer'(sin h) cos(h) dh/dz."""
+        if not torch.is_grad_enabled():
+            return self.value_and_slope(z, exact=exact)[1]
         phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
         return self.outer.derivative(torch.sin(phase), exact=exact) * torch.cos(phase) * slope
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        inner, inner_slope = FinerFormula(self.omega_0).value_and_slope(z, exact=exact)
+        value, slope = self.outer.value_and_slope(inner, exact=exact)
+        return value, slope.mul_(inner_slope)
 
 
 @dataclass(frozen=True)
@@ -166,3 +206,8 @@ class NormalisedGaussFinerFormula(RealFormula):
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return df/dz of the plain activation over 1 - e."""
         return self._plain.derivative(z, exact=exact) / (1 - self._floor)
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        value, slope = self._plain.value_and_slope(z, exact=exact)
+        return value.sub_(self._floor).div_(1 - self._floor), slope.div_(1 - self._floor)

@@ -1,4 +1,4 @@
-"""Which derivative the FINER factor (|z| + 1) gets.
+"""Which derivative the FINER factor (|z| + 1) gets, and whether second derivatives will be asked for.
 
 FINER (CVPR 2024) holds the factor constant while back-propagating. That is the published *training rule*,
 but it is not the derivative of the function, so anything that differentiates with respect to the coordinates
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
+_FIRST: ContextVar[bool] = ContextVar("finer_first_derivatives_only", default=False)
 
 
 @contextmanager
@@ -38,3 +39,23 @@ def exact_derivatives() -> Iterator[None]:
 def derivatives_are_exact() -> bool:
     """Return whether the caller is inside an `exact_derivatives` block."""
     return _EXACT.get()
+
+
+@contextmanager
+def first_derivatives_only() -> Iterator[None]:
+    """Promise that what is evaluated inside the block is differentiated once, never twice.
+
+    A real activation then keeps its slope for the backward pass in place of its pre-activation: as much memory, and the
+    sine's phase is computed once instead of twice. A second derivative raises RuntimeError, unless the value was
+    computed inside `exact_derivatives`, which this does not touch.
+    """
+    token = _FIRST.set(True)
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
+def only_first_derivatives() -> bool:
+    """Return whether the caller is inside a `first_derivatives_only` block, and in no `exact_derivatives` block."""
+    return _FIRST.get() and not _EXACT.get()

@@ -1,12 +1,15 @@
-"""Complex wavelet activations (WIRE, Wire-FINER) as formulas.
+"""Complex wavelet activations (WIRE, Wire-FINER) as formulas, computed in real arithmetic.
 
 They are not holomorphic, so a derivative is the pair of Wirtinger derivatives: df = a dz + b conj(dz) with
 a = df/dz and b = df/dconj(z). PyTorch's gradient convention (dL/dRe + i dL/dIm) then gives
 vjp = conj(a) g + b conj(g). Real input (the first layer) keeps only the real part of it.
+
+A complex number is a `Pair` of real tensors here: PyTorch's complex exponential and sine take 40 and 90 ns a number on
+a CPU, because they are not vectorised; each real function in their place takes 2 ns.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,24 +20,59 @@ ComplexFactor = Literal["separate", "modulus"]
 """How |z| + 1 acts on complex z: on the real and imaginary parts "separate"ly, or by the "modulus"."""
 
 
-def _gabor(z: Tensor, *, omega_0: float, scale: float) -> Tensor:
+class Pair(NamedTuple):
+    """Hold a complex number's parts, or a real number and None."""
+
+    re: Tensor
+    im: Tensor | None
+
+    @classmethod
+    def of(cls, z: Tensor) -> "Pair":
+        """Take a tensor apart."""
+        return cls(z.real.contiguous(), z.imag.contiguous()) if z.is_complex() else cls(z, None)
+
+    def tensor(self) -> Tensor:
+        """Return the complex tensor, or the real one."""
+        return self.re if self.im is None else torch.complex(self.re, self.im)
+
+
+def _gabor(z: Pair, *, omega_0: float, scale: float) -> Pair:
     """Return exp(i omega_0 z - |scale z|^2); complex whatever `z` is."""
-    return torch.exp(1j * omega_0 * z - (scale * z).abs().square())
+    exponent = (-(scale**2)) * z.re * z.re
+    if z.im is not None:
+        exponent = exponent - (scale**2) * z.im * z.im - omega_0 * z.im
+    size, phase = torch.exp(exponent), omega_0 * z.re
+    return Pair(size * torch.cos(phase), size * torch.sin(phase))
 
 
-def _gabor_vjp(z: Tensor, grad: Tensor, *, omega_0: float, scale: float) -> Tensor:
-    """Pull `grad` back through the Gabor wavelet at complex or real `z`."""
-    f = _gabor(z, omega_0=omega_0, scale=scale)
-    back = f.conj() * grad  # conj(a) g + b conj(g) = (-i omega_0 - s^2 z) back - s^2 z conj(back)
-    if not z.is_complex():
-        return omega_0 * back.imag - (2 * scale**2) * z * back.real
-    return -1j * omega_0 * back - (2 * scale**2) * z * back.real
+def _gabor_vjp(z: Pair, grad: Tensor, *, omega_0: float, scale: float) -> Pair:
+    """Pull the complex `grad` back through the Gabor wavelet at `z`."""
+    f, g = _gabor(z, omega_0=omega_0, scale=scale), Pair.of(grad)
+    assert f.im is not None and g.im is not None
+    # back = conj(f) g; conj(a) g + b conj(g) = -i omega_0 back - 2 s^2 z Re(back)
+    back_re = f.re * g.re + f.im * g.im
+    back_im = f.re * g.im - f.im * g.re
+    radial = (-2 * scale**2) * back_re
+    along = omega_0 * back_im + radial * z.re
+    return Pair(along, None if z.im is None else radial * z.im - omega_0 * back_re)
 
 
-def _gabor_jvp(z: Tensor, tangent: Tensor, *, omega_0: float, scale: float) -> Tensor:
+def _gabor_jvp(z: Pair, tangent: Pair, *, omega_0: float, scale: float) -> Tensor:
     """Push `tangent` forward through the Gabor wavelet: f (i omega_0 t - 2 scale^2 Re(conj(z) t))."""
-    radial = (z.conj() * tangent).real if z.is_complex() else z * tangent
-    return _gabor(z, omega_0=omega_0, scale=scale) * (1j * omega_0 * tangent - (2 * scale**2) * radial)
+    f = _gabor(z, omega_0=omega_0, scale=scale)
+    real = (-2 * scale**2) * z.re * tangent.re
+    if z.im is not None and tangent.im is not None:
+        real = real - (2 * scale**2) * z.im * tangent.im - omega_0 * tangent.im
+    return f.tensor() * torch.complex(real, omega_0 * tangent.re)
+
+
+def _sine_and_cosine(z: Pair) -> tuple[Pair, Pair]:
+    """Return sin z = sin x cosh y + i cos x sinh y and cos z = cos x cosh y - i sin x sinh y of z = x + iy."""
+    sine, cosine = torch.sin(z.re), torch.cos(z.re)
+    if z.im is None:
+        return Pair(sine, None), Pair(cosine, None)
+    grown, tilted = torch.cosh(z.im), torch.sinh(z.im)
+    return Pair(sine * grown, cosine * tilted), Pair(cosine * grown, -(sine * tilted))
 
 
 @dataclass(frozen=True)
@@ -46,15 +84,15 @@ class WireFormula:
 
     def value(self, z: Tensor) -> Tensor:
         """Return f(z), complex."""
-        return _gabor(z, omega_0=self.omega_0, scale=self.scale)
+        return _gabor(Pair.of(z), omega_0=self.omega_0, scale=self.scale).tensor()
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return the gradient with respect to `z`, of z's own (real or complex) type."""
-        return _gabor_vjp(z, grad, omega_0=self.omega_0, scale=self.scale)
+        return _gabor_vjp(Pair.of(z), grad, omega_0=self.omega_0, scale=self.scale).tensor()
 
     def jvp(self, z: Tensor, tangent: Tensor, *, exact: bool) -> Tensor:
         """Return the directional derivative along `tangent`."""
-        return _gabor_jvp(z, tangent, omega_0=self.omega_0, scale=self.scale)
+        return _gabor_jvp(Pair.of(z), Pair.of(tangent), omega_0=self.omega_0, scale=self.scale)
 
 
 @dataclass(frozen=True)
@@ -68,50 +106,56 @@ class WireFinerFormula:
 
     def value(self, z: Tensor) -> Tensor:
         """Return f(z), complex."""
-        u = torch.sin(self._phase(z, exact=True))
-        return _gabor(u, omega_0=self.omega_w, scale=self.scale)
+        u, _ = _sine_and_cosine(self._phase(Pair.of(z), exact=True))
+        return _gabor(u, omega_0=self.omega_w, scale=self.scale).tensor()
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return the gradient with respect to `z`, of z's own (real or complex) type."""
-        phase = self._phase(z, exact=exact)
-        grad_u = _gabor_vjp(torch.sin(phase), grad, omega_0=self.omega_w, scale=self.scale)
-        grad_phase = grad_u * torch.cos(phase).conj()  # the sine is holomorphic
-        return self._phase_vjp(z, grad_phase, exact=exact)
+        parts = Pair.of(z)
+        u, slope = _sine_and_cosine(self._phase(parts, exact=exact))
+        grad_u = _gabor_vjp(u, grad, omega_0=self.omega_w, scale=self.scale)
+        return self._scale(parts, _times_conjugate(grad_u, slope), exact=exact).tensor()  # the sine is holomorphic
 
     def jvp(self, z: Tensor, tangent: Tensor, *, exact: bool) -> Tensor:
         """Return the directional derivative along `tangent`."""
-        phase = self._phase(z, exact=exact)
-        tangent_u = torch.cos(phase) * self._phase_jvp(z, tangent, exact=exact)
-        return _gabor_jvp(torch.sin(phase), tangent_u, omega_0=self.omega_w, scale=self.scale)
+        parts = Pair.of(z)
+        u, slope = _sine_and_cosine(self._phase(parts, exact=exact))
+        tangent_u = Pair.of(slope.tensor() * self._scale(parts, Pair.of(tangent), exact=exact).tensor())
+        return _gabor_jvp(u, tangent_u, omega_0=self.omega_w, scale=self.scale)
 
-    def _phase(self, z: Tensor, *, exact: bool) -> Tensor:
-        if not z.is_complex():
-            return finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)[0]
+    def _phase(self, z: Pair, *, exact: bool) -> Pair:
+        if z.im is None or self.complex_factor == "separate":
+            return Pair(*(None if p is None else self._phase_and_slope(p, exact=exact)[0] for p in z))  # type: ignore[arg-type]
+        modulus = _modulus(z)
+        factor = self.omega_0 * ((modulus if exact else modulus.detach()) + 1)
+        return Pair(factor * z.re, factor * z.im)
+
+    def _scale(self, z: Pair, t: Pair, *, exact: bool) -> Pair:
+        """Apply the derivative of the phase, a symmetric real-linear map, and so the same for vjp and jvp."""
+        if z.im is None or t.im is None:
+            return Pair(self._phase_and_slope(z.re, exact=exact)[1] * t.re, None)
         if self.complex_factor == "separate":
-            parts = (finer_phase_and_slope(p, omega_0=self.omega_0, exact=exact)[0] for p in (z.real, z.imag))
-            return torch.complex(*parts)
-        modulus = z.abs() if exact else z.detach().abs()
-        return self.omega_0 * (modulus + 1) * z
-
-    def _phase_vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        if not z.is_complex() or self.complex_factor == "separate":
-            return self._scale_parts(z, grad, exact=exact)
-        modulus, along = self._modulus_and_direction(z, grad, exact=exact)
-        return self.omega_0 * ((modulus + 1) * grad + along)
-
-    # |z| z is its own kind of symmetric: the same real-linear map serves vjp and jvp in both rules.
-    _phase_jvp = _phase_vjp
-
-    def _scale_parts(self, z: Tensor, t: Tensor, *, exact: bool) -> Tensor:
-        if not z.is_complex():
-            return finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)[1] * t
-        slopes = (finer_phase_and_slope(p, omega_0=self.omega_0, exact=exact)[1] for p in (z.real, z.imag))
-        return torch.complex(*(slope * part for slope, part in zip(slopes, (t.real, t.imag), strict=True)))
-
-    @staticmethod
-    def _modulus_and_direction(z: Tensor, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor | float]:
+            slopes = [self._phase_and_slope(p, exact=exact)[1] for p in (z.re, z.im)]
+            return Pair(slopes[0] * t.re, slopes[1] * t.im)
+        modulus = _modulus(z)
+        factor = self.omega_0 * ((modulus if exact else modulus.detach()) + 1)
         if not exact:
-            return z.detach().abs(), 0.0
-        modulus = z.abs()
+            return Pair(factor * t.re, factor * t.im)
         radius = torch.where(modulus == 0, torch.ones_like(modulus), modulus)  # |z| z is smooth enough at 0: slope 0
-        return modulus, z * (z.conj() * t).real / radius
+        along = self.omega_0 * (z.re * t.re + z.im * t.im) / radius
+        return Pair(factor * t.re + along * z.re, factor * t.im + along * z.im)
+
+    def _phase_and_slope(self, part: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        return finer_phase_and_slope(part, omega_0=self.omega_0, exact=exact)
+
+
+def _times_conjugate(a: Pair, b: Pair) -> Pair:
+    """Return a conj(b)."""
+    if a.im is None or b.im is None:
+        return Pair(a.re * b.re, None)
+    return Pair(a.re * b.re + a.im * b.im, a.im * b.re - a.re * b.im)
+
+
+def _modulus(z: Pair) -> Tensor:
+    """Return |z|, with the derivative that `torch.abs` gives it at 0."""
+    return z.tensor().abs()

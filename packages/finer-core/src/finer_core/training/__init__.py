@@ -1,18 +1,19 @@
 """The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging."""
 
+from finer_core.training.averaging import WeightAverage
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
+from finer_core.training.muon import Muon
 from finer_core.training.objective import Objective, StatelessObjective
-from finer_core.training.optimizers import OPTIMIZERS, build_optimizers
-from finer_core.training.pieces import accumulate_gradients, one_thread_an_operation
+from finer_core.training.optimizers import build_optimizers
+from finer_core.training.pieces import accumulate_gradients
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
 from finer_core.training.session import run_session
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 
 __all__ = [
-    "OPTIMIZERS",
     "SMALLEST_PIECE",
     "DivergenceGuard",
     "Fit",
@@ -21,16 +22,17 @@ __all__ = [
     "JsonlLogger",
     "LogPoint",
     "MetricLogger",
+    "Muon",
     "Objective",
     "Schedule",
     "StatelessObjective",
     "TensorBoardLogger",
+    "WeightAverage",
     "accumulate_gradients",
     "build_optimizers",
     "bytes_a_row",
     "exponential_decay",
     "fresh_network",
-    "one_thread_an_operation",
     "put_state",
     "read_jsonl",
     "read_state",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.errors import DivergenceError, InputError
+from finer_core.training.averaging import WeightAverage
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates
@@ -127,6 +128,9 @@ class Fit:
             if self.checkpoint and (end == self.steps or time.monotonic() - written > self.checkpoint_seconds):
                 write_state(good, self.checkpoint)
                 written = time.monotonic()
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, WeightAverage):
+                optimizer.apply()
         return point
 
     def _stretch(self, good: FitState, end: int) -> float:

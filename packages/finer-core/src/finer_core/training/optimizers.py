@@ -10,8 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from finer_core.errors import InputError
-
-OPTIMIZERS = ("adam", "muon")
+from finer_core.run_settings import OPTIMIZERS
+from finer_core.training.averaging import WeightAverage
+from finer_core.training.muon import Muon
 
 
 def build_optimizers(
@@ -19,45 +20,50 @@ def build_optimizers(
     *,
     name: str = "adam",
     learning_rate: float,
-    muon_learning_rate: float = 1e-3,
+    matrix_learning_rate: float = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     amsgrad: bool = False,
+    ema_decay: float = 0.0,
 ) -> list[Optimizer]:
     """Build the optimisers of a network.
 
     "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
-    et al., 2024) and everything else by Adam; a network without such real matrices gets Adam alone.
+    et al., 2024), "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas et al., 2024),
+    both of them real ones only and everything else by Adam; a network without such matrices gets Adam alone.
 
     Args:
         network: The network.
-        name: "adam" or "muon".
+        name: One of `OPTIMIZERS`.
         learning_rate: Adam's rate.
-        muon_learning_rate: Muon's rate.
+        matrix_learning_rate: Muon's or SOAP's rate.
         betas: Adam's decay rates.
         eps: Adam's epsilon.
         amsgrad: Whether Adam keeps the maximum of its second moments.
+        ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
 
     Raises:
-        InputError: For an unknown name or a rate that is not positive.
+        InputError: For an unknown name, a rate that is not positive, or "soap" without its extra.
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
-    if not learning_rate > 0 or not muon_learning_rate > 0:
-        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {muon_learning_rate!r}")
-    if name == "muon" and not hasattr(torch.optim, "Muon"):
-        raise InputError(f"optimizer 'muon' needs PyTorch 2.9 or newer, this is {torch.__version__}; use 'adam'")
+    if not learning_rate > 0 or not matrix_learning_rate > 0:
+        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
-    hidden = [p for p in parameters if name == "muon" and _is_hidden_matrix(p)]
-    chosen = {id(p) for p in hidden}
+    suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
+    matrices = [p for p in parameters if suits(p)]
+    chosen = {id(p) for p in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
     # The fused form is several times faster on small networks; it has no complex arithmetic.
     fused = None if any(p.is_complex() for p in rest) else True
     optimizers: list[Optimizer] = []
     if rest:
         optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
-    if hidden:
-        optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))
+    if matrices:
+        make: Callable[..., Optimizer] = Muon if name == "muon" else _soap
+        optimizers.append(make(matrices, lr=matrix_learning_rate))
+    if ema_decay:
+        optimizers.append(WeightAverage(parameters, decay=ema_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -77,10 +83,19 @@ def each(optimizers: list[Optimizer], action: Callable[[Optimizer], object]) -> 
         action(optimizer)
 
 
+def _soap(parameters: list[nn.Parameter], *, lr: float) -> Optimizer:
+    """Build SOAP of the package pytorch-optimizer, with its authors' values."""
+    try:
+        from pytorch_optimizer import SOAP
+    except ImportError as error:
+        raise InputError("optimizer 'soap' needs an extra: pip install 'finer-core[soap]'") from error
+    optimizer: Optimizer = SOAP(parameters, lr=lr, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10)
+    return optimizer
+
+
+def _is_real_matrix(parameter: nn.Parameter) -> bool:
+    return parameter.ndim == 2 and not parameter.is_complex()
+
+
 def _is_hidden_matrix(parameter: nn.Parameter) -> bool:
-    return (
-        parameter.ndim == 2
-        and not parameter.is_complex()
-        and parameter.shape[0] == parameter.shape[1]
-        and parameter.shape[0] > 8
-    )
+    return _is_real_matrix(parameter) and parameter.shape[0] == parameter.shape[1] and parameter.shape[0] > 8

@@ -5,14 +5,14 @@ thousands of times a step; giving each core whole pieces makes them wait once. T
 a fit with the same number of threads is reproducible to the bit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from finer_core.activations import first_derivatives_only
+from finer_core.threads import map_in_threads
 
 Piece = TypeVar("Piece")
 
@@ -24,7 +24,7 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
         network: Whose parameters the losses depend on; on a CPU the pieces run in as many threads as PyTorch has.
         pieces: Parts of a batch, at least one.
         loss_of: Returns a piece's share of the loss, a scalar. It is called from several threads and must not change
-            anything.
+            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`.
 
     Returns:
         The detached sum of the losses.
@@ -38,11 +38,7 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     workers = min(torch.get_num_threads(), len(pieces)) if on_cpu else 1
     shares = [pieces[start::workers] for start in range(workers)]
-    if workers == 1:
-        results = [_share(shares[0], loss_of, parameters)]
-    else:
-        with one_thread_an_operation():
-            results = list(_pool(workers).map(lambda share: _share(share, loss_of, parameters), shares))
+    results = map_in_threads(lambda share: _share(share, loss_of, parameters), shares)
     total = torch.stack([loss for loss, _ in results]).sum()
     for _, grads in results:
         for parameter, grad in zip(parameters, grads, strict=True):
@@ -58,7 +54,8 @@ def _share(
     total: Tensor | None = None
     sums: list[Tensor | None] = [None] * len(parameters)
     for piece in pieces:
-        loss = loss_of(piece)
+        with first_derivatives_only():  # here, because a thread does not inherit its caller's context
+            loss = loss_of(piece)
         for i, grad in enumerate(torch.autograd.grad(loss, parameters, allow_unused=True)):
             before = sums[i]
             if grad is not None:
@@ -66,19 +63,3 @@ def _share(
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None
     return total, sums
-
-
-@contextmanager
-def one_thread_an_operation() -> Iterator[None]:
-    """Keep PyTorch from splitting operations over cores, while whole pieces of work are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@lru_cache(maxsize=4)
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="finer-pieces")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from finer_core.training import one_thread_an_operation
+from finer_core.threads import one_thread_an_operation
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

@@ -109,7 +109,7 @@ def build_objective(plan: TrainingPlan, scene: Scene, *, attempt: int = 0) -> Ph
 def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricObjective) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     return Fit(
         network=field,
         checkpoint_seconds=settings.checkpoint_seconds,
@@ -118,12 +118,13 @@ def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricOb
             field,
             name=settings.optimizer or "adam",
             learning_rate=settings.learning_rate,
-            muon_learning_rate=settings.muon_learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
             eps=settings.eps,
         ),
         schedule=exponential_decay() if settings.preset == "paper" else warmup_cosine(),
         steps=settings.steps,
         log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
         guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
     )

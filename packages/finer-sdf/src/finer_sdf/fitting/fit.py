@@ -78,7 +78,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
         chunk: Most points that go through the network at once.
     """
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     paper = settings.preset == "paper"
     return Fit(
         network=network,
@@ -93,9 +93,10 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
             network,
             name=settings.optimizer or "adam",
             learning_rate=settings.learning_rate,
-            muon_learning_rate=settings.muon_learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
             amsgrad=settings.amsgrad,
+            ema_decay=settings.ema_decay or 0.0,
         ),
         schedule=published_schedule(initial_rate=settings.learning_rate) if paper else warmup_cosine(),
         steps=settings.steps,

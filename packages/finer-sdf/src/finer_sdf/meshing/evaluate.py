@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.training import one_thread_an_operation
+from finer_core.threads import one_thread_an_operation
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (n, 3), float32, in the box [-0.5, 0.5]^3 to distances (n, 1)."""

@@ -1,0 +1,53 @@
+"""Average the weights along a fit: the mean of the last steps is often better than the last one."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+
+class WeightAverage(Optimizer):
+    """Keep an exponential moving average of the parameters (EMA), and put it in their place at the end.
+
+    Formula: a <- d a + (1 - d) theta after each update, with d = min(decay, (1 + t) / (10 + t)) at update t, so that
+    the first weights, which are random, are soon forgotten.
+
+    It has an optimiser's form, and belongs at the end of the list that a `Fit` steps, so that its state is copied,
+    rolled back and saved with theirs. It changes no parameter before `apply`.
+
+    Args:
+        params: What to average.
+        decay: Share that the average keeps at an update, in (0, 1).
+
+    Raises:
+        ValueError: If `decay` is outside (0, 1).
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], *, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(f"decay must be between 0 and 1, got {decay!r}")
+        super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "updates": 0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Take the parameters as they are now into the average."""
+        for group in self.param_groups:
+            decay = min(group["decay"], (1 + group["updates"]) / (10 + group["updates"]))
+            group["updates"] += 1
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["average"] = parameter.detach().clone()
+                else:
+                    state["average"].lerp_(parameter, 1 - decay)
+        return None if closure is None else closure()
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Give the parameters their averages."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if self.state[parameter]:
+                    parameter.copy_(self.state[parameter]["average"])
