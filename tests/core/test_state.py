@@ -100,7 +100,7 @@ def test_optimizer_keys_and_tuples_keep_their_types(tmp_path):
     state = state_of("finer", name="muon")
     write_state(state, tmp_path / "state.safetensors")
     found = read_state(tmp_path / "state.safetensors")
-    adam, muon = found.optimizers
+    adam, _ = found.optimizers
     assert list(adam["state"]) == list(range(len(adam["state"])))
     assert set(adam["state"][0]) == {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
     assert adam["param_groups"][0]["betas"] == (0.8, 0.95)
