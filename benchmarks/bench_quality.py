@@ -1,23 +1,27 @@
-"""Quality per second: the default preset against eager full-batch Adam, at 256x256.
+"""Quality for time at 256x256: the default preset against plain eager Adam, full batch and minibatch.
 
-    python benchmarks/bench_quality.py [IMAGE ...] [--steps 500] [--timed-steps 500] [--json]
+    python benchmarks/bench_quality.py equal-time [IMAGE ...] [--seconds 60] [--seeds 3] [--json FILE]
+    python benchmarks/bench_quality.py time-to [IMAGE ...] [--steps 500] [--timed-steps 20] [--json FILE]
 
-For each image (the built-in photograph if none is given; anything larger is reduced to 256x256 by box averages) this
-runs
+Images are the built-in photograph if none is given; anything larger is reduced by box averages.
 
-1. plain eager full-batch Adam, the papers' algorithm, for --steps steps. With --timed-steps below --steps only that
-   many run eagerly and their mean time is extrapolated; the PSNR then comes from this project's own full batch, which
-   follows the same curve (tests/image/test_published_curves.py) and takes a third of the time;
-2. `finer-image fit` by its default preset, everything included: sampling, optimiser, logging, checkpoints.
+equal-time: every arm trains for the same wall time, and is judged on all pixels after it.
+    full       eager, every pixel in every step, Adam at 5e-4, rate times 0.1^(time / seconds): the published algorithm
+    minibatch  eager, random batches of the default preset's size, the same schedule, Adam at the best of --rates,
+               found on the first image and seed with the same time
+    ours       the default preset, whose number of steps is set from the speed of its first 20
 
-Printed: both PSNRs, both times, and how many times sooner the default preset had more than the reference's PSNR (its
-whole run).
+time-to: how long the default preset takes to reach the PSNR that the published algorithm has after --steps steps. Its
+steps are --ladder's smallest number that is enough; the published algorithm runs eagerly for --timed-steps, its time is
+extrapolated, and its PSNR comes from this project's own full batch, which follows the same curve
+(tests/image/test_published_curves.py).
 """
 
 import argparse
 import json
-import tempfile
+import statistics
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +30,15 @@ import torch
 from eager import EagerFiner, full_batch_step
 from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
-from finer_core.run_folder import open_run_folder
 from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, fit_image, network_of, plan_fit
+from finer_image.fit import build_fit, network_of, plan_fit
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.run import read_signal
 from finer_image.settings import ImageFitSettings
+
+PUBLISHED_RATE = 5e-4
+TRIED_STEPS = 20
 
 
 def reduced(image: Image, side: int) -> Image:
@@ -43,72 +49,138 @@ def reduced(image: Image, side: int) -> Image:
     return Image.from_pixels(np.rint(boxes).astype(np.uint8))
 
 
-def eager_seconds(image: Image, *, steps: int, timed: int) -> tuple[float, float | None]:
-    """Return the seconds of `steps` eager steps, and their PSNR if all of them ran."""
-    torch.manual_seed(0)
-    network = EagerFiner(in_features=2, out_features=image.channels, hidden_features=256, hidden_layers=3)
-    coords = grid_coords(image.height, image.width)
-    target = torch.from_numpy(image.pixels.reshape(-1, image.channels)) / 255 * 2 - 1
-    adam = torch.optim.Adam(network.parameters(), lr=5e-4)
-    full_batch_step(network, coords, target)  # warms up
+def load(name: str | None, side: int) -> Image:
+    return reduced(read_signal(name, memory=4 * 10**9)[0], side)
+
+
+class EagerFit:
+    """Plain eager training of an image; `batch` pixels a step, or all of them."""
+
+    def __init__(self, image: Image, *, rate: float, batch: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.network = EagerFiner(in_features=2, out_features=image.channels, hidden_features=256, hidden_layers=3)
+        self.coords = grid_coords(image.height, image.width)
+        self.target = torch.from_numpy(image.pixels.reshape(-1, image.channels)) / 255 * 2 - 1
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self.rate, self.batch = rate, batch
+
+    def step(self, progress: float) -> None:
+        """Do one step; `progress` is the share of the training that is over."""
+        self.adam.param_groups[0]["lr"] = self.rate * 0.1**progress
+        coords, target = self.coords, self.target
+        if self.batch:
+            index = torch.randint(len(coords), (self.batch,))
+            coords, target = coords[index], target[index]
+        full_batch_step(self.network, coords, target)
+        self.adam.step()
+
+    def for_seconds(self, seconds: float) -> tuple[int, float]:
+        """Train for a time; return the steps done and the PSNR."""
+        started, steps = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < seconds:
+            self.step(elapsed / seconds)
+            steps += 1
+        return steps, self.psnr()
+
+    def psnr(self) -> float:
+        with torch.no_grad():
+            pairs = zip(self.coords.split(8192), self.target.split(8192), strict=True)
+            errors = [((self.network(x) - y) / 2).clamp(-1, 1).square().sum() for x, y in pairs]
+        return psnr_of_mse(float(torch.stack(errors).sum()) / self.target.numel())
+
+
+def our_fit(image: Image, settings: ImageFitSettings) -> tuple[float, float]:
+    """Return the seconds and the PSNR of a fit, everything included but the files."""
     started = time.perf_counter()
-    for step in range(timed):
-        adam.param_groups[0]["lr"] = 5e-4 * 0.1 ** (step / steps)
-        full_batch_step(network, coords, target)
-        adam.step()
-    seconds = (time.perf_counter() - started) * steps / timed
-    if timed < steps:
-        return seconds, None
-    with torch.no_grad():
-        error = ((network(coords) - target) / 2).clamp(-1, 1).square().mean()
-    return seconds, psnr_of_mse(float(error))
-
-
-def full_batch_psnr(image: Image, *, steps: int) -> float:
-    """Return the PSNR of the paper preset after `steps` steps."""
-    plan = plan_fit(ImageFitSettings(preset="paper", steps=steps, compile=False), image)
+    plan = plan_fit(settings, image)
     network = network_of(plan)
     build_fit(plan, network, image).run()
-    return psnr_of(plan, network, image)
+    seconds = time.perf_counter() - started
+    psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
+    assert psnr is not None
+    return seconds, psnr
 
 
-def psnr_of(plan, network, image: Image) -> float:
-    model = ImageModel.of(network, image, target_range=plan.target_range)
-    value = evaluate(model, image)["psnr"]
-    assert value is not None
-    return value
+def our_fit_for_seconds(image: Image, seconds: float, *, seed: int) -> tuple[int, float, float]:
+    """Fit by the default preset for about a time; return its steps, the seconds they took, and the PSNR."""
+    tried, _ = our_fit(image, ImageFitSettings(steps=TRIED_STEPS, seed=seed))
+    steps = max(1, int(TRIED_STEPS * (seconds - tried) / tried))
+    spent, psnr = our_fit(image, ImageFitSettings(steps=steps, seed=seed))
+    return steps, tried + spent, psnr
 
 
-def default_fit(image: Image) -> tuple[float, float]:
-    """Return seconds and PSNR of a default fit."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = open_run_folder(Path(folder) / "run", mode="new")
-        _, figures = fit_image(plan_fit(ImageFitSettings(), image), image, run, quiet=True)
-    return figures["seconds"], figures["psnr"]
+def equal_time(arguments: argparse.Namespace) -> list[dict]:
+    images = {Path(name or "astronaut").stem: load(name, arguments.side) for name in arguments.images}
+    batch = plan_fit(ImageFitSettings(), next(iter(images.values()))).settings.batch_pixels or 0
+    first = next(iter(images.values()))
+    found = {
+        rate: EagerFit(first, rate=rate, batch=batch, seed=0).for_seconds(arguments.seconds)[1]
+        for rate in arguments.rates
+    }
+    best = max(found, key=found.__getitem__)
+    print(f"minibatch of {batch}: PSNR by rate {({r: round(p, 2) for r, p in found.items()})}", flush=True)
+    rows = []
+    for name, image in images.items():
+        for seed in range(arguments.seeds):
+            row: dict = {"image": name, "seed": seed, "minibatch_rate": best}
+            full = EagerFit(image, rate=PUBLISHED_RATE, batch=0, seed=seed).for_seconds(arguments.seconds)
+            mini = EagerFit(image, rate=best, batch=batch, seed=seed).for_seconds(arguments.seconds)
+            row["full_steps"], row["full_psnr"] = full
+            row["minibatch_steps"], row["minibatch_psnr"] = mini
+            row["steps"], row["seconds"], row["psnr"] = our_fit_for_seconds(image, arguments.seconds, seed=seed)
+            row |= {"over_full": row["psnr"] - full[1], "over_minibatch": row["psnr"] - mini[1]}
+            rows.append(row)
+            show(row)
+    show({key: statistics.mean(row[key] for row in rows) for key in ("psnr", "over_full", "over_minibatch")})
+    return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="*", default=[None])
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--timed-steps", type=int, default=500)
-    parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--no-reference", action="store_true", help="run the default preset only")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+def time_to(arguments: argparse.Namespace) -> list[dict]:
+    rows = []
     for name in arguments.images:
-        image = reduced(read_signal(name, memory=4 * 10**9)[0], arguments.side)
-        row: dict[str, float | str | None] = {"image": Path(name or "astronaut").name}
-        row["default_seconds"], row["default_psnr"] = default_fit(image)
-        if not arguments.no_reference:
-            seconds, psnr = eager_seconds(image, steps=arguments.steps, timed=arguments.timed_steps)
-            row["eager_seconds"] = seconds
-            row["eager_psnr"] = psnr if psnr is not None else full_batch_psnr(image, steps=arguments.steps)
-            row["times_sooner"] = seconds / row["default_seconds"] if row["default_psnr"] >= row["eager_psnr"] else None
-        if arguments.json:
-            print(json.dumps(row), flush=True)
-        else:
-            print("  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+        image = load(name, arguments.side)
+        eager = EagerFit(image, rate=PUBLISHED_RATE, batch=0, seed=0)
+        eager.step(0.0)  # warms up
+        started = time.perf_counter()
+        for step in range(arguments.timed_steps):
+            eager.step(step / arguments.steps)
+        seconds = (time.perf_counter() - started) * arguments.steps / arguments.timed_steps
+        _, goal = our_fit(image, ImageFitSettings(preset="paper", steps=arguments.steps, compile=False))
+        row: dict = {"image": Path(name or "astronaut").stem, "eager_seconds": seconds, "eager_psnr": goal}
+        for steps in arguments.ladder:
+            spent, psnr = our_fit(image, ImageFitSettings(steps=steps))
+            if psnr >= goal:
+                row |= {"steps": steps, "seconds": spent, "psnr": psnr, "times_sooner": seconds / spent}
+                break
+        rows.append(row)
+        show(row)
+    show({"median_times_sooner": statistics.median(row.get("times_sooner", 0.0) for row in rows)})
+    return rows
+
+
+def show(row: dict) -> None:
+    print("  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+
+
+MODES: dict[str, Callable[[argparse.Namespace], list[dict]]] = {"equal-time": equal_time, "time-to": time_to}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("images", nargs="*", default=[None])
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", type=float, nargs="+", default=[2.5e-4, 5e-4, 1e-3, 2e-3])
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--timed-steps", type=int, default=20)
+    parser.add_argument("--ladder", type=int, nargs="+", default=[100, 140, 200, 280, 400, 560, 800])
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args(arguments)
+    rows = MODES[given.mode](given)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""The cost of a full-batch step as images and networks grow, over the floor of its own matrix products and sines.
+
+    python benchmarks/bench_scaling.py [--sides 64 128 ... 2048] [--widths 64 128 ... 1024] [--json]
+
+Sides vary at width 256, widths at 256x256 pixels; three hidden layers, FINER, float32, no compiler. `floor` times the
+step's matrix products and one sine and one cosine a unit by themselves, in pieces that stay in the cache, on as many
+threads. Both are the best of three.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+
+from finer_core.config import published_config
+from finer_core.threads import map_in_threads
+from finer_core.training import fresh_network
+from finer_image.fit import chunk_pixels
+from finer_image.objective import ImageObjective, PixelTarget
+from finer_image.pixels import Image
+
+HIDDEN_LAYERS = 3
+
+
+def step_seconds(side: int, width: int, *, rounds: int = 3) -> float:
+    """Return the seconds of one full-batch step, gradients included, the optimiser not."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    image = Image.from_pixels(pixels)
+    config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)
+    network = fresh_network(config, seed=0, device="cpu", compiled=False, precision="fp32")
+    objective = ImageObjective(
+        PixelTarget(pixels, value_range=(0, 255), target_range=(-1, 1)),
+        sampler=None,
+        chunk_pixels=chunk_pixels(config, memory=4 * 10**9, image=image, device="cpu"),
+    )
+    return best(lambda: objective.backward(network, 0), rounds)
+
+
+def floor_seconds(side: int, width: int, *, rounds: int = 3) -> float:
+    """Return the seconds of the same products and of one sine and one cosine a unit, on all cores."""
+    rows = max(256, 262_144 // width)
+    pieces = -(-side * side // rows)
+    workers = torch.get_num_threads()
+
+    def work(share: int) -> None:
+        h, g, out = (torch.randn(rows, width) for _ in range(3))
+        w, square = torch.randn(width, width), torch.empty(width, width)
+        thin, entry, narrow = torch.randn(rows, 3), torch.randn(rows, 2), torch.randn(3, width)
+        for _ in range(share, pieces, workers):
+            for _ in range(HIDDEN_LAYERS):
+                torch.mm(h, w.t(), out=out)
+                torch.mm(g, w, out=out)
+                torch.mm(g.t(), h, out=square)
+            entry @ narrow[:2], g.t() @ entry, h @ narrow.t(), thin @ narrow, thin.t() @ h
+            for _ in range(HIDDEN_LAYERS + 1):
+                torch.sin(h, out=out)
+                torch.cos(h, out=out)
+
+    return best(lambda: map_in_threads(work, range(workers)), rounds)
+
+
+def best(action, rounds: int) -> float:
+    action()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def row(side: int, width: int) -> dict[str, float]:
+    ours, floor = step_seconds(side, width), floor_seconds(side, width)
+    return {
+        "side": side,
+        "width": width,
+        "seconds": ours,
+        "microseconds_a_pixel": 1e6 * ours / side**2,
+        "floor_seconds": floor,
+        "over_floor": ours / floor,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="*", default=[64, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--widths", type=int, nargs="*", default=[64, 128, 256, 512, 1024])
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    sizes = [(side, 256) for side in arguments.sides] + [(256, width) for width in arguments.widths if width != 256]
+    rows = []
+    for side, width in sizes:
+        rows.append(row(side, width))
+        if not arguments.json:
+            print("  ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
+    if arguments.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
