@@ -15,6 +15,7 @@ from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
 from finer_image.image_reader import read_image
 from finer_image.image_writer import default_suffix, write_image
+from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.render import render
 from finer_image.run_report import write_report
@@ -92,6 +93,28 @@ def _fit_and_fill(
         model, figures = fit_image(
             plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
         )
+    return fill_run(run, model, image, figures, config, quiet=quiet)
+
+
+def fill_run(
+    run: RunFolder,
+    model: ImageModel,
+    image: Image,
+    figures: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write reconstruction, report and figures of a fitted image; return the figures as written.
+
+    Args:
+        run: The run folder.
+        model: The fitted image.
+        image: The image it was fitted to.
+        figures: Content of `metrics.json`.
+        config: Content of `config.json`.
+        quiet: Show no progress.
+    """
     progress = Progress("render", total=image.height, unit="row", quiet=quiet)
     reconstruction = render(model, on_rows=lambda rows: progress.update(rows))
     progress.close()
