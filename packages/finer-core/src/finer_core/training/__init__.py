@@ -11,7 +11,7 @@ from finer_core.training.schedules import Schedule, exponential_decay, warmup_co
 from finer_core.training.session import run_session, session
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
-from finer_core.training.together import run_together, update_of
+from finer_core.training.together import Update, run_together, update_of
 
 __all__ = [
     "OPTIMIZERS",
@@ -28,6 +28,7 @@ __all__ = [
     "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",
+    "Update",
     "accumulate_gradients",
     "accumulate_gradients_of_many",
     "accumulate_gradients_stacked",

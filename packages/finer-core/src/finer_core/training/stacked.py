@@ -25,7 +25,8 @@ def accumulate_gradients_stacked(
     the second ones, so memory grows with a piece and with N. Not for several threads at once.
 
     Args:
-        networks: N networks that differ in nothing but their weights and buffers, on one device.
+        networks: N networks that differ in nothing but their weights and buffers, on one device. All that they compute
+            must be open to `torch.func.vmap`, which the hash grid is not.
         objectives: One a network.
         steps: The step wanted of each.
 
@@ -58,7 +59,8 @@ def accumulate_gradients_stacked(
         grads = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True)
         for name, grad in zip(leaves, grads, strict=True):
             if grad is not None:
-                sums[name] = sums[name].add_(grad) if name in sums else grad
+                # Batched products give transposed layouts, which the fused optimisers would misread.
+                sums[name] = sums[name].add_(grad) if name in sums else grad.contiguous()
         total = losses.detach() if number == 0 else total + losses.detach()
     for place, network in enumerate(networks):
         for name, parameter in network.named_parameters():

@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import Tensor
 
-from finer_core.errors import DivergenceError
+from finer_core.errors import DivergenceError, InputError
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.objective import SquaredErrorObjective, squared_error
 from finer_core.training.optimizers import each
@@ -27,11 +27,12 @@ Update = Callable[[Mapping[int, int]], Mapping[int, Tensor]]
 
 def run_together(
     fits: Sequence[Fit], update: Update, *, states: Sequence[FitState | None] | None = None
-) -> list[LogPoint | DivergenceError]:
+) -> list[LogPoint | DivergenceError | InputError]:
     """Run fits in lockstep, each from its beginning or its state to its last step.
 
-    What a fit becomes does not depend on the others, beyond the rounding of `update`. A fit that diverges for good does
-    not stop the others. The global random state is shared, so the objectives must not draw from it.
+    What a fit becomes does not depend on the others, beyond the rounding of `update`. A fit that diverges for good, or
+    whose state is of another fit, does not stop the others. The global random state is shared, so the objectives must
+    not draw from it.
 
     Args:
         fits: The fits; they may differ in length, schedule, rates, guard.
@@ -43,11 +44,10 @@ def run_together(
 
     Raises:
         Interrupted: If `should_stop` of any said so; those whose `should_stop` did not are finished first.
-        InputError: If a state is of another fit.
     """
     courses = [fit.course(state) for fit, state in zip(fits, states or [None] * len(fits), strict=True)]
     losses: Mapping[int, Tensor | None] = dict.fromkeys(range(len(fits)))
-    ends: dict[int, LogPoint | DivergenceError] = {}
+    ends: dict[int, LogPoint | DivergenceError | InputError] = {}
     interrupted: Interrupted | None = None
     while losses:
         steps: dict[int, int] = {}
@@ -56,7 +56,7 @@ def run_together(
                 steps[number] = courses[number].send(loss)
             except StopIteration as end:
                 ends[number] = end.value
-            except DivergenceError as error:
+            except (DivergenceError, InputError) as error:
                 ends[number] = error
             except Interrupted as stopped:
                 interrupted = stopped
