@@ -3,9 +3,9 @@
     python benchmarks/bench_activations.py [--rows 65536] [--width 256] [--rounds 5] [--compile] [--json]
 
 Eager is the formula as anyone would write it, differentiated by autograd, the FINER factor detached. Ours is the
-function of `finer_core.activations`, alone (any derivative may follow) and inside `first_derivatives_only`, as every fit
-calls it. They run in alternation in one process; the ratio is the median over rounds. --compile adds compiled kernels,
-after warming up.
+function of `finer_core.activations`, alone (any derivative may follow) and inside `first_derivatives_only`, as every
+fit calls it. They run in alternation in one process; the ratio is the median over rounds. --compile adds compiled
+kernels, after warming up.
 """
 
 import argparse
@@ -46,9 +46,7 @@ EAGER: dict[str, Function] = {
     "gauss": lambda z: torch.exp(-((30 * z) ** 2)),
     "gauss_finer": lambda z: torch.exp(-((3 * torch.sin(phase(z, 10))) ** 2)),
     "real_wire": lambda z: torch.cos(20 * z) * torch.exp(-((10 * z) ** 2)),
-    "real_wire_finer": lambda z: (
-        (lambda u: torch.cos(4 * u) * torch.exp(-((2 * u) ** 2)))(torch.sin(phase(z, 5)))
-    ),
+    "real_wire_finer": lambda z: (lambda u: torch.cos(4 * u) * torch.exp(-((2 * u) ** 2)))(torch.sin(phase(z, 5))),
     "wire": lambda z: gabor(z, omega=20, scale=10),
     "wire_finer": lambda z: gabor(torch.sin(phase(z, 5)), omega=4, scale=2),
 }

@@ -118,7 +118,7 @@ def equal_time(arguments: argparse.Namespace) -> list[dict]:
         for rate in arguments.rates
     }
     best = max(found, key=found.__getitem__)
-    print(f"minibatch of {batch}: PSNR by rate {({r: round(p, 2) for r, p in found.items()})}", flush=True)
+    print(f"minibatch of {batch}: PSNR by rate { ({r: round(p, 2) for r, p in found.items()}) }", flush=True)
     rows = []
     for name, image in images.items():
         for seed in range(arguments.seeds):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from finer_core.config import published_config
-from finer_core.threads import map_in_threads
+from finer_core.threads import in_threads
 from finer_core.training import fresh_network
 from finer_image.fit import chunk_pixels
 from finer_image.objective import ImageObjective, PixelTarget
@@ -58,7 +58,7 @@ def floor_seconds(side: int, width: int, *, rounds: int = 3) -> float:
                 torch.sin(h, out=out)
                 torch.cos(h, out=out)
 
-    return best(lambda: map_in_threads(work, range(workers)), rounds)
+    return best(lambda: in_threads(work, range(workers)), rounds)
 
 
 def best(action, rounds: int) -> float:

@@ -112,7 +112,9 @@ def shape_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[T
                     settings = SdfFitSettings(**changes, steps=steps, seed=seed, samples=400_000)
                     plan = plan_fit(settings, shape)
                     network = network_of(plan)
-                    return build_fit(plan, network, sampler, chunk=chunk_points(plan)), lambda: nearness(network, points)
+                    return build_fit(plan, network, sampler, chunk=chunk_points(plan)), lambda: nearness(
+                        network, points
+                    )
 
                 yield Trial(kind="surface", signal=file.stem, arm=arm, seed=seed, start=start)
 
@@ -210,7 +212,7 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print, by kind of signal, each arm's mean figure, its mean difference from the best, and how often it was best."""
+    """Print each arm's mean figure, by kind of signal, the best first."""
     groups: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in lines_of(arguments.out):
         family = line["signal"].split("/")[0] if line["kind"] == "image" else line["signal"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from finer_core.training import Muon
-from finer_core.training.muon import orthogonalise
+from finer_core.training.muon import orthogonalise, step_muons
 
 
 def test_singular_values_come_near_one():
@@ -60,3 +60,33 @@ def test_a_parameter_without_gradient_stays():
 def test_it_refuses_what_is_no_real_matrix(parameter):
     with pytest.raises(ValueError, match="Muon updates real matrices, got"):
         Muon([torch.nn.Parameter(parameter)])
+
+
+def optimizer_of(seed: int, *, lr: float, momentum: float = 0.95) -> tuple[list[torch.nn.Parameter], Muon]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((16, 16), (24, 12), (12, 24), (16, 16))
+    parameters = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    return parameters, Muon(parameters, lr=lr, momentum=momentum)
+
+
+def test_several_step_together_as_alone():
+    settings = ({"lr": 1e-3}, {"lr": 0.02, "momentum": 0.8}, {"lr": 0.5})
+    together, alone = ([optimizer_of(seed, **given) for seed, given in enumerate(settings)] for _ in range(2))
+    for _ in range(3):
+        step_muons([optimizer for _, optimizer in together])
+        for _, optimizer in alone:
+            optimizer.step()
+    for (given, first), (expected, second) in zip(together, alone, strict=True):
+        for a, b in zip(given, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(first.state[a], second.state[b])
+
+
+def test_a_step_moves_by_the_rate():
+    (parameters, optimizer), before = optimizer_of(0, lr=0.1), optimizer_of(0, lr=0.1)[0]
+    optimizer.step()
+    for parameter, was in zip(parameters, before, strict=True):
+        moved = torch.linalg.svdvals((was - parameter).detach()) / (0.1 * max(1, was.shape[0] / was.shape[1]) ** 0.5)
+        assert moved.min() > 0.3 and moved.max() < 1.4

@@ -12,27 +12,29 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return function(item) of every item, each in a thread of its own, with one thread an operation inside.
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Do pieces of work in as many threads as PyTorch has, one thread an operation; return the results in order.
+
+    A single piece stays in the calling thread, whose operations use all cores.
 
     Args:
-        function: Called from several threads at once.
-        items: As many as there should be threads.
+        work: Called from several threads at once.
+        items: What it is called with.
     """
     if len(items) == 1:
-        return [function(items[0])]
+        return [work(items[0])]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
-    with one_thread_an_operation():
-        return list(_pool(len(items)).map(function, items))
+    with one_thread_an_operation() as threads:
+        return list(_pool(threads).map(work, items))
 
 
 @contextmanager
-def one_thread_an_operation() -> Iterator[None]:
-    """Keep PyTorch from splitting operations over cores, while whole pieces of work are."""
+def one_thread_an_operation() -> Iterator[int]:
+    """Keep PyTorch from splitting operations over cores, while whole pieces of work are; yield how many there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        yield before
     finally:
         torch.set_num_threads(before)
 

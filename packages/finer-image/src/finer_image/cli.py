@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.cli import OneLineParser, run_command, version_text
+from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.files import refuse_existing
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
-from finer_core.network_options import method_names
+from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_image._version import __version__
 from finer_image.settings import BUILT_IN, ImageFitSettings
@@ -32,6 +32,8 @@ def build_parser() -> OneLineParser:
     _add_fit(commands)
     _add_render(commands)
     _add_evaluate(commands)
+    _add_benchmark(commands)
+    _add_import(commands)
     _add_neurons(commands)
     _add_activations(commands)
     return parser
@@ -135,6 +137,60 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     else:
         for name, value in figures.items():
             print(f"{name:<15}{'-' if value is None else format(value, '.4f')}")
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Fit every image of a folder by several methods and write a table (md, csv, json)."
+    parser = add_command(commands, "benchmark", run_benchmark, text)
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
+    parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
+    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="fit up to N images of equal size at once (default: 1)"
+    )
+    parser.add_argument("--out", default="runs/image-benchmark", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_options(parser, ImageFitSettings, group="settings of every fit", without=("method",))
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+
+
+def run_benchmark(arguments: argparse.Namespace) -> None:
+    """Fit methods x images and print the table."""
+    from finer_image.commands import compare_methods
+
+    print(compare_methods(arguments))
+
+
+def _add_import(commands: Any) -> None:
+    text = "Turn weights of the published image scripts (.pt) into a model file, and check that the outputs are equal."
+    parser = add_command(commands, "import", run_import, text)
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
+    parser.add_argument("reference", metavar="REFERENCE.pt", help="state dict written by the published code")
+    parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
+    parser.add_argument("--out", default="model.safetensors", metavar="FILE", help="model file (default: %(default)s)")
+    parser.add_argument(
+        "--size", default="512x512", metavar="HxW", help="size of the fitted image, which the file does not hold"
+    )
+    parser.add_argument(
+        "--target-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="what black and white were scaled to (default: the method's published range)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+
+
+def run_import(arguments: argparse.Namespace) -> None:
+    """Import a reference file."""
+    from finer_image.commands import import_model
+
+    print(import_model(arguments))
 
 
 def _add_neurons(commands: Any) -> None:

@@ -91,16 +91,25 @@ def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
 
-def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: str) -> int:
+def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: str, together: int = 1) -> int:
     """Return how many pixels go through the network at once in training.
 
     On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
 
+    Args:
+        network: The network.
+        memory: Bytes that the run may use.
+        image: The image.
+        device: Where it trains.
+        together: How many such images are fitted at once. On a CPU their pieces take turns; elsewhere they share the
+            memory.
+
     Raises:
         InputError: If not even a small piece fits beside the image.
     """
-    taken = _PROCESS_BYTES + 2 * image.pixels.nbytes
-    rows = rows_a_piece(network, room=memory - taken, device=device)
+    taken = _PROCESS_BYTES + 2 * image.pixels.nbytes * together
+    room = (memory - taken) // (1 if device == "cpu" else together)
+    rows = rows_a_piece(network, room=room, device=device)
     if rows < SMALLEST_PIECE:
         needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
         raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
@@ -139,14 +148,12 @@ def fit_image(
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
     """
-    settings = plan.settings
     network = network_of(plan)
-    model = ImageModel.of(network, image, target_range=plan.target_range)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
         build_fit(plan, network, image),
         run,
-        name=f"fit {settings.method}",
+        name=f"fit {plan.settings.method}",
         figures_of=lambda point: figures_of(point, span),
         figure=lambda loss: f"PSNR {psnr_of_mse(loss, data_range=span):.2f} dB",
         resume=resume,
@@ -154,7 +161,27 @@ def fit_image(
         tensorboard=tensorboard,
         should_stop=should_stop,
     )
-    network.eval()
+    return save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+
+
+def save_and_judge(
+    plan: FitPlan, network: Network, image: Image, run: RunFolder, *, last: LogPoint, quiet: bool
+) -> tuple[ImageModel, dict[str, Any]]:
+    """Save a trained network as the run's model, and judge it.
+
+    Args:
+        plan: What it was trained by.
+        network: The network.
+        image: The image.
+        run: Where the model goes.
+        last: The fit's last log point.
+        quiet: Show no progress.
+
+    Returns:
+        The fitted image and the figures of `metrics.json`.
+    """
+    settings = plan.settings
+    model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
     figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
@@ -185,8 +212,8 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
-    """Assemble the fit loop of a plan."""
+def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together: int = 1) -> Fit:
+    """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once."""
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     target = PixelTarget(
@@ -204,7 +231,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
         objective=ImageObjective(
             target,
             sampler=sampler,
-            chunk_pixels=chunk_pixels(plan.network, memory=memory, image=image, device=plan.device),
+            chunk_pixels=chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together),
         ),
         optimizers=build_optimizers(
             network,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
-from finer_core.training import StatelessObjective, accumulate_gradients
+from finer_core.training import StatelessObjective, accumulate_gradients, squared_error
 from finer_image.pixel_sampling import StratifiedPixels
 
 
@@ -85,19 +85,20 @@ class ImageObjective(StatelessObjective):
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
-        pieces, count = self._pieces(step)
+        pieces, count = self.pieces(step)
+        return accumulate_gradients(network, pieces, squared_error(network, self, count=count))
 
-        def loss_of(index: Tensor | slice) -> Tensor:
-            coords, values = self.target.at(index)
-            loss: Tensor = (network(coords) - values).square().sum() / (count * self.target.channels)
-            return loss
+    def examples(self, piece: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return coords (n, 2) and targets (n, channels) of a piece."""
+        return self.target.at(piece)
 
-        return accumulate_gradients(network, pieces, loss_of)
-
-    def _pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
+    def pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
+        """Return a step's pixels in pieces, and how many values they have in all."""
         if self.sampler is None:
             count = len(self.target)
             starts = range(0, count, self.chunk_pixels)
-            return [slice(start, min(start + self.chunk_pixels, count)) for start in starts], count
+            return [
+                slice(start, min(start + self.chunk_pixels, count)) for start in starts
+            ], count * self.target.channels
         batch = self.sampler.batch(step).to(self.target.device)
-        return batch.split(self.chunk_pixels), batch.shape[0]
+        return batch.split(self.chunk_pixels), batch.shape[0] * self.target.channels

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
 from finer_image.image_reader import read_image
 from finer_image.image_writer import default_suffix, write_image
+from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.render import render
 from finer_image.run_report import write_report
@@ -43,10 +45,27 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Image, str]:
     return image, sha256_of_file(signal)
 
 
-def start_run(
-    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
-) -> dict[str, Any]:
-    """Check everything, make the run folder, fit, and fill it; return the figures.
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """Hold a checked fit whose run folder is open, ready to begin or to go on.
+
+    Attributes:
+        run: The run folder.
+        plan: The fit.
+        image: The image.
+        config: Content of `config.json`.
+        resume: Whether to go on from the folder's checkpoint.
+    """
+
+    run: RunFolder
+    plan: FitPlan
+    image: Image
+    config: Mapping[str, Any]
+    resume: bool
+
+
+def prepare_run(out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode) -> PreparedRun:
+    """Check everything, and make the run folder with its config.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
@@ -56,13 +75,11 @@ def start_run(
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
     write_config(run, config)
-    return _fit_and_fill(run, plan, image, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=False)
 
 
-def resume_run(
-    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
-) -> dict[str, Any]:
-    """Go on with a run to the result that it would have had without interruption; return the figures.
+def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> PreparedRun:
+    """Open a run to go on with it.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
@@ -75,23 +92,67 @@ def resume_run(
     image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
     if sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
-    return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=True)
 
 
-def _fit_and_fill(
-    run: RunFolder,
-    plan: FitPlan,
-    image: Image,
-    config: Mapping[str, Any],
-    *,
-    resume: bool,
-    quiet: bool,
-    tensorboard: bool,
+def start_run(
+    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
 ) -> dict[str, Any]:
+    """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode)
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    prepared = prepare_resumed_run(out, signal=signal, given=given)
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard)
+
+
+def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool) -> dict[str, Any]:
+    """Fit and fill the run folder; return the figures."""
     with interruptible() as should_stop:
         model, figures = fit_image(
-            plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
+            prepared.plan,
+            prepared.image,
+            prepared.run,
+            resume=prepared.resume,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=should_stop,
         )
+    return fill_run(prepared.run, model, prepared.image, figures, prepared.config, quiet=quiet)
+
+
+def fill_run(
+    run: RunFolder,
+    model: ImageModel,
+    image: Image,
+    figures: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write reconstruction, report and figures of a fitted image; return the figures as written.
+
+    Args:
+        run: The run folder.
+        model: The fitted image.
+        image: The image it was fitted to.
+        figures: Content of `metrics.json`.
+        config: Content of `config.json`.
+        quiet: Show no progress.
+    """
     progress = Progress("render", total=image.height, unit="row", quiet=quiet)
     reconstruction = render(model, on_rows=lambda rows: progress.update(rows))
     progress.close()

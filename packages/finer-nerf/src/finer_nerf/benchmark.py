@@ -1,17 +1,13 @@
 """Compare methods on scenes: one run folder each, and one table in three formats."""
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finer_core import benchmark_table
 from finer_core.errors import DivergenceError, InputError
-from finer_core.files import write_json, write_text
-from finer_core.run_folder import Mode, RunFolder
 from finer_nerf.cli import scene_name
 from finer_nerf.published_results import SOURCE, published_psnr
 from finer_nerf.run import resume_run, start_run
@@ -62,9 +58,7 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
         InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set, or if two
             scenes have one name.
     """
-    table = plan.out / "benchmark.json"
-    if table.exists() and not (plan.resume or plan.overwrite):
-        raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     names = [scene_name(scene) for scene in plan.scenes]
     for name in names:
         if names.count(name) > 1:
@@ -73,10 +67,8 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     for scene in plan.scenes:
         for settings in plan.settings:
             rows.append(_row(plan, scene, settings))
-            plan.out.mkdir(parents=True, exist_ok=True)
-            write_json(table, {"published_source": SOURCE, "rows": rows})
-            write_text(plan.out / "benchmark.csv", csv_table(rows))
-            write_text(plan.out / "benchmark.md", markdown_table(rows))
+            markdown = markdown_table(rows)
+            benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
@@ -96,22 +88,14 @@ def _row(plan: BenchmarkPlan, scene: str, settings: NerfSettings) -> dict[str, A
 
 
 def _figures(plan: BenchmarkPlan, scene: str, settings: NerfSettings, out: Path) -> Mapping[str, Any]:
-    run = RunFolder(out)
-    if plan.resume and run.metrics.is_file():
-        return run.read_metrics()
-    if plan.resume and run.config.is_file():
-        return resume_run(out, signal=scene, given={}, quiet=plan.quiet, tensorboard=False)
-    mode: Mode = "overwrite" if plan.overwrite else "new"
-    return start_run(out, settings=settings, signal=scene, mode=mode, quiet=plan.quiet, tensorboard=False)
-
-
-def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=[*COLUMNS, "error"], restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    habits = {"quiet": plan.quiet, "tensorboard": False}
+    return benchmark_table.figures_of_run(
+        out,
+        resume=plan.resume,
+        overwrite=plan.overwrite,
+        go_on=lambda: resume_run(out, signal=scene, given={}, **habits),
+        start=lambda mode: start_run(out, settings=settings, signal=scene, mode=mode, **habits),
+    )
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -120,20 +104,10 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
         "scene", "method", "PSNR (dB)", "SSIM", "LPIPS", "background", "views", "size", "seconds", "parameters",
         "published",
     ]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        cells = [_cell(name, row.get(name)) for name in COLUMNS]
-        if row.get("error"):
-            cells[2] = f"failed: {row['error']}".replace("|", "/")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"Published figures: {SOURCE}.", ""])
+    return benchmark_table.markdown_table(rows, columns=COLUMNS, headings=head, shown=_shown, source=SOURCE)
 
 
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if not isinstance(value, float):
-        return str(value)
+def _shown(name: str, value: float) -> str:
     if name == "seconds":
         return f"{value:.0f}"
     return f"{value:.4f}" if name in ("ssim", "lpips") else f"{value:.2f}"
@@ -141,4 +115,4 @@ def _cell(name: str, value: Any) -> str:
 
 def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as one JSON object."""
-    return json.dumps({"published_source": SOURCE, "rows": list(rows)})
+    return benchmark_table.json_table(rows, source=SOURCE)

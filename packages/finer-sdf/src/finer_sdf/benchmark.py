@@ -1,17 +1,13 @@
 """Compare methods on shapes: one run folder each, and one table in three formats."""
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finer_core import benchmark_table
 from finer_core.errors import DivergenceError, InputError
-from finer_core.files import write_json, write_text
-from finer_core.run_folder import Mode, RunFolder
 from finer_sdf.published_results import SOURCE, published_figures
 from finer_sdf.run import resume_run, start_run
 from finer_sdf.settings import SdfFitSettings
@@ -77,17 +73,13 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     Raises:
         InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
     """
-    table = plan.out / "benchmark.json"
-    if table.exists() and not (plan.resume or plan.overwrite):
-        raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     rows: list[dict[str, Any]] = []
     for shape in plan.shapes:
         for settings in plan.settings:
             rows.append(_row(plan, shape, settings))
-            plan.out.mkdir(parents=True, exist_ok=True)
-            write_json(table, {"published_source": SOURCE, "rows": rows})
-            write_text(plan.out / "benchmark.csv", csv_table(rows))
-            write_text(plan.out / "benchmark.md", markdown_table(rows))
+            markdown = markdown_table(rows)
+            benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
@@ -107,13 +99,14 @@ def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings) -> dict[str
 
 
 def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, out: Path) -> Mapping[str, Any]:
-    run = RunFolder(out)
-    if plan.resume and run.metrics.is_file():
-        return run.read_metrics()
-    if plan.resume and run.config.is_file():
-        return resume_run(out, signal=str(shape), given={}, quiet=plan.quiet, tensorboard=False)
-    mode: Mode = "overwrite" if plan.overwrite else "new"
-    return start_run(out, settings=settings, signal=str(shape), mode=mode, quiet=plan.quiet, tensorboard=False)
+    habits = {"quiet": plan.quiet, "tensorboard": False}
+    return benchmark_table.figures_of_run(
+        out,
+        resume=plan.resume,
+        overwrite=plan.overwrite,
+        go_on=lambda: resume_run(out, signal=str(shape), given={}, **habits),
+        start=lambda mode: start_run(out, settings=settings, signal=str(shape), mode=mode, **habits),
+    )
 
 
 def _columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,32 +118,13 @@ def _columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=[*COLUMNS, "error"], restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as a Markdown table, with the source of the published figures."""
     head = ["shape", "method", "Chamfer L2 sum", "excess", "IoU", "RMS to", "RMS from", "seconds", "published", "IoU"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        cells = [_cell(name, row.get(name)) for name in COLUMNS]
-        if row.get("error"):
-            cells[2] = f"failed: {row['error']}".replace("|", "/")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"Published figures: {SOURCE}.", ""])
+    return benchmark_table.markdown_table(rows, columns=COLUMNS, headings=head, shown=_shown, source=SOURCE)
 
 
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if not isinstance(value, float):
-        return str(value)
+def _shown(name: str, value: float) -> str:
     if name == "seconds":
         return f"{value:.0f}"
     return f"{value:.4f}" if name.endswith("iou") else f"{value:.3e}"
@@ -158,4 +132,4 @@ def _cell(name: str, value: Any) -> str:
 
 def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as one JSON object."""
-    return json.dumps({"published_source": SOURCE, "rows": list(rows)})
+    return benchmark_table.json_table(rows, source=SOURCE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from finer_core.threads import map_in_threads
+from finer_core.threads import in_threads
 
 BLOCK = 32_768
 """Numbers in a block: PyTorch does not split an operation of this size over threads."""
@@ -40,7 +40,7 @@ def in_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
             for i in range(start, len(blocks), workers):
                 parts[i].copy_(function(*blocks[i]))
 
-    map_in_threads(work, range(1, 1 + workers))
+    in_threads(work, range(1, 1 + workers))
     return result
 
 

@@ -5,13 +5,15 @@ from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.muon import Muon
-from finer_core.training.objective import Objective, StatelessObjective
+from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective, squared_error
 from finer_core.training.optimizers import build_optimizers
-from finer_core.training.pieces import accumulate_gradients
+from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
-from finer_core.training.session import run_session
+from finer_core.training.session import run_session, session
+from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
+from finer_core.training.together import Update, run_together, update_of
 
 __all__ = [
     "SMALLEST_PIECE",
@@ -25,10 +27,14 @@ __all__ = [
     "Muon",
     "Objective",
     "Schedule",
+    "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",
+    "Update",
     "WeightAverage",
     "accumulate_gradients",
+    "accumulate_gradients_of_many",
+    "accumulate_gradients_stacked",
     "build_optimizers",
     "bytes_a_row",
     "exponential_decay",
@@ -38,7 +44,11 @@ __all__ = [
     "read_state",
     "rows_a_piece",
     "run_session",
+    "run_together",
+    "session",
+    "squared_error",
     "take_state",
+    "update_of",
     "warmup_cosine",
     "write_state",
 ]

@@ -7,7 +7,7 @@ fit replays the same stretches as an uninterrupted one, and on a CPU ends in the
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,6 +106,31 @@ class Fit:
             DivergenceError: If the loss is not finite and the guard has no rollbacks left.
             InputError: If `state` is of another fit.
         """
+        course, loss = self.course(state), None
+        while True:
+            try:
+                step = course.send(loss)
+            except StopIteration as end:
+                point: LogPoint = end.value
+                return point
+            loss = self.update(step)
+
+    def course(self, state: FitState | None = None) -> Generator[int, Tensor | None, LogPoint]:
+        """Run as `run` does, but leave the updates to the caller, who may do those of several fits at once.
+
+        Args:
+            state: Where to go on from; None for the beginning.
+
+        Yields:
+            The step that is to be done next, the learning rates set; what `update` would do and return is to be done
+            and sent back.
+
+        Returns:
+            The last log point.
+
+        Raises:
+            Interrupted, DivergenceError, InputError: As `run`.
+        """
         seconds_before = 0.0
         if state is not None:
             self._restore(state)
@@ -115,7 +140,7 @@ class Fit:
         started = written = time.monotonic()
         while good.step < self.steps:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
-            loss = self._stretch(good, end)
+            loss = yield from self._stretch(good, end)
             seconds = seconds_before + time.monotonic() - started
             if self.guard.is_bad(loss):
                 self._roll_back(good, loss)
@@ -133,28 +158,38 @@ class Fit:
                 optimizer.apply()
         return point
 
-    def _stretch(self, good: FitState, end: int) -> float:
-        """Do the updates up to `end` and return their mean loss; on request, save `good` and stop."""
+    def _stretch(self, good: FitState, end: int) -> Generator[int, Tensor | None, float]:
+        """Ask for the updates up to `end` and return their mean loss; on request, save `good` and stop."""
         total: Tensor | None = None
         for step in range(good.step, end):
             if self.should_stop():
                 if self.checkpoint:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
-            loss = self._update(step)
+            set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
+            loss = yield step
+            assert loss is not None
             total = loss.clone() if total is None else total.add_(loss)
             self.on_step(step + 1, self.steps, loss)
         assert total is not None
         return float(total) / (end - good.step)  # the only place that waits for the device
 
-    def _update(self, step: int) -> Tensor:
-        set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
-        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
+    def update(self, step: int) -> Tensor:
+        """Do one update at the rates as they are, and return its detached loss."""
+        self.clear_gradients()
         loss = self.objective.backward(self.network, step)
-        if self.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        self.clip_gradients()
         each(self.optimizers, lambda optimizer: optimizer.step())
         return loss.detach()
+
+    def clear_gradients(self) -> None:
+        """Forget the gradients of the update before."""
+        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
+
+    def clip_gradients(self) -> None:
+        """Shorten all gradients together to `max_grad_norm`, if there is one."""
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
 
     def _roll_back(self, good: FitState, loss: float) -> None:
         if not self.guard.roll_back():

@@ -65,35 +65,39 @@ class Muon(Optimizer):
                         "give other parameters to Adam"
                     )
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update every matrix that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            alike: dict[tuple[Any, ...], list[nn.Parameter]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike.setdefault((parameter.shape, parameter.device, parameter.dtype), []).append(parameter)
-            for parameters in alike.values():
-                self._update(parameters, lr=group["lr"], momentum=group["momentum"])
+        loss = None if closure is None else closure()
+        step_muons([self])
         return loss
 
-    def _update(self, parameters: Sequence[nn.Parameter], *, lr: float, momentum: float) -> None:
-        """Update matrices of one shape."""
-        ahead = []
-        for parameter in parameters:
-            assert parameter.grad is not None
-            state = self.state[parameter]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(parameter)
-            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-            ahead.append(parameter.grad.lerp(mean, momentum))
-        low = parameters[0].dtype == torch.float32 and bf16_products_are_native(parameters[0].device)
-        steps = orthogonalise(torch.stack(ahead), dtype=torch.bfloat16 if low else parameters[0].dtype)
-        rows, columns = parameters[0].shape
-        rate = lr * math.sqrt(max(1.0, rows / columns))
-        for parameter, direction in zip(parameters, steps, strict=True):
-            parameter.add_(direction, alpha=-rate)
+
+@torch.no_grad()
+def step_muons(optimizers: Sequence[Muon]) -> None:
+    """Do what `step` does for each, with the matrices of all that have one shape orthogonalised in one go."""
+    alike: dict[tuple[Any, ...], list[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    key = (parameter.shape, parameter.device, parameter.dtype)
+                    alike.setdefault(key, []).append((parameter, optimizer.state[parameter], group))
+    for entries in alike.values():
+        _update(entries)
+
+
+def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]) -> None:
+    """Update matrices of one shape, each given with its state and its group's settings."""
+    ahead = []
+    for parameter, state, group in entries:
+        assert parameter.grad is not None
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
+        ahead.append(parameter.grad.lerp(mean, group["momentum"]))
+    first = entries[0][0]
+    low = first.dtype == torch.float32 and bf16_products_are_native(first.device)
+    steps = orthogonalise(torch.stack(ahead), dtype=torch.bfloat16 if low else first.dtype)
+    rows, columns = first.shape
+    for (parameter, _, group), direction in zip(entries, steps, strict=True):
+        parameter.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))

@@ -1,6 +1,6 @@
 """What a fit minimises."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -27,6 +27,38 @@ class Objective(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         ...
+
+
+class SquaredErrorObjective(Objective, Protocol):
+    """Compute L = sum (f(x) - t)^2 / count over the examples (x, t) of a batch that comes in pieces.
+
+    An objective that says so can be trained together with others of its kind; see `finer_core.training.together`.
+    """
+
+    def pieces(self, step: int) -> tuple[Sequence[Any], int]:
+        """Return the pieces of a step's batch, and `count`, the number of values that the whole batch has."""
+        ...
+
+    def examples(self, piece: Any) -> tuple[Tensor, Tensor]:
+        """Return a piece's inputs (n, in_features) and targets (n, out_features)."""
+        ...
+
+
+def squared_error(network: nn.Module, objective: SquaredErrorObjective, *, count: int) -> Callable[[Any], Tensor]:
+    """Return the function that gives a piece's share of an objective's loss, for `accumulate_gradients`.
+
+    Args:
+        network: f.
+        objective: Serves the examples of a piece.
+        count: What the sum is divided by.
+    """
+
+    def loss_of(piece: Any) -> Tensor:
+        inputs, targets = objective.examples(piece)
+        loss: Tensor = (network(inputs) - targets).square().sum() / count
+        return loss
+
+    return loss_of
 
 
 class StatelessObjective:

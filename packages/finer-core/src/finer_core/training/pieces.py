@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import first_derivatives_only
-from finer_core.threads import map_in_threads
+from finer_core.threads import in_threads
 
 Piece = TypeVar("Piece")
 
@@ -34,23 +34,59 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
     """
     if not pieces:
         raise ValueError("a batch needs at least one piece, got none")
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
+    shares = _shares(network, pieces)
+    return _add_up(network, in_threads(lambda share: _share(network, share, loss_of), shares))
+
+
+def accumulate_gradients_of_many(
+    batches: Sequence[tuple[nn.Module, Sequence[Piece], Callable[[Piece], Tensor]]],
+) -> list[Tensor]:
+    """Do what `accumulate_gradients` does for several networks at once, so that no core waits between two of them.
+
+    Each network's sums are formed as `accumulate_gradients` forms them, whatever the others are: with at least two
+    pieces on a CPU of several threads, they have the same bits.
+
+    Args:
+        batches: Arguments of `accumulate_gradients`, a tuple a network; all networks on the CPU.
+
+    Returns:
+        The detached sums of the losses, one a network.
+
+    Raises:
+        ValueError: If a batch has no pieces.
+    """
+    if not all(pieces for _, pieces, _ in batches):
+        raise ValueError("a batch needs at least one piece, got none")
+    jobs = [(network, share, loss_of) for network, pieces, loss_of in batches for share in _shares(network, pieces)]
+    results = iter(in_threads(lambda job: _share(*job), jobs))
+    return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
+
+
+def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
+    """Deal the pieces out to the threads; elsewhere than on a CPU there is one."""
+    on_cpu = all(p.device.type == "cpu" for p in network.parameters() if p.requires_grad)
     workers = min(torch.get_num_threads(), len(pieces)) if on_cpu else 1
-    shares = [pieces[start::workers] for start in range(workers)]
-    results = map_in_threads(lambda share: _share(share, loss_of, parameters), shares)
-    total = torch.stack([loss for loss, _ in results]).sum()
+    return [pieces[start::workers] for start in range(workers)]
+
+
+def _add_up(network: nn.Module, results: Sequence[tuple[Tensor, list[Tensor | None]]]) -> Tensor:
+    """Add the threads' gradients to the parameters', in order, and return the sum of their losses."""
     for _, grads in results:
-        for parameter, grad in zip(parameters, grads, strict=True):
+        for parameter, grad in zip(_trained(network), grads, strict=True):
             if grad is not None:
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
-    return total
+    return torch.stack([loss for loss, _ in results]).sum()
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def _share(
-    pieces: Sequence[Piece], loss_of: Callable[[Piece], Tensor], parameters: Sequence[nn.Parameter]
+    network: nn.Module, pieces: Sequence[Piece], loss_of: Callable[[Piece], Tensor]
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Return the loss and the gradients of one worker's pieces."""
+    parameters = _trained(network)
     total: Tensor | None = None
     sums: list[Tensor | None] = [None] * len(parameters)
     for piece in pieces:

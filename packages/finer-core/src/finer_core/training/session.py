@@ -1,6 +1,7 @@
 """Run a fit inside a run folder: checkpoint, log files, progress, and going on from where it stopped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -8,7 +9,7 @@ from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.training.loop import Fit, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_core.training.state import read_state
+from finer_core.training.state import FitState, read_state
 
 
 def run_session(
@@ -43,6 +44,49 @@ def run_session(
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
     """
+    with session(
+        fit,
+        run,
+        name=name,
+        figures_of=figures_of,
+        figure=figure,
+        resume=resume,
+        quiet=quiet,
+        tensorboard=tensorboard,
+        should_stop=should_stop,
+    ) as state:
+        return fit.run(state)
+
+
+@contextmanager
+def session(
+    fit: Fit,
+    run: RunFolder,
+    *,
+    name: str,
+    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    figure: Callable[[float], str],
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[FitState | None]:
+    """Connect a fit to its run folder for the length of a block, which runs it.
+
+    Args:
+        fit: As for `run_session`, and so are the others.
+        run: Where checkpoint and logs go.
+        name: What the progress line calls the work.
+        figures_of: Makes a log line of a stretch.
+        figure: Makes the progress line's figure of a step's loss.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+
+    Yields:
+        The state to run from; None for the beginning.
+    """
     state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
     done = state.step if state else 0
     log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=done)]
@@ -59,7 +103,7 @@ def run_session(
 
     fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
     try:
-        return fit.run(state)
+        yield state
     finally:
         progress.close()
         for logger in log:

@@ -1,0 +1,215 @@
+"""Compare methods on images: one run folder each, and one table in three formats."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finer_core import benchmark_table
+from finer_core.errors import DivergenceError, InputError
+from finer_core.interruption import interruptible
+from finer_core.run_folder import Mode, RunFolder
+from finer_image.fit_together import fit_images, kind_of_fit
+from finer_image.published_results import SOURCE, published_mean_psnr
+from finer_image.run import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
+from finer_image.settings import ImageFitSettings
+
+COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
+HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "at once", "published mean (16 images)")
+MEAN_COLUMNS = ("method", "images", "psnr", "ssim", "seconds", "published_mean_psnr")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif", ".jp2", ".qoi", ".tga", ".psd"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".npy"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkPlan:
+    """Hold what is compared and how.
+
+    Attributes:
+        images: Files.
+        settings: One per method.
+        out: Folder of the tables and of a run folder for each fit.
+        given: Settings that the user named; a run that is gone on with must have them.
+        together: Most images that are fitted at once.
+        resume: Keep what is finished, go on with what is not.
+        overwrite: Replace what is there.
+        quiet: No progress.
+    """
+
+    images: Sequence[Path]
+    settings: Sequence[ImageFitSettings]
+    out: Path
+    given: Mapping[str, Any] = field(default_factory=dict)
+    together: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+    def run_folder(self, image: Path, method: str) -> Path:
+        """Return where a fit goes; files that differ in their suffix alone keep it in the name."""
+        alone = sum(other.stem == image.stem for other in self.images) == 1
+        return self.out / f"{image.stem if alone else image.name}-{method}"
+
+
+def images_in(folder: str, *, limit: int | None) -> list[Path]:
+    """Return the image files of a folder by name, or the one file named.
+
+    Raises:
+        InputError: If there is none.
+    """
+    path = Path(folder)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    named = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    found = [file for file in named if file.is_file()][:limit]
+    if not found:
+        raise InputError(f"{folder}: holds no images ({' '.join(SUFFIXES)})")
+    return found
+
+
+def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
+    """Fit every method to every image; return the table's rows and write it after each fit or group of fits.
+
+    A fit that fails is a row with its error: one bad file does not lose the others.
+
+    Raises:
+        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
+    """
+    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
+    rows: dict[tuple[Path, str], dict[str, Any]] = {}
+    table: list[dict[str, Any]] = []
+    for settings in plan.settings:
+        for done in _fits_of(plan, settings):
+            rows |= {(image, settings.method): row for image, row in done.items()}
+            methods = [each.method for each in plan.settings]
+            places = [(image, method) for image in plan.images for method in methods]
+            table = [rows[place] for place in places if place in rows]
+            benchmark_table.write_tables(
+                plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
+            )
+    return table
+
+
+def _fits_of(plan: BenchmarkPlan, settings: ImageFitSettings) -> Iterator[dict[Path, dict[str, Any]]]:
+    """Fit one method to every image, group by group; yield the rows of each."""
+    waiting: dict[tuple[Any, ...], dict[Path, PreparedRun]] = {}
+    for image in plan.images:
+        try:
+            prepared = _prepared(plan, image, settings)
+        except InputError as error:
+            yield {image: _row(image, settings.method, error)}
+            continue
+        if prepared.resume and prepared.run.metrics.is_file():
+            yield {image: _row(image, settings.method, prepared.run.read_metrics(), fitted=prepared)}
+            continue
+        group = waiting.setdefault(kind_of_fit(prepared.plan, prepared.image), {})
+        group[image] = prepared
+        if len(group) == plan.together:
+            yield _fit_group(plan, settings.method, waiting.pop(kind_of_fit(prepared.plan, prepared.image)))
+    for group in waiting.values():
+        yield _fit_group(plan, settings.method, group)
+
+
+def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageFitSettings) -> PreparedRun:
+    out = plan.run_folder(image, settings.method)
+    if plan.resume and RunFolder(out).config.is_file():
+        return prepare_resumed_run(out, signal=str(image), given={**plan.given, "method": settings.method})
+    mode: Mode = "resume" if plan.resume else "overwrite" if plan.overwrite else "new"
+    return prepare_run(out, settings=settings, signal=str(image), mode=mode)
+
+
+def _fit_group(plan: BenchmarkPlan, method: str, group: Mapping[Path, PreparedRun]) -> dict[Path, dict[str, Any]]:
+    """Fit the images of a group at once, or the only one as `finer-image fit` does; return their rows."""
+    for image, prepared in group.items():
+        if not plan.quiet:
+            print(f"{image.name}, {method}: {prepared.run.path}", file=sys.stderr)
+    if plan.together == 1:
+        results = [_fit_alone(plan, prepared) for prepared in group.values()]
+    else:  # also for a single image: what is left of a killed group then goes on to the same bits
+        results = _fit_at_once(plan, list(group.values()))
+    return {
+        image: _row(image, method, result, fitted=prepared)
+        for (image, prepared), result in zip(group.items(), results, strict=True)
+    }
+
+
+def _fit_alone(plan: BenchmarkPlan, prepared: PreparedRun) -> Mapping[str, Any] | Exception:
+    try:
+        return fit_prepared(prepared, quiet=plan.quiet, tensorboard=False)
+    except (InputError, DivergenceError) as error:
+        return error
+
+
+def _fit_at_once(plan: BenchmarkPlan, members: Sequence[PreparedRun]) -> list[Mapping[str, Any] | Exception]:
+    try:
+        with interruptible() as should_stop:
+            results = fit_images(
+                [member.plan for member in members],
+                [member.image for member in members],
+                [member.run for member in members],
+                resume=[member.resume for member in members],
+                quiet=plan.quiet,
+                should_stop=should_stop,
+            )
+    except InputError as error:  # too little memory for so many, say
+        return [error] * len(members)
+    return [
+        fill_run(member.run, result[0], member.image, result[1], member.config, quiet=plan.quiet)
+        if isinstance(result, tuple)
+        else result
+        for member, result in zip(members, results, strict=True)
+    ]
+
+
+def _row(
+    image: Path, method: str, result: Mapping[str, Any] | Exception, *, fitted: PreparedRun | None = None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image.name, "method": method}
+    row["published_mean_psnr"] = published_mean_psnr(method)
+    if fitted:
+        row["size"] = f"{fitted.image.height}x{fitted.image.width}"
+    if isinstance(result, Exception):
+        return row | {"error": str(result)}
+    return (
+        row
+        | {"together": 1}
+        | {name: result[name] for name in ("psnr", "ssim", "seconds", "together") if name in result}
+    )
+
+
+def means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each method's means over the images that have the figure, beside the published mean."""
+    means = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        fitted = [row for row in rows if row["method"] == method and not row.get("error")]
+        mean: dict[str, Any] = {"method": method, "images": len(fitted)}
+        for name in ("psnr", "ssim", "seconds"):
+            values = [row[name] for row in fitted if row[name] is not None]
+            mean[name] = sum(values) / len(values) if values else None
+        means.append(mean | {"published_mean_psnr": published_mean_psnr(method)})
+    return means
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows and the methods' means as Markdown tables, with the source of the published figures."""
+    fits = benchmark_table.markdown_lines(rows, columns=COLUMNS, headings=HEADINGS, shown=_shown)
+    head = ("method", "images", "mean PSNR (dB)", "mean SSIM", "mean seconds", HEADINGS[-1])
+    means = benchmark_table.markdown_lines(means_of(rows), columns=MEAN_COLUMNS, headings=head, shown=_shown)
+    notes = "Seconds are those of all images that were fitted at once. "
+    return "\n".join([*fits, "", *means, "", f"{notes}Published figures: {SOURCE}.", ""])
+
+
+def _shown(name: str, value: float) -> str:
+    if name == "ssim":
+        return f"{value:.4f}"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.2f}"
+
+
+def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows and the means as one JSON object."""
+    return benchmark_table.json_table(rows, source=SOURCE, means=means_of(rows))
