@@ -33,6 +33,7 @@ from finer_core.training import (
     run_session,
     warmup_cosine,
 )
+from finer_image.error_sampling import ErrorSampledObjective
 from finer_image.evaluate import evaluate
 from finer_image.model import TASK, ImageModel
 from finer_image.objective import ImageObjective, PixelTarget
@@ -219,20 +220,12 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together
     target = PixelTarget(
         image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
     )
-    sampler = None
-    if settings.batch_pixels and settings.batch_pixels < len(target):
-        sampler = StratifiedPixels(
-            height=image.height, width=image.width, batch_pixels=settings.batch_pixels, seed=settings.seed
-        )
     memory = parse_memory(settings.memory)
+    chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
     return Fit(
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
-        objective=ImageObjective(
-            target,
-            sampler=sampler,
-            chunk_pixels=chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together),
-        ),
+        objective=_objective_of(settings, target, chunk=chunk),
         optimizers=build_optimizers(
             network,
             name=settings.optimizer or "adam",
@@ -247,6 +240,18 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together
         max_grad_norm=settings.max_grad_norm,
         guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
     )
+
+
+def _objective_of(
+    settings: ImageFitSettings, target: PixelTarget, *, chunk: int
+) -> ImageObjective | ErrorSampledObjective:
+    batch = settings.batch_pixels or 0
+    if batch and settings.sampling == "error":
+        return ErrorSampledObjective(target, batch_pixels=batch, seed=settings.seed, chunk_pixels=chunk)
+    sampler = None
+    if 0 < batch < len(target):
+        sampler = StratifiedPixels(height=target.height, width=target.width, batch_pixels=batch, seed=settings.seed)
+    return ImageObjective(target, sampler=sampler, chunk_pixels=chunk)
 
 
 def figures_of(point: LogPoint, span: float) -> dict[str, float]:

@@ -69,6 +69,10 @@ def fit_images(
     if any(kind != kinds[0] for kind in kinds):
         sizes = sorted({f"{image.height}x{image.width}x{image.channels}" for image in images})
         raise InputError(f"images fitted at once need one size and one set of settings, got {', '.join(sizes)}")
+    if plans[0].settings.sampling == "error":
+        raise InputError(
+            "--sampling error needs each image's own errors and cannot be fitted together; use --together 1"
+        )
     networks = [network_of(plan) for plan in plans]
     fits = [
         build_fit(plan, network, image, together=len(plans))

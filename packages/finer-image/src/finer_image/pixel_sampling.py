@@ -28,7 +28,7 @@ class StratifiedPixels:
                 f"height, width and batch_pixels must be at least 1, got {height}, {width}, {batch_pixels}"
             )
         self.height, self.width, self.seed = height, width, seed
-        self.cell_height, self.cell_width = _cell_shape(height, width, batch_pixels)
+        self.cell_height, self.cell_width = cell_shape(height, width, batch_pixels)
         self._grid_height = -(-height // self.cell_height)
         self._grid_width = -(-width // self.cell_width)
         self._drawn: tuple[int, Tensor, Tensor] | None = None
@@ -68,7 +68,7 @@ class StratifiedPixels:
         return self._drawn[1], self._drawn[2]
 
 
-def _cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:
+def cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:
     """Return the sides of a cell, powers of 2 that fit into the image, as square as it allows."""
     cell_height = cell_width = 1
     while cell_height * cell_width * batch_pixels * 1.5 <= height * width:

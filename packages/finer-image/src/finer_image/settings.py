@@ -18,6 +18,11 @@ class ImageFitSettings(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset, the method and the image's size."""
 
     batch_pixels: int | None = option(None, "pixels a step; 0 for all of them (full batch)")
+    sampling: str | None = option(
+        None,
+        "where a batch's pixels lie: spread evenly, or more of them where the fit is still wrong",
+        choices=("even", "error"),
+    )
     schedule: str | None = option(
         None,
         "learning-rate schedule: warm-up and cosine to 0, or the papers' decay to 1/10",
@@ -62,6 +67,10 @@ def resolve(
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    if merged["sampling"] == "error" and not merged["batch_pixels"]:
+        raise InputError(
+            "--sampling error needs a batch of some of the pixels, got the full batch; give --batch-pixels"
+        )
     if merged.get("compile") is None:
         drawn = merged["steps"] * min(merged["batch_pixels"] or height * width, height * width)
         merged["compile"] = drawn >= SAMPLES_WORTH_COMPILING
@@ -77,6 +86,7 @@ def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_i
         "batch_pixels": 0,
         "learning_rate": learning_rate,
         "matrix_learning_rate": 1e-3,
+        "sampling": "even",
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "schedule": "exponential",
@@ -96,6 +106,7 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
         "batch_pixels": batch,
         "learning_rate": learning_rate,
         "matrix_learning_rate": 1e-3,
+        "sampling": "even",
         "optimizer": "muon",
         "betas": (0.9, 0.99),
         "schedule": "cosine",
