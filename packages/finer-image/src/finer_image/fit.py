@@ -20,14 +20,17 @@ from finer_core.precision import bf16_products_are_native
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
 from finer_core.run_folder import RunFolder, environment_versions
+from finer_core.team import Team
 from finer_core.training import (
     SMALLEST_PIECE,
     DivergenceGuard,
     Fit,
+    GradientSum,
     LogPoint,
     build_optimizers,
     bytes_a_row,
     exponential_decay,
+    follow_session,
     fresh_network,
     rows_a_piece,
     run_session,
@@ -67,8 +70,13 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
+def plan_fit(settings: ImageFitSettings, image: Image, *, shared: bool = False) -> FitPlan:
     """Decide everything about a fit before anything is written.
+
+    Args:
+        settings: As given.
+        image: The image.
+        shared: Whether several processes share the fit.
 
     Raises:
         InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
@@ -79,7 +87,7 @@ def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
         method=settings.method, task=TASK, in_features=2, out_features=image.channels, **settings.network
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.device, shared=shared)
     resolved = resolve(
         settings,
         height=image.height,
@@ -120,6 +128,7 @@ def fit_image(
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> tuple[ImageModel, dict[str, Any]]:
     """Fit, save the model, and judge it.
 
@@ -131,6 +140,7 @@ def fit_image(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
+        team: The processes that share the fit; the others call `fit_along`. They part after training.
 
     Returns:
         The fitted image and the figures of `metrics.json`.
@@ -138,13 +148,18 @@ def fit_image(
     Raises:
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
     """
-    settings = plan.settings
-    network = network_of(plan)
+    settings, team = plan.settings, team or Team()
+    gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+    with team.agreed():
+        team.take_device(plan.device)
+        network = network_of(plan)
+        fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
     model = ImageModel.of(network, image, target_range=plan.target_range)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
-        build_fit(plan, network, image),
+        fit,
         run,
         name=f"fit {settings.method}",
         figures_of=lambda point: figures_of(point, span),
@@ -152,8 +167,10 @@ def fit_image(
         resume=resume,
         quiet=quiet,
         tensorboard=tensorboard,
-        should_stop=should_stop,
+        should_stop=gradient_sum.should_stop,
+        team=team,
     )
+    team.leave()
     network.eval()
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
@@ -170,7 +187,32 @@ def fit_image(
         "device": plan.device,
         "seed": settings.seed,
         "rollbacks": last.rollbacks,
+        "processes": team.ranks.size,
     }
+
+
+def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Image], team: Team) -> None:
+    """Do this process's part of a fit that the first process leads with `fit_image`.
+
+    Args:
+        config: The first process's `config.json`.
+        image_of: Reads the image.
+        team: The processes that share the fit.
+
+    Raises:
+        ToldByFirst: If any process cannot begin.
+        Interrupted: If any process was asked to stop.
+        DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    with team.interruptible() as should_stop:
+        gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+        with team.agreed():
+            plan = plan_of(config, source=Path("config.json"))
+            team.take_device(plan.device)
+            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
+        follow_session(fit, team, should_stop=gradient_sum.should_stop)
+    team.leave()
 
 
 def network_of(plan: FitPlan) -> Network:
@@ -185,7 +227,7 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
+def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, gradient_sum: GradientSum | None = None) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
@@ -205,6 +247,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
             target,
             sampler=sampler,
             chunk_pixels=chunk_pixels(plan.network, memory=memory, image=image, device=plan.device),
+            gradient_sum=gradient_sum,
         ),
         optimizers=build_optimizers(
             network,

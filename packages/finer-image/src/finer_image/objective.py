@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
-from finer_core.training import StatelessObjective, accumulate_gradients
+from finer_core.ranks import part_of
+from finer_core.training import GradientSum, StatelessObjective, accumulate_gradients
 from finer_image.pixel_sampling import StratifiedPixels
 
 
@@ -76,15 +77,25 @@ class ImageObjective(StatelessObjective):
         sampler: Chooses each step's pixels; None for all of them, the published full batch.
         chunk_pixels: Most pixels that go through the network at once. Gradients accumulate over the pieces, so the
             result is the whole batch's up to rounding, and the pieces stay in the processor's cache.
+        gradient_sum: Adds the other processes' gradients; None if there are none. Each process takes a contiguous part
+            of every batch, and batches are in the order of rows, so that it touches its own part of the image alone.
     """
 
-    def __init__(self, target: PixelTarget, *, sampler: StratifiedPixels | None, chunk_pixels: int) -> None:
+    def __init__(
+        self,
+        target: PixelTarget,
+        *,
+        sampler: StratifiedPixels | None,
+        chunk_pixels: int,
+        gradient_sum: GradientSum | None = None,
+    ) -> None:
         if chunk_pixels < 1:
             raise ValueError(f"chunk_pixels must be at least 1, got {chunk_pixels}")
         self.target, self.sampler, self.chunk_pixels = target, sampler, chunk_pixels
+        self.gradient_sum = gradient_sum or GradientSum()
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
-        """Accumulate the gradients of one step and return its loss."""
+        """Accumulate the gradients of one step and return its loss, both of the whole batch."""
         pieces, count = self._pieces(step)
 
         def loss_of(index: Tensor | slice) -> Tensor:
@@ -92,12 +103,18 @@ class ImageObjective(StatelessObjective):
             loss: Tensor = (network(coords) - values).square().sum() / (count * self.target.channels)
             return loss
 
-        return accumulate_gradients(network, pieces, loss_of)
+        # A batch may have fewer pixels than there are processes.
+        loss = accumulate_gradients(network, pieces, loss_of) if pieces else torch.zeros((), device=self.target.device)
+        return self.gradient_sum(network, loss)
 
     def _pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
+        """Return this process's pieces of a step's batch, and how many pixels the whole batch has."""
         if self.sampler is None:
             count = len(self.target)
-            starts = range(0, count, self.chunk_pixels)
-            return [slice(start, min(start + self.chunk_pixels, count)) for start in starts], count
-        batch = self.sampler.batch(step).to(self.target.device)
-        return batch.split(self.chunk_pixels), batch.shape[0]
+            part = part_of(count, self.gradient_sum.ranks)
+            starts = range(part.start, part.stop, self.chunk_pixels)
+            return [slice(start, min(start + self.chunk_pixels, part.stop)) for start in starts], count
+        batch = self.sampler.batch(step)
+        part = part_of(batch.shape[0], self.gradient_sum.ranks)
+        mine = batch[part].to(self.target.device)
+        return mine.split(self.chunk_pixels) if len(mine) else (), batch.shape[0]

@@ -8,11 +8,11 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
 from finer_core.fit_command import refuse_changes
-from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
-from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
+from finer_core.team import Team
+from finer_image.fit import FitPlan, config_of, digest_of, fit_along, fit_image, plan_fit, plan_of, write_config
 from finer_image.image_reader import read_image
 from finer_image.image_writer import default_suffix, write_image
 from finer_image.pixels import Image
@@ -44,25 +44,44 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Image, str]:
 
 
 def start_run(
-    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    settings: ImageFitSettings,
+    signal: str | None,
+    mode: Mode,
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
+    team = team or Team()
     image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
-    plan = plan_fit(settings, image)
+    plan = plan_fit(settings, image, shared=not team.ranks.is_alone)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
     write_config(run, config)
-    return _fit_and_fill(run, plan, image, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+    team.tell(config)
+    return _fit_and_fill(run, plan, image, config, resume=False, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
 def resume_run(
-    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    signal: str | None,
+    given: Mapping[str, Any],
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
@@ -75,7 +94,26 @@ def resume_run(
     image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
     if sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
-    return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+    team = team or Team()
+    team.tell({**config, "signal": name})
+    return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def help_run(team: Team) -> None:
+    """Do this process's part of the run that the team's first process starts or resumes.
+
+    Raises:
+        ToldByFirst: For whatever the first process reports.
+    """
+    config = team.listen()
+
+    def image_of(plan: FitPlan) -> Image:
+        image, sha256 = read_signal(config["signal"], memory=parse_memory(plan.settings.memory))
+        if sha256 != config["input_sha256"]:
+            raise InputError(f"{config['signal']}: not the image that the first process has; copy it to every machine")
+        return image
+
+    fit_along(config, image_of, team)
 
 
 def _fit_and_fill(
@@ -87,10 +125,11 @@ def _fit_and_fill(
     resume: bool,
     quiet: bool,
     tensorboard: bool,
+    team: Team,
 ) -> dict[str, Any]:
-    with interruptible() as should_stop:
+    with team.interruptible() as should_stop:
         model, figures = fit_image(
-            plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
+            plan, image, run, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop, team=team
         )
     progress = Progress("render", total=image.height, unit="row", quiet=quiet)
     reconstruction = render(model, on_rows=lambda rows: progress.update(rows))

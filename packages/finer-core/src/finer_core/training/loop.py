@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import CollectiveError, DivergenceError, InputError
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates
@@ -103,6 +103,7 @@ class Fit:
         Raises:
             Interrupted: If `should_stop` said so.
             DivergenceError: If the loss is not finite and the guard has no rollbacks left.
+            CollectiveError: If another process of the same fit is gone; the checkpoint, if it has a file, is written.
             InputError: If `state` is of another fit.
         """
         seconds_before = 0.0
@@ -137,7 +138,13 @@ class Fit:
                 if self.checkpoint:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
-            loss = self._update(step)
+            try:
+                loss = self._update(step)
+            except CollectiveError as error:
+                if not self.checkpoint:
+                    raise
+                write_state(good, self.checkpoint)
+                raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
             total = loss.clone() if total is None else total.add_(loss)
             self.on_step(step + 1, self.steps, loss)
         assert total is not None
