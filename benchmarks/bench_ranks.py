@@ -4,7 +4,8 @@
 
 Both run the default preset on the built-in photograph at 512x512 (3 x 256 FINER), in alternation: a round of the one,
 a round of the other. Prints medians and quartiles, the ratio of the medians, and the largest relative difference
-between the losses of the two.
+between the losses of the two. With --exchange it measures instead how long the processes take to sum buffers of several
+sizes, the constants of the cost model in docs/scale.md.
 """
 
 import argparse
@@ -53,15 +54,37 @@ def worker(options: argparse.Namespace) -> None:
             if step % options.steps == 0:
                 if team.ranks.is_first:
                     print(time.perf_counter() - started, flush=True)
-                sys.stdin.readline()
+                wait_for_request()
                 started = time.perf_counter()
 
         fit.on_step = on_step
-        sys.stdin.readline()
+        wait_for_request()
         started = time.perf_counter()
         fit.run()
         if team.ranks.is_first:
             print(json.dumps(losses), flush=True)
+
+
+def wait_for_request() -> None:
+    """Wait for a line on stdin; end if the benchmark that would send it is gone."""
+    if not sys.stdin.readline():
+        raise SystemExit("the benchmark is gone")
+
+
+def exchange(options: argparse.Namespace) -> None:
+    """Sum buffers of several sizes over all processes; the first one prints the median milliseconds by bytes."""
+    medians = {}
+    with joined() as team:
+        for numbers in (16, 1 << 14, 1 << 17, 1 << 18, 1 << 20, 1 << 22):
+            buffer = torch.zeros(numbers)
+            times = []
+            for _ in range(options.rounds * 5):
+                started = time.perf_counter()
+                torch.distributed.all_reduce(buffer)
+                times.append(time.perf_counter() - started)
+            medians[4 * numbers] = round(1e3 * statistics.median(times), 3)
+    if team.ranks.is_first:
+        print(json.dumps(medians), flush=True)
 
 
 class Side:
@@ -71,6 +94,8 @@ class Side:
         names = ("steps", "rounds", "batch_pixels", "optimizer", "width")
         given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
         command = [sys.executable, __file__, "--worker", f"--threads={threads}", *given]
+        if options.exchange:
+            command.append("--exchange")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -133,11 +158,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-pixels", type=int, default=8192, help="pixels a step (default: %(default)s)")
     parser.add_argument("--optimizer", default="muon", choices=("adam", "muon"))
     parser.add_argument("--width", type=int, default=256, help="hidden features (default: %(default)s)")
+    parser.add_argument("--exchange", action="store_true", help="measure the exchange alone")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        worker(options)
+        (exchange if options.exchange else worker)(options)
+    elif options.exchange:
+        side = Side(options, processes=options.processes, threads=1)
+        print(side.processes[0].communicate()[0], end="")
     else:
         print(json.dumps(compare(options), indent=2))
 

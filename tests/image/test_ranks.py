@@ -28,7 +28,7 @@ CASES = [name for name, _, _ in fits_by_ranks.cases()]
 STEPS = 200
 ARGUMENTS = [
     *("--steps", str(STEPS), "--log-every", "5", "--batch-pixels", "256", "--device", "cpu"),
-    *("--hidden-features", "32", "--hidden-layers", "1", "--quiet"),
+    *("--hidden-features", "32", "--hidden-layers", "2", "--quiet"),
 ]
 
 

@@ -240,6 +240,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, gradient
             height=image.height, width=image.width, batch_pixels=settings.batch_pixels, seed=settings.seed
         )
     memory = parse_memory(settings.memory)
+    gradient_sum = gradient_sum or GradientSum()
     return Fit(
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
@@ -255,6 +256,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, gradient
             learning_rate=settings.learning_rate,
             muon_learning_rate=settings.muon_learning_rate,
             betas=settings.betas,
+            ranks=gradient_sum.ranks,
         ),
         schedule=exponential_decay() if settings.schedule == "exponential" else warmup_cosine(),
         steps=settings.steps,

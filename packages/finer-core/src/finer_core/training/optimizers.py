@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from finer_core.errors import InputError
+from finer_core.ranks import ALONE, Ranks
 
 OPTIMIZERS = ("adam", "muon")
 
@@ -23,6 +24,7 @@ def build_optimizers(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     amsgrad: bool = False,
+    ranks: Ranks = ALONE,
 ) -> list[Optimizer]:
     """Build the optimisers of a network.
 
@@ -37,6 +39,7 @@ def build_optimizers(
         betas: Adam's decay rates.
         eps: Adam's epsilon.
         amsgrad: Whether Adam keeps the maximum of its second moments.
+        ranks: The place of this process among those that share the fit; they also share Muon's work.
 
     Raises:
         InputError: For an unknown name or a rate that is not positive.
@@ -56,8 +59,12 @@ def build_optimizers(
     optimizers: list[Optimizer] = []
     if rest:
         optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
-    if hidden:
+    if hidden and ranks.is_alone:
         optimizers.append(torch.optim.Muon(hidden, lr=muon_learning_rate, weight_decay=0.0))
+    elif hidden:
+        from finer_core.training.shared_muon import SharedMuon  # an older PyTorch has no Muon to inherit from
+
+        optimizers.append(SharedMuon(hidden, ranks=ranks, lr=muon_learning_rate, weight_decay=0.0))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
