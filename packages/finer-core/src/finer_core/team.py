@@ -45,7 +45,8 @@ def joined(*, timeout: timedelta = timedelta(minutes=30)) -> Iterator["Team"]:
         yield team
         team.leave()
     except (Exception, KeyboardInterrupt) as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends every process now, but this one says why
+        with suppress(ValueError):  # outside the main thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends every process now; this one says why
         team.report(error)
         raise
     finally:
@@ -191,23 +192,25 @@ class Team:
         return [json.loads(text.numpy().tobytes()[: int(length)]) for text, length in zip(texts, lengths, strict=True)]
 
     def leave(self) -> None:
-        """End the common work: the first process goes on alone, with its machine's cores, and the others may end.
-
-        Everybody waits until everybody is here, because a connection that closes early looks like a process that died.
-        """
+        """End the common work: the first process goes on alone, with its machine's cores, and the others may end."""
         if not self._is_together:
             return
         from torch import distributed as dist
 
         self._is_together = False
-        self._store.add("left", 1)
-        deadline = time.monotonic() + _PATIENCE.total_seconds()
-        while self._store.add("left", 0) < self.ranks.size and time.monotonic() < deadline:
-            time.sleep(0.002)
+        self._wait_for_all()
         dist.destroy_process_group()
         self._signals.close()
         if self.ranks.is_first and threads_of(self.ranks):
             _set_threads(usable_cores())
+
+    def _wait_for_all(self) -> None:
+        """Wait until every process is here: a connection that closes too early looks like a process that died."""
+        with suppress(RuntimeError):
+            self._store.add("here", 1)
+            deadline = time.monotonic() + _PATIENCE.total_seconds()
+            while self._store.add("here", 0) < self.ranks.size and time.monotonic() < deadline:
+                time.sleep(0.002)
 
     def report(self, error: BaseException) -> None:
         """Settle who reports a failure: the first process, or where it is gone, one of the others.
@@ -219,10 +222,13 @@ class Team:
         from finer_core.training import Interrupted
 
         code, _ = judge(error)
+        met_by_all = isinstance(error, Interrupted | InputError | DivergenceError | ToldByFirst)
         if self.ranks.is_first:
             self._report_first(code)
+        if met_by_all and self._is_together:
+            self._wait_for_all()
+        if self.ranks.is_first:
             return
-        met_by_all = isinstance(error, Interrupted | InputError | DivergenceError | KeyboardInterrupt)
         if met_by_all or (isinstance(error, CollectiveError) and self._is_reported()):
             raise ToldByFirst(code) from error
         if isinstance(error, CollectiveError):
