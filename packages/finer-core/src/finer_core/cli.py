@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import os
 import sys
+import time
 import traceback
 import types
 import typing
@@ -17,7 +18,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
-from finer_core.errors import InputError
+from finer_core.errors import CollectiveError, InputError, ToldByFirst
+from finer_core.ranks import ranks_of_environment
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -39,6 +41,17 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, version or a usage error, once where several processes were started with the same arguments."""
+        if _is_first():
+            super()._print_message(message, file)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Print a message and exit."""
+        if status:
+            _let_the_first_speak()
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         """Print one line to stderr and exit with 2."""
@@ -168,7 +181,8 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
     """Parse, run the chosen command, and turn what happens into an exit code.
 
     The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an
-    interruption 130, anything else one line and 1; `--debug` shows the traceback.
+    interruption 130, anything else one line and 1; `--debug` shows the traceback. A command that can share its work
+    with the other processes that torchrun started says so by the default `shares_work`.
 
     Args:
         build_parser: Makes the program's parser.
@@ -187,6 +201,11 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
         parser.print_help(sys.stderr)
         return EXIT_USAGE
     try:
+        ranks = ranks_of_environment()
+        if not ranks.is_alone and not getattr(parsed, "shares_work", False):
+            raise InputError(
+                f"this command runs in one process, and WORLD_SIZE is {ranks.size}; start it without torchrun"
+            )
         parsed.run(parsed)
         return EXIT_DONE
     except BrokenPipeError:
@@ -195,12 +214,29 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
     except (Exception, KeyboardInterrupt) as error:
         if getattr(parsed, "debug", False):
             traceback.print_exc()
-        code, message = _judge(error)
-        print(f"{chosen.prog}: {message}", file=sys.stderr)
+        code, message = judge(error)
+        if isinstance(error, ToldByFirst):
+            return code
+        if isinstance(error, InputError) and not _is_first():
+            _let_the_first_speak()
+            return code
+        place = "" if _is_first() else f" (process {os.environ['RANK']})"
+        print(f"{chosen.prog}{place}: {message}", file=sys.stderr)
         return code
 
 
-def _judge(error: BaseException) -> tuple[int, str]:
+def _is_first() -> bool:
+    """Return whether this process speaks for all that torchrun started."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
+def _let_the_first_speak() -> None:
+    """Wait, in every process but the first: a launcher ends all once one has ended, be it before the first spoke."""
+    if not _is_first():
+        time.sleep(2)
+
+
+def judge(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the one line for an exception."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, InputError):
@@ -209,6 +245,10 @@ def _judge(error: BaseException) -> tuple[int, str]:
         return EXIT_INTERRUPTED, "interrupted"
     if type(error).__name__ == "Interrupted":  # training.loop.Interrupted, without loading PyTorch
         return EXIT_INTERRUPTED, text
+    if isinstance(error, ToldByFirst):
+        return error.exit_code, text
+    if isinstance(error, CollectiveError):
+        return EXIT_FAILED, text
     memory = ("not enough memory", "out of memory", "can't allocate memory")
     if isinstance(error, MemoryError) or any(words in text for words in memory):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"

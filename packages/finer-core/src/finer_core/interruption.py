@@ -8,10 +8,14 @@ from types import FrameType
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(*, insisting: bool = True) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGINT or SIGTERM arrived; a second SIGINT interrupts at once.
 
     Outside the main thread signals cannot be caught; the function then always says no.
+
+    Args:
+        insisting: Whether a second SIGINT interrupts. A launcher of several processes repeats the terminal's SIGINT to
+            each of them, so there the second one means nothing.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -19,7 +23,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if insisting and asked.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked.set()
 
@@ -28,4 +32,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is ask:  # who replaced it since means it to last
+                signal.signal(number, handler)

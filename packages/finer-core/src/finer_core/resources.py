@@ -37,19 +37,28 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def resolve_device(name: str) -> str:
+def resolve_device(name: str, *, shared: bool = False) -> str:
     """Turn "auto" into the best device here, and check any other choice.
+
+    Args:
+        name: As the user gave it.
+        shared: Whether several processes work together, for which PyTorch has no way on "mps".
 
     Raises:
         InputError: If the device is unknown or absent.
     """
     import torch
 
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available() and not shared,
+    }
     if name == "auto":
         return next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if name not in available:
         raise InputError(f"unknown device {name!r} (known: auto, cpu, cuda, mps)")
     if not available[name]:
-        raise InputError(f"device {name!r} is not available here; use --device auto")
+        where = "to several processes" if shared else "here"
+        raise InputError(f"device {name!r} is not available {where}; use --device auto")
     return name

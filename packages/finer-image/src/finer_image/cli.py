@@ -13,6 +13,7 @@ from finer_core.files import refuse_existing
 from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
+from finer_core.team import Team, joined
 from finer_image._version import __version__
 from finer_image.settings import BUILT_IN, ImageFitSettings
 
@@ -44,10 +45,21 @@ def _add_fit(commands: Any) -> None:
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
     add_fit_options(parser, ImageFitSettings, out="runs/image/INPUT-METHOD")
+    parser.set_defaults(shares_work=True)
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
-    """Fit, save, judge, report."""
+    """Fit, save, judge, report; with the other processes that torchrun started, if it did."""
+    with joined() as team:
+        if team.ranks.is_first:
+            _lead_fit(arguments, team)
+        else:
+            from finer_image.run import help_run
+
+            help_run(team)
+
+
+def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     mode = run_mode(arguments)
     settings, named = merged_settings(arguments, ImageFitSettings)
     signal = arguments.signal or (None if named == BUILT_IN else named)
@@ -59,10 +71,14 @@ def run_fit(arguments: argparse.Namespace) -> None:
 
     if mode == "resume" and (out / "config.json").is_file():
         metrics = resume_run(
-            out, signal=arguments.signal, given=given_settings(arguments, ImageFitSettings), **_habits(arguments)
+            out,
+            signal=arguments.signal,
+            given=given_settings(arguments, ImageFitSettings),
+            **_habits(arguments),
+            team=team,
         )
     else:
-        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments))
+        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments), team=team)
     if arguments.json:
         print(json.dumps(metrics))
     else:

@@ -20,14 +20,17 @@ from finer_core.precision import bf16_products_are_native
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
 from finer_core.run_folder import RunFolder, environment_versions
+from finer_core.team import Team
 from finer_core.training import (
     SMALLEST_PIECE,
     DivergenceGuard,
     Fit,
+    GradientSum,
     LogPoint,
     build_optimizers,
     bytes_a_row,
     exponential_decay,
+    follow_session,
     fresh_network,
     rows_a_piece,
     run_session,
@@ -68,8 +71,13 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
+def plan_fit(settings: ImageFitSettings, image: Image, *, shared: bool = False) -> FitPlan:
     """Decide everything about a fit before anything is written.
+
+    Args:
+        settings: As given.
+        image: The image.
+        shared: Whether several processes share the fit.
 
     Raises:
         InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
@@ -80,7 +88,7 @@ def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
         method=settings.method, task=TASK, in_features=2, out_features=image.channels, **settings.network
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.device, shared=shared)
     resolved = resolve(
         settings,
         height=image.height,
@@ -88,6 +96,8 @@ def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
     )
+    if shared and resolved.sampling == "error":
+        raise InputError("--sampling error follows errors that one process has seen; several need --sampling even")
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
@@ -130,6 +140,7 @@ def fit_image(
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> tuple[ImageModel, dict[str, Any]]:
     """Fit, save the model, and judge it.
 
@@ -141,6 +152,7 @@ def fit_image(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
+        team: The processes that share the fit; the others call `fit_along`. They part after training.
 
     Returns:
         The fitted image and the figures of `metrics.json`.
@@ -148,11 +160,17 @@ def fit_image(
     Raises:
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
     """
-    network = network_of(plan)
+    team = team or Team()
+    gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+    with team.agreed():
+        team.take_device(plan.device)
+        network = network_of(plan)
+        fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
-        build_fit(plan, network, image),
+        fit,
         run,
         name=f"fit {plan.settings.method}",
         figures_of=lambda point: figures_of(point, span),
@@ -160,9 +178,12 @@ def fit_image(
         resume=resume,
         quiet=quiet,
         tensorboard=tensorboard,
-        should_stop=should_stop,
+        should_stop=gradient_sum.should_stop,
+        team=team,
     )
-    return save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+    team.leave()
+    model, figures = save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+    return model, {**figures, "processes": team.ranks.size}
 
 
 def save_and_judge(
@@ -198,7 +219,32 @@ def save_and_judge(
         "device": plan.device,
         "seed": settings.seed,
         "rollbacks": last.rollbacks,
+        "processes": 1,
     }
+
+
+def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Image], team: Team) -> None:
+    """Do this process's part of a fit that the first process leads with `fit_image`.
+
+    Args:
+        config: The first process's `config.json`.
+        image_of: Reads the image.
+        team: The processes that share the fit.
+
+    Raises:
+        ToldByFirst: If any process cannot begin.
+        Interrupted: If any process was asked to stop.
+        DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    with team.interruptible() as should_stop:
+        gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+        with team.agreed():
+            plan = plan_of(config, source=Path("config.json"))
+            team.take_device(plan.device)
+            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
+        follow_session(fit, team, should_stop=gradient_sum.should_stop)
+    team.leave()
 
 
 def network_of(plan: FitPlan) -> Network:
@@ -213,19 +259,35 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together: int = 1) -> Fit:
-    """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once."""
+def build_fit(
+    plan: FitPlan,
+    network: torch.nn.Module,
+    image: Image,
+    *,
+    together: int = 1,
+    gradient_sum: GradientSum | None = None,
+) -> Fit:
+    """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once.
+
+    Args:
+        plan: The plan.
+        network: Changed in place by the fit.
+        image: The image.
+        together: Images that share the memory.
+        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
+    """
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     target = PixelTarget(
         image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
     )
     memory = parse_memory(settings.memory)
+    gradient_sum = gradient_sum or GradientSum()
     chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
     return Fit(
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
-        objective=_objective_of(settings, target, chunk=chunk),
+        objective=_objective_of(settings, target, chunk=chunk, gradient_sum=gradient_sum),
         optimizers=build_optimizers(
             network,
             name=settings.optimizer or "adam",
@@ -233,6 +295,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together
             matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
             ema_decay=settings.ema_decay or 0.0,
+            ranks=gradient_sum.ranks,
         ),
         schedule=exponential_decay() if settings.schedule == "exponential" else warmup_cosine(),
         steps=settings.steps,
@@ -243,7 +306,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image, *, together
 
 
 def _objective_of(
-    settings: ImageFitSettings, target: PixelTarget, *, chunk: int
+    settings: ImageFitSettings, target: PixelTarget, *, chunk: int, gradient_sum: GradientSum
 ) -> ImageObjective | ErrorSampledObjective:
     batch = settings.batch_pixels or 0
     if batch and settings.sampling == "error":
@@ -251,7 +314,7 @@ def _objective_of(
     sampler = None
     if 0 < batch < len(target):
         sampler = StratifiedPixels(height=target.height, width=target.width, batch_pixels=batch, seed=settings.seed)
-    return ImageObjective(target, sampler=sampler, chunk_pixels=chunk)
+    return ImageObjective(target, sampler=sampler, chunk_pixels=chunk, gradient_sum=gradient_sum)
 
 
 def figures_of(point: LogPoint, span: float) -> dict[str, float]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
-from finer_core.training import StatelessObjective, accumulate_gradients, squared_error
+from finer_core.ranks import part_of
+from finer_core.training import GradientSum, StatelessObjective, accumulate_gradients, squared_error
 from finer_image.pixel_sampling import StratifiedPixels
 
 
@@ -76,29 +77,47 @@ class ImageObjective(StatelessObjective):
         sampler: Chooses each step's pixels; None for all of them, the published full batch.
         chunk_pixels: Most pixels that go through the network at once. Gradients accumulate over the pieces, so the
             result is the whole batch's up to rounding, and the pieces stay in the processor's cache.
+        gradient_sum: Adds the other processes' gradients; None if there are none. Each process takes a contiguous part
+            of every batch, and batches are in the order of rows, so that it touches its own part of the image alone.
     """
 
-    def __init__(self, target: PixelTarget, *, sampler: StratifiedPixels | None, chunk_pixels: int) -> None:
+    def __init__(
+        self,
+        target: PixelTarget,
+        *,
+        sampler: StratifiedPixels | None,
+        chunk_pixels: int,
+        gradient_sum: GradientSum | None = None,
+    ) -> None:
         if chunk_pixels < 1:
             raise ValueError(f"chunk_pixels must be at least 1, got {chunk_pixels}")
         self.target, self.sampler, self.chunk_pixels = target, sampler, chunk_pixels
+        self.gradient_sum = gradient_sum or GradientSum()
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
-        """Accumulate the gradients of one step and return its loss."""
+        """Accumulate the gradients of one step and return its loss, both of the whole batch."""
         pieces, count = self.pieces(step)
-        return accumulate_gradients(network, pieces, squared_error(network, self, count=count))
+        loss = (
+            accumulate_gradients(network, pieces, squared_error(network, self, count=count))
+            if pieces
+            else torch.zeros((), device=self.target.device)  # a batch may have fewer pixels than there are processes
+        )
+        return self.gradient_sum(network, loss)
 
     def examples(self, piece: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return coords (n, 2) and targets (n, channels) of a piece."""
         return self.target.at(piece)
 
     def pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
-        """Return a step's pixels in pieces, and how many values they have in all."""
+        """Return this process's pieces of a step's pixels, and how many values the whole batch has."""
         if self.sampler is None:
             count = len(self.target)
-            starts = range(0, count, self.chunk_pixels)
-            return [
-                slice(start, min(start + self.chunk_pixels, count)) for start in starts
-            ], count * self.target.channels
-        batch = self.sampler.batch(step).to(self.target.device)
-        return batch.split(self.chunk_pixels), batch.shape[0] * self.target.channels
+            part = part_of(count, self.gradient_sum.ranks)
+            starts = range(part.start, part.stop, self.chunk_pixels)
+            pieces: Sequence[Tensor | slice] = [
+                slice(start, min(start + self.chunk_pixels, part.stop)) for start in starts
+            ]
+            return pieces, count * self.target.channels
+        batch = self.sampler.batch(step)
+        mine = batch[part_of(batch.shape[0], self.gradient_sum.ranks)].to(self.target.device)
+        return mine.split(self.chunk_pixels) if len(mine) else (), batch.shape[0] * self.target.channels

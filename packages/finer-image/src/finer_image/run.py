@@ -9,11 +9,11 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
 from finer_core.fit_command import refuse_changes
-from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
-from finer_image.fit import FitPlan, config_of, digest_of, fit_image, plan_fit, plan_of, write_config
+from finer_core.team import Team
+from finer_image.fit import FitPlan, config_of, digest_of, fit_along, fit_image, plan_fit, plan_of, write_config
 from finer_image.image_reader import read_image
 from finer_image.image_writer import default_suffix, write_image
 from finer_image.model import ImageModel
@@ -64,14 +64,23 @@ class PreparedRun:
     resume: bool
 
 
-def prepare_run(out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode) -> PreparedRun:
+def prepare_run(
+    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, shared: bool = False
+) -> PreparedRun:
     """Check everything, and make the run folder with its config.
+
+    Args:
+        out: The run folder.
+        settings: As given.
+        signal: The image.
+        mode: How the folder is opened.
+        shared: Whether several processes will share the fit.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
     image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
-    plan = plan_fit(settings, image)
+    plan = plan_fit(settings, image, shared=shared)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
     write_config(run, config)
@@ -96,32 +105,71 @@ def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, An
 
 
 def start_run(
-    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    settings: ImageFitSettings,
+    signal: str | None,
+    mode: Mode,
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
-    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode)
-    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard)
+    team = team or Team()
+    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode, shared=not team.ranks.is_alone)
+    team.tell(prepared.config)
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
 def resume_run(
-    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    signal: str | None,
+    given: Mapping[str, Any],
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
+    team = team or Team()
     prepared = prepare_resumed_run(out, signal=signal, given=given)
-    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard)
+    team.tell({**prepared.config, "signal": signal or prepared.config["signal"]})
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
-def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool) -> dict[str, Any]:
+def help_run(team: Team) -> None:
+    """Do this process's part of the run that the team's first process starts or resumes.
+
+    Raises:
+        ToldByFirst: For whatever the first process reports.
+    """
+    config = team.listen()
+
+    def image_of(plan: FitPlan) -> Image:
+        image, sha256 = read_signal(config["signal"], memory=parse_memory(plan.settings.memory))
+        if sha256 != config["input_sha256"]:
+            raise InputError(f"{config['signal']}: not the image that the first process has; copy it to every machine")
+        return image
+
+    fit_along(config, image_of, team)
+
+
+def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team: Team | None = None) -> dict[str, Any]:
     """Fit and fill the run folder; return the figures."""
-    with interruptible() as should_stop:
+    team = team or Team()
+    with team.interruptible() as should_stop:
         model, figures = fit_image(
             prepared.plan,
             prepared.image,
@@ -130,6 +178,7 @@ def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool) -> di
             quiet=quiet,
             tensorboard=tensorboard,
             should_stop=should_stop,
+            team=team,
         )
     return fill_run(prepared.run, model, prepared.image, figures, prepared.config, quiet=quiet)
 

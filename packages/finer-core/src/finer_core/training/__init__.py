@@ -1,6 +1,7 @@
-"""The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging."""
+"""The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging, several processes."""
 
 from finer_core.training.averaging import WeightAverage
+from finer_core.training.gradient_sum import GradientSum
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
@@ -10,7 +11,7 @@ from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
-from finer_core.training.session import run_session, session
+from finer_core.training.session import follow_session, run_session, session
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 from finer_core.training.together import Update, run_together, update_of
@@ -20,6 +21,7 @@ __all__ = [
     "DivergenceGuard",
     "Fit",
     "FitState",
+    "GradientSum",
     "Interrupted",
     "JsonlLogger",
     "LogPoint",
@@ -38,6 +40,7 @@ __all__ = [
     "build_optimizers",
     "bytes_a_row",
     "exponential_decay",
+    "follow_session",
     "fresh_network",
     "put_state",
     "read_jsonl",

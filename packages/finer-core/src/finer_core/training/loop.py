@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import CollectiveError, DivergenceError, InputError
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
@@ -104,6 +104,7 @@ class Fit:
         Raises:
             Interrupted: If `should_stop` said so.
             DivergenceError: If the loss is not finite and the guard has no rollbacks left.
+            CollectiveError: If another process of the same fit is gone; the checkpoint, if it has a file, is written.
             InputError: If `state` is of another fit.
         """
         course, loss = self.course(state), None
@@ -113,7 +114,10 @@ class Fit:
             except StopIteration as end:
                 point: LogPoint = end.value
                 return point
-            loss = self.update(step)
+            try:
+                loss = self.update(step)
+            except CollectiveError as error:
+                course.throw(error)  # the course saves its last good state, and raises
 
     def course(self, state: FitState | None = None) -> Generator[int, Tensor | None, LogPoint]:
         """Run as `run` does, but leave the updates to the caller, who may do those of several fits at once.
@@ -167,7 +171,13 @@ class Fit:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
             set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
-            loss = yield step
+            try:
+                loss = yield step
+            except CollectiveError as error:
+                if not self.checkpoint:
+                    raise
+                write_state(good, self.checkpoint)
+                raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
             assert loss is not None
             total = loss.clone() if total is None else total.add_(loss)
             self.on_step(step + 1, self.steps, loss)

@@ -10,9 +10,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from finer_core.errors import InputError
+from finer_core.ranks import ALONE, Ranks
 from finer_core.run_settings import OPTIMIZERS
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.muon import Muon
+from finer_core.training.shared_muon import SharedMuon
 
 
 def build_optimizers(
@@ -25,6 +27,7 @@ def build_optimizers(
     eps: float = 1e-8,
     amsgrad: bool = False,
     ema_decay: float = 0.0,
+    ranks: Ranks = ALONE,
 ) -> list[Optimizer]:
     """Build the optimisers of a network.
 
@@ -41,6 +44,7 @@ def build_optimizers(
         eps: Adam's epsilon.
         amsgrad: Whether Adam keeps the maximum of its second moments.
         ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
+        ranks: The place of this process among those that share the fit; they also share Muon's work.
 
     Raises:
         InputError: For an unknown name, a rate that is not positive, or "soap" without its extra.
@@ -59,9 +63,12 @@ def build_optimizers(
     optimizers: list[Optimizer] = []
     if rest:
         optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
-    if matrices:
-        make: Callable[..., Optimizer] = Muon if name == "muon" else _soap
-        optimizers.append(make(matrices, lr=matrix_learning_rate))
+    if matrices and name == "soap":
+        optimizers.append(_soap(matrices, lr=matrix_learning_rate))
+    elif matrices and ranks.is_alone:
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate))
+    elif matrices:
+        optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
     if ema_decay:
         optimizers.append(WeightAverage(parameters, decay=ema_decay))
     for optimizer in optimizers:

@@ -1,12 +1,15 @@
 """Run a fit inside a run folder: checkpoint, log files, progress, and going on from where it stopped."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor
 
 from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
+from finer_core.team import Team
 from finer_core.training.loop import Fit, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training.state import FitState, read_state
@@ -23,6 +26,7 @@ def run_session(
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> LogPoint:
     """Run a fit to its end.
 
@@ -36,6 +40,7 @@ def run_session(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
+        team: The processes that share the fit; the others call `follow_session`.
 
     Returns:
         The last stretch.
@@ -54,6 +59,7 @@ def run_session(
         quiet=quiet,
         tensorboard=tensorboard,
         should_stop=should_stop,
+        team=team,
     ) as state:
         return fit.run(state)
 
@@ -70,6 +76,7 @@ def session(
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> Iterator[FitState | None]:
     """Connect a fit to its run folder for the length of a block, which runs it.
 
@@ -83,11 +90,16 @@ def session(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
+        team: The processes that share the fit.
 
     Yields:
         The state to run from; None for the beginning.
     """
-    state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+    team = team or Team()
+    with team.agreed():
+        state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+    if not team.ranks.is_alone:
+        team.broadcast(run.checkpoint.read_bytes() if state else b"")
     done = state.step if state else 0
     log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=done)]
     if tensorboard:
@@ -108,3 +120,33 @@ def session(
         progress.close()
         for logger in log:
             logger.close()
+
+
+def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> LogPoint:
+    """Run the same fit beside the first process, which keeps the run folder and sends the checkpoint to go on from.
+
+    Args:
+        fit: The fit.
+        team: The processes that share it.
+        should_stop: Asked before every step; must answer alike in all processes.
+
+    Returns:
+        The last stretch.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+        ToldByFirst: If the first process cannot read its checkpoint.
+    """
+    with team.agreed():
+        pass  # the first process reads its checkpoint
+    content = team.broadcast()
+    fit.should_stop = should_stop
+    return fit.run(_state_of(content) if content else None)
+
+
+def _state_of(content: bytes) -> FitState:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.safetensors"
+        path.write_bytes(content)
+        return read_state(path)

@@ -1,0 +1,86 @@
+"""Run by every process of a team: small fits whose losses and weights the test compares. `fits_by_ranks.py FOLDER`."""
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from finer_core.errors import InputError, ToldByFirst
+from finer_core.ranks import Ranks
+from finer_core.team import Team, joined
+from finer_core.training import GradientSum
+from finer_image.fit import build_fit, network_of, plan_fit
+from finer_image.pixels import Image
+from finer_image.settings import ImageFitSettings
+
+STEPS = 30
+NETWORK = {"hidden_features": 16, "hidden_layers": 2}
+
+
+def cases() -> Iterator[tuple[str, Image, ImageFitSettings]]:
+    """Yield every fit: its name, image and settings."""
+    values = np.random.default_rng(0).integers(0, 256, (23, 20, 3), dtype=np.uint8)
+    for optimizer, batch in itertools.product(("adam", "muon"), (0, 111)):
+        settings = ImageFitSettings(
+            **{"steps": STEPS, "log_every": 6, "optimizer": optimizer, "batch_pixels": batch, "device": "cpu"},
+            **{"precision": "fp32", "network": NETWORK},
+        )
+        yield f"{optimizer}-{batch or 'all'}", Image.from_pixels(values), settings
+    complex_settings = ImageFitSettings(
+        **{"method": "wire", "preset": "paper", "steps": STEPS, "device": "cpu", "network": NETWORK},
+        learning_rate=1e-3,  # WIRE's own makes so small a fit jump, which magnifies rounding
+    )
+    yield "complex", Image.from_pixels(values), complex_settings
+    yield "one-pixel", Image.from_pixels(values[:1, :1]), complex_settings
+
+
+def run(image: Image, settings: ImageFitSettings, ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Fit; return the losses of all steps and the weights."""
+    plan = plan_fit(settings, image)
+    network = network_of(plan)
+    fit = build_fit(plan, network, image, gradient_sum=GradientSum(ranks))
+    losses: list[float] = []
+    fit.on_step = lambda step, steps, loss: losses.append(float(loss))
+    fit.run()
+    return {"losses": torch.tensor(losses, dtype=torch.float64), **network.state_dict()}
+
+
+def exchanges(team: Team) -> dict[str, object]:
+    """Try every exchange, and a block that one process fails."""
+    number = team.ranks.rank
+    found: dict[str, object] = {"gathered": team.gather({"number": number, "text": "x" * number})}
+    found["broadcast"] = [team.broadcast(b"abc" if number == 0 else b"").decode(), team.broadcast().decode()]
+    if number == 0:
+        team.tell({"told": [1, None]})
+    else:
+        found["heard"] = team.listen()
+    with team.agreed():
+        pass
+    for failing in range(team.ranks.size):
+        try:
+            with team.agreed():
+                if number == failing:
+                    raise InputError("bad")
+        except (InputError, ToldByFirst) as error:
+            found[f"failure {failing}"] = [type(error).__name__, str(error), getattr(error, "exit_code", None)]
+    return found
+
+
+def main() -> None:
+    """Run everything in this process, and save what it found."""
+    folder = Path(sys.argv[1])
+    with joined() as team:
+        found = {"threads": torch.get_num_threads(), **exchanges(team)}
+        results = {name: run(image, settings, team.ranks) for name, image, settings in cases()}
+        _, image, settings = next(cases())
+        results["again"] = run(image, settings, team.ranks)
+    torch.save(results, folder / f"{team.ranks.rank}.pt")
+    (folder / f"{team.ranks.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Start a program in several processes on this machine, as torchrun does or by torchrun itself."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else {}
+
+
+def by_torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+    """Start `python -m torch.distributed.run ... arguments`."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return _start([*launcher, *arguments], {})
+
+
+def by_hand(*arguments: str, processes: int = 2) -> list[subprocess.Popen[str]]:
+    """Start `python arguments` once for each place, which leaves every exit code and message visible."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        _start([sys.executable, *arguments], {**size, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(processes)
+    ]
+
+
+def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **LOOPBACK, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ends_of(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, list[str], list[str]]]:
+    """Wait for processes; return of each the exit code and the lines on stdout and stderr."""
+    texts = [process.communicate(timeout=100) for process in processes]
+    return [(p.returncode, out.splitlines(), err.splitlines()) for p, (out, err) in zip(processes, texts, strict=True)]
+
+
+def wait_for_lines(log: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a log has `count` lines, or the process that writes it ended."""
+    while (len(log.read_text().splitlines()) if log.is_file() else 0) < count and process.poll() is None:
+        time.sleep(0.005)
+
+
+def child_of(launcher: subprocess.Popen[str], *, rank: int) -> int:
+    """Return the id of a launcher's process by its number."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                environment = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:  # it ended meanwhile
+                continue
+            if parent == launcher.pid and f"RANK={rank}".encode() in environment:
+                return int(folder.name)
+    raise LookupError(f"no process {rank} of {launcher.pid}")
