@@ -33,12 +33,19 @@ from finer_core.training import (
     run_session,
     warmup_cosine,
 )
+from finer_image.budget import PROCESS_BYTES
+from finer_image.disk_image import DiskImage
+from finer_image.disk_target import DiskTarget
 from finer_image.evaluate import evaluate
+from finer_image.image_writer import default_suffix
 from finer_image.model import TASK, ImageModel
-from finer_image.objective import ImageObjective, PixelTarget
+from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
+from finer_image.raster import Raster
+from finer_image.reconstruction import judge_and_write
 from finer_image.settings import ImageFitSettings, resolve
+from finer_image.tile_sampling import tiled_pixels_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +74,7 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
+def plan_fit(settings: ImageFitSettings, image: Raster) -> FitPlan:
     """Decide everything about a fit before anything is written.
 
     Raises:
@@ -91,15 +98,15 @@ def plan_fit(settings: ImageFitSettings, image: Image) -> FitPlan:
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
 
-def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: str) -> int:
+def chunk_pixels(network: NetworkConfig, *, memory: int, image: Raster, device: str) -> int:
     """Return how many pixels go through the network at once in training.
 
     On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
 
     Raises:
-        InputError: If not even a small piece fits beside the image.
+        InputError: If not even a small piece fits beside the image, or beside what is read of it.
     """
-    taken = _PROCESS_BYTES + 2 * image.pixels.nbytes
+    taken = PROCESS_BYTES + image.working_bytes
     rows = rows_a_piece(network, room=memory - taken, device=device)
     if rows < SMALLEST_PIECE:
         needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
@@ -107,13 +114,9 @@ def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: s
     return rows
 
 
-_PROCESS_BYTES = 450_000_000
-"""What Python, PyTorch and the imaging libraries take by themselves."""
-
-
 def fit_image(
     plan: FitPlan,
-    image: Image,
+    image: Raster,
     run: RunFolder,
     *,
     resume: bool = False,
@@ -122,6 +125,8 @@ def fit_image(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[ImageModel, dict[str, Any]]:
     """Fit, save the model, and judge it.
+
+    Of an image on disk the reconstruction is written into the run's folder too, in the same pass that judges it.
 
     Args:
         plan: From `plan_fit`, or read back from a run's config.
@@ -157,7 +162,12 @@ def fit_image(
     network.eval()
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
-    figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
+    if isinstance(image, DiskImage):
+        figures = judge_and_write(
+            model, image, reconstruction_file(run, image), on_rows=lambda rows: judging.update(rows)
+        )
+    else:
+        figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
     judging.close()
     return model, {
         "method": settings.method,
@@ -173,6 +183,11 @@ def fit_image(
     }
 
 
+def reconstruction_file(run: RunFolder, image: Raster) -> Path:
+    """Return where a run's reconstruction goes."""
+    return run.path / f"reconstruction{default_suffix(image)}"
+
+
 def network_of(plan: FitPlan) -> Network:
     """Build the plan's network, drawn from its seed, ready to train."""
     settings = plan.settings
@@ -185,18 +200,11 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
+def build_fit(plan: FitPlan, network: torch.nn.Module, image: Raster) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.muon_learning_rate
-    target = PixelTarget(
-        image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
-    )
-    sampler = None
-    if settings.batch_pixels and settings.batch_pixels < len(target):
-        sampler = StratifiedPixels(
-            height=image.height, width=image.width, batch_pixels=settings.batch_pixels, seed=settings.seed
-        )
+    target, sampler = _batches(plan, image)
     memory = parse_memory(settings.memory)
     return Fit(
         network=network,
@@ -221,6 +229,23 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, image: Image) -> Fit:
     )
 
 
+def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
+    """Return what serves pixels and what draws them; None draws all, every step."""
+    batch_pixels, seed = plan.settings.batch_pixels or 0, plan.settings.seed
+    sampled = 0 < batch_pixels < image.height * image.width
+    if isinstance(image, DiskImage):
+        tiles = tiled_pixels_of(image, batch_pixels=batch_pixels, seed=seed) if sampled else None
+        served = DiskTarget(image, sampler=tiles, target_range=plan.target_range, device=plan.device)
+        return served, served if sampled else None
+    assert isinstance(image, Image)
+    target = PixelTarget(
+        image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
+    )
+    if not sampled:
+        return target, None
+    return target, StratifiedPixels(height=image.height, width=image.width, batch_pixels=batch_pixels, seed=seed)
+
+
 def figures_of(point: LogPoint, span: float) -> dict[str, float]:
     """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
     return {
@@ -232,13 +257,14 @@ def figures_of(point: LogPoint, span: float) -> dict[str, float]:
     }
 
 
-def config_of(plan: FitPlan, *, signal: str, image: Image, input_sha256: str) -> dict[str, Any]:
+def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -> dict[str, Any]:
     """Return the content of `config.json`."""
     return {
         "command": "finer-image fit",
         "signal": signal,
         "input_sha256": input_sha256,
         "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
+        "image_on_disk": isinstance(image, DiskImage),
         **plan.to_dict(),
         "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -1,6 +1,7 @@
 """The image objective: mean squared error over pixels, in memory that does not grow with the batch."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
 from finer_core.training import StatelessObjective, accumulate_gradients
-from finer_image.pixel_sampling import StratifiedPixels
 
 
 class PixelTarget:
@@ -56,16 +56,44 @@ class PixelTarget:
 
     def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
-        values = self._pixels[index]
+        values = self.values(index)
         if isinstance(index, slice):
             index = torch.arange(*index.indices(len(self)), device=self._pixels.device)
+        return coords_of_index(index, self._axes), values
+
+    def values(self, index: Tensor | slice) -> Tensor:
+        """Return the targets (n, channels) of the pixels `index`."""
+        values = self._pixels[index]
         if self._unsigned16:
             values = values.to(torch.int32) & 0xFFFF
         unit = (values.to(self.dtype) - self._offset) / self._span
-        return coords_of_index(index, self._axes), unit * self._scale + self._low
+        return unit * self._scale + self._low
 
 
 _INDEXABLE = (np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
+
+
+class Target(Protocol):
+    """Serve coordinates and target values of pixels, in memory or on disk."""
+
+    channels: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Return the number of pixels."""
+        ...
+
+    def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draw the pixels of each step."""
+
+    def batch(self, step: int) -> Tensor:
+        """Return the (n,) int64 flat, row-major pixel numbers of a step's batch."""
+        ...
 
 
 class ImageObjective(StatelessObjective):
@@ -78,7 +106,7 @@ class ImageObjective(StatelessObjective):
             result is the whole batch's up to rounding, and the pieces stay in the processor's cache.
     """
 
-    def __init__(self, target: PixelTarget, *, sampler: StratifiedPixels | None, chunk_pixels: int) -> None:
+    def __init__(self, target: Target, *, sampler: Sampler | None, chunk_pixels: int) -> None:
         if chunk_pixels < 1:
             raise ValueError(f"chunk_pixels must be at least 1, got {chunk_pixels}")
         self.target, self.sampler, self.chunk_pixels = target, sampler, chunk_pixels
