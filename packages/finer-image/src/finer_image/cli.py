@@ -100,6 +100,7 @@ def _add_render(commands: Any) -> None:
     size.add_argument("--size", metavar="HxW", help="size in pixels")
     parser.add_argument("--crop", metavar="Y0:Y1,X0:X1", help="window of the rendered size, ends excluded")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -107,26 +108,28 @@ def _add_render(commands: Any) -> None:
 def run_render(arguments: argparse.Namespace) -> None:
     """Render to a file."""
     from finer_core.progress import Progress
-    from finer_core.resources import resolve_device
-    from finer_image.image_writer import check_writable as check_image_file
-    from finer_image.image_writer import write_image
+    from finer_core.resources import parse_memory, resolve_device
     from finer_image.model import load_image_model
-    from finer_image.render import parse_crop, parse_size, render, scaled_size, window_of
+    from finer_image.render import parse_crop, parse_size, scaled_size, window_of
+    from finer_image.render_file import check_file, render_to_file
 
     crop = parse_crop(arguments.crop) if arguments.crop else None
     size = parse_size(arguments.size) if arguments.size else None
+    memory = parse_memory(arguments.memory)
     model = load_image_model(arguments.model, device=resolve_device(arguments.device))
     if arguments.scale is not None:
         size = scaled_size(model, arguments.scale)
-    height, width = size or (model.height, model.width)
+    size = size or (model.height, model.width)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    check_image_file(arguments.out, model.kind())
-    window = window_of(crop, height=height, width=width)
+    window = window_of(crop, height=size[0], width=size[1])
+    check_file(arguments.out, model, window=window, memory=memory)
     progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
-    image = render(model, height=height, width=width, crop=window, on_rows=lambda done: progress.update(done))
+    render_to_file(
+        arguments.out, model, size=size, window=window, memory=memory, on_rows=lambda done: progress.update(done)
+    )
     progress.close()
-    write_image(arguments.out, image)
-    print(f"{image.height}x{image.width}, {image.dtype}, {image.mode}: {arguments.out}")
+    kind = model.kind()
+    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {arguments.out}")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -136,18 +139,24 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print PSNR and SSIM."""
     from finer_core.files import json_text
+    from finer_core.progress import Progress
     from finer_core.resources import parse_memory, resolve_device
-    from finer_image.evaluate import evaluate
+    from finer_image.evaluate import check_same_size, evaluate
     from finer_image.model import load_image_model
-    from finer_image.run import read_signal
+    from finer_image.run import open_signal
 
     model = load_image_model(arguments.model, device=resolve_device(arguments.device))
-    figures = evaluate(model, read_signal(arguments.signal, memory=parse_memory(arguments.memory))[0])
+    image = open_signal(arguments.signal, memory=parse_memory(arguments.memory), copies=1)
+    check_same_size(model, image)
+    progress = Progress("evaluate", total=image.height, unit="row", quiet=arguments.quiet)
+    figures = evaluate(model, image, on_rows=lambda rows: progress.update(rows))
+    progress.close()
     if arguments.json:
         print(json_text(figures, indent=None))
     else:

@@ -2,20 +2,38 @@
 
 import math
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
 from finer_image.image_source import DecodedImage, ImageSource, import_library
 
 
-def decode_npy(source: ImageSource) -> DecodedImage:
-    """Decode a NumPy .npy file of (H, W) or (H, W, C); nothing is ever unpickled.
+@dataclass(frozen=True, kw_only=True)
+class NpyLayout:
+    """Say where the values of a .npy file stand.
+
+    Attributes:
+        shape: (H, W) or (H, W, C).
+        dtype: Type of a value, in the file's byte order.
+        fortran_order: Whether the first axis is the fastest.
+        offset: Place of the first value.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran_order: bool
+    offset: int
+
+
+def npy_layout(source: ImageSource) -> NpyLayout:
+    """Read the header of a NumPy .npy file and check it.
 
     Args:
-        source: The open file.
+        source: The open file; left behind the header.
 
     Returns:
-        Pixels in the array's dtype.
+        The layout.
 
     Raises:
         InputError: The file is cut or too large, or holds no array of real numbers of rank 2 or 3.
@@ -30,13 +48,30 @@ def decode_npy(source: ImageSource) -> DecodedImage:
     if 0 in shape:
         raise source.error(f"has shape {shape}, which holds no pixels")
     source.check_size(height=shape[0], width=shape[1], channels=math.prod(shape[2:]), item_bytes=dtype.itemsize)
-    numbers = math.prod(shape)
-    present = (source.file_bytes - source.handle.tell()) // dtype.itemsize
+    numbers, offset = math.prod(shape), source.handle.tell()
+    present = (source.file_bytes - offset) // dtype.itemsize
     if present < numbers:
         raise source.error(f"is a truncated .npy: {present} of {numbers} values are there; save it again")
-    values = np.fromfile(source.handle, dtype=dtype, count=numbers)
-    pixels = values.reshape(shape[::-1]).transpose() if fortran_order else values.reshape(shape)
-    return DecodedImage(pixels=pixels)
+    return NpyLayout(shape=shape, dtype=dtype, fortran_order=fortran_order, offset=offset)
+
+
+def decode_npy(source: ImageSource) -> DecodedImage:
+    """Decode a NumPy .npy file of (H, W) or (H, W, C); nothing is ever unpickled.
+
+    Args:
+        source: The open file.
+
+    Returns:
+        Pixels in the array's dtype.
+
+    Raises:
+        InputError: See `npy_layout`.
+    """
+    layout = npy_layout(source)
+    values = np.fromfile(source.handle, dtype=layout.dtype, count=math.prod(layout.shape))
+    if layout.fortran_order:
+        return DecodedImage(pixels=values.reshape(layout.shape[::-1]).transpose())
+    return DecodedImage(pixels=values.reshape(layout.shape))
 
 
 def decode_hdr(source: ImageSource) -> DecodedImage:

@@ -3,6 +3,7 @@
 import logging
 import struct
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,40 @@ def decode_tiff(source: ImageSource) -> DecodedImage:
         with tifffile.TiffFile(source.handle, name=source.path.name) as tiff:
             pages = len(tiff.pages)
             page = tiff.pages[0]
-            _check_directory(source, page)
-            _check_page(source, page)
-            photometric = int(page.photometric)
-            if photometric == _CIELAB or (photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS):
+            check_page(source, page)
+            if needs_pillow(page):
                 # tifffile hands these out unconverted; Pillow's libtiff converts them, 8-bit only.
                 decoded = decode_pillow(source, format_name="TIFF")
             else:
-                decoded = _decode_page(page, photometric)
+                pixels = page.asarray()
+                if "S" in page.axes:
+                    pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
+                decoded = SampleKind.of(page).decoded(pixels)
     if decoded.source_mode == "CMYK":
         logger.warning("%s: is CMYK; converted to RGB without its colour profile", source.path)
     if pages > 1:
         logger.warning("%s: has %d pages; only the first is used", source.path, pages)
     return decoded
+
+
+def check_page(source: ImageSource, page: Any) -> None:
+    """Refuse a page that is too large, cut, incomplete, or no still image, before decoding it.
+
+    Args:
+        source: The open file.
+        page: A page of tifffile.
+
+    Raises:
+        InputError: The page cannot be decoded.
+    """
+    _check_directory(source, page)
+    _check_samples(source, page)
+
+
+def needs_pillow(page: Any) -> bool:
+    """Return whether a page holds colours that tifffile hands out unconverted."""
+    photometric = int(page.photometric)
+    return photometric == _CIELAB or (photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS)
 
 
 def _check_directory(source: ImageSource, page: Any) -> None:
@@ -80,8 +102,8 @@ def _check_directory(source: ImageSource, page: Any) -> None:
         raise source.error("is a truncated TIFF; copy or download it again")
 
 
-def _check_page(source: ImageSource, page: Any) -> None:
-    """Refuse a page that is too large, incomplete, or no still image, before decoding it."""
+def _check_samples(source: ImageSource, page: Any) -> None:
+    """Check what the page holds, and that all of its data lies inside the file."""
     if "Z" in page.axes:
         raise source.error(f"is a volume of shape {page.shape}; extract one slice")
     if int(page.photometric) == _MOSAIC:
@@ -100,38 +122,73 @@ def _check_page(source: ImageSource, page: Any) -> None:
         raise source.error("is a truncated TIFF; copy or download it again")
 
 
-def _decode_page(page: Any, photometric: int) -> DecodedImage:
-    """Decode a checked page and bring it to grey, RGB or plain channels."""
-    pixels = page.asarray()
-    if "S" in page.axes:
-        pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
-    bits = page.bitspersample if isinstance(page.bitspersample, int) else pixels.dtype.itemsize * 8
-    mode, source_mode = None, "1" if pixels.dtype == np.bool_ else ""
-    if photometric == _PALETTE:
-        pixels, source_mode = _apply_palette(pixels, np.asarray(page.colormap)), "P"
-    elif pixels.dtype == np.uint8 and bits < 8:
-        pixels = pixels * np.uint8(255 // (2**bits - 1))  # 2 and 4 bits: 0..3 and 0..15 would look black.
-        bits = 8
-    if photometric == _WHITE_IS_ZERO and pixels.dtype.kind in "ub":
-        pixels = ~pixels if pixels.dtype == np.bool_ else pixels.dtype.type(2**bits - 1) - pixels
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    icc_profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
-    if photometric == _CMYK and channels == 4 and pixels.dtype.kind == "u":
-        pixels, source_mode, icc_profile = _rgb_from_cmyk(pixels), "CMYK", None
-    elif channels in (2, 4):
-        alpha = tuple(int(extra) for extra in page.extrasamples)
-        has_alpha = alpha in ((_ASSOCIATED_ALPHA,), (_STRAIGHT_ALPHA,))
-        if not (has_alpha and (photometric == _RGB) == (channels == 4)):
-            mode = "CHANNELS"
-        elif alpha == (_ASSOCIATED_ALPHA,):
-            pixels = _straight_alpha(pixels)
-    return DecodedImage(
-        pixels=pixels,
-        mode=mode,
-        orientation=int(page.tags[_ORIENTATION_TAG].value) if _ORIENTATION_TAG in page.tags else 1,
-        icc_profile=bytes(icc_profile) if icc_profile else None,
-        source_mode=source_mode,
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SampleKind:
+    """Hold what turns the samples of a page into pixels, whichever window of it they are of.
+
+    Attributes:
+        photometric: What the samples mean.
+        bits: Bits a sample.
+        extrasamples: What the samples beyond the colours are.
+        colormap: (3, N) colours of a palette, or None.
+        icc_profile: Colour profile, or None.
+        orientation: EXIF orientation.
+    """
+
+    photometric: int
+    bits: int
+    extrasamples: tuple[int, ...]
+    colormap: np.ndarray | None
+    icc_profile: bytes | None
+    orientation: int
+
+    @classmethod
+    def of(cls, page: Any) -> "SampleKind":
+        """Read the kind from a page of tifffile whose file is open."""
+        profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
+        return cls(
+            photometric=int(page.photometric),
+            bits=page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8,
+            extrasamples=tuple(int(extra) for extra in page.extrasamples),
+            colormap=np.asarray(page.colormap) if int(page.photometric) == _PALETTE else None,
+            icc_profile=bytes(profile) if profile else None,
+            orientation=int(page.tags[_ORIENTATION_TAG].value) if _ORIENTATION_TAG in page.tags else 1,
+        )
+
+    def decoded(self, pixels: np.ndarray) -> DecodedImage:
+        """Bring samples to grey, RGB or plain channels.
+
+        Args:
+            pixels: (H, W) or (H, W, S), any window of the page.
+
+        Returns:
+            The window.
+        """
+        mode, source_mode, icc_profile = None, "1" if pixels.dtype == np.bool_ else "", self.icc_profile
+        bits = self.bits
+        if self.colormap is not None:
+            pixels, source_mode = _apply_palette(pixels, self.colormap), "P"
+        elif pixels.dtype == np.uint8 and bits < 8:
+            pixels = pixels * np.uint8(255 // (2**bits - 1))  # 2 and 4 bits: 0..3 and 0..15 would look black.
+            bits = 8
+        if self.photometric == _WHITE_IS_ZERO and pixels.dtype.kind in "ub":
+            pixels = ~pixels if pixels.dtype == np.bool_ else pixels.dtype.type(2**bits - 1) - pixels
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        if self.photometric == _CMYK and channels == 4 and pixels.dtype.kind == "u":
+            pixels, source_mode, icc_profile = _rgb_from_cmyk(pixels), "CMYK", None
+        elif channels in (2, 4):
+            has_alpha = self.extrasamples in ((_ASSOCIATED_ALPHA,), (_STRAIGHT_ALPHA,))
+            if not (has_alpha and (self.photometric == _RGB) == (channels == 4)):
+                mode = "CHANNELS"
+            elif self.extrasamples == (_ASSOCIATED_ALPHA,):
+                pixels = _straight_alpha(pixels)
+        return DecodedImage(
+            pixels=pixels,
+            mode=mode,
+            orientation=self.orientation,
+            icc_profile=icc_profile,
+            source_mode=source_mode,
+        )
 
 
 def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_image.model import ImageModel, first_parameter, pixel_axes, unit_rows
-from finer_image.pixels import Image, unit_from_pixels
+from finer_image.pixels import unit_from_pixels
+from finer_image.raster import Raster
 from finer_image.render import CHUNK_PIXELS
 
 _RADIUS = 5
@@ -17,7 +18,7 @@ _BAND_NUMBERS = 1 << 20
 
 
 def evaluate(
-    model: ImageModel, image: Image, *, on_rows: Callable[[int], None] = lambda rows: None
+    model: ImageModel, image: Raster, *, on_rows: Callable[[int], None] = lambda rows: None
 ) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 
@@ -36,54 +37,86 @@ def evaluate(
     Raises:
         InputError: If size or channels differ.
     """
+    judge = Judge(model, image)
+    for pred in unit_bands(model):
+        judge.add(pred)
+        on_rows(judge.rows)
+    return judge.figures()
+
+
+def check_same_size(model: ImageModel, image: Raster) -> None:
+    """Raise InputError unless an image has the size and channels of the fitted one."""
     channels = model.network.config.out_features
-    if (image.height, image.width, image.channels) != (model.height, model.width, channels):
+    if image.shape != (model.height, model.width, channels):
         raise InputError(
             f"the model is of a {model.height}x{model.width} image with {channels} channels, "
             f"the signal has {image.height}x{image.width} with {image.channels}"
         )
-    low, high = model.image["value_range"]
-    has_window = min(image.height, image.width) > 2 * _RADIUS
-    clipped = unclipped = similarity = 0.0
-    compared = 0
-    for (first, last), (start, stop), pred in _bands(model):
-        truth = unit_from_pixels(image.pixels[start:stop], value_range=(low, high))
-        inner = slice(first - start, last - start)
-        bounded = np.clip(pred, 0, 1)
-        unclipped += float(np.sum((pred[inner].astype(np.float64) - truth[inner]) ** 2))
-        clipped += float(np.sum((bounded[inner].astype(np.float64) - truth[inner]) ** 2))
-        if has_window:
-            values = _ssim_values(bounded, truth, rows=(first, last), offset=start, height=image.height)
-            similarity += float(values.sum(dtype=np.float64))
-            compared += values.size
-        on_rows(last)
-    count = image.height * image.width * channels
-    return {
-        "psnr": psnr_of_mse(clipped / count),
-        "psnr_unclipped": psnr_of_mse(unclipped / count),
-        "ssim": similarity / compared if compared else None,
-    }
 
 
-def _bands(model: ImageModel) -> Iterator[tuple[tuple[int, int], tuple[int, int], np.ndarray]]:
-    """Yield (rows to judge, rows present, prediction of the rows present): neighbours overlap by SSIM's window."""
+def unit_bands(model: ImageModel) -> Iterator[np.ndarray]:
+    """Yield what a model predicts at the fitted image's size, (rows, W, C) in [0, 1], not clipped, from the top."""
     rows, columns = pixel_axes(model.height, model.width, like=first_parameter(model.network))
     step = max(16, _BAND_NUMBERS // (model.width * model.network.config.out_features))
     for first in range(0, model.height, step):
-        last = min(first + step, model.height)
-        start, stop = max(0, first - _RADIUS), min(model.height, last + _RADIUS)
-        block = unit_rows(model, rows[start:stop], columns, chunk_pixels=CHUNK_PIXELS)
-        yield (first, last), (start, stop), block.numpy()
+        yield unit_rows(model, rows[first : first + step], columns, chunk_pixels=CHUNK_PIXELS).numpy()
 
 
-def _ssim_values(pred: np.ndarray, truth: np.ndarray, *, rows: tuple[int, int], offset: int, height: int) -> np.ndarray:
-    """Return the SSIM map of the judged rows whose window lies inside the image."""
+class Judge:
+    """Collect the figures of a prediction that comes in bands of rows, so that each row is predicted once.
+
+    Args:
+        model: The fitted image.
+        image: The original, of the same size and channels; its rows are read when the prediction's come.
+
+    Raises:
+        InputError: If size or channels differ.
+    """
+
+    def __init__(self, model: ImageModel, image: Raster) -> None:
+        check_same_size(model, image)
+        self.rows = 0
+        self._image = image
+        low, high = model.image["value_range"]
+        self._value_range = (float(low), float(high))
+        self._has_window = min(image.height, image.width) > 2 * _RADIUS
+        self._clipped = self._unclipped = self._similarity = 0.0
+        self._compared = 0
+        # The last rows of the prediction, clipped, and of the original: the next band's windows reach into them.
+        self._kept = tuple(np.empty((0, *image.shape[1:]), dtype=np.float32) for _ in range(2))
+
+    def add(self, pred: np.ndarray) -> None:
+        """Take the next rows of the prediction, (rows, W, C) in [0, 1], not clipped."""
+        start, self.rows = self.rows, self.rows + len(pred)
+        truth = unit_from_pixels(self._image.read(slice(start, self.rows)), value_range=self._value_range)
+        bounded = np.clip(pred, 0, 1)
+        self._unclipped += float(np.sum((pred.astype(np.float64) - truth) ** 2))
+        self._clipped += float(np.sum((bounded.astype(np.float64) - truth) ** 2))
+        if self._has_window:
+            present = [np.concatenate(pair) for pair in zip(self._kept, (bounded, truth), strict=True)]
+            if len(present[0]) > 2 * _RADIUS:
+                values = _ssim_values(*present)
+                self._similarity += float(values.sum(dtype=np.float64))
+                self._compared += values.size
+            # Copies, so that the whole bands are not kept alive.
+            self._kept = tuple(rows[-2 * _RADIUS :].copy() for rows in present)
+
+    def figures(self) -> dict[str, float | None]:
+        """Return psnr, psnr_unclipped (dB) and ssim of all rows; see `evaluate`."""
+        assert self.rows == self._image.height, "the prediction is not complete"
+        height, width, channels = self._image.shape
+        count = height * width * channels
+        return {
+            "psnr": psnr_of_mse(self._clipped / count),
+            "psnr_unclipped": psnr_of_mse(self._unclipped / count),
+            "ssim": self._similarity / self._compared if self._compared else None,
+        }
+
+
+def _ssim_values(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the SSIM map of neighbouring rows, without the border where windows stick out."""
     from skimage.metrics import structural_similarity
 
-    first, last = max(rows[0], _RADIUS), min(rows[1], height - _RADIUS)
-    if first >= last:
-        return np.empty(0)
-    # A band at the border may be lower than the window; its rows then have no window inside the image anyway.
     _, full = structural_similarity(
         truth,
         pred,
@@ -94,4 +127,4 @@ def _ssim_values(pred: np.ndarray, truth: np.ndarray, *, rows: tuple[int, int], 
         channel_axis=-1,
         full=True,
     )
-    return full[first - offset : last - offset, _RADIUS:-_RADIUS]
+    return full[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]

@@ -36,13 +36,20 @@ from finer_core.training import (
     run_session,
     warmup_cosine,
 )
+from finer_image.budget import PROCESS_BYTES
+from finer_image.disk_image import DiskImage
+from finer_image.disk_target import DiskTarget
 from finer_image.error_sampling import ErrorSampledObjective
 from finer_image.evaluate import evaluate
+from finer_image.image_writer import default_suffix
 from finer_image.model import TASK, ImageModel
-from finer_image.objective import ImageObjective, PixelTarget
+from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
+from finer_image.raster import Raster
+from finer_image.reconstruction import judge_and_write
 from finer_image.settings import ImageFitSettings, resolve
+from finer_image.tile_sampling import tiled_pixels_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageFitSettings, image: Image, *, shared: bool = False) -> FitPlan:
+def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False) -> FitPlan:
     """Decide everything about a fit before anything is written.
 
     Args:
@@ -96,13 +103,15 @@ def plan_fit(settings: ImageFitSettings, image: Image, *, shared: bool = False) 
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
     )
-    if shared and resolved.sampling == "error":
-        raise InputError("--sampling error follows errors that one process has seen; several need --sampling even")
+    if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
+        raise InputError(
+            "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
+        )
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
 
-def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: str, together: int = 1) -> int:
+def chunk_pixels(network: NetworkConfig, *, memory: int, image: Raster, device: str, together: int = 1) -> int:
     """Return how many pixels go through the network at once in training.
 
     On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
@@ -116,9 +125,9 @@ def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: s
             memory.
 
     Raises:
-        InputError: If not even a small piece fits beside the image.
+        InputError: If not even a small piece fits beside the image, or beside what is read of it.
     """
-    taken = _PROCESS_BYTES + 2 * image.pixels.nbytes * together
+    taken = PROCESS_BYTES + image.working_bytes * together
     room = (memory - taken) // (1 if device == "cpu" else together)
     rows = rows_a_piece(network, room=room, device=device)
     if rows < SMALLEST_PIECE:
@@ -127,13 +136,9 @@ def chunk_pixels(network: NetworkConfig, *, memory: int, image: Image, device: s
     return rows
 
 
-_PROCESS_BYTES = 450_000_000
-"""What Python, PyTorch and the imaging libraries take by themselves."""
-
-
 def fit_image(
     plan: FitPlan,
-    image: Image,
+    image: Raster,
     run: RunFolder,
     *,
     resume: bool = False,
@@ -143,6 +148,8 @@ def fit_image(
     team: Team | None = None,
 ) -> tuple[ImageModel, dict[str, Any]]:
     """Fit, save the model, and judge it.
+
+    Of an image on disk the reconstruction is written into the run's folder too, in the same pass that judges it.
 
     Args:
         plan: From `plan_fit`, or read back from a run's config.
@@ -187,7 +194,7 @@ def fit_image(
 
 
 def save_and_judge(
-    plan: FitPlan, network: Network, image: Image, run: RunFolder, *, last: LogPoint, quiet: bool
+    plan: FitPlan, network: Network, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
 ) -> tuple[ImageModel, dict[str, Any]]:
     """Save a trained network as the run's model, and judge it.
 
@@ -206,7 +213,12 @@ def save_and_judge(
     model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
-    figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
+    if isinstance(image, DiskImage):
+        figures = judge_and_write(
+            model, image, reconstruction_file(run, image), on_rows=lambda rows: judging.update(rows)
+        )
+    else:
+        figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
     judging.close()
     return model, {
         "method": settings.method,
@@ -223,7 +235,7 @@ def save_and_judge(
     }
 
 
-def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Image], team: Team) -> None:
+def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], team: Team) -> None:
     """Do this process's part of a fit that the first process leads with `fit_image`.
 
     Args:
@@ -247,6 +259,11 @@ def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Image], t
     team.leave()
 
 
+def reconstruction_file(run: RunFolder, image: Raster) -> Path:
+    """Return where a run's reconstruction goes."""
+    return run.path / f"reconstruction{default_suffix(image)}"
+
+
 def network_of(plan: FitPlan) -> Network:
     """Build the plan's network, drawn from its seed, ready to train."""
     settings = plan.settings
@@ -262,7 +279,7 @@ def network_of(plan: FitPlan) -> Network:
 def build_fit(
     plan: FitPlan,
     network: torch.nn.Module,
-    image: Image,
+    image: Raster,
     *,
     together: int = 1,
     gradient_sum: GradientSum | None = None,
@@ -278,16 +295,13 @@ def build_fit(
     """
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
-    target = PixelTarget(
-        image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device
-    )
     memory = parse_memory(settings.memory)
     gradient_sum = gradient_sum or GradientSum()
     chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
     return Fit(
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
-        objective=_objective_of(settings, target, chunk=chunk, gradient_sum=gradient_sum),
+        objective=_objective_of(plan, image, chunk=chunk, gradient_sum=gradient_sum),
         optimizers=build_optimizers(
             network,
             name=settings.optimizer or "adam",
@@ -306,15 +320,38 @@ def build_fit(
 
 
 def _objective_of(
-    settings: ImageFitSettings, target: PixelTarget, *, chunk: int, gradient_sum: GradientSum
+    plan: FitPlan, image: Raster, *, chunk: int, gradient_sum: GradientSum
 ) -> ImageObjective | ErrorSampledObjective:
-    batch = settings.batch_pixels or 0
-    if batch and settings.sampling == "error":
-        return ErrorSampledObjective(target, batch_pixels=batch, seed=settings.seed, chunk_pixels=chunk)
-    sampler = None
-    if 0 < batch < len(target):
-        sampler = StratifiedPixels(height=target.height, width=target.width, batch_pixels=batch, seed=settings.seed)
+    settings = plan.settings
+    if settings.sampling == "error":
+        assert isinstance(image, Image) and settings.batch_pixels
+        return ErrorSampledObjective(
+            _target_of(plan, image),
+            batch_pixels=settings.batch_pixels,
+            seed=settings.seed,
+            chunk_pixels=chunk,
+        )
+    target, sampler = _batches(plan, image)
     return ImageObjective(target, sampler=sampler, chunk_pixels=chunk, gradient_sum=gradient_sum)
+
+
+def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
+    """Return what serves pixels and what draws them; None draws all, every step."""
+    batch_pixels, seed = plan.settings.batch_pixels or 0, plan.settings.seed
+    sampled = 0 < batch_pixels < image.height * image.width
+    if isinstance(image, DiskImage):
+        tiles = tiled_pixels_of(image, batch_pixels=batch_pixels, seed=seed) if sampled else None
+        served = DiskTarget(image, sampler=tiles, target_range=plan.target_range, device=plan.device)
+        return served, served if sampled else None
+    assert isinstance(image, Image)
+    if not sampled:
+        return _target_of(plan, image), None
+    sampler = StratifiedPixels(height=image.height, width=image.width, batch_pixels=batch_pixels, seed=seed)
+    return _target_of(plan, image), sampler
+
+
+def _target_of(plan: FitPlan, image: Image) -> PixelTarget:
+    return PixelTarget(image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device)
 
 
 def figures_of(point: LogPoint, span: float) -> dict[str, float]:
@@ -328,13 +365,14 @@ def figures_of(point: LogPoint, span: float) -> dict[str, float]:
     }
 
 
-def config_of(plan: FitPlan, *, signal: str, image: Image, input_sha256: str) -> dict[str, Any]:
+def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -> dict[str, Any]:
     """Return the content of `config.json`."""
     return {
         "command": "finer-image fit",
         "signal": signal,
         "input_sha256": input_sha256,
         "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
+        "image_on_disk": isinstance(image, DiskImage),
         **plan.to_dict(),
         "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -18,13 +18,13 @@ from finer_core.run_folder import RunFolder
 from finer_core.training import Fit, FitState, LogPoint, Update, run_together, session, update_of
 from finer_image.fit import FitPlan, build_fit, figures_of, network_of, save_and_judge
 from finer_image.model import ImageModel
-from finer_image.pixels import Image
+from finer_image.raster import Raster
 
 Fitted = tuple[ImageModel, dict[str, Any]]
 """A fitted image and the figures of its `metrics.json`."""
 
 
-def kind_of_fit(plan: FitPlan, image: Image) -> tuple[Any, ...]:
+def kind_of_fit(plan: FitPlan, image: Raster) -> tuple[Any, ...]:
     """Return what fits must have in common to go together: everything but the image's content and the seed."""
     settings = dataclasses.replace(plan.settings, seed=0)
     plain = dataclasses.replace(plan, settings=settings).to_dict()
@@ -33,7 +33,7 @@ def kind_of_fit(plan: FitPlan, image: Image) -> tuple[Any, ...]:
 
 def fit_images(
     plans: Sequence[FitPlan],
-    images: Sequence[Image],
+    images: Sequence[Raster],
     runs: Sequence[RunFolder],
     *,
     resume: Sequence[bool] | None = None,

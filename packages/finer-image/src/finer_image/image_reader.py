@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from finer_image.image_source import DecodedImage, ImageSource, file_error
 from finer_image.pixels import Image
 
 Decoder = Callable[[ImageSource], DecodedImage]
+Result = TypeVar("Result")
 
 READABLE = "PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, JPEG 2000, QOI, ICO, TGA, PSD, PNM, PFM, EXR, HDR or .npy"
 _SIGNATURES: tuple[tuple[bytes, str, Decoder], ...] = (
@@ -59,12 +60,12 @@ def read_image(path: str | os.PathLike[str], *, memory_bytes: int | None = None)
             infinite values.
     """
     path = Path(path)
-    with _open(path) as handle:
+    with open_file(path) as handle:
         source = ImageSource(
             path=path, handle=handle, file_bytes=os.fstat(handle.fileno()).st_size, memory_bytes=memory_bytes
         )
-        format_name, decoder = _recognise(source)
-        decoded = _decode(source, format_name, decoder)
+        format_name, decoder = recognise(source)
+        decoded = decode_guarded(source, format_name, decoder)
     try:
         return Image.from_pixels(
             _upright(decoded.pixels, decoded.orientation),
@@ -77,7 +78,7 @@ def read_image(path: str | os.PathLike[str], *, memory_bytes: int | None = None)
         raise file_error(path, error) from None
 
 
-def _open(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading, or raise the one-line reason why not."""
     try:
         if path.is_dir():
@@ -93,7 +94,7 @@ def _open(path: Path) -> BinaryIO:
         raise file_error(path, f"cannot be opened ({error.strerror}); check the path") from None
 
 
-def _recognise(source: ImageSource) -> tuple[str, Decoder]:
+def recognise(source: ImageSource) -> tuple[str, Decoder]:
     """Tell the format from the first bytes; the handle is left at the start."""
     head = source.handle.read(32)
     source.handle.seek(0)
@@ -111,8 +112,8 @@ def _recognise(source: ImageSource) -> tuple[str, Decoder]:
     raise source.error(f"is not an image that can be read (it starts with {head[:12]!r}); give a {READABLE} file")
 
 
-def _decode(source: ImageSource, format_name: str, decoder: Decoder) -> DecodedImage:
-    """Run a decoder, turning whatever its library raises into one line."""
+def decode_guarded(source: ImageSource, format_name: str, decoder: Callable[[ImageSource], Result]) -> Result:
+    """Run what reads a file with an imaging library, turning whatever its library raises into one line."""
     try:
         return decoder(source)
     except InputError:

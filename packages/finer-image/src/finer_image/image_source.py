@@ -74,8 +74,8 @@ class ImageSource:
         decoded = height * width * channels * item_bytes
         if self.memory_bytes is not None and decoded > self.memory_bytes:
             raise self.error(
-                f"needs {decoded:,} bytes ({size}) but --memory allows {self.memory_bytes:,}; "
-                "raise --memory or give a smaller image"
+                f"needs {decoded:,} bytes ({size}) but --memory leaves {self.memory_bytes:,} for pixels; "
+                "raise --memory, or store it as .npy, TIFF (not Lab or YCbCr) or Zarr, which are read in parts"
             )
         # Four channels count as a pixel: a bomb may as well declare one pixel of a thousand million channels.
         if height * width * max(1, channels // 4) > BOMB_PIXELS and decoded > MAX_EXPANSION * self.file_bytes:

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import secrets
+import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_image.image_source import file_error, import_library
 from finer_image.pixels import DTYPES, MODES, Image
+from finer_image.raster import Raster
+from finer_image.zarr_parts import import_zarr, is_zarr
+from finer_image.zarr_writer import write_zarr
 
 _COLOUR_MODES = ("L", "LA", "RGB", "RGBA")
 # What each suffix holds, without loss of depth or channels: dtypes, modes.
@@ -22,6 +26,7 @@ _HOLDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ".tiff": (DTYPES, MODES),
     ".exr": (("float16", "float32", "uint32"), MODES),
     ".npy": (DTYPES, MODES),
+    ".zarr": (DTYPES, MODES),
     ".webp": (("uint8",), _COLOUR_MODES),
     ".jpg": (("uint8",), ("L", "RGB")),
     ".jpeg": (("uint8",), ("L", "RGB")),
@@ -33,15 +38,18 @@ _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".png": 1_000_000
 _EXR_NAMES = {"L": ("Y",), "LA": ("Y", "A"), "RGB": ("R", "G", "B"), "RGBA": ("R", "G", "B", "A")}
 
 
-def default_suffix(image: Image) -> str:
+def default_suffix(image: Raster) -> str:
     """Choose the suffix of the most widely readable format that holds an image.
 
     Args:
         image: The image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest.
+        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for an
+        image that is not in memory, because the others cannot be written in parts.
     """
+    if not isinstance(image, Image):
+        return ".tif"
     if image.mode != "CHANNELS" and image.dtype.name in ("uint8", "uint16"):
         return ".png"
     if image.mode != "CHANNELS" and image.dtype.name in ("float16", "float32"):
@@ -57,7 +65,8 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
         image: An image of the size, dtype and mode to be written; its pixel values matter only to .hdr.
 
     Raises:
-        InputError: The suffix is unknown or cannot hold the image; the line names those that can.
+        InputError: The suffix is unknown or cannot hold the image; the line names those that can. Or the library that
+            it needs is not installed.
     """
     path, suffix = Path(path), Path(path).suffix.lower()
     fitting = ", ".join(
@@ -69,6 +78,8 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
     dtypes, modes = _HOLDS[suffix]
     if image.dtype.name not in dtypes or image.mode not in modes:
         raise file_error(path, f"{suffix} cannot hold {kind}; use {fitting}")
+    if suffix == ".zarr":
+        import_zarr(path)
     if suffix == ".hdr" and image.pixels.min() < 0:
         raise file_error(path, f".hdr cannot hold negative values such as {image.pixels.min()}; use .exr")
     side = max(image.height, image.width)
@@ -80,7 +91,7 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
 def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path:
     """Write an image in the format its suffix names, replacing what was there only once it is complete.
 
-    PNG, TIFF, EXR, .npy, BMP and WebP (lossless) give back the same pixels; JPEG and Radiance .hdr are lossy
+    PNG, TIFF, EXR, .npy, Zarr, BMP and WebP (lossless) give back the same pixels; JPEG and Radiance .hdr are lossy
     by nature. WebP stores grey as RGB. Colour profiles go into PNG, JPEG, WebP and TIFF. Missing folders are
     made.
 
@@ -101,23 +112,52 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
     except InputError as error:
         raise file_error(path, f"the array {error}") from None
     check_writable(path, image)
-    suffix = path.suffix.lower()
+    with replacing(path) as temporary:
+        _ENCODERS[path.suffix.lower()](temporary, image)
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; put what was written there in its place if the block succeeds.
+
+    Args:
+        path: A file, or the folder of a Zarr array, whose parents are made.
+
+    Yields:
+        A name that does not exist yet, of the same suffix.
+
+    Raises:
+        InputError: The place cannot be written to, or holds a folder that is no Zarr array.
+    """
     # A short name of its own: the full name plus a mark could exceed what the file system allows.
-    temporary = path.parent / f".{secrets.token_hex(8)}{suffix}"
+    temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix.lower()}"
+    old = path.parent / f".{secrets.token_hex(8)}.old"
     try:
-        if path.is_dir():
+        if path.is_dir() and not (path.suffix.lower() == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
             raise file_error(path, "is a folder; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _ENCODERS[suffix](temporary, image)
-        os.replace(temporary, path)
+        yield temporary
+        if temporary.is_dir() and path.exists():  # a folder cannot replace anything in one go
+            os.replace(path, old)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                os.replace(old, path)
+                raise
+        else:
+            os.replace(temporary, path)
     except ImportError as error:
         raise file_error(path, f"{error}") from None
     except OSError as error:
         raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return path
+        for leftover in (temporary, old):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
 
 
 def _write_png(path: Path, image: Image) -> None:
@@ -159,26 +199,29 @@ def _write_bmp(path: Path, image: Image) -> None:
     _write_pillow(path, image, format_name="BMP", options={})
 
 
-def _write_tiff(path: Path, image: Image) -> None:
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
+def tiff_options(image: Image) -> dict[str, object]:
+    """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss."""
     options: dict[str, object] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
     if image.channels > 1:
         options["planarconfig"] = "contig"
     if image.mode in ("LA", "RGBA"):
         options["extrasamples"] = ["unassalpha"]
+    return {
+        **options,
+        "compression": "zlib",
+        # Differences of neighbours compress well; other readers know them for these types.
+        "predictor": image.dtype.name in ("uint8", "uint16", "float32"),
+        "metadata": None,
+        "software": False,
+        "iccprofile": image.icc_profile,
+    }
+
+
+def _write_tiff(path: Path, image: Image) -> None:
+    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
+    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
     with path.open("xb") as handle:
-        tifffile.imwrite(
-            handle,
-            image.pixels[:, :, 0] if image.channels == 1 else image.pixels,
-            compression="zlib",
-            # Differences of neighbours compress well; other readers know them for these types.
-            predictor=image.dtype.name in ("uint8", "uint16", "float32"),
-            metadata=None,
-            software=False,
-            iccprofile=image.icc_profile,
-            **options,
-        )
+        tifffile.imwrite(handle, image.pixels[:, :, 0] if image.channels == 1 else image.pixels, **tiff_options(image))
 
 
 def _write_exr(path: Path, image: Image) -> None:
@@ -200,6 +243,10 @@ def _write_hdr(path: Path, image: Image) -> None:
         handle.write(data)
 
 
+def _write_zarr(path: Path, image: Image) -> None:
+    write_zarr(path, [image.pixels], image, image.height, image.width)
+
+
 def _write_npy(path: Path, image: Image) -> None:
     with path.open("xb") as handle:
         np.save(handle, image.pixels, allow_pickle=False)
@@ -216,4 +263,5 @@ _ENCODERS: dict[str, Callable[[Path, Image], None]] = {
     ".exr": _write_exr,
     ".hdr": _write_hdr,
     ".npy": _write_npy,
+    ".zarr": _write_zarr,
 }

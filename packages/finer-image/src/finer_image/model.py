@@ -12,7 +12,8 @@ from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.model_file import load_network
 from finer_core.networks import Network
-from finer_image.pixels import Image
+from finer_image.pixels import Image, pixels_from_unit
+from finer_image.raster import Raster
 
 TASK = "image"
 
@@ -36,7 +37,7 @@ class ImageModel:
     image: Mapping[str, Any]
 
     @classmethod
-    def of(cls, network: Network, image: Image, *, target_range: tuple[float, float]) -> "ImageModel":
+    def of(cls, network: Network, image: Raster, *, target_range: tuple[float, float]) -> "ImageModel":
         """Pair a network with the image it is, or will be, fitted to."""
         return cls(
             network=network,
@@ -63,6 +64,11 @@ class ImageModel:
     def kind(self) -> Image:
         """Return a one-pixel image of the fitted one's type and mode, to ask what a file format can hold."""
         return self.with_pixels(np.zeros((1, 1, self.network.config.out_features), dtype=self.image["dtype"]))
+
+    def pixels_of(self, unit: np.ndarray) -> np.ndarray:
+        """Turn values (...,) in [0, 1], clipped here, into pixels of the fitted image's type and range."""
+        low, high = self.image["value_range"]
+        return pixels_from_unit(unit, dtype=self.image["dtype"], value_range=(low, high))
 
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return pixels as an image of the fitted one's mode, value range and profile."""

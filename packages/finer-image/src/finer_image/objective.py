@@ -1,6 +1,7 @@
 """The image objective: mean squared error over pixels, in memory that does not grow with the batch."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from finer_core.coords import axis_coords, coords_of_index
 from finer_core.ranks import part_of
 from finer_core.training import GradientSum, StatelessObjective, accumulate_gradients, squared_error
-from finer_image.pixel_sampling import StratifiedPixels
 
 
 class PixelTarget:
@@ -57,16 +57,44 @@ class PixelTarget:
 
     def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
-        values = self._pixels[index]
+        values = self.values(index)
         if isinstance(index, slice):
             index = torch.arange(*index.indices(len(self)), device=self._pixels.device)
+        return coords_of_index(index, self._axes), values
+
+    def values(self, index: Tensor | slice) -> Tensor:
+        """Return the targets (n, channels) of the pixels `index`."""
+        values = self._pixels[index]
         if self._unsigned16:
             values = values.to(torch.int32) & 0xFFFF
         unit = (values.to(self.dtype) - self._offset) / self._span
-        return coords_of_index(index, self._axes), unit * self._scale + self._low
+        return unit * self._scale + self._low
 
 
 _INDEXABLE = (np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
+
+
+class Target(Protocol):
+    """Serve coordinates and target values of pixels, in memory or on disk."""
+
+    channels: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Return the number of pixels."""
+        ...
+
+    def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draw the pixels of each step."""
+
+    def batch(self, step: int) -> Tensor:
+        """Return the (n,) int64 flat, row-major pixel numbers of a step's batch."""
+        ...
 
 
 class ImageObjective(StatelessObjective):
@@ -83,9 +111,9 @@ class ImageObjective(StatelessObjective):
 
     def __init__(
         self,
-        target: PixelTarget,
+        target: Target,
         *,
-        sampler: StratifiedPixels | None,
+        sampler: Sampler | None,
         chunk_pixels: int,
         gradient_sum: GradientSum | None = None,
     ) -> None:

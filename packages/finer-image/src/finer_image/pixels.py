@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_image.raster import Raster
 from finer_image.value_range import check_finite, pixels_from_unit, unit_from_pixels, value_range_of
 
 __all__ = ["DTYPES", "MODES", "MODE_CHANNELS", "Image", "mode_of", "pixels_from_unit", "unit_from_pixels"]
@@ -38,7 +39,7 @@ def mode_of(channels: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Image:
+class Image(Raster):
     """Hold an image's pixels with what is needed to write the same kind of file again.
 
     Make one with `Image.from_pixels`, which also normalises the array; the constructor only checks.
@@ -125,24 +126,24 @@ class Image:
         )
 
     @property
-    def height(self) -> int:
-        """Number of rows."""
-        return self.pixels.shape[0]
-
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return self.pixels.shape[1]
-
-    @property
-    def channels(self) -> int:
-        """Number of channels, alpha included."""
-        return self.pixels.shape[2]
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.pixels.shape
+        return height, width, channels
 
     @property
     def dtype(self) -> np.dtype:
         """Type of a pixel value."""
         return self.pixels.dtype
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes that this image and its reconstruction take in memory."""
+        return 2 * self.pixels.nbytes
+
+    def read(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
+        """Return a window of the pixels, which shares their memory."""
+        return self.pixels[rows, columns]
 
     def to_unit(self, pixels: np.ndarray | None = None) -> np.ndarray:
         """Map pixels to [0, 1] with this image's value range.
@@ -165,24 +166,6 @@ class Image:
             (...,) of this image's dtype; see `pixels_from_unit`.
         """
         return pixels_from_unit(unit, dtype=self.dtype, value_range=self.value_range)
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Describe everything except the pixels in values that JSON holds.
-
-        Returns:
-            A dict for `from_metadata`; the colour profile is base64 text.
-        """
-        return {
-            "height": self.height,
-            "width": self.width,
-            "channels": self.channels,
-            "dtype": self.dtype.name,
-            "mode": self.mode,
-            "value_range": list(self.value_range),
-            "channel_names": list(self.channel_names),
-            "icc_profile": None if self.icc_profile is None else base64.b64encode(self.icc_profile).decode("ascii"),
-            "source_mode": self.source_mode,
-        }
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any], *, pixels: np.ndarray | None = None) -> "Image":

@@ -1,14 +1,14 @@
 """Evaluate a fitted image at any size or crop, in tiles of bounded memory."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from finer_core.errors import InputError
 from finer_image.model import ImageModel, first_parameter, pixel_axes, unit_rows
-from finer_image.pixels import Image, pixels_from_unit
+from finer_image.pixels import Image
 
 CHUNK_PIXELS = 16384
 """Pixels that go through a network at once when nothing has to be kept for gradients."""
@@ -50,19 +50,34 @@ def render(
     """
     height, width = height or model.height, width or model.width
     window = window_of(crop, height=height, width=width)
-    parameter = first_parameter(model.network)
-    all_rows, all_columns = pixel_axes(height, width, like=parameter)
+    shape = (window.y1 - window.y0, window.x1 - window.x0, model.network.config.out_features)
+    pixels = np.empty(shape, dtype=model.image["dtype"])
+    done = 0
+    for band in pixel_bands(model, height=height, width=width, window=window):
+        pixels[done : done + len(band)] = band
+        done += len(band)
+        on_rows(done)
+    return model.with_pixels(pixels)
+
+
+def pixel_bands(model: ImageModel, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
+    """Render a fitted image band by band.
+
+    Args:
+        model: The image.
+        height: Rows of the whole.
+        width: Columns of the whole.
+        window: What to render of it.
+
+    Yields:
+        (rows, columns, channels) pixels of the fitted image's type, from the window's top.
+    """
+    all_rows, all_columns = pixel_axes(height, width, like=first_parameter(model.network))
     rows, columns = all_rows[window.y0 : window.y1], all_columns[window.x0 : window.x1]
-    dtype = np.dtype(model.image["dtype"])
-    channels = model.network.config.out_features
-    low, high = model.image["value_range"]
-    pixels = np.empty((len(rows), len(columns), channels), dtype=dtype)
     step = max(1, 4 * CHUNK_PIXELS // len(columns))
     for start in range(0, len(rows), step):
         block = unit_rows(model, rows[start : start + step], columns, chunk_pixels=CHUNK_PIXELS)
-        pixels[start : start + step] = pixels_from_unit(block.numpy(), dtype=dtype, value_range=(low, high))
-        on_rows(min(start + step, len(rows)))
-    return model.with_pixels(pixels)
+        yield model.pixels_of(block.numpy())
 
 
 def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:

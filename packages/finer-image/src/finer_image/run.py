@@ -7,42 +7,72 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.files import sha256_of_file
 from finer_core.fit_command import refuse_changes
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory
+from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.team import Team
-from finer_image.fit import FitPlan, config_of, digest_of, fit_along, fit_image, plan_fit, plan_of, write_config
-from finer_image.image_reader import read_image
-from finer_image.image_writer import default_suffix, write_image
+from finer_image import budget
+from finer_image.fit import (
+    FitPlan,
+    config_of,
+    digest_of,
+    fit_along,
+    fit_image,
+    plan_fit,
+    plan_of,
+    reconstruction_file,
+    write_config,
+)
+from finer_image.image_opener import open_image, open_in_parts
+from finer_image.image_writer import write_image
+from finer_image.input_digest import sha256_of_input
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
+from finer_image.raster import Raster
 from finer_image.render import render
 from finer_image.run_report import write_report
 from finer_image.settings import BUILT_IN, ImageFitSettings
 
 
-def read_signal(signal: str | None, *, memory: int) -> tuple[Image, str]:
-    """Read the input image, or the built-in one.
+def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
+    """Open the input image, or the built-in one: in memory if it fits, else in parts if its format allows that.
 
     Args:
         signal: File name; None or "astronaut" for the built-in image, unless a file has that name.
-        memory: Bytes the run may use.
+        memory: Bytes the process may use.
+        copies: Arrays of the image's size that the work keeps; see `room_for_pixels`.
 
     Returns:
-        The image and the SHA-256 of its file (of its content for the built-in one).
+        The image.
 
     Raises:
         InputError: If the file cannot be read as an image that fits into the memory.
     """
-    if signal is None or (signal == BUILT_IN and not Path(signal).exists()):
+    if _is_built_in(signal):
         from skimage import data
 
-        image = Image.from_pixels(data.astronaut())
+        return Image.from_pixels(data.astronaut())
+    assert signal is not None
+    cache = max(0, memory - budget.PROCESS_BYTES) // 4
+    return open_image(signal, memory_bytes=budget.room_for_pixels(memory, copies=copies), cache_bytes=cache)
+
+
+def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
+    """Open the input image; return it and the SHA-256 of its file (of its content for the built-in one).
+
+    Raises:
+        InputError: See `open_signal`.
+    """
+    image = open_signal(signal, memory=memory)
+    if isinstance(image, Image) and _is_built_in(signal):
         return image, digest_of(image)
-    image = read_image(signal, memory_bytes=memory)
-    return image, sha256_of_file(signal)
+    assert signal is not None
+    return image, sha256_of_input(signal)
+
+
+def _is_built_in(signal: str | None) -> bool:
+    return signal is None or (signal == BUILT_IN and not Path(signal).exists())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +89,7 @@ class PreparedRun:
 
     run: RunFolder
     plan: FitPlan
-    image: Image
+    image: Raster
     config: Mapping[str, Any]
     resume: bool
 
@@ -157,7 +187,7 @@ def help_run(team: Team) -> None:
     """
     config = team.listen()
 
-    def image_of(plan: FitPlan) -> Image:
+    def image_of(plan: FitPlan) -> Raster:
         image, sha256 = read_signal(config["signal"], memory=parse_memory(plan.settings.memory))
         if sha256 != config["input_sha256"]:
             raise InputError(f"{config['signal']}: not the image that the first process has; copy it to every machine")
@@ -186,7 +216,7 @@ def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team:
 def fill_run(
     run: RunFolder,
     model: ImageModel,
-    image: Image,
+    image: Raster,
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
     *,
@@ -202,11 +232,17 @@ def fill_run(
         config: Content of `config.json`.
         quiet: Show no progress.
     """
-    progress = Progress("render", total=image.height, unit="row", quiet=quiet)
-    reconstruction = render(model, on_rows=lambda rows: progress.update(rows))
-    progress.close()
-    write_image(run.path / f"reconstruction{default_suffix(image)}", reconstruction)
+    if isinstance(image, Image):
+        progress = Progress("render", total=image.height, unit="row", quiet=quiet)
+        rendered = render(model, on_rows=lambda rows: progress.update(rows))
+        progress.close()
+        write_image(reconstruction_file(run, image), rendered)
+        reconstruction: Raster = rendered
+    else:
+        reconstruction = open_in_parts(reconstruction_file(run, image))
+    figures = {**figures, "peak_memory_mb": round(peak_memory_mb(), 1)}
     write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
+    figures["peak_memory_mb"] = round(peak_memory_mb(), 1)  # of the report too, which cannot tell it of itself
     run.write_metrics(figures)  # last: it says that the run is complete
     if not quiet:
         print(f"report: {run.report}", file=sys.stderr)

@@ -11,7 +11,8 @@ from finer_core.report import Report
 from finer_core.run_folder import RunFolder
 from finer_core.training import read_jsonl
 from finer_image import figures
-from finer_image.pixels import Image, unit_from_pixels
+from finer_image.pixels import unit_from_pixels
+from finer_image.raster import Raster
 from finer_image.spectrum import radial_spectrum
 
 _LARGEST_SIDE = 1024
@@ -19,7 +20,7 @@ _LARGEST_SIDE = 1024
 
 
 def write_report(
-    run: RunFolder, *, target: Image, reconstruction: Image, metrics: Mapping[str, Any], config: Mapping[str, Any]
+    run: RunFolder, *, target: Raster, reconstruction: Raster, metrics: Mapping[str, Any], config: Mapping[str, Any]
 ) -> None:
     """Write `report.html`.
 
@@ -68,19 +69,20 @@ def _db(value: float) -> str:
     return f"PSNR {value:.2f} dB"
 
 
-def _centre(image: Image) -> np.ndarray:
+def _centre(image: Raster) -> np.ndarray:
     """Return the central part that the spectrum looks at."""
     top, left = max(0, image.height - _LARGEST_SIDE) // 2, max(0, image.width - _LARGEST_SIDE) // 2
-    return image.pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
+    return image.read(slice(top, top + _LARGEST_SIDE), slice(left, left + _LARGEST_SIDE))
 
 
-def _shown_unit(image: Image, value_range: tuple[float, float]) -> np.ndarray:
+def _shown_unit(image: Raster, value_range: tuple[float, float]) -> np.ndarray:
     """Return a picture of at most 1024 pixels a side, in [0, 1], by taking every n-th pixel."""
     n = -(-max(image.height, image.width) // _LARGEST_SIDE)
-    return np.clip(unit_from_pixels(image.pixels[::n, ::n], value_range=value_range), 0, 1)
+    pixels = np.concatenate([image.read(slice(row, row + 1))[:, ::n] for row in range(0, image.height, n)])
+    return np.clip(unit_from_pixels(pixels, value_range=value_range), 0, 1)
 
 
-def _png(unit: np.ndarray, image: Image) -> bytes:
+def _png(unit: np.ndarray, image: Raster) -> bytes:
     """Return an 8-bit PNG for the page: grey, RGB or RGBA; other channel counts show their first."""
     from PIL import Image as Pillow
 

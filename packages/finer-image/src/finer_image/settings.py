@@ -90,6 +90,7 @@ def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_i
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "schedule": "exponential",
+        "ema_decay": 0.0,
         "guard": False,
         "precision": "fp32",
         "log_every": 10,
@@ -110,6 +111,7 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
         "optimizer": "muon",
         "betas": (0.9, 0.99),
         "schedule": "cosine",
+        "ema_decay": 0.0,
         "guard": True,
         "precision": "bf16" if bf16_is_native else "fp32",
     }

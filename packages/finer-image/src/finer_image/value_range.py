@@ -3,7 +3,7 @@
 Everything here works element by element on any block of rows, so callers stay in bounded memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -38,31 +38,45 @@ def check_finite(pixels: np.ndarray) -> None:
     Raises:
         InputError: Some value is not finite.
     """
-    if pixels.dtype.kind != "f":
-        return
-    count, first = 0, None
-    for rows in row_blocks(pixels.shape):
-        bad = ~np.isfinite(pixels[rows])
+    if pixels.dtype.kind == "f":
+        extremes_of((rows.start, pixels[rows]) for rows in row_blocks(pixels.shape))
+
+
+def extremes_of(blocks: Iterable[tuple[int, np.ndarray]]) -> tuple[float, float]:
+    """Find the least and the greatest value of an image that comes in blocks of rows, and reject what is not finite.
+
+    Args:
+        blocks: Number of the first row and (rows, W, C) pixels of each block, from the top, at least one.
+
+    Returns:
+        (low, high).
+
+    Raises:
+        InputError: Some value is not finite; the line has the count of such values and the place of the first.
+    """
+    low, high = np.inf, -np.inf
+    count, first = 0, ""
+    for top, block in blocks:
+        bad = ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(0, dtype=bool)
         if bad.any():
-            count += int(bad.sum())
-            if first is None:
+            if not count:
                 row, column, channel = (int(i) for i in np.argwhere(bad)[0])
-                first = (rows.start + row, column, channel)
-    if first is not None:
-        where = "row {}, column {}, channel {}".format(*first)
+                value = float(block[row, column, channel])
+                first = f"row {top + row}, column {column}, channel {channel} ({value})"
+            count += int(bad.sum())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    if count:
         raise InputError(
-            f"holds {count} NaN or infinite value{'s' * (count > 1)}, the first at {where} "
-            f"({float(pixels[first])}); replace them with finite numbers"
+            f"holds {count} NaN or infinite value{'s' * (count > 1)}, the first at {first}; "
+            "replace them with finite numbers"
         )
+    return low, high
 
 
 def value_range_of(pixels: np.ndarray) -> tuple[float, float]:
     """Choose the interval of pixel values that [0, 1] stands for.
 
-    8-bit images use 0..255, as every published PSNR does. Every other type uses the data's own minimum and
-    maximum: a 16-bit elevation model of 236..1076 would otherwise fill 1 % of the interval, and a float image
-    has no other natural limits. A constant image has no width, so its interval is widened by max(1, |value|),
-    upwards where the dtype can hold that and downwards where it cannot.
+    See `interval_of` for the choice.
 
     Args:
         pixels: (H, W, C) finite, not empty.
@@ -74,11 +88,34 @@ def value_range_of(pixels: np.ndarray) -> tuple[float, float]:
         InputError: The values are so far apart that float64 cannot hold the difference.
     """
     if pixels.dtype == np.uint8:
+        return interval_of(0.0, 0.0, dtype=pixels.dtype)
+    return interval_of(float(pixels.min()), float(pixels.max()), dtype=pixels.dtype)
+
+
+def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, float]:
+    """Choose the interval of pixel values that [0, 1] stands for, from the extremes of an image.
+
+    8-bit images use 0..255, as every published PSNR does. Every other type uses the data's own minimum and
+    maximum: a 16-bit elevation model of 236..1076 would otherwise fill 1 % of the interval, and a float image
+    has no other natural limits. A constant image has no width, so its interval is widened by max(1, |value|),
+    upwards where the dtype can hold that and downwards where it cannot.
+
+    Args:
+        low: Least value; 8-bit images need no look.
+        high: Greatest value.
+        dtype: Type of the pixels.
+
+    Returns:
+        (low, high) with low < high, in pixel values.
+
+    Raises:
+        InputError: The values are so far apart that float64 cannot hold the difference.
+    """
+    if dtype == np.uint8:
         return 0.0, 255.0
-    low, high = float(pixels.min()), float(pixels.max())
     if low == high:
         width = max(1.0, abs(low))
-        top = float(np.finfo(pixels.dtype).max if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+        top = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
         # Compared as a difference: low + width itself can overflow float64.
         low, high = (low, low + width) if width <= top - max(low, 0.0) else (low - width, low)
     if not np.isfinite(high - low):

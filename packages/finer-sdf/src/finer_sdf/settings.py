@@ -85,6 +85,7 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
         "betas": (0.9, 0.999),
         "amsgrad": amsgrad,
         "max_grad_norm": 1.0,
+        "ema_decay": 0.0,
         "guard": False,
         "precision": "fp32",
     }
@@ -101,6 +102,7 @@ def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
         "optimizer": "muon",
         "betas": (0.9, 0.99),
         "amsgrad": False,
+        "ema_decay": 0.0,
         "guard": True,
         "precision": "bf16" if bf16_is_native else "fp32",
     }

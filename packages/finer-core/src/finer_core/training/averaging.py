@@ -31,7 +31,7 @@ class WeightAverage(Optimizer):
         super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "updates": 0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take the parameters as they are now into the average."""
         for group in self.param_groups:
             decay = min(group["decay"], (1 + group["updates"]) / (10 + group["updates"]))

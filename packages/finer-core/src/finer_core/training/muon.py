@@ -65,7 +65,7 @@ class Muon(Optimizer):
                         "give other parameters to Adam"
                     )
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
         loss = None if closure is None else closure()
         step_muons([self])
