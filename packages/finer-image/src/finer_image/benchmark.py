@@ -9,7 +9,9 @@ from typing import Any
 from finer_core import benchmark_table
 from finer_core.errors import DivergenceError, InputError
 from finer_core.interruption import interruptible
+from finer_core.ranks import my_share
 from finer_core.run_folder import Mode, RunFolder
+from finer_core.team import Team
 from finer_image.fit_together import fit_images, kind_of_fit
 from finer_image.published_results import SOURCE, published_mean_psnr
 from finer_image.run import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
@@ -72,33 +74,55 @@ def images_in(folder: str, *, limit: int | None) -> list[Path]:
     return found
 
 
-def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
-    """Fit every method to every image; return the table's rows and write it after each fit or group of fits.
+def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[str, Any]]:
+    """Fit every method to every image; return the table's rows.
 
-    A fit that fails is a row with its error: one bad file does not lose the others.
+    A fit that fails is a row with its error: one bad file does not lose the others. One process writes the table after
+    each fit or group of fits. Of several, each fits every so many-th image by itself, and the first writes the table
+    when all are done; the finished fits of a benchmark that was cut short are kept by `resume` all the same.
+
+    Args:
+        plan: What is compared; the same in every process.
+        team: The processes that share the images.
 
     Raises:
         InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
+        CollectiveError: If another process is gone.
     """
-    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
-    rows: dict[tuple[Path, str], dict[str, Any]] = {}
-    table: list[dict[str, Any]] = []
+    team = team or Team()
+    with team.agreed():
+        benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for settings in plan.settings:
-        for done in _fits_of(plan, settings):
-            rows |= {(image, settings.method): row for image, row in done.items()}
-            methods = [each.method for each in plan.settings]
-            places = [(image, method) for image in plan.images for method in methods]
-            table = [rows[place] for place in places if place in rows]
-            benchmark_table.write_tables(
-                plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
-            )
+        for done in _fits_of(plan, settings, my_share(plan.images, team.ranks)):
+            rows |= {(str(image), settings.method): row for image, row in done.items()}
+            if team.ranks.is_alone:
+                _write_tables(plan, rows)
+    shares = team.gather([[*place, row] for place, row in rows.items()])
+    rows = {(image, method): row for share in shares for image, method, row in share}
+    return _write_tables(plan, rows) if team.ranks.is_first else _in_order(plan, rows)
+
+
+def _write_tables(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write what there is so far, and return it."""
+    table = _in_order(plan, rows)
+    benchmark_table.write_tables(
+        plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
+    )
     return table
 
 
-def _fits_of(plan: BenchmarkPlan, settings: ImageFitSettings) -> Iterator[dict[Path, dict[str, Any]]]:
-    """Fit one method to every image, group by group; yield the rows of each."""
+def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    places = [(str(image), settings.method) for image in plan.images for settings in plan.settings]
+    return [rows[place] for place in places if place in rows]
+
+
+def _fits_of(
+    plan: BenchmarkPlan, settings: ImageFitSettings, images: Sequence[Path]
+) -> Iterator[dict[Path, dict[str, Any]]]:
+    """Fit one method to images, group by group; yield the rows of each."""
     waiting: dict[tuple[Any, ...], dict[Path, PreparedRun]] = {}
-    for image in plan.images:
+    for image in images:
         try:
             prepared = _prepared(plan, image, settings)
         except InputError as error:

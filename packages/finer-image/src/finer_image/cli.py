@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +182,19 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_options(parser, ImageFitSettings, group="settings of every fit", without=("method",))
     add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    parser.set_defaults(shares_work=True)
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x images and print the table."""
     from finer_image.commands import compare_methods
 
-    print(compare_methods(arguments))
+    with joined(timeout=timedelta(days=7)) as team:  # the first to finish waits for the last
+        if not team.ranks.is_first:
+            team.listen()
+        table = compare_methods(arguments, team)
+        if team.ranks.is_first:
+            print(table)
 
 
 def _add_import(commands: Any) -> None:

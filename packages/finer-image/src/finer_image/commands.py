@@ -9,14 +9,19 @@ from finer_core.errors import InputError
 from finer_core.files import refuse_existing
 from finer_core.fit_command import given_settings, run_mode
 from finer_core.network_options import given_options
+from finer_core.team import Team
 from finer_image.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
 from finer_image.import_model import import_reference
 from finer_image.render import parse_size
 from finer_image.settings import ImageFitSettings
 
 
-def compare_methods(arguments: argparse.Namespace) -> str:
+def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
     """Fit every method to every image; return the table to print.
+
+    Args:
+        arguments: The command line.
+        team: The processes that share the images; all were started with the same command line.
 
     Raises:
         InputError: For wrong input, before the first fit.
@@ -30,18 +35,19 @@ def compare_methods(arguments: argparse.Namespace) -> str:
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
         find_method(method).for_task("image")  # refuses a wrong name before the first fit, not after it
-    rows = run_benchmark(
-        BenchmarkPlan(
-            images=images_in(arguments.folder, limit=arguments.limit),
-            settings=[merge_settings(ImageFitSettings, {**given, "method": method}) for method in methods],
-            out=Path(arguments.out),
-            given=given,
-            together=arguments.together,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            quiet=arguments.quiet,
-        )
+    plan = BenchmarkPlan(
+        images=images_in(arguments.folder, limit=arguments.limit),
+        settings=[merge_settings(ImageFitSettings, {**given, "method": method}) for method in methods],
+        out=Path(arguments.out),
+        given=given,
+        together=arguments.together,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        quiet=arguments.quiet or not team.ranks.is_first,
     )
+    if team.ranks.is_first:
+        team.tell({"images": [str(image) for image in plan.images]})
+    rows = run_benchmark(plan, team)
     return json_table(rows) if arguments.json else markdown_table(rows)
 
 
