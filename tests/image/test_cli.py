@@ -52,7 +52,7 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
     assert None not in {key: value for key, value in config["settings"].items() if key != "max_grad_norm"}.values()
     assert len(config["input_sha256"]) == 64
     assert {"finer-core", "finer-image", "torch"} <= set(config["versions"])
-    assert config["network"]["options"]["first_omega_0"] == 30.0
+    assert config["network"]["options"]["first_omega_0"] == 15.0  # the fast preset's own; published: 30
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 30
     page = (out / "report.html").read_text()

@@ -48,7 +48,7 @@ from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
 from finer_image.raster import Raster
 from finer_image.reconstruction import judge_and_write
-from finer_image.settings import ImageFitSettings, resolve
+from finer_image.settings import FAST_NETWORK, ImageFitSettings, resolve
 from finer_image.tile_sampling import tiled_pixels_of
 
 
@@ -91,8 +91,9 @@ def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False)
     """
     method = find_method(settings.method)
     values = method.for_task(TASK)
+    ours = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
     network = published_config(
-        method=settings.method, task=TASK, in_features=2, out_features=image.channels, **settings.network
+        method=settings.method, task=TASK, in_features=2, out_features=image.channels, **{**ours, **settings.network}
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     device = resolve_device(settings.device, shared=shared)

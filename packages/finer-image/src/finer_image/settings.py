@@ -36,6 +36,13 @@ class ImageFitSettings(FitSettings):
         check_at_least(self, 0, "batch_pixels")
 
 
+FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 5.0}}
+"""Hyper-parameters that the fast preset takes in place of the published ones, by method.
+
+On the built-in photograph, at an equal number of steps and with Muon at 2e-3, they gain 0.5 dB, and Muon's rate 0.6 dB
+(benchmarks/README.md). Other methods keep published values.
+"""
+
 PASSES = 50
 """Times that the fast preset sees every pixel of a small image."""
 LARGEST_SAMPLE_COUNT = 64_000_000
@@ -106,7 +113,7 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
         "steps": max(800, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
-        "matrix_learning_rate": 1e-3,
+        "matrix_learning_rate": 2e-3,
         "sampling": "even",
         "optimizer": "muon",
         "betas": (0.9, 0.99),
