@@ -204,6 +204,15 @@ def test_large_pieces_and_turned_pictures_are_refused(tmp_path):
     assert "orientation 6" in refusal(saved(tmp_path / "turned.tif", turned))
 
 
+def test_several_pages_are_told_once(tmp_path, caplog):
+    path = saved(tmp_path / "pages.tif", tiff_bytes(noise(2, 40, 50)))
+    for memory_bytes in (10**6, 1000):
+        caplog.clear()
+        image = open_image(path, memory_bytes=memory_bytes, cache_bytes=10**6)
+        assert image.shape == (40, 50, 1)
+        assert [record.getMessage() for record in caplog.records] == [f"{path}: has 2 pages; only the first is used"]
+
+
 def test_no_file_is_left_open(tmp_path):
     path = large_file(tmp_path, "npy", noise(*SHAPE))
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0

@@ -1,8 +1,10 @@
 """Open an image of any size: in memory where it fits, else in parts where its format allows that."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,15 @@ from finer_image.raster import Raster
 from finer_image.tiff_parts import open_tiff
 from finer_image.zarr_parts import is_zarr, open_zarr
 
-_Parts = tuple[PartReader, Callable[[np.ndarray], DecodedImage]]
+logger = logging.getLogger(__name__)
+
+
+class _Parts(NamedTuple):
+    """Hold what reads samples, what turns any window of them into pixels, and what a user should know about them."""
+
+    reader: PartReader
+    decoded: Callable[[np.ndarray], DecodedImage]
+    note: str = ""
 
 
 def open_image(path: str | os.PathLike[str], *, memory_bytes: int, cache_bytes: int) -> Raster:
@@ -40,11 +50,11 @@ def open_image(path: str | os.PathLike[str], *, memory_bytes: int, cache_bytes: 
     parts = _parts_of(path)
     if parts is None:
         return read_image(path, memory_bytes=memory_bytes)
-    reader, decoded = parts
+    reader = parts.reader
     height, width, samples = reader.shape
     if height * width * samples * reader.dtype.itemsize <= memory_bytes:
         if is_zarr(path):
-            return DiskImage.of(path, reader, decoded).in_memory()
+            return _disk_image(path, parts).in_memory()
         return read_image(path, memory_bytes=memory_bytes)
     if reader.cache_bytes > cache_bytes:
         raise file_error(
@@ -52,7 +62,7 @@ def open_image(path: str | os.PathLike[str], *, memory_bytes: int, cache_bytes: 
             f"is stored in pieces of {reader.piece[0]}x{reader.piece[1]} pixels, two rows of which take "
             f"{reader.cache_bytes:,} bytes but --memory leaves {cache_bytes:,}; store it in smaller tiles",
         )
-    return DiskImage.of(path, reader, decoded)
+    return _disk_image(path, parts)
 
 
 def open_in_parts(path: str | os.PathLike[str]) -> DiskImage:
@@ -65,13 +75,20 @@ def open_in_parts(path: str | os.PathLike[str]) -> DiskImage:
     parts = _parts_of(path)
     if parts is None:
         raise file_error(path, "cannot be read in parts; give a .npy, TIFF or Zarr image")
-    return DiskImage.of(path, *parts)
+    return _disk_image(path, parts)
+
+
+def _disk_image(path: Path, parts: _Parts) -> DiskImage:
+    image = DiskImage.of(path, parts.reader, parts.decoded)
+    if parts.note:
+        logger.warning("%s: %s", path, parts.note)
+    return image
 
 
 def _parts_of(path: Path) -> _Parts | None:
     """Open a file for reading in parts; return None if its format cannot be."""
     if is_zarr(path):
-        return open_zarr(path), _as_stored
+        return _Parts(open_zarr(path), _as_stored)
     with open_file(path) as handle:
         source = ImageSource(path=path, handle=handle, file_bytes=os.fstat(handle.fileno()).st_size)
         format_name, _ = recognise(source)
@@ -89,12 +106,15 @@ def _npy_parts(source: ImageSource) -> _Parts:
         dtype=layout.dtype,
         axes="CXY" if layout.fortran_order else "YXC",
     )
-    return reader, _as_stored
+    return _Parts(reader, _as_stored)
 
 
 def _tiff_parts(source: ImageSource) -> _Parts | None:
     opened = open_tiff(source)
-    return None if opened is None else (opened[0], opened[1].decoded)
+    if opened is None:
+        return None
+    reader, kind, pages = opened
+    return _Parts(reader, kind.decoded, f"has {pages} pages; only the first is used" if pages > 1 else "")
 
 
 def _as_stored(samples: np.ndarray) -> DecodedImage:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from finer_image.decode_tiff import SampleKind, check_page, logger, needs_pillow
+from finer_image.decode_tiff import SampleKind, check_page, needs_pillow
 from finer_image.image_source import ImageSource, file_error, import_library, silenced
 from finer_image.part_reader import BlockReader, PartReader, PlainReader
 from finer_image.positioned_file import PositionedFile
@@ -14,14 +14,15 @@ from finer_image.positioned_file import PositionedFile
 _JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
 
 
-def open_tiff(source: ImageSource) -> tuple[PartReader, SampleKind] | None:
+def open_tiff(source: ImageSource) -> tuple[PartReader, SampleKind, int] | None:
     """Open the first page of a TIFF or BigTIFF for reading in parts.
 
     Args:
         source: The open file.
 
     Returns:
-        The reader and what turns its samples into pixels; None for a page that can only be decoded whole.
+        The reader, what turns its samples into pixels, and the number of pages; None for a page that can only be
+        decoded whole.
 
     Raises:
         InputError: The page cannot be decoded; see `finer_image.decode_tiff.check_page`.
@@ -47,9 +48,7 @@ def open_tiff(source: ImageSource) -> tuple[PartReader, SampleKind] | None:
                 )
             else:
                 reader = _SegmentReader(file, page)
-            if len(tiff.pages) > 1:
-                logger.warning("%s: has %d pages; only the first is used", source.path, len(tiff.pages))
-            return reader, kind
+            return reader, kind, len(tiff.pages)
 
 
 class _SegmentReader(BlockReader):
