@@ -3,9 +3,10 @@
     python benchmarks/bench_ranks.py [--processes 2] [--steps 20] [--rounds 7] [--batch-pixels 8192] [--optimizer muon]
 
 Both run the default preset on the built-in photograph at 512x512 (3 x 256 FINER), in alternation: a round of the one,
-a round of the other. Prints medians and quartiles, the ratio of the medians, and the largest relative difference
-between the losses of the two. With --exchange it measures instead how long the processes take to sum buffers of several
-sizes, the constants of the cost model in docs/scale.md.
+a round of the other. Prints medians and quartiles, the ratio of the medians, the processor time of a step (over all
+processes; other work on the machine disturbs it less), and the largest relative difference between the losses of the
+two. With --exchange it measures instead how long the processes take to sum buffers of several sizes, the constants of
+the cost model in docs/scale.md.
 """
 
 import argparse
@@ -59,10 +60,11 @@ def worker(options: argparse.Namespace) -> None:
 
         fit.on_step = on_step
         wait_for_request()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         fit.run()
+        worked = sum(team.gather(time.process_time() - worked))
         if team.ranks.is_first:
-            print(json.dumps(losses), flush=True)
+            print(json.dumps({"losses": losses, "cpu_ms": 1e3 * worked / len(losses)}), flush=True)
 
 
 def wait_for_request() -> None:
@@ -134,7 +136,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.rounds):
         for name, side in sides.items():
             seconds[name].append(float(side.round()))
-    losses = [torch.tensor(json.loads(side.round())) for side in sides.values()]
+    ends = [json.loads(side.round()) for side in sides.values()]
+    losses = [torch.tensor(end["losses"]) for end in ends]
     for side in sides.values():
         for process in side.processes:
             process.communicate()
@@ -144,6 +147,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "pixels_per_second": {name: [round(v) for v in statistics.quantiles(r, n=4)] for name, r in rates.items()},
         "step_ms": {name: round(1e3 * statistics.median(v) / options.steps, 2) for name, v in seconds.items()},
+        "step_cpu_ms": {name: round(end["cpu_ms"], 2) for name, end in zip(sides, ends, strict=True)},
         "ratio": round(medians[1] / medians[0], 3),
         "largest_relative_difference_of_a_loss": float(((losses[0] - losses[1]) / losses[0]).abs().max()),
     }
