@@ -70,7 +70,7 @@ hardly learn in a few hundred steps.
 """
 FAST_SIZES: dict[str, Any] = {"hidden_features": 64, "hidden_layers": 2}
 FAST_COLOR_LAYERS = 1
-FAST_STEPS, SHORT_STEPS = 2400, 1500
+FAST_STEPS, SHORT_STEPS = 2000, 1500
 FAST_LEARNING_RATE, SHORT_LEARNING_RATE = 1e-3, 2e-3
 """Adam's rate in the fast preset at `SHORT_STEPS` and more, and the most that a shorter training takes."""
 
