@@ -1,10 +1,13 @@
 """What activations keep and how they go through large tensors: the same numbers, one tensor kept."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from finer_core import activations
 from finer_core.activations import blocks, exact_derivatives, first_derivatives_only, functional
+from finer_core.large_pages import SMALLEST_BYTES, empty_in_large_pages
 
 REAL = {
     "sine": lambda z: functional.sine(z, omega_0=3.0),
@@ -86,7 +89,8 @@ def test_exact_derivatives_come_before_the_promise(name):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_large_tensors_give_what_small_ones_give(name, threads, monkeypatch):
+@pytest.mark.parametrize("promise", [nullcontext, first_derivatives_only])
+def test_large_tensors_give_what_small_ones_give(name, threads, promise, monkeypatch):
     monkeypatch.setattr(blocks, "SMALLEST", 100)
     monkeypatch.setattr(blocks, "BLOCK", 32)
     z = torch.linspace(-2, 2, 330, dtype=torch.float64).reshape(11, 30)
@@ -95,7 +99,8 @@ def test_large_tensors_give_what_small_ones_give(name, threads, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        split = values_and_gradient(ALL[name], z)
+        with promise():
+            split = values_and_gradient(ALL[name], z)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -126,3 +131,10 @@ def test_tensors_that_are_not_contiguous(monkeypatch):
     monkeypatch.setattr(blocks, "SMALLEST", 10)
     z = torch.linspace(-1, 1, 60).reshape(6, 10).t()
     assert torch.equal(activations.sine(z), torch.sin(30 * z))
+
+
+@pytest.mark.parametrize("numbers", [0, 1, SMALLEST_BYTES // 4, SMALLEST_BYTES // 4 + 12_345])
+def test_results_in_large_pages_are_tensors_like_any_other(numbers):
+    tensor = empty_in_large_pages(torch.Size([numbers]), dtype=torch.float32)
+    assert tensor.shape == (numbers,)
+    assert torch.equal(tensor.fill_(3.0), torch.full((numbers,), 3.0))

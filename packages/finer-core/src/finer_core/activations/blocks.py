@@ -6,23 +6,30 @@ last write leave the cache.
 """
 
 from collections.abc import Callable
+from typing import overload
 
 import torch
 from torch import Tensor
 
+from finer_core.large_pages import empty_in_large_pages
 from finer_core.threads import in_threads
 
-BLOCK = 32_768
-"""Numbers in a block: PyTorch does not split an operation of this size over threads."""
+BLOCK = 131_072
+"""Numbers in a block: enough that starting an operation costs little, few enough for a core's cache."""
 SMALLEST = 1 << 19
 """Numbers below which a tensor stays in the cache by itself."""
+Results = Tensor | tuple[Tensor, Tensor]
 
 
-def in_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+@overload
+def in_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor: ...
+@overload
+def in_blocks(function: Callable[..., tuple[Tensor, Tensor]], *tensors: Tensor) -> tuple[Tensor, Tensor]: ...
+def in_blocks(function: Callable[..., Results], *tensors: Tensor) -> Results:
     """Return function(*tensors) of an element-wise function.
 
     Args:
-        function: Of tensors of one shape; returns a new tensor of it, of any type.
+        function: Of tensors of one shape; returns a new tensor of it, of any type, or two.
         *tensors: All of one shape. On another device than the CPU, under `torch.func` or `torch.compile`, while a graph
             is recorded, or where they are not contiguous, they go through the function whole.
     """
@@ -30,18 +37,26 @@ def in_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         return function(*tensors)
     blocks = list(zip(*(tensor.reshape(-1).split(BLOCK) for tensor in tensors), strict=True))
     first = function(*blocks[0])
-    result = torch.empty(tensors[0].shape, dtype=first.dtype)
-    parts = result.view(-1).split(BLOCK)
-    parts[0].copy_(first)
+    results = [empty_in_large_pages(tensors[0].shape, dtype=part.dtype) for part in _several(first)]
+    parts = list(zip(*(result.view(-1).split(BLOCK) for result in results), strict=True))
     workers = torch.get_num_threads()
+
+    def write(i: int, values: Results) -> None:
+        for part, value in zip(parts[i], _several(values), strict=True):
+            part.copy_(value)
 
     def work(start: int) -> None:
         with torch.no_grad():  # a thread has its own grad mode
             for i in range(start, len(blocks), workers):
-                parts[i].copy_(function(*blocks[i]))
+                write(i, function(*blocks[i]))
 
+    write(0, first)
     in_threads(work, range(1, 1 + workers))
-    return result
+    return results[0] if isinstance(first, Tensor) else (results[0], results[1])
+
+
+def _several(values: Results) -> tuple[Tensor, ...]:
+    return (values,) if isinstance(values, Tensor) else values
 
 
 def _gains(tensors: tuple[Tensor, ...]) -> bool:

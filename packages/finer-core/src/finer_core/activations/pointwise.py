@@ -77,7 +77,7 @@ class _FirstOrder(torch.autograd.Function):
     def forward(z: Tensor, formula: RealFormula, exact: bool) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             fused = fused_value_and_slope(formula, exact=exact)
-            return fused(z) if fused else formula.value_and_slope(z, exact=exact)
+            return fused(z) if fused else in_blocks(partial(formula.value_and_slope, exact=exact), z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, RealFormula, bool], output: tuple[Tensor, Tensor]) -> None:
@@ -93,7 +93,8 @@ class _FirstOrder(torch.autograd.Function):
                 "use finer_core.differential for the derivatives in a loss"
             )
         (slope,) = ctx.saved_tensors
-        return (None if grad_outputs[0] is None else grad_outputs[0] * slope), None, None
+        (grad, _) = grad_outputs
+        return (None if grad is None else in_blocks(torch.mul, grad, slope)), None, None
 
 
 def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) -> Tensor:
