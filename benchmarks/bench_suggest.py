@@ -1,4 +1,4 @@
-"""How often `finer-ntk suggest` is right: its choice against the best of a grid of fits, and against the defaults.
+"""How often `finer-ntk suggest` is right: its choice against the best of a grid and the published values.
 
     python benchmarks/bench_suggest.py fit FOLDER... --out fits.json      fits every image with every candidate
     python benchmarks/bench_suggest.py judge FOLDER... --fits fits.json   asks the advisor, and counts
@@ -110,7 +110,7 @@ WIDTHS = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5)
 def judge(arguments: argparse.Namespace) -> None:
     """Judge the advice on every image with nothing of that image known, the width of likeness included."""
     from finer_ntk.advisor.advise import explain_image
-    from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
+    from finer_ntk.advisor.candidates import CANDIDATES, PUBLISHED
 
     fits = json.loads(Path(arguments.fits).read_text())
     candidates = [candidate.name for candidate in CANDIDATES]
@@ -125,14 +125,14 @@ def judge(arguments: argparse.Namespace) -> None:
     psnr, explained = np.array(tables), np.array(evidence)
     losses = psnr.max(1, keepdims=True) - psnr
     everyone = np.arange(len(names))
-    default = candidates.index(DEFAULT.name)
-    found: dict[str, list[float]] = {"advice": [], "default": [], "constant": [], "kernel_alone": []}
+    published = candidates.index(PUBLISHED.name)
+    found: dict[str, list[float]] = {"advice": [], "published": [], "constant": [], "kernel_alone": []}
     for index in everyone:
         rest = everyone != index
         width = best_width(explained[rest], losses[rest])
         picks = {
             "advice": pick(explained[index], explained[rest], losses[rest], width),
-            "default": default,
+            "published": published,
             "constant": int(losses[rest].mean(0).argmin()),
             "kernel_alone": int(explained[index].argmax()),
         }

@@ -41,22 +41,26 @@ SHARED_ARMS: dict[str, dict[str, Any]] = {
     "adam, cosine": {"optimizer": "adam"},
     "adam, cosine, average": {"optimizer": "adam", "ema_decay": 0.99},
     "muon, cosine": {"optimizer": "muon"},
-    "soap, cosine": {"optimizer": "soap", "matrix_learning_rate": 3e-3},
+    "soap, cosine": {"optimizer": "soap", "matrix_learning_rate": 5e-4},
 }
 SHARES = (256, 64, 4, 1)
 
 
 def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
-    """Return the arms of an image: the shared ones, and Muon by other batches and samplers."""
+    """Return the arms of an image: the shared ones, and the default optimiser by other batches and samplers.
+
+    All but the two published ones have the fast preset's first layer, unless they say otherwise.
+    """
     arms = {
         "adam, published, full batch": PUBLISHED,
         "adam, published": {**PUBLISHED, "batch_pixels": batch},
         **SHARED_ARMS,
-        "muon, by error": {"optimizer": "muon", "sampling": "error"},
+        "soap, published first layer": {"network": {"first_omega_0": 30.0, "first_bias_scale": None}},
+        "soap, by error": {"sampling": "error"},
     }
     for share in SHARES:
         name = "full batch" if share == 1 else f"1/{share}"
-        arms[f"muon, {name}"] = {"optimizer": "muon", "batch_pixels": 0 if share == 1 else pixels // share}
+        arms[f"soap, {name}"] = {"batch_pixels": 0 if share == 1 else pixels // share}
     return arms
 
 
@@ -112,7 +116,7 @@ def shape_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[T
                     settings = SdfFitSettings(**changes, steps=steps, seed=seed, samples=400_000)
                     plan = plan_fit(settings, shape)
                     network = network_of(plan)
-                    return build_fit(plan, network, sampler, chunk=chunk_points(plan)), lambda: nearness(
+                    return build_fit(plan, network, sampler, chunk=chunk_points(plan, shape)), lambda: nearness(
                         network, points
                     )
 

@@ -15,6 +15,7 @@ from finer_core.training import (
     DivergenceGuard,
     JsonlLogger,
     Muon,
+    Soap,
     StatelessObjective,
     TensorBoardLogger,
     build_optimizers,
@@ -119,15 +120,9 @@ def test_muon_gets_the_square_hidden_matrices(method):
 def test_soap_gets_every_matrix_and_can_be_saved():
     network = small.network_of("finer")
     adam, soap = build_optimizers(network, name="soap", learning_rate=1e-3, matrix_learning_rate=3e-3)
-    assert type(soap).__name__ == "SOAP"
+    assert isinstance(soap, Soap)
     assert names_of(soap, network) == {name for name, p in network.named_parameters() if p.ndim == 2}
     assert names_of(adam, network) == {name for name, p in network.named_parameters() if p.ndim == 1}
-
-
-def test_soap_without_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
-    with pytest.raises(InputError, match=r"optimizer 'soap' needs an extra: pip install 'finer-core\[soap\]'"):
-        build_optimizers(small.network_of("finer"), name="soap", learning_rate=1e-3)
 
 
 def test_muon_gets_bacon_s_maps_and_not_its_filters():

@@ -116,6 +116,7 @@ def test_presets_scale_with_the_image():
     def fast(side: int) -> ImageFitSettings:
         return resolve(ImageFitSettings(), height=side, width=side, learning_rate=5e-4, bf16_is_native=True)
 
+    assert fast(32).batch_pixels == 1024
     assert fast(256).batch_pixels == 4096
     assert fast(512).batch_pixels == 8192
     assert fast(4096).batch_pixels == 8192

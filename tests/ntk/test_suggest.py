@@ -9,7 +9,7 @@ from PIL import Image
 
 from finer_ntk.advisor import advise
 from finer_ntk.advisor.advise import Experience, advise_on, expected_losses, recorded_experience
-from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT
+from finer_ntk.advisor.candidates import CANDIDATES, PUBLISHED
 from finer_ntk.advisor.evidence import explained_db, left_out_errors
 from finer_ntk.advisor.patches import SIDE, cloud_patches, image_patches
 from finer_ntk.cli import main
@@ -74,7 +74,7 @@ def test_the_choice_is_what_lost_least_on_like_signals():
     found = advise_on(patches, task="image", experience=experience(pemlp=0.0))
     assert found.choice.method == "pemlp" and found.expected_loss["pemlp"] == 0
     level = advise_on(patches, task="image", experience=experience(**{c.method: 1.0 for c in CANDIDATES}))
-    assert level.choice == DEFAULT and level.explained == found.explained
+    assert level.choice == PUBLISHED and level.explained == found.explained
 
 
 def test_alike_signals_count_most():
@@ -93,15 +93,15 @@ def test_the_record_is_of_these_candidates():
 
 
 @pytest.mark.parametrize(
-    ("advice", "default", "constant", "words"),
+    ("advice", "published", "constant", "words"),
     [
-        ((0.9, 0.1), (0.5, 0.3), (0.6, 0.2), ("better than always taking the defaults", "and better than")),
-        ((0.4, 0.3), (0.5, 0.2), (0.6, 0.2), ("NOT better than always taking the defaults", "and NOT better")),
-        ((0.6, 0.2), (0.5, 0.3), (0.6, 0.2), (": better than always taking the defaults", "and NOT better")),
+        ((0.9, 0.1), (0.5, 0.3), (0.6, 0.2), ("better than always taking the published values", "and better than")),
+        ((0.4, 0.3), (0.5, 0.2), (0.6, 0.2), ("NOT better than always taking the published values", "and NOT better")),
+        ((0.6, 0.2), (0.5, 0.3), (0.6, 0.2), (": better than always taking the published values", "and NOT better")),
     ],
 )
-def test_trust_says_when_the_defaults_are_as_good(advice, default, constant, words, monkeypatch):
-    judged = {"advice": advice, "default": default, "constant": constant}
+def test_trust_says_when_the_published_values_are_as_good(advice, published, constant, words, monkeypatch):
+    judged = {"advice": advice, "published": published, "constant": constant}
     found = {
         "judged": {who: {"hit_rate": hit, "mean_loss_db": loss} for who, (hit, loss) in judged.items()},
         "constant": "siren",

@@ -15,14 +15,14 @@ Result = TypeVar("Result")
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Do pieces of work in as many threads as PyTorch has, one thread an operation; return the results in order.
 
-    A single piece stays in the calling thread, whose operations use all cores.
+    A single piece stays in the calling thread, whose operations use all cores, and so do all where there is one core.
 
     Args:
         work: Called from several threads at once.
         items: What it is called with.
     """
-    if len(items) == 1:
-        return [work(items[0])]
+    if len(items) == 1 or torch.get_num_threads() == 1:
+        return [work(item) for item in items]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
     with one_thread_an_operation() as threads:
         return list(_pool(threads).map(work, items))

@@ -12,6 +12,7 @@ from finer_core.training.pieces import accumulate_gradients, accumulate_gradient
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine
 from finer_core.training.session import follow_session, run_session, session
+from finer_core.training.soap import Soap
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 from finer_core.training.together import Update, run_together, update_of
@@ -29,6 +30,7 @@ __all__ = [
     "Muon",
     "Objective",
     "Schedule",
+    "Soap",
     "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",

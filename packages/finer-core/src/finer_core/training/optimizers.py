@@ -15,6 +15,7 @@ from finer_core.run_settings import OPTIMIZERS
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.muon import Muon
 from finer_core.training.shared_muon import SharedMuon
+from finer_core.training.soap import Soap
 
 
 def build_optimizers(
@@ -33,21 +34,21 @@ def build_optimizers(
 
     "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
     et al., 2024), "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas et al., 2024),
-    both of them real ones only and everything else by Adam; a network without such matrices gets Adam alone.
+    both of them real ones only and everything else by Adam; a network without real square matrices gets Adam alone.
 
     Args:
         network: The network.
         name: One of `OPTIMIZERS`.
         learning_rate: Adam's rate.
         matrix_learning_rate: Muon's or SOAP's rate.
-        betas: Adam's decay rates.
+        betas: Decay rates of Adam and SOAP.
         eps: Adam's epsilon.
         amsgrad: Whether Adam keeps the maximum of its second moments.
         ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
         ranks: The place of this process among those that share the fit; they also share Muon's work.
 
     Raises:
-        InputError: For an unknown name, a rate that is not positive, or "soap" without its extra.
+        InputError: For an unknown name, or a rate that is not positive.
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
@@ -55,7 +56,7 @@ def build_optimizers(
         raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
     suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
-    matrices = [p for p in parameters if suits(p)]
+    matrices = [p for p in parameters if suits(p)] if any(map(_is_hidden_matrix, parameters)) else []
     chosen = {id(p) for p in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
     # The fused form is several times faster on small networks; it has no complex arithmetic.
@@ -64,7 +65,7 @@ def build_optimizers(
     if rest:
         optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
     if matrices and name == "soap":
-        optimizers.append(_soap(matrices, lr=matrix_learning_rate))
+        optimizers.append(Soap(matrices, lr=matrix_learning_rate, betas=betas))
     elif matrices and ranks.is_alone:
         optimizers.append(Muon(matrices, lr=matrix_learning_rate))
     elif matrices:
@@ -88,16 +89,6 @@ def each(optimizers: list[Optimizer], action: Callable[[Optimizer], object]) -> 
     """Apply `action` to every optimiser."""
     for optimizer in optimizers:
         action(optimizer)
-
-
-def _soap(parameters: list[nn.Parameter], *, lr: float) -> Optimizer:
-    """Build SOAP of the package pytorch-optimizer, with its authors' values."""
-    try:
-        from pytorch_optimizer import SOAP
-    except ImportError as error:
-        raise InputError("optimizer 'soap' needs an extra: pip install 'finer-core[soap]'") from error
-    optimizer: Optimizer = SOAP(parameters, lr=lr, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10)
-    return optimizer
 
 
 def _is_real_matrix(parameter: nn.Parameter) -> bool:

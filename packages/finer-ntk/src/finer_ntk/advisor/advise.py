@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT, Candidate
+from finer_ntk.advisor.candidates import CANDIDATES, PUBLISHED, Candidate
 from finer_ntk.advisor.evidence import explained_db
 from finer_ntk.advisor.patches import Patch, image_patches
 
@@ -67,8 +67,8 @@ def advise_on(
     """
     explained = explain(patches, task=task, on_candidate=on_candidate)
     losses = expected_losses(np.array([explained[name] for name in _NAMES]), experience or recorded_experience())
-    # The default wins what is as good as equal: it is the one with most experience behind it.
-    order = [loss - 1e-9 * (candidate == DEFAULT) for loss, candidate in zip(losses, CANDIDATES, strict=True)]
+    # The published values win what is as good as equal: they are the ones with most experience behind them.
+    order = [loss - 1e-9 * (candidate == PUBLISHED) for loss, candidate in zip(losses, CANDIDATES, strict=True)]
     return Advice(
         choice=CANDIDATES[int(np.argmin(order))],
         explained=explained,
@@ -125,17 +125,17 @@ def recorded_experience() -> Experience:
 
 
 def trust_line(task: str) -> str:
-    """Return one line that says how often the advice was right, and whether it beat the defaults."""
+    """Return one line that says how often the advice was right, and whether it beat the published values."""
     found = record()
-    hit, default, constant = (found["judged"][who] for who in ("advice", "default", "constant"))
-    better = hit["hit_rate"] > default["hit_rate"] and hit["mean_loss_db"] < default["mean_loss_db"]
+    hit, published, constant = (found["judged"][who] for who in ("advice", "published", "constant"))
+    better = hit["hit_rate"] > published["hit_rate"] and hit["mean_loss_db"] < published["mean_loss_db"]
     of_constant = hit["mean_loss_db"] < constant["mean_loss_db"] - 0.01
-    than_default, than_constant = ("better" if yes else "NOT better" for yes in (better, of_constant))
+    than_published, than_constant = ("better" if yes else "NOT better" for yes in (better, of_constant))
     measured = (
         f"within {found['close_db']} dB of the best of the grid on {hit['hit_rate']:.0%} of {len(found['signals'])} "
-        f"images, each judged without itself; the defaults on {default['hit_rate']:.0%}; mean loss "
-        f"{hit['mean_loss_db']:.2f} dB against {default['mean_loss_db']:.2f}: {than_default} than always taking the "
-        f"defaults, and {than_constant} than always taking {found['constant']} ({constant['hit_rate']:.0%}, "
-        f"{constant['mean_loss_db']:.2f} dB); {found['conditions']}"
+        f"images, each judged without itself; the published values on {published['hit_rate']:.0%}; mean loss "
+        f"{hit['mean_loss_db']:.2f} dB against {published['mean_loss_db']:.2f}: {than_published} than always taking "
+        f"the published values, and {than_constant} than always taking {found['constant']} "
+        f"({constant['hit_rate']:.0%}, {constant['mean_loss_db']:.2f} dB); {found['conditions']}"
     )
     return measured if task == "image" else f"not measured for shapes; for images: {measured}"

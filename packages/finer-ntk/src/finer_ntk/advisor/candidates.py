@@ -24,7 +24,7 @@ class Candidate:
         return " ".join([f"--method {self.method}", *options])
 
 
-DEFAULT = Candidate(method="finer", options={"first_omega_0": 30.0, "first_bias_scale": None})
+PUBLISHED = Candidate(method="finer", options={"first_omega_0": 30.0, "first_bias_scale": None})
 
 CANDIDATES: tuple[Candidate, ...] = (
     *(

@@ -15,7 +15,7 @@ from finer_core.resources import peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_ntk import figures
 from finer_ntk.advisor.advise import Advice, advise_on, record, trust_line
-from finer_ntk.advisor.candidates import CANDIDATES, DEFAULT, Candidate
+from finer_ntk.advisor.candidates import CANDIDATES, PUBLISHED, Candidate
 from finer_ntk.advisor.evidence import patch_kernel
 from finer_ntk.advisor.signals import Signal, read_signal
 from finer_ntk.runs.files import write_arrays
@@ -61,7 +61,7 @@ def run_suggest(out: Path, *, signal: str, seed: int, mode: Mode, quiet: bool) -
         "task": found.task,
         "choice": {"method": advice.choice.method, "options": dict(advice.choice.options)},
         "arguments": advice.choice.arguments,
-        "default": DEFAULT.arguments,
+        "published": PUBLISHED.arguments,
         "explained_db": dict(advice.explained),
         "expected_loss_db": dict(advice.expected_loss),
         "trust": trust_line(found.task),
@@ -78,7 +78,7 @@ Evidence = dict[str, tuple[np.ndarray, Eigenpairs, np.ndarray]]
 
 def _compared(advice: Advice) -> dict[str, Candidate]:
     worst = max(CANDIDATES, key=lambda candidate: advice.expected_loss[candidate.name])
-    return {"choice": advice.choice, "default": DEFAULT, "worst": worst}
+    return {"choice": advice.choice, "published": PUBLISHED, "worst": worst}
 
 
 def _look(candidate: Candidate, signal: Signal, seed: int) -> tuple[np.ndarray, Eigenpairs, np.ndarray]:

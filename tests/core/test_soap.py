@@ -1,0 +1,112 @@
+"""SOAP: the steps of another implementation, whatever the number of cores, and a state that can be resumed."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from finer_core.training import Soap
+from finer_core.training.soap import RENEW_EVERY, followed
+
+SHAPES = ((20, 20), (20, 2), (3, 20))
+
+
+def matrices(seed: int, dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype)) for shape in SHAPES]
+
+
+def give_gradients(parameters: list[nn.Parameter], step: int) -> None:
+    """Give gradients that depend on the parameters, so that every difference is carried on."""
+    generator = torch.Generator().manual_seed(1000 + step)
+    for parameter in parameters:
+        noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        parameter.grad = (parameter.detach() * (1 + parameter.shape[1] / 10) + 0.3 * noise).contiguous()
+
+
+def run(parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        give_gradients(parameters, step)
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("steps", "tolerance"),
+    [(RENEW_EVERY, 1e-9), (3 * RENEW_EVERY + 5, 1e-4)],  # theirs renews bases in single precision, whatever it is given
+)
+def test_it_follows_another_implementation(steps, tolerance):
+    theirs_of = pytest.importorskip("pytorch_optimizer").SOAP
+    ours, theirs = matrices(0), matrices(0)
+    settings = {"lr": 0.02, "betas": (0.9, 0.97)}
+    run(ours, Soap(ours, **settings), range(steps))
+    other = theirs_of(theirs, weight_decay=0.0, precondition_frequency=RENEW_EVERY, **settings)
+    run(theirs, other, range(steps))
+    for a, b, start in zip(ours, theirs, matrices(0), strict=True):
+        assert (a - start).abs().max() > 0.1
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance / 10)
+
+
+def test_the_number_of_cores_changes_nothing():
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            parameters = matrices(1, torch.float32)
+            run(parameters, Soap(parameters, lr=0.01), range(15))
+            results.append(parameters)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_a_state_goes_on_to_the_same_bits():
+    through, first, second = (matrices(2, torch.float32) for _ in range(3))
+    run(through, Soap(through), range(24))
+    begun = Soap(first)
+    run(first, begun, range(13))
+    with torch.no_grad():
+        for a, b in zip(second, first, strict=True):
+            a.copy_(b)
+    resumed = Soap(second)
+    resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
+    run(second, resumed, range(13, 24))
+    assert all(torch.equal(a, b) for a, b in zip(through, second, strict=True))
+
+
+def test_the_first_gradient_moves_nothing_and_a_missing_one_neither():
+    parameters, start = matrices(3), matrices(3)
+    optimizer = Soap(parameters, lr=0.1)
+    give_gradients(parameters, 0)
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(parameters, start, strict=True))
+    parameters[0].grad = None
+    optimizer.step()
+    assert torch.equal(parameters[0], start[0]) and not torch.equal(parameters[1], start[1])
+
+
+def test_bases_stay_orthonormal_and_find_the_eigenvectors():
+    generator = torch.Generator().manual_seed(4)
+    vectors, _ = torch.linalg.qr(torch.randn(12, 12, generator=generator, dtype=torch.float64))
+    covariance = vectors @ torch.diag(2.0 ** -torch.arange(12, dtype=torch.float64)) @ vectors.T
+    basis = torch.eye(12, dtype=torch.float64)
+    for _ in range(60):
+        basis, _ = followed(basis, covariance)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(12, dtype=torch.float64))
+    torch.testing.assert_close((vectors.T @ basis).abs(), torch.eye(12, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_gradients_that_are_not_finite_do_not_stop_it():
+    parameter = nn.Parameter(torch.ones(4, 4))
+    optimizer = Soap([parameter])
+    for _ in range(RENEW_EVERY + 2):
+        parameter.grad = torch.full((4, 4), torch.nan)
+        optimizer.step()
+    assert parameter.isnan().all()  # which the divergence guard sees
+
+
+@pytest.mark.parametrize("parameter", [torch.ones(3), torch.ones(2, 2, dtype=torch.complex64)])
+def test_it_refuses_what_is_no_real_matrix(parameter):
+    with pytest.raises(ValueError, match="Soap updates real matrices, got"):
+        Soap([nn.Parameter(parameter)])
