@@ -39,8 +39,8 @@ class ImageFitSettings(FitSettings):
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 8.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones, by method.
 
-At an equal number of steps they gain 1 to 2 dB on photographs and more on text (benchmarks/README.md). Other methods keep
-published values.
+At an equal number of steps they gain 1 to 2 dB on photographs and more on text (benchmarks/README.md). Other methods
+keep published values.
 """
 MATRIX_RATES = {"soap": 5e-4, "muon": 1.5e-3}
 """Rates of the fast preset by optimiser. SOAP loses 1.5 dB at 1.4 times its rate, Muon 2 dB at twice its own."""
