@@ -10,7 +10,7 @@ from finer_image.cli import main
 from finer_image.image_reader import read_image
 from finer_image.image_writer import write_image
 
-SMALL = ["--steps", "120", "--hidden-features", "16", "--hidden-layers", "1", "--quiet"]
+SMALL = ["--steps", "120", "--hidden-features", "32", "--hidden-layers", "1", "--quiet"]
 
 
 def gradient(height: int, width: int, channels: int) -> np.ndarray:

@@ -107,16 +107,16 @@ def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_i
 
 
 def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
-    """Stratified pixel batches, SOAP on the matrices, warm-up and cosine; benchmarks/README.md has figures."""
+    """Stratified pixel batches, Muon on the hidden matrices, warm-up and cosine; benchmarks/README.md has figures."""
     batch = settings.batch_pixels if settings.batch_pixels is not None else _batch_for(pixels)
     a_step = min(batch or pixels, pixels)
     samples = min(PASSES * pixels, max(LARGEST_SAMPLE_COUNT, pixels))
-    optimizer = settings.optimizer or "soap"
+    optimizer = settings.optimizer or "muon"
     return {
         "steps": max(800, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
-        "matrix_learning_rate": MATRIX_RATES.get(optimizer, MATRIX_RATES["soap"]),
+        "matrix_learning_rate": MATRIX_RATES.get(optimizer, MATRIX_RATES["muon"]),
         "sampling": "even",
         "optimizer": optimizer,
         "betas": (0.9, 0.99),
