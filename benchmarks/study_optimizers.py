@@ -37,17 +37,18 @@ from finer_image.settings import ImageFitSettings
 
 PUBLISHED = {"preset": "paper", "compile": False}
 """Adam at the method's rate, times 0.1^(step/steps)."""
+SOAP = {"optimizer": "soap", "matrix_learning_rate": 5e-4}
 SHARED_ARMS: dict[str, dict[str, Any]] = {
     "adam, cosine": {"optimizer": "adam"},
     "adam, cosine, average": {"optimizer": "adam", "ema_decay": 0.99},
     "muon, cosine": {"optimizer": "muon"},
-    "soap, cosine": {"optimizer": "soap", "matrix_learning_rate": 5e-4},
+    "soap, cosine": SOAP,
 }
 SHARES = (256, 64, 4, 1)
 
 
 def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
-    """Return the arms of an image: the shared ones, and the default optimiser by other batches and samplers.
+    """Return the arms of an image: the shared ones, and SOAP by other batches, samplers and first layers.
 
     All but the two published ones have the fast preset's first layer, unless they say otherwise.
     """
@@ -55,12 +56,12 @@ def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
         "adam, published, full batch": PUBLISHED,
         "adam, published": {**PUBLISHED, "batch_pixels": batch},
         **SHARED_ARMS,
-        "soap, published first layer": {"network": {"first_omega_0": 30.0, "first_bias_scale": None}},
-        "soap, by error": {"sampling": "error"},
+        "soap, published first layer": {**SOAP, "network": {"first_omega_0": 30.0, "first_bias_scale": None}},
+        "soap, by error": {**SOAP, "sampling": "error"},
     }
     for share in SHARES:
         name = "full batch" if share == 1 else f"1/{share}"
-        arms[f"soap, {name}"] = {"batch_pixels": 0 if share == 1 else pixels // share}
+        arms[f"soap, {name}"] = {**SOAP, "batch_pixels": 0 if share == 1 else pixels // share}
     return arms
 
 

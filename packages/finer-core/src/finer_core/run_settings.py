@@ -42,7 +42,7 @@ class FitSettings(RunSettings):
     learning_rate: float | None = option(None, "initial rate of Adam")
     matrix_learning_rate: float | None = option(None, "initial rate of Muon or SOAP")
     optimizer: str | None = option(
-        None, "Adam on everything, or beside it Muon on the hidden matrices or SOAP on all", choices=OPTIMIZERS
+        None, "Adam on everything, or beside it Muon on hidden or SOAP on all matrices", choices=OPTIMIZERS
     )
     max_grad_norm: float | None = option(None, "clip the gradient's norm")
     ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
