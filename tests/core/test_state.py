@@ -37,6 +37,9 @@ class Stateful(StatelessObjective):
         self.state = state
         self.given = None
 
+    def __repr__(self) -> str:  # without an address: it names a test, which every worker must name alike
+        return f"Stateful({self.state})"
+
     def state_dict(self):
         return self.state
 

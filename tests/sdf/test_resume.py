@@ -14,7 +14,11 @@ from finer_sdf.cli import main
 
 from .shape_files import SMALL, write_ellipsoid
 
-ARGUMENTS = [*SMALL, "--steps", "400", "--batch-points", "256", "--log-every", "5", "--checkpoint-seconds", "0"]
+ARGUMENTS = [
+    *SMALL,
+    *("--steps", "400", "--batch-points", "256", "--hidden-features", "32"),
+    *("--log-every", "5", "--checkpoint-seconds", "0"),
+]
 
 
 @pytest.fixture(scope="module", params=["fast", "paper"])
