@@ -34,9 +34,10 @@ from eager import EagerFiner, full_batch_step
 from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
 from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of, plan_fit
+from finer_image.fit import build_fit, network_of
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
+from finer_image.plan import plan_fit
 from finer_image.run import read_signal
 from finer_image.settings import ImageFitSettings
 

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from finer_core.team import joined
 from finer_core.training import GradientSum
-from finer_image.fit import build_fit, network_of, plan_fit
+from finer_image.fit import build_fit, network_of
+from finer_image.plan import plan_fit
 from finer_image.run import read_signal
 from finer_image.settings import ImageFitSettings
 

@@ -17,9 +17,9 @@ import torch
 from finer_core.config import published_config
 from finer_core.threads import in_threads
 from finer_core.training import fresh_network
-from finer_image.fit import chunk_pixels
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
+from finer_image.plan import chunk_pixels
 
 HIDDEN_LAYERS = 3
 

@@ -27,9 +27,9 @@ from finer_core import NetworkConfig, build_network
 from finer_core.activations import fuse_activations
 from finer_core.coords import grid_coords
 from finer_core.resources import peak_memory_mb
-from finer_image.fit import chunk_pixels
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
+from finer_image.plan import chunk_pixels
 
 
 def worker(kind: str, size: int, rounds: int, out: Path) -> None:

@@ -67,8 +67,9 @@ def fit_one(task: tuple[str, np.ndarray, dict[str, Any], int]) -> tuple[str, flo
 
     torch.set_num_threads(1)
     from finer_core.run_folder import open_run_folder
-    from finer_image.fit import fit_image, plan_fit
+    from finer_image.fit import fit_image
     from finer_image.pixels import Image
+    from finer_image.plan import plan_fit
     from finer_image.settings import ImageFitSettings
 
     name, pixels, candidate, seed = task

@@ -18,8 +18,9 @@ from skimage import data
 
 from finer_core.resources import resolve_device
 from finer_core.training import Fit, run_together, update_of
-from finer_image.fit import build_fit, network_of, plan_fit
+from finer_image.fit import build_fit, network_of
 from finer_image.pixels import Image
+from finer_image.plan import plan_fit
 from finer_image.settings import ImageFitSettings
 
 WAYS = ("alone", "together", "stacked")

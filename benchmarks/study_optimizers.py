@@ -31,8 +31,8 @@ from finer_core.training import Fit
 from finer_image.evaluate import evaluate
 from finer_image.fit import build_fit as build_image_fit
 from finer_image.fit import network_of as image_network
-from finer_image.fit import plan_fit as plan_image
 from finer_image.model import ImageModel
+from finer_image.plan import plan_fit as plan_image
 from finer_image.settings import ImageFitSettings
 
 PUBLISHED = {"preset": "paper", "compile": False}

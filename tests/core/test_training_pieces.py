@@ -22,6 +22,7 @@ from finer_core.training import (
     exponential_decay,
     read_jsonl,
     warmup_cosine,
+    warmup_linear,
 )
 from finer_core.training.optimizers import set_learning_rates
 
@@ -60,15 +61,23 @@ def test_warmup_cosine(step, factor):
     assert warmup_cosine(warmup=0.1)(step, 100) == pytest.approx(factor, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("step", "factor"), [(0, 0.1), (4, 0.5 * 0.96), (9, 0.91), (50, 0.5), (99, 0.01), (100, 0.0), (150, 0.0)]
+)
+def test_warmup_linear(step, factor):
+    assert warmup_linear(warmup=0.1)(step, 100) == pytest.approx(factor, abs=1e-12)
+
+
 def test_warmup_shorter_than_a_step_and_none():
     assert warmup_cosine(warmup=0.02)(0, 10) == 1.0
     assert warmup_cosine(warmup=0)(0, 10) == 1.0
 
 
+@pytest.mark.parametrize("schedule", [warmup_linear, warmup_cosine])
 @pytest.mark.parametrize("warmup", [-0.1, 1.0, float("nan")])
-def test_bad_warmup(warmup):
+def test_bad_warmup(schedule, warmup):
     with pytest.raises(ValueError, match=r"warmup must be in \[0, 1\)"):
-        warmup_cosine(warmup=warmup)
+        schedule(warmup=warmup)
 
 
 def test_settings_reach_adam():

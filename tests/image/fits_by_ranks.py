@@ -13,8 +13,9 @@ from finer_core.errors import InputError, ToldByFirst
 from finer_core.ranks import Ranks
 from finer_core.team import Team, joined
 from finer_core.training import GradientSum
-from finer_image.fit import build_fit, network_of, plan_fit
+from finer_image.fit import build_fit, network_of
 from finer_image.pixels import Image
+from finer_image.plan import plan_fit
 from finer_image.settings import ImageFitSettings
 
 STEPS = 30
@@ -36,6 +37,15 @@ def cases() -> Iterator[tuple[str, Image, ImageFitSettings]]:
     )
     yield "complex", Image.from_pixels(values), complex_settings
     yield "one-pixel", Image.from_pixels(values[:1, :1]), complex_settings
+
+
+def halves() -> tuple[Image, ImageFitSettings]:
+    """Return a fit whose batch is four pieces, so that threads and processes take the same halves of it."""
+    values = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    network = {"hidden_features": 256, "hidden_layers": 1}
+    return Image.from_pixels(values), ImageFitSettings(
+        steps=4, log_every=1, batch_pixels=0, optimizer="soap", device="cpu", precision="fp32", network=network
+    )
 
 
 def run(image: Image, settings: ImageFitSettings, ranks: Ranks) -> dict[str, torch.Tensor]:
@@ -78,6 +88,7 @@ def main() -> None:
         results = {name: run(image, settings, team.ranks) for name, image, settings in cases()}
         _, image, settings = next(cases())
         results["again"] = run(image, settings, team.ranks)
+        results["halves"] = run(*halves(), team.ranks)
     torch.save(results, folder / f"{team.ranks.rank}.pt")
     (folder / f"{team.ranks.rank}.json").write_text(json.dumps(found))
 

@@ -14,12 +14,13 @@ from finer_image import evaluate as evaluation
 from finer_image.cli import main
 from finer_image.disk_target import DiskTarget
 from finer_image.evaluate import evaluate
-from finer_image.fit import chunk_pixels, fit_image, plan_fit
+from finer_image.fit import fit_image
 from finer_image.image_opener import open_in_parts
 from finer_image.image_reader import read_image
 from finer_image.model import ImageModel, load_image_model
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
+from finer_image.plan import chunk_pixels, plan_fit
 from finer_image.reconstruction import judge_and_write
 from finer_image.render import render
 from finer_image.settings import ImageFitSettings

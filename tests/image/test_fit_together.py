@@ -10,9 +10,10 @@ from finer_core import load_model
 from finer_core.errors import InputError
 from finer_core.run_folder import RunFolder
 from finer_core.training import Interrupted, read_jsonl
-from finer_image.fit import fit_image, plan_fit
+from finer_image.fit import fit_image
 from finer_image.fit_together import fit_images
 from finer_image.pixels import Image
+from finer_image.plan import plan_fit
 from finer_image.settings import ImageFitSettings
 
 SHAPE = (22, 27)

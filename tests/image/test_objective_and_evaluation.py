@@ -10,11 +10,11 @@ from finer_core.errors import InputError
 from finer_image import evaluate as evaluation
 from finer_image import render as rendering
 from finer_image.evaluate import evaluate
-from finer_image.fit import chunk_pixels
 from finer_image.model import ImageModel
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
+from finer_image.plan import chunk_pixels
 from finer_image.render import Crop, render
 from finer_image.settings import ImageFitSettings, resolve
 

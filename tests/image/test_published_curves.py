@@ -9,9 +9,10 @@ import torch
 from finer_core import NetworkConfig, build_network
 from finer_core.metrics import psnr_of_mse
 from finer_core.training import Fit, build_optimizers, exponential_decay
-from finer_image.fit import FitPlan, build_fit
+from finer_image.fit import build_fit
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
+from finer_image.plan import FitPlan
 from finer_image.settings import ImageFitSettings, resolve
 
 from ..core import golden

@@ -33,6 +33,18 @@ class RunSettings:
 
 OPTIMIZERS = ("adam", "muon", "soap")
 """What a fit can be updated by; see `finer_core.training.build_optimizers`."""
+SOAP_RATE = 5e-4
+"""SOAP's rate where none is given. It holds over signals, where Muon's own differs tenfold; benchmarks/README.md."""
+
+
+def matrix_rate(optimizer: str | None, *, muon: float) -> float:
+    """Return the rate of the matrices where none is given.
+
+    Args:
+        optimizer: One of `OPTIMIZERS`.
+        muon: Muon's rate for these signals.
+    """
+    return SOAP_RATE if optimizer == "soap" else muon
 
 
 @dataclass(frozen=True, kw_only=True)

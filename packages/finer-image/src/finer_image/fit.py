@@ -1,42 +1,32 @@
 """Fit a network to one image and fill a run folder."""
 
-import dataclasses
-import hashlib
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from finer_core.config import NetworkConfig, build_network, find_method, published_config
-from finer_core.errors import InputError
-from finer_core.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.model_file import save_model
 from finer_core.networks import Network
-from finer_core.precision import bf16_products_are_native
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory, peak_memory_mb, resolve_device
-from finer_core.run_folder import RunFolder, environment_versions
+from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.run_folder import RunFolder
 from finer_core.team import Team
 from finer_core.training import (
-    SMALLEST_PIECE,
     DivergenceGuard,
     Fit,
     GradientSum,
     LogPoint,
+    Schedule,
     build_optimizers,
-    bytes_a_row,
     exponential_decay,
     follow_session,
     fresh_network,
-    rows_a_piece,
     run_session,
     warmup_cosine,
+    warmup_linear,
 )
-from finer_image.budget import PROCESS_BYTES
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
 from finer_image.error_sampling import ErrorSampledObjective
@@ -46,95 +36,16 @@ from finer_image.model import TASK, ImageModel
 from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
+from finer_image.plan import FitPlan, chunk_pixels, plan_of
 from finer_image.raster import Raster
 from finer_image.reconstruction import judge_and_write
-from finer_image.settings import FAST_NETWORK, ImageFitSettings, resolve
 from finer_image.tile_sampling import tiled_pixels_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class FitPlan:
-    """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
-
-    Attributes:
-        settings: Every setting, resolved.
-        network: The network.
-        target_range: What the image is scaled to for training.
-        device: Where it runs, resolved.
-    """
-
-    settings: ImageFitSettings
-    network: NetworkConfig
-    target_range: tuple[float, float]
-    device: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for `config.json`."""
-        return {
-            "settings": dataclasses.asdict(self.settings),
-            "network": self.network.to_dict(),
-            "target_range": list(self.target_range),
-            "device": self.device,
-        }
-
-
-def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False) -> FitPlan:
-    """Decide everything about a fit before anything is written.
-
-    Args:
-        settings: As given.
-        image: The image.
-        shared: Whether several processes share the fit.
-
-    Raises:
-        InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
-    """
-    method = find_method(settings.method)
-    values = method.for_task(TASK)
-    ours = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = published_config(
-        method=settings.method, task=TASK, in_features=2, out_features=image.channels, **{**ours, **settings.network}
-    )
-    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
-    device = resolve_device(settings.device, shared=shared)
-    resolved = resolve(
-        settings,
-        height=image.height,
-        width=image.width,
-        learning_rate=values.learning_rate,
-        bf16_is_native=bf16_products_are_native(device),
-    )
-    if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
-        raise InputError(
-            "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
-        )
-    chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
-    return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
-
-
-def chunk_pixels(network: NetworkConfig, *, memory: int, image: Raster, device: str, together: int = 1) -> int:
-    """Return how many pixels go through the network at once in training.
-
-    On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
-
-    Args:
-        network: The network.
-        memory: Bytes that the run may use.
-        image: The image.
-        device: Where it trains.
-        together: How many such images are fitted at once. On a CPU their pieces take turns; elsewhere they share the
-            memory.
-
-    Raises:
-        InputError: If not even a small piece fits beside the image, or beside what is read of it.
-    """
-    taken = PROCESS_BYTES + image.working_bytes * together
-    room = (memory - taken) // (1 if device == "cpu" else together)
-    rows = rows_a_piece(network, room=room, device=device)
-    if rows < SMALLEST_PIECE:
-        needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
-        raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
-    return rows
+SCHEDULES: dict[str, Callable[[], Schedule]] = {
+    "linear": warmup_linear,
+    "cosine": warmup_cosine,
+    "exponential": exponential_decay,
+}
 
 
 def fit_image(
@@ -312,7 +223,7 @@ def build_fit(
             ema_decay=settings.ema_decay or 0.0,
             ranks=gradient_sum.ranks,
         ),
-        schedule=exponential_decay() if settings.schedule == "exponential" else warmup_cosine(),
+        schedule=SCHEDULES[settings.schedule or "exponential"](),
         steps=settings.steps,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,
@@ -364,51 +275,3 @@ def figures_of(point: LogPoint, span: float) -> dict[str, float]:
         "seconds": round(point.seconds, 3),
         "rollbacks": point.rollbacks,
     }
-
-
-def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -> dict[str, Any]:
-    """Return the content of `config.json`."""
-    return {
-        "command": "finer-image fit",
-        "signal": signal,
-        "input_sha256": input_sha256,
-        "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
-        "image_on_disk": isinstance(image, DiskImage),
-        **plan.to_dict(),
-        "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
-    """Take a plan back from a run's config.
-
-    Raises:
-        InputError: If the config is not of an image fit.
-    """
-    try:
-        settings = dict(config["settings"])
-        settings["betas"] = tuple(settings["betas"])
-        low, high = config["target_range"]
-        return FitPlan(
-            settings=ImageFitSettings(**settings),
-            network=NetworkConfig.from_dict(config["network"]),
-            target_range=(float(low), float(high)),
-            device=resolve_device(config["device"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{source}: not the config of an image fit ({error!r})") from error
-
-
-def digest_of(image: Image) -> str:
-    """Return the SHA-256 of an image's content, for inputs that are not files."""
-    digest = hashlib.sha256(f"{image.pixels.dtype} {image.pixels.shape}".encode())
-    digest.update(image.pixels.tobytes())
-    return digest.hexdigest()
-
-
-def write_config(run: RunFolder, config: Mapping[str, Any]) -> None:
-    """Write `config.json`."""
-    write_json(run.config, config)

@@ -16,8 +16,9 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.training import Fit, FitState, LogPoint, Update, run_together, session, update_of
-from finer_image.fit import FitPlan, build_fit, figures_of, network_of, save_and_judge
+from finer_image.fit import build_fit, figures_of, network_of, save_and_judge
 from finer_image.model import ImageModel
+from finer_image.plan import FitPlan
 from finer_image.raster import Raster
 
 Fitted = tuple[ImageModel, dict[str, Any]]

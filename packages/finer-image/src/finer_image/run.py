@@ -13,22 +13,13 @@ from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.team import Team
 from finer_image import budget
-from finer_image.fit import (
-    FitPlan,
-    config_of,
-    digest_of,
-    fit_along,
-    fit_image,
-    plan_fit,
-    plan_of,
-    reconstruction_file,
-    write_config,
-)
+from finer_image.fit import fit_along, fit_image, reconstruction_file
 from finer_image.image_opener import open_image, open_in_parts
 from finer_image.image_writer import write_image
 from finer_image.input_digest import sha256_of_input
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
+from finer_image.plan import FitPlan, config_of, digest_of, plan_fit, plan_of, write_config
 from finer_image.raster import Raster
 from finer_image.render import render
 from finer_image.run_report import write_report

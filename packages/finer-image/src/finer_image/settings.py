@@ -7,7 +7,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least
+from finer_core.run_settings import FitSettings, check_at_least, matrix_rate
 
 BUILT_IN = "astronaut"
 """What `fit` takes when no image is given: NASA's photograph of Eileen Collins (public domain), from scikit-image."""
@@ -25,8 +25,8 @@ class ImageFitSettings(FitSettings):
     )
     schedule: str | None = option(
         None,
-        "learning-rate schedule: warm-up and cosine to 0, or the papers' decay to 1/10",
-        choices=("cosine", "exponential"),
+        "learning-rate schedule: warm-up, then straight or by a cosine to 0, or the papers' decay to 1/10",
+        choices=("linear", "cosine", "exponential"),
     )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
@@ -42,8 +42,8 @@ FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "fir
 At an equal number of steps they gain 1 to 2 dB on photographs and more on text (benchmarks/README.md). Other methods
 keep published values.
 """
-MATRIX_RATES = {"soap": 5e-4, "muon": 1.5e-3}
-"""Rates of the fast preset by optimiser. SOAP loses 1.5 dB at 1.4 times its rate, Muon 2 dB at twice its own."""
+MUON_RATE = 1.5e-3
+"""Muon's rate in the fast preset; it loses 2 dB at twice that."""
 
 PASSES = 50
 """Times that the fast preset sees every pixel of a small image."""
@@ -76,6 +76,8 @@ def resolve(
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    if settings.matrix_learning_rate is None:
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
     if merged["sampling"] == "error" and not merged["batch_pixels"]:
         raise InputError(
             "--sampling error needs a batch of some of the pixels, got the full batch; give --batch-pixels"
@@ -107,20 +109,19 @@ def _paper(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_i
 
 
 def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
-    """Stratified pixel batches, Muon on the hidden matrices, warm-up and cosine; benchmarks/README.md has figures."""
+    """Stratified pixel batches, SOAP on the matrices, warm-up and a straight decay to 0; figures: docs/speed.md."""
     batch = settings.batch_pixels if settings.batch_pixels is not None else _batch_for(pixels)
     a_step = min(batch or pixels, pixels)
     samples = min(PASSES * pixels, max(LARGEST_SAMPLE_COUNT, pixels))
-    optimizer = settings.optimizer or "muon"
     return {
         "steps": max(800, math.ceil(samples / a_step)),
         "batch_pixels": batch,
         "learning_rate": learning_rate,
-        "matrix_learning_rate": MATRIX_RATES.get(optimizer, MATRIX_RATES["muon"]),
+        "matrix_learning_rate": MUON_RATE,
         "sampling": "even",
-        "optimizer": optimizer,
+        "optimizer": "soap",
         "betas": (0.9, 0.99),
-        "schedule": "cosine",
+        "schedule": "linear",
         "ema_decay": 0.0,
         "guard": True,
         "precision": "bf16" if bf16_is_native else "fp32",

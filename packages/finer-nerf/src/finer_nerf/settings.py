@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, check_positive
+from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate
 
 BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
@@ -95,6 +95,8 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     merged = {**values, **{name: value for name, value in given.items() if value is not None}}
+    if settings.matrix_learning_rate is None:
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
     if merged.get("log_every") is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return NerfSettings(**merged)

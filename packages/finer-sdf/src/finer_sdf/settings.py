@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least
+from finer_core.run_settings import FitSettings, check_at_least, matrix_rate
 
 BUILT_IN = "armillary"
 """What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
@@ -66,6 +66,8 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     fixed = {name: values.pop(name) for name in ("betas", "amsgrad")}
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, **fixed}
+    if settings.matrix_learning_rate is None:
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
     if merged.get("compile") is None:
         merged["compile"] = merged["steps"] * merged["batch_points"] >= SAMPLES_WORTH_COMPILING
     if merged.get("log_every") is None:

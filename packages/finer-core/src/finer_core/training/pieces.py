@@ -5,6 +5,7 @@ thousands of times a step; giving each core whole pieces makes them wait once. T
 a fit with the same number of threads is reproducible to the bit.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -63,10 +64,15 @@ def accumulate_gradients_of_many(
 
 
 def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
-    """Deal the pieces out to the threads; elsewhere than on a CPU there is one."""
+    """Deal the pieces out to the threads, in runs of neighbours; elsewhere than on a CPU there is one thread.
+
+    The runs are those that as many processes of one thread each would take of the batch where it divides evenly, so
+    sums over threads and over processes then have the same bits.
+    """
     on_cpu = all(p.device.type == "cpu" for p in network.parameters() if p.requires_grad)
     workers = min(torch.get_num_threads(), len(pieces)) if on_cpu else 1
-    return [pieces[start::workers] for start in range(workers)]
+    ends = [len(pieces) * i // workers for i in range(workers + 1)]
+    return [pieces[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _add_up(network: nn.Module, results: Sequence[tuple[Tensor, list[Tensor | None]]]) -> Tensor:

@@ -16,6 +16,18 @@ def exponential_decay(*, final_factor: float = 0.1) -> Schedule:
     return lambda step, steps: final_factor ** min(step / steps, 1.0)
 
 
+def warmup_linear(*, warmup: float = 0.02) -> Schedule:
+    """Return a linear rise over the first share `warmup` of the steps, times a straight line from 1 down to 0.
+
+    Args:
+        warmup: Share of the steps, in [0, 1).
+
+    Raises:
+        ValueError: If `warmup` is outside [0, 1).
+    """
+    return _warmed_up(lambda share: 1 - share, warmup)
+
+
 def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
     """Return a linear rise over the first share `warmup` of the steps, times half a cosine down to 0.
 
@@ -25,11 +37,16 @@ def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
     Raises:
         ValueError: If `warmup` is outside [0, 1).
     """
+    return _warmed_up(lambda share: 0.5 * (1 + math.cos(math.pi * share)), warmup)
+
+
+def _warmed_up(decay: Callable[[float], float], warmup: float) -> Schedule:
+    """Return `decay` of the share of the steps that is over, times the rise."""
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup must be in [0, 1), got {warmup!r}")
 
     def factor(step: int, steps: int) -> float:
         rise = min(1.0, (step + 1) / (warmup * steps)) if warmup > 0 else 1.0
-        return rise * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
+        return rise * decay(min(step / steps, 1.0))
 
     return factor
