@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from finer_core import InputError
-from finer_core.run_settings import OPTIMIZERS
+from finer_core.run_settings import OPTIMIZERS, SCHEDULES
 from finer_core.training import (
     DivergenceGuard,
     JsonlLogger,
@@ -21,6 +21,7 @@ from finer_core.training import (
     build_optimizers,
     exponential_decay,
     read_jsonl,
+    schedule_of,
     warmup_cosine,
     warmup_linear,
 )
@@ -284,3 +285,14 @@ def test_a_stateless_objective_has_no_state():
     objective.load_state_dict({})
     with pytest.raises(ValueError, match=r"no state, got \['seed'\]"):
         objective.load_state_dict({"seed": 3})
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_has_a_name(name):
+    schedule = schedule_of(name)
+    assert 0 < schedule(0, 1000) <= 1 and schedule(990, 1000) < 0.2
+
+
+def test_an_unknown_schedule():
+    with pytest.raises(InputError, match="unknown schedule 'steps'"):
+        schedule_of("steps")

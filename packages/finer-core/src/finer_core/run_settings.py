@@ -33,6 +33,8 @@ class RunSettings:
 
 OPTIMIZERS = ("adam", "muon", "soap")
 """What a fit can be updated by; see `finer_core.training.build_optimizers`."""
+SCHEDULES = ("linear", "cosine", "exponential")
+"""Learning-rate schedules by name; see `finer_core.training.schedule_of`."""
 SOAP_RATE = 5e-4
 """SOAP's rate where none is given. It holds over signals, where Muon's own differs tenfold; benchmarks/README.md."""
 
@@ -55,6 +57,11 @@ class FitSettings(RunSettings):
     matrix_learning_rate: float | None = option(None, "initial rate of Muon or SOAP")
     optimizer: str | None = option(
         None, "Adam on everything, or beside it Muon on hidden or SOAP on all matrices", choices=OPTIMIZERS
+    )
+    schedule: str | None = option(
+        None,
+        "learning-rate schedule: warm-up, then straight or by a cosine to 0; or a geometric path to 1/10",
+        choices=SCHEDULES,
     )
     max_grad_norm: float | None = option(None, "clip the gradient's norm")
     ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")

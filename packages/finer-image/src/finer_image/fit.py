@@ -18,14 +18,11 @@ from finer_core.training import (
     Fit,
     GradientSum,
     LogPoint,
-    Schedule,
     build_optimizers,
-    exponential_decay,
     follow_session,
     fresh_network,
     run_session,
-    warmup_cosine,
-    warmup_linear,
+    schedule_of,
 )
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
@@ -40,12 +37,6 @@ from finer_image.plan import FitPlan, chunk_pixels, plan_of
 from finer_image.raster import Raster
 from finer_image.reconstruction import judge_and_write
 from finer_image.tile_sampling import tiled_pixels_of
-
-SCHEDULES: dict[str, Callable[[], Schedule]] = {
-    "linear": warmup_linear,
-    "cosine": warmup_cosine,
-    "exponential": exponential_decay,
-}
 
 
 def fit_image(
@@ -223,7 +214,7 @@ def build_fit(
             ema_decay=settings.ema_decay or 0.0,
             ranks=gradient_sum.ranks,
         ),
-        schedule=SCHEDULES[settings.schedule or "exponential"](),
+        schedule=schedule_of(settings.schedule),
         steps=settings.steps,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,

@@ -23,11 +23,6 @@ class ImageFitSettings(FitSettings):
         "where a batch's pixels lie: spread evenly, or more of them where the fit is still wrong",
         choices=("even", "error"),
     )
-    schedule: str | None = option(
-        None,
-        "learning-rate schedule: warm-up, then straight or by a cosine to 0, or the papers' decay to 1/10",
-        choices=("linear", "cosine", "exponential"),
-    )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
 

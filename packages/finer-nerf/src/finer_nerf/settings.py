@@ -120,6 +120,7 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
         "learning_rate": learning_rate,
         "matrix_learning_rate": 1e-3,
         "optimizer": "adam",
+        "schedule": "exponential",
         "ema_decay": 0.95,
         "ema_every": -(-views // every),  # once a pass over the views, as published
         "guard": False,
@@ -149,6 +150,7 @@ def _fast(learning_rate: float, *, steps: int) -> dict[str, Any]:
         "learning_rate": max(learning_rate, rate),
         "matrix_learning_rate": 5e-3,
         "optimizer": "adam",
+        "schedule": "cosine",
         "ema_decay": 0.0,
         "ema_every": 1,
         "guard": True,

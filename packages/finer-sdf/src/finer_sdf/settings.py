@@ -102,6 +102,7 @@ def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
         "learning_rate": learning_rate,
         "matrix_learning_rate": 2e-3,
         "optimizer": "muon",
+        "schedule": "cosine",
         "betas": (0.9, 0.99),
         "amsgrad": False,
         "ema_decay": 0.0,

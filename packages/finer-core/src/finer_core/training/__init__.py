@@ -10,7 +10,7 @@ from finer_core.training.objective import Objective, SquaredErrorObjective, Stat
 from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
-from finer_core.training.schedules import Schedule, exponential_decay, warmup_cosine, warmup_linear
+from finer_core.training.schedules import Schedule, exponential_decay, schedule_of, warmup_cosine, warmup_linear
 from finer_core.training.session import follow_session, run_session, session
 from finer_core.training.soap import Soap
 from finer_core.training.stacked import accumulate_gradients_stacked
@@ -50,6 +50,7 @@ __all__ = [
     "rows_a_piece",
     "run_session",
     "run_together",
+    "schedule_of",
     "session",
     "squared_error",
     "take_state",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.precision import bf16_products_are_native
+from finer_core.training.matrices import check_matrices
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic whose iteration drives singular values towards 1 fastest (Jordan et al., 2024)."""
@@ -57,13 +58,7 @@ class Muon(Optimizer):
 
     def __init__(self, params: Iterable[nn.Parameter], *, lr: float = 1e-3, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.ndim != 2 or parameter.is_complex():
-                    raise ValueError(
-                        f"Muon updates real matrices, got {tuple(parameter.shape)} of {parameter.dtype}; "
-                        "give other parameters to Adam"
-                    )
+        check_matrices(self)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""

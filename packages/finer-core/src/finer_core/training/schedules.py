@@ -3,8 +3,27 @@
 import math
 from collections.abc import Callable
 
+from finer_core.errors import InputError
+from finer_core.run_settings import SCHEDULES
+
 Schedule = Callable[[int, int], float]
 """Return the factor on the initial rate for update `step` (0-based) of `steps`."""
+
+
+def schedule_of(name: str | None) -> Schedule:
+    """Return the schedule of a name: "linear", "cosine" (both after a warm-up) or "exponential".
+
+    Raises:
+        InputError: For another name.
+    """
+    known: dict[str | None, Callable[[], Schedule]] = {
+        "linear": warmup_linear,
+        "cosine": warmup_cosine,
+        "exponential": exponential_decay,
+    }
+    if name not in known:
+        raise InputError(f"unknown schedule {name!r} (known: {', '.join(SCHEDULES)})")
+    return known[name]()
 
 
 def exponential_decay(*, final_factor: float = 0.1) -> Schedule:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.threads import in_threads
+from finer_core.training.matrices import check_matrices
 
 RENEW_EVERY = 10
 """Steps between two renewals of the eigenbases, as SOAP's authors have it."""
@@ -44,13 +45,7 @@ class Soap(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.ndim != 2 or parameter.is_complex():
-                    raise ValueError(
-                        f"Soap updates real matrices, got {tuple(parameter.shape)} of {parameter.dtype}; "
-                        "give other parameters to Adam"
-                    )
+        check_matrices(self)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""

@@ -4,7 +4,7 @@ import torch
 
 from finer_core.activations import fuse_activations
 from finer_core.precision import set_backward_precision
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, exponential_decay, warmup_cosine
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
 from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.fields.tcnn_grid import use_tcnn
 from finer_nerf.model import BACKGROUNDS, RadianceModel
@@ -122,7 +122,7 @@ def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricOb
             betas=settings.betas,
             eps=settings.eps,
         ),
-        schedule=exponential_decay() if settings.preset == "paper" else warmup_cosine(),
+        schedule=schedule_of(settings.schedule),
         steps=settings.steps,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,

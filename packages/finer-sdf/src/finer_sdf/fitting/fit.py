@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from finer_core.networks import Network
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, fresh_network, warmup_cosine
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, fresh_network, schedule_of
 from finer_sdf.fitting.distance_bank import DistanceBank
 from finer_sdf.fitting.objective import DistanceObjective
 from finer_sdf.fitting.plan import FitPlan
@@ -98,7 +98,9 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
             amsgrad=settings.amsgrad,
             ema_decay=settings.ema_decay or 0.0,
         ),
-        schedule=published_schedule(initial_rate=settings.learning_rate) if paper else warmup_cosine(),
+        schedule=schedule_of(settings.schedule)
+        if settings.schedule
+        else published_schedule(initial_rate=settings.learning_rate),
         steps=settings.steps,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,
