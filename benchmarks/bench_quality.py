@@ -1,6 +1,6 @@
 """Quality for time at 256x256: the default preset against plain eager Adam, full batch and minibatch.
 
-    python benchmarks/bench_quality.py equal-time [IMAGE ...] [--seconds 60] [--seeds 3] [--json FILE]
+    python benchmarks/bench_quality.py equal-time [IMAGE ...] [--seconds 60] [--seeds 3] [--threads N] [--json FILE]
     python benchmarks/bench_quality.py goals [IMAGE ...] [--steps 500] --json goals.json
     python benchmarks/bench_quality.py time-to [IMAGE ...] [--steps 500] [--goals goals.json] [--json FILE]
 
@@ -208,7 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ladder", type=int, nargs="+", default=[100, 140, 200, 280, 400, 560, 800])
     parser.add_argument("--goals", type=Path, metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--threads", type=int, help="cores to use; with 1, two runs fit beside each other on two cores")
     given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
     rows = MODES[given.mode](given)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=2) + "\n")

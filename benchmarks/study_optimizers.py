@@ -37,20 +37,23 @@ from finer_image.settings import ImageFitSettings
 
 PUBLISHED = {"preset": "paper", "compile": False}
 """Adam at the method's rate, times 0.1^(step/steps)."""
-SOAP = {"optimizer": "soap", "matrix_learning_rate": 5e-4}
+ADAM, MUON, SOAP = ({"optimizer": name, "schedule": "linear"} for name in ("adam", "muon", "soap"))
 SHARED_ARMS: dict[str, dict[str, Any]] = {
-    "adam, cosine": {"optimizer": "adam"},
-    "adam, cosine, average": {"optimizer": "adam", "ema_decay": 0.99},
-    "muon, cosine": {"optimizer": "muon"},
-    "soap, cosine": SOAP,
+    "adam, cosine": {**ADAM, "schedule": "cosine"},
+    "adam": ADAM,
+    "adam, average": {**ADAM, "ema_decay": 0.99},
+    "muon": MUON,
+    "soap, cosine": {**SOAP, "schedule": "cosine"},
+    "soap": SOAP,
 }
+"""Rates warm up and then fall in a straight line to 0, unless an arm says otherwise."""
 SHARES = (256, 64, 4, 1)
 
 
 def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
     """Return the arms of an image: the shared ones, and SOAP by other batches, samplers and first layers.
 
-    All but the two published ones have the fast preset's first layer, unless they say otherwise.
+    All but the two published ones have the fast preset's batch and first layer, unless they say otherwise.
     """
     arms = {
         "adam, published, full batch": PUBLISHED,

@@ -31,16 +31,16 @@ class ImageFitSettings(FitSettings):
         check_at_least(self, 0, "batch_pixels")
 
 
-FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 8.0}}
+FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 12.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones, by method.
 
-At an equal number of steps they gain 1 to 2 dB on photographs and more on text (benchmarks/README.md). Other methods
+In equal time they gain decibels on photographs and more on text (docs/speed.md). Other methods
 keep published values.
 """
 MUON_RATE = 1.5e-3
 """Muon's rate in the fast preset; it loses 2 dB at twice that."""
 
-PASSES = 50
+PASSES = 36
 """Times that the fast preset sees every pixel of a small image."""
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""
@@ -124,9 +124,8 @@ def _fast(settings: ImageFitSettings, pixels: int, learning_rate: float, bf16_is
 
 
 def _batch_for(pixels: int) -> int:
-    """Return 1/16 of the pixels, but at least 1024 and at most 8192.
+    """Return 1/32 of the pixels, but at least 1024 and at most 4096.
 
-    Below, the optimiser's own work counts; above, samples are wasted. In equal time 1/16 is far better than 1/4 and
-    1/64 of a small image (benchmarks/README.md).
+    Below, the optimiser's own work counts; above, samples are wasted (docs/speed.md).
     """
-    return min(max(pixels // 16, 1024), 8192)
+    return min(max(pixels // 32, 1024), 4096)
