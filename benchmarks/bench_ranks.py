@@ -1,6 +1,6 @@
 """Pixels a second of one fit shared by several processes of one thread, against one process of as many threads.
 
-    python benchmarks/bench_ranks.py [--processes 2] [--steps 20] [--rounds 7] [--batch-pixels 8192] [--optimizer muon]
+    python benchmarks/bench_ranks.py [--processes 2] [--steps 20] [--rounds 7] [--batch-pixels 4096] [--optimizer soap]
 
 Both run the default preset on the built-in photograph at 512x512 (3 x 256 FINER), in alternation: a round of the one,
 a round of the other. Prints medians and quartiles, the ratio of the medians, the processor time of a step (over all
@@ -160,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20, help="steps a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each side (default: %(default)s)")
-    parser.add_argument("--batch-pixels", type=int, default=8192, help="pixels a step (default: %(default)s)")
-    parser.add_argument("--optimizer", default="muon", choices=("adam", "muon"))
+    parser.add_argument("--batch-pixels", type=int, default=4096, help="pixels a step (default: %(default)s)")
+    parser.add_argument("--optimizer", default="soap", choices=("adam", "muon", "soap"))
     parser.add_argument("--width", type=int, default=256, help="hidden features (default: %(default)s)")
     parser.add_argument("--exchange", action="store_true", help="measure the exchange alone")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

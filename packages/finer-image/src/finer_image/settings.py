@@ -40,7 +40,7 @@ keep published values.
 MUON_RATE = 1.5e-3
 """Muon's rate in the fast preset; it loses 2 dB at twice that."""
 
-PASSES = 36
+PASSES = 40
 """Times that the fast preset sees every pixel of a small image."""
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""
