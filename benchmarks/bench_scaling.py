@@ -4,12 +4,14 @@
 
 Sides vary at width 256, widths at 256x256 pixels; three hidden layers, FINER, float32, no compiler. `floor` times the
 step's matrix products and one sine and one cosine a unit by themselves, in pieces that stay in the cache, on as many
-threads. Both are the best of three.
+threads. The two are timed in turns, at least three times and for ten seconds, and the best of each is taken: another
+machine's load comes and goes within seconds.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -24,8 +26,8 @@ from finer_image.plan import chunk_pixels
 HIDDEN_LAYERS = 3
 
 
-def step_seconds(side: int, width: int, *, rounds: int = 3) -> float:
-    """Return the seconds of one full-batch step, gradients included, the optimiser not."""
+def step_of(side: int, width: int) -> Callable[[], object]:
+    """Return one full-batch step, gradients included, the optimiser not."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     image = Image.from_pixels(pixels)
     config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)
@@ -35,11 +37,11 @@ def step_seconds(side: int, width: int, *, rounds: int = 3) -> float:
         sampler=None,
         chunk_pixels=chunk_pixels(config, memory=4 * 10**9, image=image, device="cpu"),
     )
-    return best(lambda: objective.backward(network, 0), rounds)
+    return lambda: objective.backward(network, 0)
 
 
-def floor_seconds(side: int, width: int, *, rounds: int = 3) -> float:
-    """Return the seconds of the same products and of one sine and one cosine a unit, on all cores."""
+def floor_of(side: int, width: int) -> Callable[[], object]:
+    """Return the same products and one sine and one cosine a unit, on all cores."""
     rows = max(256, 262_144 // width)
     pieces = -(-side * side // rows)
     workers = torch.get_num_threads()
@@ -58,21 +60,25 @@ def floor_seconds(side: int, width: int, *, rounds: int = 3) -> float:
                 torch.sin(h, out=out)
                 torch.cos(h, out=out)
 
-    return best(lambda: in_threads(work, range(workers)), rounds)
+    return lambda: in_threads(work, range(workers))
 
 
-def best(action, rounds: int) -> float:
-    action()
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
+def best_of(actions: Sequence[Callable[[], object]], *, rounds: int = 3, seconds: float = 10.0) -> list[float]:
+    """Return the least seconds of each action, all of them in turns."""
+    for action in actions:
         action()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    times: list[list[float]] = [[] for _ in actions]
+    begun = time.perf_counter()
+    while len(times[0]) < rounds or time.perf_counter() - begun < seconds:
+        for action, found in zip(actions, times, strict=True):
+            started = time.perf_counter()
+            action()
+            found.append(time.perf_counter() - started)
+    return [min(found) for found in times]
 
 
 def row(side: int, width: int) -> dict[str, float]:
-    ours, floor = step_seconds(side, width), floor_seconds(side, width)
+    ours, floor = best_of([step_of(side, width), floor_of(side, width)])
     return {
         "side": side,
         "width": width,

@@ -55,11 +55,13 @@ def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
 
     All but the two published ones have the fast preset's batch and first layer, unless they say otherwise.
     """
+    published_layer = {"network": {"first_omega_0": 30.0, "first_bias_scale": None}}
     arms = {
         "adam, published, full batch": PUBLISHED,
         "adam, published": {**PUBLISHED, "batch_pixels": batch},
         **SHARED_ARMS,
-        "soap, published first layer": {**SOAP, "network": {"first_omega_0": 30.0, "first_bias_scale": None}},
+        "adam, published first layer": {**ADAM, **published_layer},
+        "soap, published first layer": {**SOAP, **published_layer},
         "soap, by error": {**SOAP, "sampling": "error"},
     }
     for share in SHARES:
@@ -207,7 +209,7 @@ def run(arguments: argparse.Namespace) -> None:
         scene_trials(arguments.scenes, arguments),
     ]
     for index, trial in enumerate(trial for kind in trials for trial in kind):
-        if index % shards != number or trial.key in done:
+        if index % shards != number or trial.key in done or trial.arm not in (arguments.arms or [trial.arm]):
             continue
         line = run_trial(trial, seconds=arguments.seconds, tried=arguments.seconds / 10)
         with open(arguments.out, "a", encoding="utf-8") as file:
@@ -239,6 +241,7 @@ def main() -> None:
     study.add_argument("--images", type=Path, nargs="*", default=[])
     study.add_argument("--shapes", type=Path, nargs="*", default=[])
     study.add_argument("--scenes", type=Path, nargs="*", default=[])
+    study.add_argument("--arms", nargs="*", metavar="NAME", help="only these (default: all)")
     study.add_argument("--side", type=int, default=128)
     study.add_argument("--seconds", type=float, default=8.0)
     study.add_argument("--seeds", type=int, default=3)
