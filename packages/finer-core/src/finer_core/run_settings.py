@@ -36,7 +36,7 @@ OPTIMIZERS = ("adam", "muon", "soap")
 SCHEDULES = ("linear", "cosine", "exponential")
 """Learning-rate schedules by name; see `finer_core.training.schedule_of`."""
 SOAP_RATE = 5e-4
-"""SOAP's rate where none is given. It holds over signals, where Muon's own differs tenfold; benchmarks/README.md."""
+"""SOAP's rate where none is given: found on images (docs/speed.md), hardly tried on surfaces and scenes."""
 
 
 def matrix_rate(optimizer: str | None, *, muon: float) -> float:

@@ -76,7 +76,7 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
 
 
 def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
-    """BACON's protocol as FINER ran it: 10,000 points a step, clipping at norm 1, 200,000 steps, float32."""
+    """BACON's protocol by FINER: 10,000 points a step, clipping at norm 1, 200,000 steps, float32; a schedule of its own."""
     return {
         "steps": PUBLISHED_STEPS,
         "batch_points": PUBLISHED_BATCH,
