@@ -76,7 +76,10 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
 
 
 def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
-    """BACON's protocol by FINER: 10,000 points a step, clipping at norm 1, 200,000 steps, float32; a schedule of its own."""
+    """BACON's protocol as FINER ran it: 10,000 points a step, clipping at norm 1, 200,000 steps, float32.
+
+    Its schedule is none of the named ones: `fitting.published.published_schedule` takes over where none is given.
+    """
     return {
         "steps": PUBLISHED_STEPS,
         "batch_points": PUBLISHED_BATCH,
