@@ -65,6 +65,23 @@ def test_a_sampled_step_uses_its_own_pixels():
     assert torch.equal(values[3], torch.from_numpy(image.pixels.reshape(-1, 3)[index] / np.float32(255)))
 
 
+@pytest.mark.parametrize(
+    ("threads", "batch", "chunk", "rows"),
+    [(1, 1024, 1024, [1024]), (2, 1024, 1024, [512, 512]), (2, 4096, 1024, [1024] * 4), (8, 1024, 1024, [256] * 4)],
+)
+def test_every_core_gets_a_piece_of_a_batch_that_is_worth_it(threads, batch, chunk, rows):
+    image = picture(64, 64)
+    target = PixelTarget(image.pixels, value_range=(0, 255), target_range=(0, 1))
+    sampler = StratifiedPixels(height=64, width=64, batch_pixels=batch, seed=4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        parts, _ = ImageObjective(target, sampler=sampler, chunk_pixels=chunk).pieces(0)
+    finally:
+        torch.set_num_threads(before)
+    assert [len(part) for part in parts] == rows
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float16", "float32", "float64"])
 def test_targets_of_every_type(dtype):
     values = (np.linspace(0, 1, 24).reshape(4, 6, 1) * 250 + 3).astype(dtype)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TypeVar
 
@@ -10,6 +11,14 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_workers: ContextVar[int] = ContextVar("workers", default=0)
+"""Threads that whole pieces of work may go to, while operations have one; 0 outside. A thread of theirs sees 0."""
+
+
+def worker_count() -> int:
+    """Return how many threads `in_threads` deals work out to here: PyTorch's number, where it was not lent out."""
+    return _workers.get() or torch.get_num_threads()
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -21,20 +30,39 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
         work: Called from several threads at once.
         items: What it is called with.
     """
-    if len(items) == 1 or torch.get_num_threads() == 1:
+    workers = worker_count()
+    if workers == 1:
         return [work(item) for item in items]
+    if len(items) == 1:
+        with _threads_an_operation(workers):
+            return [work(items[0])]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
-    with one_thread_an_operation() as threads:
-        return list(_pool(threads).map(work, items))
+    with one_thread_an_operation():
+        return list(_pool(workers).map(work, items))
 
 
 @contextmanager
 def one_thread_an_operation() -> Iterator[int]:
-    """Keep PyTorch from splitting operations over cores, while whole pieces of work are; yield how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Keep PyTorch from splitting operations over cores, while whole pieces of work are; yield how many there are.
+
+    Work between two such pieces belongs inside too: after an operation that was split, OpenMP's threads wait for the
+    next one by spinning, for milliseconds in which they take a core away from whatever the pieces do there.
+    """
+    workers, before = worker_count(), _workers.get()
+    _workers.set(workers)
     try:
-        yield before
+        with _threads_an_operation(1):
+            yield workers
+    finally:
+        _workers.set(before)
+
+
+@contextmanager
+def _threads_an_operation(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
 

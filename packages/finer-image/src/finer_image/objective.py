@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
 from finer_core.ranks import part_of
-from finer_core.training import GradientSum, StatelessObjective, accumulate_gradients, squared_error
+from finer_core.threads import worker_count
+from finer_core.training import SMALLEST_PIECE, GradientSum, StatelessObjective, accumulate_gradients, squared_error
 
 
 class PixelTarget:
@@ -148,4 +149,10 @@ class ImageObjective(StatelessObjective):
             return pieces, count * self.target.channels
         batch = self.sampler.batch(step)
         mine = batch[part_of(batch.shape[0], self.gradient_sum.ranks)].to(self.target.device)
-        return mine.split(self.chunk_pixels) if len(mine) else (), batch.shape[0] * self.target.channels
+        return mine.split(self._rows(len(mine))) if len(mine) else (), batch.shape[0] * self.target.channels
+
+    def _rows(self, pixels: int) -> int:
+        """Return how many of so many pixels a piece has: on a CPU, few enough that every core gets one."""
+        if self.target.device.type != "cpu":
+            return self.chunk_pixels
+        return min(self.chunk_pixels, max(SMALLEST_PIECE, -(-pixels // worker_count())))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from finer_core.large_pages import empty_in_large_pages
-from finer_core.threads import in_threads
+from finer_core.threads import in_threads, worker_count
 
 BLOCK = 131_072
 """Numbers in a block: enough that starting an operation costs little, few enough for a core's cache."""
@@ -39,7 +39,7 @@ def in_blocks(function: Callable[..., Results], *tensors: Tensor) -> Results:
     first = function(*blocks[0])
     results = [empty_in_large_pages(tensors[0].shape, dtype=part.dtype) for part in _several(first)]
     parts = list(zip(*(result.view(-1).split(BLOCK) for result in results), strict=True))
-    workers = torch.get_num_threads()
+    workers = worker_count()
 
     def write(i: int, values: Results) -> None:
         for part, value in zip(parts[i], _several(values), strict=True):

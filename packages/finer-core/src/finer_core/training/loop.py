@@ -19,7 +19,7 @@ from finer_core.errors import CollectiveError, DivergenceError, InputError
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
-from finer_core.training.optimizers import each, set_learning_rates
+from finer_core.training.optimizers import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
 from finer_core.training.state import FitState, put_state, take_state, write_state
 
@@ -189,7 +189,7 @@ class Fit:
         self.clear_gradients()
         loss = self.objective.backward(self.network, step)
         self.clip_gradients()
-        each(self.optimizers, lambda optimizer: optimizer.step())
+        each(self.optimizers, step_optimizer)
         return loss.detach()
 
     def clear_gradients(self) -> None:

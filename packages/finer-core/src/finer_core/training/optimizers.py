@@ -4,18 +4,22 @@ The list is what `fit` steps; every group remembers its `initial_lr`, which the 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
-import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from finer_core.errors import InputError
 from finer_core.ranks import ALONE, Ranks
 from finer_core.run_settings import OPTIMIZERS
+from finer_core.threads import one_thread_an_operation
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.muon import Muon
 from finer_core.training.shared_muon import SharedMuon
 from finer_core.training.soap import Soap
+
+_SMALL = 1 << 20
+"""Numbers below which Adam's step is over sooner than threads share it."""
 
 
 def build_optimizers(
@@ -63,7 +67,7 @@ def build_optimizers(
     fused = None if any(p.is_complex() for p in rest) else True
     optimizers: list[Optimizer] = []
     if rest:
-        optimizers.append(torch.optim.Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
+        optimizers.append(Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
     if matrices and name == "soap":
         optimizers.append(Soap(matrices, lr=matrix_learning_rate, betas=betas))
     elif matrices and ranks.is_alone:
@@ -89,6 +93,16 @@ def each(optimizers: list[Optimizer], action: Callable[[Optimizer], object]) -> 
     """Apply `action` to every optimiser."""
     for optimizer in optimizers:
         action(optimizer)
+
+
+def step_optimizer(optimizer: Optimizer) -> None:
+    """Make an optimiser's step; that of an Adam on a small network in one thread.
+
+    Split over threads it takes as long, and its threads then spin where the next gradients are wanted.
+    """
+    numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+    with one_thread_an_operation() if isinstance(optimizer, Adam) and numbers < _SMALL else nullcontext():
+        optimizer.step()
 
 
 def _is_real_matrix(parameter: nn.Parameter) -> bool:

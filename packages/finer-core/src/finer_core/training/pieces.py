@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import first_derivatives_only
-from finer_core.threads import in_threads
+from finer_core.threads import in_threads, one_thread_an_operation, worker_count
 
 Piece = TypeVar("Piece")
 
@@ -36,7 +36,8 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
     if not pieces:
         raise ValueError("a batch needs at least one piece, got none")
     shares = _shares(network, pieces)
-    return _add_up(network, in_threads(lambda share: _share(network, share, loss_of), shares))
+    with one_thread_an_operation():
+        return _add_up(network, in_threads(lambda share: _share(network, share, loss_of), shares))
 
 
 def accumulate_gradients_of_many(
@@ -59,8 +60,9 @@ def accumulate_gradients_of_many(
     if not all(pieces for _, pieces, _ in batches):
         raise ValueError("a batch needs at least one piece, got none")
     jobs = [(network, share, loss_of) for network, pieces, loss_of in batches for share in _shares(network, pieces)]
-    results = iter(in_threads(lambda job: _share(*job), jobs))
-    return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
+    with one_thread_an_operation():
+        results = iter(in_threads(lambda job: _share(*job), jobs))
+        return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
 
 
 def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
@@ -70,7 +72,7 @@ def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]
     sums over threads and over processes then have the same bits.
     """
     on_cpu = all(p.device.type == "cpu" for p in network.parameters() if p.requires_grad)
-    workers = min(torch.get_num_threads(), len(pieces)) if on_cpu else 1
+    workers = min(worker_count(), len(pieces)) if on_cpu else 1
     ends = [len(pieces) * i // workers for i in range(workers + 1)]
     return [pieces[start:end] for start, end in itertools.pairwise(ends)]
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from finer_core.threads import one_thread_an_operation
+from finer_core.threads import one_thread_an_operation, worker_count
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ def on_all_cores(
         with torch.no_grad():  # a thread's own: gradients are on in a fresh thread
             return work(piece)
 
-    workers = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+    workers = worker_count() if torch.device(device).type == "cpu" else 1
     if workers == 1:
         yield from map(without_gradients, pieces)
         return

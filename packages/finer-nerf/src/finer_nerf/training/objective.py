@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.threads import worker_count
 from finer_core.training import accumulate_gradients
 from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.rendering.cores import on_all_cores
@@ -142,7 +143,7 @@ class PhotometricObjective:
     def _piece(self, rays: int) -> int:
         expected = max(1.0, (self.samples_per_ray or 64.0) * rays)
         pieces = max(1, round(expected / _PIECE_SAMPLES))
-        workers = torch.get_num_threads()
+        workers = worker_count()
         return -(-rays // (-(-pieces // workers) * workers))  # as many pieces for each core
 
     def _remember(self, seen: list[tuple[int, RayRendering, RayBatch]], step: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.threads import one_thread_an_operation
+from finer_core.threads import one_thread_an_operation, worker_count
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (n, 3), float32, in the box [-0.5, 0.5]^3 to distances (n, 1)."""
@@ -57,7 +57,7 @@ def evaluate_points(
         values[start : start + size] = answer[: len(part), 0].float().cpu().numpy()
 
     starts = range(0, len(points), size)
-    workers = min(torch.get_num_threads(), len(starts)) if on_cpu else 1
+    workers = min(worker_count(), len(starts)) if on_cpu else 1
     if workers > 1:
         with one_thread_an_operation(), ThreadPoolExecutor(workers, thread_name_prefix="finer-points") as pool:
             for _ in pool.map(piece, starts):
