@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from finer_core import activations, initializers
 from finer_core.activations import Activation
+from finer_core.activations.after_linear import activated_linear, joins
 from finer_core.activations.wavelet import ComplexFactor
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -89,6 +90,11 @@ class InrLayer(InrLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
+        if self.linear is F.linear and isinstance(self.activation, Activation) and joins(input, self.weight):
+            formula = self.activation.real_formula()
+            if formula is not None:
+                exact = self.activation.hyper_parameters.get("scale_req_grad", False)
+                return activated_linear(input, self.weight, self.bias, formula, exact=exact)
         return self.activation(super().forward(input))
 
 

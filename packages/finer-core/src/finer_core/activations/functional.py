@@ -14,10 +14,10 @@ from finer_core.activations.pointwise import apply_formula
 from finer_core.activations.real import (
     FinerFormula,
     GaussFormula,
-    NormalisedGaussFinerFormula,
-    OfFinerSine,
     RealWireFormula,
     SineFormula,
+    gauss_finer_formula,
+    real_wire_finer_formula,
 )
 from finer_core.activations.wavelet import ComplexFactor, WireFinerFormula, WireFormula
 
@@ -97,9 +97,8 @@ def gauss_finer(
     Returns:
         The shape of `z`.
     """
-    if normalised:
-        return apply_formula(z, NormalisedGaussFinerFormula(scale, omega_0), scale_req_grad=scale_req_grad)
-    return apply_formula(z, OfFinerSine(GaussFormula(scale), omega_0), scale_req_grad=scale_req_grad)
+    formula = gauss_finer_formula(scale=scale, omega_0=omega_0, normalised=normalised)
+    return apply_formula(z, formula, scale_req_grad=scale_req_grad)
 
 
 def wire(z: Tensor, *, omega_0: float = 20.0, scale: float = 10.0) -> Tensor:
@@ -191,7 +190,7 @@ def real_wire_finer(
     Returns:
         The shape of `z`, in [-1, 1].
     """
-    formula = OfFinerSine(RealWireFormula(omega_w, scale), omega_0)
+    formula = real_wire_finer_formula(omega_0=omega_0, omega_w=omega_w, scale=scale)
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
 
 

@@ -13,6 +13,15 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from finer_core.activations import functional
+from finer_core.activations.real import (
+    FinerFormula,
+    GaussFormula,
+    RealFormula,
+    RealWireFormula,
+    SineFormula,
+    gauss_finer_formula,
+    real_wire_finer_formula,
+)
 from finer_core.activations.wavelet import ComplexFactor
 
 
@@ -24,6 +33,8 @@ class Activation(nn.Module):
     """
 
     function: ClassVar[Callable[..., Tensor]]
+    formula: ClassVar[Callable[..., RealFormula] | None] = None
+    """Makes what `function` computes from the hyper-parameters, where it is a real formula."""
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
@@ -32,6 +43,14 @@ class Activation(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return the activation of `z`, any shape."""
         return type(self).function(z, **self.hyper_parameters)
+
+    def real_formula(self) -> RealFormula | None:
+        """Return the formula that this module stands for; None where it does more, or something else."""
+        make = type(self).formula
+        hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
+        if make is None or type(self).forward is not Activation.forward or any(hooks):
+            return None
+        return make(**{name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"})
 
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""
@@ -42,6 +61,7 @@ class SineActivation(Activation):
     """sin(omega_0 z); see `functional.sine`."""
 
     function = functional.sine
+    formula = SineFormula
 
     def __init__(self, *, omega_0: float = 30.0) -> None:
         super().__init__(omega_0=omega_0)
@@ -51,6 +71,7 @@ class FinerActivation(Activation):
     """sin(omega_0 (|z| + 1) z); see `functional.finer`."""
 
     function = functional.finer
+    formula = FinerFormula
 
     def __init__(self, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> None:
         super().__init__(omega_0=omega_0, scale_req_grad=scale_req_grad)
@@ -60,6 +81,7 @@ class GaussActivation(Activation):
     """exp(-(scale z)^2); see `functional.gauss`."""
 
     function = functional.gauss
+    formula = GaussFormula
 
     def __init__(self, *, scale: float = 30.0) -> None:
         super().__init__(scale=scale)
@@ -69,6 +91,7 @@ class GaussFinerActivation(Activation):
     """FINER++'s Gaussian; see `functional.gauss_finer`."""
 
     function = functional.gauss_finer
+    formula = staticmethod(gauss_finer_formula)
 
     def __init__(
         self,
@@ -117,6 +140,7 @@ class RealWireActivation(Activation):
     """cos(omega_w z) exp(-(scale z)^2); see `functional.real_wire`."""
 
     function = functional.real_wire
+    formula = RealWireFormula
 
     def __init__(self, *, omega_w: float = 20.0, scale: float = 10.0) -> None:
         super().__init__(omega_w=omega_w, scale=scale)
@@ -126,6 +150,7 @@ class RealWireFinerActivation(Activation):
     """The real wavelet of FINER's sine; see `functional.real_wire_finer`."""
 
     function = functional.real_wire_finer
+    formula = staticmethod(real_wire_finer_formula)
 
     def __init__(
         self,

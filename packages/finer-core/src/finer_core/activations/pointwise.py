@@ -13,7 +13,7 @@ from torch import Tensor
 from finer_core.activations.blocks import in_blocks
 from finer_core.activations.fusion import fused_value, fused_value_and_slope, fused_vjp
 from finer_core.activations.real import RealFormula
-from finer_core.activations.rules import derivatives_are_exact, only_first_derivatives
+from finer_core.activations.rules import derivatives_are_exact, only_first_derivatives, refuse_second_derivative
 
 
 class Formula(Protocol):
@@ -85,11 +85,7 @@ class _FirstOrder(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "a second derivative was asked for of an activation evaluated under first_derivatives_only; "
-                "use finer_core.differential for the derivatives in a loss"
-            )
+        refuse_second_derivative()
         (slope,) = ctx.saved_tensors
         return in_blocks(torch.mul, grad_outputs[0], slope), None, None
 

@@ -46,6 +46,15 @@ class RealFormula(ABC):
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return f(z) and df/dz with what they have in common computed once, in few buffers; runs without a graph."""
 
+    @property
+    def gain(self) -> float:
+        """Return a factor s on the input, f(z) = F(s z), that a linear map before it can take over."""
+        return 1.0
+
+    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return F(t) and dF/dt of t = s z, whose memory may be used again; runs without a graph."""
+        return self.value_and_slope(t, exact=exact)
+
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return grad * df/dz."""
         slope = self.derivative(z, exact=exact)
@@ -77,6 +86,15 @@ class SineFormula(RealFormula):
         phase = z.mul(self.omega_0)
         return phase.sin(), phase.cos_().mul_(self.omega_0)
 
+    @property
+    def gain(self) -> float:
+        """Return omega_0."""
+        return self.omega_0
+
+    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return sin t and cos t."""
+        return t.sin(), t.cos_()
+
 
 @dataclass(frozen=True)
 class FinerFormula(RealFormula):
@@ -97,9 +115,22 @@ class FinerFormula(RealFormula):
         return phase.cos_().mul_(self._slope_(slope, exact=exact))
 
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
-        """Return f(z) and df/dz: the hot path of every fit."""
+        """Return f(z) and df/dz."""
         phase, slope = self._phase_and_factor(z)
         return phase.sin(), phase.cos_().mul_(self._slope_(slope, exact=exact))
+
+    @property
+    def gain(self) -> float:
+        """Return omega_0."""
+        return self.omega_0
+
+    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return sin h and cos(h) dh/dt with h = (|t| / omega_0 + 1) t: the hot path of every fit."""
+        magnitude = t.abs()
+        phase = torch.addcmul(t, t, magnitude, value=1 / self.omega_0)
+        slope = torch.cos(phase, out=t)
+        slope.addcmul_(slope, magnitude, value=(2 if exact else 1) / self.omega_0)
+        return phase.sin_(), slope
 
     def _phase_and_factor(self, z: Tensor) -> tuple[Tensor, Tensor]:
         factor = z.abs().add_(1).mul_(self.omega_0)
@@ -129,6 +160,16 @@ class GaussFormula(RealFormula):
         """Return f(z) and df/dz."""
         value = self.value(z)
         return value, (value * z).mul_(-2 * self.scale**2)
+
+    @property
+    def gain(self) -> float:
+        """Return the scale."""
+        return self.scale
+
+    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return exp(-t^2) and its derivative."""
+        value = t.square().neg_().exp_()
+        return value, t.mul_(value).mul_(-2)
 
 
 @dataclass(frozen=True)
@@ -211,3 +252,15 @@ class NormalisedGaussFinerFormula(RealFormula):
         """Return f(z) and df/dz."""
         value, slope = self._plain.value_and_slope(z, exact=exact)
         return value.sub_(self._floor).div_(1 - self._floor), slope.div_(1 - self._floor)
+
+
+def gauss_finer_formula(*, scale: float, omega_0: float, normalised: bool) -> OfFinerSine | NormalisedGaussFinerFormula:
+    """Return FINER++'s Gaussian."""
+    if normalised:
+        return NormalisedGaussFinerFormula(scale, omega_0)
+    return OfFinerSine(GaussFormula(scale), omega_0)
+
+
+def real_wire_finer_formula(*, omega_0: float, omega_w: float, scale: float) -> OfFinerSine:
+    """Return the real wavelet of FINER's sine."""
+    return OfFinerSine(RealWireFormula(omega_w, scale), omega_0)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
+
 _EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
 _FIRST: ContextVar[bool] = ContextVar("finer_first_derivatives_only", default=False)
 
@@ -46,8 +48,9 @@ def first_derivatives_only() -> Iterator[None]:
     """Promise that what is evaluated inside the block is differentiated once, never twice.
 
     A real activation then keeps its slope for the backward pass in place of its pre-activation: as much memory, and the
-    sine's phase is computed once instead of twice. A second derivative raises RuntimeError, unless the value was
-    computed inside `exact_derivatives`, which this does not touch.
+    sine's phase is computed once instead of twice. A layer is one function with its activation; forward hooks of the
+    activation keep it from that. A second derivative, or a second pass over the same graph, raises RuntimeError, unless
+    the value was computed inside `exact_derivatives`, which this does not touch.
     """
     token = _FIRST.set(True)
     try:
@@ -59,3 +62,12 @@ def first_derivatives_only() -> Iterator[None]:
 def only_first_derivatives() -> bool:
     """Return whether the caller is inside a `first_derivatives_only` block, and in no `exact_derivatives` block."""
     return _FIRST.get() and not _EXACT.get()
+
+
+def refuse_second_derivative() -> None:
+    """Raise RuntimeError in a backward pass that records a graph, of what was promised to be differentiated once."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "a second derivative was asked for of an activation evaluated under first_derivatives_only; "
+            "use finer_core.differential for the derivatives in a loss"
+        )

@@ -1,0 +1,183 @@
+"""A layer in one function, under the promise of one derivative: the same numbers, and nothing else where it may not."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from finer_core import layers
+from finer_core.activations import (
+    FinerActivation,
+    GaussActivation,
+    GaussFinerActivation,
+    RealWireActivation,
+    RealWireFinerActivation,
+    SineActivation,
+    after_linear,
+    exact_derivatives,
+    first_derivatives_only,
+)
+from finer_core.activations.after_linear import activated_linear
+from finer_core.layers import InrLayer
+from finer_core.precision import set_backward_precision
+
+ACTIVATIONS = [
+    SineActivation(omega_0=7.0),
+    FinerActivation(omega_0=7.0),
+    FinerActivation(omega_0=7.0, scale_req_grad=True),
+    GaussActivation(scale=2.0),
+    GaussFinerActivation(),
+    GaussFinerActivation(normalised=True, scale_req_grad=True),
+    RealWireActivation(omega_w=5.0, scale=2.0),
+    RealWireFinerActivation(),
+]
+
+
+def layer_of(activation: nn.Module, *, bias: bool = True, dtype: torch.dtype = torch.float64, width: int = 9):
+    generator = torch.Generator().manual_seed(0)
+    return InrLayer(
+        activation=activation, in_features=5, out_features=width, bias=bias, generator=generator, dtype=dtype
+    )
+
+
+def inputs(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    x = torch.rand(*shape, 5, generator=torch.Generator().manual_seed(1), dtype=dtype) * 2 - 1
+    return x.requires_grad_()
+
+
+def gradients(layer: InrLayer, x: torch.Tensor, *, promised: bool) -> list[torch.Tensor]:
+    """Return the layer's value and all gradients of a function of it."""
+    parameters = [x, *layer.parameters()]
+    if promised:
+        with first_derivatives_only():
+            value = layer(x)
+    else:
+        value = layer(x)
+    weights = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).view_as(value)
+    return [value.detach(), *torch.autograd.grad((value * weights).sum(), parameters)]
+
+
+@pytest.fixture
+def joined(monkeypatch) -> list[torch.Tensor]:
+    """Collect the values of layers that were one function."""
+    values: list[torch.Tensor] = []
+
+    def recorded(*args, **options):
+        values.append(activated_linear(*args, **options))
+        return values[-1]
+
+    monkeypatch.setattr(layers, "activated_linear", recorded)
+    return values
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(6,), (2, 3), ()])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+def test_it_is_the_layer(activation, shape, bias, joined):
+    layer, x = layer_of(activation, bias=bias), inputs(*shape)
+    ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
+    assert len(joined) == 1
+    for a, b in zip(ours, plain, strict=True):
+        assert a.shape == b.shape
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_large_inputs_go_in_blocks_to_the_same_numbers(joined):
+    layer, x = layer_of(FinerActivation(), dtype=torch.float32, width=300), inputs(2000, dtype=torch.float32)
+    ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
+    assert joined[0].numel() > 1 << 19
+    for a, b in zip(ours, plain, strict=True):
+        assert (a - b).norm() < 1e-5 * b.norm()
+
+
+def test_fused_kernels_serve_it_too(joined, monkeypatch):
+    def kernel_of(formula, *, exact):
+        return partial(formula.value_and_slope, exact=exact)
+
+    monkeypatch.setattr(after_linear, "fused_value_and_slope", kernel_of)
+    layer, x = layer_of(FinerActivation()), inputs(6)
+    ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
+    assert len(joined) == 1
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_only_what_needs_a_gradient_gets_one():
+    layer, x = layer_of(FinerActivation()), inputs(4).detach()
+    layer.weight.requires_grad_(False)
+    with first_derivatives_only():
+        layer(x).sum().backward()
+    assert x.grad is None and layer.weight.grad is None and layer.bias.grad is not None
+
+
+def test_a_second_derivative_and_a_second_pass_are_refused():
+    layer, x = layer_of(FinerActivation()), inputs(4)
+    with first_derivatives_only():
+        value = layer(x).sum()
+    with pytest.raises(RuntimeError, match="second derivative"):
+        torch.autograd.grad(value, x, create_graph=True)
+    torch.autograd.grad(value, x, retain_graph=True)
+    with pytest.raises(RuntimeError, match="inplace"):
+        torch.autograd.grad(value, x)
+
+
+def exactly(layer, x):
+    with first_derivatives_only(), exact_derivatives():
+        return layer(x)
+
+
+def without_promise(layer, x):
+    return layer(x)
+
+
+def without_graph(layer, x):
+    with first_derivatives_only(), torch.no_grad():
+        return layer(x)
+
+
+def transformed(layer, x):
+    with first_derivatives_only():
+        return torch.func.vmap(layer)(x)
+
+
+def automatic(layer, x):
+    with first_derivatives_only(), torch.autocast("cpu", torch.bfloat16):
+        return layer(x)
+
+
+@pytest.mark.parametrize("way", [exactly, without_promise, without_graph, transformed, automatic])
+def test_elsewhere_map_and_activation_stay_two(way, joined):
+    layer, x = layer_of(FinerActivation(), dtype=torch.float32), inputs(4, dtype=torch.float32)
+    assert way(layer, x).shape == (4, 9)
+    assert not joined
+
+
+class Doubled(FinerActivation):
+    """An activation that does more than its formula."""
+
+    def forward(self, z):
+        return 2 * super().forward(z)
+
+
+def hooked() -> FinerActivation:
+    activation = FinerActivation()
+    activation.register_forward_hook(lambda *_: None)
+    return activation
+
+
+@pytest.mark.parametrize("activation", [Doubled(), hooked()])
+def test_an_activation_that_is_more_than_a_formula_is_called(activation, joined):
+    layer, x = layer_of(activation), inputs(4)
+    ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
+    assert not joined
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_products_of_another_precision_stay_as_chosen(joined):
+    layer = InrLayer(activation=FinerActivation(), in_features=40, out_features=40)
+    set_backward_precision(layer, "bf16")
+    with first_derivatives_only():
+        layer(torch.zeros(3, 40)).sum().backward()
+    assert not joined
