@@ -14,16 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from finer_core.config import published_config
-from finer_core.threads import in_threads
 from finer_core.training import fresh_network
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
 from finer_image.plan import chunk_pixels
-
-HIDDEN_LAYERS = 3
+from floor import floor_of
 
 
 def step_of(side: int, width: int) -> Callable[[], object]:
@@ -38,29 +35,6 @@ def step_of(side: int, width: int) -> Callable[[], object]:
         chunk_pixels=chunk_pixels(config, memory=4 * 10**9, image=image, device="cpu"),
     )
     return lambda: objective.backward(network, 0)
-
-
-def floor_of(side: int, width: int) -> Callable[[], object]:
-    """Return the same products and one sine and one cosine a unit, on all cores."""
-    rows = max(256, 262_144 // width)
-    pieces = -(-side * side // rows)
-    workers = torch.get_num_threads()
-
-    def work(share: int) -> None:
-        h, g, out = (torch.randn(rows, width) for _ in range(3))
-        w, square = torch.randn(width, width), torch.empty(width, width)
-        thin, entry, narrow = torch.randn(rows, 3), torch.randn(rows, 2), torch.randn(3, width)
-        for _ in range(share, pieces, workers):
-            for _ in range(HIDDEN_LAYERS):
-                torch.mm(h, w.t(), out=out)
-                torch.mm(g, w, out=out)
-                torch.mm(g.t(), h, out=square)
-            entry @ narrow[:2], g.t() @ entry, h @ narrow.t(), thin @ narrow, thin.t() @ h
-            for _ in range(HIDDEN_LAYERS + 1):
-                torch.sin(h, out=out)
-                torch.cos(h, out=out)
-
-    return lambda: in_threads(work, range(workers))
 
 
 def best_of(actions: Sequence[Callable[[], object]], *, rounds: int = 3, seconds: float = 10.0) -> list[float]:

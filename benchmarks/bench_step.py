@@ -2,10 +2,10 @@
 
     python benchmarks/bench_step.py [--size 512] [--rounds 5] [--json] [--no-fused]
 
-"ours" runs unfused, "fused" with compiled activations (needs a C++ compiler). They run in alternation, each in a
-process of its own so that the peak memory is its own. Prints the ratio of the median times, each peak memory, the
-largest relative difference (in norm) of a parameter's gradient, and the floor: the same matrix products and one sine
-and one cosine a unit, timed alone.
+"ours" runs unfused, "fused" with compiled activations (needs a C++ compiler), and "floor" nothing but the step's
+matrix products and one sine and one cosine a unit. They run in alternation, each in a process of its own so that the
+peak memory is its own. Prints the medians of their times and of the ratios within a round, each peak memory, and the
+largest relative difference (in norm) of a parameter's gradient.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -30,10 +30,14 @@ from finer_core.resources import peak_memory_mb
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
 from finer_image.plan import chunk_pixels
+from floor import floor_of
 
 
 def worker(kind: str, size: int, rounds: int, out: Path) -> None:
     """Run one implementation on request (a line on stdin), report seconds a step on stdout, then save gradients."""
+    if kind == "floor":
+        answer(floor_of(size, 256), rounds)
+        return
     torch.manual_seed(0)
     eager = EagerFiner(in_features=2, out_features=3, hidden_features=256, hidden_layers=3)
     whole = torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float()
@@ -60,32 +64,18 @@ def worker(kind: str, size: int, rounds: int, out: Path) -> None:
 
     if kind == "fused":
         fuse_activations(True)
+    answer(step, rounds)
+    torch.save([p.grad for p in network.parameters()], out)
+    print(peak_memory_mb(), flush=True)
+
+
+def answer(step: Callable[[], object], rounds: int) -> None:
+    """Do a step for each line on stdin, and answer with its seconds."""
     for _ in range(rounds):
         sys.stdin.readline()
         started = time.perf_counter()
         step()
         print(time.perf_counter() - started, flush=True)
-    torch.save([p.grad for p in network.parameters()], out)
-    print(peak_memory_mb(), flush=True)
-
-
-def floor(size: int) -> float:
-    """Return the seconds of the matrix products and of one sine and one cosine a unit, in pieces that stay in cache."""
-    n, width = 2048, 256
-    h, g, w = torch.randn(n, width), torch.randn(n, width), torch.randn(width, width)
-    thin, narrow = torch.randn(n, 3), torch.randn(3, width)
-    out, square = torch.empty(n, width), torch.empty(width, width)
-    started = time.perf_counter()
-    for _ in range(size * size // n):
-        for _ in range(3):
-            torch.mm(h, w.t(), out=out)
-            torch.mm(g, w, out=out)
-            torch.mm(g.t(), h, out=square)
-        h @ narrow.t(), thin @ narrow, thin.t() @ h, thin @ narrow, g.t() @ thin
-        for _ in range(4):
-            torch.sin(h, out=out)
-            torch.cos(h, out=out)
-    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -94,19 +84,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--worker", choices=("eager", "ours", "fused"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("floor", "eager", "ours", "fused"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         worker(arguments.worker, arguments.size, arguments.rounds, arguments.out)
         return
-    kinds = ("eager", "ours", "fused") if arguments.fused and fuse_activations(True) else ("eager", "ours")
+    kinds = ("floor", "eager", "ours")
+    if arguments.fused and fuse_activations(True):
+        kinds += ("fused",)
     fuse_activations(False)
     with tempfile.TemporaryDirectory() as folder:
         result = compare(kinds, arguments.size, arguments.rounds, Path(folder))
-    result["floor_seconds"] = min(floor(arguments.size) for _ in range(3))
-    for kind in kinds[1:]:
-        result[f"{kind}_over_floor"] = result[f"{kind}_seconds"] / result["floor_seconds"]
     if arguments.json:
         print(json.dumps(result))
     else:
@@ -132,14 +121,19 @@ def compare(kinds: Sequence[str], size: int, rounds: int, folder: Path) -> dict[
             process.stdin.write("\n")
             process.stdin.flush()
             seconds[kind].append(float(process.stdout.readline()))
-    memory = {kind: float(process.stdout.readline()) for kind, process in processes.items()}
+    memory = {kind: float(process.stdout.readline()) for kind, process in processes.items() if kind != "floor"}
     for process in processes.values():
         process.communicate()
-    grads = {kind: torch.load(folder / kind, weights_only=True) for kind in kinds}
+    grads = {kind: torch.load(folder / kind, weights_only=True) for kind in memory}
     result: dict[str, float] = {}
     for kind in kinds:
         timed = seconds[kind][1:]  # the first round warms up allocators, caches and compilers
         result[f"{kind}_seconds"] = statistics.median(timed)
+        if kind == "floor":
+            continue
+        result[f"{kind}_over_floor"] = statistics.median(
+            a / b for a, b in zip(timed, seconds["floor"][1:], strict=True)
+        )
         result[f"{kind}_peak_mb"] = memory[kind]
         if kind != "eager":
             pairs = zip(seconds["eager"][1:], timed, strict=True)
