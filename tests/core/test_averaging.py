@@ -22,6 +22,18 @@ def test_it_is_the_exponential_average():
     assert parameter.item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_it_is_updated_every_so_many_steps():
+    parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    average = WeightAverage([parameter], decay=0.1, every=3)
+    for value in [4.0, 8.0, 2.0, 6.0, 9.0]:
+        parameter.data.fill_(value)
+        average.step()
+    average.apply()
+    assert parameter.item() == pytest.approx(0.1 * 4.0 + 0.9 * 6.0)
+    with pytest.raises(ValueError, match="every must be at least 1"):
+        WeightAverage([parameter], decay=0.1, every=0)
+
+
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1])
 def test_bad_decay(decay):
     with pytest.raises(ValueError, match="decay must be between 0 and 1"):

@@ -217,7 +217,6 @@ def _train(
             print(f"{error}: starting over with other initial weights ({attempt})", file=sys.stderr)
             run.checkpoint.unlink(missing_ok=True)
             resume = False
-    objective.finish(field, steps=settings.steps or 0)
     return model_of(plan, field.eval(), scene, objective.grid), objective, last
 
 

@@ -20,22 +20,28 @@ class WeightAverage(Optimizer):
     Args:
         params: What to average.
         decay: Share that the average keeps at an update, in (0, 1).
+        every: Steps between two updates.
 
     Raises:
-        ValueError: If `decay` is outside (0, 1).
+        ValueError: If `decay` is outside (0, 1), or `every` below 1.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, decay: float) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], *, decay: float, every: int = 1) -> None:
         if not 0 < decay < 1:
             raise ValueError(f"decay must be between 0 and 1, got {decay!r}")
-        super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "updates": 0})
+        if every < 1:
+            raise ValueError(f"every must be at least 1, got {every!r}")
+        super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "every": every, "steps": 0})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take the parameters as they are now into the average."""
         for group in self.param_groups:
-            decay = min(group["decay"], (1 + group["updates"]) / (10 + group["updates"]))
-            group["updates"] += 1
+            update, rest = divmod(group["steps"], group["every"])
+            group["steps"] += 1
+            if rest:
+                continue
+            decay = min(group["decay"], (1 + update) / (10 + update))
             for parameter in group["params"]:
                 state = self.state[parameter]
                 if not state:

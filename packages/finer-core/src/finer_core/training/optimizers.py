@@ -32,6 +32,7 @@ def build_optimizers(
     eps: float = 1e-8,
     amsgrad: bool = False,
     ema_decay: float = 0.0,
+    ema_every: int = 1,
     ranks: Ranks = ALONE,
 ) -> list[Optimizer]:
     """Build the optimisers of a network.
@@ -49,6 +50,7 @@ def build_optimizers(
         eps: Adam's epsilon.
         amsgrad: Whether Adam keeps the maximum of its second moments.
         ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
+        ema_every: Steps between its updates.
         ranks: The place of this process among those that share the fit; they also share Muon's work.
 
     Raises:
@@ -75,7 +77,7 @@ def build_optimizers(
     elif matrices:
         optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
     if ema_decay:
-        optimizers.append(WeightAverage(parameters, decay=ema_decay))
+        optimizers.append(WeightAverage(parameters, decay=ema_decay, every=ema_every))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

@@ -99,8 +99,6 @@ def build_objective(plan: TrainingPlan, scene: Scene, *, attempt: int = 0) -> Ph
         max_samples=settings.max_samples,
         least_weight=settings.least_weight or 0.0,
         grid_every=settings.grid_every,
-        ema_decay=settings.ema_decay or 0.0,
-        ema_every=settings.ema_every or 1,
         attempt=attempt,
         sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,
     )
@@ -121,6 +119,8 @@ def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricOb
             matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
             eps=settings.eps,
+            ema_decay=settings.ema_decay or 0.0,
+            ema_every=settings.ema_every or 1,
         ),
         schedule=schedule_of(settings.schedule),
         steps=settings.steps,

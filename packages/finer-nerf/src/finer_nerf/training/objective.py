@@ -61,8 +61,6 @@ class PhotometricObjective:
         max_samples: Most samples a ray.
         least_weight: Smallest weight of a sample that is trained.
         grid_every: Steps between looks at the density.
-        ema_decay: Decay of the weights' running average; 0 for none.
-        ema_every: Steps between its updates.
         attempt: How often this training started over.
         sample: Finds the samples of rays.
     """
@@ -80,20 +78,17 @@ class PhotometricObjective:
         max_samples: int,
         least_weight: float,
         grid_every: int,
-        ema_decay: float = 0.0,
-        ema_every: int = 1,
         attempt: int = 0,
         sample: Marcher = march,
     ) -> None:
         self.rays, self.grid = rays, grid
         self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
         self.min_near, self.max_samples, self.least_weight = min_near, max_samples, least_weight
-        self.grid_every, self.ema_decay, self.ema_every = grid_every, ema_decay, ema_every
+        self.grid_every = grid_every
         self.attempt, self.sample = attempt, sample
         self.samples_per_ray = 0.0
         self.opacity = 1.0
         self.rays_seen = 0
-        self.average: dict[str, Tensor] = {}
         self.grid.open_only(opened)
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
@@ -103,7 +98,6 @@ class PhotometricObjective:
             EmptySceneError: If the field has become empty.
         """
         assert isinstance(network, RadianceField)
-        self._follow(network, step)
         if step % self.grid_every == 0:
             self._look(network, step)
         batch = self.rays.batch(rays=self._count(), generator=self._generator(step, purpose=0))
@@ -180,27 +174,10 @@ class PhotometricObjective:
         key = hashlib.blake2b(f"{self.seed} {self.attempt} {step} {purpose}".encode(), digest_size=4)
         return torch.Generator().manual_seed(int.from_bytes(key.digest(), "little"))
 
-    def _follow(self, network: nn.Module, done: int) -> None:
-        """Update the running average of the weights after `done` updates."""
-        if not self.ema_decay or done % self.ema_every:
-            return
-        for name, value in network.state_dict().items():
-            if name not in self.average:
-                self.average[name] = value.detach().clone()
-            else:
-                self.average[name].lerp_(value.detach(), 1 - self.ema_decay)
-
-    def finish(self, network: nn.Module, *, steps: int) -> None:
-        """Give the network its averaged weights, if there are any, after the last update."""
-        self._follow(network, steps)
-        if self.average:
-            network.load_state_dict(self.average)
-
     def state_dict(self) -> Mapping[str, Any]:
         """Return what a resumed fit needs."""
         return {
             "grid": self.grid.state_dict(),
-            "average": self.average,
             "samples_per_ray": self.samples_per_ray,
             "opacity": self.opacity,
             "rays_seen": self.rays_seen,
@@ -210,7 +187,6 @@ class PhotometricObjective:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         self.grid.load_state_dict(state["grid"])
-        self.average = dict(state["average"])
         self.samples_per_ray = float(state["samples_per_ray"])
         self.opacity = float(state["opacity"])
         self.rays_seen = int(state["rays_seen"])
