@@ -52,3 +52,10 @@ def test_a_batch_depends_on_seed_and_step_alone():
 def test_bad_sizes():
     with pytest.raises(ValueError, match="got 0, 5, 1"):
         StratifiedPixels(height=0, width=5, batch_pixels=1, seed=0)
+
+
+def test_batches_are_made_where_they_are_used():
+    # A tensor of "meta" met by one of the CPU is an error: nothing is copied from step to step.
+    sampler = StratifiedPixels(height=64, width=32, batch_pixels=128, seed=0, device="meta")
+    batch = sampler.batch(17)
+    assert (batch.device.type, batch.dtype, batch.shape) == ("meta", torch.int64, (128,))

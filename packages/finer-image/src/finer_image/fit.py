@@ -249,7 +249,9 @@ def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
     assert isinstance(image, Image)
     if not sampled:
         return _target_of(plan, image), None
-    sampler = StratifiedPixels(height=image.height, width=image.width, batch_pixels=batch_pixels, seed=seed)
+    sampler = StratifiedPixels(
+        height=image.height, width=image.width, batch_pixels=batch_pixels, seed=seed, device=plan.device
+    )
     return _target_of(plan, image), sampler
 
 
