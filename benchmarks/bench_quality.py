@@ -205,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[2.5e-4, 5e-4, 1e-3, 2e-3])
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--timed-steps", type=int, default=20)
-    parser.add_argument("--ladder", type=int, nargs="+", default=[100, 130, 160, 200, 250, 320, 400, 500, 640, 800])
+    parser.add_argument(
+        "--ladder", type=int, nargs="+", default=[100, 130, 160, 200, 250, 320, 400, 500, 640, 800, 1000, 1280]
+    )
     parser.add_argument("--goals", type=Path, metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--threads", type=int, help="cores to use; with 1, two runs fit beside each other on two cores")

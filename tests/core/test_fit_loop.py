@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from finer_core import InputError
-from finer_core.errors import DivergenceError
+from finer_core.errors import CollectiveError, DivergenceError
 from finer_core.training import DivergenceGuard, Interrupted, exponential_decay, loop, read_state
 
 from . import fits, small
@@ -246,3 +246,24 @@ def test_a_checkpoint_of_another_fit(tmp_path, other, message):
     with pytest.raises(InputError, match=message) as caught:
         fits.fit_of(**other).run(read_state(tmp_path / "state.safetensors"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_process_that_is_gone_while_the_state_is_taken_costs_one_stretch(has_file, tmp_path):
+    path = tmp_path / "state.safetensors"
+    fit = fits.fit_of(checkpoint=path if has_file else None)
+    optimizer, asked = fit.optimizers[0], []
+    state_dict = optimizer.state_dict
+
+    def gone_the_third_time():
+        asked.append(True)
+        if len(asked) == 3:
+            raise CollectiveError("gone")
+        return state_dict()
+
+    optimizer.state_dict = gone_the_third_time
+    with pytest.raises(CollectiveError, match="^gone; saved at step 4" if has_file else "^gone$"):
+        fit.run()
+    assert path.is_file() == has_file
+    if has_file:
+        assert read_state(path).step == 4

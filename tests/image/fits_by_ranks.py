@@ -44,19 +44,23 @@ def halves() -> tuple[Image, ImageFitSettings]:
     values = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     network = {"hidden_features": 256, "hidden_layers": 1}
     return Image.from_pixels(values), ImageFitSettings(
-        steps=4, log_every=1, batch_pixels=0, optimizer="soap", device="cpu", precision="fp32", network=network
+        steps=23, log_every=6, batch_pixels=0, optimizer="soap", device="cpu", precision="fp32", network=network
     )
 
 
 def run(image: Image, settings: ImageFitSettings, ranks: Ranks) -> dict[str, torch.Tensor]:
-    """Fit; return the losses of all steps and the weights."""
+    """Fit; return the losses of all steps and the weights, and of SOAP, what it keeps of every matrix."""
     plan = plan_fit(settings, image)
     network = network_of(plan)
     fit = build_fit(plan, network, image, gradient_sum=GradientSum(ranks))
     losses: list[float] = []
     fit.on_step = lambda step, steps, loss: losses.append(float(loss))
     fit.run()
-    return {"losses": torch.tensor(losses, dtype=torch.float64), **network.state_dict()}
+    kept = {}
+    if settings.optimizer == "soap":
+        for number, state in fit.optimizers[-1].state_dict()["state"].items():
+            kept |= {f"SOAP's {name} of {number}": torch.as_tensor(value) for name, value in state.items()}
+    return {"losses": torch.tensor(losses, dtype=torch.float64), **network.state_dict(), **kept}
 
 
 def exchanges(team: Team) -> dict[str, object]:

@@ -7,7 +7,8 @@ fit replays the same stretches as an uninterrupted one, and on a CPU ends in the
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,7 +152,8 @@ class Fit:
                 good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds)
                 continue
             self.guard.accept(loss)
-            good = self._copy(step=end, loss=loss, seconds=seconds)
+            with self._saving(good):
+                good = self._copy(step=end, loss=loss, seconds=seconds)
             point = self._point(end, loss, seconds)
             self.on_log(point)
             if self.checkpoint and (end == self.steps or time.monotonic() - written > self.checkpoint_seconds):
@@ -171,18 +173,24 @@ class Fit:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
             set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
-            try:
+            with self._saving(good):
                 loss = yield step
-            except CollectiveError as error:
-                if not self.checkpoint:
-                    raise
-                write_state(good, self.checkpoint)
-                raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
             assert loss is not None
             total = loss.clone() if total is None else total.add_(loss)
             self.on_step(step + 1, self.steps, loss)
         assert total is not None
         return float(total) / (end - good.step)  # the only place that waits for the device
+
+    @contextmanager
+    def _saving(self, good: FitState) -> Iterator[None]:
+        """Save `good` if another process is gone."""
+        try:
+            yield
+        except CollectiveError as error:
+            if not self.checkpoint:
+                raise
+            write_state(good, self.checkpoint)
+            raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
 
     def update(self, step: int) -> Tensor:
         """Do one update at the rates as they are, and return its detached loss."""

@@ -16,6 +16,7 @@ from finer_core.threads import one_thread_an_operation
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.muon import Muon
 from finer_core.training.shared_muon import SharedMuon
+from finer_core.training.shared_soap import SharedSoap
 from finer_core.training.soap import Soap
 
 _SMALL = 1 << 20
@@ -51,7 +52,7 @@ def build_optimizers(
         amsgrad: Whether Adam keeps the maximum of its second moments.
         ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
         ema_every: Steps between its updates.
-        ranks: The place of this process among those that share the fit; they also share Muon's work.
+        ranks: The place of this process among those that share the fit; they also share Muon's and SOAP's work.
 
     Raises:
         InputError: For an unknown name, or a rate that is not positive.
@@ -70,8 +71,10 @@ def build_optimizers(
     optimizers: list[Optimizer] = []
     if rest:
         optimizers.append(Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
-    if matrices and name == "soap":
+    if matrices and name == "soap" and ranks.is_alone:
         optimizers.append(Soap(matrices, lr=matrix_learning_rate, betas=betas))
+    elif matrices and name == "soap":
+        optimizers.append(SharedSoap(matrices, ranks=ranks, lr=matrix_learning_rate, betas=betas))
     elif matrices and ranks.is_alone:
         optimizers.append(Muon(matrices, lr=matrix_learning_rate))
     elif matrices:
