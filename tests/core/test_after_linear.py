@@ -166,8 +166,8 @@ def hooked() -> FinerActivation:
     return activation
 
 
-@pytest.mark.parametrize("activation", [Doubled(), hooked()])
-def test_an_activation_that_is_more_than_a_formula_is_called(activation, joined):
+@pytest.mark.parametrize("activation", [Doubled(), hooked(), FinerActivation(omega_0=0.0)])
+def test_an_activation_that_a_linear_map_cannot_prepare_is_called(activation, joined):
     layer, x = layer_of(activation), inputs(4)
     ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
     assert not joined

@@ -92,7 +92,7 @@ class InrLayer(InrLinear):
         """Map (..., in_features) to (..., out_features)."""
         if self.linear is F.linear and isinstance(self.activation, Activation) and joins(input, self.weight):
             formula = self.activation.real_formula()
-            if formula is not None:
+            if formula is not None and formula.gain:  # a gain of 0 cannot be divided out again
                 exact = self.activation.hyper_parameters.get("scale_req_grad", False)
                 return activated_linear(input, self.weight, self.bias, formula, exact=exact)
         return self.activation(super().forward(input))

@@ -70,7 +70,7 @@ class SharedSoap(Soap):
             if not is_mine:
                 state.update(_room_for(matrix))
             counts.append(matrix.new_full((1,), float(state["step"])))
-            parts = [*(part for part in state.values() if isinstance(part, Tensor)), counts[-1]]
+            parts = [*(state[name] for name in sorted(state) if isinstance(state[name], Tensor)), counts[-1]]
             tensors += parts
             mine += [is_mine] * len(parts)
         give_to_all(tensors, mine=mine)
@@ -79,7 +79,7 @@ class SharedSoap(Soap):
 
 
 def _room_for(matrix: nn.Parameter) -> dict[str, Any]:
-    """Return a state of the right shapes, in `Soap`'s order."""
+    """Return a state of the right shapes, for another process's numbers."""
     rows, columns = matrix.shape
     shapes = {
         "mean": matrix.shape,
