@@ -17,11 +17,11 @@ def floor_of(side: int, width: int) -> Callable[[], object]:
     rows = max(256, 262_144 // width)
     pieces = -(-side * side // rows)
     workers = torch.get_num_threads()
+    shapes = (*[(rows, width)] * 3, *[(width, width)] * 2, (rows, 3), (rows, 2), (3, width))
+    operands = [[torch.randn(*shape) for shape in shapes] for _ in range(workers)]
 
     def work(share: int) -> None:
-        h, g, out = (torch.randn(rows, width) for _ in range(3))
-        w, square = torch.randn(width, width), torch.empty(width, width)
-        thin, entry, narrow = torch.randn(rows, 3), torch.randn(rows, 2), torch.randn(3, width)
+        h, g, out, w, square, thin, entry, narrow = operands[share]
         for _ in range(share, pieces, workers):
             for _ in range(HIDDEN_LAYERS):
                 torch.mm(h, w.t(), out=out)

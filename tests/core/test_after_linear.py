@@ -18,9 +18,12 @@ from finer_core.activations import (
     exact_derivatives,
     first_derivatives_only,
 )
-from finer_core.activations.after_linear import activated_linear
+from finer_core.activations.after_linear import activated_maps
 from finer_core.layers import InrLayer
+from finer_core.networks import base
 from finer_core.precision import set_backward_precision
+
+from . import small
 
 ACTIVATIONS = [
     SineActivation(omega_0=7.0),
@@ -64,10 +67,10 @@ def joined(monkeypatch) -> list[torch.Tensor]:
     values: list[torch.Tensor] = []
 
     def recorded(*args, **options):
-        values.append(activated_linear(*args, **options))
+        values.append(activated_maps(*args, **options))
         return values[-1]
 
-    monkeypatch.setattr(layers, "activated_linear", recorded)
+    monkeypatch.setattr(layers, "activated_maps", recorded)
     return values
 
 
@@ -101,6 +104,33 @@ def test_fused_kernels_serve_it_too(joined, monkeypatch):
     assert len(joined) == 1
     for a, b in zip(ours, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_network_is_one_function_and_gives_its_gradients(monkeypatch):
+    lengths = []
+
+    def recorded(x, maps):
+        lengths.append(len(maps))
+        return activated_maps(x, maps)
+
+    monkeypatch.setattr(base, "activated_maps", recorded)
+    network = small.network_of("finer", dtype=torch.float64)
+    x = small.coords_of(dtype=torch.float64).requires_grad_()
+    ours, plain = (gradients(network, x, promised=promised) for promised in (True, False))
+    assert lengths == [4]
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_memory_that_is_used_again_is_nobody_elses(joined):
+    layer = layer_of(FinerActivation(), dtype=torch.float32, width=64)
+    x = inputs(2000, dtype=torch.float32)
+    first, second = (gradients(layer, x, promised=True) for _ in range(2))
+    values = [value.clone() for value in joined]
+    gradients(layer, x, promised=True)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a, b)
+    assert all(torch.equal(a, b) for a, b in zip(values, joined, strict=False))
 
 
 def test_only_what_needs_a_gradient_gets_one():

@@ -14,6 +14,7 @@ from finer_core.training import (
     Fit,
     Interrupted,
     LogPoint,
+    SquaredError,
     StatelessObjective,
     accumulate_gradients,
     accumulate_gradients_of_many,
@@ -22,7 +23,6 @@ from finer_core.training import (
     exponential_decay,
     read_state,
     run_together,
-    squared_error,
     update_of,
     warmup_linear,
 )
@@ -51,7 +51,7 @@ class PointsObjective(StatelessObjective):
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         pieces, count = self.pieces(step)
-        return accumulate_gradients(network, pieces, squared_error(network, self, count=count))
+        return accumulate_gradients(network, pieces, SquaredError(network, self, count=count))
 
 
 def member(

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from finer_core import activations, initializers
 from finer_core.activations import Activation
-from finer_core.activations.after_linear import activated_linear, joins
+from finer_core.activations.after_linear import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -75,6 +75,12 @@ class InrLinear(nn.Linear):
             input = input.to(self.weight.dtype)
         return self.linear(input, self.weight, self.bias)
 
+    def as_map(self, x: Tensor) -> ActivatedMap | None:
+        """Return the layer for `activated_maps`; None where it is more than a map of the type of `x`."""
+        plain = type(self).forward is InrLinear.forward and self.linear is F.linear
+        weight = self.weight
+        return ActivatedMap(weight, self.bias) if plain and weight.dtype == x.dtype else None
+
 
 class InrLayer(InrLinear):
     """Apply an activation to W x + b.
@@ -90,12 +96,21 @@ class InrLayer(InrLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        if self.linear is F.linear and isinstance(self.activation, Activation) and joins(input, self.weight):
-            formula = self.activation.real_formula()
-            if formula is not None and formula.gain:  # a gain of 0 cannot be divided out again
-                exact = self.activation.hyper_parameters.get("scale_req_grad", False)
-                return activated_linear(input, self.weight, self.bias, formula, exact=exact)
+        if joins(input):
+            this = self.as_map(input)
+            if this is not None:
+                return activated_maps(input, [this])
         return self.activation(super().forward(input))
+
+    def as_map(self, x: Tensor) -> ActivatedMap | None:
+        """Return the layer for `activated_maps`; None where it is more than a map of the type of `x` and a formula."""
+        activation, weight = self.activation, self.weight
+        plain = type(self).forward is InrLayer.forward and self.linear is F.linear and weight.dtype == x.dtype
+        formula = activation.real_formula() if plain and isinstance(activation, Activation) else None
+        if formula is None or not formula.gain:  # a gain of 0 cannot be divided out again
+            return None
+        exact: bool = activation.hyper_parameters.get("scale_req_grad", False)
+        return ActivatedMap(weight, self.bias, formula, exact)
 
 
 def sine_family_init(*, omega_0: float, is_first: bool) -> WeightInit:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from finer_core.coords import axis_coords, coords_of_index
 from finer_core.ranks import part_of
 from finer_core.threads import worker_count
-from finer_core.training import SMALLEST_PIECE, GradientSum, StatelessObjective, accumulate_gradients, squared_error
+from finer_core.training import SMALLEST_PIECE, GradientSum, SquaredError, StatelessObjective, accumulate_gradients
 
 
 class PixelTarget:
@@ -127,7 +127,7 @@ class ImageObjective(StatelessObjective):
         """Accumulate the gradients of one step and return its loss, both of the whole batch."""
         pieces, count = self.pieces(step)
         loss = (
-            accumulate_gradients(network, pieces, squared_error(network, self, count=count))
+            accumulate_gradients(network, pieces, SquaredError(network, self, count=count))
             if pieces
             else torch.zeros((), device=self.target.device)  # a batch may have fewer pixels than there are processes
         )

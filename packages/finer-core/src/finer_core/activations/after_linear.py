@@ -1,80 +1,191 @@
-"""A linear map and its activation as one function, for training: fewer passes over memory than the two by themselves.
+"""Linear maps and their activations as one function, for training: fewer passes over memory, and one node of the graph.
 
-Where only first derivatives are asked for, nobody sees the pre-activation. It is then computed times the frequency
-factor, which the small weight matrix takes instead of the large result, and its memory is used again for the slope.
+Where only first derivatives are asked for, nobody sees what lies between the layers. A pre-activation is then computed
+times the frequency factor, which the small weight matrix takes instead of the large result, its memory is used again
+for the slope, and the gradient of one layer is written over that of the next.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from finer_core.activations import spare
 from finer_core.activations.blocks import in_blocks
 from finer_core.activations.fusion import fused_value_and_slope
 from finer_core.activations.real import RealFormula
 from finer_core.activations.rules import only_first_derivatives, refuse_second_derivative
 
 
-def joins(x: Tensor, weight: Tensor) -> bool:
-    """Return whether `activated_linear` may stand for a linear map and an activation here.
+class ActivatedMap(NamedTuple):
+    """f(x W^T + b).
 
-    Args:
-        x: Input.
-        weight: (out_features, in_features).
+    Attributes:
+        weight: W, (out_features, in_features), real.
+        bias: b, (out_features,), or None.
+        formula: f; None for the identity.
+        exact: Whether the FINER factor is differentiated too.
     """
+
+    weight: Tensor
+    bias: Tensor | None
+    formula: RealFormula | None = None
+    exact: bool = False
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Return whether somebody asked to be told when the module is called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def joins(x: Tensor) -> bool:
+    """Return whether `activated_maps` may stand for linear maps and activations of `x` here."""
     return (
         only_first_derivatives()
         and torch.is_grad_enabled()
-        and x.dtype == weight.dtype
-        and weight.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled(weight.device.type)
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled(x.device.type)
         and not torch._C._are_functorch_transforms_active()
         and not torch.compiler.is_compiling()
     )
 
 
-def activated_linear(x: Tensor, weight: Tensor, bias: Tensor | None, formula: RealFormula, *, exact: bool) -> Tensor:
-    """Return f(x W^T + b), which can be differentiated once.
+def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:
+    """Return f_n(.. f_1(x W_1^T + b_1) .. W_n^T + b_n), which can be differentiated once.
 
     Args:
         x: (..., in_features), real.
-        weight: (out_features, in_features), real.
-        bias: (out_features,), or None.
-        formula: f.
-        exact: Whether the FINER factor is differentiated too.
+        maps: At least one, each taking what the one before it gives, all of the type of `x`.
 
     Returns:
-        (..., out_features). For the backward pass it keeps `x`, and one tensor of its own size.
+        (..., out_features). For the backward pass it keeps each map's input, and one tensor of an activation's size.
     """
     rows = x.reshape(-1, x.shape[-1])
-    value: Tensor = _ActivatedLinear.apply(rows, weight, bias, formula, exact)
-    return value.view(*x.shape[:-1], weight.shape[0])
+    tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
+    value: Tensor = _ActivatedMaps.apply(rows, [(each.formula, each.exact) for each in maps], *tensors)
+    return value.view(*x.shape[:-1], maps[-1].weight.shape[0])
 
 
-class _ActivatedLinear(torch.autograd.Function):
+def evaluate(x: Tensor, maps: Sequence[ActivatedMap]) -> tuple[Tensor, "Kept"]:
+    """Return what the maps give, and what `pull_back` needs; call it where no graph is recorded.
+
+    Args:
+        x: (rows, in_features), contiguous.
+        maps: As for `activated_maps`.
+    """
+    kept = Kept([], [])
+    for each in maps:
+        value, slope, gain = _map(x, *each)
+        kept.tensors.extend((x, each.weight, slope))
+        kept.gains.append(gain)
+        x = value
+    return x, kept
+
+
+class Kept(NamedTuple):
+    """What the derivative of a run of maps is made of.
+
+    Attributes:
+        tensors: Each map's input, weight, and slope in units of its product times its gain (None of the identity).
+        gains: Each map's factor on its product.
+    """
+
+    tensors: list[Tensor | None]
+    gains: list[float]
+
+
+def pull_back(
+    grad: Tensor, kept: Kept, *, wants: Sequence[bool], wants_x: bool = False, sums: Sequence[Tensor | None] = ()
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """Return the gradients of sum(grad * value) of what `evaluate` gave, whose memory is used up.
+
+    Args:
+        grad: (rows, out_features).
+        kept: What `evaluate` kept.
+        wants: Whether the gradient of each map's weight, and bias, is wanted: two a map.
+        wants_x: Whether that of the input is.
+        sums: Tensors that the gradients are added to, in the order of `wants`; None for a new one, or nothing at all.
+
+    Returns:
+        The gradient of the input, and those of weights and biases (None where it is not wanted).
+    """
+    grads: list[Tensor | None] = list(sums) or [None] * len(wants)
+    is_ours = False
+    for i in reversed(range(len(kept.gains))):
+        x, weight, slope = kept.tensors[3 * i : 3 * i + 3]
+        gain = kept.gains[i]
+        assert x is not None and weight is not None
+        if slope is not None:
+            above, grad = grad, slope.mul_(grad)
+            _done(above, is_ours)
+            is_ours = True
+        if wants[2 * i]:
+            grads[2 * i] = _times(gain, grad.t(), x, add_to=grads[2 * i])
+        if wants[2 * i + 1]:
+            of_bias, before = grad.sum(0).mul_(gain), grads[2 * i + 1]
+            grads[2 * i + 1] = of_bias if before is None else before.add_(of_bias)
+        if i == 0 and not wants_x:
+            _done(grad, is_ours)
+            return None, grads
+        below = _times(gain, grad, weight, out=spare.empty_like(x))
+        _done(grad, is_ours)
+        _done(x, i > 0)
+        grad, is_ours = below, True
+    return grad, grads
+
+
+class _ActivatedMaps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, formula: RealFormula, exact: bool) -> Tensor:
-        fused = fused_value_and_slope(formula, exact=exact)
-        ctx.gain = 1.0 if fused else formula.gain
-        scaled = weight if fused else weight * formula.gain
+    def forward(ctx: Any, x: Tensor, functions: Sequence[tuple[RealFormula | None, bool]], *tensors: Tensor) -> Tensor:
         with torch.no_grad():
-            z = x @ scaled.t() if bias is None else torch.addmm(bias if fused else bias * formula.gain, x, scaled.t())
-            split = partial(formula.value_and_slope_of_scaled_, exact=exact)
-            value, slope = fused(z) if fused else in_blocks(split, z)
-        ctx.save_for_backward(x, scaled, slope)
+            maps = [ActivatedMap(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
+            value, kept = evaluate(x, maps)
+        ctx.save_for_backward(*kept.tensors)
+        ctx.gains = kept.gains
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         refuse_second_derivative()
-        x, scaled, slope = ctx.saved_tensors
-        grad = slope.mul_(grad_outputs[0])  # a second pass over the same graph finds it changed, and says so
-        wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
-        return (
-            grad @ scaled if wants_x else None,
-            (grad.t() @ x).mul_(ctx.gain) if wants_weight else None,
-            grad.sum(0).mul_(ctx.gain) if wants_bias else None,
-            None,
-            None,
-        )
+        kept = Kept(ctx.saved_tensors, ctx.gains)  # a second pass finds the slopes changed, and says so
+        wants_x, _, *wants = ctx.needs_input_grad
+        of_x, grads = pull_back(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
+        return of_x, None, *grads
+
+
+def _map(
+    x: Tensor, weight: Tensor, bias: Tensor | None, formula: RealFormula | None, exact: bool
+) -> tuple[Tensor, Tensor | None, float]:
+    """Return a map's value, its slope in units of the product times the gain, and the gain."""
+    fused = fused_value_and_slope(formula, exact=exact) if formula else None
+    gain = formula.gain if formula and not fused else 1.0
+    z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
+    if bias is None:
+        _times(gain, x, weight.t(), out=z)
+    else:
+        torch.addmm(bias, x, weight.t(), beta=gain, alpha=gain, out=z)
+    if formula is None:
+        return z, None, gain
+    if fused:
+        value, slope = fused(z)
+        spare.give_back(z)
+    else:
+        value, slope = in_blocks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
+    return value, slope, gain
+
+
+def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
+    """Return gain a b, in `out` or added to `add_to`: the product takes the factor and the sum in for nothing."""
+    if add_to is not None:
+        return torch.addmm(add_to, a, b, alpha=gain, out=add_to)
+    out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
+    return torch.addmm(out, a, b, beta=0, alpha=gain, out=out)
+
+
+def _done(tensor: Tensor, is_ours: bool) -> None:
+    if is_ours:
+        spare.give_back(tensor)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from finer_core.activations import functional
+from finer_core.activations.after_linear import is_hooked
 from finer_core.activations.real import (
     FinerFormula,
     GaussFormula,
@@ -47,8 +48,7 @@ class Activation(nn.Module):
     def real_formula(self) -> RealFormula | None:
         """Return the formula that this module stands for; None where it does more, or something else."""
         make = type(self).formula
-        hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
-        if make is None or type(self).forward is not Activation.forward or any(hooks):
+        if make is None or type(self).forward is not Activation.forward or is_hooked(self):
             return None
         return make(**{name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"})
 

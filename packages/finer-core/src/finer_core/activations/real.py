@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_core.activations import spare
+
 
 def finer_phase(z: Tensor, *, omega_0: float) -> Tensor:
     """Return h = omega_0 (|z| + 1) z in a new buffer, for use where no graph is recorded."""
@@ -93,7 +95,7 @@ class SineFormula(RealFormula):
 
     def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return sin t and cos t."""
-        return t.sin(), t.cos_()
+        return torch.sin(t, out=spare.empty_like(t)), t.cos_()
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,11 @@ class FinerFormula(RealFormula):
 
     def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return sin h and cos(h) dh/dt with h = (|t| / omega_0 + 1) t: the hot path of every fit."""
-        magnitude = t.abs()
-        phase = torch.addcmul(t, t, magnitude, value=1 / self.omega_0)
+        magnitude = torch.abs(t, out=spare.empty_like(t))
+        phase = torch.addcmul(t, t, magnitude, value=1 / self.omega_0, out=spare.empty_like(t))
         slope = torch.cos(phase, out=t)
         slope.addcmul_(slope, magnitude, value=(2 if exact else 1) / self.omega_0)
+        spare.give_back(magnitude)
         return phase.sin_(), slope
 
     def _phase_and_factor(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,7 +171,7 @@ class GaussFormula(RealFormula):
 
     def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return exp(-t^2) and its derivative."""
-        value = t.square().neg_().exp_()
+        value = torch.square(t, out=spare.empty_like(t)).neg_().exp_()
         return value, t.mul_(value).mul_(-2)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor, nn
 
+from finer_core.activations.after_linear import ActivatedMap, activated_maps, is_hooked, joins
 from finer_core.layers import InrLayer, InrLinear, WeightInit
 
 if TYPE_CHECKING:
@@ -107,10 +108,29 @@ class CoordinateMLP(Network):
         """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
         check_coords(coords, in_features=self.in_features)
         features = coords if self.encoding is None else self.encoding(coords)
+        maps = self.as_maps(features)
+        if maps is not None:
+            return activated_maps(features, maps)
         for layer in self.layers:
             features = layer(features)
         out = self.head(features)
         return out.real if out.is_complex() else out
+
+    def as_maps(self, features: Tensor) -> list[ActivatedMap] | None:
+        """Return what the layers compute of encoded coordinates, or None where they must be called one by one.
+
+        Args:
+            features: Output of the encoding, or the coordinates where there is none.
+        """
+        if not joins(features):
+            return None
+        maps: list[ActivatedMap] = []
+        for layer in (*self.layers, self.head):
+            this = layer.as_map(features) if isinstance(layer, InrLinear) and not is_hooked(layer) else None
+            if this is None:
+                return None
+            maps.append(this)
+        return maps
 
 
 def check_sizes(**sizes: int) -> None:

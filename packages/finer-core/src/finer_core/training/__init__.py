@@ -6,13 +6,14 @@ from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.muon import Muon
-from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective, squared_error
+from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective
 from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
 from finer_core.training.schedules import Schedule, exponential_decay, schedule_of, warmup_cosine, warmup_linear
 from finer_core.training.session import follow_session, run_session, session
 from finer_core.training.soap import Soap
+from finer_core.training.squared_error import SquaredError
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
 from finer_core.training.together import Update, run_together, update_of
@@ -31,6 +32,7 @@ __all__ = [
     "Objective",
     "Schedule",
     "Soap",
+    "SquaredError",
     "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",
@@ -52,7 +54,6 @@ __all__ = [
     "run_together",
     "schedule_of",
     "session",
-    "squared_error",
     "take_state",
     "update_of",
     "warmup_cosine",

@@ -1,6 +1,6 @@
 """What a fit minimises."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -42,23 +42,6 @@ class SquaredErrorObjective(Objective, Protocol):
     def examples(self, piece: Any) -> tuple[Tensor, Tensor]:
         """Return a piece's inputs (n, in_features) and targets (n, out_features)."""
         ...
-
-
-def squared_error(network: nn.Module, objective: SquaredErrorObjective, *, count: int) -> Callable[[Any], Tensor]:
-    """Return the function that gives a piece's share of an objective's loss, for `accumulate_gradients`.
-
-    Args:
-        network: f.
-        objective: Serves the examples of a piece.
-        count: What the sum is divided by.
-    """
-
-    def loss_of(piece: Any) -> Tensor:
-        inputs, targets = objective.examples(piece)
-        loss: Tensor = (network(inputs) - targets).square().sum() / count
-        return loss
-
-    return loss_of
 
 
 class StatelessObjective:

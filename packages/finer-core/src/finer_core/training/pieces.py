@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from finer_core.activations import first_derivatives_only
 from finer_core.threads import in_threads, one_thread_an_operation, worker_count
+from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.squared_error import SquaredError
 
 Piece = TypeVar("Piece")
 
@@ -25,7 +27,8 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
         network: Whose parameters the losses depend on; on a CPU the pieces run in as many threads as PyTorch has.
         pieces: Parts of a batch, at least one.
         loss_of: Returns a piece's share of the loss, a scalar. It is called from several threads and must not change
-            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`.
+            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`. `SquaredError` is one
+            that needs no graph for its gradients.
 
     Returns:
         The detached sum of the losses.
@@ -77,33 +80,28 @@ def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]
     return [pieces[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _add_up(network: nn.Module, results: Sequence[tuple[Tensor, list[Tensor | None]]]) -> Tensor:
+def _add_up(network: nn.Module, results: Sequence[tuple[Tensor, GradientSums]]) -> Tensor:
     """Add the threads' gradients to the parameters', in order, and return the sum of their losses."""
-    for _, grads in results:
-        for parameter, grad in zip(_trained(network), grads, strict=True):
+    for _, sums in results:
+        for parameter in network.parameters():
+            grad = sums.get(parameter)
             if grad is not None:
                 parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
     return torch.stack([loss for loss, _ in results]).sum()
 
 
-def _trained(network: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
 def _share(
     network: nn.Module, pieces: Sequence[Piece], loss_of: Callable[[Piece], Tensor]
-) -> tuple[Tensor, list[Tensor | None]]:
+) -> tuple[Tensor, GradientSums]:
     """Return the loss and the gradients of one worker's pieces."""
-    parameters = _trained(network)
     total: Tensor | None = None
-    sums: list[Tensor | None] = [None] * len(parameters)
+    sums: GradientSums = {}
     for piece in pieces:
         with first_derivatives_only():  # here, because a thread does not inherit its caller's context
-            loss = loss_of(piece)
-        for i, grad in enumerate(torch.autograd.grad(loss, parameters, allow_unused=True)):
-            before = sums[i]
-            if grad is not None:
-                sums[i] = grad if before is None else before.add_(grad)
-        total = loss.detach() if total is None else total + loss.detach()
+            if isinstance(loss_of, SquaredError):
+                loss = loss_of.add_gradients(piece, sums)
+            else:
+                loss = add_gradients(loss_of(piece), network, sums)
+        total = loss if total is None else total + loss
     assert total is not None
     return total, sums

@@ -16,9 +16,10 @@ from finer_core.errors import DivergenceError, InputError
 from finer_core.threads import in_threads
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.muon import Muon, step_muons
-from finer_core.training.objective import SquaredErrorObjective, squared_error
+from finer_core.training.objective import SquaredErrorObjective
 from finer_core.training.optimizers import each
 from finer_core.training.pieces import accumulate_gradients_of_many
+from finer_core.training.squared_error import SquaredError
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState
 
@@ -104,7 +105,7 @@ def _in_threads(fits: Sequence[Fit], steps: Sequence[int]) -> list[Tensor]:
     for fit, step in zip(fits, steps, strict=True):
         objective = _objective(fit)
         pieces, count = objective.pieces(step)
-        batches.append((fit.network, pieces, squared_error(fit.network, objective, count=count)))
+        batches.append((fit.network, pieces, SquaredError(fit.network, objective, count=count)))
     losses = accumulate_gradients_of_many(batches)
 
     def finish(fit: Fit) -> None:

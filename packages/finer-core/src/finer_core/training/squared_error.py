@@ -1,0 +1,68 @@
+"""The squared error of a piece, by automatic differentiation, or without a graph where a network is a run of maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from finer_core.activations.after_linear import ActivatedMap, evaluate, is_hooked, pull_back
+from finer_core.networks.base import CoordinateMLP
+from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.objective import SquaredErrorObjective
+
+
+class SquaredError:
+    """Give a piece's share of an objective's loss, for `accumulate_gradients`.
+
+    Args:
+        network: f.
+        objective: Serves the examples of a piece.
+        count: What the sum of squares is divided by.
+    """
+
+    def __init__(self, network: nn.Module, objective: SquaredErrorObjective, *, count: int) -> None:
+        self.network, self.objective, self.count = network, objective, count
+
+    def __call__(self, piece: Any) -> Tensor:
+        """Return the loss, differentiable."""
+        return self._loss(*self.objective.examples(piece))
+
+    def add_gradients(self, piece: Any, sums: GradientSums) -> Tensor:
+        """Add a piece's gradients to `sums`, and return its loss, detached."""
+        inputs, targets = self.objective.examples(piece)
+        features, maps = _run_of_maps(self.network, inputs)
+        if targets.dtype != features.dtype or targets.shape != (len(features), _width(maps)):
+            return add_gradients(self._loss(inputs, targets), self.network, sums)
+        tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
+        wants = [tensor is not None and tensor.requires_grad for tensor in tensors]
+        before = [sums.get(tensor) if isinstance(tensor, nn.Parameter) else None for tensor in tensors]
+        with torch.no_grad():
+            value, kept = evaluate(features, maps)
+            error = value.sub_(targets)
+            loss = error.square().sum() / self.count
+            _, grads = pull_back(error.mul_(2 / self.count), kept, wants=wants, sums=before)
+        for tensor, old, grad in zip(tensors, before, grads, strict=True):
+            if isinstance(tensor, nn.Parameter) and grad is not None and grad is not old:
+                # A tensor that stands in two maps comes here twice.
+                sums[tensor] = sums[tensor].add_(grad) if tensor in sums else grad
+        return loss
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(self.network(inputs), targets, reduction="sum") / self.count
+
+
+def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[ActivatedMap]]:
+    """Return the encoded coordinates and the maps that a network is on them; no maps where it is more than that."""
+    if not isinstance(network, CoordinateMLP) or type(network).forward is not CoordinateMLP.forward:
+        return coords, []
+    encoding = network.encoding
+    if is_hooked(network) or (encoding is not None and any(p.requires_grad for p in encoding.parameters())):
+        return coords, []
+    features = coords if encoding is None else encoding(coords)
+    return features, network.as_maps(features) or []
+
+
+def _width(maps: Sequence[ActivatedMap]) -> int:
+    return maps[-1].weight.shape[0] if maps else -1
