@@ -49,8 +49,8 @@ def first_derivatives_only() -> Iterator[None]:
 
     A real activation then keeps its slope for the backward pass in place of its pre-activation: as much memory, and the
     sine's phase is computed once instead of twice. A network, or a layer with its activation, is one function; hooks of
-    layers and activations keep it from that. A second derivative, or a second pass over the same graph, raises RuntimeError, unless
-    the value was computed inside `exact_derivatives`, which this does not touch.
+    layers and activations keep it from that. A second derivative, or a second pass over the same graph, raises
+    RuntimeError, unless the value was computed inside `exact_derivatives`, which this does not touch.
     """
     token = _FIRST.set(True)
     try:
