@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from finer_core.activations import first_derivatives_only
 from finer_core.precision import set_backward_precision
@@ -102,15 +103,22 @@ def hook_the_network(network):
     network.register_forward_hook(lambda module, args, output: output * 0.5)
 
 
-def round_products(network):
-    set_backward_precision(network, "bf16")
-
-
 def replace_a_layer(network):
     network.layers[1] = nn.Sequential(nn.Linear(16, 16, dtype=torch.float64), nn.Tanh())
 
 
-@pytest.mark.parametrize("change", [hook_a_layer, hook_the_network, replace_a_layer])
+def make_a_weight_of_others(network):
+    parametrizations.weight_norm(network.layers[1])
+
+
+def hook_a_gradient(network):
+    network.layers[1].weight.register_hook(lambda grad: grad * 0.5)
+
+
+CHANGES = [hook_a_layer, hook_the_network, replace_a_layer, make_a_weight_of_others, hook_a_gradient]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_must_be_called_is_called(change, evaluated):
     network = small.network_of("finer", dtype=torch.float64)
     change(network)

@@ -1,6 +1,5 @@
 """The squared error of a piece, by automatic differentiation, or without a graph where a network is a run of maps."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,9 +32,10 @@ class SquaredError:
         """Add a piece's gradients to `sums`, and return its loss, detached."""
         inputs, targets = self.objective.examples(piece)
         features, maps = _run_of_maps(self.network, inputs)
-        if targets.dtype != features.dtype or targets.shape != (len(features), _width(maps)):
-            return add_gradients(self._loss(inputs, targets), self.network, sums)
         tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
+        fits = maps and targets.dtype == features.dtype and targets.shape == (len(features), maps[-1].weight.shape[0])
+        if not fits or not all(map(_ends_here, tensors)):
+            return add_gradients(self._loss(inputs, targets), self.network, sums)
         wants = [tensor is not None and tensor.requires_grad for tensor in tensors]
         before = [sums.get(tensor) if isinstance(tensor, nn.Parameter) else None for tensor in tensors]
         with torch.no_grad():
@@ -64,5 +64,6 @@ def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[Activ
     return features, network.as_maps(features) or []
 
 
-def _width(maps: Sequence[ActivatedMap]) -> int:
-    return maps[-1].weight.shape[0] if maps else -1
+def _ends_here(tensor: Tensor | None) -> bool:
+    """Return whether a gradient goes no further than this tensor: it is not made of others, and nobody waits for it."""
+    return tensor is None or (isinstance(tensor, nn.Parameter) and not tensor._backward_hooks)
