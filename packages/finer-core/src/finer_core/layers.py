@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from finer_core import activations, initializers
 from finer_core.activations import Activation
-from finer_core.activations.after_linear import ActivatedMap, activated_maps, joins
+from finer_core.activations.maps import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]

@@ -1,8 +1,8 @@
 """Fuse each activation's element-wise work into one compiled kernel forward and one backward.
 
 PyTorch runs sin(omega (|z| + 1) z) as five passes over memory and its gradient as seven; `torch.compile` makes one of
-each. On a CPU this needs a C++ compiler and takes some 20 seconds the first time, so it is off until asked for, and
-pays off in fits of many minutes. Everything works without it.
+each. On a CPU this needs a C++ compiler and takes some 20 seconds the first time, so it is off until asked for. A fit
+whose network is one function (`finer_core.activations.maps`) may gain nothing by it; docs/speed.md has figures.
 """
 
 import logging

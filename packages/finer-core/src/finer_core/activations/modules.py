@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from finer_core.activations import functional
-from finer_core.activations.after_linear import is_hooked
+from finer_core.activations.maps import is_hooked
 from finer_core.activations.real import (
     FinerFormula,
     GaussFormula,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor, nn
 
-from finer_core.activations.after_linear import ActivatedMap, activated_maps, is_hooked, joins
+from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
 from finer_core.layers import InrLayer, InrLinear, WeightInit
 
 if TYPE_CHECKING:

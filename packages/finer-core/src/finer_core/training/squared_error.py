@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finer_core.activations.after_linear import ActivatedMap, evaluate, is_hooked, pull_back
+from finer_core.activations.maps import ActivatedMap, evaluate, is_hooked, pull_back
 from finer_core.networks.base import CoordinateMLP
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.objective import SquaredErrorObjective

@@ -14,11 +14,11 @@ from finer_core.activations import (
     RealWireActivation,
     RealWireFinerActivation,
     SineActivation,
-    after_linear,
     exact_derivatives,
     first_derivatives_only,
+    maps,
 )
-from finer_core.activations.after_linear import activated_maps
+from finer_core.activations.maps import activated_maps
 from finer_core.layers import InrLayer
 from finer_core.networks import base
 from finer_core.precision import set_backward_precision
@@ -98,7 +98,7 @@ def test_fused_kernels_serve_it_too(joined, monkeypatch):
     def kernel_of(formula, *, exact):
         return partial(formula.value_and_slope, exact=exact)
 
-    monkeypatch.setattr(after_linear, "fused_value_and_slope", kernel_of)
+    monkeypatch.setattr(maps, "fused_value_and_slope", kernel_of)
     layer, x = layer_of(FinerActivation()), inputs(6)
     ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
     assert len(joined) == 1

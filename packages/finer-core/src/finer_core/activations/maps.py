@@ -1,8 +1,8 @@
 """Linear maps and their activations as one function, for training: fewer passes over memory, and one node of the graph.
 
-Where only first derivatives are asked for, nobody sees what lies between the layers. A pre-activation is then computed
-times the frequency factor, which the small weight matrix takes instead of the large result, its memory is used again
-for the slope, and the gradient of one layer is written over that of the next.
+Where only first derivatives are asked for, nobody sees what lies between the layers. The product that makes a
+pre-activation then takes the frequency factor in for nothing, the pre-activation's memory is used again for the slope,
+and what one layer has done with serves the next (`finer_core.activations.spare`).
 """
 
 from collections.abc import Sequence
