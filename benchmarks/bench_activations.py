@@ -1,11 +1,11 @@
 """Each activation, forward and backward, against its formula in eager PyTorch: time, and numbers kept in between.
 
-    python benchmarks/bench_activations.py [--rows 65536] [--width 256] [--rounds 5] [--compile] [--json]
+    python benchmarks/bench_activations.py [--rows 65536] [--width 256] [--rounds 5] [--no-fused] [--json]
 
 Eager is the formula as anyone would write it, differentiated by autograd, the FINER factor detached. Ours is the
 function of `finer_core.activations`, alone (any derivative may follow) and inside `first_derivatives_only`, as every
-fit calls it. They run in alternation in one process; the ratio is the median over rounds. --compile adds compiled
-kernels, after warming up.
+fit calls it. They run in alternation in one process; the ratio is the median over rounds. --no-fused leaves out the
+kernels in C.
 """
 
 import argparse
@@ -105,11 +105,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=65_536)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if arguments.compile and not fuse_activations(True):
-        parser.error("nothing can be compiled here")
+    fuse_activations(arguments.fused)
     sizes = {"rows": arguments.rows, "width": arguments.width, "rounds": arguments.rounds}
     rows = [compare(name, **sizes) for name in EAGER]
     if arguments.json:

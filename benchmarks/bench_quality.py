@@ -146,7 +146,7 @@ def equal_time(arguments: argparse.Namespace) -> list[dict]:
 def goals(arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for name in arguments.images:
-        settings = ImageFitSettings(preset="paper", steps=arguments.steps, compile=True)
+        settings = ImageFitSettings(preset="paper", steps=arguments.steps)
         _, psnr = our_fit(load(name, arguments.side), settings)
         rows.append({"image": name_of(name), "side": arguments.side, "steps": arguments.steps, "psnr": psnr})
         show(rows[-1])

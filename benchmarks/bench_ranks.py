@@ -39,7 +39,6 @@ def worker(options: argparse.Namespace) -> None:
         log_every=options.steps,
         batch_pixels=options.batch_pixels,
         optimizer=options.optimizer,
-        compile=False,
         device="cpu",
         network={"hidden_features": options.width},
     )

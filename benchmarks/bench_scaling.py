@@ -2,7 +2,7 @@
 
     python benchmarks/bench_scaling.py [--sides 64 128 ... 2048] [--widths 64 128 ... 1024] [--json]
 
-Sides vary at width 256, widths at 256x256 pixels; three hidden layers, FINER, float32, no compiler. `floor` times the
+Sides vary at width 256, widths at 256x256 pixels; three hidden layers, FINER, float32. `floor` times the
 step's matrix products and one sine and one cosine a unit by themselves, in pieces that stay in the cache, on as many
 threads. The two are timed in turns, at least three times and for ten seconds, and the best of each is taken: another
 machine's load comes and goes within seconds.
@@ -28,7 +28,7 @@ def step_of(side: int, width: int) -> Callable[[], object]:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     image = Image.from_pixels(pixels)
     config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)
-    network = fresh_network(config, seed=0, device="cpu", compiled=False, precision="fp32")
+    network = fresh_network(config, seed=0, device="cpu", compiled=True, precision="fp32")
     objective = ImageObjective(
         PixelTarget(pixels, value_range=(0, 255), target_range=(-1, 1)),
         sampler=None,

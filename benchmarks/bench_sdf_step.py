@@ -52,7 +52,7 @@ def eager_step(points: np.ndarray, normals: np.ndarray, tree: object) -> Callabl
 def our_steps(shape: str | None, *, most: int) -> tuple[Callable[[int], None], np.ndarray, np.ndarray]:
     """Return a function that runs some steps of the paper preset, and the cloud it samples."""
     loaded = read_input(shape)
-    plan = plan_fit(SdfFitSettings(preset="paper", steps=most, compile=False), loaded.shape)
+    plan = plan_fit(SdfFitSettings(preset="paper", steps=most), loaded.shape)
     boxed = shape_in_box(loaded.shape, plan.frame)
     cloud = cloud_of(boxed, points=plan.settings.cloud_points or 0, seed=0)
     network = network_of(plan)

@@ -1,8 +1,8 @@
 """Full-batch FINER step at 512x512, 3 x 256, float32: time, memory and gradients against plain eager PyTorch.
 
-    python benchmarks/bench_step.py [--size 512] [--rounds 5] [--json] [--no-fused]
+    python benchmarks/bench_step.py [--size 512] [--rounds 5] [--json] [--no-unfused]
 
-"ours" runs unfused, "fused" with compiled activations (needs a C++ compiler), and "floor" nothing but the step's
+"ours" is what every fit runs, "unfused" without its kernels in C, and "floor" nothing but the step's
 matrix products and one sine and one cosine a unit. They run in alternation, each in a process of its own so that the
 peak memory is its own. Prints the medians of their times and of the ratios within a round, each peak memory, and the
 largest relative difference (in norm) of a parameter's gradient.
@@ -62,8 +62,7 @@ def worker(kind: str, size: int, rounds: int, out: Path) -> None:
             network.zero_grad(set_to_none=True)
             return objective.backward(network, 0)
 
-    if kind == "fused":
-        fuse_activations(True)
+    fuse_activations(kind == "ours")
     answer(step, rounds)
     torch.save([p.grad for p in network.parameters()], out)
     print(peak_memory_mb(), flush=True)
@@ -83,17 +82,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--fused", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--worker", choices=("floor", "eager", "ours", "fused"), help=argparse.SUPPRESS)
+    parser.add_argument("--unfused", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--worker", choices=("floor", "eager", "ours", "unfused"), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         worker(arguments.worker, arguments.size, arguments.rounds, arguments.out)
         return
-    kinds = ("floor", "eager", "ours")
-    if arguments.fused and fuse_activations(True):
-        kinds += ("fused",)
-    fuse_activations(False)
+    kinds = ("floor", "eager", "ours", *(["unfused"] if arguments.unfused else []))
     with tempfile.TemporaryDirectory() as folder:
         result = compare(kinds, arguments.size, arguments.rounds, Path(folder))
     if arguments.json:

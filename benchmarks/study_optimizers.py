@@ -35,7 +35,7 @@ from finer_image.model import ImageModel
 from finer_image.plan import plan_fit as plan_image
 from finer_image.settings import ImageFitSettings
 
-PUBLISHED = {"preset": "paper", "compile": False}
+PUBLISHED = {"preset": "paper"}
 """Adam at the method's rate, times 0.1^(step/steps)."""
 ADAM, MUON, SOAP = ({"optimizer": name, "schedule": "linear"} for name in ("adam", "muon", "soap"))
 SHARED_ARMS: dict[str, dict[str, Any]] = {

@@ -12,6 +12,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and 
 share_processor_politely()  # before any test module loads PyTorch
 
 
+@pytest.fixture(autouse=True)
+def activations_as_at_first():
+    """Undo what a test, or a fit in it, chose for the whole process."""
+    from finer_core.activations import fuse_activations
+
+    yield
+    fuse_activations(None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Find the folder of real test data, which is not part of the repository.

@@ -1,4 +1,4 @@
-"""The switch to compiled activations, with a stand-in for the compiler: what is compiled, when, what if it fails."""
+"""The choice of compiled activations, with a stand-in for the compiler: what is compiled, when, what if it fails."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import exact_derivatives, functional, fuse_activations, fusion
+from finer_core.activations import can_fuse, exact_derivatives, functional, fuse_activations, fusion
 
 from . import small
 
@@ -19,22 +19,27 @@ CURVES = {
 }
 
 
-def clear() -> None:
-    fuse_activations(False)
-    fusion._compiled.cache_clear()
-    fusion._can_compile.cache_clear()
-
-
 @pytest.fixture(autouse=True)
 def forget():
-    """Begin and end with nothing compiled and the switch off."""
+    """Begin and end with nothing compiled."""
+
+    def clear() -> None:
+        fusion._compiled.cache_clear()
+        fusion._can_compile.cache_clear()
+
     clear()
     yield
     clear()
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def elsewhere(monkeypatch):
+    """Let tensors of the CPU pass for those of another device, which PyTorch's compiler serves."""
+    monkeypatch.setattr(fusion, "_is_on_cpu", lambda tensor: False)
+
+
+@pytest.fixture
+def calls(elsewhere, monkeypatch):
     """Replace the compiler by one that leaves functions as they are; list the names of those that run."""
     names = []
 
@@ -54,18 +59,21 @@ def gradient_of(name: str, *, create_graph: bool = False) -> torch.Tensor:
     return torch.autograd.grad(CURVES[name](z).sum(), z, create_graph=create_graph)[0]
 
 
-def test_it_is_off_until_asked_for(calls):
+@pytest.mark.parametrize("choice", [None, False])
+def test_it_is_off_until_asked_for(calls, choice):
+    fuse_activations(choice)
     gradient_of("finer")
     assert calls == []
 
 
 @pytest.mark.parametrize("name", CURVES)
 def test_fused_values_and_gradients_are_the_formulas(calls, name):
-    z = torch.linspace(-1, 1, 21)
+    z = torch.linspace(-1, 1, 21, dtype=torch.float64)
     value, held = CURVES[name](z), gradient_of(name)
     with exact_derivatives():
         exact = gradient_of(name)
-    assert fuse_activations(True)
+    fuse_activations(True)
+    CURVES[name](z)
     calls.clear()
     torch.testing.assert_close(CURVES[name](z), value)
     torch.testing.assert_close(gradient_of(name), held)
@@ -76,6 +84,7 @@ def test_fused_values_and_gradients_are_the_formulas(calls, name):
 
 def test_higher_derivatives_are_not_fused(calls):
     fuse_activations(True)
+    gradient_of("finer")
     calls.clear()
     assert gradient_of("finer", create_graph=True).requires_grad
     assert calls == ["value"]
@@ -83,15 +92,16 @@ def test_higher_derivatives_are_not_fused(calls):
 
 def test_complex_wavelets_are_never_fused(calls):
     fuse_activations(True)
-    calls.clear()
     functional.wire(small.coords_of().requires_grad_(True)).abs().sum().backward()
     assert calls == []
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_each_setting_is_compiled_once(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: compiled.append(function) or function)
     fuse_activations(True)
+    activations.sine(torch.zeros(3))
     compiled.clear()
     for _ in range(3):
         for omega_0 in (1.0, 2.0):
@@ -100,13 +110,15 @@ def test_each_setting_is_compiled_once(monkeypatch):
 
 
 def test_it_can_be_switched_off(calls):
-    assert fuse_activations(True)
-    assert not fuse_activations(False)
+    fuse_activations(True)
+    gradient_of("finer")
+    fuse_activations(False)
     calls.clear()
     gradient_of("finer")
     assert calls == []
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("error", [RuntimeError("no g++\nand more"), RuntimeError(), ImportError("triton")])
 def test_without_a_compiler_everything_stays_as_it_is(monkeypatch, caplog, error):
     def compile_(function, *, dynamic):
@@ -114,20 +126,33 @@ def test_without_a_compiler_everything_stays_as_it_is(monkeypatch, caplog, error
 
     monkeypatch.setattr(torch, "compile", compile_)
     expected = gradient_of("finer")
+    fuse_activations(True)
     with caplog.at_level(logging.WARNING):
-        assert not fuse_activations(True)
+        assert torch.equal(gradient_of("finer"), expected)
     (record,) = caplog.records
     assert record.getMessage().startswith("activations stay unfused: ")
     assert "\n" not in record.getMessage()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: lambda *arguments: function(*arguments) + 0.1)
+    expected = gradient_of("finer")
+    fuse_activations(True)
     assert torch.equal(gradient_of("finer"), expected)
 
 
-def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda function, *, dynamic: lambda *arguments: function(*arguments) + 0.1)
-    assert not fuse_activations(True)
+def test_it_says_what_can_be_had(monkeypatch):
+    monkeypatch.setattr(fusion, "native_kernels", lambda formula: None)
+    assert not can_fuse()
+    monkeypatch.setattr(fusion, "native_kernels", lambda formula: object())
+    assert can_fuse("cpu")
+    monkeypatch.setattr(fusion, "_can_compile", lambda device: device == "cuda")
+    assert can_fuse("cuda:1") and not can_fuse("mps")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
 def test_really_compiled_kernels_agree_with_the_plain_ones():
     z = torch.linspace(-1, 1, 4096).reshape(64, 64)
@@ -140,7 +165,8 @@ def test_really_compiled_kernels_agree_with_the_plain_ones():
         return [out.detach(), x.grad]
 
     plain = both()
-    if not fuse_activations(True):
+    fuse_activations(True)
+    if not fusion._can_compile("cpu"):
         pytest.skip("no working C++ compiler on this machine")
     fused = both()
     for a, b in zip(plain, fused, strict=True):

@@ -133,7 +133,9 @@ def test_tiles_do_not_show(monkeypatch):
 
 def test_presets_scale_with_the_image():
     def fast(side: int) -> ImageFitSettings:
-        return resolve(ImageFitSettings(), height=side, width=side, learning_rate=5e-4, bf16_is_native=True)
+        return resolve(
+            ImageFitSettings(), height=side, width=side, learning_rate=5e-4, bf16_is_native=True, compiles=True
+        )
 
     assert fast(32).batch_pixels == 1024
     assert fast(256).batch_pixels == 2048
@@ -147,6 +149,7 @@ def test_presets_scale_with_the_image():
         width=64,
         learning_rate=1e-3,
         bf16_is_native=True,
+        compiles=True,
     )
     assert (given.batch_pixels, given.steps, given.precision, given.log_every) == (0, 7, "fp32", 1)
 

@@ -53,6 +53,7 @@ def paper_fit(name: str, *, dtype: torch.dtype) -> tuple[Fit, torch.nn.Module, t
         width=64,
         learning_rate=raw["learning_rate"],
         bf16_is_native=True,
+        compiles=True,
     )
     plan = FitPlan(settings=settings, network=config, target_range=target_range, device="cpu")
     fit = build_fit(plan, network, image)
@@ -104,7 +105,9 @@ def test_coordinates_and_targets():
 
 
 def test_the_paper_preset_states_the_published_settings():
-    settings = resolve(ImageFitSettings(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True)
+    settings = resolve(
+        ImageFitSettings(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True, compiles=True
+    )
     assert (settings.steps, settings.batch_pixels, settings.learning_rate) == (5000, 0, 5e-4)
     assert (settings.optimizer, settings.betas, settings.schedule) == ("adam", (0.9, 0.999), "exponential")
     assert (settings.precision, settings.guard, settings.max_grad_norm) == ("fp32", False, None)

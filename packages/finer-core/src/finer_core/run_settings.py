@@ -66,7 +66,9 @@ class FitSettings(RunSettings):
     max_grad_norm: float | None = option(None, "clip the gradient's norm")
     ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
     guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
-    compile: bool | None = option(None, "compile the activations: needs a C++ compiler, 20 s, may pay off in long fits")
+    compile: bool | None = option(
+        None, "compile the activations; by default on a CPU with a C compiler, elsewhere it takes 20 s"
+    )
     log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
 
     def __post_init__(self) -> None:

@@ -74,6 +74,7 @@ def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False)
         width=image.width,
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
+        compiles=device == "cpu",
     )
     if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
         raise InputError(

@@ -45,12 +45,9 @@ PASSES = 40
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that the fast preset draws at most: beyond it a network of fixed size gains little for the time."""
 
-SAMPLES_WORTH_COMPILING = 100_000_000
-"""Pixels drawn from which on compiling the activations saves more time than it takes; about 15 minutes on two cores."""
-
 
 def resolve(
-    settings: ImageFitSettings, *, height: int, width: int, learning_rate: float, bf16_is_native: bool
+    settings: ImageFitSettings, *, height: int, width: int, learning_rate: float, bf16_is_native: bool, compiles: bool
 ) -> ImageFitSettings:
     """Fill every None by the preset.
 
@@ -60,6 +57,7 @@ def resolve(
         width: Columns of the image.
         learning_rate: The method's published rate.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
+        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
 
     Returns:
         Settings without a None that matters; a fit with them is reproducible.
@@ -77,9 +75,8 @@ def resolve(
         raise InputError(
             "--sampling error needs a batch of some of the pixels, got the full batch; give --batch-pixels"
         )
-    if merged.get("compile") is None:
-        drawn = merged["steps"] * min(merged["batch_pixels"] or height * width, height * width)
-        merged["compile"] = drawn >= SAMPLES_WORTH_COMPILING
+    if settings.compile is None:
+        merged["compile"] = compiles
     if not merged.get("log_every"):
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return ImageFitSettings(**merged)

@@ -75,7 +75,7 @@ FAST_LEARNING_RATE, SHORT_LEARNING_RATE = 1e-3, 2e-3
 """Adam's rate in the fast preset at `SHORT_STEPS` and more, and the most that a shorter training takes."""
 
 
-def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: float) -> NerfSettings:
+def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: float, compiles: bool) -> NerfSettings:
     """Fill every None by the preset.
 
     Args:
@@ -83,6 +83,7 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
         views: Training views of the scene.
         height: Of its pictures, in pixels.
         learning_rate: The method's published rate.
+        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
 
     Returns:
         Settings without a None that matters; a training with them is reproducible.
@@ -97,6 +98,8 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
     merged = {**values, **{name: value for name, value in given.items() if value is not None}}
     if settings.matrix_learning_rate is None:
         merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
+    if settings.compile is None:
+        merged["compile"] = compiles
     if merged.get("log_every") is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return NerfSettings(**merged)
@@ -124,7 +127,6 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
         "ema_decay": 0.95,
         "ema_every": -(-views // every),  # once a pass over the views, as published
         "guard": False,
-        "compile": False,
         "precision": "fp32",
     }
 
@@ -154,6 +156,5 @@ def _fast(learning_rate: float, *, steps: int) -> dict[str, Any]:
         "ema_decay": 0.0,
         "ema_every": 1,
         "guard": True,
-        "compile": False,
         "precision": "fp32",  # at 64 features converting to bfloat16 costs more than its products save
     }

@@ -14,8 +14,6 @@ PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
 FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
-SAMPLES_WORTH_COMPILING = 100_000_000
-"""Points drawn from which on compiling the activations saves more time than it takes."""
 
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
@@ -45,7 +43,9 @@ class SdfFitSettings(FitSettings):
         check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
 
 
-def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool) -> SdfFitSettings:
+def resolve(
+    settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
+) -> SdfFitSettings:
     """Fill every None by the preset.
 
     Args:
@@ -53,6 +53,7 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
         learning_rate: The method's published rate.
         amsgrad: Whether the method's published optimiser keeps the maximum of its second moments.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
+        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
 
     Returns:
         Settings without a None that matters; a fit with them is reproducible.
@@ -68,8 +69,8 @@ def resolve(settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, **fixed}
     if settings.matrix_learning_rate is None:
         merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
-    if merged.get("compile") is None:
-        merged["compile"] = merged["steps"] * merged["batch_points"] >= SAMPLES_WORTH_COMPILING
+    if settings.compile is None:
+        merged["compile"] = compiles
     if merged.get("log_every") is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return SdfFitSettings(**merged)

@@ -2,7 +2,7 @@
 
 `functional` holds the formulas' public functions, `modules` their `nn.Module` wrappers; `real` and `wavelet` the
 formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives;
-`fusion` the switch to compiled kernels.
+`fusion` the choice of compiled kernels, `native` those in C, of `kernels.c`.
 """
 
 from finer_core.activations.functional import (
@@ -16,7 +16,7 @@ from finer_core.activations.functional import (
     wire,
     wire_finer,
 )
-from finer_core.activations.fusion import fuse_activations
+from finer_core.activations.fusion import can_fuse, fuse_activations
 from finer_core.activations.modules import (
     Activation,
     FinerActivation,
@@ -42,6 +42,7 @@ __all__ = [
     "SineActivation",
     "WireActivation",
     "WireFinerActivation",
+    "can_fuse",
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",

@@ -10,6 +10,7 @@ from typing import overload
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from finer_core.large_pages import empty_in_large_pages
 from finer_core.threads import in_threads, worker_count
@@ -59,13 +60,20 @@ def _several(values: Results) -> tuple[Tensor, ...]:
     return (values,) if isinstance(values, Tensor) else values
 
 
-def _gains(tensors: tuple[Tensor, ...]) -> bool:
-    first = tensors[0]
-    if first.device.type != "cpu" or first.numel() < SMALLEST or torch.is_grad_enabled():
+def is_plain(*tensors: Tensor) -> bool:
+    """Return whether tensors are contiguous numbers in the CPU's memory, and nobody records what is done with them.
+
+    It is not so on another device, of a subclass, under `torch.func`, `torch.compile`, a tracer or a dispatch mode.
+    """
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._len_torch_dispatch_stack():
         return False
-    if torch.compiler.is_compiling() or not all(tensor.is_contiguous() for tensor in tensors):
+    if not all(type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.is_contiguous() for t in tensors):
         return False
     try:
         return all(tensor.data_ptr() for tensor in tensors)
     except RuntimeError:  # a tensor of torch.func has no memory of its own
         return False
+
+
+def _gains(tensors: tuple[Tensor, ...]) -> bool:
+    return not torch.is_grad_enabled() and is_plain(*tensors) and tensors[0].numel() >= SMALLEST

@@ -1,88 +1,134 @@
-"""Fuse each activation's element-wise work into one compiled kernel forward and one backward.
+"""Which kernels compute an activation in one pass over memory, forward and backward, in place of PyTorch's six.
 
-PyTorch runs sin(omega (|z| + 1) z) as five passes over memory and its gradient as seven; `torch.compile` makes one of
-each. On a CPU this needs a C++ compiler and takes some 20 seconds the first time, so it is off until asked for. A fit
-whose network is one function (`finer_core.activations.maps`) may gain nothing by it; docs/speed.md has figures.
+On a CPU they are C (`finer_core.activations.native`) and on wherever there is a C compiler; on other devices they are
+`torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
 """
 
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from finer_core.activations.native import native_kernels, serves
 from finer_core.activations.real import FinerFormula, RealFormula
 
 _log = logging.getLogger(__name__)
-_enabled = False
+_choice: bool | None = None
 
 
-def fuse_activations(enabled: bool) -> bool:
-    """Switch the fused kernels of the real activations on or off, for the whole process.
+class Kernels(Protocol):
+    """The value and the derivative of a formula, where no graph is recorded."""
 
-    Results agree with the unfused ones to rounding, not bit for bit. The complex wavelets are never fused: the compiler
-    does not take complex numbers.
+    def value(self, z: Tensor) -> Tensor:
+        """Return f(z)."""
+        ...
+
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        """Return grad * df/dz."""
+        ...
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz."""
+        ...
+
+    def value_and_slope_(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return f(z) and df/dz, and use up z."""
+        ...
+
+
+def fuse_activations(choice: bool | None) -> None:
+    """Choose the kernels of the real activations, for the whole process.
+
+    Results of different kernels agree to rounding, not bit for bit. The complex wavelets have PyTorch's operations.
 
     Args:
-        enabled: Whether to use them.
-
-    Returns:
-        Whether they are on now: False if asked for where nothing can be compiled (no C++ compiler), with a log line.
+        choice: True for fused ones wherever something can be compiled; False for PyTorch's operations; None, which is
+            how it begins, for fused ones on a CPU only.
     """
-    global _enabled
-    _enabled = enabled and _can_compile()
-    return _enabled
+    global _choice
+    _choice = choice
 
 
-def fused_value(formula: Any) -> Callable[[Tensor], Tensor] | None:
-    """Return the compiled value of a formula, or None where it is not fused."""
-    return _compiled(formula)[0] if _enabled and isinstance(formula, RealFormula) else None
+def can_fuse(device: torch.device | str = "cpu") -> bool:
+    """Return whether fused kernels can be had on a device, whatever was chosen; this compiles one.
+
+    Args:
+        device: The device.
+    """
+    if torch.device(device).type == "cpu":
+        return native_kernels(_EXAMPLE) is not None
+    return _can_compile(torch.device(device).type)
 
 
-def fused_vjp(formula: Any, *, exact: bool) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Return the compiled gradient of a formula, or None where it is not fused or a graph is being recorded."""
-    if not _enabled or not isinstance(formula, RealFormula) or torch.is_grad_enabled():
+def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None:
+    """Return the fused kernels of a formula for some tensors; None for PyTorch's operations.
+
+    Args:
+        formula: A formula.
+        *tensors: Its argument, and whatever else its kernel is called with.
+    """
+    if _choice is False or not isinstance(formula, RealFormula):
         return None
-    return _compiled(formula)[2 if exact else 1]
+    if _is_on_cpu(tensors[0]):
+        return native_kernels(formula) if serves(*tensors) else None
+    return _compiled(formula) if _choice and _can_compile(tensors[0].device.type) else None
 
 
-def fused_value_and_slope(formula: RealFormula, *, exact: bool) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
-    """Return the compiled value and slope of a formula, or None where it is not fused."""
-    return _compiled(formula)[4 if exact else 3] if _enabled else None
+_EXAMPLE = FinerFormula(30.0)
+
+
+def _is_on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+class _Compiled:
+    """Kernels by `torch.compile`."""
+
+    def __init__(self, formula: RealFormula) -> None:
+        def value(z: Tensor) -> Tensor:
+            return formula.value(z)
+
+        def held(z: Tensor, grad: Tensor) -> Tensor:
+            return formula.vjp(z, grad, exact=False)
+
+        def exact(z: Tensor, grad: Tensor) -> Tensor:
+            return formula.vjp(z, grad, exact=True)
+
+        def both_held(z: Tensor) -> tuple[Tensor, Tensor]:
+            return formula.value_and_slope(z, exact=False)
+
+        def both_exact(z: Tensor) -> tuple[Tensor, Tensor]:
+            return formula.value_and_slope(z, exact=True)
+
+        self.value: Callable[[Tensor], Tensor] = torch.compile(value, dynamic=True)
+        self._vjp = [torch.compile(function, dynamic=True) for function in (held, exact)]
+        self._both = [torch.compile(function, dynamic=True) for function in (both_held, both_exact)]
+
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        return self._vjp[exact](z, grad)
+
+    def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
+        return self._both[exact](z)
+
+    value_and_slope_ = value_and_slope
 
 
 @lru_cache(maxsize=64)
-def _compiled(formula: Any) -> tuple[Callable[..., Any], ...]:
-    def value(z: Tensor) -> Tensor:
-        return formula.value(z)
-
-    def held(z: Tensor, grad: Tensor) -> Tensor:
-        return formula.vjp(z, grad, exact=False)
-
-    def exact(z: Tensor, grad: Tensor) -> Tensor:
-        return formula.vjp(z, grad, exact=True)
-
-    def both_held(z: Tensor) -> tuple[Tensor, Tensor]:
-        return formula.value_and_slope(z, exact=False)
-
-    def both_exact(z: Tensor) -> tuple[Tensor, Tensor]:
-        return formula.value_and_slope(z, exact=True)
-
-    functions: tuple[Callable[..., Any], ...] = (value, held, exact, both_held, both_exact)
-    return tuple(torch.compile(function, dynamic=True) for function in functions)
+def _compiled(formula: RealFormula) -> _Compiled:
+    return _Compiled(formula)
 
 
-@lru_cache(maxsize=1)
-def _can_compile() -> bool:
+@lru_cache(maxsize=4)
+def _can_compile(device: str) -> bool:
     """Compile one kernel, which is the only honest way to know."""
-    z = torch.linspace(-1, 1, 96).reshape(32, 3)
-    formula = FinerFormula(30.0)
+    z = torch.linspace(-1, 1, 96, device=device).reshape(32, 3)
     try:
         with torch.no_grad():
-            fused = _compiled(formula)[0](z)
+            fused = _compiled(_EXAMPLE).value(z)
     except Exception as error:  # the compiler stack raises whatever it likes, from missing g++ to missing headers
         _log.warning("activations stay unfused: %s", str(error).strip().partition("\n")[0] or repr(error))
         return False
-    return bool(torch.allclose(fused, formula.value(z), atol=1e-5))
+    return bool(torch.allclose(fused, _EXAMPLE.value(z), atol=1e-5))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from finer_core.activations import spare
 from finer_core.activations.blocks import in_blocks
-from finer_core.activations.fusion import fused_value_and_slope
+from finer_core.activations.fusion import kernels_for
 from finer_core.activations.real import RealFormula
 from finer_core.activations.rules import only_first_derivatives, refuse_second_derivative
 
@@ -161,18 +161,17 @@ def _map(
     x: Tensor, weight: Tensor, bias: Tensor | None, formula: RealFormula | None, exact: bool
 ) -> tuple[Tensor, Tensor | None, float]:
     """Return a map's value, its slope in units of the product times the gain, and the gain."""
-    fused = fused_value_and_slope(formula, exact=exact) if formula else None
-    gain = formula.gain if formula and not fused else 1.0
     z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
+    kernels = kernels_for(formula, z)
+    gain = formula.gain if formula and not kernels else 1.0
     if bias is None:
         _times(gain, x, weight.t(), out=z)
     else:
         torch.addmm(bias, x, weight.t(), beta=gain, alpha=gain, out=z)
     if formula is None:
         return z, None, gain
-    if fused:
-        value, slope = fused(z)
-        spare.give_back(z)
+    if kernels:
+        value, slope = kernels.value_and_slope_(z, exact=exact)
     else:
         value, slope = in_blocks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
     return value, slope, gain

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations.blocks import in_blocks
-from finer_core.activations.fusion import fused_value, fused_value_and_slope, fused_vjp
+from finer_core.activations.fusion import kernels_for
 from finer_core.activations.real import RealFormula
 from finer_core.activations.rules import derivatives_are_exact, only_first_derivatives, refuse_second_derivative
 
@@ -44,9 +44,9 @@ class _Pointwise(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, formula: Formula, exact: bool) -> Tensor:
-        fused = fused_value(formula)
+        kernels = kernels_for(formula, z)
         with torch.no_grad():
-            return fused(z) if fused else in_blocks(formula.value, z)
+            return kernels.value(z) if kernels else in_blocks(formula.value, z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Formula, bool], output: Tensor) -> None:
@@ -56,11 +56,11 @@ class _Pointwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        (z,) = ctx.saved_tensors
-        fused = fused_vjp(ctx.formula, exact=ctx.exact)
-        if fused:
-            return fused(z, grad_outputs[0]), None, None
-        return in_blocks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad_outputs[0]), None, None
+        (z,), grad = ctx.saved_tensors, grad_outputs[0]
+        kernels = None if torch.is_grad_enabled() else kernels_for(ctx.formula, z, grad)
+        if kernels:
+            return kernels.vjp(z, grad, exact=ctx.exact), None, None
+        return in_blocks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad), None, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -77,9 +77,12 @@ class _FirstOrder(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, formula: RealFormula, exact: bool) -> Tensor:
-        fused = fused_value_and_slope(formula, exact=exact)
+        kernels = kernels_for(formula, z)
         with torch.no_grad():
-            value, slope = fused(z) if fused else in_blocks(partial(formula.value_and_slope, exact=exact), z)
+            if kernels:
+                value, slope = kernels.value_and_slope(z, exact=exact)
+            else:
+                value, slope = in_blocks(partial(formula.value_and_slope, exact=exact), z)
         ctx.save_for_backward(slope)
         return value
 

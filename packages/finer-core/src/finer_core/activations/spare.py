@@ -10,6 +10,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from finer_core.large_pages import empty_in_large_pages
+
 SMALLEST, LARGEST = 1 << 15, 1 << 20
 """Numbers in a tensor worth keeping: the C library keeps smaller ones itself, and larger ones outlast no cache."""
 MOST = 1 << 24
@@ -36,6 +38,8 @@ def empty(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """
     of_kind = _kept.tensors.get((shape, dtype)) if device.type == "cpu" else None
     if not of_kind:
+        if device.type == "cpu":
+            return empty_in_large_pages(torch.Size(shape), dtype=dtype)
         return torch.empty(shape, dtype=dtype, device=device)
     tensor = of_kind.pop()
     _kept.total -= tensor.numel()

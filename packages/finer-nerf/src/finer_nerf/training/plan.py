@@ -104,6 +104,7 @@ def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, 
         views=original_views,
         height=original_height,
         learning_rate=values.learning_rate,
+        compiles=device == "cpu",
     )
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"

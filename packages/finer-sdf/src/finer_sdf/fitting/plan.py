@@ -91,6 +91,7 @@ def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
         learning_rate=values.learning_rate,
         amsgrad=values.amsgrad,
         bf16_is_native=bf16_products_are_native(device),
+        compiles=device == "cpu",
     )
     if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
         raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
