@@ -27,7 +27,7 @@ def floor_of(side: int, width: int) -> Callable[[], object]:
                 torch.mm(h, w.t(), out=out)
                 torch.mm(g, w, out=out)
                 torch.mm(g.t(), h, out=square)
-            entry @ narrow[:2], g.t() @ entry, h @ narrow.t(), thin @ narrow, thin.t() @ h
+            entry @ narrow[:2], entry.t() @ g, h @ narrow.t(), thin @ narrow, thin.t() @ h
             for _ in range(HIDDEN_LAYERS + 1):
                 torch.sin(h, out=out)
                 torch.cos(h, out=out)

@@ -169,6 +169,13 @@ def test_wheel_carries_licence_and_type_marker(package, dist):
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_wheel_carries_every_file(package, dist):
+    source = package.folder / "src"
+    files = {path.relative_to(source).as_posix() for path in (source / package.module).rglob("*") if path.is_file()}
+    assert {name for name in files if "__pycache__" not in name} <= set(contents(wheel_of(package, dist)))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
 def test_wheel_says_what_the_project_says(package, dist):
     metadata = Metadata.from_email(dist_info(wheel_of(package, dist), "METADATA") or b"")
     runtime = {r for r in metadata.requires_dist or () if not r.marker}

@@ -27,7 +27,6 @@ from finer_core.training import (
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
 from finer_image.error_sampling import ErrorSampledObjective
-from finer_image.evaluate import evaluate
 from finer_image.image_writer import default_suffix
 from finer_image.model import TASK, ImageModel
 from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
@@ -49,10 +48,8 @@ def fit_image(
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
-) -> tuple[ImageModel, dict[str, Any]]:
-    """Fit, save the model, and judge it.
-
-    Of an image on disk the reconstruction is written into the run's folder too, in the same pass that judges it.
+) -> tuple[Raster, dict[str, Any]]:
+    """Fit, save the model and its reconstruction, and judge it.
 
     Args:
         plan: From `plan_fit`, or read back from a run's config.
@@ -65,7 +62,7 @@ def fit_image(
         team: The processes that share the fit; the others call `fit_along`. They part after training.
 
     Returns:
-        The fitted image and the figures of `metrics.json`.
+        The reconstruction and the figures of `metrics.json`.
 
     Raises:
         Interrupted: If `should_stop` said so.
@@ -92,14 +89,14 @@ def fit_image(
         team=team,
     )
     team.leave()
-    model, figures = save_and_judge(plan, network, image, run, last=last, quiet=quiet)
-    return model, {**figures, "processes": team.ranks.size}
+    reconstruction, figures = save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+    return reconstruction, {**figures, "processes": team.ranks.size}
 
 
 def save_and_judge(
     plan: FitPlan, network: Network, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
-) -> tuple[ImageModel, dict[str, Any]]:
-    """Save a trained network as the run's model, and judge it.
+) -> tuple[Raster, dict[str, Any]]:
+    """Save a trained network as the run's model, and its reconstruction, and judge it.
 
     Args:
         plan: What it was trained by.
@@ -110,20 +107,16 @@ def save_and_judge(
         quiet: Show no progress.
 
     Returns:
-        The fitted image and the figures of `metrics.json`.
+        The reconstruction and the figures of `metrics.json`.
     """
     settings = plan.settings
     model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
     save_model(network, run.model, task=TASK, task_data=model.task_data())
-    if isinstance(image, DiskImage):
-        figures = judge_and_write(
-            model, image, reconstruction_file(run, image), on_rows=lambda rows: judging.update(rows)
-        )
-    else:
-        figures = evaluate(model, image, on_rows=lambda rows: judging.update(rows))
+    path = run.path / f"reconstruction{default_suffix(image)}"
+    reconstruction, figures = judge_and_write(model, image, path, on_rows=lambda rows: judging.update(rows))
     judging.close()
-    return model, {
+    return reconstruction, {
         "method": settings.method,
         "preset": settings.preset,
         **figures,
@@ -160,11 +153,6 @@ def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], 
             fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
         follow_session(fit, team, should_stop=gradient_sum.should_stop)
     team.leave()
-
-
-def reconstruction_file(run: RunFolder, image: Raster) -> Path:
-    """Return where a run's reconstruction goes."""
-    return run.path / f"reconstruction{default_suffix(image)}"
 
 
 def network_of(plan: FitPlan) -> Network:

@@ -17,12 +17,11 @@ from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.training import Fit, FitState, LogPoint, Update, run_together, session, update_of
 from finer_image.fit import build_fit, figures_of, network_of, save_and_judge
-from finer_image.model import ImageModel
 from finer_image.plan import FitPlan
 from finer_image.raster import Raster
 
-Fitted = tuple[ImageModel, dict[str, Any]]
-"""A fitted image and the figures of its `metrics.json`."""
+Fitted = tuple[Raster, dict[str, Any]]
+"""A fitted image's reconstruction and the figures of its `metrics.json`."""
 
 
 def kind_of_fit(plan: FitPlan, image: Raster) -> tuple[Any, ...]:
@@ -98,8 +97,8 @@ def fit_images(
     for number, (plan, network, image, run) in enumerate(zip(plans, networks, images, runs, strict=True)):
         end = ends[number]
         if isinstance(end, LogPoint):
-            model, figures = save_and_judge(plan, network, image, run, last=end, quiet=quiet)
-            results.append((model, {**figures, "together": len(plans)}))
+            reconstruction, figures = save_and_judge(plan, network, image, run, last=end, quiet=quiet)
+            results.append((reconstruction, {**figures, "together": len(plans)}))
         else:
             results.append(end)
     return results

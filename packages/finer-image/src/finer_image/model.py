@@ -12,6 +12,7 @@ from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.model_file import load_network
 from finer_core.networks import Network
+from finer_core.threads import in_threads
 from finer_image.pixels import Image, pixels_from_unit
 from finer_image.raster import Raster
 
@@ -113,9 +114,12 @@ def first_parameter(network: nn.Module) -> Tensor:
     return next(network.parameters())
 
 
-@torch.no_grad()
+_CACHED_PIXELS = 4096
+"""Pixels that a core takes at once."""
+
+
 def unit_rows(model: ImageModel, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
-    """Evaluate the image on a block of rows.
+    """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
 
     Args:
         model: The image.
@@ -127,5 +131,13 @@ def unit_rows(model: ImageModel, rows: Tensor, columns: Tensor, *, chunk_pixels:
         (h, w, channels) on the CPU, in [0, 1], not clipped.
     """
     coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
-    pieces = [model.unit(piece).cpu() for piece in coords.split(chunk_pixels)]
-    return torch.cat(pieces).reshape(rows.shape[0], columns.shape[0], -1)
+    on_cpu = coords.device.type == "cpu"
+
+    def unit(piece: Tensor) -> Tensor:
+        with torch.no_grad():  # a thread has its own grad mode
+            return model.unit(piece).cpu()
+
+    pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
+    return torch.cat(in_threads(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
+        rows.shape[0], columns.shape[0], -1
+    )

@@ -1,4 +1,4 @@
-"""Judge a fitted image and write what it renders, in one pass over its rows when it does not fit into memory."""
+"""Judge a fitted image and write what it renders, in one pass over its rows."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,7 +7,10 @@ import numpy as np
 
 from finer_image.band_writer import write_bands
 from finer_image.evaluate import Judge, unit_bands
+from finer_image.image_opener import open_in_parts
+from finer_image.image_writer import write_image
 from finer_image.model import ImageModel
+from finer_image.pixels import Image
 from finer_image.raster import Raster
 
 
@@ -17,17 +20,17 @@ def judge_and_write(
     path: str | os.PathLike[str],
     *,
     on_rows: Callable[[int], None] = lambda rows: None,
-) -> dict[str, float | None]:
+) -> tuple[Raster, dict[str, float | None]]:
     """Compare a fitted image with the original and write its reconstruction; every pixel is predicted once.
 
     Args:
         model: The fitted image.
-        image: The original.
-        path: Where the reconstruction goes: .tif, .npy or .zarr.
+        image: The original. If it is in memory, so is the reconstruction.
+        path: Where the reconstruction goes; of an image on disk .tif, .npy or .zarr.
         on_rows: Called with the number of rows done.
 
     Returns:
-        The figures of `finer_image.evaluate.evaluate`.
+        The reconstruction, and the figures of `finer_image.evaluate.evaluate`.
 
     Raises:
         InputError: If size or channels differ, or a file cannot be read or written.
@@ -40,5 +43,13 @@ def judge_and_write(
             yield model.pixels_of(pred)
             on_rows(judge.rows)
 
+    if isinstance(image, Image):
+        pixels, done = np.empty(image.shape, dtype=model.image["dtype"]), 0
+        for band in bands():
+            pixels[done : done + len(band)] = band
+            done += len(band)
+        whole = model.with_pixels(pixels)
+        write_image(path, whole)
+        return whole, judge.figures()
     write_bands(path, bands(), kind=model.kind(), height=model.height, width=model.width)
-    return judge.figures()
+    return open_in_parts(path), judge.figures()

@@ -8,20 +8,16 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.fit_command import refuse_changes
-from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.team import Team
 from finer_image import budget
-from finer_image.fit import fit_along, fit_image, reconstruction_file
-from finer_image.image_opener import open_image, open_in_parts
-from finer_image.image_writer import write_image
+from finer_image.fit import fit_along, fit_image
+from finer_image.image_opener import open_image
 from finer_image.input_digest import sha256_of_input
-from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, config_of, digest_of, plan_fit, plan_of, write_config
 from finer_image.raster import Raster
-from finer_image.render import render
 from finer_image.run_report import write_report
 from finer_image.settings import BUILT_IN, ImageFitSettings
 
@@ -191,7 +187,7 @@ def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team:
     """Fit and fill the run folder; return the figures."""
     team = team or Team()
     with team.interruptible() as should_stop:
-        model, figures = fit_image(
+        reconstruction, figures = fit_image(
             prepared.plan,
             prepared.image,
             prepared.run,
@@ -201,36 +197,28 @@ def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team:
             should_stop=should_stop,
             team=team,
         )
-    return fill_run(prepared.run, model, prepared.image, figures, prepared.config, quiet=quiet)
+    return fill_run(prepared.run, reconstruction, prepared.image, figures, prepared.config, quiet=quiet)
 
 
 def fill_run(
     run: RunFolder,
-    model: ImageModel,
+    reconstruction: Raster,
     image: Raster,
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Write reconstruction, report and figures of a fitted image; return the figures as written.
+    """Write report and figures of a fitted image; return the figures as written.
 
     Args:
         run: The run folder.
-        model: The fitted image.
+        reconstruction: The fitted image.
         image: The image it was fitted to.
         figures: Content of `metrics.json`.
         config: Content of `config.json`.
         quiet: Show no progress.
     """
-    if isinstance(image, Image):
-        progress = Progress("render", total=image.height, unit="row", quiet=quiet)
-        rendered = render(model, on_rows=lambda rows: progress.update(rows))
-        progress.close()
-        write_image(reconstruction_file(run, image), rendered)
-        reconstruction: Raster = rendered
-    else:
-        reconstruction = open_in_parts(reconstruction_file(run, image))
     figures = {**figures, "peak_memory_mb": round(peak_memory_mb(), 1)}
     write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
     figures["peak_memory_mb"] = round(peak_memory_mb(), 1)  # of the report too, which cannot tell it of itself

@@ -124,7 +124,7 @@ def pull_back(
             _done(above, is_ours)
             is_ours = True
         if wants[2 * i]:
-            grads[2 * i] = _times(gain, grad.t(), x, add_to=grads[2 * i])
+            grads[2 * i] = _of_weight(gain, grad, x, add_to=grads[2 * i])
         if wants[2 * i + 1]:
             of_bias, before = grad.sum(0).mul_(gain), grads[2 * i + 1]
             grads[2 * i + 1] = of_bias if before is None else before.add_(of_bias)
@@ -183,6 +183,19 @@ def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_
         return torch.addmm(add_to, a, b, alpha=gain, out=add_to)
     out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
     return torch.addmm(out, a, b, beta=0, alpha=gain, out=out)
+
+
+def _of_weight(gain: float, grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
+    """Return gain grad^T x, in new memory or added to `add_to`."""
+    if x.shape[1] > _NARROW:
+        return _times(gain, grad.t(), x, add_to=add_to)
+    # Products with a few columns are slow, those with a few rows are not: 0.6 and 0.07 ms for 1024 coordinates.
+    product = _times(gain, x.t(), grad).t()
+    return product.contiguous() if add_to is None else add_to.add_(product)
+
+
+_NARROW = 48
+"""Columns up to which a product is made as its transpose."""
 
 
 def _done(tensor: Tensor, is_ours: bool) -> None:
