@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import fuse_activations, native, real
+from finer_core.activations import fuse_activations, native, real, wavelet
 from finer_core.activations.blocks import SMALLEST
 from finer_core.activations.fusion import kernels_for
-from finer_core.activations.native import native_kernels, serves
+from finer_core.activations.native import native_kernels
 from finer_core.c_library import CannotBuild
 
 FORMULAS = {
@@ -21,6 +21,11 @@ FORMULAS = {
     "gauss_finer": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalised=False),
     "gauss_finer, normalised": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalised=True),
     "real_wire_finer": real.real_wire_finer_formula(omega_0=2.0, omega_w=4.0, scale=0.5),
+}
+WAVELETS = {
+    "wire": wavelet.WireFormula(4.0, 0.5),
+    "wire_finer": wavelet.WireFinerFormula(2.0, 4.0, 0.5, "separate"),
+    "wire_finer, modulus": wavelet.WireFinerFormula(2.0, 4.0, 0.5, "modulus"),
 }
 EPS = torch.finfo(torch.float32).eps
 Z = torch.arange(-150, 151) / 64
@@ -60,6 +65,44 @@ def test_they_compute_the_formula(name, exact):
     for got, want in ((value, wanted[0]), (slope, wanted[1]), (gradient, wanted[1] * grad)):
         assert (got - want).abs().max() < 8 * EPS * (1 + want.abs().max())
     assert torch.equal(kernels(name).value(Z), value)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("name", WAVELETS)
+def test_they_compute_the_wavelets(name, kind, exact):
+    formula, ours = WAVELETS[name], native_kernels(WAVELETS[name])
+    z = Z / 4 if kind == "real" else torch.complex(Z / 4, Z.roll(100) / 4)
+    grad = torch.complex(torch.linspace(1, -2, len(Z)), torch.linspace(0, 1, len(Z)))
+    assert ours.serves(z, grad)
+    double = z.to(torch.float64 if kind == "real" else torch.complex128)
+    value, gradient = ours.value(z), ours.vjp(z, grad, exact=exact)
+    assert (value.dtype, gradient.dtype) == (torch.complex64, z.dtype)
+    for got, want in (
+        (value, formula.value(double)),
+        (gradient, formula.vjp(double, grad.to(torch.complex128), exact=exact)),
+    ):
+        assert (got - want).abs().max() < 30 * EPS * (1 + want.abs().max())
+
+
+@pytest.mark.parametrize("name", WAVELETS)
+def test_wavelets_far_out_and_undefined_ones_are_pytorchs(name):
+    formula, ours = WAVELETS[name], native_kernels(WAVELETS[name])
+    parts = torch.tensor([0.0, 1e-4, -0.3, 40.0, 3e5, -2e7, math.inf, math.nan])
+    z = torch.complex(*torch.meshgrid(parts, parts, indexing="ij")).contiguous()
+    theirs = formula.value(z.to(torch.complex128)).to(torch.complex64)
+    got = ours.value(z)
+    sensible = theirs.abs() < 1e30
+    if name == "wire":  # the others' phases are rounded by more than a period there
+        assert torch.allclose(got[sensible], theirs[sensible], rtol=1e-5, atol=1e-6)
+    assert got[parts.isnan()].isnan().all()
+    assert torch.equal(ours.value(z.flatten()[2:3]), got.flatten()[2:3])
+
+
+def test_conjugates_that_are_not_made_yet_are_left_to_pytorch():
+    z = torch.complex(Z, -Z)
+    assert not native_kernels(WAVELETS["wire"]).serves(z.conj())
+    torch.testing.assert_close(activations.wire(z.conj()), activations.wire(z.conj().resolve_conj()))
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -130,7 +173,7 @@ class Subclass(torch.Tensor):
     ids=["double", "strided", "empty", "meta", "subclass"],
 )
 def test_what_they_cannot_be_called_with_is_left_to_pytorch(z):
-    assert not serves(z)
+    assert not kernels("finer").serves(z)
     assert activations.finer(z).shape == z.shape
 
 

@@ -28,14 +28,15 @@ def c_library(source: Path, *, defines: Mapping[str, str]) -> ctypes.CDLL:
     """Build a C file, or find what was built of it before, and load it.
 
     Args:
-        source: The file; it may use the mathematical library.
+        source: The file; it may use the mathematical library, and headers beside it.
         defines: Its macros.
 
     Raises:
         CannotBuild: If there is no compiler, or no folder to write to, or the file does not compile or load here.
     """
     command = [*_compiler(), *_FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
-    identity = repr((source.read_text(), command, platform.system(), platform.machine(), _processor()))
+    texts = [path.read_text() for path in (source, *sorted(source.parent.glob("*.h")))]
+    identity = repr((texts, command, platform.system(), platform.machine(), _processor()))
     name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.so"
     try:
         built = cache_folder() / name

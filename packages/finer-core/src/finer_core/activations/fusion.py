@@ -7,12 +7,12 @@ On a CPU they are C (`finer_core.activations.native`) and on wherever there is a
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor
 
-from finer_core.activations.native import native_kernels, serves
+from finer_core.activations.native import native_kernels
 from finer_core.activations.real import FinerFormula, RealFormula
 
 _log = logging.getLogger(__name__)
@@ -27,8 +27,12 @@ class Kernels(Protocol):
         ...
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        """Return grad * df/dz."""
+        """Return the gradient with respect to `z`, given `grad` with respect to f(z)."""
         ...
+
+
+class RealKernels(Kernels, Protocol):
+    """Those of a real formula, which has a slope."""
 
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return f(z) and df/dz."""
@@ -40,9 +44,9 @@ class Kernels(Protocol):
 
 
 def fuse_activations(choice: bool | None) -> None:
-    """Choose the kernels of the real activations, for the whole process.
+    """Choose the kernels of the activations, for the whole process.
 
-    Results of different kernels agree to rounding, not bit for bit. The complex wavelets have PyTorch's operations.
+    Results of different kernels agree to rounding, not bit for bit. PyTorch does not compile the complex wavelets.
 
     Args:
         choice: True for fused ones wherever something can be compiled; False for PyTorch's operations; None, which is
@@ -63,18 +67,24 @@ def can_fuse(device: torch.device | str = "cpu") -> bool:
     return _can_compile(torch.device(device).type)
 
 
+@overload
+def kernels_for(formula: RealFormula | None, *tensors: Tensor) -> RealKernels | None: ...
+@overload
+def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None: ...
 def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None:
     """Return the fused kernels of a formula for some tensors; None for PyTorch's operations.
 
     Args:
-        formula: A formula.
+        formula: A formula; None has no kernels.
         *tensors: Its argument, and whatever else its kernel is called with.
     """
-    if _choice is False or not isinstance(formula, RealFormula):
+    if _choice is False or formula is None:
         return None
     if _is_on_cpu(tensors[0]):
-        return native_kernels(formula) if serves(*tensors) else None
-    return _compiled(formula) if _choice and _can_compile(tensors[0].device.type) else None
+        kernels = native_kernels(formula)
+        return kernels if kernels and kernels.serves(*tensors) else None
+    compiles = _choice and isinstance(formula, RealFormula) and _can_compile(tensors[0].device.type)
+    return _compiled(formula) if compiles else None
 
 
 _EXAMPLE = FinerFormula(30.0)
