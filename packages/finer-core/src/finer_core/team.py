@@ -6,16 +6,17 @@ loaded only where there are several processes.
 """
 
 import json
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError, ToldByFirst
 from finer_core.interruption import interruptible
-from finer_core.ranks import ALONE, Ranks, ranks_of_environment, threads_of, usable_cores
+from finer_core.ranks import ALONE, Ranks, cores_of, ranks_of_environment, threads_of, usable_cores
 
 _PATIENCE = timedelta(seconds=3)
 """How long a process waits for the first to report a failure that all see."""
@@ -69,6 +70,7 @@ class Team:
         self._others_listen = self._is_together = not ranks.is_alone
         self._store: Any = None
         self._signals = ExitStack()
+        self._all_cores: Sequence[int] = ()
         self._should_stop: Callable[[], bool] = lambda: False
 
     def join(self, timeout: timedelta) -> None:
@@ -79,7 +81,12 @@ class Team:
 
         # A launcher whose one process fails sends SIGTERM to the rest, which first have to save and to say why.
         self._should_stop = self._signals.enter_context(interruptible(insisting=False))
-        _set_threads(threads_of(self.ranks))
+        threads = threads_of(self.ranks)
+        _set_threads(threads)
+        if threads and hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+            # Else what a process's connection has to do waits for its turn on a core where another process computes.
+            self._all_cores = sorted(os.sched_getaffinity(0))
+            _keep_to(cores_of(self.ranks, self._all_cores))
         gpu = torch.cuda.is_available() and dist.is_nccl_available()
         with collective():
             self._store, rank, size = next(rendezvous("env://", timeout=timeout))
@@ -201,6 +208,7 @@ class Team:
         self._wait_for_all()
         dist.destroy_process_group()
         self._signals.close()
+        _keep_to(self._all_cores)
         if self.ranks.is_first and threads_of(self.ranks):
             _set_threads(usable_cores())
 
@@ -262,6 +270,13 @@ def collective() -> Iterator[None]:
         if reason.startswith("["):  # gloo: first its source file, and after the reason general advice
             reason = reason.partition("] ")[2].partition(". ")[0]
         raise CollectiveError(f"another process of this job ended or cannot be reached ({reason})") from error
+
+
+def _keep_to(cores: Sequence[int]) -> None:
+    """Let all threads of this process run on these cores only; change nothing if there are none."""
+    for thread in os.listdir("/proc/self/task") if cores else ():
+        with suppress(OSError):  # it ended meanwhile, or the system does not allow it
+            os.sched_setaffinity(int(thread), cores)
 
 
 def _set_threads(threads: int | None) -> None:

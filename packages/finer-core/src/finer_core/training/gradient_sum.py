@@ -1,6 +1,6 @@
 """Gradients of a batch that several processes share: one exchange a step.
 
-Every process adds up the gradients of its part of the batch. One all-reduce of one buffer then gives all of them the
+Every process adds up the gradients of its part of the batch. One exchange of one buffer then gives all of them the
 same sums, bit for bit, so that each makes the same update and their parameters stay equal. The loss travels in the same
 buffer, and so does the wish to stop: all processes see it after the same step, and stop there.
 """
@@ -53,8 +53,6 @@ class GradientSum:
         """
         if self.ranks.is_alone:
             return loss
-        from torch import distributed as dist
-
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         buffer = self._buffer if self._buffer is not None else self._allocate(parameters)
         for parameter, view in zip(parameters, self._views, strict=True):
@@ -67,8 +65,7 @@ class GradientSum:
         is_check = self._steps % _CHECK_EVERY == 0
         checksum = checksum_of(parameters) if is_check else 0
         buffer[_CHECKSUM] = checksum
-        with collective():
-            dist.all_reduce(buffer)
+        self._exchange(buffer)
         if is_check and int(buffer[_CHECKSUM]) != self.ranks.size * checksum:
             raise CollectiveError(
                 "the processes' parameters differ; they need the same versions, on processors of one kind"
@@ -85,6 +82,21 @@ class GradientSum:
         if self._buffer is None or (self._buffer.device.type != "cpu" and self._steps % _CHECK_EVERY):
             return False  # to read from a GPU is to wait for it
         return bool(self._buffer[_STOP] > 0)
+
+    def _exchange(self, buffer: Tensor) -> None:
+        """Sum the buffer over all processes."""
+        from torch import distributed as dist
+
+        with collective():
+            if self.ranks.size > 2 or buffer.device.type != "cpu":
+                dist.all_reduce(buffer)
+                return
+            # Two send as much either way, and so wait once for each other instead of twice; a + b has one order.
+            theirs = torch.empty_like(buffer)
+            pair = (buffer, theirs) if self.ranks.is_first else (theirs, buffer)
+            for sending in [dist.broadcast(tensor, place, async_op=True) for place, tensor in enumerate(pair)]:
+                sending.wait()
+        buffer.add_(theirs)
 
     def _allocate(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Make the buffer, and the views of it that serve as gradients."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from finer_core.ranks import Ranks
 from finer_core.training.muon import Muon
-from finer_core.training.shared_matrices import give_to_all, matrices_of, own_matrices, without_gradients
+from finer_core.training.shared_matrices import give_to_all, matrices_of, owners_of, without_gradients
 
 
 class SharedMuon(Muon):
@@ -34,14 +34,17 @@ class SharedMuon(Muon):
         Raises:
             CollectiveError: If another process is gone.
         """
-        matrices, own = matrices_of(self), own_matrices(self, self._ranks)
-        with without_gradients([matrix for matrix in matrices if id(matrix) not in own]):
+        matrices = matrices_of(self)
+        owners = owners_of(matrices, self._ranks)
+        others = [matrix for matrix, owner in zip(matrices, owners, strict=True) if owner != self._ranks.rank]
+        with without_gradients(others):
             loss = super().step(closure)
+        theirs = {id(matrix) for matrix in others}
         for group in self.param_groups:
             for matrix in group["params"]:
-                if id(matrix) not in own and matrix.grad is not None:
+                if id(matrix) in theirs and matrix.grad is not None:
                     self._remember(matrix, momentum=group["momentum"])
-        give_to_all(matrices, mine=[id(matrix) in own for matrix in matrices])
+        give_to_all(matrices, owners=owners, ranks=self._ranks)
         return loss
 
     def _remember(self, matrix: nn.Parameter, *, momentum: float) -> None:

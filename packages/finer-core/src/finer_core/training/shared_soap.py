@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.ranks import Ranks
-from finer_core.training.shared_matrices import give_to_all, matrices_of, own_matrices, without_gradients
+from finer_core.training.shared_matrices import give_to_all, matrices_of, owners_of, without_gradients
 from finer_core.training.soap import Soap
 
 
@@ -38,10 +38,12 @@ class SharedSoap(Soap):
         Raises:
             CollectiveError: If another process is gone.
         """
-        matrices, own = matrices_of(self), own_matrices(self, self._ranks)
-        with without_gradients([matrix for matrix in matrices if id(matrix) not in own]):
+        matrices = matrices_of(self)
+        owners = owners_of(matrices, self._ranks)
+        others = [matrix for matrix, owner in zip(matrices, owners, strict=True) if owner != self._ranks.rank]
+        with without_gradients(others):
             loss = super().step(closure)
-        give_to_all(matrices, mine=[id(matrix) in own for matrix in matrices])
+        give_to_all(matrices, owners=owners, ranks=self._ranks)
         self._others_are_behind = True
         return loss
 
@@ -63,18 +65,17 @@ class SharedSoap(Soap):
 
     def _collect(self) -> None:
         """Bring the states of the other processes' matrices up to date."""
-        own, tensors, mine, counts = own_matrices(self, self._ranks), [], [], []
-        for matrix in matrices_of(self):
-            is_mine = id(matrix) in own
+        matrices, tensors, owners, counts = matrices_of(self), [], [], []
+        for matrix, owner in zip(matrices, owners_of(matrices, self._ranks), strict=True):
             state = self.state[matrix]
-            if not is_mine:
+            if owner != self._ranks.rank:
                 state.update(_room_for(matrix))
             counts.append(matrix.new_full((1,), float(state["step"])))
             parts = [*(state[name] for name in sorted(state) if isinstance(state[name], Tensor)), counts[-1]]
             tensors += parts
-            mine += [is_mine] * len(parts)
-        give_to_all(tensors, mine=mine)
-        for matrix, count in zip(matrices_of(self), counts, strict=True):
+            owners += [owner] * len(parts)
+        give_to_all(tensors, owners=owners, ranks=self._ranks)
+        for matrix, count in zip(matrices, counts, strict=True):
             self.state[matrix]["step"] = int(count)
 
 
