@@ -169,8 +169,9 @@ class Subclass(torch.Tensor):
         torch.zeros(0),
         torch.zeros(4, device="meta"),
         torch.zeros(4).as_subclass(Subclass),
+        torch.ones(4)._neg_view(),
     ],
-    ids=["double", "strided", "empty", "meta", "subclass"],
+    ids=["double", "strided", "empty", "meta", "subclass", "negative"],
 )
 def test_what_they_cannot_be_called_with_is_left_to_pytorch(z):
     assert not kernels("finer").serves(z)

@@ -63,11 +63,13 @@ def _several(values: Results) -> tuple[Tensor, ...]:
 def is_plain(*tensors: Tensor) -> bool:
     """Return whether tensors are contiguous numbers in the CPU's memory, and nobody records what is done with them.
 
-    It is not so on another device, of a subclass, under `torch.func`, `torch.compile`, a tracer or a dispatch mode.
+    It is not so on another device, of a subclass, of a conjugate or negative that is still to be made, under `torch.func`, `torch.compile`, a tracer or a dispatch mode.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._len_torch_dispatch_stack():
         return False
     if not all(type(t) in (Tensor, Parameter) and t.device.type == "cpu" and t.is_contiguous() for t in tensors):
+        return False
+    if any(t.is_conj() or t.is_neg() for t in tensors):
         return False
     try:
         return all(tensor.data_ptr() for tensor in tensors)

@@ -65,6 +65,12 @@ class _Kernels:
         function.restype = None
         return function
 
+    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
+        """Return the gradient with respect to `z`, of its type, given `grad` with respect to f(z)."""
+        gradient = spare.empty_like(z)
+        self._run("gradient", exact, z, grad, gradient)
+        return gradient
+
     def _run(self, name: str, exact: bool, *tensors: Tensor) -> None:
         function, parameters = self._functions[name], self._parameters[exact]
         size, is_complex = tensors[0].numel(), tensors[0].is_complex()
@@ -95,12 +101,6 @@ class NativeKernels(_Kernels):
         self._run("value", False, z, value)
         return value
 
-    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        """Return grad * df/dz."""
-        gradient = spare.empty_like(z)
-        self._run("gradient", exact, z, grad, gradient)
-        return gradient
-
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return f(z) and df/dz."""
         value, slope = spare.empty_like(z), spare.empty_like(z)
@@ -123,19 +123,13 @@ class NativeWavelets(_Kernels):
         """Return whether the kernels can be called with contiguous single-precision numbers, `others` complex."""
         if z.dtype not in (torch.float32, torch.complex64) or any(t.dtype != torch.complex64 for t in others):
             return False
-        return is_plain(z, *others) and not any(tensor.is_conj() for tensor in (z, *others))
+        return is_plain(z, *others)
 
     def value(self, z: Tensor) -> Tensor:
         """Return f(z), complex."""
         value = spare.empty(*z.shape, dtype=torch.complex64, device=z.device)
         self._run("value", False, z, value)
         return value
-
-    def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
-        """Return the gradient with respect to `z`, of z's own (real or complex) type."""
-        gradient = spare.empty_like(z)
-        self._run("gradient", exact, z, grad, gradient)
-        return gradient
 
 
 class _Recipe(NamedTuple):
