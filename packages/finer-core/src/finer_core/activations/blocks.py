@@ -63,7 +63,8 @@ def _several(values: Results) -> tuple[Tensor, ...]:
 def is_plain(*tensors: Tensor) -> bool:
     """Return whether tensors are contiguous numbers in the CPU's memory, and nobody records what is done with them.
 
-    It is not so on another device, of a subclass, of a conjugate or negative that is still to be made, under `torch.func`, `torch.compile`, a tracer or a dispatch mode.
+    It is not so on another device, of a subclass, of a conjugate or negative that is still to be made, under
+    `torch.func`, `torch.compile`, a tracer or a dispatch mode.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._len_torch_dispatch_stack():
         return False
