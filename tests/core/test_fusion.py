@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import can_fuse, exact_derivatives, functional, fuse_activations, fusion
+from finer_core.activations import exact_derivatives, functional, fuse_activations, fusion
 
 from . import small
 
@@ -140,15 +140,6 @@ def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
     expected = gradient_of("finer")
     fuse_activations(True)
     assert torch.equal(gradient_of("finer"), expected)
-
-
-def test_it_says_what_can_be_had(monkeypatch):
-    monkeypatch.setattr(fusion, "native_kernels", lambda formula: None)
-    assert not can_fuse()
-    monkeypatch.setattr(fusion, "native_kernels", lambda formula: object())
-    assert can_fuse("cpu")
-    monkeypatch.setattr(fusion, "_can_compile", lambda device: device == "cuda")
-    assert can_fuse("cuda:1") and not can_fuse("mps")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from finer_core.activations.functional import (
     wire,
     wire_finer,
 )
-from finer_core.activations.fusion import can_fuse, fuse_activations
+from finer_core.activations.fusion import fuse_activations
 from finer_core.activations.modules import (
     Activation,
     FinerActivation,
@@ -42,7 +42,6 @@ __all__ = [
     "SineActivation",
     "WireActivation",
     "WireFinerActivation",
-    "can_fuse",
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",

@@ -56,17 +56,6 @@ def fuse_activations(choice: bool | None) -> None:
     _choice = choice
 
 
-def can_fuse(device: torch.device | str = "cpu") -> bool:
-    """Return whether fused kernels can be had on a device, whatever was chosen; this compiles one.
-
-    Args:
-        device: The device.
-    """
-    if torch.device(device).type == "cpu":
-        return native_kernels(_EXAMPLE) is not None
-    return _can_compile(torch.device(device).type)
-
-
 @overload
 def kernels_for(formula: RealFormula | None, *tensors: Tensor) -> RealKernels | None: ...
 @overload
