@@ -100,6 +100,20 @@ def test_a_compiler_that_is_not_there_is_named(source, monkeypatch):
         c_library(source, defines={})
 
 
+def test_a_command_that_cannot_be_read_is_refused(source, monkeypatch):
+    monkeypatch.setenv("CC", "cc 'unclosed")
+    with pytest.raises(CannotBuild, match="quotation"):
+        c_library(source, defines={})
+
+
+def test_complaints_in_any_encoding_are_reported(source, tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "CC", script(tmp_path / "foreign", "import os; os.write(2, b'erreur \\xe9'); raise SystemExit(1)")
+    )
+    with pytest.raises(CannotBuild, match="erreur"):
+        c_library(source, defines={})
+
+
 def test_a_compiler_that_never_ends_is_given_up(source, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", script(tmp_path / "sleepy", "import time; time.sleep(60)"))
     monkeypatch.setattr(module, "_PATIENCE_S", 0.5)

@@ -142,6 +142,11 @@ def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
     assert torch.equal(gradient_of("finer"), expected)
 
 
+def test_tensors_without_numbers_are_left_alone():
+    fuse_activations(True)
+    assert activations.finer(torch.zeros(3, device="meta")).shape == (3,)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports

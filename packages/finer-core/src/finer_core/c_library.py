@@ -1,5 +1,6 @@
 """Small C libraries, built once by the compiler that the machine has and kept in the user's cache."""
 
+import atexit
 import ctypes
 import hashlib
 import logging
@@ -34,16 +35,16 @@ def c_library(source: Path, *, defines: Mapping[str, str]) -> ctypes.CDLL:
     Raises:
         CannotBuild: If there is no compiler, or no folder to write to, or the file does not compile or load here.
     """
-    command = [*_compiler(), *_FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
-    texts = [path.read_text() for path in (source, *sorted(source.parent.glob("*.h")))]
-    identity = repr((texts, command, platform.system(), platform.machine(), _processor()))
-    name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.so"
     try:
+        command = [*_compiler(), *_FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
+        texts = [path.read_text() for path in (source, *sorted(source.parent.glob("*.h")))]
+        identity = repr((texts, command, platform.system(), platform.machine(), _processor()))
+        name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}.so"
         built = cache_folder() / name
         if not built.exists():
             _build(source, command, built)
         return ctypes.CDLL(str(built))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a CC that is no command line
         raise CannotBuild(str(error)) from error
 
 
@@ -56,7 +57,9 @@ def cache_folder() -> Path:
             return folder
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         pass
-    return Path(tempfile.mkdtemp(prefix="finer-"))
+    temporary = tempfile.mkdtemp(prefix="finer-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def _compiler() -> Sequence[str]:
@@ -79,6 +82,7 @@ def _build(source: Path, command: Sequence[str], target: Path) -> None:
                 [*command, *filter(None, [processor]), str(source), "-lm", "-o", name],
                 capture_output=True,
                 text=True,
+                errors="replace",  # compilers speak the user's language, in any encoding
                 timeout=_PATIENCE_S,
                 check=False,
             )

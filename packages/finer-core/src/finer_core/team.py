@@ -18,6 +18,8 @@ from finer_core.errors import CollectiveError, DivergenceError, InputError, Told
 from finer_core.interruption import interruptible
 from finer_core.ranks import ALONE, Ranks, cores_of, ranks_of_environment, threads_of, usable_cores
 
+_THREADS = "/proc/self/task"
+"""Where Linux lists the threads of a process."""
 _PATIENCE = timedelta(seconds=3)
 """How long a process waits for the first to report a failure that all see."""
 
@@ -83,7 +85,7 @@ class Team:
         self._should_stop = self._signals.enter_context(interruptible(insisting=False))
         threads = threads_of(self.ranks)
         _set_threads(threads)
-        if threads and hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        if threads and os.path.isdir(_THREADS):
             # Else what a process's connection has to do waits for its turn on a core where another process computes.
             self._all_cores = sorted(os.sched_getaffinity(0))
             _keep_to(cores_of(self.ranks, self._all_cores))
@@ -274,7 +276,7 @@ def collective() -> Iterator[None]:
 
 def _keep_to(cores: Sequence[int]) -> None:
     """Let all threads of this process run on these cores only; change nothing if there are none."""
-    for thread in os.listdir("/proc/self/task") if cores else ():
+    for thread in os.listdir(_THREADS) if cores else ():
         with suppress(OSError):  # it ended meanwhile, or the system does not allow it
             os.sched_setaffinity(int(thread), cores)
 

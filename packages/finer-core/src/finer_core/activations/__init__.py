@@ -2,7 +2,7 @@
 
 `functional` holds the formulas' public functions, `modules` their `nn.Module` wrappers; `real` and `wavelet` the
 formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives;
-`fusion` the choice of compiled kernels, `native` those in C, of `kernels.c`.
+`fusion` the choice of compiled kernels, `native` those in C, of `kernels.c` and `wavelets.c`.
 """
 
 from finer_core.activations.functional import (
