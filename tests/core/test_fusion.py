@@ -35,7 +35,7 @@ def forget():
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Let tensors of the CPU pass for those of another device, which PyTorch's compiler serves."""
-    monkeypatch.setattr(fusion, "_is_on_cpu", lambda tensor: False)
+    monkeypatch.setattr(fusion, "_is_cpu", lambda device: False)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_without_a_compiler_everything_stays_as_it_is(monkeypatch, caplog, error
     with caplog.at_level(logging.WARNING):
         assert torch.equal(gradient_of("finer"), expected)
     (record,) = caplog.records
-    assert record.getMessage().startswith("activations stay unfused: ")
+    assert record.getMessage().startswith("nothing is compiled: ")
     assert "\n" not in record.getMessage()
 
 

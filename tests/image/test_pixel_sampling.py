@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_image.pixel_sampling import StratifiedPixels
+from finer_image.pixel_sampling import StratifiedPixels, places_of
 
 SHAPES = [(64, 64, 128), (60, 44, 100), (7, 300, 64), (300, 1, 16), (1, 999, 32), (33, 31, 5000), (5, 5, 1)]
 
@@ -49,6 +49,16 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(("height", "width", "batch_pixels"), SHAPES)
+def test_a_batch_is_in_the_order_of_the_cells(height, width, batch_pixels):
+    sampler = StratifiedPixels(height=height, width=width, batch_pixels=batch_pixels, seed=5)
+    across = -(-width // sampler.cell_width)
+    for step in (0, 7, 2 * sampler.steps_per_pass - 1):
+        batch = sampler.batch(step)
+        cells = batch // width // sampler.cell_height * across + batch % width // sampler.cell_width
+        assert (cells.diff() > 0).all()
+
+
 def test_bad_sizes():
     with pytest.raises(ValueError, match="got 0, 5, 1"):
         StratifiedPixels(height=0, width=5, batch_pixels=1, seed=0)
@@ -59,3 +69,17 @@ def test_batches_are_made_where_they_are_used():
     sampler = StratifiedPixels(height=64, width=32, batch_pixels=128, seed=0, device="meta")
     batch = sampler.batch(17)
     assert (batch.device.type, batch.dtype, batch.shape) == ("meta", torch.int64, (128,))
+
+
+def test_how_many_pixels_a_batch_has_is_not_asked_of_the_device():
+    there, here = (
+        StratifiedPixels(height=61, width=47, batch_pixels=128, seed=0, device=device) for device in ("meta", "cpu")
+    )
+    sizes = {here.batch(step).shape for step in range(here.steps_per_pass)}
+    assert len(sizes) > 1
+    assert all(there.batch(step).shape == here.batch(step).shape for step in range(here.steps_per_pass))
+
+
+def test_places_of_what_is_true():
+    mask = torch.rand(1000, generator=torch.Generator().manual_seed(0)) < 0.7
+    assert torch.equal(places_of(mask, count=int(mask.sum())), mask.nonzero()[:, 0])

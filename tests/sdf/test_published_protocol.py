@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_sdf.fitting.objective import weighted_error
+from finer_sdf.fitting.objective import WeightedError
 from finer_sdf.fitting.published import (
     CloudDistance,
     PublishedSampler,
@@ -63,12 +63,16 @@ def samples_of(target: torch.Tensor, weight: torch.Tensor) -> Samples:
     return Samples(coords=torch.zeros(len(target), 3), sdf=target, weight=weight)
 
 
+def loss_at(prediction: torch.Tensor, samples: Samples) -> torch.Tensor:
+    return WeightedError(lambda coords: prediction, error="squared")(samples)
+
+
 @pytest.mark.parametrize("coarse_weight", [0.01, 0.5])
 def test_loss_and_its_gradient_are_published(coarse_weight):
     arrays = golden.load("sdf/losses")
     prediction = torch.from_numpy(arrays["prediction"])[0].requires_grad_()
     weight = published_weights(len(prediction), coarse_weight=coarse_weight)
-    loss = weighted_error(prediction, samples_of(torch.from_numpy(arrays["target"])[0], weight), error="squared")
+    loss = loss_at(prediction, samples_of(torch.from_numpy(arrays["target"])[0], weight))
     loss.backward()
     assert loss.item() == pytest.approx(float(arrays[f"weight{coarse_weight}.total"]), rel=1e-6)
     np.testing.assert_allclose(
@@ -80,7 +84,7 @@ def test_the_loss_of_several_heads_is_published():
     arrays = golden.load("sdf/losses")
     prediction = torch.from_numpy(arrays["multiscale.prediction"])[:, 0].requires_grad_()
     samples = samples_of(torch.from_numpy(arrays["target"])[0], published_weights(2000))
-    loss = weighted_error(prediction, samples, error="squared")
+    loss = loss_at(prediction, samples)
     loss.backward()
     assert loss.item() == pytest.approx(float(arrays["multiscale.total"]), rel=1e-6)
     np.testing.assert_allclose(

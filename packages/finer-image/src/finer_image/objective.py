@@ -11,6 +11,7 @@ from finer_core.coords import axis_coords, coords_of_index
 from finer_core.ranks import part_of
 from finer_core.threads import worker_count
 from finer_core.training import SMALLEST_PIECE, GradientSum, SquaredError, StatelessObjective, accumulate_gradients
+from finer_core.transfer import send
 
 
 class PixelTarget:
@@ -148,7 +149,7 @@ class ImageObjective(StatelessObjective):
             ]
             return pieces, count * self.target.channels
         batch = self.sampler.batch(step)
-        mine = batch[part_of(batch.shape[0], self.gradient_sum.ranks)].to(self.target.device)
+        mine = send(batch[part_of(batch.shape[0], self.gradient_sum.ranks)], self.target.device)
         return mine.split(self._rows(len(mine))) if len(mine) else (), batch.shape[0] * self.target.channels
 
     def _rows(self, pixels: int) -> int:

@@ -5,6 +5,8 @@ with less noise: about +0.3 dB at equal steps. Nothing is stored but one number 
 pure function of (seed, step), so resuming needs no state.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ class StratifiedPixels:
         batch_pixels: Pixels a batch should have; F is the nearest power of 2 to pixels / batch_pixels.
         seed: Chooses the whole sequence of batches.
         device: Where the batches are made. They are drawn on the CPU once a pass, so they are the same everywhere, and
-            no step waits for a copy.
+            no step waits for a copy, or for the device to count pixels.
     """
 
     def __init__(
@@ -35,7 +37,12 @@ class StratifiedPixels:
         self.cell_height, self.cell_width = cell_shape(height, width, batch_pixels)
         self._grid_height = -(-height // self.cell_height)
         self._grid_width = -(-width // self.cell_width)
-        self._drawn: tuple[int, Tensor, Tensor] | None = None
+        self._heights = torch.full((self._grid_height,), self.cell_height)
+        self._heights[-1] -= self._grid_height * self.cell_height - height
+        self._widths = torch.full((self._grid_width,), self.cell_width)
+        self._widths[-1] -= self._grid_width * self.cell_width - width
+        self._cut = self._cells_that_stick_out()
+        self._drawn: _Pass | None = None
 
     @property
     def steps_per_pass(self) -> int:
@@ -52,24 +59,63 @@ class StratifiedPixels:
             (n,) int64, n about `batch_pixels` and at least 1; cells that stick out of the image give fewer.
         """
         number, j = divmod(step, self.steps_per_pass)
-        order, mask = self._pass(number)
-        offset = mask ^ order[j]
-        cell = torch.arange(mask.shape[0], device=mask.device)
+        if self._drawn is None or self._drawn.number != number:
+            self._drawn = self._draw(number)
+        drawn = self._drawn
+        offset = drawn.mask ^ drawn.order[j]
+        cell = torch.arange(len(offset), device=offset.device)
         row = cell // self._grid_width * self.cell_height + offset // self.cell_width
         column = cell % self._grid_width * self.cell_width + offset % self.cell_width
         pixel = row * self.width + column
-        if self.height % self.cell_height == 0 and self.width % self.cell_width == 0:
+        if self._cut.numel() == 0:
             return pixel
-        return pixel[(row < self.height) & (column < self.width)]
+        inside = (row < self.height) & (column < self.width)
+        if inside.device.type == "cpu":
+            return pixel[inside]
+        # A boolean index would ask the device how many there are, and wait for it.
+        return pixel[places_of(inside, count=len(pixel) - self._outside(drawn, j))]
 
-    def _pass(self, number: int) -> tuple[Tensor, Tensor]:
-        if self._drawn is None or self._drawn[0] != number:
-            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
-            order = torch.randperm(self.steps_per_pass, generator=generator)
-            cells = self._grid_height * self._grid_width
-            mask = torch.randint(self.steps_per_pass, (cells,), generator=generator)
-            self._drawn = (number, order.to(self.device), mask.to(self.device))
-        return self._drawn[1], self._drawn[2]
+    def _draw(self, number: int) -> "_Pass":
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        order = torch.randperm(self.steps_per_pass, generator=generator)
+        mask = torch.randint(self.steps_per_pass, (self._grid_height * self._grid_width,), generator=generator)
+        return _Pass(number, order.to(self.device), mask.to(self.device), order, mask[self._cut])
+
+    def _outside(self, drawn: "_Pass", j: int) -> int:
+        """Return how many cells give a pixel outside of the image in a pass's step `j`."""
+        offset = drawn.cut_mask ^ drawn.cpu_order[j]
+        too_low = offset // self.cell_width >= self._heights[self._cut // self._grid_width]
+        too_far = offset % self.cell_width >= self._widths[self._cut % self._grid_width]
+        return int((too_low | too_far).sum())
+
+    def _cells_that_stick_out(self) -> Tensor:
+        """Return the numbers of the cells that are not whole."""
+        whole = (self._heights == self.cell_height)[:, None] & (self._widths == self.cell_width)[None, :]
+        return whole.logical_not().reshape(-1).nonzero()[:, 0]
+
+
+class _Pass(NamedTuple):
+    """Hold what was drawn for a pass: on the device, and, to count with, on the CPU."""
+
+    number: int
+    order: Tensor
+    mask: Tensor
+    cpu_order: Tensor
+    cut_mask: Tensor
+
+
+def places_of(mask: Tensor, *, count: int) -> Tensor:
+    """Return the places of what is true in a mask, in rising order, without looking at it.
+
+    Args:
+        mask: (n,) of booleans.
+        count: How many are true.
+
+    Returns:
+        (count,) int64.
+    """
+    place = torch.arange(len(mask), device=mask.device)
+    return torch.where(mask, place, len(mask)).sort().values[:count]
 
 
 def cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:

@@ -67,20 +67,24 @@ def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None:
         formula: A formula; None has no kernels.
         *tensors: Its argument, and whatever else its kernel is called with.
     """
-    if _choice is False or formula is None:
+    if _choice is False or formula is None or torch.compiler.is_compiling():
         return None
-    if _is_on_cpu(tensors[0]):
+    if _is_cpu(tensors[0].device):
         kernels = native_kernels(formula)
         return kernels if kernels and kernels.serves(*tensors) else None
-    compiles = _choice and isinstance(formula, RealFormula) and _can_compile(tensors[0].device.type)
-    return _compiled(formula) if compiles else None
+    return _compiled(formula) if isinstance(formula, RealFormula) and compiles_on(tensors[0].device) else None
+
+
+def compiles_on(device: torch.device) -> bool:
+    """Return whether `torch.compile` was asked for, and works, on a device other than the CPU."""
+    return bool(_choice) and not _is_cpu(device) and _can_compile(device.type)
 
 
 _EXAMPLE = FinerFormula(30.0)
 
 
-def _is_on_cpu(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu"
+def _is_cpu(device: torch.device) -> bool:
+    return device.type == "cpu"
 
 
 class _Compiled:
@@ -128,5 +132,5 @@ def _can_compile(device: str) -> bool:
         with torch.no_grad():
             return bool(torch.allclose(_compiled(_EXAMPLE).value(z), _EXAMPLE.value(z), atol=1e-5))
     except Exception as error:  # the compiler stack raises whatever it likes, from missing g++ to missing headers
-        _log.warning("activations stay unfused: %s", str(error).strip().partition("\n")[0] or repr(error))
+        _log.warning("nothing is compiled: %s", str(error).strip().partition("\n")[0] or repr(error))
         return False

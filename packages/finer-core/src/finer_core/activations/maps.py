@@ -45,13 +45,17 @@ def is_hooked(module: nn.Module) -> bool:
 def joins(x: Tensor) -> bool:
     """Return whether `activated_maps` may stand for linear maps and activations of `x` here."""
     return (
-        only_first_derivatives()
+        not torch.compiler.is_compiling()
+        and only_first_derivatives()
         and torch.is_grad_enabled()
         and x.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled(x.device.type)
+        and not _autocasts(x.device.type)
         and not torch._C._are_functorch_transforms_active()
-        and not torch.compiler.is_compiling()
     )
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:

@@ -93,6 +93,21 @@ class _FirstOrder(torch.autograd.Function):
         return in_blocks(torch.mul, grad_outputs[0], slope), None, None
 
 
+class _Compiled(torch.autograd.Function):
+    """Keep z, in the form that `torch.compile` takes into its graph: it refuses functions with a `jvp`."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, formula: Formula, exact: bool) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.formula, ctx.exact = formula, exact
+        return formula.value(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        return ctx.formula.vjp(z, grad_outputs[0], exact=ctx.exact), None, None
+
+
 def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) -> Tensor:
     """Evaluate `formula` at `z` so that one tensor of z's size is kept for the backward pass.
 
@@ -115,6 +130,8 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
 
 
 def _apply(z: Tensor, formula: Formula, exact: bool) -> Tensor:
+    if torch.compiler.is_compiling():
+        return _Compiled.apply(z, formula, exact)
     recorded = z.requires_grad and torch.is_grad_enabled()
     transformed = torch._C._are_functorch_transforms_active()
     if recorded and not transformed and isinstance(formula, RealFormula) and only_first_derivatives():

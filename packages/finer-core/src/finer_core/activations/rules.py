@@ -5,12 +5,16 @@ but it is not the derivative of the function, so anything that differentiates wi
 (normals, eikonal terms, Laplacians, exact kernels) must switch it off with `exact_derivatives`.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
 
+_open_blocks = 0
+"""`exact_derivatives` blocks of all threads. `torch.compile` reads no context variable, but it watches this number."""
+_lock = threading.Lock()
 _EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
 _FIRST: ContextVar[bool] = ContextVar("finer_first_derivatives_only", default=False)
 
@@ -31,16 +35,24 @@ def exact_derivatives() -> Iterator[None]:
         >>> bool(torch.isclose(slope, 2.0 * torch.cos(torch.tensor(0.75))))
         True
     """
+    _count_blocks(+1)
     token = _EXACT.set(True)
     try:
         yield
     finally:
         _EXACT.reset(token)
+        _count_blocks(-1)
 
 
 def derivatives_are_exact() -> bool:
     """Return whether the caller is inside an `exact_derivatives` block."""
-    return _EXACT.get()
+    return _open_blocks > 0 and _EXACT.get()
+
+
+def _count_blocks(more: int) -> None:
+    global _open_blocks
+    with _lock:
+        _open_blocks += more
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging, several processes."""
 
 from finer_core.training.averaging import WeightAverage
+from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradient_sum import GradientSum
+from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit, Interrupted, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.muon import Muon
-from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective
+from finer_core.training.objective import Objective, PieceLoss, SquaredErrorObjective, StatelessObjective
 from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
 from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
@@ -24,12 +26,14 @@ __all__ = [
     "Fit",
     "FitState",
     "GradientSum",
+    "GradientSums",
     "Interrupted",
     "JsonlLogger",
     "LogPoint",
     "MetricLogger",
     "Muon",
     "Objective",
+    "PieceLoss",
     "Schedule",
     "Soap",
     "SquaredError",
@@ -41,8 +45,11 @@ __all__ = [
     "accumulate_gradients",
     "accumulate_gradients_of_many",
     "accumulate_gradients_stacked",
+    "add_compiled_gradients",
+    "add_gradients",
     "build_optimizers",
     "bytes_a_row",
+    "compiles_loss_of",
     "exponential_decay",
     "follow_session",
     "fresh_network",

@@ -1,9 +1,11 @@
 """What a fit minimises."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+from finer_core.training.gradients import GradientSums
 
 
 class Objective(Protocol):
@@ -41,6 +43,19 @@ class SquaredErrorObjective(Objective, Protocol):
 
     def examples(self, piece: Any) -> tuple[Tensor, Tensor]:
         """Return a piece's inputs (n, in_features) and targets (n, out_features)."""
+        ...
+
+
+@runtime_checkable
+class PieceLoss(Protocol):
+    """Return a piece's share of a loss, for `accumulate_gradients`, and know a faster way to its gradients."""
+
+    def __call__(self, piece: Any) -> Tensor:
+        """Return the loss, differentiable."""
+        ...
+
+    def add_gradients(self, piece: Any, sums: GradientSums) -> Tensor:
+        """Add a piece's gradients to `sums`, and return its loss, detached."""
         ...
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from finer_core.activations import first_derivatives_only
 from finer_core.threads import in_threads, one_thread_an_operation, worker_count
 from finer_core.training.gradients import GradientSums, add_gradients
-from finer_core.training.squared_error import SquaredError
+from finer_core.training.objective import PieceLoss
 
 Piece = TypeVar("Piece")
 
@@ -27,8 +27,8 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
         network: Whose parameters the losses depend on; on a CPU the pieces run in as many threads as PyTorch has.
         pieces: Parts of a batch, at least one.
         loss_of: Returns a piece's share of the loss, a scalar. It is called from several threads and must not change
-            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`. `SquaredError` is one
-            that needs no graph for its gradients.
+            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`. A `PieceLoss`
+            has its own way to its gradients.
 
     Returns:
         The detached sum of the losses.
@@ -96,12 +96,10 @@ def _share(
     """Return the loss and the gradients of one worker's pieces."""
     total: Tensor | None = None
     sums: GradientSums = {}
+    own_way = loss_of.add_gradients if isinstance(loss_of, PieceLoss) else None
     for piece in pieces:
         with first_derivatives_only():  # here, because a thread does not inherit its caller's context
-            if isinstance(loss_of, SquaredError):
-                loss = loss_of.add_gradients(piece, sums)
-            else:
-                loss = add_gradients(loss_of(piece), network, sums)
+            loss = own_way(piece, sums) if own_way else add_gradients(loss_of(piece), network, sums)
         total = loss if total is None else total + loss
     assert total is not None
     return total, sums

@@ -99,9 +99,10 @@ def _begin(grad: Tensor, *, beta2: float) -> dict[str, Any]:
 
 def _eigenvectors(covariance: Tensor) -> Tensor:
     """Return the eigenvectors as columns, that of the largest eigenvalue first."""
-    if not covariance.isfinite().all():  # a fit that diverges at once: its guard says so, not LAPACK
-        return torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    return torch.linalg.eigh(covariance).eigenvectors.flip(1).contiguous()
+    # Of a fit that diverges at once the guard is to say so, not LAPACK; to branch would be to wait for a GPU.
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    finite = torch.where(covariance.isfinite().all(), covariance, identity)
+    return torch.linalg.eigh(finite).eigenvectors.flip(1).contiguous()
 
 
 def _renew(state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The squared error of a piece, by automatic differentiation, or without a graph where a network is a run of maps."""
+"""The squared error of a piece: without a graph where a network is a run of maps, compiled, or by autograd."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from finer_core.activations.maps import ActivatedMap, evaluate, is_hooked, pull_back
 from finer_core.networks.base import CoordinateMLP
+from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.objective import SquaredErrorObjective
 
@@ -31,6 +32,9 @@ class SquaredError:
     def add_gradients(self, piece: Any, sums: GradientSums) -> Tensor:
         """Add a piece's gradients to `sums`, and return its loss, detached."""
         inputs, targets = self.objective.examples(piece)
+        if compiles_loss_of(self.network) and targets.shape[:-1] == inputs.shape[:-1]:
+            share = targets.new_full((len(targets), 1), 1 / self.count)
+            return add_compiled_gradients(weighted_squares, self.network, inputs, targets, share, sums=sums)
         features, maps = _run_of_maps(self.network, inputs)
         tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
         fits = maps and targets.dtype == features.dtype and targets.shape == (len(features), maps[-1].weight.shape[0])
@@ -51,6 +55,18 @@ class SquaredError:
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return F.mse_loss(self.network(inputs), targets, reduction="sum") / self.count
+
+
+def weighted_squares(network: nn.Module, inputs: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """Return sum w |f(x) - t|^2.
+
+    Args:
+        network: f.
+        inputs: x, (n, in_features).
+        targets: t, (n, out_features).
+        weight: w, (n, 1).
+    """
+    return ((network(inputs) - targets).square() * weight).sum()
 
 
 def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[ActivatedMap]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from finer_core.training.objective import SquaredErrorObjective
+from finer_core.transfer import send
 
 Examples = tuple[Tensor, Tensor]
 
@@ -52,7 +53,7 @@ def accumulate_gradients_stacked(
             for objective, (pieces, _) in zip(objectives, batches, strict=True)
         ]
         inputs, targets, kept = _pad(examples)
-        counts = torch.tensor([count for _, count in batches], device=targets.device, dtype=targets.dtype)
+        counts = send(torch.tensor([count for _, count in batches], dtype=targets.dtype), targets.device)
         errors = vmap(lambda w, b, x: functional_call(networks[0], (w, b), (x,)))(weights, buffers, inputs) - targets
         squares = errors.square() if kept is None else errors.square() * kept
         losses = squares.sum(dim=(1, 2)) / counts

@@ -5,27 +5,64 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from finer_core.training import StatelessObjective, accumulate_gradients
+from finer_core.training import (
+    GradientSums,
+    StatelessObjective,
+    accumulate_gradients,
+    add_compiled_gradients,
+    add_gradients,
+    compiles_loss_of,
+)
 from finer_sdf.fitting.samples import Sampler, Samples
 
 Error = Literal["squared", "absolute"]
 
 
-def weighted_error(prediction: Tensor, samples: Samples, *, error: Error) -> Tensor:
-    """Return the weighted sum of errors, a scalar.
-
-    Formula: L = sum_i w_i e(f(x_i) - d_i), e(r) = r^2 or |r|; with several heads e is their mean.
+def weighted_squares(network: nn.Module, coords: Tensor, sdf: Tensor, weight: Tensor) -> Tensor:
+    """Return sum_i w_i (f(x_i) - d_i)^2, of several heads the mean.
 
     Args:
-        prediction: (n, 1), or (heads, n, 1).
-        samples: n points.
+        network: f, whose values are (n, 1), or (heads, n, 1).
+        coords: x, (n, 3).
+        sdf: d, (n, 1).
+        weight: w, (n, 1).
+    """
+    return _weighted_sum((network(coords) - sdf).square(), weight)
+
+
+def weighted_absolutes(network: nn.Module, coords: Tensor, sdf: Tensor, weight: Tensor) -> Tensor:
+    """Return sum_i w_i |f(x_i) - d_i|, of several heads the mean; the arguments are those of `weighted_squares`."""
+    return _weighted_sum((network(coords) - sdf).abs(), weight)
+
+
+def _weighted_sum(errors: Tensor, weight: Tensor) -> Tensor:
+    heads = errors if errors.ndim == weight.ndim else errors.mean(dim=0)
+    return (heads * weight).sum()
+
+
+_LOSSES = {"squared": weighted_squares, "absolute": weighted_absolutes}
+
+
+class WeightedError:
+    """Give a piece's share of the loss, and its gradients.
+
+    Args:
+        network: f.
         error: "squared" or "absolute".
     """
-    difference = prediction - samples.sdf
-    each = difference.square() if error == "squared" else difference.abs()
-    heads = each if each.ndim == samples.sdf.ndim else each.mean(dim=0)
-    total: Tensor = (heads * samples.weight).sum()
-    return total
+
+    def __init__(self, network: nn.Module, *, error: Error) -> None:
+        self.network, self.loss = network, _LOSSES[error]
+
+    def __call__(self, piece: Samples) -> Tensor:
+        """Return the loss, differentiable."""
+        return self.loss(self.network, piece.coords, piece.sdf, piece.weight)
+
+    def add_gradients(self, piece: Samples, sums: GradientSums) -> Tensor:
+        """Add a piece's gradients to `sums`, and return its loss, detached."""
+        if compiles_loss_of(self.network):
+            return add_compiled_gradients(self.loss, self.network, piece.coords, piece.sdf, piece.weight, sums=sums)
+        return add_gradients(self(piece), self.network, sums)
 
 
 class DistanceObjective(StatelessObjective):
@@ -33,7 +70,7 @@ class DistanceObjective(StatelessObjective):
 
     Args:
         sampler: Makes each step's samples.
-        error: See `weighted_error`.
+        error: See `WeightedError`.
         chunk_points: Most points that go through the network at once.
         device: Where the network is.
     """
@@ -46,6 +83,4 @@ class DistanceObjective(StatelessObjective):
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
         pieces = self.sampler.batch(step).to(self.device).split(self.chunk_points)
-        return accumulate_gradients(
-            network, pieces, lambda piece: weighted_error(network(piece.coords), piece, error=self.error)
-        )
+        return accumulate_gradients(network, pieces, WeightedError(network, error=self.error))

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from finer_core.transfer import send
+
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
@@ -25,7 +27,7 @@ class Samples:
 
     def to(self, device: torch.device | str) -> "Samples":
         """Move the samples to a device."""
-        return Samples(coords=self.coords.to(device), sdf=self.sdf.to(device), weight=self.weight.to(device))
+        return Samples(coords=send(self.coords, device), sdf=send(self.sdf, device), weight=send(self.weight, device))
 
     def split(self, rows: int) -> Sequence["Samples"]:
         """Cut into pieces of at most `rows` points."""
