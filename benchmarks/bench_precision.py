@@ -1,6 +1,7 @@
 """What products of less precision cost in quality: every factor rounded to TF32 or bfloat16, sums in single precision.
 
-    python benchmarks/bench_precision.py [IMAGE ...] [--side 128] [--seeds 2] [--threads N] [--json FILE]
+    python benchmarks/bench_precision.py [IMAGE ...] [--side 128] [--seeds 2] [--arms NAME ...] [--threads N]
+        [--json FILE]
 
 The rounding is done here, number by number, so the figures hold for any processor that multiplies such numbers and
 sums in single precision; they say nothing of its speed. Each arm is `finer-image fit` of the image reduced to `--side`,
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("images", nargs="*", default=[None])
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="NAME", help="only these")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -108,12 +110,12 @@ def main() -> None:
     lines = []
     for file in arguments.images:
         for seed in range(arguments.seeds):
-            for arm in ARMS:
+            for arm in arguments.arms:
                 line = trial(file, arguments.side, seed, arm)
                 print("  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in line.items()))
                 lines.append(line)
     print("\n| arm | as trained, dB | in single precision, dB |\n| --- | --- | --- |")
-    for arm in ARMS:
+    for arm in arguments.arms:
         mine = [line for line in lines if line["arm"] == arm]
         trained, saved = (statistics.mean(line[k] for line in mine) for k in ("psnr_as_trained", "psnr"))
         print(f"| {arm} | {trained:.2f} | {saved:.2f} |")
