@@ -203,9 +203,18 @@ def test_an_activation_that_a_linear_map_cannot_prepare_is_called(activation, jo
         torch.testing.assert_close(a, b)
 
 
-def test_products_of_another_precision_stay_as_chosen(joined):
-    layer = InrLayer(activation=FinerActivation(), in_features=40, out_features=40)
+def test_backward_products_are_rounded_where_that_was_chosen(joined):
+    generator = torch.Generator().manual_seed(0)
+    layer = InrLayer(activation=FinerActivation(omega_0=3.0), in_features=40, out_features=33, generator=generator)
+    x = torch.rand(50, 40, generator=generator).requires_grad_()
+    exact = gradients(layer, x, promised=True)
     set_backward_precision(layer, "bf16")
-    with first_derivatives_only():
-        layer(torch.zeros(3, 40)).sum().backward()
-    assert not joined
+    ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
+    assert len(joined) == 2
+    assert torch.equal(ours[0], exact[0]), "the value is not rounded"
+    for found, graph, unrounded in zip(ours[1:3], plain[1:3], exact[1:3], strict=True):
+        assert found.dtype == torch.float32
+        assert not torch.equal(found, unrounded)
+        for other in (graph, unrounded):  # the graph rounds too, at another scale
+            assert (found - other).norm() < 3 * 2**-8 * other.norm()
+    torch.testing.assert_close(ours[3], exact[3])  # the bias has a sum, no product

@@ -126,12 +126,18 @@ def test_what_must_be_called_is_called(change, evaluated):
     assert not evaluated
 
 
-def test_products_of_another_precision_stay_as_chosen(evaluated):
+def test_backward_products_are_rounded_where_that_was_chosen(evaluated):
     network = small.network_of("finer", hidden_features=40)
+    (_, exact), _ = both_ways(network, Examples(torch.float32))
     set_backward_precision(network, "bf16")
-    with first_derivatives_only():
-        SquaredError(network, Examples(torch.float32), count=120).add_gradients(1.0, {})
-    assert not evaluated
+    (loss, by_graph), (own_loss, own) = both_ways(network, Examples(torch.float32))
+    assert evaluated == [4] * 6
+    torch.testing.assert_close(own_loss, loss)
+    assert own.keys() == by_graph.keys()
+    for name, grad in own.items():
+        assert grad.dtype == torch.float32
+        assert (grad - by_graph[name]).norm() < 9 * 2**-8 * by_graph[name].norm(), name
+        assert not torch.equal(grad, exact[name]) or name.startswith("head"), name
 
 
 def test_targets_of_another_shape_are_not_guessed_at(evaluated):

@@ -17,7 +17,7 @@ from finer_core.activations.maps import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Computes x W^T + b; see `finer_core.precision`."""
+"""Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back; see `finer_core.precision`."""
 WeightInit = Callable[..., Tensor]
 """An initialiser called as `init(weight, generator=generator)`."""
 
@@ -77,9 +77,17 @@ class InrLinear(nn.Linear):
 
     def as_map(self, x: Tensor) -> ActivatedMap | None:
         """Return the layer for `activated_maps`; None where it is more than a map of the type of `x`."""
-        plain = type(self).forward is InrLinear.forward and self.linear is F.linear
-        weight = self.weight
-        return ActivatedMap(weight, self.bias) if plain and weight.dtype == x.dtype else None
+        if type(self).forward is not InrLinear.forward or not self._is_map_of(x):
+            return None
+        return ActivatedMap(self.weight, self.bias, backward_dtype=self._backward_dtype)
+
+    @property
+    def _backward_dtype(self) -> torch.dtype | None:
+        return getattr(self.linear, "backward_dtype", None)
+
+    def _is_map_of(self, x: Tensor) -> bool:
+        known = self.linear is F.linear or self._backward_dtype is not None
+        return known and self.weight.dtype == x.dtype
 
 
 class InrLayer(InrLinear):
@@ -104,13 +112,13 @@ class InrLayer(InrLinear):
 
     def as_map(self, x: Tensor) -> ActivatedMap | None:
         """Return the layer for `activated_maps`; None where it is more than a map of the type of `x` and a formula."""
-        activation, weight = self.activation, self.weight
-        plain = type(self).forward is InrLayer.forward and self.linear is F.linear and weight.dtype == x.dtype
+        activation = self.activation
+        plain = type(self).forward is InrLayer.forward and self._is_map_of(x)
         formula = activation.real_formula() if plain and isinstance(activation, Activation) else None
         if formula is None or not formula.gain:  # a gain of 0 cannot be divided out again
             return None
         exact: bool = activation.hyper_parameters.get("scale_req_grad", False)
-        return ActivatedMap(weight, self.bias, formula, exact)
+        return ActivatedMap(self.weight, self.bias, formula, exact, self._backward_dtype)
 
 
 def sine_family_init(*, omega_0: float, is_first: bool) -> WeightInit:

@@ -44,8 +44,10 @@ class _LinearLowBackward(torch.autograd.Function):
 class _Bf16BackwardLinear:
     """Replace a layer's linear map; an object with a name, so that a layer's repr and copies stay plain."""
 
+    backward_dtype = torch.bfloat16
+
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _LinearLowBackward.apply(x, weight, bias, torch.bfloat16)
+        return _LinearLowBackward.apply(x, weight, bias, self.backward_dtype)
 
     def __repr__(self) -> str:
         return "linear with bfloat16 backward products"

@@ -27,12 +27,14 @@ class ActivatedMap(NamedTuple):
         bias: b, (out_features,), or None.
         formula: f; None for the identity.
         exact: Whether the FINER factor is differentiated too.
+        backward_dtype: What the factors of the backward products are rounded to; None for nothing.
     """
 
     weight: Tensor
     bias: Tensor | None
     formula: RealFormula | None = None
     exact: bool = False
+    backward_dtype: torch.dtype | None = None
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -70,7 +72,7 @@ def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:
     """
     rows = x.reshape(-1, x.shape[-1])
     tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
-    value: Tensor = _ActivatedMaps.apply(rows, [(each.formula, each.exact) for each in maps], *tensors)
+    value: Tensor = _ActivatedMaps.apply(rows, [each[2:] for each in maps], *tensors)
     return value.view(*x.shape[:-1], maps[-1].weight.shape[0])
 
 
@@ -81,9 +83,9 @@ def evaluate(x: Tensor, maps: Sequence[ActivatedMap]) -> tuple[Tensor, "Kept"]:
         x: (rows, in_features), contiguous.
         maps: As for `activated_maps`.
     """
-    kept = Kept([], [])
+    kept = Kept([], [], [each.backward_dtype for each in maps])
     for each in maps:
-        value, slope, gain = _map(x, *each)
+        value, slope, gain = _map(x, each)
         kept.tensors.extend((x, each.weight, slope))
         kept.gains.append(gain)
         x = value
@@ -96,10 +98,12 @@ class Kept(NamedTuple):
     Attributes:
         tensors: Each map's input, weight, and slope in units of its product times its gain (None of the identity).
         gains: Each map's factor on its product.
+        dtypes: What the factors of each map's backward products are rounded to, if anything.
     """
 
     tensors: list[Tensor | None]
     gains: list[float]
+    dtypes: list[torch.dtype | None]
 
 
 def pull_back(
@@ -127,7 +131,10 @@ def pull_back(
             above, grad = grad, slope.mul_(grad)
             _done(above, is_ours)
             is_ours = True
-        if wants[2 * i]:
+        low = None if kept.dtypes[i] is None else grad.to(kept.dtypes[i])
+        if wants[2 * i] and low is not None:
+            grads[2 * i] = _rounded_times(gain, low.t(), x, add_to=grads[2 * i])
+        elif wants[2 * i]:
             grads[2 * i] = _of_weight(gain, grad, x, add_to=grads[2 * i])
         if wants[2 * i + 1]:
             of_bias, before = grad.sum(0).mul_(gain), grads[2 * i + 1]
@@ -135,7 +142,8 @@ def pull_back(
         if i == 0 and not wants_x:
             _done(grad, is_ours)
             return None, grads
-        below = _times(gain, grad, weight, out=spare.empty_like(x))
+        below = spare.empty_like(x)
+        below = _times(gain, grad, weight, out=below) if low is None else _rounded_times(gain, low, weight, out=below)
         _done(grad, is_ours)
         _done(x, i > 0)
         grad, is_ours = below, True
@@ -144,27 +152,26 @@ def pull_back(
 
 class _ActivatedMaps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, functions: Sequence[tuple[RealFormula | None, bool]], *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, functions: Sequence[tuple[Any, ...]], *tensors: Tensor) -> Tensor:
         with torch.no_grad():
             maps = [ActivatedMap(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
             value, kept = evaluate(x, maps)
         ctx.save_for_backward(*kept.tensors)
-        ctx.gains = kept.gains
+        ctx.gains, ctx.dtypes = kept.gains, kept.dtypes
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         refuse_second_derivative()
-        kept = Kept(ctx.saved_tensors, ctx.gains)  # a second pass finds the slopes changed, and says so
+        kept = Kept(ctx.saved_tensors, ctx.gains, ctx.dtypes)  # a second pass finds the slopes changed, and says so
         wants_x, _, *wants = ctx.needs_input_grad
         of_x, grads = pull_back(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
         return of_x, None, *grads
 
 
-def _map(
-    x: Tensor, weight: Tensor, bias: Tensor | None, formula: RealFormula | None, exact: bool
-) -> tuple[Tensor, Tensor | None, float]:
+def _map(x: Tensor, this: ActivatedMap) -> tuple[Tensor, Tensor | None, float]:
     """Return a map's value, its slope in units of the product times the gain, and the gain."""
+    weight, bias, formula, exact, _ = this
     z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
     kernels = kernels_for(formula, z)
     gain = formula.gain if formula and not kernels else 1.0
@@ -187,6 +194,16 @@ def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_
         return torch.addmm(add_to, a, b, alpha=gain, out=add_to)
     out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
     return torch.addmm(out, a, b, beta=0, alpha=gain, out=out)
+
+
+def _rounded_times(
+    gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None
+) -> Tensor:
+    """Return gain a b in the type of `b`, the product being in that of `a`; in `out`, or added to `add_to`."""
+    product = a @ b.to(a.dtype)
+    if add_to is not None:
+        return add_to.add_(product, alpha=gain)
+    return (product.to(b.dtype) if out is None else out.copy_(product)).mul_(gain)
 
 
 def _of_weight(gain: float, grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
