@@ -67,7 +67,7 @@ class FitSettings(RunSettings):
     ema_decay: float | None = option(None, "decay of the weights' running average, which is what is saved; 0 for none")
     guard: bool | None = option(None, "go back and lower the rates when the fit diverges")
     compile: bool | None = option(
-        None, "compile the activations; by default on a CPU with a C compiler, elsewhere it takes 20 s"
+        None, "compile activations, on a GPU the loss; by default on a CPU with a C compiler, elsewhere it takes 20 s"
     )
     log_every: int | None = option(None, "steps between log lines; the divergence guard acts there")
 

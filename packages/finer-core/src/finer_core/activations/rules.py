@@ -12,9 +12,11 @@ from contextvars import ContextVar
 
 import torch
 
-_open_blocks = 0
-"""`exact_derivatives` blocks of all threads. `torch.compile` reads no context variable, but it watches this number."""
+_blocks = 0
+"""`exact_derivatives` blocks that are open, in all threads."""
 _lock = threading.Lock()
+_some_are_open = False
+"""Whether there are any: `torch.compile` cannot read a context variable, but it watches this."""
 _EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
 _FIRST: ContextVar[bool] = ContextVar("finer_first_derivatives_only", default=False)
 
@@ -46,13 +48,14 @@ def exact_derivatives() -> Iterator[None]:
 
 def derivatives_are_exact() -> bool:
     """Return whether the caller is inside an `exact_derivatives` block."""
-    return _open_blocks > 0 and _EXACT.get()
+    return _some_are_open and _EXACT.get()
 
 
 def _count_blocks(more: int) -> None:
-    global _open_blocks
+    global _blocks, _some_are_open
     with _lock:
-        _open_blocks += more
+        _blocks += more
+        _some_are_open = _blocks > 0
 
 
 @contextmanager

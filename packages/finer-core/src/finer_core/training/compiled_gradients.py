@@ -33,7 +33,7 @@ def add_compiled_gradients(loss: Loss, network: nn.Module, *tensors: Tensor, sum
     """Add the gradients of loss(network, *tensors) to `sums`, and return the loss, detached.
 
     Args:
-        loss: A function of a module, for each is compiled once.
+        loss: A function that lives on, such as one of a module, for it is compiled once.
         network: Whose parameters get gradients.
         *tensors: (n, ...) each.
         sums: Gradients so far; changed in place.
