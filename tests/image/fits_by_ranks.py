@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError, ToldByFirst
+from finer_core.precision import SMALLEST
 from finer_core.ranks import Ranks
 from finer_core.team import Team, joined
 from finer_core.training import GradientSum
@@ -32,6 +33,12 @@ def cases() -> Iterator[tuple[str, Image, ImageFitSettings]]:
             **{"precision": "fp32", "network": NETWORK},
         )
         yield f"{optimizer}-{batch or 'all'}", Image.from_pixels(values), settings
+    for optimizer in ("adam", "muon", "soap"):
+        settings = ImageFitSettings(
+            **{"steps": STEPS, "log_every": 6, "optimizer": optimizer, "batch_pixels": 111, "device": "cpu"},
+            **{"precision": "bf16", "network": {**NETWORK, "hidden_features": SMALLEST}},
+        )
+        yield f"{optimizer}-bf16", Image.from_pixels(values), settings
     complex_settings = ImageFitSettings(
         **{"method": "wire", "preset": "paper", "steps": STEPS, "device": "cpu", "network": NETWORK},
         learning_rate=1e-3,  # WIRE's own makes so small a fit jump, which magnifies rounding

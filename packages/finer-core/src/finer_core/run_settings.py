@@ -18,7 +18,7 @@ class RunSettings:
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str | None = option(
         None,
-        "bf16 multiplies matrices in bfloat16 in the backward pass only; the phase stays in float32",
+        "bf16 multiplies matrices in bfloat16 in the backward pass and in Muon only; the phase stays in float32",
         choices=("fp32", "bf16"),
     )
     memory: str = option("4GB", "memory to stay within", metavar="SIZE")

@@ -200,6 +200,7 @@ def build_fit(
             matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
             ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
             ranks=gradient_sum.ranks,
         ),
         schedule=schedule_of(settings.schedule),

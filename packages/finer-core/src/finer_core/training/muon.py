@@ -1,4 +1,4 @@
-"""Muon with all matrices of one shape orthogonalised together, in a precision that the processor multiplies fast."""
+"""Muon with all matrices of one shape orthogonalised together, in the precision that the fit asks for."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.precision import bf16_products_are_native
 from finer_core.training.matrices import check_matrices
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -45,20 +44,31 @@ class Muon(Optimizer):
 
     The same rule as `torch.optim.Muon` without weight decay, whose products are in bfloat16 always: on a processor
     that only emulates bfloat16 they take twenty times as long as in single precision, longer than the whole rest
-    of a training step. Here they are in bfloat16 where that is native, and all matrices of one shape go together.
+    of a training step. Here the caller decides, so that the arithmetic of a fit follows from its settings and not
+    from its processor, and all matrices of one shape go together.
 
     Args:
         params: Real matrices.
         lr: Rate, times sqrt(max(1, rows / columns)) of a matrix.
         momentum: Decay of the running mean of gradients; the step looks ahead along it (Nesterov).
+        dtype: Of the orthogonalisation's products where the matrices are float32; None for their own. bfloat16
+            magnifies the rounding of the gradients' sums to about 2^-8 of a step.
 
     Raises:
         ValueError: For a parameter that is not a real matrix.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, lr: float = 1e-3, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
         check_matrices(self)
+        self.dtype = dtype
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
@@ -72,16 +82,18 @@ def step_muons(optimizers: Sequence[Muon]) -> None:
     """Do what `step` does for each, with the matrices of all that have one shape orthogonalised in one go."""
     alike: dict[tuple[Any, ...], list[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]] = {}
     for optimizer in optimizers:
+        low = optimizer.dtype
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    key = (parameter.shape, parameter.device, parameter.dtype)
+                    dtype = low if low and parameter.dtype == torch.float32 else parameter.dtype
+                    key = (parameter.shape, parameter.device, dtype)
                     alike.setdefault(key, []).append((parameter, optimizer.state[parameter], group))
-    for entries in alike.values():
-        _update(entries)
+    for (*_, dtype), entries in alike.items():
+        _update(entries, dtype=dtype)
 
 
-def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]) -> None:
+def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]], *, dtype: torch.dtype) -> None:
     """Update matrices of one shape, each given with its state and its group's settings."""
     ahead = []
     for parameter, state, group in entries:
@@ -90,9 +102,7 @@ def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]
             state["momentum_buffer"] = torch.zeros_like(parameter)
         mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
         ahead.append(parameter.grad.lerp(mean, group["momentum"]))
-    first = entries[0][0]
-    low = first.dtype == torch.float32 and bf16_products_are_native(first.device)
-    steps = orthogonalise(torch.stack(ahead), dtype=torch.bfloat16 if low else first.dtype)
-    rows, columns = first.shape
+    steps = orthogonalise(torch.stack(ahead), dtype=dtype)
+    rows, columns = entries[0][0].shape
     for (parameter, _, group), direction in zip(entries, steps, strict=True):
         parameter.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))

@@ -6,6 +6,7 @@ The list is what `fit` steps; every group remembers its `initial_lr`, which the 
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
@@ -34,6 +35,7 @@ def build_optimizers(
     amsgrad: bool = False,
     ema_decay: float = 0.0,
     ema_every: int = 1,
+    precision: str = "fp32",
     ranks: Ranks = ALONE,
 ) -> list[Optimizer]:
     """Build the optimisers of a network.
@@ -52,6 +54,8 @@ def build_optimizers(
         amsgrad: Whether Adam keeps the maximum of its second moments.
         ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
         ema_every: Steps between its updates.
+        precision: Of Muon's products, "fp32" or "bf16". A fit that several processes share has them in float32: it
+            groups the sums of gradients otherwise than a single process, and bfloat16 would magnify that rounding.
         ranks: The place of this process among those that share the fit; they also share Muon's and SOAP's work.
 
     Raises:
@@ -76,7 +80,8 @@ def build_optimizers(
     elif matrices and name == "soap":
         optimizers.append(SharedSoap(matrices, ranks=ranks, lr=matrix_learning_rate, betas=betas))
     elif matrices and ranks.is_alone:
-        optimizers.append(Muon(matrices, lr=matrix_learning_rate))
+        low = torch.bfloat16 if precision == "bf16" else None
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate, dtype=low))
     elif matrices:
         optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
     if ema_decay:

@@ -120,6 +120,7 @@ def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricOb
             betas=settings.betas,
             eps=settings.eps,
             ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
             ema_every=settings.ema_every or 1,
         ),
         schedule=schedule_of(settings.schedule),

@@ -97,6 +97,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
             betas=settings.betas,
             amsgrad=settings.amsgrad,
             ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
         ),
         schedule=schedule_of(settings.schedule)
         if settings.schedule
