@@ -17,7 +17,6 @@ from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
 from finer_image.plan import chunk_pixels
 from finer_image.render import Crop, render
-from finer_image.settings import ImageFitSettings, resolve
 
 
 def network(channels: int = 3) -> torch.nn.Module:
@@ -129,29 +128,6 @@ def test_tiles_do_not_show(monkeypatch):
     assert np.array_equal(render(model, height=50, width=33).pixels, whole)
     crop = render(model, height=50, width=33, crop=Crop(9, 41, 4, 30)).pixels
     assert np.array_equal(crop, whole[9:41, 4:30])
-
-
-def test_presets_scale_with_the_image():
-    def fast(side: int) -> ImageFitSettings:
-        return resolve(
-            ImageFitSettings(), height=side, width=side, learning_rate=5e-4, bf16_is_native=True, compiles=True
-        )
-
-    assert fast(32).batch_pixels == 1024
-    assert fast(256).batch_pixels == 2048
-    assert fast(512).batch_pixels == 4096
-    assert fast(4096).batch_pixels == 4096
-    drawn = [fast(side).steps * fast(side).batch_pixels for side in (512, 1024, 4096)]
-    assert drawn[0] < drawn[1] <= drawn[2] < 5e7 * 2
-    given = resolve(
-        ImageFitSettings(batch_pixels=0, steps=7, precision="fp32"),
-        height=64,
-        width=64,
-        learning_rate=1e-3,
-        bf16_is_native=True,
-        compiles=True,
-    )
-    assert (given.batch_pixels, given.steps, given.precision, given.log_every) == (0, 7, "fp32", 1)
 
 
 def test_memory_bounds_the_pieces():

@@ -13,7 +13,8 @@ from finer_image.fit import build_fit
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan
-from finer_image.settings import ImageFitSettings, resolve
+from finer_image.presets import resolve
+from finer_image.settings import ImageFitSettings
 
 from ..core import golden
 

@@ -107,12 +107,24 @@ def merged_settings(arguments: argparse.Namespace, settings: type[RunSettings]) 
             **network["options"],
         }
     given = given_settings(arguments, settings)
+    layer = _one_length(layer, given)
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
     if "network" in given:
         given["network"] = {**layer.get("network", {}), **given["network"]}
     layer = {name: tuple(value) if isinstance(value, list) else value for name, value in layer.items()}
     return merge_settings(settings, layer, given), file.get("signal")
+
+
+_LENGTHS = ("steps", "passes", "seconds")
+"""Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
+
+
+def _one_length(layer: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config file's settings with at most one length, and with none where the command line has its own."""
+    named = [name for name in _LENGTHS if layer.get(name) is not None]
+    dropped = named if any(name in given for name in _LENGTHS) else named[1:]
+    return {name: value for name, value in layer.items() if name not in dropped}
 
 
 def refuse_changes(settings: RunSettings, network: Mapping[str, Any], given: Mapping[str, Any], out: Path) -> None:

@@ -46,6 +46,12 @@ class Progress:
         if now - self._shown >= self._interval or done >= self._total:
             self._show(done, figure())
 
+    def note(self, text: str) -> None:
+        """Print a line that stays, unless quiet."""
+        if not self._quiet:
+            self.close()
+            print(f"{self._what}: {text}", file=self._stream, flush=True)
+
     def close(self) -> None:
         """End the line on a terminal."""
         if not self._quiet and self._terminal and self._width:

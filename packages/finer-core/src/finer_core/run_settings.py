@@ -53,6 +53,9 @@ def matrix_rate(optimizer: str | None, *, muon: float) -> float:
 class FitSettings(RunSettings):
     """Hold the settings that every fit shares; None is filled by the preset."""
 
+    seconds: float | None = option(
+        None, "length of the training: the time that it may take, by the speed of its first steps"
+    )
     learning_rate: float | None = option(None, "initial rate of Adam")
     matrix_learning_rate: float | None = option(None, "initial rate of Muon or SOAP")
     optimizer: str | None = option(
@@ -74,7 +77,7 @@ class FitSettings(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "log_every")
-        check_positive(self, "learning_rate", "matrix_learning_rate", "max_grad_norm")
+        check_positive(self, "seconds", "learning_rate", "matrix_learning_rate", "max_grad_norm")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
 

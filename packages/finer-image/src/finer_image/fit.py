@@ -27,12 +27,14 @@ from finer_core.training import (
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
 from finer_image.error_sampling import ErrorSampledObjective
+from finer_image.evaluate import evaluate
 from finer_image.image_writer import default_suffix
 from finer_image.model import TASK, ImageModel
 from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.pixel_sampling import StratifiedPixels
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, chunk_pixels, plan_of
+from finer_image.presets import steps_per_pass
 from finer_image.raster import Raster
 from finer_image.reconstruction import judge_and_write
 from finer_image.tile_sampling import tiled_pixels_of
@@ -75,6 +77,7 @@ def fit_image(
         team.take_device(plan.device)
         network = network_of(plan)
         fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
+        fit.is_reached = target_test(plan, network, image)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
         fit,
@@ -120,7 +123,9 @@ def save_and_judge(
         "method": settings.method,
         "preset": settings.preset,
         **figures,
-        "steps": settings.steps,
+        "steps": last.step,
+        "passes": round(passes_of(plan, image, steps=last.step), 3),
+        "target_reached": None if settings.target_psnr is None else last.is_reached,
         "seconds": round(last.seconds, 3),
         "parameters": sum(p.numel() for p in network.parameters()),
         "peak_memory_mb": round(peak_memory_mb(), 1),
@@ -150,9 +155,39 @@ def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], 
         with team.agreed():
             plan = plan_of(config, source=Path("config.json"))
             team.take_device(plan.device)
-            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
+            network, image = network_of(plan), image_of(plan)
+            fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
+            fit.is_reached = target_test(plan, network, image)
         follow_session(fit, team, should_stop=gradient_sum.should_stop)
     team.leave()
+
+
+def target_test(plan: FitPlan, network: Network, image: Raster) -> Callable[[LogPoint], bool]:
+    """Return what tells at a log point whether the whole image has the PSNR that ends the fit.
+
+    All pixels are predicted only where those that were trained on come near it, so that asking costs little.
+    """
+    target = plan.settings.target_psnr
+    if target is None:
+        return lambda point: False
+    span = plan.target_range[1] - plan.target_range[0]
+
+    def is_reached(point: LogPoint) -> bool:
+        if psnr_of_mse(point.loss, data_range=span) < target - _NEAR:
+            return False
+        psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
+        return psnr is None or psnr >= target
+
+    return is_reached
+
+
+_NEAR = 0.5
+"""Decibels below its target from which on a fit is judged: its training PSNR is of unclipped values, and lags."""
+
+
+def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
+    """Return how often so many steps use every pixel."""
+    return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
 
 
 def network_of(plan: FitPlan) -> Network:

@@ -19,8 +19,9 @@ from finer_image.budget import PROCESS_BYTES
 from finer_image.disk_image import DiskImage
 from finer_image.model import TASK
 from finer_image.pixels import Image
+from finer_image.presets import FAST_NETWORK, resolve
 from finer_image.raster import Raster
-from finer_image.settings import FAST_NETWORK, ImageFitSettings, resolve
+from finer_image.settings import ImageFitSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,16 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False) -> FitPlan:
+def plan_fit(
+    settings: ImageFitSettings, image: Raster, *, shared: bool = False, passes: float | None = None
+) -> FitPlan:
     """Decide everything about a fit before anything is written.
 
     Args:
         settings: As given.
         image: The image.
         shared: Whether several processes share the fit.
+        passes: How often every pixel can be used in `settings.seconds`, where these are given.
 
     Raises:
         InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
@@ -75,6 +79,7 @@ def plan_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False)
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
         compiles=device == "cpu",
+        passes=passes,
     )
     if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
         raise InputError(

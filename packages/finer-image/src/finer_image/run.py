@@ -16,10 +16,11 @@ from finer_image.fit import fit_along, fit_image
 from finer_image.image_opener import open_image
 from finer_image.input_digest import sha256_of_input
 from finer_image.pixels import Image
-from finer_image.plan import FitPlan, config_of, digest_of, plan_fit, plan_of, write_config
+from finer_image.plan import FitPlan, config_of, digest_of, plan_of, write_config
 from finer_image.raster import Raster
 from finer_image.run_report import write_report
 from finer_image.settings import BUILT_IN, ImageFitSettings
+from finer_image.timed_plan import plan_timed_fit
 
 
 def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
@@ -97,7 +98,7 @@ def prepare_run(
         InputError: Before anything was written, for any wrong input.
     """
     image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
-    plan = plan_fit(settings, image, shared=shared)
+    plan = plan_timed_fit(settings, image, shared=shared)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
     write_config(run, config)

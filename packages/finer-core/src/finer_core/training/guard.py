@@ -1,54 +1,152 @@
-"""Notice a diverging fit, and go back to the last good state at a lower rate."""
+"""Notice a diverging or decaying fit, and go back to a good state at a lower rate."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+_NATS = math.log(10) / 10
+"""Of a decibel."""
+_LEAST_INTERVALS = 3
+"""Log intervals that are too few to tell a trend from noise, however short the fit."""
+Setback = Literal["spike", "decay", "dead"]
+"""What went wrong: an interval far worse than the best, a slow loss of ground, a fit that never came off the ground."""
 
 
 @dataclass(kw_only=True)
 class DivergenceGuard:
-    """Judge the mean loss of each stretch of steps.
+    """Judge the mean loss of each log interval, by itself and against the trend.
 
-    A stretch is bad when its loss is not finite, or exceeds `spike_factor` times the best so far. After a bad stretch
-    the loop goes back to the state before it and multiplies every learning rate by `rate_factor`, for good.
+    A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far: the loop undoes
+    it. A decay is a smoothed loss (half of it new at every interval, in decibels) that stays `lost_decibels` above the
+    best smoothed one for `patience` of the fit: the loop goes back to the best state. A fit is dead when its smoothed
+    loss is still above half of its first one, and has gained less than `least_progress` for as long: the loop goes
+    back to the initial weights. Each time all rates are multiplied by a factor, for good. Only spikes can end a fit.
 
     Attributes:
-        max_rollbacks: How often to go back before giving up; 0 only reports a loss that is not finite.
-        spike_factor: How much worse than the best a stretch may be.
-        rate_factor: What a rollback multiplies the rates by.
+        max_rollbacks: How many spikes are undone before giving up; 0 judges only whether a loss is finite.
+        spike_factor: How much worse than the best an interval may be.
+        rate_factor: What a spike multiplies the rates by.
+        lost_decibels: Ground that a fit may lose for a while.
+        least_progress: Decibels that count as progress.
+        patience: Fraction of the fit's steps for which it may lose ground, or make no progress at its beginning.
+        decay_factor: What a decay multiplies the rates by.
+        dead_factor: What a dead start multiplies the rates by.
+        max_restarts: How many dead starts are believed; after them the signal is taken for one that is hard to learn.
         best: Lowest mean loss so far.
         rate: Product of all factors so far.
         rollbacks: How often the loop went back.
+        setbacks: How many of these were decays or dead starts; `max_rollbacks` at most.
+        restarts: How many of those were dead starts.
+        first: Mean loss of the first interval.
+        smoothed: Natural logarithm of the smoothed loss.
+        lowest: Lowest value of it.
+        reference: Its value when the fit last made progress.
+        waiting_since: When that was, or when the loop last went back.
+        intervals: Log intervals since then.
+        is_lowest: Whether the last interval gave the lowest value.
+        risen_step: Where the rates begin to rise anew after a dead start.
     """
 
     max_rollbacks: int = 8
     spike_factor: float = 10.0
     rate_factor: float = 0.7
+    lost_decibels: float = 1.0
+    least_progress: float = 0.1
+    patience: float = 0.05
+    decay_factor: float = 0.5
+    dead_factor: float = 0.25
+    max_restarts: int = 2
     best: float = math.inf
     rate: float = 1.0
     rollbacks: int = 0
+    setbacks: int = 0
+    restarts: int = 0
+    first: float = math.nan
+    smoothed: float = math.nan
+    lowest: float = math.inf
+    reference: float = math.inf
+    waiting_since: int = 0
+    intervals: int = 0
+    risen_step: int = 0
+    is_lowest: bool = False
 
     def is_bad(self, loss: float) -> bool:
-        """Return whether a stretch of mean loss `loss` must be undone."""
+        """Return whether an interval of mean loss `loss` must be undone."""
         if not math.isfinite(loss):
             return True
         return self.max_rollbacks > 0 and loss > self.spike_factor * self.best
 
-    def accept(self, loss: float) -> None:
-        """Remember a good stretch."""
+    def accept(self, loss: float, *, step: int = 0) -> None:
+        """Remember a good interval that ended with `step` updates done."""
         self.best = min(self.best, loss)
+        if not math.isfinite(self.first):
+            self.first = loss
+        value = math.log(max(loss, 1e-300))
+        self.smoothed = value if math.isnan(self.smoothed) else self.smoothed + 0.5 * (value - self.smoothed)
+        self.intervals += 1
+        self.is_lowest = self.smoothed < self.lowest
+        self.lowest = min(self.lowest, self.smoothed)
+        if self.smoothed < self.reference - self.least_progress * _NATS:
+            self.reference, self.waiting_since, self.intervals = self.smoothed, step, 0
 
-    def roll_back(self) -> bool:
-        """Count a rollback and lower the rate; return False when there have been too many."""
+    def setback_of(self, *, step: int, steps: int) -> Setback | None:
+        """Return what has gone wrong with the trend by `step` of `steps`, if anything."""
+        is_long = self.intervals >= _LEAST_INTERVALS and step - self.waiting_since >= self.patience * steps
+        is_late = step > (1 - self.patience) * steps
+        if not self.max_rollbacks or self.setbacks >= self.max_rollbacks or not is_long or is_late:
+            return None
+        if self.is_dead:
+            return "dead" if self.restarts < self.max_restarts else None
+        return "decay" if self.smoothed > self.lowest + self.lost_decibels * _NATS else None
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether the fit has not come off the ground yet."""
+        return self.lowest > math.log(max(0.5 * self.first, 1e-300))
+
+    def roll_back(self, setback: Setback = "spike", *, step: int = 0) -> bool:
+        """Count a rollback and lower the rate; return False when there have been too many spikes.
+
+        Args:
+            setback: Why.
+            step: Updates done; the trend is judged anew from there.
+        """
         self.rollbacks += 1
-        self.rate *= self.rate_factor
-        return self.rollbacks <= self.max_rollbacks
+        if setback == "spike":
+            self.rate *= self.rate_factor
+            return self.rollbacks - self.setbacks <= self.max_rollbacks
+        self.setbacks += 1
+        self.rate *= self.decay_factor if setback == "decay" else self.dead_factor
+        self.waiting_since, self.intervals = step, 0
+        self.smoothed = self.reference = self.lowest
+        if setback == "dead":
+            self.restarts += 1
+            self.risen_step, self.smoothed, self.lowest, self.reference = step, math.nan, math.inf, math.inf
+        return True
+
+    @property
+    def has_ended_worse(self) -> bool:
+        """Return whether the smoothed loss is more than 0.1 dB above the lowest."""
+        return self.max_rollbacks > 0 and self.smoothed > self.lowest + 0.1 * _NATS
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return what every rate is multiplied by at `step`: it rises anew from where a dead fit was begun again."""
+        if not self.risen_step:
+            return self.rate
+        return self.rate * min(1.0, (step + 1 - self.risen_step) / (self.patience * steps))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed fit needs."""
-        return {"best": self.best, "rate": self.rate, "rollbacks": self.rollbacks}
+        return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
-        self.best, self.rate, self.rollbacks = state["best"], state["rate"], state["rollbacks"]
+        for name in _STATE:
+            setattr(self, name, state[name])
+
+
+_STATE = (
+    *("best", "rate", "rollbacks", "setbacks", "restarts", "first"),
+    *("smoothed", "lowest", "reference", "waiting_since", "intervals", "risen_step", "is_lowest"),
+)

@@ -2,14 +2,15 @@
 
 Steps come in stretches of `log_every`. At the end of each the guard judges the stretch, a log line is written, the
 state is copied in memory, and now and then that copy goes to disk. An interruption writes the last copy, so a resumed
-fit replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits.
+fit replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits. The best state is kept
+beside the last one: a fit that loses ground goes back to it, and one that ends worse than it ends with it.
 """
 
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,11 +19,14 @@ from torch.optim import Optimizer
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError
 from finer_core.training.averaging import WeightAverage
-from finer_core.training.guard import DivergenceGuard
+from finer_core.training.guard import DivergenceGuard, Setback
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
 from finer_core.training.state import FitState, put_state, take_state, write_state
+
+_WORSE = 10**0.01
+"""Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,7 @@ class LogPoint:
         learning_rate: First optimiser's rate at its last update.
         seconds: Training time so far, over all resumptions.
         rollbacks: How often the guard went back.
+        is_reached: Whether the fit ends here because its target is reached.
     """
 
     step: int
@@ -44,6 +49,7 @@ class LogPoint:
     learning_rate: float
     seconds: float
     rollbacks: int
+    is_reached: bool = False
 
 
 class Interrupted(Exception):
@@ -75,7 +81,9 @@ class Fit:
         checkpoint_seconds: Least time between two writes of it.
         on_step: Called after every update with (step, steps, detached loss); must not change anything.
         on_log: Called with each `LogPoint` after it was accepted.
+        on_notice: Called with a line for the user when the guard goes back, or the best state is restored.
         should_stop: Asked before every update; True interrupts.
+        is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
     """
 
     network: nn.Module
@@ -90,7 +98,9 @@ class Fit:
     checkpoint_seconds: float = 30.0
     on_step: Callable[[int, int, Tensor], None] = _ignore
     on_log: Callable[[LogPoint], None] = _ignore
+    on_notice: Callable[[str], None] = _ignore
     should_stop: Callable[[], bool] = lambda: False
+    is_reached: Callable[[LogPoint], bool] = lambda point: False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.log_every < 1:
@@ -137,28 +147,45 @@ class Fit:
             Interrupted, DivergenceError, InputError: As `run`.
         """
         seconds_before = 0.0
+        first = self._copy(step=0, loss=math.nan, seconds=0.0)
         if state is not None:
             self._restore(state)
             seconds_before = state.loop["seconds"]
-        good = state or self._copy(step=0, loss=math.nan, seconds=0.0)
-        point = self._point(good.step, good.loop["loss"], seconds_before)
+        good = state or first
+        best = good.best or good
+        point = self._point(good.step, good.loop["loss"], seconds_before, is_reached=good.loop["is_reached"])
         started = written = time.monotonic()
-        while good.step < self.steps:
+        while good.step < self.steps and not point.is_reached:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
             loss = yield from self._stretch(good, end)
             seconds = seconds_before + time.monotonic() - started
             if self.guard.is_bad(loss):
                 self._roll_back(good, loss)
-                good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds)
+                good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds, best=good.best)
                 continue
-            self.guard.accept(loss)
+            self.guard.accept(loss, step=end)
+            setback = self.guard.setback_of(step=end, steps=self.steps)
+            point = self._point(end, loss, seconds, is_reached=False)
+            if setback is None:
+                point = replace(point, is_reached=self.is_reached(point))
+            else:
+                self._go_back(first if setback == "dead" else best, setback, step=end)
+                point = replace(point, rollbacks=self.guard.rollbacks)
+            is_best = self.guard.is_lowest and setback is None
             with self._saving(good):
-                good = self._copy(step=end, loss=loss, seconds=seconds)
-            point = self._point(end, loss, seconds)
+                good = self._copy(
+                    step=end, loss=loss, seconds=seconds, best=None if is_best else best, is_reached=point.is_reached
+                )
+            best = good if is_best else best
             self.on_log(point)
-            if self.checkpoint and (end == self.steps or time.monotonic() - written > self.checkpoint_seconds):
+            is_last = end == self.steps or point.is_reached
+            if self.checkpoint and (is_last or time.monotonic() - written > self.checkpoint_seconds):
                 write_state(good, self.checkpoint)
                 written = time.monotonic()
+        is_worse = good.loop["loss"] > _WORSE * best.loop["loss"]  # by itself too: the smoothed loss lags
+        if self.guard.has_ended_worse and is_worse and not point.is_reached:
+            put_state(best, self.network, self.optimizers, self.objective)
+            self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
         for optimizer in self.optimizers:
             if isinstance(optimizer, WeightAverage):
                 optimizer.apply()
@@ -172,7 +199,9 @@ class Fit:
                 if self.checkpoint:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
-            set_learning_rates(self.optimizers, factor=self.schedule(step, self.steps) * self.guard.rate)
+            set_learning_rates(
+                self.optimizers, factor=self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
+            )
             with self._saving(good):
                 loss = yield step
             assert loss is not None
@@ -217,9 +246,32 @@ class Fit:
             )
         put_state(good, self.network, self.optimizers, self.objective)
 
-    def _copy(self, *, step: int, loss: float, seconds: float) -> FitState:
-        loop = {"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps}
-        return take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
+    def _go_back(self, state: FitState, setback: Setback, *, step: int) -> None:
+        """Go on from an earlier state, at lower rates; no step is made again, so that a fit keeps its length."""
+        lost = (self.guard.smoothed - self.guard.lowest) * 10 / math.log(10)
+        self.guard.roll_back(setback, step=step)
+        put_state(state, self.network, self.optimizers, self.objective)
+        what = f"the loss rose by {lost:.1f} dB since" if setback == "decay" else "the fit makes no progress since"
+        self.on_notice(
+            f"step {step} of {self.steps}: {what} step {state.step}; going on from there, rates times "
+            f"{self.guard.rate:.3g}"
+        )
+
+    def _copy(
+        self,
+        *,
+        step: int,
+        loss: float,
+        seconds: float,
+        best: FitState | None = None,
+        is_reached: bool = False,
+    ) -> FitState:
+        loop = {
+            **{"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps},
+            "is_reached": is_reached,
+        }
+        state = take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
+        return replace(state, best=best and replace(best, best=None))
 
     def _restore(self, state: FitState) -> None:
         if state.loop["steps"] != self.steps:
@@ -227,7 +279,7 @@ class Fit:
         put_state(state, self.network, self.optimizers, self.objective)
         self.guard.load_state_dict(state.loop["guard"])
 
-    def _point(self, step: int, loss: float, seconds: float) -> LogPoint:
+    def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:
         return LogPoint(
             step=step,
             steps=self.steps,
@@ -235,4 +287,5 @@ class Fit:
             learning_rate=self.optimizers[0].param_groups[0]["lr"],
             seconds=seconds,
             rollbacks=self.guard.rollbacks,
+            is_reached=is_reached,
         )

@@ -114,6 +114,7 @@ def session(
             logger.log(point.step, figures_of(point))
 
     fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
+    fit.on_notice = progress.note
     try:
         yield state
     finally:

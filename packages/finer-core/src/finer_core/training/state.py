@@ -7,7 +7,7 @@ import copy
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class FitState:
         objective: The objective's state.
         random_state: Global random state of the CPU generator (and of CUDA's where it is in use).
         loop: The loop's own plain data (guard, loss statistics, seconds so far).
+        best: The best state before this one; None where this one is.
     """
 
     step: int
@@ -41,6 +42,7 @@ class FitState:
     objective: Mapping[str, Any]
     random_state: Mapping[str, Tensor]
     loop: Mapping[str, Any]
+    best: "FitState | None" = None
 
 
 def take_state(
@@ -83,14 +85,9 @@ def put_state(state: FitState, network: nn.Module, optimizers: list[Optimizer], 
 def write_state(state: FitState, path: str | os.PathLike[str]) -> None:
     """Write a state atomically: a killed writer leaves the previous file."""
     tensors: dict[str, Tensor] = {}
-    plain = {
-        "network": _flatten(dict(state.network), "network", tensors),
-        "optimizers": _flatten(list(state.optimizers), "optimizers", tensors),
-        "objective": _flatten(dict(state.objective), "objective", tensors),
-        "random_state": _flatten(dict(state.random_state), "random_state", tensors),
-        "loop": dict(state.loop),
-        "step": state.step,
-    }
+    plain = _plain(state, tensors)
+    if state.best is not None:
+        plain["best"] = _plain(state.best, tensors, prefix="best.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(plain)})
 
@@ -105,16 +102,33 @@ def read_state(path: str | os.PathLike[str]) -> FitState:
     header, tensors = read_tensors(name, what="checkpoint", expected_format=_FORMAT)
     try:
         plain = json.loads(header["state"])
-        return FitState(
-            step=int(plain["step"]),
-            network=_unflatten(plain["network"], tensors),
-            optimizers=_unflatten(plain["optimizers"], tensors),
-            objective=_unflatten(plain["objective"], tensors),
-            random_state=_unflatten(plain["random_state"], tensors),
-            loop=plain["loop"],
-        )
+        best = _state_of(plain["best"], tensors) if "best" in plain else None
+        return replace(_state_of(plain, tensors), best=best)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{name}: damaged checkpoint ({error!r})") from error
+
+
+def _plain(state: FitState, tensors: dict[str, Tensor], *, prefix: str = "") -> dict[str, Any]:
+    """Return a state as plain data, its tensors moved to `tensors`."""
+    return {
+        "network": _flatten(dict(state.network), f"{prefix}network", tensors),
+        "optimizers": _flatten(list(state.optimizers), f"{prefix}optimizers", tensors),
+        "objective": _flatten(dict(state.objective), f"{prefix}objective", tensors),
+        "random_state": _flatten(dict(state.random_state), f"{prefix}random_state", tensors),
+        "loop": dict(state.loop),
+        "step": state.step,
+    }
+
+
+def _state_of(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitState:
+    return FitState(
+        step=int(plain["step"]),
+        network=_unflatten(plain["network"], tensors),
+        optimizers=_unflatten(plain["optimizers"], tensors),
+        objective=_unflatten(plain["objective"], tensors),
+        random_state=_unflatten(plain["random_state"], tensors),
+        loop=plain["loop"],
+    )
 
 
 def _flatten(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:

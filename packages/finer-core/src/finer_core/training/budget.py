@@ -1,0 +1,84 @@
+"""Budgets in seconds: the length of a fit from the speed of its first steps, chosen once, before it begins."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from finer_core.training.loop import Fit
+from finer_core.training.optimizers import set_learning_rates
+
+MEASURED_FRACTION = 0.05
+"""Of the time that a fit may take, how much measuring its speed may."""
+_WARM_STEPS = 2
+"""Steps that are not counted: caches, threads and kernels are made in them."""
+_CYCLE = 10
+"""Steps after which a fit's cost repeats: SOAP renews its bases so often."""
+
+
+class StepCost(NamedTuple):
+    """What a step costs, in seconds: `fixed` (the optimizer's own work), and `per_row` for each row of its batch."""
+
+    fixed: float
+    per_row: float
+
+    def seconds(self, rows: float) -> float:
+        """Return the seconds of a step of `rows` rows."""
+        return self.fixed + self.per_row * rows
+
+
+def seconds_per_step(fit: Fit, *, within: float) -> float:
+    """Measure a fit's mean time per step, at rates near 0; its network is not to be used afterwards.
+
+    Args:
+        fit: A fit that has not begun.
+        within: Seconds that this should take; at least three steps are made, whatever they cost.
+
+    Returns:
+        Seconds, of whole cycles of ten steps where these fit into the time.
+    """
+    set_learning_rates(fit.optimizers, factor=1e-6)
+    started = time.monotonic()
+    for step in range(_WARM_STEPS):
+        fit.update(step)
+    began, done = time.monotonic(), 0
+    while True:
+        float(fit.update(_WARM_STEPS + done))  # waits for the device
+        done += 1
+        now = time.monotonic()
+        per_step = (now - began) / done
+        ahead = _CYCLE if done % _CYCLE == 0 else 1
+        if now + ahead * per_step - started > within and (done % _CYCLE == 0 or _CYCLE * per_step > within):
+            return per_step
+
+
+def step_cost(fit_of: Callable[[int], Fit], rows: Sequence[int], *, within: float) -> StepCost:
+    """Measure what steps cost by two sizes of a batch.
+
+    Args:
+        fit_of: Builds a fit, which is thrown away, with so many rows a batch.
+        rows: One size, or two rising ones.
+        within: Seconds that this should take in all.
+    """
+    times = [seconds_per_step(fit_of(count), within=within / len(rows)) for count in rows]
+    if len(rows) == 1:
+        return StepCost(0.0, times[0] / rows[0])
+    slope = max(0.0, (times[1] - times[0]) / (rows[1] - rows[0]))
+    return StepCost(max(0.0, times[0] - slope * rows[0]), slope)
+
+
+def largest_within(seconds: float, seconds_of: Callable[[float], float], *, low: float, high: float) -> float:
+    """Return the largest argument in [low, high] of a rising function that stays within `seconds`; `low` at least.
+
+    Args:
+        seconds: The budget.
+        seconds_of: What an argument costs; it may rise in steps.
+        low: Smallest answer.
+        high: Largest answer.
+    """
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        if seconds_of(middle) <= seconds:
+            low = middle
+        else:
+            high = middle
+    return low

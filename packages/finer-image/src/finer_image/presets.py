@@ -1,0 +1,215 @@
+"""The two presets of an image fit: the published algorithm, and ours, which follows from the budget and the image.
+
+The rules of the fast preset, with N pixels used P times each (docs/budgets.md has the study they come from):
+
+    batch   grows as sqrt(N P), and so do the steps: what the noise of a step adds to the weights, which goes with
+            steps rate^2 / batch, is then the same in a fit of any length;
+    rate    steps times rate, the way that the weights can go, grows as sqrt(N P) too, so the rate is the same at every
+            length but for the rounding of the batch, which it makes up for;
+    decay   a warm-up, then a straight line to 0, whatever the length.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.run_settings import matrix_rate
+from finer_image.pixel_sampling import cell_shape
+from finer_image.settings import ImageFitSettings
+
+FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 12.0}}
+"""Hyper-parameters that the fast preset takes in place of the published ones, by method.
+
+In equal time they gain 3 to 4 dB on photographs at 256x256, and nothing at 128x128 (docs/speed.md). Other methods keep
+published values.
+"""
+MUON_RATE = 1.5e-3
+"""Muon's rate in the fast preset; it loses 2 dB at twice that."""
+PAPER_STEPS = 5000
+
+PASSES = 40.0
+"""How often the fast preset uses every pixel where no budget is given."""
+LARGEST_SAMPLE_COUNT = 64_000_000
+"""Pixels that it draws at most where no budget is given: more gain a network of fixed size little for the time."""
+LEAST_STEPS = 800
+"""Steps that it makes at least where no budget is given."""
+SMALLEST_BATCH = 1024
+"""Pixels a step below which the optimizer's own work costs more than they do."""
+_BATCH_FACTOR = 1.26
+"""Batch over sqrt(N P)."""
+_TRAVEL_FACTOR = 3.95e-4
+"""Steps times SOAP's rate, over sqrt(N P)."""
+_USUAL_RATE = 5e-4
+"""SOAP's rate that the methods' published rates go with; where it is another, so are theirs, by the same factor."""
+_STEADY_RATE = 5e-4
+"""Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
+_HIGHEST_RATE = 2e-3
+"""Highest rate of SOAP with any batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """Hold how long a fit is.
+
+    Attributes:
+        steps: Updates.
+        batch_pixels: Pixels a step that are asked for; 0 for all.
+        passes: How often every pixel is used.
+    """
+
+    steps: int
+    batch_pixels: int
+    passes: float
+
+
+def length_of(height: int, width: int, *, passes: float, batch_pixels: int | None = None) -> Length:
+    """Return the steps and the batch of a fit of so many passes.
+
+    Args:
+        height: Rows of the image.
+        width: Columns of the image.
+        passes: How often every pixel is used.
+        batch_pixels: Pixels a step where they are given; 0 for all.
+    """
+    pixels = height * width
+    if batch_pixels is None:
+        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(_BATCH_FACTOR * math.sqrt(pixels * passes))))
+    per_pass = steps_per_pass(height, width, batch_pixels)
+    if per_pass == 1:
+        batch_pixels = 0
+    return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
+
+
+def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
+    """Return the steps after which a batch of so many pixels, 0 for all, has used every pixel once."""
+    if not 0 < batch_pixels < height * width:
+        return 1
+    cell_height, cell_width = cell_shape(height, width, batch_pixels)
+    return cell_height * cell_width
+
+
+def default_passes(height: int, width: int) -> float:
+    """Return the passes of a fit whose user named no length."""
+    pixels = height * width
+    passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / pixels, 1.0))
+    return max(
+        passes, LEAST_STEPS / steps_per_pass(height, width, length_of(height, width, passes=passes).batch_pixels)
+    )
+
+
+def passes_of_steps(height: int, width: int, *, steps: int, batch_pixels: int | None) -> float:
+    """Return the passes that so many steps make, with the batch that the rules choose for them if none is given."""
+    if batch_pixels is not None:
+        return steps / steps_per_pass(height, width, batch_pixels)
+    pixels, passes = height * width, steps * SMALLEST_BATCH / (height * width)
+    for _ in range(3):  # the batch is rounded to a power of 2, so this soon stands still
+        batch = length_of(height, width, passes=passes).batch_pixels or pixels
+        passes = steps / steps_per_pass(height, width, batch)
+    return passes
+
+
+def resolve(
+    settings: ImageFitSettings,
+    *,
+    height: int,
+    width: int,
+    learning_rate: float,
+    bf16_is_native: bool,
+    compiles: bool,
+    passes: float | None = None,
+) -> ImageFitSettings:
+    """Fill every None by the preset.
+
+    Args:
+        settings: As given.
+        height: Rows of the image.
+        width: Columns of the image.
+        learning_rate: The method's published rate.
+        bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
+        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
+        passes: How often every pixel can be used in `settings.seconds`, where these are given.
+
+    Returns:
+        Settings without a None that matters; a fit with them is reproducible.
+
+    Raises:
+        InputError: For an unknown preset, or settings that exclude each other.
+    """
+    defaults = {"paper": _paper, "fast": _fast}.get(settings.preset)
+    if defaults is None:
+        raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
+    refuse_two_lengths(settings)
+    length = _length(settings, height, width, passes)
+    values = defaults(length, height * width, learning_rate, bf16_is_native)
+    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    betas = values.pop("betas")
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    merged |= {"steps": length.steps, "passes": length.passes}
+    if settings.matrix_learning_rate is None and merged["optimizer"] != "soap":
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=MUON_RATE)
+    if merged["sampling"] == "error" and not merged["batch_pixels"]:
+        raise InputError(
+            "--sampling error needs a batch of some of the pixels, got the full batch; give --batch-pixels"
+        )
+    if settings.compile is None:
+        merged["compile"] = compiles
+    if not merged.get("log_every"):
+        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+    return ImageFitSettings(**merged)
+
+
+def refuse_two_lengths(settings: ImageFitSettings) -> None:
+    """Raise InputError if the length of a fit is given in two ways that may contradict each other."""
+    names = [name for name in ("steps", "passes", "seconds") if getattr(settings, name) is not None]
+    if len(names) > 1:
+        raise InputError(f"--{names[0]} and --{names[1]} both say how long the fit is; give one of them")
+
+
+def _length(settings: ImageFitSettings, height: int, width: int, passes: float | None) -> Length:
+    """Return the length that was asked for, or the preset's own."""
+    batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+    passes = passes or settings.passes
+    if settings.steps is not None:
+        passes = passes_of_steps(height, width, steps=settings.steps, batch_pixels=batch)
+        chosen = length_of(height, width, passes=passes, batch_pixels=batch)
+        return dataclasses.replace(chosen, steps=settings.steps)
+    if passes is None:
+        passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
+    return length_of(height, width, passes=passes or default_passes(height, width), batch_pixels=batch)
+
+
+def _paper(length: Length, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
+    """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
+    return {
+        "batch_pixels": length.batch_pixels,
+        "learning_rate": learning_rate,
+        "matrix_learning_rate": _USUAL_RATE,
+        "sampling": "even",
+        "optimizer": "adam",
+        "betas": (0.9, 0.999),
+        "schedule": "exponential",
+        "ema_decay": 0.0,
+        "guard": False,
+        "precision": "fp32",
+        "log_every": 10,
+    }
+
+
+def _fast(length: Length, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
+    """Stratified pixel batches, SOAP on the matrices, warm-up and a straight decay to 0."""
+    steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
+    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) / length.steps)
+    return {
+        "batch_pixels": length.batch_pixels,
+        "learning_rate": learning_rate * rate / _USUAL_RATE,
+        "matrix_learning_rate": rate,
+        "sampling": "even",
+        "optimizer": "soap",
+        "betas": (0.9, 0.99),
+        "schedule": "linear",
+        "ema_decay": 0.0,
+        "guard": True,
+        "precision": "bf16" if bf16_is_native else "fp32",
+    }

@@ -1,0 +1,174 @@
+"""A fit that loses ground slowly, one that never gets off the ground, and one that ends worse than it was."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from finer_core.training import DivergenceGuard, Fit, StatelessObjective, build_optimizers, read_state
+from finer_core.training.budget import StepCost, largest_within, seconds_per_step, step_cost
+
+STEPS, LOG_EVERY, RATE = 200, 4, 1e-3
+
+
+class ScriptedObjective(StatelessObjective):
+    """Return a loss by the step and the weights; the gradient is 1, so that Adam moves every weight by its rate."""
+
+    def __init__(self, loss_of) -> None:
+        self.loss_of = loss_of
+
+    def backward(self, network: nn.Module, step: int) -> torch.Tensor:
+        for parameter in network.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        return torch.tensor(self.loss_of(step, way(network)))
+
+
+def way(network: nn.Module) -> float:
+    """Return how far Adam has moved the weight, in steps at the full rate."""
+    return (1 - network.weight.item()) / RATE
+
+
+def fit_of(loss_of, *, steps: int = STEPS, **guard) -> Fit:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(network.weight)
+    return Fit(
+        network=network,
+        objective=ScriptedObjective(loss_of),
+        optimizers=build_optimizers(network, learning_rate=RATE),
+        schedule=lambda step, steps: 1.0,
+        steps=steps,
+        log_every=LOG_EVERY,
+        guard=DivergenceGuard(**guard),
+    )
+
+
+def run(fit: Fit):
+    points, notes = [], []
+    fit.on_log, fit.on_notice = points.append, notes.append
+    return fit.run(), points, notes
+
+
+def dip(step: int, moved: float) -> float:
+    """Fall by half a decibel a step of the way up to 40 of them, and rise by 0.2 beyond."""
+    return 10 ** (-0.05 * min(moved, 40) + 0.02 * max(0.0, moved - 40))
+
+
+def test_a_slow_loss_of_ground_goes_back_to_the_best_state_at_lower_rates():
+    fit = fit_of(dip)
+    last, points, notes = run(fit)
+    assert [point.step for point in points] == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY)), "no step is made again"
+    assert last.rollbacks == points[-1].rollbacks > 1
+    assert "the loss rose by" in notes[0] and "rates times 0.5" in notes[0]
+    # The smoothed loss lags by up to two intervals: eight steps, over which this one rises by 0.2 dB each.
+    assert dip(0, way(fit.network)) < 10**0.161 * dip(0, 40)
+
+
+def test_without_a_guard_it_goes_on_rising():
+    fit = fit_of(dip, max_rollbacks=0)
+    _, points, notes = run(fit)
+    assert not notes and way(fit.network) == pytest.approx(STEPS, rel=1e-3)
+    assert points[-1].rollbacks == 0
+
+
+def test_ground_lost_and_regained_soon_is_no_setback():
+    bump = [0.0, 0.5, 1.5, 0.5]
+    _, points, notes = run(fit_of(lambda step, moved: 10 ** (-0.01 * step + 0.1 * bump[step // LOG_EVERY % 4])))
+    assert not notes and points[-1].rollbacks == 0
+
+
+def test_a_fit_that_never_gets_off_the_ground_begins_anew_at_lower_rates():
+    fit = fit_of(lambda step, moved: 1.0 if moved > 0.5 * (step + 1) else 1 / (1 + moved))
+    last, _, notes = run(fit)
+    assert last.rollbacks == 1
+    assert "makes no progress since step 0" in notes[0] and "rates times 0.25" in notes[0]
+    begun = int(notes[0].split()[1])
+    assert begun <= 0.1 * STEPS + LOG_EVERY
+    rising = 0.05 * STEPS
+    assert way(fit.network) == pytest.approx(0.25 * (STEPS - begun - rising / 2), rel=0.1), "the rates rise anew"
+
+
+def test_a_fit_that_has_come_down_is_left_alone_where_it_stands_still():
+    last, _, notes = run(fit_of(lambda step, moved: max(0.1, 1 - 0.05 * step)))
+    assert last.rollbacks == 0 and not notes
+
+
+def test_the_end_of_a_fit_takes_the_best_state():
+    fit = fit_of(lambda step, moved: 1 / (1 + step) if step < STEPS - 8 else 0.02)
+    _, points, notes = run(fit)
+    assert points[-1].loss == pytest.approx(0.02)
+    assert notes == [f"the fit was best after {STEPS - 8} of {STEPS} steps: that state is kept"]
+    assert way(fit.network) == pytest.approx(STEPS - 8, rel=1e-3)
+
+
+def test_a_signal_that_is_hard_to_learn_is_not_begun_anew_for_ever():
+    last, _, notes = run(fit_of(lambda step, moved: 1.0))
+    assert last.rollbacks == len(notes) == 2
+
+
+@pytest.mark.parametrize("stop", [61, 90, 133, 197])
+def test_a_resumed_fit_goes_back_to_the_same_bits(tmp_path, stop):
+    whole = fit_of(dip)
+    run(whole)
+    interrupted = fit_of(dip)
+    interrupted.checkpoint = tmp_path / "state.safetensors"
+    interrupted.checkpoint_seconds = 0.0
+    steps = iter(range(10_000))
+    interrupted.should_stop = lambda: next(steps) == stop
+    with pytest.raises(Exception, match="interrupted; saved at step"):
+        interrupted.run()
+    resumed = fit_of(dip)
+    resumed.run(read_state(interrupted.checkpoint))
+    assert torch.equal(resumed.network.weight, whole.network.weight)
+    assert resumed.guard == whole.guard
+
+
+def test_a_target_ends_a_fit_and_a_resumed_one_stays_ended(tmp_path):
+    fit = fit_of(lambda step, moved: 1 / (1 + step))
+    fit.checkpoint = tmp_path / "state.safetensors"
+    fit.is_reached = lambda point: point.loss < 0.02
+    last, points, _ = run(fit)
+    assert last.is_reached and last.step == points[-1].step < STEPS
+    assert not any(point.is_reached for point in points[:-1])
+    again = fit_of(lambda step, moved: pytest.fail("no step is left to make"))
+    point = again.run(read_state(fit.checkpoint))
+    assert (point.step, point.is_reached) == (last.step, True)
+    assert torch.equal(again.network.weight, fit.network.weight)
+
+
+class Clock:
+    """Stand for the time; updates take as long as a fit's batch has rows."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("finer_core.training.budget.time.monotonic", lambda: self.now)
+
+    def fit_of(self, rows: int) -> Fit:
+        def loss_of(step: int, moved: float) -> float:
+            self.now += 0.01 + 1e-5 * rows + (0.5 if step < 2 else 0.02 if step % 10 == 1 else 0.0)
+            return 1.0
+
+        return fit_of(loss_of)
+
+
+def test_the_cost_of_a_step_is_measured_over_whole_cycles(monkeypatch):
+    clock = Clock(monkeypatch)
+    assert seconds_per_step(clock.fit_of(1000), within=2.0) == pytest.approx(0.022)
+    cost = step_cost(clock.fit_of, [1000, 8000], within=20.0)
+    assert cost.fixed == pytest.approx(0.012) and cost.per_row == pytest.approx(1e-5)
+    assert cost.seconds(4000) == pytest.approx(0.052)
+
+
+def test_measuring_ends_in_time_where_steps_are_slow(monkeypatch):
+    clock = Clock(monkeypatch)
+    assert seconds_per_step(clock.fit_of(100_000), within=3.0) == pytest.approx(1.01)
+    assert clock.now < 5
+    assert step_cost(clock.fit_of, [50_000], within=1.0).fixed == 0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 7.0, 300.0])
+def test_the_largest_length_within_a_budget(seconds):
+    cost = StepCost(0.01, 1e-6)
+    length = largest_within(seconds, lambda steps: steps * cost.seconds(2048), low=1.0, high=1e9)
+    assert length * cost.seconds(2048) == pytest.approx(max(seconds, cost.seconds(2048)))
+    assert largest_within(1e-9, math.exp, low=2.0, high=9.0) == 2.0

@@ -1,0 +1,113 @@
+"""What a budget makes of a fit: steps, batch and rate of the fast preset, and the budgets that exclude each other."""
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+
+from finer_core.errors import InputError
+from finer_image.presets import default_passes, length_of, resolve, steps_per_pass
+from finer_image.settings import ImageFitSettings
+
+
+def resolved(side: int = 256, *, measured: float | None = None, **given) -> ImageFitSettings:
+    return resolve(
+        ImageFitSettings(**given),
+        height=side,
+        width=side,
+        learning_rate=5e-4,
+        bf16_is_native=True,
+        compiles=True,
+        passes=measured,
+    )
+
+
+@pytest.mark.parametrize(("side", "batch", "steps"), [(256, 2048, 1280), (512, 4096, 2560)])
+def test_the_default_uses_every_pixel_forty_times(side, batch, steps):
+    settings = resolved(side)
+    assert (settings.passes, settings.steps) == (40, steps)
+    assert side**2 // steps_per_pass(side, side, settings.batch_pixels) == batch
+    assert settings.matrix_learning_rate == pytest.approx(5e-4, rel=0.01)
+    assert settings.learning_rate == pytest.approx(5e-4, rel=0.01)
+
+
+def test_small_images_get_enough_steps_and_large_ones_not_too_many():
+    assert resolved(128).steps == 800
+    assert default_passes(4096, 4096) * 4096**2 == pytest.approx(64e6)
+    assert resolved(16).batch_pixels == 0, "not more pixels than there are"
+
+
+@pytest.mark.parametrize("side", [128, 256, 512])
+def test_batch_and_steps_grow_with_the_root_of_the_passes_and_the_rate_stays(side):
+    fits = [resolved(side, passes=40.0 * 4**k) for k in range(3)]
+    assert all(after.steps == 2 * before.steps for before, after in itertools.pairwise(fits))
+    assert len({round(fit.matrix_learning_rate, 9) for fit in fits}) == 1
+    for fit in (resolved(side, passes=10 * 2**k) for k in range(8)):
+        # What noise adds to the weights, in units of the default's: equal but for the rounding of the batch.
+        batch = side**2 / steps_per_pass(side, side, fit.batch_pixels)
+        assert fit.steps * fit.matrix_learning_rate**2 / batch < 2.1 * 1280 * 5e-4**2 / 2048
+
+
+def test_the_fewest_passes_are_one_step():
+    assert resolved(16, passes=0.01).steps == 1
+
+
+@pytest.mark.parametrize("batch", [0, 700, 4096])
+def test_a_given_batch_stays(batch):
+    settings = resolved(256, batch_pixels=batch, passes=8)
+    assert settings.batch_pixels == batch
+    assert settings.steps == 8 * steps_per_pass(256, 256, batch)
+
+
+def test_given_steps_choose_batch_and_passes():
+    settings = resolved(256, steps=1280)
+    assert settings == resolved(256)
+    assert resolved(256, steps=20).batch_pixels == 1024
+    assert resolved(256, steps=10_000, batch_pixels=0).passes == 10_000
+
+
+def test_what_is_given_is_not_changed():
+    given = {"learning_rate": 1e-2, "matrix_learning_rate": 3e-3, "optimizer": "muon", "precision": "fp32"}
+    settings = resolved(64, batch_pixels=0, steps=7, **given)
+    assert {name: getattr(settings, name) for name in given} == given
+    assert (settings.batch_pixels, settings.steps, settings.log_every) == (0, 7, 1)
+
+
+def test_rates_stay_where_small_batches_allow():
+    for passes in (0.5, 1, 4, 16):
+        settings = resolved(256, passes=passes)
+        batch = 256**2 / steps_per_pass(256, 256, settings.batch_pixels)
+        assert settings.matrix_learning_rate <= 5e-4 * math.sqrt(batch / 1024) * 1.2
+
+
+def test_seconds_become_the_passes_that_were_measured():
+    settings = resolved(256, seconds=30.0, measured=80.0)
+    assert dataclasses.replace(settings, seconds=None) == resolved(256, passes=80.0)
+    assert settings.seconds == 30
+
+
+def test_the_paper_preset_has_a_length_too():
+    assert resolved(512, preset="paper").passes == 5000
+    assert resolved(512, preset="paper", passes=80.0).steps == 80
+    batched = resolved(256, preset="paper", batch_pixels=1024)
+    assert (batched.steps, batched.passes) == (5000, 5000 / 64)
+
+
+@pytest.mark.parametrize("names", [("steps", "passes"), ("passes", "seconds"), ("steps", "seconds")])
+def test_two_lengths_contradict_each_other(names):
+    with pytest.raises(InputError, match=f"--{names[0]} and --{names[1]} both say how long the fit is"):
+        resolved(64, **{name: 20 for name in names})
+
+
+def test_a_length_is_unchanged_by_what_it_resolves_to():
+    for passes in (3.0, 40.0, 300.0):
+        length = length_of(256, 256, passes=passes)
+        assert length_of(256, 256, passes=passes, batch_pixels=length.batch_pixels) == length
+
+
+@pytest.mark.parametrize(("name", "value"), [("passes", 0), ("passes", math.inf), ("target_psnr", -3), ("seconds", 0)])
+def test_budgets_are_positive_numbers(name, value):
+    option = name.replace("_", "-")
+    with pytest.raises(InputError, match=f"--{option} must be a positive number"):
+        dataclasses.replace(ImageFitSettings(), **{name: value})
