@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from finer_core.training import DivergenceGuard, Fit, StatelessObjective, build_optimizers, read_state
+from finer_core.training import (
+    DivergenceGuard,
+    Fit,
+    Interrupted,
+    StatelessObjective,
+    TimedLength,
+    build_optimizers,
+    loop,
+    read_state,
+)
 from finer_core.training.budget import StepCost, largest_within, seconds_per_step, step_cost
 
 STEPS, LOG_EVERY, RATE = 200, 4, 1e-3
@@ -83,7 +92,7 @@ def test_a_fit_that_never_gets_off_the_ground_begins_anew_at_lower_rates():
     assert last.rollbacks == 1
     assert "makes no progress since step 0" in notes[0] and "rates times 0.25" in notes[0]
     begun = int(notes[0].split()[1])
-    assert begun <= 0.1 * STEPS + LOG_EVERY
+    assert begun <= 25 + 2 * LOG_EVERY
     rising = 0.05 * STEPS
     assert way(fit.network) == pytest.approx(0.25 * (STEPS - begun - rising / 2), rel=0.1), "the rates rise anew"
 
@@ -115,7 +124,7 @@ def test_a_resumed_fit_goes_back_to_the_same_bits(tmp_path, stop):
     interrupted.checkpoint_seconds = 0.0
     steps = iter(range(10_000))
     interrupted.should_stop = lambda: next(steps) == stop
-    with pytest.raises(Exception, match="interrupted; saved at step"):
+    with pytest.raises(Interrupted):
         interrupted.run()
     resumed = fit_of(dip)
     resumed.run(read_state(interrupted.checkpoint))
@@ -164,6 +173,47 @@ def test_measuring_ends_in_time_where_steps_are_slow(monkeypatch):
     assert seconds_per_step(clock.fit_of(100_000), within=3.0) == pytest.approx(1.01)
     assert clock.now < 5
     assert step_cost(clock.fit_of, [50_000], within=1.0).fixed == 0
+
+
+def timed(monkeypatch, now: list[float]) -> Fit:
+    """Assemble a fit that may take 30 seconds, whose steps take 1 second at first and 0.1 from the eighth on."""
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def loss_of(step: int, moved: float) -> float:
+        now[0] += 1.0 if step < 8 else 0.1
+        return 1 / (1 + step)
+
+    fit = fit_of(loss_of)
+    fit.schedule = lambda step, steps: 1 - step / steps
+    fit.length = TimedLength(seconds=30.0, after=12)
+    return fit
+
+
+def test_a_length_is_chosen_once_from_the_first_steps(monkeypatch):
+    now, chosen = [0.0], []
+    fit = timed(monkeypatch, now)
+    fit.on_length = chosen.append
+    last, points, _ = run(fit)
+    assert chosen == [12 + round((30 - 8.4) / 0.1)] == [228]
+    assert (last.step, last.steps, points[-1].step) == (228, 228, 228)
+    assert now[0] == pytest.approx(30, abs=0.1)
+    assert points[0].steps == STEPS and points[2].steps == 228
+
+
+@pytest.mark.parametrize("stop", [13, 150])
+def test_a_chosen_length_is_resumed_on_a_machine_of_another_speed(monkeypatch, tmp_path, stop):
+    whole = timed(monkeypatch, [0.0])
+    run(whole)
+    interrupted = timed(monkeypatch, [0.0])
+    interrupted.checkpoint = tmp_path / "state.safetensors"
+    steps = iter(range(10_000))
+    interrupted.should_stop = lambda: next(steps) == stop
+    with pytest.raises(Interrupted):
+        interrupted.run()
+    resumed = fit_of(lambda step, moved: 1 / (1 + step))
+    resumed.schedule, resumed.length = whole.schedule, whole.length
+    assert resumed.run(read_state(interrupted.checkpoint)).steps == 228
+    assert torch.equal(resumed.network.weight, whole.network.weight)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 7.0, 300.0])

@@ -13,7 +13,7 @@ from finer_core.cli import OneLineParser, add_options, merge_settings
 from finer_core.errors import InputError
 from finer_core.network_options import NetworkOptions, given_options
 from finer_core.run_folder import Mode, read_settings
-from finer_core.run_settings import RunSettings
+from finer_core.run_settings import LENGTHS, RunSettings
 
 _UNLISTED = ("network", "betas")
 """Fields of a fit's settings that are not options of their own."""
@@ -116,15 +116,18 @@ def merged_settings(arguments: argparse.Namespace, settings: type[RunSettings]) 
     return merge_settings(settings, layer, given), file.get("signal")
 
 
-_LENGTHS = ("steps", "passes", "seconds")
-"""Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
-
-
 def _one_length(layer: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config file's settings with at most one length, and with none where the command line has its own."""
-    named = [name for name in _LENGTHS if layer.get(name) is not None]
-    dropped = named if any(name in given for name in _LENGTHS) else named[1:]
+    named = [name for name in LENGTHS if layer.get(name) is not None]
+    dropped = named if any(name in given for name in LENGTHS) else named[1:]
     return {name: value for name, value in layer.items() if name not in dropped}
+
+
+def length_line(metrics: Mapping[str, Any]) -> str:
+    """Return what the last line of a fit says of its length, and of its target where it had one."""
+    reached = metrics.get("target_reached")
+    target = "" if reached is None else ", target reached" if reached else ", target not reached"
+    return f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{target}"
 
 
 def refuse_changes(settings: RunSettings, network: Mapping[str, Any], given: Mapping[str, Any], out: Path) -> None:

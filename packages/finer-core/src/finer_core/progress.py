@@ -28,7 +28,7 @@ class Progress:
         quiet: bool = False,
         done: int = 0,
     ) -> None:
-        self._what, self._total, self._unit, self._quiet = what, total, unit, quiet
+        self._what, self.total, self._unit, self._quiet = what, total, unit, quiet
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._interval = 0.2 if self._terminal else 5.0
@@ -43,7 +43,7 @@ class Progress:
         if self._quiet:
             return
         now = time.monotonic()
-        if now - self._shown >= self._interval or done >= self._total:
+        if now - self._shown >= self._interval or done >= self.total:
             self._show(done, figure())
 
     def note(self, text: str) -> None:
@@ -62,9 +62,9 @@ class Progress:
         self._shown = time.monotonic()
         elapsed = self._shown - self._started
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
-        parts = [f"{self._what} {100 * done / self._total:5.1f}%", f"{done}/{self._total} {self._unit}s"]
+        parts = [f"{self._what} {100 * done / self.total:5.1f}%", f"{done}/{self.total} {self._unit}s"]
         if rate > 0:
-            parts += [_rate(rate, self._unit), f"{_clock((self._total - done) / rate)} left"]
+            parts += [_rate(rate, self._unit), f"{_clock((self.total - done) / rate)} left"]
         if figure:
             parts.append(figure)
         line = " | ".join(parts)

@@ -82,6 +82,17 @@ class FitSettings(RunSettings):
             raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
 
 
+LENGTHS = ("steps", "passes", "seconds")
+"""Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
+
+
+def refuse_two_lengths(settings: object) -> None:
+    """Raise InputError if the length of a fit is given in two ways, which may contradict each other."""
+    names = [name for name in LENGTHS if getattr(settings, name, None) is not None]
+    if len(names) > 1:
+        raise InputError(f"--{names[0]} and --{names[1]} both say how long the fit is; give one of them")
+
+
 def check_at_least(settings: object, lowest: float, *names: str) -> None:
     """Raise InputError for a given setting below `lowest`.
 

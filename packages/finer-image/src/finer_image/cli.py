@@ -11,7 +11,14 @@ from typing import Any
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.files import refuse_existing
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import (
+    add_command,
+    add_fit_options,
+    given_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
@@ -85,7 +92,7 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     else:
         ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
         psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
-        print(f"PSNR {psnr}{ssim}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {out}")
+        print(f"PSNR {psnr}{ssim}, {length_line(metrics)}: {out}")
 
 
 def _habits(arguments: argparse.Namespace) -> dict[str, bool]:

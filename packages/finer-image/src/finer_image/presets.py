@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.run_settings import matrix_rate
+from finer_core.run_settings import matrix_rate, refuse_two_lengths
 from finer_image.pixel_sampling import cell_shape
 from finer_image.settings import ImageFitSettings
 
@@ -158,13 +158,6 @@ def resolve(
     if not merged.get("log_every"):
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return ImageFitSettings(**merged)
-
-
-def refuse_two_lengths(settings: ImageFitSettings) -> None:
-    """Raise InputError if the length of a fit is given in two ways that may contradict each other."""
-    names = [name for name in ("steps", "passes", "seconds") if getattr(settings, name) is not None]
-    if len(names) > 1:
-        raise InputError(f"--{names[0]} and --{names[1]} both say how long the fit is; give one of them")
 
 
 def _length(settings: ImageFitSettings, height: int, width: int, passes: float | None) -> Length:

@@ -3,11 +3,12 @@
 import dataclasses
 
 from finer_core.errors import InputError
+from finer_core.run_settings import refuse_two_lengths
 from finer_core.training import Fit
 from finer_core.training.budget import MEASURED_FRACTION, largest_within, step_cost
 from finer_image.fit import build_fit, network_of
 from finer_image.plan import FitPlan, plan_fit
-from finer_image.presets import SMALLEST_BATCH, Length, length_of, refuse_two_lengths
+from finer_image.presets import SMALLEST_BATCH, Length, length_of
 from finer_image.raster import Raster
 from finer_image.settings import ImageFitSettings
 

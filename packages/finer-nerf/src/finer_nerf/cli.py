@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import (
+    add_command,
+    add_fit_options,
+    given_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
 from finer_core.network_options import method_names
 from finer_core.run_folder import check_writable
 from finer_nerf._version import __version__
@@ -65,7 +72,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(metrics))
     else:
-        print(f"{figures_line(metrics)}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {out}")
+        print(f"{figures_line(metrics)}, {length_line(metrics)}: {out}")
 
 
 def scene_name(signal: str | None) -> str:

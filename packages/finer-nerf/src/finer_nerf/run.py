@@ -1,8 +1,9 @@
 """One `finer-nerf train`, from the scene to the finished run folder."""
 
+import dataclasses
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from finer_core.progress import Progress
 from finer_core.resources import peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.training import LogPoint, read_jsonl, read_state, run_session
+from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.judging import JudgedView, judge_views, load_lpips, mean_figures
 from finer_nerf.model import RadianceModel
 from finer_nerf.pictures import fill_report, write_views
@@ -67,7 +69,10 @@ def start_run(
     resolved = {"downscale": plan.settings.downscale or 1, "every": plan.settings.train_every or 1}
     if resolved != wanted:  # the paper preset chooses views and size by what the scene has
         scene = read_input(signal, test_every=settings.test_every, **resolved)
-        plan = plan_training(plan.settings, scene, **sizes)
+        settings = dataclasses.replace(
+            settings, downscale=plan.settings.downscale, train_every=plan.settings.train_every
+        )
+        plan = plan_training(settings, scene, **sizes)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, scene, signal=signal or BUILT_IN)
     write_json(run.config, config)
@@ -143,7 +148,8 @@ def _train_and_fill(
         "method": settings.method,
         "preset": settings.preset,
         **mean_figures(judged, background=settings.background),
-        "steps": settings.steps,
+        "steps": last.step,
+        "target_reached": None if settings.target_psnr is None else last.is_reached,
         "seconds": round(last.seconds, 3),
         "parameters": sum(p.numel() for p in model.field.parameters()),
         "device": plan.device,
@@ -195,9 +201,13 @@ def _train(
     while True:
         field = field_of(plan, attempt=attempt)
         objective = build_objective(plan, scene, attempt=attempt)
+        fit = build_fit(plan, field, objective)
+        fit.on_length = lambda steps: _write_length(run, steps)
+        if settings.target_psnr is not None:
+            fit.is_reached = _target_test(plan, field, scene, objective, target=settings.target_psnr)
         try:
             last = run_session(
-                build_fit(plan, field, objective),
+                fit,
                 run,
                 name=f"train {settings.method}",
                 figures_of=log_line,
@@ -218,6 +228,36 @@ def _train(
             run.checkpoint.unlink(missing_ok=True)
             resume = False
     return model_of(plan, field.eval(), scene, objective.grid), objective, last
+
+
+def _write_length(run: RunFolder, steps: int) -> None:
+    """Write down how many steps a training that may take so many seconds has."""
+    config = run.read_config()
+    write_json(run.config, {**config, "settings": {**config["settings"], "steps": steps}})
+
+
+def _target_test(
+    plan: TrainingPlan, field: RadianceField, scene: Scene, objective: PhotometricObjective, *, target: float
+) -> Callable[[LogPoint], bool]:
+    """Return what tells at a log point whether the held-out views have the PSNR that ends the training.
+
+    They are rendered only where the rays that were trained on have come near it: unseen views are no better than these.
+    """
+
+    def is_reached(point: LogPoint) -> bool:
+        if training_psnr(point.loss) < target - _NEAR:
+            return False
+        field.eval()
+        model = model_of(plan, field, scene, objective.grid)
+        judged = list(judge_views(model, judged_views(scene), background=plan.settings.background))
+        field.train()
+        return sum(view.psnr for view in judged) >= target * len(judged)
+
+    return is_reached
+
+
+_NEAR = 0.5
+"""Decibels below the target from which on views are rendered: the training PSNR is a mean over steps, and lags."""
 
 
 def judged_views(scene: Scene) -> Views:

@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate
+from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate, refuse_two_lengths
 
 BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
@@ -18,6 +18,7 @@ PUBLISHED_HEIGHT = 200
 class NerfSettings(FitSettings):
     """Hold every setting of a training; None is filled by `resolve` from the preset and the method."""
 
+    target_psnr: float | None = option(None, "end the training as soon as the held-out views have this PSNR, in dB")
     downscale: int | None = option(None, "divide the pictures' size by this")
     train_every: int | None = option(None, "learn from every n-th training view")
     test_every: int = option(8, "hold out every n-th view where the scene has no test views")
@@ -56,7 +57,7 @@ class NerfSettings(FitSettings):
         check_at_least(self, 1, "geometry_features")
         check_at_least(self, 2, "test_every", "max_samples", "grid_resolution")
         check_at_least(self, 0, "batch_samples", "least_weight", "color_layers", "orbit_frames", "min_near")
-        check_positive(self, "scene_scale", "bound", "density_threshold")
+        check_positive(self, "target_psnr", "scene_scale", "bound", "density_threshold")
 
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {
@@ -88,6 +89,7 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
     Returns:
         Settings without a None that matters; a training with them is reproducible.
     """
+    refuse_two_lengths(settings)
     if settings.preset == "paper":
         values = _paper(learning_rate, views=views, height=height)
     elif settings.preset == "fast":
@@ -101,7 +103,8 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
     if settings.compile is None:
         merged["compile"] = compiles
     if merged.get("log_every") is None:
-        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+        # A time is made steps of at the end of a log interval, which shows the cost of whole cycles of steps.
+        merged["log_every"] = settings.grid_every if settings.seconds else max(1, min(100, merged["steps"] // 50))
     return NerfSettings(**merged)
 
 

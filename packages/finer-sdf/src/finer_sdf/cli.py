@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import (
+    add_command,
+    add_fit_options,
+    given_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
@@ -72,7 +79,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(metrics))
     else:
-        print(f"{_summary(metrics)}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {out}")
+        print(f"{_summary(metrics)}, {length_line(metrics)}: {out}")
 
 
 def _summary(figures: dict[str, Any]) -> str:

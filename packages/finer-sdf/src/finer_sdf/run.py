@@ -16,8 +16,10 @@ from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.training import LogPoint, run_session
 from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
+from finer_sdf.fitting.plan import FitPlan, chunk_points
 from finer_sdf.fitting.samples import Sampler
+from finer_sdf.fitting.target_test import target_test
+from finer_sdf.fitting.timed_plan import plan_timed_fit
 from finer_sdf.frame import THE_BOX_ITSELF
 from finer_sdf.judging.judge import judge, no_surface
 from finer_sdf.meshing.extract import check_resolution
@@ -55,7 +57,7 @@ def start_run(
     """
     check_resolution(settings.resolution, memory=parse_memory(settings.memory))
     loaded = read_input(signal)
-    plan = plan_fit(settings, loaded.shape)
+    plan = plan_timed_fit(settings, loaded.shape)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, loaded, signal=signal or BUILT_IN)
     write_json(run.config, config)
@@ -126,8 +128,11 @@ def _fit_and_fill(
     model = SdfModel(network=network, frame=plan.frame, shape=shape_facts(loaded))
     with interruptible() as should_stop:
         sampler = _sampler(plan, boxed, quiet=quiet)
+        fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
+        if settings.target_rms is not None:
+            fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
         last = run_session(
-            build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape)),
+            fit,
             run,
             name=f"fit {settings.method}",
             figures_of=figures_of,
@@ -144,7 +149,8 @@ def _fit_and_fill(
         "method": settings.method,
         "preset": settings.preset,
         **_judgement(mesh, boxed, plan, quiet=quiet),
-        "steps": settings.steps,
+        "steps": last.step,
+        "target_reached": None if settings.target_rms is None else last.is_reached,
         "seconds": round(last.seconds, 3),
         "parameters": sum(p.numel() for p in network.parameters()),
         "device": plan.device,

@@ -6,7 +6,7 @@ from typing import Any
 
 from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, matrix_rate
+from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate, refuse_two_lengths
 
 BUILT_IN = "armillary"
 """What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
@@ -28,6 +28,9 @@ armadillo, at an equal number of steps, k = 3 halves the distance to the surface
 class SdfFitSettings(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset and the method."""
 
+    target_rms: float | None = option(
+        None, "end the fit as soon as the surface's points are this close to the level set, RMS in units of the box"
+    )
     batch_points: int | None = option(None, "points a step")
     samples: int | None = option(None, "exact distances computed before training (preset fast)")
     cloud_points: int | None = option(None, "points that a mesh is turned into (preset paper)")
@@ -40,6 +43,7 @@ class SdfFitSettings(FitSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 2, "batch_points", "resolution")
+        check_positive(self, "target_rms")
         check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
 
 
@@ -58,6 +62,7 @@ def resolve(
     Returns:
         Settings without a None that matters; a fit with them is reproducible.
     """
+    refuse_two_lengths(settings)
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":

@@ -18,6 +18,7 @@ from finer_core.training.soap import Soap
 from finer_core.training.squared_error import SquaredError
 from finer_core.training.stacked import accumulate_gradients_stacked
 from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
+from finer_core.training.timed_length import TimedLength
 from finer_core.training.together import Update, run_together, update_of
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",
+    "TimedLength",
     "Update",
     "WeightAverage",
     "accumulate_gradients",

@@ -66,6 +66,17 @@ def step_cost(fit_of: Callable[[int], Fit], rows: Sequence[int], *, within: floa
     return StepCost(max(0.0, times[0] - slope * rows[0]), slope)
 
 
+def steps_within(seconds: float, fit: Fit) -> int:
+    """Return how many steps of one cost fit into a budget, measuring included; at least one.
+
+    Args:
+        seconds: The budget.
+        fit: A fit that has not begun; it is thrown away.
+    """
+    measuring = MEASURED_FRACTION * seconds
+    return max(1, int((seconds - measuring) / seconds_per_step(fit, within=measuring)))
+
+
 def largest_within(seconds: float, seconds_of: Callable[[float], float], *, low: float, high: float) -> float:
     """Return the largest argument in [low, high] of a rising function that stays within `seconds`; `low` at least.
 

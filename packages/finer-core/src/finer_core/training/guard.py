@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 _NATS = math.log(10) / 10
 """Of a decibel."""
-_LEAST_INTERVALS = 3
-"""Log intervals that are too few to tell a trend from noise, however short the fit."""
+_LEAST_INTERVALS, _LEAST_STEPS = 3, 25
+"""Fewer log intervals, or steps, cannot tell a trend from noise, however short the fit."""
 Setback = Literal["spike", "decay", "dead"]
 """What went wrong: an interval far worse than the best, a slow loss of ground, a fit that never came off the ground."""
 
@@ -92,7 +92,8 @@ class DivergenceGuard:
 
     def setback_of(self, *, step: int, steps: int) -> Setback | None:
         """Return what has gone wrong with the trend by `step` of `steps`, if anything."""
-        is_long = self.intervals >= _LEAST_INTERVALS and step - self.waiting_since >= self.patience * steps
+        waited = step - self.waiting_since
+        is_long = self.intervals >= _LEAST_INTERVALS and waited >= max(_LEAST_STEPS, self.patience * steps)
         is_late = step > (1 - self.patience) * steps
         if not self.max_rollbacks or self.setbacks >= self.max_rollbacks or not is_long or is_late:
             return None

@@ -24,6 +24,7 @@ from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
 from finer_core.training.state import FitState, put_state, take_state, write_state
+from finer_core.training.timed_length import TimedLength
 
 _WORSE = 10**0.01
 """Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
@@ -83,6 +84,8 @@ class Fit:
         on_log: Called with each `LogPoint` after it was accepted.
         on_notice: Called with a line for the user when the guard goes back, or the best state is restored.
         should_stop: Asked before every update; True interrupts.
+        length: Chooses `steps` from the time of the first ones, once; None keeps them.
+        on_length: Called with the steps that `length` chose.
         is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
     """
 
@@ -100,6 +103,8 @@ class Fit:
     on_log: Callable[[LogPoint], None] = _ignore
     on_notice: Callable[[str], None] = _ignore
     should_stop: Callable[[], bool] = lambda: False
+    length: TimedLength | None = None
+    on_length: Callable[[int], None] = _ignore
     is_reached: Callable[[LogPoint], bool] = lambda point: False
 
     def __post_init__(self) -> None:
@@ -163,6 +168,11 @@ class Fit:
                 self._roll_back(good, loss)
                 good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds, best=good.best)
                 continue
+            is_chosen = self.length is not None and good.step < self.length.after <= end
+            if self.length and is_chosen:
+                per_step = (seconds - good.loop["seconds"]) / (end - good.step)
+                self.steps = self.length.steps(done=end, seconds=seconds, seconds_per_step=per_step)
+                self.on_length(self.steps)
             self.guard.accept(loss, step=end)
             setback = self.guard.setback_of(step=end, steps=self.steps)
             point = self._point(end, loss, seconds, is_reached=False)
@@ -178,8 +188,8 @@ class Fit:
                 )
             best = good if is_best else best
             self.on_log(point)
-            is_last = end == self.steps or point.is_reached
-            if self.checkpoint and (is_last or time.monotonic() - written > self.checkpoint_seconds):
+            is_kept = end >= self.steps or point.is_reached or is_chosen
+            if self.checkpoint and (is_kept or time.monotonic() - written > self.checkpoint_seconds):
                 write_state(good, self.checkpoint)
                 written = time.monotonic()
         is_worse = good.loop["loss"] > _WORSE * best.loop["loss"]  # by itself too: the smoothed loss lags
@@ -258,13 +268,7 @@ class Fit:
         )
 
     def _copy(
-        self,
-        *,
-        step: int,
-        loss: float,
-        seconds: float,
-        best: FitState | None = None,
-        is_reached: bool = False,
+        self, *, step: int, loss: float, seconds: float, best: FitState | None = None, is_reached: bool = False
     ) -> FitState:
         loop = {
             **{"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps},
@@ -274,6 +278,8 @@ class Fit:
         return replace(state, best=best and replace(best, best=None))
 
     def _restore(self, state: FitState) -> None:
+        if self.length:
+            self.steps = state.loop["steps"]
         if state.loop["steps"] != self.steps:
             raise InputError(f"the checkpoint is of a fit of {state.loop['steps']} steps, this one has {self.steps}")
         put_state(state, self.network, self.optimizers, self.objective)

@@ -107,6 +107,7 @@ def session(
     progress = Progress(name, total=fit.steps, quiet=quiet, done=done)
 
     def on_step(step: int, steps: int, loss: Tensor) -> None:
+        progress.total = steps
         progress.update(step, lambda: figure(float(loss)))
 
     def on_log(point: LogPoint) -> None:

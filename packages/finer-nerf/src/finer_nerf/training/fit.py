@@ -4,7 +4,7 @@ import torch
 
 from finer_core.activations import fuse_activations
 from finer_core.precision import set_backward_precision
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
+from finer_core.training import DivergenceGuard, Fit, TimedLength, build_optimizers, schedule_of
 from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.fields.tcnn_grid import use_tcnn
 from finer_nerf.model import BACKGROUNDS, RadianceModel
@@ -125,7 +125,10 @@ def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricOb
         ),
         schedule=schedule_of(settings.schedule),
         steps=settings.steps,
+        # Steps cost more until the second look at the density: until then every part of the box may be occupied.
+        length=TimedLength(seconds=settings.seconds, after=3 * settings.grid_every) if settings.seconds else None,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,
-        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+        # Where most of a picture is background, an untrained field is half right; an empty one is begun anew in `run`.
+        guard=DivergenceGuard(max_restarts=0) if settings.guard else DivergenceGuard(max_rollbacks=0),
     )

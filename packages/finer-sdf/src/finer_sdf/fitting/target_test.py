@@ -1,0 +1,54 @@
+"""Tell whether a field has come as near to its surface as the user wants."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from finer_core.training import LogPoint
+from finer_sdf.fitting.targets import target_of
+from finer_sdf.model import SdfModel
+from finer_sdf.shapes import Shape
+
+_POINTS = 20_000
+_NEAR = 4.0
+"""Mean error of a step's samples, in targets, below which the surface is asked: most samples lie close to it."""
+
+
+def rms_to_surface(model: SdfModel, points: torch.Tensor, *, chunk_size: int = 4096) -> float:
+    """Return the root mean square distance of a surface's points to the field's level set, to first order.
+
+    Formula: sqrt(mean (f(x) / |grad f(x)|)^2).
+
+    Args:
+        model: The field.
+        points: (n, 3) on the surface, in box coordinates.
+        chunk_size: Points at once.
+
+    Returns:
+        In units of the box.
+    """
+    total = 0.0
+    for piece in points.split(chunk_size):
+        value, gradient = model.field_and_gradient(piece)
+        slope = gradient.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        total += float((value / slope).square().sum(dtype=torch.float64))
+    return (total / len(points)) ** 0.5
+
+
+def target_test(model: SdfModel, shape: Shape, *, target_rms: float, seed: int) -> Callable[[LogPoint], bool]:
+    """Return what tells at a log point whether the target is reached.
+
+    Args:
+        model: The field that is trained.
+        shape: The surface, in box coordinates.
+        target_rms: The target, in units of the box.
+        seed: Of the points that are asked; not those that are trained on.
+    """
+    drawn = target_of(shape).surface_points(_POINTS, np.random.default_rng([seed, 1]))
+    points = torch.from_numpy(drawn).to(model.device, torch.float32)
+
+    def is_reached(point: LogPoint) -> bool:
+        return point.loss < _NEAR * target_rms and rms_to_surface(model, points) <= target_rms
+
+    return is_reached

@@ -1,0 +1,41 @@
+"""Plan a fit that may take so many seconds: its length follows from the speed of its first steps."""
+
+import dataclasses
+
+from finer_core.run_settings import refuse_two_lengths
+from finer_core.training.budget import steps_within
+from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
+from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
+from finer_sdf.settings import SdfFitSettings
+from finer_sdf.shapes import Shape
+
+_TIMED_SAMPLES = 20_000
+"""Exact distances that are computed for the steps that are timed: what a step costs does not depend on their number."""
+
+
+def plan_timed_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+    """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
+
+    The first steps are timed and thrown away; the seconds that this takes belong to the budget, those of the exact
+    distances before training do not. The length is then a number like any other, so that a resumed fit ends in the
+    same bits.
+
+    Args:
+        settings: As given.
+        shape: The surface.
+
+    Raises:
+        InputError: As `plan_fit`.
+    """
+    if settings.seconds is None:
+        return plan_fit(settings, shape)
+    refuse_two_lengths(settings)
+    untimed = dataclasses.replace(settings, seconds=None)
+    plan = plan_fit(untimed, shape)
+    samples = plan.settings.samples and min(plan.settings.samples, _TIMED_SAMPLES)
+    trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples))
+    sampler = build_sampler(trial, shape_in_box(shape, plan.frame))
+    fit = build_fit(trial, network_of(trial), sampler, chunk=chunk_points(trial, shape))
+    steps = steps_within(settings.seconds, fit)
+    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape)
+    return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))
