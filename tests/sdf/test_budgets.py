@@ -16,16 +16,8 @@ from .shape_files import SMALL, write_ellipsoid
 
 AT = SMALL.index("--steps")
 ARGUMENTS = [
-    *SMALL[:AT],
-    *SMALL[AT + 2 :],
-    "--batch-points",
-    "256",
-    "--hidden-features",
-    "32",
-    "--log-every",
-    "5",
-    "--precision",
-    "fp32",
+    *[*SMALL[:AT], *SMALL[AT + 2 :], "--batch-points", "256", "--hidden-features", "32"],
+    *["--log-every", "5", "--precision", "fp32"],
 ]
 
 
