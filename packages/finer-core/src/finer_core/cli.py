@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from finer_core._version import __version__
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, shortened
 from finer_core.ranks import ranks_of_environment
+from finer_core.schema import check
 from finer_core.surroundings import check_surroundings, steady_streams
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -114,23 +115,16 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"unknown setting {name!r}{hint}")
-            if value is not None and value is not NONE and "help" in known[name].metadata:
-                _check_value(name, value, types_of[name], known[name].metadata["choices"])
+            if value is not None and value is not NONE:
+                _check_value(name, value, _plain_type(types_of[name]), known[name].metadata.get("choices"))
             if value is not None:
                 merged[name] = None if value is NONE else value
     return settings(**merged)
 
 
-_WORDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
-
-
 def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
     """Raise InputError for a value, from a config file, that the command line would not take."""
-    plain = _plain_type(kind)
-    if plain in _WORDS:
-        fits = isinstance(value, int | float if plain is float else plain)
-        if not fits or (isinstance(value, bool) and plain is not bool):
-            raise InputError(f"setting {name!r} must be {_WORDS[plain]}, got {value!r}")
+    check(value, kind, name=f"setting {name!r}")
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 

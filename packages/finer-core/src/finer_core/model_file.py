@@ -108,7 +108,7 @@ def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cp
     info = model_info(file_name)  # first, because a newer format may have another checksum
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if any(config.hidden_layers > len(tensors) for config in info.configs.values()):
-        raise InputError(f"{file_name}: the config asks for more layers than the file has tensors")
+        raise InputError(f"{file_name}: hidden_layers asks for more layers than the file has tensors")
     try:
         with torch.device("meta"):  # shapes only: a hostile size costs nothing
             one = set(info.configs) == {""}
