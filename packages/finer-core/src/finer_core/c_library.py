@@ -55,6 +55,11 @@ def c_library(source: Path, *, defines: Mapping[str, str]) -> ctypes.CDLL:
         raise CannotBuild(str(error)) from error
 
 
+def digest_of(library: ctypes.CDLL) -> str:
+    """Return the digest of a library that `c_library` loaded: equal ones compute equal bits."""
+    return _digests[library]
+
+
 def cache_folder() -> Path:
     """Return the user's folder for what can be made again, created if need be; a temporary one where there is none.
 
@@ -73,6 +78,7 @@ def cache_folder() -> Path:
     return _temporary_folder()
 
 
+_digests: dict[ctypes.CDLL, str] = {}
 _temporary: list[Path] = []
 """Folders made by this process; the last one is in use."""
 
@@ -134,7 +140,9 @@ def _load(folder: Path, content: bytes) -> ctypes.CDLL:
     try:
         with open(handle, "wb") as file:
             file.write(content)
-        return ctypes.CDLL(name)
+        library = ctypes.CDLL(name)
+        _digests[library] = _digest(content)
+        return library
     finally:
         if os.name != "nt":  # where a library in use cannot be removed
             Path(name).unlink(missing_ok=True)

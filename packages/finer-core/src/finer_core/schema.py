@@ -21,6 +21,7 @@ _WORDS: dict[Any, str] = {
     float: "a number",
     str: "a string",
     Mapping: "a mapping",
+    dict: "a mapping",
     Sequence: "a list",
     tuple: "a list",
     type(None): "none",
@@ -44,7 +45,7 @@ def fits(value: Any, kind: Any) -> bool:
         return any(value == part and type(value) is type(part) for part in parts)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, part) for part in parts)
-    if origin is Mapping or kind is Mapping:
+    if origin in (Mapping, dict) or kind in (Mapping, dict):
         item = parts[1] if parts else Any
         return isinstance(value, Mapping) and all(isinstance(k, str) and fits(v, item) for k, v in value.items())
     if origin is tuple and parts[-1:] != (Ellipsis,):
@@ -96,6 +97,21 @@ def shown(value: Any) -> str:
         return repr(value)[:200]
     except ValueError:  # an integer of more digits than Python writes
         return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
+def check_entries(data: Any, kinds: Mapping[str, Any], *, what: str) -> None:
+    """Raise InputError if a mapping lacks an entry, or one is of another type; it may have further ones.
+
+    Args:
+        data: The mapping.
+        kinds: The entries and their annotations; see `fits`.
+        what: What the mapping is, with its place, for the message.
+    """
+    check(data, Mapping, name=what)
+    for name, kind in kinds.items():
+        if name not in data:
+            raise InputError(f"{what} has no {name!r}")
+        check(data[name], kind, name=f"{what}: {name}")
 
 
 def build(kind: type[T], data: Any, *, what: str) -> T:

@@ -11,7 +11,7 @@ from typing import Any
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.files import refuse_existing
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import add_command, add_fit_options, asked_settings, merged_settings, run_mode
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
@@ -73,8 +73,8 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     if mode == "resume" and (out / "config.json").is_file():
         metrics = resume_run(
             out,
-            signal=arguments.signal,
-            given=given_settings(arguments, ImageFitSettings),
+            signal=arguments.signal or named,
+            given=asked_settings(arguments, ImageFitSettings),
             **_habits(arguments),
             team=team,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.fit_command import add_command, add_fit_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import add_command, add_fit_options, asked_settings, merged_settings, run_mode
 from finer_core.network_options import method_names
 from finer_core.run_folder import check_writable
 from finer_nerf._version import __version__
@@ -58,8 +58,8 @@ def run_train(arguments: argparse.Namespace) -> None:
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
     if mode == "resume" and (out / "config.json").is_file():
-        given = given_settings(arguments, NerfSettings)
-        metrics = resume_run(out, signal=arguments.signal, given=given, **habits)
+        given = asked_settings(arguments, NerfSettings)
+        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
     if arguments.json:

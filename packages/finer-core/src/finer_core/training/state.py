@@ -5,6 +5,7 @@ Tensors go into a safetensors file, plain data into its metadata; nothing is pic
 
 import copy
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from torch.optim import Adam, Optimizer
 
 from finer_core.errors import InputError
 from finer_core.schema import fits, shown
-from finer_core.tensor_file import read_tensors, write_tensors
+from finer_core.tensor_file import read_shapes, read_tensors, write_tensors
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 
@@ -184,6 +185,16 @@ def read_state(path: str | os.PathLike[str]) -> FitState:
     if wrong:
         raise InputError(f"{name}: damaged checkpoint ({wrong})")
     return state
+
+
+def saved_numbers(path: str | os.PathLike[str]) -> int:
+    """Return how many numbers the network of a checkpoint has, without reading them.
+
+    Raises:
+        InputError: As `read_state`.
+    """
+    shapes = read_shapes(path, what="checkpoint", expected_format=_FORMAT)
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
 
 
 def _wrong_part(state: FitState) -> str:

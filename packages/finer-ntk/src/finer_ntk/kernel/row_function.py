@@ -1,5 +1,6 @@
 """A network, or any callable, as a function of parameters and coordinate rows."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from finer_core.activations import exact_derivatives
 from finer_core.errors import InputError
+from finer_core.networks import Network
 
 Params = Mapping[str, Tensor]
 """Parameters by name, real or complex."""
@@ -55,6 +57,29 @@ class RowFunction:
             )
         return out
 
+    def channels(self, coords: Tensor) -> int:
+        """Return the number of outputs, by evaluating the first coordinate row.
+
+        Raises:
+            ValueError: If the function does not take coordinates of that type.
+        """
+        try:
+            with torch.no_grad():
+                return self(self.params, coords[:1], exact=False).shape[1]
+        except (RuntimeError, TypeError) as error:
+            if coords.dtype == self.dtype:
+                raise
+            raise ValueError(
+                f"the model does not take coordinates of {coords.dtype}, its parameters are {self.dtype}; "
+                f"convert them by x.to({self.dtype})"
+            ) from error
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the real type of the parameters, the kernel's too: coordinates may be integers, or booleans."""
+        dtype = functools.reduce(torch.promote_types, (value.dtype for value in self.params.values()))
+        return dtype.to_real() if dtype.is_complex else dtype
+
     @property
     def count(self) -> int:
         """Return the number of real parameters; a complex one counts twice."""
@@ -69,7 +94,7 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         params: The parameters to differentiate at. None takes the module's own that require a gradient.
 
     Raises:
-        InputError: If a callable comes without parameters, there are none, or one holds NaN or infinity.
+        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers.
     """
     call: Call
     if isinstance(model, nn.Module):
@@ -81,6 +106,8 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
 
         def call_module(params: Params, coords: Tensor) -> Tensor:
             # PyTorch's own `tie_weights` loses the parameters of a submodule that is used twice.
+            if isinstance(module, Network) and not coords.is_floating_point():
+                coords = coords.to(next(iter(params.values())).abs().dtype)  # abs: of a complex parameter the real type
             named = {other: value for name, value in params.items() for other in tied.get(name, [name])}
             return torch.func.functional_call(module, named, (coords,), tie_weights=False)
 
@@ -93,6 +120,8 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         )
     detached = {name: value.detach() for name, value in chosen.items()}
     for name, value in detached.items():
+        if not (value.is_floating_point() or value.is_complex()):
+            raise InputError(f"parameter {name!r} is {value.dtype}, which has no derivatives; leave it out of `params`")
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
     return RowFunction(call=call, params=detached)
