@@ -54,9 +54,10 @@ def read_reference(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise InputError(f"{name}: not a weights file of the reference code (only tensors are unpickled)") from error
     if isinstance(content, Mapping) and isinstance(content.get("model_state"), Mapping):
         content = content["model_state"]
-    if not isinstance(content, Mapping) or not any(isinstance(key, str) and key.endswith(".weight") for key in content):
+    named = content.items() if isinstance(content, Mapping) else ()
+    tensors = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
+    if not any(key.endswith(".weight") for key in tensors):
         raise InputError(f"{name}: holds no weights of a network that this program knows")
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     rounded = sorted(
         {str(value.dtype) for value in tensors.values() if value.dtype in (torch.float64, torch.complex128)}
     )

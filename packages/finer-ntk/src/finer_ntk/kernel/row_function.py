@@ -1,7 +1,7 @@
 """A network, or any callable, as a function of parameters and coordinate rows."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -77,13 +77,18 @@ class RowFunction:
     @property
     def dtype(self) -> torch.dtype:
         """Return the real type of the parameters, the kernel's too: coordinates may be integers, or booleans."""
-        dtype = functools.reduce(torch.promote_types, (value.dtype for value in self.params.values()))
-        return dtype.to_real() if dtype.is_complex else dtype
+        return _real_dtype(self.params.values())
 
     @property
     def count(self) -> int:
         """Return the number of real parameters; a complex one counts twice."""
         return sum(value.numel() * (2 if value.is_complex() else 1) for value in self.params.values())
+
+
+def _real_dtype(values: Iterable[Tensor]) -> torch.dtype:
+    """Return the real type that all of some tensors fit into."""
+    dtype = functools.reduce(torch.promote_types, (value.dtype for value in values))
+    return dtype.to_real() if dtype.is_complex else dtype
 
 
 def as_row_function(model: nn.Module | Call, params: Params | None = None) -> RowFunction:
@@ -102,12 +107,13 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
 
+        real_dtype = _real_dtype(chosen.values()) if chosen else torch.get_default_dtype()
         tied = _names_of_each_parameter(module)
 
         def call_module(params: Params, coords: Tensor) -> Tensor:
             # PyTorch's own `tie_weights` loses the parameters of a submodule that is used twice.
             if isinstance(module, Network) and not coords.is_floating_point():
-                coords = coords.to(next(iter(params.values())).abs().dtype)  # abs: of a complex parameter the real type
+                coords = coords.to(real_dtype)
             named = {other: value for name, value in params.items() for other in tied.get(name, [name])}
             return torch.func.functional_call(module, named, (coords,), tie_weights=False)
 

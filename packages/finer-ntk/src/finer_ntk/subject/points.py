@@ -194,7 +194,7 @@ def file_points(path: str) -> Points:
 def _numbers(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{array.dtype} values, not real numbers")
-    return np.asarray(array, dtype=np.float64)
+    return np.array(array, dtype=np.float64)
 
 
 def _read_npy(path: str) -> Mapping[str, Any]:
