@@ -172,6 +172,13 @@ def test_an_environment_that_matplotlib_cannot_use_is_neutralised(tmp_path, name
     assert (tmp_path / "figure.svg").stat().st_size > 1000
 
 
+def test_a_film_maker_that_is_not_there_is_forgotten(monkeypatch):
+    for name, kept in (("/nowhere/ffmpeg", None), (sys.executable, sys.executable)):
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", name)
+        assert run_command(tool, []) == 0
+        assert os.environ.get("IMAGEIO_FFMPEG_EXE") == kept
+
+
 def tool() -> OneLineParser:
     parser = OneLineParser(prog="tool")
     parser.add_argument("signal", nargs="?", metavar="IMAGE")

@@ -190,7 +190,7 @@ def _build(source: Path, command: Sequence[str], folder: Path, name: str) -> byt
 def _processor() -> str:
     """Return what tells processors apart: a cache may be shared by machines that lack one another's instructions."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not on Linux
         return platform.processor()
     kinds = ("model name", "flags", "Features", "CPU part")

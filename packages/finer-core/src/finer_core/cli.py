@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from finer_core._version import __version__
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, shortened
+from finer_core.folder_lock import release_folders
 from finer_core.ranks import ranks_of_environment
 from finer_core.schema import check
 from finer_core.surroundings import check_surroundings, steady_streams
@@ -189,7 +190,10 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
     """
     share_processor_politely()
     with steady_streams() as out:
-        code, parsed = _run(build_parser(), arguments)
+        try:
+            code, parsed = _run(build_parser(), arguments)
+        finally:
+            release_folders()
         out.flush()
         if code == EXIT_DONE and out.failure and not hasattr(parsed, "out"):  # what it printed was its result
             code = EXIT_FAILED

@@ -22,7 +22,14 @@ class FolderLock:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._finalizer = weakref.finalize(self, os.close, descriptor)
+        self.release = weakref.finalize(self, os.close, descriptor)
+
+
+def release_folders() -> None:
+    """End all locks of this process, whoever still refers to them: its work is done."""
+    for lock in list(_held.values()):
+        lock.release()
+    _held.clear()
 
 
 def lock_folder(folder: Path) -> FolderLock | None:

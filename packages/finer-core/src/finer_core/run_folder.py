@@ -108,7 +108,9 @@ def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
     try:
         os.fspath(folder).encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{folder}: a name that is not UTF-8, which model files need; choose another --out") from error
+        raise InputError(
+            f"{folder}: a name that is not UTF-8 in this locale, which model files need; choose another --out"
+        ) from error
     inside = folder.iterdir() if os.path.isdir(folder) else ()
     content = [path for path in inside if not is_partial(path)]
     if content and not _holds_run(folder):

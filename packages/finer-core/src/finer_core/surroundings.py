@@ -8,6 +8,7 @@ import codecs
 import io
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,4 +139,6 @@ def check_surroundings() -> None:
     os.environ.update(_VARIABLES)
     if not os.environ.get("SOURCE_DATE_EPOCH", "0").isdigit():  # matplotlib dates its files by it
         del os.environ["SOURCE_DATE_EPOCH"]
+    if shutil.which(os.environ.get("IMAGEIO_FFMPEG_EXE", "")) is None:  # else the films at the end fail
+        os.environ.pop("IMAGEIO_FFMPEG_EXE", None)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a cache that it cannot write it need not tell

@@ -99,7 +99,9 @@ def _read(
     try:
         path.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{path}: a name that is not UTF-8, which the safetensors library needs; rename it") from error
+        raise InputError(
+            f"{path}: a name that is not UTF-8 in this locale, which the safetensors library needs; rename it"
+        ) from error
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = _parse((file.metadata() or {}).get(_ENTRY, ""))
