@@ -15,6 +15,7 @@ from finer_core import activations, initializers
 from finer_core.activations import Activation
 from finer_core.activations.maps import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
+from finer_core.casts import PairwiseCasts
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back; see `finer_core.precision`."""
@@ -22,13 +23,7 @@ WeightInit = Callable[..., Tensor]
 """An initialiser called as `init(weight, generator=generator)`."""
 
 
-def check_complex_parts(dtype: torch.dtype) -> None:
-    """Raise TypeError for a type that complex layers cannot have the parts of."""
-    if dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"a network that is complex inside computes in float32 or float64, not in {dtype}")
-
-
-class InrLinear(nn.Linear):
+class InrLinear(PairwiseCasts, nn.Linear):
     """Map (..., in_features) to (..., out_features) by W x + b, initialised once and reproducibly.
 
     Unlike `nn.Linear` it draws from `generator` alone and never draws twice.
@@ -70,24 +65,6 @@ class InrLinear(nn.Linear):
         (weight_init or initializers.pytorch_uniform_)(self.weight, generator=generator)
         if bias:
             initializers.bias_uniform_(self.bias, fan_in=in_features, bias_scale=bias_scale, generator=generator)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "InrLinear":
-        """Do what `double()`, `to(...)` and the like ask for; a complex parameter is a pair of real numbers to them.
-
-        PyTorch's own way leaves complex parameters as they are, or takes their real part.
-
-        Raises:
-            TypeError: For a type that has no complex counterpart to compute with.
-        """
-
-        def apply(tensor: Tensor) -> Tensor:
-            if not tensor.is_complex():
-                return fn(tensor)
-            pairs = fn(torch.view_as_real(tensor))
-            check_complex_parts(pairs.dtype)
-            return torch.view_as_complex(pairs)
-
-        return super()._apply(apply, recurse)
 
     def reset_parameters(self) -> None:
         """Refuse: a layer does not keep the generator that it was drawn with."""

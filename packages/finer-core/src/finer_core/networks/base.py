@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
-from finer_core.layers import InrLayer, InrLinear, WeightInit, check_complex_parts
+from finer_core.casts import check_complex_parts
+from finer_core.layers import InrLayer, InrLinear, WeightInit
 from finer_core.schema import shown
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Network(nn.Module):
     info: "ModelInfo"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Network":
-        """Refuse before anything is changed what a complex layer would refuse; see `InrLinear`."""
+        """Refuse before anything is changed what a complex layer would refuse; see `PairwiseCasts`."""
         if any(parameter.is_complex() for parameter in self.parameters()):
             check_complex_parts(fn(torch.zeros(0)).dtype)
         return super()._apply(fn, recurse)
