@@ -327,3 +327,28 @@ def test_a_pickle_is_never_opened(tmp_path, how):
     pickle.loads(pickle.dumps(Bomb()))
     assert Bomb.went_off, "the bomb works"
     Bomb.went_off = False
+
+
+PART = small.config_of("finer").to_dict()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "names them"),
+        ([PART], "names them"),
+        ({"": PART}, "names them"),
+        ({"a.b": PART}, "names them"),
+        ({"keys": PART}, "keys"),
+        ({"training": PART}, "training"),
+        ({"a": 3}, "must be a mapping"),
+        ({"a": {"parts": {"b": PART}}}, "unknown keys"),
+        ({"a": PART, "b": PART}, "do not fit"),
+        ({"a": {**PART, "hidden_layers": HUGE}}, "hidden_layers"),
+        ("x" * 5000, "names them"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_parts_that_are_none(path, parts, message):
+    forge(path, header={"config": json.dumps({"parts": parts})})
+    assert len(refuse(path, message)) <= 300

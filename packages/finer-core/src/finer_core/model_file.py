@@ -19,6 +19,7 @@ from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.parts import NetworkParts
+from finer_core.schema import shown
 from finer_core.tensor_file import read_header, read_tensors, write_tensors
 
 FORMAT = "finer-model"
@@ -113,8 +114,8 @@ def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cp
         with torch.device("meta"):  # shapes only: a hostile size costs nothing
             one = set(info.configs) == {""}
             network: Network | NetworkParts = build_network(info.config) if one else NetworkParts.build(info.configs)
-    except (InputError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{file_name}: {error}") from error
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{file_name}: {error}") from error  # LookupError: a network is called like a method of ours
     _check_tensors(file_name, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     network.info = info
@@ -189,7 +190,7 @@ def _described(data: Any) -> dict[str, NetworkConfig]:
     if isinstance(data, dict) and set(data) == {"parts"}:
         parts = data["parts"]
         if not isinstance(parts, dict) or not parts or not all(str(name).isidentifier() for name in parts):
-            raise InputError(f"a model of several networks names them, got {parts!r}")
+            raise InputError(f"a model of several networks names them, got {shown(parts)}")
         return {name: NetworkConfig.from_dict(part) for name, part in parts.items()}
     return {"": NetworkConfig.from_dict(data)}
 
