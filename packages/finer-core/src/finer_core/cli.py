@@ -22,7 +22,7 @@ from finer_core._version import __version__
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, shortened
 from finer_core.folder_lock import release_folders
 from finer_core.ranks import ranks_of_environment
-from finer_core.schema import check
+from finer_core.schema import described, fits, shown
 from finer_core.surroundings import check_surroundings, steady_streams
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -124,8 +124,10 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
 
 
 def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
-    """Raise InputError for a value, from a config file, that the command line would not take."""
-    check(value, kind, name=f"setting {name!r}")
+    """Raise InputError for a value, mostly from a config file, that an option cannot have."""
+    if not fits(value, kind):
+        as_option = "--" + name.replace("_", "-")
+        raise InputError(f"setting {name!r} must be {described(kind)}, got {shown(value)} ({as_option})")
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
