@@ -11,7 +11,7 @@ from torch import Tensor
 from finer_core import InputError
 from finer_core.run_folder import open_run_folder
 from finer_core.tensor_file import read_tensors, write_tensors
-from finer_core.training import Interrupted, run_session
+from finer_core.training import DivergenceGuard, Interrupted, run_session
 from finer_core.training.state import read_state
 
 from . import fits
@@ -92,8 +92,8 @@ def reshape(part: str, make):
     return change
 
 
-GUARD = {"best": 1.0, "rate": 1.0, "rollbacks": 0}
-LOOP = {"guard": GUARD, "loss": 1.0, "seconds": 1.0, "steps": 6}
+GUARD = {**DivergenceGuard().state_dict(), "best": 1.0}
+LOOP = {"guard": GUARD, "loss": 1.0, "seconds": 1.0, "steps": 6, "is_reached": False}
 CHANGES = {
     "loop list": put("loop", value=[]),
     "loop none": put("loop", value=None),
@@ -102,6 +102,7 @@ CHANGES = {
     "loss text": put("loop", value={**LOOP, "loss": "1"}),
     "loss huge": put("loop", value={**LOOP, "loss": 10**400}),
     "seconds none": put("loop", value={**LOOP, "seconds": None}),
+    "reached text": put("loop", value={**LOOP, "is_reached": "no"}),
     "steps list": put("loop", value={**LOOP, "steps": [6]}),
     "steps other": put("loop", value={**LOOP, "steps": 7}),
     "guard empty": put("loop", value={**LOOP, "guard": {}}),
@@ -138,6 +139,18 @@ CHANGES = {
     "unknown tag": put("network", value={"what": []}),
     "deep": lambda state, tensors: state.__setitem__("loop", {**LOOP, "guard": deep(900)}),
 }
+
+
+def test_a_changed_best_state_is_refused_before_it_is_needed(broken_off):
+    folder, path, options = broken_off
+
+    def worse(state, tensors):
+        state["best"] = json.loads(json.dumps(state).replace('"network.', '"best.network.'))
+        tensors |= {f"best.{name}": torch.zeros(2, 2) for name in tensors if name.startswith("network.")}
+
+    forge(path, worse)
+    with pytest.raises(InputError, match=r"damaged checkpoint \(best.network"):
+        run(folder, **options)
 
 
 def deep(depth: int):

@@ -205,21 +205,23 @@ def _wrong_part(state: FitState) -> str:
     own = state.random_state.get("cpu") if isinstance(state.random_state, Mapping) else None
     if not isinstance(own, Tensor) or own.dtype != torch.uint8:
         wrong.append("random_state")
-    numbers = DivergenceGuard().state_dict()
-    guard = state.loop.get("guard") if isinstance(state.loop, Mapping) else None
-    if not isinstance(guard, Mapping) or not all(_is_number(guard.get(name)) for name in numbers):
+    loop = state.loop if isinstance(state.loop, Mapping) else {}
+    guard = loop.get("guard")
+    guard = guard if isinstance(guard, Mapping) else {}
+    if not all(_is_like(guard.get(name), own) for name, own in DivergenceGuard().state_dict().items()):
         wrong.append("loop: guard")
-    elif not all(_is_number(state.loop.get(name)) for name in ("loss", "seconds")):
+    known = {"loss": 0.0, "seconds": 0.0, "steps": 0.0, "is_reached": False}
+    if not all(_is_like(loop.get(name), own) for name, own in known.items()):
         wrong.append("loop")
-    elif not fits(state.loop.get("steps"), int) or not isinstance(state.loop.get("is_reached"), bool):
-        wrong.append("loop")
-    elif not fits(state.step, int) or not 0 <= state.step <= state.loop["steps"]:
+    elif not fits([state.step, loop["steps"]], list[int]) or not 0 <= state.step <= loop["steps"]:
         wrong.append("step")
     return ", ".join(wrong)
 
 
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a number; a loss or the best of them may be NaN or infinite at first."""
+def _is_like(value: Any, own: float | bool) -> bool:
+    """Return whether a value is a truth value or a number as `own` is; a loss may be NaN or infinite at first."""
+    if isinstance(own, bool):
+        return isinstance(value, bool)
     return isinstance(value, float) or fits(value, int)
 
 
