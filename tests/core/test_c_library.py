@@ -1,5 +1,6 @@
 """Small C libraries: built once, kept in the user's cache, and a clear reason where they cannot be."""
 
+import os
 import subprocess
 import sys
 
@@ -136,3 +137,140 @@ def test_without_a_home_it_goes_to_a_temporary_folder(tmp_path, monkeypatch):
     folder = cache_folder()
     assert folder.is_dir() and in_the_way not in folder.parents
     folder.rmdir()
+
+
+def fresh(source, cache, mark: str) -> int:
+    """Load the library in a process of its own, as a later start does; return its answer."""
+    code = (
+        "import sys; from pathlib import Path; from finer_core.c_library import c_library\n"
+        "print(c_library(Path(sys.argv[1]), defines={'ANSWER': sys.argv[2]}).answer())"
+    )
+    command = [sys.executable, "-c", code, str(source), mark]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(result.stdout)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("above", ["", "a/b"])
+def test_the_cache_is_private_whatever_the_umask(source, cache, tmp_path, monkeypatch, above):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x" / above))
+    before = os.umask(0)
+    try:
+        c_library(source, defines={"ANSWER": "1"})
+    finally:
+        os.umask(before)
+    made = [tmp_path / "x", *(tmp_path / "x").rglob("*")]
+    assert len(made) >= 3
+    assert not [path for path in made if path.stat().st_mode & 0o077]
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"", lambda content: content[: len(content) // 2], lambda content: content[:-1] + b"\1",
+     lambda content: content.replace(b"answer", b"reply\0")],
+    ids=["empty", "half", "a byte", "a name"],
+)  # fmt: skip
+def test_a_damaged_library_is_built_again(source, cache, monkeypatch, damage):
+    c_library(source, defines={"ANSWER": "5"})
+    (path,) = cache.iterdir()
+    good = path.read_bytes()
+    assert damage(good) != good
+    path.write_bytes(damage(good))
+    commands = runs_of(monkeypatch)
+    assert c_library(source, defines={"ANSWER": "5"}).answer() == 5
+    assert len(commands) == 1
+    assert [kept.read_bytes() == good for kept in cache.iterdir()] == [True]
+
+
+def planted(source, cache, tmp_path):
+    """Put another answer under a library's name, correctly signed, as somebody may who can write to the folder."""
+    c_library(source, defines={"ANSWER": "6"})
+    (path,) = cache.iterdir()
+    name, _, _ = path.stem.rpartition("-")
+    path.unlink()
+    evil = tmp_path / "evil.c"
+    evil.write_text("int answer(void) { return 666; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "evil.so", evil], check=True)
+    content = (tmp_path / "evil.so").read_bytes()
+    target = cache / f"{name}-{module._digest(content)}.so"
+    target.write_bytes(content)
+    target.chmod(0o600)
+    return target
+
+
+@pytest.mark.usefixtures("compiler")
+def test_the_planted_library_works_where_nothing_is_wrong_with_it(source, cache, tmp_path):
+    planted(source, cache, tmp_path)
+    assert fresh(source, cache, "6") == 666
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("mode", [0o722, 0o720, 0o702])
+def test_a_library_that_others_may_write_is_built_again(source, cache, tmp_path, mode):
+    planted(source, cache, tmp_path).chmod(mode)
+    assert fresh(source, cache, "6") == 6
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+def test_a_folder_that_others_may_write_is_emptied_and_closed(source, cache, tmp_path, mode):
+    planted(source, cache, tmp_path)
+    cache.chmod(mode)
+    assert fresh(source, cache, "6") == 6
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("whose", ["folder", "library"])
+def test_what_belongs_to_another_user_is_not_loaded(source, cache, tmp_path, whose, monkeypatch):
+    library = planted(source, cache, tmp_path)
+    foreign = cache if whose == "folder" else library
+    there = os.stat(foreign).st_ino
+
+    class Status:
+        def __init__(self, status):
+            self.status = status
+
+        def __getattr__(self, name):
+            return (
+                self.status.st_uid + 1
+                if name == "st_uid" and self.status.st_ino == there
+                else getattr(self.status, name)
+            )
+
+    for name in ("stat", "lstat", "fstat"):
+        real = getattr(os, name)
+        monkeypatch.setattr(module.os, name, lambda path, real=real, **more: Status(real(path, **more)))
+    assert c_library(source, defines={"ANSWER": "6"}).answer() == 6
+    assert library.exists() == (whose == "folder")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_link_is_not_followed(source, cache, tmp_path):
+    library = planted(source, cache, tmp_path)
+    library.rename(tmp_path / "elsewhere.so")
+    library.symlink_to(tmp_path / "elsewhere.so")
+    assert fresh(source, cache, "6") == 6
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_library_that_shrinks_while_it_is_in_use_does_no_harm(source, cache):
+    source.write_text("static int table[1 << 16] = {1}; int answer(void) { return table[ANSWER] + ANSWER; }\n")
+    code = (
+        "import sys; from pathlib import Path; from finer_core.c_library import c_library\n"
+        "library = c_library(Path(sys.argv[1]), defines={'ANSWER': '65535'})\n"
+        "[path.open('r+b').truncate(0) for path in Path(sys.argv[2]).iterdir()]\n"
+        "print(library.answer())"
+    )
+    result = subprocess.run([sys.executable, "-c", code, source, cache], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "65535\n"), result.stderr
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_folder_in_a_library_s_place_does_no_harm(source, cache):
+    c_library(source, defines={"ANSWER": "8"})
+    (path,) = cache.iterdir()
+    path.unlink()
+    path.mkdir()
+    assert fresh(source, cache, "8") == 8

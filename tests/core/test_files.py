@@ -10,10 +10,12 @@ import sys
 
 import pytest
 
+from finer_core import InputError
 from finer_core.files import (
     TEMPORARY_PREFIX,
     atomic_path,
     json_text,
+    refuse_existing,
     remove_partial_files,
     sha256_of_file,
     write_json,
@@ -118,3 +120,44 @@ def test_sha256(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "config.json"
+    write_json(path, {"seed": 3})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_json(path, {"text": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert json.loads(path.read_text()) == {"seed": 3}
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_a_name_that_is_not_utf8_is_written_as_escapes(tmp_path):
+    write_text(tmp_path / "a.html", "bad\udcff.png é")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "bad\\udcff.png é"
+    write_json(tmp_path / "a.json", {"signal": "bad\udcff.png"})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"signal": "bad\udcff.png"}
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("old")
+    for name, overwrite, reason in (
+        ("folder", True, "is a folder"),
+        ("file", False, "already exists"),
+        ("none/file", True, "there is no such folder"),
+        ("file/new", True, "there is no such folder"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: {reason}"):
+            refuse_existing(tmp_path / name, overwrite=overwrite)
+    for name in ("file", "new"):
+        refuse_existing(tmp_path / name, overwrite=True)
+    monkeypatch.setattr("finer_core.files.os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match="new: cannot write here"):
+        refuse_existing(tmp_path / "new", overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]

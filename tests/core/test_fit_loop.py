@@ -235,10 +235,16 @@ def test_what_the_hooks_do_not_touch_they_do_not_change():
     ("other", "message"),
     [
         ({"steps": 30}, "a fit of 22 steps, this one has 30"),
-        ({"method": "pemlp"}, "the checkpoint is of another fit: Error"),
+        (
+            {"method": "pemlp"},
+            r"another fit: network.layers.0.weight is torch.float32 \(16, 2\), not torch.float32 \(16, 42\)",
+        ),
         ({"method": "wire"}, "the checkpoint is of another fit"),
         ({"optimizer": "muon"}, "has 1 optimisers, this fit 2"),
-        ({"objective": fits.RunningObjective()}, "the checkpoint is of another fit: 'pair'"),
+        (
+            {"objective": fits.RunningObjective()},
+            "the checkpoint is of another fit: objective differs in calls, generator, pair",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_fit(tmp_path, other, message):

@@ -1,7 +1,10 @@
 """Run folders: what may be written where, and what is never touched."""
 
+import gc
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -181,3 +184,96 @@ def test_versions_name_what_a_result_depends_on():
     assert versions["no-such-package"] == "not installed"
     assert versions["torch"][0].isdigit()
     json.dumps(versions)
+
+
+HOLDER = """
+import sys
+from finer_core.run_folder import open_run_folder
+run = open_run_folder(sys.argv[1], mode="resume")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def opened_elsewhere(path) -> subprocess.CompletedProcess:
+    code = HOLDER.replace("sys.stdin.read()", "")
+    return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+
+
+def test_a_second_process_is_refused_while_the_first_one_lives(run):
+    path, before = run.path, content_of(run.path)
+    run.lock = None
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None and first.stdout.readline() == "open\n"
+        for mode in ("overwrite", "resume"):
+            with pytest.raises(InputError, match=f"{path}: another process is at work in this folder"):
+                open_run_folder(path, mode=mode)
+        assert content_of(path) == before
+        first.kill()
+    assert open_run_folder(path, mode="overwrite").lock is not None
+    assert content_of(path) == {}
+
+
+def test_a_folder_is_free_again_when_nothing_uses_it_any_more(run):
+    again = open_run_folder(run.path, mode="resume")
+    assert again.lock is run.lock is not None
+    assert "another process is at work" in opened_elsewhere(run.path).stderr
+    run.lock = None
+    assert "another process is at work" in opened_elsewhere(run.path).stderr
+    del again
+    gc.collect()
+    assert opened_elsewhere(run.path).stdout == "open\n"
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog):
+    import fcntl
+
+    def flock(descriptor, operation):
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert open_run_folder(tmp_path, mode="new").lock is None
+    assert "two runs in it would not notice each other" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_folder_with_the_name_of_a_temporary_file_is_not_ours(tmp_path, mode):
+    folder = tmp_path / f"{TEMPORARY_PREFIX}folder"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="holds other files"):
+        open_run_folder(tmp_path, mode=mode)
+    assert content_of(tmp_path) == {os.path.join(folder.name, "thesis.tex"): "precious"}
+
+
+def test_a_run_with_such_a_folder_goes_on(run):
+    folder = run.path / f"{TEMPORARY_PREFIX}folder"
+    folder.mkdir()
+    open_run_folder(run.path, mode="resume")
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "metrics.json", "model.safetensors", "report.html", "checkpoint/state.safetensors"]
+)
+def test_a_folder_where_a_file_will_be_written_is_refused_before_the_work(run, name):
+    (run.path / name).unlink(missing_ok=True)
+    (run.path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name}: a folder is where a file of the run belongs"):
+        open_run_folder(run.path, mode="resume")
+    open_run_folder(run.path, mode="overwrite")
+
+
+def test_a_file_where_the_checkpoint_s_folder_belongs_is_refused(run):
+    run.checkpoint.unlink()
+    run.checkpoint.parent.rmdir()
+    run.checkpoint.parent.write_text("")
+    with pytest.raises(InputError, match="checkpoint: a file is where a folder of the run belongs"):
+        open_run_folder(run.path, mode="resume")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not UTF-8"):
+        check_writable(os.fsdecode(os.fsencode(str(tmp_path)) + b"/\xff"), mode="new")

@@ -10,6 +10,7 @@ import torch
 
 from finer_core import InputError, save_model
 from finer_core.training import (
+    DivergenceGuard,
     FitState,
     StatelessObjective,
     build_optimizers,
@@ -62,7 +63,8 @@ def trained(method: str, *, name: str = "adam", dtype: torch.dtype | None = None
 
 def state_of(method: str = "finer", *, objective=None, **how) -> FitState:
     network, optimizers = trained(method, **how)
-    loop = {"guard": {"best": math.inf, "rate": 0.7, "rollbacks": 2}, "seconds": 0.1, "steps": 9, "loss": math.nan}
+    guard = {**DivergenceGuard().state_dict(), "rate": 0.7, "rollbacks": 2}
+    loop = {"guard": guard, "seconds": 0.1, "steps": 9, "loss": math.nan, "is_reached": False}
     return take_state(network, optimizers, objective or small.WaveObjective(), step=7, loop=loop)
 
 

@@ -126,3 +126,88 @@ def test_refusals():
     with pytest.raises(InputError, match="no parameters"):
         empirical_ntk(nn.Identity(), None, X)
     assert "finer" in METHODS
+
+
+class Learnt(nn.Module):
+    """Multiply the phase by a parameter without axes, and use another parameter of any shape."""
+
+    def __init__(self, extra=(), *, dtype=torch.float32, extra_dtype=None):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.first, self.head = nn.Linear(2, 8, dtype=dtype), nn.Linear(8, 2, dtype=dtype)
+        self.omega = nn.Parameter(torch.tensor(1.5, dtype=dtype))
+        self.extra = nn.Parameter(torch.randn(extra, dtype=extra_dtype or dtype, generator=generator))
+
+    def forward(self, x):
+        x = x.to(self.omega.dtype)
+        return self.head(torch.sin(self.omega * self.first(x))) * (1 + self.extra.abs().square().sum())
+
+
+def by_autograd(module, x, y):
+    """Return the kernel from one gradient a row and an output, in double precision."""
+
+    def rows(points):
+        found = []
+        for point in points:
+            out = module(point[None])[0]
+            for value in out:
+                grads = torch.autograd.grad(value, list(module.parameters()), retain_graph=True)
+                parts = [torch.view_as_real(g) if g.is_complex() else g for g in grads]
+                found.append(torch.cat([part.reshape(-1).double() for part in parts]))
+        return torch.stack(found).reshape(len(points), len(out), -1)
+
+    return torch.einsum("ncp,mcp->nm", rows(x), rows(y))
+
+
+PARAMETERS = {
+    "no axes": {},
+    "double": {"dtype": torch.float64},
+    "no elements": {"extra": (3, 0)},
+    "many axes": {"extra": (1, 2, 1, 3)},
+    "complex, no axes": {"extra_dtype": torch.complex64},
+    "one of double": {"extra": (3,), "extra_dtype": torch.float64},
+}
+POINTS = {
+    "float": lambda x: x.float(),
+    "double": lambda x: x,
+    "int64": lambda x: (3 * x).long(),
+    "uint8": lambda x: (3 * x.abs()).to(torch.uint8),
+    "bool": lambda x: x > 0,
+    "half": lambda x: x.half(),
+}
+
+
+@pytest.mark.parametrize("points", POINTS.values(), ids=POINTS)
+@pytest.mark.parametrize("shape", PARAMETERS.values(), ids=PARAMETERS)
+def test_the_kernel_has_the_parameters_type_whatever_they_and_the_points_are(shape, points):
+    torch.manual_seed(0)
+    module, x, y = Learnt(**shape), points(X), points(Y)
+    expected = by_autograd(module, x, y)
+    dtype = torch.float64 if torch.float64 in (shape.get("dtype"), shape.get("extra_dtype")) else torch.float32
+    tolerance = 1e-10 if shape.get("dtype") == torch.float64 else 1e-5  # some ten roundings of single precision
+    for path in (None, "jacobian", "products"):
+        kernel = empirical_ntk(module, None, x, y, path=path)
+        assert kernel.dtype == dtype
+        close(kernel.double(), expected, tolerance)
+    operator = kernel_operator(as_row_function(module), x)
+    square = by_autograd(module, x, x)
+    assert operator.dtype == dtype
+    close(operator.times(torch.eye(len(x), dtype=dtype)).double(), square, tolerance)
+    close(operator.diagonal().double(), square.diagonal(), tolerance)
+
+
+def test_our_networks_and_the_structured_path_take_integers():
+    net, x = network().float(), (3 * X).long()
+    expected = empirical_ntk(net, None, x.float(), path="jacobian")
+    for path in ("layers", "jacobian", "products"):
+        kernel = empirical_ntk(net, None, x, path=path)
+        assert kernel.dtype == torch.float32
+        close(kernel, expected, 1e-5)
+    close(kernel_operator(as_row_function(net), x).diagonal(), expected.diagonal(), 1e-5)
+
+
+def test_coordinates_that_a_model_does_not_take_and_parameters_without_derivatives_are_named():
+    with pytest.raises(ValueError, match=r"does not take coordinates of torch.int64, its parameters are torch.float32"):
+        empirical_ntk(nn.Linear(2, 1), None, (3 * X).long())
+    with pytest.raises(InputError, match=r"'n' is torch\.int64, which has no derivatives"):
+        empirical_ntk(lambda params, x: x * params["n"], {"n": torch.tensor(2)}, X)

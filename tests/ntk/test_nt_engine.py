@@ -14,7 +14,6 @@ from finer_core.network_options import method_names
 from finer_ntk.cli import main
 from finer_ntk.kernel import empirical_ntk
 from finer_ntk.nt_engine import infinite_ntk, load_neural_tangents, neural_tangents_ntk
-from finer_ntk.precision import with_precision
 
 from ..refusals import assert_refused
 
@@ -44,7 +43,7 @@ def network(method, *, in_features=1, out_features=1, hidden_features=24, hidden
         hidden_features=hidden_features,
         hidden_layers=hidden_layers,
     )
-    return with_precision(build_network(config, generator=torch.Generator().manual_seed(0)), dtype)
+    return build_network(config, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
 def test_absence_gives_the_install_line(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_ntk.settings import SubjectSettings
 from finer_ntk.subject.networks import load_subject
 from finer_ntk.subject.notebook import draw_as_in_notebook
-from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points
+from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points, read_pixels
 
 
 def test_a_line_is_the_published_one():
@@ -96,3 +96,68 @@ def test_methods_that_the_notebook_has_not():
     network = build_network(config)
     with pytest.raises(InputError, match="notebook"):
         draw_as_in_notebook(network, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_as_it_says(orientation, tmp_path):
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's numbers of what brings such a file upright
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "p.png", exif=exif)
+    stored = Image.fromarray(pixels)
+    right = stored if orientation == 1 else stored.transpose(Image.Transpose(turns[orientation]))
+    np.testing.assert_array_equal(read_pixels(str(tmp_path / "p.png")) * 255, np.asarray(right))
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "1x" * 40 + "1" * 10, "100000x100000", "1000000000"])
+def test_a_grid_beyond_all_memory_is_refused(text):
+    with pytest.raises(InputError, match="--grid") as caught:
+        parse_grid(text)
+    assert len(str(caught.value)) <= 300
+
+
+def hostile_npy(shape: tuple[int, ...]) -> bytes:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(48)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("p.npy", lambda path: path.write_bytes(hostile_npy((10**12, 3)))),
+        ("p.npy", lambda path: path.write_bytes(hostile_npy((10**30, 3)))),
+        ("p.npy", lambda path: path.write_bytes(b"\x93NUMPY\x01\x00")),
+        ("p.npy", lambda path: np.save(path, np.array([[1 + 2j]]))),
+        ("p.npy", lambda path: np.save(path, np.array([["a"]]))),
+        ("p.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True)),
+        ("p.npz", lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100))),
+        ("p.npz", lambda path: np.savez(path, other=np.zeros((2, 2)))),
+        ("p.npz", lambda path: np.savez(path, points=np.zeros((2, 2)), target=np.array(["a", "b"]))),
+        ("p.csv", lambda path: path.write_bytes(b"\xff\xfe\x00")),
+        ("p.txt", lambda path: path.write_text("1 2\n3 x\n")),
+    ],
+)
+def test_damaged_files_of_points_are_refused_by_name(name, write, tmp_path):
+    write(tmp_path / name)
+    with pytest.raises(InputError, match=r"cannot be read as points|expected points") as caught:
+        file_points(str(tmp_path / name))
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_small_archive_of_large_arrays_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_ntk.subject.points._MOST_BYTES", 10**5)
+    np.savez_compressed(tmp_path / "p.npz", points=np.zeros((10**5, 3)))
+    with pytest.raises(InputError, match="bytes when unpacked"):
+        file_points(str(tmp_path / "p.npz"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1\x00\x10Exif\x00\x00MM\x00", b"GIF89a" + bytes(20)]
+)
+def test_damaged_pictures_are_refused_by_name(content, tmp_path):
+    (tmp_path / "p.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"p\.png: cannot be read as an image"):
+        read_pixels(str(tmp_path / "p.png"))
+    with pytest.raises(InputError, match="no such file"):
+        read_pixels(str(tmp_path / "none.png"))

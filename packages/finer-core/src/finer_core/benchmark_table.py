@@ -4,17 +4,59 @@ A row is a mapping by column name; a fit that failed has its reason under "error
 """
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from finer_core.errors import InputError
 from finer_core.files import write_json, write_text
+from finer_core.folder_lock import lock_folder
+from finer_core.ranks import ranks_of_environment
 from finer_core.run_folder import Mode, RunFolder
 
 Row = Mapping[str, Any]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class HasFolder(Protocol):
+    """A plan of a benchmark that says where its tables go."""
+
+    @property
+    def out(self) -> Path:
+        """Return the folder."""
+        ...
+
+
+Plan = TypeVar("Plan", bound=HasFolder)
+
+
+def alone_in_folder(
+    benchmark: Callable[Concatenate[Plan, Arguments], Result],
+) -> Callable[Concatenate[Plan, Arguments], Result]:
+    """Decorate a function of a plan: it runs while no other job writes tables into the plan's folder.
+
+    Of several processes of one job the first keeps the others' folder too.
+    """
+
+    @functools.wraps(benchmark)
+    def locked(plan: Plan, *arguments: Arguments.args, **more: Arguments.kwargs) -> Result:
+        lock = None
+        if ranks_of_environment().is_first:
+            try:
+                plan.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
+            lock = lock_folder(plan.out)
+        try:
+            return benchmark(plan, *arguments, **more)
+        finally:
+            del lock
+
+    return locked
 
 
 def refuse_earlier_benchmark(out: Path, *, resume: bool, overwrite: bool) -> None:

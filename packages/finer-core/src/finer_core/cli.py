@@ -8,6 +8,7 @@ command line can be merged in this order by `merge_settings`.
 import argparse
 import dataclasses
 import difflib
+import errno
 import os
 import sys
 import time
@@ -18,8 +19,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
-from finer_core.errors import CollectiveError, InputError, ToldByFirst
+from finer_core.errors import CollectiveError, InputError, ToldByFirst, shortened
+from finer_core.folder_lock import release_folders
 from finer_core.ranks import ranks_of_environment
+from finer_core.schema import described, fits, shown
+from finer_core.surroundings import check_surroundings, steady_streams
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -55,7 +59,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line to stderr and exit with 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {shortened(f'{message} (see {self.prog} --help)')}\n")
 
     def suggest(self, unknown: Sequence[str]) -> NoReturn:
         """Report unrecognised arguments."""
@@ -112,23 +116,18 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"unknown setting {name!r}{hint}")
-            if value is not None and value is not NONE and "help" in known[name].metadata:
-                _check_value(name, value, types_of[name], known[name].metadata["choices"])
+            if value is not None and value is not NONE:
+                _check_value(name, value, _plain_type(types_of[name]), known[name].metadata.get("choices"))
             if value is not None:
                 merged[name] = None if value is NONE else value
     return settings(**merged)
 
 
-_WORDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
-
-
 def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
-    """Raise InputError for a value, from a config file, that the command line would not take."""
-    plain = _plain_type(kind)
-    if plain in _WORDS:
-        fits = isinstance(value, int | float if plain is float else plain)
-        if not fits or (isinstance(value, bool) and plain is not bool):
-            raise InputError(f"setting {name!r} must be {_WORDS[plain]}, got {value!r}")
+    """Raise InputError for a value, mostly from a config file, that an option cannot have."""
+    if not fits(value, kind):
+        as_option = "--" + name.replace("_", "-")
+        raise InputError(f"setting {name!r} must be {described(kind)}, got {shown(value)} ({as_option})")
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
@@ -192,37 +191,59 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
         The exit code.
     """
     share_processor_politely()
-    parser = build_parser()
+    with steady_streams() as out:
+        try:
+            code, parsed = _run(build_parser(), arguments)
+        finally:
+            release_folders()
+        out.flush()
+        if code == EXIT_DONE and out.failure and not hasattr(parsed, "out"):  # what it printed was its result
+            code = EXIT_FAILED
+            if not isinstance(out.failure, BrokenPipeError):  # then its reader had enough
+                print(f"the result could not be printed ({out.failure})", file=sys.stderr)
+        return code
+
+
+def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, argparse.Namespace]:
+    """Return the exit code, and the parsed arguments."""
     parsed, unknown = parser.parse_known_args(arguments)
     chosen = getattr(parsed, "parser", parser)
     if unknown:
         chosen.suggest(unknown)
+    _refuse_empty(chosen, parsed)
     if not hasattr(parsed, "run"):
         parser.print_help(sys.stderr)
-        return EXIT_USAGE
+        return EXIT_USAGE, parsed
     try:
+        check_surroundings()
         ranks = ranks_of_environment()
         if not ranks.is_alone and not getattr(parsed, "shares_work", False):
             raise InputError(
                 f"this command runs in one process, and WORLD_SIZE is {ranks.size}; start it without torchrun"
             )
         parsed.run(parsed)
-        return EXIT_DONE
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of stdout is gone: nothing more to say, and no message at shutdown
-        return EXIT_FAILED
+        return EXIT_DONE, parsed
     except (Exception, KeyboardInterrupt) as error:
         if getattr(parsed, "debug", False):
             traceback.print_exc()
         code, message = judge(error)
         if isinstance(error, ToldByFirst):
-            return code
+            return code, parsed
         if isinstance(error, InputError) and not _is_first():
             _let_the_first_speak()
-            return code
+            return code, parsed
         place = "" if _is_first() else f" (process {os.environ['RANK']})"
-        print(f"{chosen.prog}{place}: {message}", file=sys.stderr)
-        return code
+        print(shortened(f"{chosen.prog}{place}: {message}"), file=sys.stderr)
+        return code, parsed
+
+
+def _refuse_empty(parser: OneLineParser, parsed: argparse.Namespace) -> None:
+    """Refuse an empty argument: it is a variable of the shell that is not set, and no name, number or choice."""
+    for action in parser._actions:
+        value = getattr(parsed, action.dest, None)
+        if "" in (value if isinstance(value, list) else [value]):
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            parser.error(f"argument {name}: is empty (an unset variable?); give a value, or leave it out")
 
 
 def _is_first() -> bool:
@@ -238,7 +259,11 @@ def _let_the_first_speak() -> None:
 
 def judge(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the one line for an exception."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    code, text = _judge(error, " ".join(str(error).split()) or type(error).__name__)
+    return code, shortened(text)
+
+
+def _judge(error: BaseException, text: str) -> tuple[int, str]:
     if isinstance(error, InputError):
         return EXIT_USAGE, text
     if isinstance(error, KeyboardInterrupt):
@@ -249,7 +274,14 @@ def judge(error: BaseException) -> tuple[int, str]:
         return error.exit_code, text
     if isinstance(error, CollectiveError):
         return EXIT_FAILED, text
+    if isinstance(error, OSError) and error.errno in _FULL:
+        place = f"{error.filename}: " if error.filename else ""
+        return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
     memory = ("not enough memory", "out of memory", "can't allocate memory")
     if isinstance(error, MemoryError) or any(words in text for words in memory):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
-    return EXIT_FAILED, f"{type(error).__name__}: {text} (--debug shows the traceback)"
+    return EXIT_FAILED, f"{type(error).__name__}: {shortened(text, 240)} (--debug shows the traceback)"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit is full."""

@@ -6,10 +6,8 @@ which class a method name stands for and with which published values.
 
 import difflib
 import inspect
-import json
-import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,8 +17,11 @@ from torch import Generator
 from finer_core.errors import InputError
 from finer_core.methods import METHODS, Method
 from finer_core.networks import Network
+from finer_core.schema import build, fits, shown
 
 _SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
+_LARGEST_NUMBER = 3.4e38
+"""Of single precision, in which networks compute."""
 _PLACEMENT = ("generator", "device", "dtype")
 
 
@@ -37,7 +38,7 @@ class NetworkConfig:
         options: Every other argument of the method's class; missing ones take the class's defaults.
 
     Raises:
-        InputError: For an unknown method, an option that the method does not have, or a value that is not plain data.
+        InputError: For an unknown method, an option that the method does not have, or a value of another type.
     """
 
     method: str
@@ -52,14 +53,11 @@ class NetworkConfig:
         for name in self.options:
             if name not in known:
                 raise InputError(f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}")
-        try:
-            json.dumps(dict(self.options), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"options must be plain numbers, strings and lists, got {dict(self.options)!r}") from error
         kinds = typing.get_type_hints(find_method(self.method).network.__init__)
         for name, value in self.options.items():
-            if not _fits(value, kinds[name]):
-                raise InputError(f"method {self.method!r}: option {name!r} cannot be {value!r}")
+            numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]
+            if not fits(value, kinds[name]) or any(fits(n, float) and abs(n) > _LARGEST_NUMBER for n in numbers):
+                raise InputError(f"method {self.method!r}: option {name!r} cannot be {shown(value)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` takes back."""
@@ -72,21 +70,7 @@ class NetworkConfig:
         Raises:
             InputError: If a key is unknown, missing, or of the wrong type.
         """
-        if not isinstance(data, Mapping):
-            raise InputError(f"a network config must be a mapping, got {type(data).__name__}")
-        unknown = sorted(set(data) - {"method", *_SIZES, "options"}, key=str)
-        missing = sorted({"method", "in_features", "out_features"} - set(data))
-        if unknown or missing:
-            raise InputError(f"network config has unknown keys {unknown} and lacks {missing}")
-        if not isinstance(data["method"], str):
-            raise InputError(f"network config: method must be a name, got {data['method']!r}")
-        for name in _SIZES:
-            value = data.get(name, 1)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise InputError(f"network config: {name} must be an integer, got {value!r}")
-        if not isinstance(data.get("options", {}), Mapping):
-            raise InputError(f"network config: options must be a mapping, got {data['options']!r}")
-        return cls(**dict(data))
+        return build(cls, data, what="network config")
 
 
 def find_method(name: str) -> Method:
@@ -100,20 +84,6 @@ def find_method(name: str) -> Method:
     near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Return whether plain data fits the annotation of an option; an integer is a number, a truth value is not."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Literal:
-        return value in parts
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, part) for part in parts)
-    if origin is Sequence:
-        return isinstance(value, list | tuple) and all(_fits(item, parts[0]) for item in value)
-    if kind is float or kind is int:
-        return isinstance(value, int | kind) and not isinstance(value, bool)
-    return isinstance(value, kind)
 
 
 def option_names(method: str) -> frozenset[str]:
@@ -174,7 +144,7 @@ def build_network(
         network = find_method(config.method).network(
             **sizes, **config.options, generator=generator, device=device, dtype=dtype
         )
-    except (ValueError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
         raise InputError(f"cannot build method {config.method!r}: {reason}") from error
     network.config = config

@@ -1,8 +1,44 @@
-"""Errors that a command turns into an exit code."""
+"""Errors that a command turns into an exit code, and how long a message may be."""
+
+LONGEST_MESSAGE = 300
+"""Characters of a message. A value that a file holds may have millions, and nobody reads beyond a few lines."""
+
+_LONGEST_WORD = 120
+"""Characters of a word in a message that is too long; most paths are shorter."""
+
+
+def shortened(text: str, limit: int = LONGEST_MESSAGE) -> str:
+    """Return a text in one line of at most `limit` characters.
+
+    Long words lose their middle first, because they are values, whose ends tell most; then the text does, because its
+    beginning names the file and says what is wrong, and its end what to do.
+
+    Args:
+        text: Any text.
+        limit: Most characters.
+    """
+    line = " ".join(text.split())
+    if len(line) > limit:
+        line = " ".join(_without_middle(word, _LONGEST_WORD) for word in line.split(" "))
+    return _without_middle(line, limit)
+
+
+def _without_middle(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    tail = (length - 3) // 3
+    return f"{text[: length - 3 - tail]}...{text[-tail:]}"
 
 
 class InputError(ValueError):
-    """Report wrong user input: one line that names the offending value and says what to do."""
+    """Report wrong user input: one line that names the offending value and says what to do.
+
+    Args:
+        message: The line; made short by `shortened`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
 
 
 class DivergenceError(RuntimeError):

@@ -37,21 +37,40 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise InputError for an output file that exists, unless it may be replaced."""
-    if Path(path).exists() and not overwrite:
-        raise InputError(f"{path}: already exists; use --overwrite or another --out")
+    """Raise InputError, before any work, for an output file that cannot be written, or exists and may not be replaced.
+
+    Args:
+        path: The file.
+        overwrite: Whether it may be replaced.
+    """
+    # os.path, because pathlib raises for a name that is too long or that may not be looked up.
+    name, folder = os.fspath(path), os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(name):
+        raise InputError(f"{name}: is a folder; choose another --out")
+    if os.path.exists(name) and not overwrite:
+        raise InputError(f"{name}: already exists; use --overwrite or another --out")
+    if not os.path.isdir(folder):
+        raise InputError(f"{name}: there is no such folder; make it, or choose another --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: cannot write here; choose another --out")
+
+
+def is_partial(path: Path) -> bool:
+    """Return whether a file is what a killed writer left; folders are never ours, whatever their names."""
+    return path.name.startswith(TEMPORARY_PREFIX) and (path.is_symlink() or not path.is_dir())
 
 
 def remove_partial_files(folder: str | os.PathLike[str]) -> None:
     """Remove what killed writers left in a folder and those below it."""
     for path in Path(folder).rglob(TEMPORARY_PREFIX + "*"):
-        path.unlink(missing_ok=True)
+        if is_partial(path):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; what UTF-8 cannot hold (bytes of a file's name) becomes escapes."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:

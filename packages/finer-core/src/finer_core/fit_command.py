@@ -14,6 +14,7 @@ from finer_core.errors import InputError
 from finer_core.network_options import NetworkOptions, given_options
 from finer_core.run_folder import Mode, read_settings
 from finer_core.run_settings import LENGTHS, RunSettings
+from finer_core.schema import check, shown
 
 _UNLISTED = ("network", "betas")
 """Fields of a fit's settings that are not options of their own."""
@@ -97,23 +98,50 @@ def merged_settings(arguments: argparse.Namespace, settings: type[RunSettings]) 
     Raises:
         InputError: For a config file or a value that cannot be used.
     """
-    file: dict[str, Any] = read_settings(arguments.config) if arguments.config else {}
-    layer = dict(file.get("settings", file))
-    if "network" in file:  # a run's config.json: its network is what was resolved
-        network = file["network"]
-        layer["network"] = {
-            "hidden_features": network["hidden_features"],
-            "hidden_layers": network["hidden_layers"],
-            **network["options"],
-        }
+    layer, signal = _file_settings(arguments)
     given = given_settings(arguments, settings)
     layer = _one_length(layer, given)
+    return merge_settings(settings, layer, _over(layer, given)), signal
+
+
+def asked_settings(arguments: argparse.Namespace, settings: type[RunSettings]) -> dict[str, Any]:
+    """Return what the command line and the config file it names set, which a resumed run must be able to honour.
+
+    Raises:
+        InputError: As `merged_settings`.
+    """
+    given = given_settings(arguments, settings)
+    layer = _one_length(_file_settings(arguments)[0], given)
+    given = _over(layer, given)
+    return {**{name: value for name, value in layer.items() if value is not None}, **given}
+
+
+def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    """Return the settings and the input that the config file names; it may be a run's config.json."""
+    if not arguments.config:
+        return {}, None
+    file = read_settings(arguments.config)
+    for name, kind in (("settings", Mapping), ("network", Mapping | None), ("signal", str | None)):
+        check(file.get(name, {} if kind is Mapping else None), kind, name=f"{arguments.config}: {name}")
+    if file.get("signal") == "":
+        raise InputError(f"{arguments.config}: signal is empty; name the input, or leave it out")
+    layer = dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
+    network = file.get("network")
+    if "settings" in file and network:  # a run's config.json: its network is what was resolved
+        options = network.get("options", {})
+        check(options, Mapping, name=f"{arguments.config}: network: options")
+        sizes = {name: network[name] for name in ("hidden_features", "hidden_layers") if name in network}
+        layer["network"] = {**sizes, **options}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.items()}, file.get("signal")
+
+
+def _over(layer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given, its network options over the layer's, which another method's are taken out of."""
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
-    if "network" in given:
-        given["network"] = {**layer.get("network", {}), **given["network"]}
-    layer = {name: tuple(value) if isinstance(value, list) else value for name, value in layer.items()}
-    return merge_settings(settings, layer, given), file.get("signal")
+    if "network" not in given:
+        return given
+    return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}
 
 
 def _one_length(layer: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,16 +164,16 @@ def refuse_changes(settings: RunSettings, network: Mapping[str, Any], given: Map
     Args:
         settings: The run's settings.
         network: The run's network as plain data.
-        given: From `given_settings`.
+        given: From `asked_settings`.
         out: The run folder, for the message.
     """
     before_settings, before_network = dataclasses.asdict(settings), {**network, **network["options"]}
     for name, value in {**given, **given.get("network", {})}.items():
         if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
             continue
-        before = before_network[name] if name in given.get("network", {}) else before_settings[name]
+        before = before_network.get(name, "none") if name in given.get("network", {}) else before_settings[name]
         if value != before:
             raise InputError(
-                f"--{name.replace('_', '-')} {value} differs from the run in {out} ({before}); "
-                "leave it out to resume, or use another --out"
+                f"--{name.replace('_', '-')} {shown(value)} differs from the run in {out} ({shown(before)}); "
+                "leave it out (or out of --config) to resume, or use another --out"
             )

@@ -51,9 +51,10 @@ def grid_levels(
     Raises:
         ValueError: For sizes that make no grid.
     """
-    if levels < 1 or not 3 <= log2_table_size <= 30 or not 2 <= base_resolution <= finest_resolution:
+    sizes_fit = 3 <= log2_table_size <= 30 and 2 <= base_resolution <= finest_resolution <= 2**30
+    if not 1 <= levels <= 64 or not sizes_fit:
         raise ValueError(
-            "a hash grid needs levels >= 1, 3 <= log2_table_size <= 30 and 2 <= base <= finest resolution, got "
+            "a hash grid needs 1 to 64 levels, 3 <= log2_table_size <= 30, 2 <= base <= finest resolution <= 2^30, got "
             f"{levels}, {log2_table_size}, {base_resolution}, {finest_resolution}"
         )
     growth = math.log2(finest_resolution / base_resolution) / max(levels - 1, 1)

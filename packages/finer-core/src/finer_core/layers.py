@@ -15,6 +15,7 @@ from finer_core import activations, initializers
 from finer_core.activations import Activation
 from finer_core.activations.maps import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
+from finer_core.casts import PairwiseCasts
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back; see `finer_core.precision`."""
@@ -22,7 +23,7 @@ WeightInit = Callable[..., Tensor]
 """An initialiser called as `init(weight, generator=generator)`."""
 
 
-class InrLinear(nn.Linear):
+class InrLinear(PairwiseCasts, nn.Linear):
     """Map (..., in_features) to (..., out_features) by W x + b, initialised once and reproducibly.
 
     Unlike `nn.Linear` it draws from `generator` alone and never draws twice.

@@ -19,6 +19,7 @@ from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.parts import NetworkParts
+from finer_core.schema import shown
 from finer_core.tensor_file import read_header, read_tensors, write_tensors
 
 FORMAT = "finer-model"
@@ -108,29 +109,42 @@ def load_model(path: str | os.PathLike[str], *, device: torch.device | str = "cp
     info = model_info(file_name)  # first, because a newer format may have another checksum
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if any(config.hidden_layers > len(tensors) for config in info.configs.values()):
-        raise InputError(f"{file_name}: the config asks for more layers than the file has tensors")
+        raise InputError(f"{file_name}: hidden_layers asks for more layers than the file has tensors")
     try:
         with torch.device("meta"):  # shapes only: a hostile size costs nothing
             one = set(info.configs) == {""}
             network: Network | NetworkParts = build_network(info.config) if one else NetworkParts.build(info.configs)
-    except (InputError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{file_name}: {error}") from error
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{file_name}: {error}") from error  # LookupError: a network is called like a method of ours
     _check_tensors(file_name, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
     network.info = info
     return network.to(device).eval()
 
 
+def check_finite(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Raise InputError for a model with weights that are no numbers: everything made of it would be none.
+
+    Args:
+        network: From `load_model`.
+        path: Its file, for the message.
+    """
+    for name, value in network.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(f"{os.fspath(path)}: weights {name!r} hold NaN or infinity; the fit diverged")
+
+
 def load_network(path: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Network:
     """Load a model of one network; see `load_model`.
 
     Raises:
-        InputError: As `load_model`, and if the model has several networks.
+        InputError: As `load_model`, and if the model has several networks, or weights that are no numbers.
     """
     info = model_info(path)
     network = load_model(path, device=device)
     if not isinstance(network, Network):
         raise InputError(f"{os.fspath(path)}: a model of task {info.task!r} with {len(info.configs)} networks, not one")
+    check_finite(network, path)
     return network
 
 
@@ -144,32 +158,39 @@ def model_info(path: str | os.PathLike[str]) -> ModelInfo:
 
 
 def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
-    try:
-        version = int(header["format_version"])
-        if version > FORMAT_VERSION:
-            raise InputError(
-                f"{path}: written in model format {version}, "
-                f"this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
-            )
-        task_data = json.loads(header["task_data"])
-        if not isinstance(task_data, dict):
-            raise InputError(f"{path}: task_data is not a mapping")
-        return ModelInfo(
-            configs=_described(json.loads(header["config"])),
-            task=header["task"],
-            task_data=task_data,
-            finer_core_version=header["finer_core_version"],
+    missing = [
+        name for name in ("format_version", "config", "task", "task_data", "finer_core_version") if name not in header
+    ]
+    if missing:
+        raise InputError(f"{path}: unusable metadata (it lacks {missing[0]!r})")
+    version = header["format_version"]
+    if not (version.isascii() and version.isdigit()):
+        raise InputError(f"{path}: unusable metadata (format_version {version!r} is no number)")
+    if len(version) > 9 or int(version) > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: written in model format {version}, "
+            f"this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
         )
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        message = str(error) if isinstance(error, InputError) else f"unusable metadata ({error!r})"
-        raise InputError(message if message.startswith(path) else f"{path}: {message}") from error
+    try:
+        config, task_data = json.loads(header["config"]), json.loads(header["task_data"])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: unusable metadata ({error})") from error
+    if not isinstance(task_data, dict):
+        raise InputError(f"{path}: task_data is not a mapping")
+    try:
+        configs = _described(config)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return ModelInfo(
+        configs=configs, task=header["task"], task_data=task_data, finer_core_version=header["finer_core_version"]
+    )
 
 
 def _described(data: Any) -> dict[str, NetworkConfig]:
     if isinstance(data, dict) and set(data) == {"parts"}:
         parts = data["parts"]
         if not isinstance(parts, dict) or not parts or not all(str(name).isidentifier() for name in parts):
-            raise InputError(f"a model of several networks names them, got {parts!r}")
+            raise InputError(f"a model of several networks names them, got {shown(parts)}")
         return {name: NetworkConfig.from_dict(part) for name, part in parts.items()}
     return {"": NetworkConfig.from_dict(data)}
 

@@ -14,7 +14,7 @@ class Progress:
         total: Units of work in all.
         unit: What one is called.
         stream: Where it is shown.
-        quiet: Show nothing.
+        quiet: Show nothing; so it is, too, without a stream, and once writing to it has failed.
         done: Units done before this process (a resumed fit).
     """
 
@@ -28,14 +28,15 @@ class Progress:
         quiet: bool = False,
         done: int = 0,
     ) -> None:
-        self._what, self.total, self._unit, self._quiet = what, total, unit, quiet
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+        self._what, self.total, self._unit = what, total, unit
+        self._stream = stream or sys.stderr  # None where the process has no stderr
+        self._quiet = quiet or self._stream is None
+        self._terminal = not self._quiet and self._stream.isatty()
         self._interval = 0.2 if self._terminal else 5.0
         self._first, self._started = done, time.monotonic()
         self._shown = -float("inf")
         self._width = 0
-        if not quiet:
+        if not self._quiet:
             self._show(done, "")
 
     def update(self, done: int, figure: Callable[[], str] = lambda: "") -> None:
@@ -50,12 +51,12 @@ class Progress:
         """Print a line that stays, unless quiet."""
         if not self._quiet:
             self.close()
-            print(f"{self._what}: {text}", file=self._stream, flush=True)
+            self._print(f"{self._what}: {text}\n")
 
     def close(self) -> None:
         """End the line on a terminal."""
         if not self._quiet and self._terminal and self._width:
-            print(file=self._stream, flush=True)
+            self._print("\n")
             self._width = 0
 
     def _show(self, done: int, figure: str) -> None:
@@ -69,10 +70,16 @@ class Progress:
             parts.append(figure)
         line = " | ".join(parts)
         if self._terminal:
-            print("\r" + line.ljust(self._width), end="", file=self._stream, flush=True)
+            self._print("\r" + line.ljust(self._width))
             self._width = len(line)
         else:
-            print(line, file=self._stream, flush=True)
+            self._print(line + "\n")
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, end="", file=self._stream, flush=True)
+        except (OSError, ValueError):  # a full disk, a reader that is gone, a closed stream: the work goes on unseen
+            self._quiet = True
 
 
 def _rate(rate: float, unit: str) -> str:

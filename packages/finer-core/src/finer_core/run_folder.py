@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finer_core.errors import InputError
-from finer_core.files import TEMPORARY_PREFIX, remove_partial_files, write_json
+from finer_core.files import is_partial, remove_partial_files, write_json
+from finer_core.folder_lock import FolderLock, lock_folder
 
 Mode = Literal["new", "overwrite", "resume"]
 
 
 class RunFolder:
-    """Name the files of one run. `open_run_folder` makes and checks it."""
+    """Name the files of one run. `open_run_folder` makes and checks it.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The folder.
+        lock: What keeps other runs out of it as long as this object lives.
+    """
+
+    def __init__(self, path: Path, lock: FolderLock | None = None) -> None:
         self.path = path
+        self.lock = lock
         self.config = path / "config.json"
         self.metrics_log = path / "metrics.jsonl"
         self.metrics = path / "metrics.json"
@@ -61,19 +68,23 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
             none, so that a job killed at any moment can be repeated with the same command).
 
     Raises:
-        InputError: If the folder cannot be made or written, holds a run (new), or holds something else.
+        InputError: If the folder cannot be made or written, is another process's, holds a run (new), or something else.
     """
     folder = Path(path)
     check_writable(folder, mode=mode)
-    if os.path.isdir(folder):
-        remove_partial_files(folder)
-        if mode == "overwrite":
-            _empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot make the output folder ({error.strerror or error})") from error
-    return RunFolder(folder)
+    run = RunFolder(folder, lock_folder(folder))
+    check_writable(folder, mode=mode)  # again, because another run may have begun and ended meanwhile
+    try:
+        remove_partial_files(folder)
+        if mode == "overwrite":
+            _empty(folder)
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: cannot be removed ({error.strerror or error})") from error
+    return run
 
 
 def _empty(folder: Path) -> None:
@@ -94,14 +105,34 @@ def check_writable(path: str | os.PathLike[str], *, mode: Mode) -> None:
         raise InputError(f"{nearest}: exists and is not a folder; choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{nearest}: cannot write here; choose another --out")
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{folder}: a name that is not UTF-8 in this locale, which model files need; choose another --out"
+        ) from error
     inside = folder.iterdir() if os.path.isdir(folder) else ()
-    content = [path for path in inside if not path.name.startswith(TEMPORARY_PREFIX)]
+    content = [path for path in inside if not is_partial(path)]
     if content and not _holds_run(folder):
         raise InputError(f"{folder}: holds other files and no run of this program; choose another --out")
     if content and mode == "new":
         raise InputError(
             f"{folder}: already exists; use --resume to go on, --overwrite to replace it, or another --out"
         )
+    if mode == "resume":
+        _check_places(RunFolder(folder))
+
+
+def _check_places(run: RunFolder) -> None:
+    """Raise InputError for a folder where a file of the run will be written at its end, and the other way round."""
+    for file in (run.metrics_log, run.metrics, run.model, run.checkpoint, run.report):
+        if os.path.isdir(file):
+            raise InputError(f"{file}: a folder is where a file of the run belongs; move it away")
+    for inside in (run.checkpoint.parent, run.tensorboard):
+        if os.path.exists(inside) and not os.path.isdir(inside):
+            raise InputError(f"{inside}: a file is where a folder of the run belongs; move it away")
+        if os.path.isdir(inside) and not os.access(inside, os.W_OK | os.X_OK):
+            raise InputError(f"{inside}: cannot write here; change its permissions, or choose another --out")
 
 
 def _holds_run(folder: Path) -> bool:

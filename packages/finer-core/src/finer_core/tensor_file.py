@@ -79,11 +79,29 @@ def read_tensors(
         raise InputError(f"{name}: unusable metadata ({type(error).__name__})") from error
 
 
+def read_shapes(path: str | os.PathLike[str], *, what: str, expected_format: str) -> dict[str, list[int]]:
+    """Return the shapes of a file's tensors as they are stored (complex ones with a last axis of two).
+
+    Raises:
+        InputError: As `read_header`.
+    """
+    name = os.fspath(path)
+    _read(name, what, expected_format, with_tensors=False)
+    with safe_open(name, framework="pt", device="cpu") as file:
+        return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 - it is no mapping
+
+
 def _read(
     path: str, what: str, expected_format: str, *, with_tensors: bool
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path}: no such {what} file")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{path}: a name that is not UTF-8 in this locale, which the safetensors library needs; rename it"
+        ) from error
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = _parse((file.metadata() or {}).get(_ENTRY, ""))

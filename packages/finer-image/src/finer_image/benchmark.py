@@ -74,6 +74,7 @@ def images_in(folder: str, *, limit: int | None) -> list[Path]:
     return found
 
 
+@benchmark_table.alone_in_folder
 def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[str, Any]]:
     """Fit every method to every image; return the table's rows.
 

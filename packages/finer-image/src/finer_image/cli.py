@@ -14,7 +14,7 @@ from finer_core.files import refuse_existing
 from finer_core.fit_command import (
     add_command,
     add_fit_options,
-    given_settings,
+    asked_settings,
     length_line,
     merged_settings,
     run_mode,
@@ -80,8 +80,8 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     if mode == "resume" and (out / "config.json").is_file():
         metrics = resume_run(
             out,
-            signal=arguments.signal,
-            given=given_settings(arguments, ImageFitSettings),
+            signal=arguments.signal or named,
+            given=asked_settings(arguments, ImageFitSettings),
             **_habits(arguments),
             team=team,
         )

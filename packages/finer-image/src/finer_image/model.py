@@ -1,6 +1,6 @@
 """A fitted image: the network together with what turns its outputs back into pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.model_file import load_network
 from finer_core.networks import Network
+from finer_core.schema import check_entries
 from finer_core.threads import in_threads
-from finer_image.pixels import Image, pixels_from_unit
+from finer_image.pixels import DTYPES, Image, pixels_from_unit
 from finer_image.raster import Raster
 
 TASK = "image"
@@ -87,20 +88,39 @@ def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
     if info.task != TASK:
         raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")
     data = info.task_data
-    try:
-        model = ImageModel(
-            network=network,
-            height=int(data["height"]),
-            width=int(data["width"]),
-            target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
-            image=data["image"],
+    check_entries(data, _TASK_DATA, what=f"{path}: image data")
+    check_entries(data["image"], _IMAGE, what=f"{path}: image")
+    (low, high), (black, white) = data["target_range"], data["image"]["value_range"]
+    if not (low < high and black <= white) or data["image"]["dtype"] not in DTYPES:
+        raise InputError(
+            f"{path}: no image has a range of {low!r} to {high!r}, or pixels of {data['image']['dtype']!r}"
         )
-        probe = model.kind()
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: its image data is incomplete ({error})") from error
-    if info.config.in_features != 2 or min(model.height, model.width, probe.channels) < 1:
+    if not all(1 <= data[side] <= _LARGEST_SIDE for side in ("height", "width")):
+        raise InputError(
+            f"{path}: a size of {data['height']} x {data['width']}; each side must be 1 to {_LARGEST_SIDE} pixels"
+        )
+    if info.config.in_features != 2:
         raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
+    model = ImageModel(
+        network=network,
+        height=data["height"],
+        width=data["width"],
+        target_range=(float(low), float(high)),
+        image=data["image"],
+    )
+    try:
+        model.kind()
+    except ValueError as error:
+        raise InputError(f"{path}: its image data contradicts itself ({error})") from error
     return model
+
+
+_TASK_DATA = {"height": int, "width": int, "target_range": tuple[float, float], "image": Mapping[str, Any]}
+_IMAGE = {
+    **{"dtype": str, "channels": int, "mode": str, "value_range": tuple[float, float]},
+    **{"channel_names": Sequence[str], "icc_profile": str | None, "source_mode": str},
+}
+_LARGEST_SIDE = 10**7
 
 
 def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:

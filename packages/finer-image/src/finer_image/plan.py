@@ -14,6 +14,7 @@ from finer_core.files import write_json
 from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.run_folder import RunFolder, environment_versions
+from finer_core.saved_run import kernels_of, plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
 from finer_image.budget import PROCESS_BYTES
 from finer_image.disk_image import DiskImage
@@ -123,6 +124,7 @@ def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -
         "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
         "image_on_disk": isinstance(image, DiskImage),
         **plan.to_dict(),
+        "kernels": kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile),
         "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -132,22 +134,20 @@ def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
     """Take a plan back from a run's config.
 
     Raises:
-        InputError: If the config is not of an image fit.
+        InputError: If the config is not of an image fit, or was changed to what none can have.
     """
-    try:
-        settings = dict(config["settings"])
-        settings["betas"] = tuple(settings["betas"])
-        low, high = config["target_range"]
-        return FitPlan(
-            settings=ImageFitSettings(**settings),
-            network=NetworkConfig.from_dict(config["network"]),
-            target_range=(float(low), float(high)),
-            device=resolve_device(config["device"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{source}: not the config of an image fit ({error!r})") from error
+    plan = plan_of_config(FitPlan, config, source=source, needed=_RESOLVED)
+    low, high = plan.target_range
+    if not low < high:
+        raise InputError(f"{source}: target_range must be two numbers, the lower first, got {low!r} {high!r}")
+    return plan
+
+
+_RESOLVED = (
+    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
+    *("batch_pixels", "sampling", "schedule"),
+)
+"""Settings that every plan has decided."""
 
 
 def digest_of(image: Image) -> str:

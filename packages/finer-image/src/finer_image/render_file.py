@@ -1,15 +1,21 @@
 """Render a fitted image to a file: whole where it fits into memory, else band by band."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
+from finer_core.errors import InputError
 from finer_image import budget
 from finer_image.band_writer import check_written_in_parts, write_bands
 from finer_image.image_writer import check_writable, write_image
 from finer_image.model import ImageModel
 from finer_image.render import Crop, pixel_bands, render
+
+_MOST_COMPRESSION = 100
+"""What a format can make of flat pixels at best, roughly."""
 
 
 def fits(model: ImageModel, *, window: Crop, memory: int) -> bool:
@@ -28,8 +34,13 @@ def check_file(path: str | os.PathLike[str], model: ImageModel, *, window: Crop,
     if fits(model, window=window, memory=memory):
         check_writable(path, model.kind())
     else:
-        height, width = window.y1 - window.y0, window.x1 - window.x0
-        check_written_in_parts(path, model.kind(), height=height, width=width)
+        height, width, kind = window.y1 - window.y0, window.x1 - window.x0, model.kind()
+        check_written_in_parts(path, kind, height=height, width=width)
+        free = shutil.disk_usage(Path(path).absolute().parent).free
+        if height * width * kind.channels * kind.dtype.itemsize > _MOST_COMPRESSION * free:
+            raise InputError(
+                f"{os.fspath(path)}: {height}x{width} pixels do not fit on the disk; render a smaller size"
+            )
 
 
 def render_to_file(

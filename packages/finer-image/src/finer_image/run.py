@@ -10,6 +10,7 @@ from finer_core.errors import InputError
 from finer_core.fit_command import refuse_changes
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.team import Team
 from finer_image import budget
 from finer_image.fit import fit_along, fit_image
@@ -112,9 +113,12 @@ def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, An
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
     run = open_run_folder(out, mode="resume")
-    config = run.read_config()
+    config = read_run(run, command="finer-image fit")
     plan = plan_of(config, source=run.config)
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
+    kernels = kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
+    tell_of_other_kernels(config, kernels, out=out)
     name = signal or config["signal"]
     image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
     if sha256 != config["input_sha256"]:

@@ -49,6 +49,7 @@ class BenchmarkPlan:
     quiet: bool = False
 
 
+@benchmark_table.alone_in_folder
 def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     """Train every method on every scene; return the table's rows and write it after each training.
 

@@ -11,7 +11,7 @@ from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.fit_command import (
     add_command,
     add_fit_options,
-    given_settings,
+    asked_settings,
     length_line,
     merged_settings,
     run_mode,
@@ -65,8 +65,8 @@ def run_train(arguments: argparse.Namespace) -> None:
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
     if mode == "resume" and (out / "config.json").is_file():
-        given = given_settings(arguments, NerfSettings)
-        metrics = resume_run(out, signal=arguments.signal, given=given, **habits)
+        given = asked_settings(arguments, NerfSettings)
+        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
     if arguments.json:

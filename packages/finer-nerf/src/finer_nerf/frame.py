@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.schema import build
 
 _TURN = (1, 2, 0)
 """Box axis i is the input's axis _TURN[i]."""
@@ -30,6 +31,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         numbers = np.array([self.scale, *self.offset], dtype=np.float64)
+        with np.errstate(all="ignore"):
+            numbers = np.append(numbers, np.append(numbers, 1.0) / self.scale)  # of the way back
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
@@ -81,8 +84,4 @@ class Frame:
         Raises:
             InputError: If it is not a frame.
         """
-        try:
-            x, y, z = (float(value) for value in data["offset"])
-            return cls(scale=float(data["scale"]), offset=(x, y, z))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a frame: {data!r}") from error
+        return build(cls, data, what="the frame")

@@ -1,6 +1,6 @@
 """A trained radiance field: the field, its box, and the way back to the user's coordinates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_core.model_file import load_model, save_model
+from finer_core.model_file import check_finite, load_model, save_model
 from finer_core.parts import NetworkParts
+from finer_core.schema import check_entries
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
 from finer_nerf.frame import Frame
@@ -94,10 +95,15 @@ def load_nerf_model(path: str, *, device: str = "cpu") -> RadianceModel:
         InputError: If it is not a model file, or one of another task.
     """
     parts = load_model(path, device=device)
+    check_finite(parts, path)
     info = parts.info
     if info.task != TASK or not isinstance(parts, NetworkParts):
         raise InputError(f"{path}: a model of task {info.task!r}, not a radiance field; use the command of that task")
     data = info.task_data
+    check_entries(data, _TASK_DATA, what=f"{path}: scene data")
+    check_entries(data["grid"], _GRID, what=f"{path}: grid")
+    if not (0 < data["bound"] <= _LARGEST_BOUND and 0 <= data["min_near"] <= _LARGEST_BOUND):
+        raise InputError(f"{path}: no scene has a bound of {data['bound']!r} and begins at {data['min_near']!r}")
     try:
         config = FieldConfig(
             density=info.configs["density"], color=info.configs["color"], directions=data["directions"]
@@ -126,10 +132,25 @@ def load_nerf_model(path: str, *, device: str = "cpu") -> RadianceModel:
             train_poses=poses,
             scene=data["scene"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from error
-        raise InputError(f"{path}: its scene data is incomplete ({error!r})") from error
+        raise InputError(f"{path}: its scene data is incomplete ({error})") from error
+
+
+_ROW = tuple[float, float, float, float]
+_TASK_DATA: dict[str, Any] = {
+    **{"directions": str, "frame": Mapping, "bound": float, "background": str, "min_near": float, "max_samples": int},
+    **{
+        "least_weight": float,
+        "camera": Mapping,
+        "train_poses": Sequence[tuple[_ROW, _ROW, _ROW]],
+        "grid": Mapping,
+        "scene": Mapping,
+    },
+}
+_GRID: dict[str, Any] = {"resolution": int, "threshold": float, "occupied": str}
+_LARGEST_BOUND = 1e6
 
 
 def _between(value: Any, low: int, high: int) -> int:

@@ -12,8 +12,10 @@ from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
 from finer_core.progress import Progress
-from finer_core.resources import peak_memory_mb
+from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
+from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.schema import check
 from finer_core.training import LogPoint, read_jsonl, read_state, run_session
 from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.judging import JudgedView, judge_views, load_lpips, mean_figures
@@ -88,9 +90,11 @@ def resume_run(
         InputError: If the scene changed since, or an argument contradicts the run's settings.
     """
     run = open_run_folder(out, mode="resume")
-    config = run.read_config()
+    config = read_run(run, command="finer-nerf train")
     plan = TrainingPlan.from_config(config, source=run.config)
     refuse_changes(plan.settings, plan.network, given, out)
+    check_weights(run, [plan.field.density, plan.field.color], memory=parse_memory(plan.settings.memory))
+    tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]
     scene = read_input(
         name,
@@ -100,6 +104,7 @@ def resume_run(
     )
     if scene.digest != config["input_sha256"]:
         raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
+    config["scene"] = config_of(plan, scene, signal=name)["scene"]  # the report shows it
     return _train_and_fill(run, plan, scene, config, resume=True, quiet=quiet, tensorboard=tensorboard)
 
 
@@ -118,9 +123,15 @@ def config_of(plan: TrainingPlan, scene: Scene, *, signal: str) -> dict[str, Any
             "notes": list(scene.notes),
         },
         **plan.to_dict(),
+        "kernels": _kernels(plan),
         "versions": environment_versions("finer-core", "finer-nerf", "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _kernels(plan: TrainingPlan) -> dict[str, str]:
+    networks = [plan.field.density, plan.field.color]
+    return kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
 
 
 def _train_and_fill(
@@ -193,7 +204,8 @@ def _train(
     settings = plan.settings
     attempt = 0
     if resume and run.checkpoint.is_file():
-        attempt = int(read_state(run.checkpoint).objective.get("attempt", 0))
+        attempt = read_state(run.checkpoint).objective.get("attempt", 0)
+        check(attempt, int, name=f"{run.checkpoint}: attempt")
 
     def log_line(point: LogPoint) -> dict[str, float]:
         return figures_of(point, objective)

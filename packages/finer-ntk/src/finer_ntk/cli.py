@@ -5,15 +5,16 @@ import dataclasses
 import json
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finer_core.cli import NONE, OneLineParser, add_options, merge_settings, run_command, version_text
 from finer_core.errors import InputError
-from finer_core.fit_command import add_command, add_run_options, given_settings, merged_settings, run_mode
+from finer_core.fit_command import add_command, add_run_options, asked_settings, merged_settings, run_mode
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import Mode, check_writable, read_settings
+from finer_core.schema import check
 from finer_ntk._version import __version__
 from finer_ntk.settings import KernelSettings, SpectrumSettings, SubjectSettings, SweepSettings
 
@@ -106,7 +107,12 @@ def _run(
     if mode == "resume" and (out / "config.json").is_file():
         from finer_ntk.runs.opening import resumed_settings
 
-        settings, model = resumed_settings(out, kind, given_settings(arguments, kind))
+        settings, before = resumed_settings(out, kind, asked_settings(arguments, kind), command=command)
+        if model not in (None, before):
+            raise InputError(
+                f"{model}: not what the run in {out} is of ({before or 'a method'}); leave it out to resume"
+            )
+        model = before
     metrics = run(out, settings, model, mode)
     if arguments.json:
         print(json.dumps(metrics))
@@ -168,13 +174,16 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     models: Sequence[str] = arguments.models
     if arguments.config:
         file = read_settings(arguments.config)
+        check(file.get("settings", {}), Mapping, name=f"{arguments.config}: settings")
         layer = {name: tuple(v) if isinstance(v, list) else v for name, v in file.get("settings", file).items()}
     names = [field.name for field in dataclasses.fields(SweepSettings) if field.name != "network"]
-    given = {name: getattr(arguments, name, None) for name in names}
-    given["methods"] = tuple(arguments.methods) if arguments.methods else None
+    given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+    if arguments.methods:
+        given["methods"] = tuple(arguments.methods)
     network = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
     chosen = {name: [None if v is NONE else v for v in values] for name, values in network.items() if values}
-    given["network"] = {**layer.get("network", {}), **chosen} if chosen else None
+    if chosen:
+        given["network"] = {**(layer.get("network") or {}), **chosen}
     settings = merge_settings(SweepSettings, layer, given)
     unknown = [name for name in settings.methods if name not in method_names("ntk")]
     if unknown:
@@ -182,6 +191,10 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     default = "models" if models else "-".join(settings.methods)
     out = Path(arguments.out or Path("runs") / "ntk" / f"sweep-{default}")
     check_writable(out, mode=mode)
+    if mode == "resume" and (out / "config.json").is_file():
+        from finer_ntk.runs.opening import resumed_sweep
+
+        settings = resumed_sweep(out, {**layer, **given})
     from finer_ntk.runs.sweep_run import run_sweep
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}

@@ -65,6 +65,7 @@ def shapes_in(folder: str, *, limit: int | None) -> list[Path]:
     return found
 
 
+@benchmark_table.alone_in_folder
 def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     """Fit every method to every shape; return the table's rows and write it after each fit.
 

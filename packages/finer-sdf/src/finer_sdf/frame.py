@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.schema import build
 from finer_sdf.shapes import Mesh, Shape
 
 BOX_HALF_SIDE = 0.5
@@ -32,6 +33,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         numbers = np.array([self.scale, *self.offset], dtype=np.float64)
+        with np.errstate(all="ignore"):
+            numbers = np.append(numbers, np.append(numbers, 1.0) / self.scale)  # of the way back
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
@@ -62,11 +65,7 @@ class Frame:
         Raises:
             InputError: If it is not a frame.
         """
-        try:
-            x, y, z = (float(value) for value in data["offset"])
-            return cls(scale=float(data["scale"]), offset=(x, y, z))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a frame: {data!r}") from error
+        return build(cls, data, what="the frame")
 
 
 THE_BOX_ITSELF = Frame(scale=1.0, offset=(0.0, 0.0, 0.0))

@@ -12,6 +12,7 @@ from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.model_file import load_network
 from finer_core.networks import Network
+from finer_core.schema import build, check_entries, fits
 from finer_sdf.frame import SHAPE_HALF_SIDE, Frame
 
 TASK = "sdf"
@@ -46,11 +47,11 @@ class SdfModel:
 
     def bounds(self) -> np.ndarray:
         """Return the box around the fitted shape, in box coordinates, (2, 3); all of it where that is not known."""
-        try:
-            bounds = np.asarray(self.shape["bounds"], dtype=np.float64).reshape(2, 3)
-        except (KeyError, TypeError, ValueError):
+        bounds = self.shape.get("bounds")
+        point = tuple[float, float, float]
+        if not fits(bounds, tuple[point, point]):
             return np.array([[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
-        return self.frame.to_box(bounds)
+        return self.frame.to_box(np.asarray(bounds, dtype=np.float64))
 
     @property
     def device(self) -> torch.device:
@@ -69,10 +70,9 @@ def load_sdf_model(path: str, *, device: str = "cpu") -> SdfModel:
     if info.task != TASK:
         raise InputError(f"{path}: a model of task {info.task!r}, not a distance field; use the command of that task")
     data = info.task_data
-    shape = data.get("shape")
-    if "frame" not in data or not isinstance(shape, Mapping):
-        raise InputError(f"{path}: its shape data is incomplete")
+    check_entries(data, {"frame": Mapping, "shape": Mapping[str, Any]}, what=f"{path}: shape data")
     if info.config.in_features != 3 or info.config.out_features != 1:
         sizes = f"{info.config.in_features} coordinates to {info.config.out_features} values"
         raise InputError(f"{path}: not a distance field (it maps {sizes})")
-    return SdfModel(network=network, frame=Frame.from_dict(data["frame"]), shape=shape)
+    frame = build(Frame, data["frame"], what=f"{path}: frame")
+    return SdfModel(network=network, frame=frame, shape=data["shape"])

@@ -14,6 +14,7 @@ from finer_core.model_file import save_model
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
+from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.training import LogPoint, run_session
 from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
 from finer_sdf.fitting.plan import FitPlan, chunk_points
@@ -73,13 +74,16 @@ def resume_run(
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
     run = open_run_folder(out, mode="resume")
-    config = run.read_config()
+    config = read_run(run, command="finer-sdf fit")
     plan = FitPlan.from_config(config, source=run.config)
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
+    tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]
     loaded = read_input(name)
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
+    config["shape"] = shape_facts(loaded)  # the report shows it
     return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)
 
 
@@ -91,9 +95,14 @@ def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, A
         "input_sha256": loaded.sha256,
         "shape": shape_facts(loaded),
         **plan.to_dict(),
+        "kernels": _kernels(plan),
         "versions": environment_versions("finer-core", "finer-sdf", "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _kernels(plan: FitPlan) -> dict[str, str]:
+    return kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
 
 
 def shape_facts(loaded: LoadedShape) -> dict[str, Any]:

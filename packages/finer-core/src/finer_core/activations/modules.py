@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from finer_core.activations import functional
 from finer_core.activations.maps import is_hooked
+from finer_core.activations.native import kernel_of
 from finer_core.activations.real import (
     FinerFormula,
     GaussFormula,
@@ -23,7 +24,7 @@ from finer_core.activations.real import (
     gauss_finer_formula,
     real_wire_finer_formula,
 )
-from finer_core.activations.wavelet import ComplexFactor
+from finer_core.activations.wavelet import ComplexFactor, WireFinerFormula, WireFormula
 
 
 class Activation(nn.Module):
@@ -36,6 +37,8 @@ class Activation(nn.Module):
     function: ClassVar[Callable[..., Tensor]]
     formula: ClassVar[Callable[..., RealFormula] | None] = None
     """Makes what `function` computes from the hyper-parameters, where it is a real formula."""
+    wavelet: ClassVar[Callable[..., Any] | None] = None
+    """The same where it is a complex one."""
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
@@ -50,7 +53,15 @@ class Activation(nn.Module):
         make = type(self).formula
         if make is None or type(self).forward is not Activation.forward or is_hooked(self):
             return None
-        return make(**{name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"})
+        return make(**self._constants())
+
+    def kernel(self) -> tuple[str, str] | None:
+        """Return name and digest of the compiled kernels that compute it on a CPU; None without compiler or kernels."""
+        make = type(self).formula or type(self).wavelet
+        return None if make is None else kernel_of(make(**self._constants()))
+
+    def _constants(self) -> dict[str, Any]:
+        return {name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"}
 
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""
@@ -108,6 +119,7 @@ class WireActivation(Activation):
     """exp(i omega_0 z - |scale z|^2), complex; see `functional.wire`."""
 
     function = functional.wire
+    wavelet = WireFormula
 
     def __init__(self, *, omega_0: float = 20.0, scale: float = 10.0) -> None:
         super().__init__(omega_0=omega_0, scale=scale)
@@ -117,6 +129,7 @@ class WireFinerActivation(Activation):
     """FINER++'s wavelet, complex; see `functional.wire_finer`."""
 
     function = functional.wire_finer
+    wavelet = WireFinerFormula
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from finer_core.activations.real import (
     SineFormula,
 )
 from finer_core.activations.wavelet import WireFinerFormula, WireFormula
-from finer_core.c_library import CannotBuild, c_library
+from finer_core.c_library import CannotBuild, c_library, digest_of
 from finer_core.threads import in_threads, worker_count
 
 _log = logging.getLogger(__name__)
@@ -181,6 +181,13 @@ def native_kernels(formula: Any) -> NativeKernels | NativeWavelets | None:
     recipe = _recipe(formula)
     library = _library(recipe.function) if recipe else None
     return recipe.kernels(library) if recipe and library else None
+
+
+def kernel_of(formula: Any) -> tuple[str, str] | None:
+    """Return which compiled function computes a formula, and the digest of its library; None where none does."""
+    recipe = _recipe(formula)
+    library = _library(recipe.function) if recipe else None
+    return (recipe.function, digest_of(library)) if recipe and library else None
 
 
 _EXAMPLES: dict[str, Any] = {

@@ -8,12 +8,17 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
+from finer_core.casts import check_complex_parts
 from finer_core.layers import InrLayer, InrLinear, WeightInit
+from finer_core.schema import shown
 
 if TYPE_CHECKING:
     from finer_core.config import NetworkConfig
     from finer_core.model_file import ModelInfo
 
+_MOST_LAYERS = 1000
+_MOST_FEATURES = 2**24
+"""What no network of ours has; to find out otherwise that a file says more would take hours, or all memory."""
 MakeLayer = Callable[..., InrLayer]
 """Builds a layer from keyword arguments: `is_first` plus those of `InrLinear`."""
 
@@ -32,6 +37,12 @@ class Network(nn.Module):
     out_features: int
     config: "NetworkConfig"
     info: "ModelInfo"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Network":
+        """Refuse before anything is changed what a complex layer would refuse; see `PairwiseCasts`."""
+        if any(parameter.is_complex() for parameter in self.parameters()):
+            check_complex_parts(fn(torch.zeros(0)).dtype)
+        return super()._apply(fn, recurse)
 
 
 class CoordinateMLP(Network):
@@ -134,11 +145,13 @@ class CoordinateMLP(Network):
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise ValueError for a size that is not a positive integer (`hidden_layers` may be 0)."""
+    """Raise ValueError for a size that is not a positive integer (`hidden_layers` may be 0), or beyond all machines."""
     for name, value in sizes.items():
-        lowest = 0 if name == "hidden_layers" else 1
+        lowest, most = (0, _MOST_LAYERS) if name == "hidden_layers" else (1, _MOST_FEATURES)
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
             raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+        if value > most:
+            raise ValueError(f"{name} must be at most {most}, got {shown(value)}")
 
 
 def check_coords(coords: Tensor, *, in_features: int) -> None:

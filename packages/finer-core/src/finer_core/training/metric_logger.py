@@ -8,6 +8,7 @@ from typing import Protocol
 
 from finer_core.errors import InputError
 from finer_core.files import json_text, write_text
+from finer_core.schema import fits
 
 
 class MetricLogger(Protocol):
@@ -73,14 +74,22 @@ class TensorBoardLogger:
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
-    """Return the complete lines of a JSON-lines file; a half-written last line of a killed run is left out."""
+    """Return the complete lines of a JSON-lines file; a half-written last line of a killed run is left out.
+
+    Raises:
+        InputError: If another line is no object with a step.
+    """
     file = Path(path)
-    if not file.is_file():
-        return []
-    lines = []
-    for text in file.read_text(encoding="utf-8").splitlines():
+    texts = file.read_bytes().splitlines() if file.is_file() else []
+    lines: list[dict[str, float]] = []
+    for text in texts:
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
+            line = json.loads(text)
+            usable = isinstance(line, dict) and fits(line.get("step"), int)
+        except (ValueError, RecursionError):
+            usable = False
+        if usable:
+            lines.append(line)
+        elif len(lines) + 1 < len(texts):
+            raise InputError(f"{file}: line {len(lines) + 1} is no log line; remove it, or start again by --overwrite")
     return lines

@@ -12,7 +12,7 @@ from finer_core.run_folder import RunFolder
 from finer_core.team import Team
 from finer_core.training.loop import Fit, LogPoint
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_core.training.state import FitState, read_state
+from finer_core.training.state import FitState, blaming, read_state
 
 
 def run_session(
@@ -105,8 +105,11 @@ def session(
     if tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
     progress = Progress(name, total=fit.steps, quiet=quiet, done=done)
+    begun = state is None
 
     def on_step(step: int, steps: int, loss: Tensor) -> None:
+        nonlocal begun
+        begun = True
         progress.total = steps
         progress.update(step, lambda: figure(float(loss)))
 
@@ -117,7 +120,8 @@ def session(
     fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
     fit.on_notice = progress.note
     try:
-        yield state
+        with blaming(run.checkpoint, begun=lambda: begun):
+            yield state
     finally:
         progress.close()
         for logger in log:
@@ -144,7 +148,15 @@ def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> 
         pass  # the first process reads its checkpoint
     content = team.broadcast()
     fit.should_stop = should_stop
-    return fit.run(_state_of(content) if content else None)
+    begun = not content
+
+    def on_step(step: int, steps: int, loss: Tensor) -> None:
+        nonlocal begun
+        begun = True
+
+    fit.on_step = on_step
+    with blaming("the checkpoint", begun=lambda: begun):
+        return fit.run(_state_of(content) if content else None)
 
 
 def _state_of(content: bytes) -> FitState:

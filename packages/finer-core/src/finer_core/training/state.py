@@ -5,18 +5,22 @@ Tensors go into a safetensors file, plain data into its metadata; nothing is pic
 
 import copy
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from finer_core.errors import InputError
-from finer_core.tensor_file import read_tensors, write_tensors
+from finer_core.schema import fits, shown
+from finer_core.tensor_file import read_shapes, read_tensors, write_tensors
+from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 
 _FORMAT = "finer-checkpoint-1"
@@ -70,16 +74,81 @@ def put_state(state: FitState, network: nn.Module, optimizers: list[Optimizer], 
     """
     if len(state.optimizers) != len(optimizers):
         raise InputError(f"the checkpoint has {len(state.optimizers)} optimisers, this fit {len(optimizers)}")
+    own = {"network": network.state_dict(), "objective": dict(objective.state_dict())}
+    other = _difference({"network": state.network, "objective": state.objective}, own, "")
+    if other:
+        raise InputError(f"the checkpoint is of another fit: {other}")
     try:
         network.load_state_dict(state.network)
         for optimizer, saved in zip(optimizers, state.optimizers, strict=True):
             optimizer.load_state_dict(copy.deepcopy(dict(saved)))
+            _check_moments(optimizer)
         objective.load_state_dict(copy.deepcopy(dict(state.objective)))
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise InputError(f"the checkpoint is of another fit: {str(error).splitlines()[0]}") from error
-    torch.set_rng_state(state.random_state["cpu"])
-    if "cuda" in state.random_state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state.random_state["cuda"])
+        torch.set_rng_state(state.random_state["cpu"])
+        if "cuda" in state.random_state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state.random_state["cuda"])
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"the checkpoint is of another fit: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def _check_moments(optimizer: Optimizer) -> None:
+    """Raise ValueError for a state of another shape than its parameter's: PyTorch's own kernels would not look.
+
+    Ours may also hold square matrices of a parameter's sides.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+            square = not isinstance(optimizer, Adam) and shape in {(side, side) for side in parameter.shape}
+            if shape and shape != tuple(parameter.shape) and not square:
+                raise ValueError(f"{name} of shape {shape} for a parameter of shape {tuple(parameter.shape)}")
+
+
+def _difference(saved: Any, own: Any, place: str) -> str:
+    """Return in words where a saved state has another form than the fit's own; empty if nowhere.
+
+    Args:
+        saved: Tensors and plain data, nested.
+        own: The same of the fit that is to take it.
+        place: Where that is, for the words.
+    """
+    if isinstance(own, Tensor):
+        if not isinstance(saved, Tensor) or saved.shape != own.shape or saved.is_complex() != own.is_complex():
+            found = f"{saved.dtype} {tuple(saved.shape)}" if isinstance(saved, Tensor) else type(saved).__name__
+            return f"{place} is {found}, not {own.dtype} {tuple(own.shape)}"
+        return "" if bool(torch.isfinite(saved).all()) else f"{place} holds NaN or infinity"
+    if isinstance(own, Mapping):
+        if not isinstance(saved, Mapping) or set(saved) != set(own):
+            names = set(saved) ^ set(own) if isinstance(saved, Mapping) else set(own)
+            return f"{place or 'it'} differs in {', '.join(sorted(map(str, names))[:3])}"
+        parts = (_difference(saved[name], own[name], f"{place}.{name}".lstrip(".")) for name in own)
+        return next((part for part in parts if part), "")
+    if isinstance(own, int | float) and not isinstance(own, bool):
+        return "" if fits(saved, float) else f"{place} is {shown(saved)}, not a number"
+    return "" if isinstance(saved, type(own)) else f"{place} is {shown(saved)}"
+
+
+@contextmanager
+def blaming(checkpoint: str | os.PathLike[str], *, begun: Callable[[], bool]) -> Iterator[None]:
+    """Turn what a block raises before its first step into a refusal of the checkpoint that it goes on from.
+
+    All else of a resumed fit was made anew for it, and checked.
+
+    Args:
+        checkpoint: The file, for the message.
+        begun: Says whether a step was done since.
+
+    Raises:
+        InputError: In place of an error that a wrong state can cause.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())
+        own = type(error).__module__.startswith("finer") and not isinstance(error, InputError)
+        if begun() or own or "memory" in reason:
+            raise
+        raise InputError(f"{os.fspath(checkpoint)}: cannot be gone on from ({reason})") from error
 
 
 def write_state(state: FitState, path: str | os.PathLike[str]) -> None:
@@ -103,9 +172,57 @@ def read_state(path: str | os.PathLike[str]) -> FitState:
     try:
         plain = json.loads(header["state"])
         best = _state_of(plain["best"], tensors) if "best" in plain else None
-        return replace(_state_of(plain, tensors), best=best)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name}: damaged checkpoint ({error!r})") from error
+        state = replace(_state_of(plain, tensors), best=best)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name}: damaged checkpoint (its state cannot be read: {error})") from error
+    wrong = _wrong_part(state)
+    if best is not None and not wrong:
+        wrong = _wrong_part(best) or _difference(
+            {"network": best.network, "objective": best.objective},
+            {"network": state.network, "objective": state.objective},
+            "best",
+        )
+    if wrong:
+        raise InputError(f"{name}: damaged checkpoint ({wrong})")
+    return state
+
+
+def saved_numbers(path: str | os.PathLike[str]) -> int:
+    """Return how many numbers the network of a checkpoint has, without reading them.
+
+    Raises:
+        InputError: As `read_state`.
+    """
+    shapes = read_shapes(path, what="checkpoint", expected_format=_FORMAT)
+    return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
+
+
+def _wrong_part(state: FitState) -> str:
+    """Return in words which part of a state is not what it should be; empty if none is."""
+    wrong = [name for name in ("network", "objective") if not isinstance(getattr(state, name), Mapping)]
+    if not fits(state.optimizers, list[Mapping[str, Any]]):
+        wrong.append("optimizers")
+    own = state.random_state.get("cpu") if isinstance(state.random_state, Mapping) else None
+    if not isinstance(own, Tensor) or own.dtype != torch.uint8:
+        wrong.append("random_state")
+    loop = state.loop if isinstance(state.loop, Mapping) else {}
+    guard = loop.get("guard")
+    guard = guard if isinstance(guard, Mapping) else {}
+    if not all(_is_like(guard.get(name), own) for name, own in DivergenceGuard().state_dict().items()):
+        wrong.append("loop: guard")
+    known = {"loss": 0.0, "seconds": 0.0, "steps": 0.0, "is_reached": False}
+    if not all(_is_like(loop.get(name), own) for name, own in known.items()):
+        wrong.append("loop")
+    elif not fits([state.step, loop["steps"]], list[int]) or not 0 <= state.step <= loop["steps"]:
+        wrong.append("step")
+    return ", ".join(wrong)
+
+
+def _is_like(value: Any, own: float | bool) -> bool:
+    """Return whether a value is a truth value or a number as `own` is; a loss may be NaN or infinite at first."""
+    if isinstance(own, bool):
+        return isinstance(value, bool)
+    return isinstance(value, float) or fits(value, int)
 
 
 def _plain(state: FitState, tensors: dict[str, Tensor], *, prefix: str = "") -> dict[str, Any]:
@@ -122,7 +239,7 @@ def _plain(state: FitState, tensors: dict[str, Tensor], *, prefix: str = "") -> 
 
 def _state_of(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitState:
     return FitState(
-        step=int(plain["step"]),
+        step=plain["step"],
         network=_unflatten(plain["network"], tensors),
         optimizers=_unflatten(plain["optimizers"], tensors),
         objective=_unflatten(plain["objective"], tensors),

@@ -9,6 +9,7 @@ from typing import Any
 from finer_core.config import build_network, find_method
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory, resolve_device
+from finer_core.saved_run import plan_of_config
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.fields.tcnn_grid import choose_backend
 from finer_nerf.frame import Frame
@@ -22,6 +23,13 @@ _PROCESS_BYTES = 500_000_000
 """What Python, PyTorch and the picture libraries take by themselves."""
 _FOG_SAMPLES_A_RAY = 64
 """Samples a ray may need at first, when nothing is known to be empty."""
+
+
+_RESOLVED = (
+    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
+    *("batch_rays", "max_samples", "grid_resolution", "density_threshold", "least_weight", "schedule"),
+)
+"""Settings that every plan has decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +70,10 @@ class TrainingPlan:
         Raises:
             InputError: If the config is not of a radiance-field training.
         """
-        try:
-            settings = dict(config["settings"])
-            settings["betas"] = tuple(settings["betas"])
-            return cls(
-                settings=NerfSettings(**settings),
-                field=FieldConfig.from_dict(config["field"]),
-                frame=Frame.from_dict(config["frame"]),
-                bound=float(config["bound"]),
-                device=resolve_device(config["device"]),
-                backend=config["backend"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{source}: not the config of a radiance-field training ({error!r})") from error
+        plan = plan_of_config(cls, config, source=source, needed=_RESOLVED)
+        if not plan.bound > 0:
+            raise InputError(f"{source}: bound must be positive, got {plan.bound!r}")
+        return plan
 
     @property
     def network(self) -> dict[str, Any]:

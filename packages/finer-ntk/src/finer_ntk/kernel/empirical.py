@@ -84,7 +84,7 @@ def empirical_ntk(
     shape = result_shape(problem)
     if out is not None and out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, the kernel {shape}")
-    target: Tensor | np.ndarray = torch.empty(shape, dtype=x1.dtype, device=x1.device) if out is None else out
+    target: Tensor | np.ndarray = torch.empty(shape, dtype=function.dtype, device=x1.device) if out is None else out
     write_kernel(target, function, x1, x2, plan=plan, problem=problem, rule=rule, on_progress=on_progress)
     return target
 
@@ -114,15 +114,14 @@ def plan_for(
         )
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    with torch.no_grad():
-        channels = function(function.params, x1[:1], exact=False).shape[1]
+    channels = function.channels(x1)
     problem = Problem(
         n1=len(x1),
         n2=len(x1 if x2 is None else x2),
         channels=channels,
         parameters=function.count,
         maps=find_linear_maps(function, x1) if path in (None, "layers") else "not asked for",
-        itemsize=x1.element_size(),
+        itemsize=function.dtype.itemsize,
         output=output,
         symmetric=x2 is None and rule != "training",
     )
@@ -246,9 +245,9 @@ class _Products:
 
 def _columns(function: RowFunction, one: Tensor, two: Tensor, *, rule: Rule) -> Iterator[Tensor]:
     for row in two.split(1):
-        channels = function(function.params, row, exact=False).shape[1]
+        out = function(function.params, row, exact=False)
         parts = []
-        for unit in torch.eye(channels, dtype=row.dtype, device=row.device):
+        for unit in torch.eye(out.shape[1], dtype=out.dtype, device=out.device):
             gradient = pull_back(function, row, unit[None], exact=right_is_exact(rule))
             parts.append(push_forward(function, one, gradient, exact=left_is_exact(rule)))
         yield torch.stack(parts, dim=-1)

@@ -23,7 +23,8 @@ def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tens
         out, pull = vjp(lambda params: function(params, row[None], exact=exact)[0], function.params)[:2]
         (grads,) = vmap(pull)(torch.eye(out.shape[0], dtype=out.dtype, device=out.device))
         parts = [torch.view_as_real(grad) if grad.is_complex() else grad for grad in grads.values()]
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        # reshape, because a parameter may have no axes (a learnt omega), or no elements
+        return torch.cat([part.reshape(len(part), part.shape[1:].numel()) for part in parts], dim=1)
 
     return vmap(one_row)(coords)
 

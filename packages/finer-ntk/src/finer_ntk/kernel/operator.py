@@ -48,17 +48,17 @@ def kernel_operator(
             "the rule 'training' gives a kernel that is not symmetric and has no real eigenvalues to ask for"
         )
     exact = left_is_exact(rule)
+    channels = function.channels(coords)
     maps = find_linear_maps(function, coords)
-    with torch.no_grad():
-        channels = function(function.params, coords[:1], exact=False).shape[1]
+    itemsize = function.dtype.itemsize
     if not isinstance(maps, str):
         numbers = sum(map_.fan_in + channels * map_.fan_out for map_ in maps)
         width = max(map_.fan_in + map_.fan_out for map_ in maps)
         parts = 2 if any(value.is_complex() for value in function.params.values()) else 1
-        kept = parts * len(coords) * coords.element_size() * numbers
-        if kept + 6 * len(coords) * coords.element_size() * width <= memory:
+        kept = parts * len(coords) * itemsize * numbers
+        if kept + 6 * len(coords) * itemsize * width <= memory:
             return _FactorOperator(function, coords, exact=exact, rows=max(1, min(len(coords), 4096)))
-    rows = max(1, memory // (8 * coords.element_size() * (64 + 16 * int(function.count**0.5))))
+    rows = max(1, memory // (8 * itemsize * (64 + 16 * int(function.count**0.5))))
     return _PassOperator(function, coords, rule=rule, rows=min(rows, len(coords)), channels=channels)
 
 
@@ -66,7 +66,7 @@ class _FactorOperator:
     """K v = sum over maps and channels of Re[g_i . (U conj(a_i))], U = sum_j v_j conj(g_j) a_j^T."""
 
     def __init__(self, function: RowFunction, coords: Tensor, *, exact: bool, rows: int) -> None:
-        self.size, self.dtype, self.device = len(coords), coords.dtype, coords.device
+        self.size, self.dtype, self.device = len(coords), function.dtype, coords.device
         pieces = [layer_factors(function, part, exact=exact) for part in coords.split(rows)]
         self._factors = [_joined([piece[i] for piece in pieces]) for i in range(len(pieces[0]))]
 
@@ -108,7 +108,7 @@ class _PassOperator:
     """K v by one backward and one forward-mode pass a channel."""
 
     def __init__(self, function: RowFunction, coords: Tensor, *, rule: Rule, rows: int, channels: int) -> None:
-        self.size, self.dtype, self.device = len(coords), coords.dtype, coords.device
+        self.size, self.dtype, self.device = len(coords), function.dtype, coords.device
         self._function, self._coords, self._rule, self._rows, self._channels = function, coords, rule, rows, channels
 
     def times(self, vectors: Tensor) -> Tensor:
@@ -127,6 +127,7 @@ class _PassOperator:
         rows = max(1, min(self._rows, 2**26 // (self._function.count * self._channels)))
         exact = left_is_exact(self._rule)
         parts = [
-            jacobian_rows(self._function, part, exact=exact).square().sum((1, 2)) for part in self._coords.split(rows)
+            jacobian_rows(self._function, part, exact=exact).square().sum((1, 2)).to(self.dtype)
+            for part in self._coords.split(rows)
         ]
         return torch.cat(parts)

@@ -1,6 +1,7 @@
 """A network, or any callable, as a function of parameters and coordinate rows."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from finer_core.activations import exact_derivatives
 from finer_core.errors import InputError
+from finer_core.networks import Network
 
 Params = Mapping[str, Tensor]
 """Parameters by name, real or complex."""
@@ -55,10 +57,38 @@ class RowFunction:
             )
         return out
 
+    def channels(self, coords: Tensor) -> int:
+        """Return the number of outputs, by evaluating the first coordinate row.
+
+        Raises:
+            ValueError: If the function does not take coordinates of that type.
+        """
+        try:
+            with torch.no_grad():
+                return self(self.params, coords[:1], exact=False).shape[1]
+        except (RuntimeError, TypeError) as error:
+            if coords.dtype == self.dtype:
+                raise
+            raise ValueError(
+                f"the model does not take coordinates of {coords.dtype}, its parameters are {self.dtype}; "
+                f"convert them by x.to({self.dtype})"
+            ) from error
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the real type of the parameters, the kernel's too: coordinates may be integers, or booleans."""
+        return _real_dtype(self.params.values())
+
     @property
     def count(self) -> int:
         """Return the number of real parameters; a complex one counts twice."""
         return sum(value.numel() * (2 if value.is_complex() else 1) for value in self.params.values())
+
+
+def _real_dtype(values: Iterable[Tensor]) -> torch.dtype:
+    """Return the real type that all of some tensors fit into."""
+    dtype = functools.reduce(torch.promote_types, (value.dtype for value in values))
+    return dtype.to_real() if dtype.is_complex else dtype
 
 
 def as_row_function(model: nn.Module | Call, params: Params | None = None) -> RowFunction:
@@ -69,7 +99,7 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         params: The parameters to differentiate at. None takes the module's own that require a gradient.
 
     Raises:
-        InputError: If a callable comes without parameters, there are none, or one holds NaN or infinity.
+        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers.
     """
     call: Call
     if isinstance(model, nn.Module):
@@ -77,10 +107,13 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
 
+        real_dtype = _real_dtype(chosen.values()) if chosen else torch.get_default_dtype()
         tied = _names_of_each_parameter(module)
 
         def call_module(params: Params, coords: Tensor) -> Tensor:
             # PyTorch's own `tie_weights` loses the parameters of a submodule that is used twice.
+            if isinstance(module, Network) and not coords.is_floating_point():
+                coords = coords.to(real_dtype)
             named = {other: value for name, value in params.items() for other in tied.get(name, [name])}
             return torch.func.functional_call(module, named, (coords,), tie_weights=False)
 
@@ -93,6 +126,8 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         )
     detached = {name: value.detach() for name, value in chosen.items()}
     for name, value in detached.items():
+        if not (value.is_floating_point() or value.is_complex()):
+            raise InputError(f"parameter {name!r} is {value.dtype}, which has no derivatives; leave it out of `params`")
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
     return RowFunction(call=call, params=detached)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import RunFolder
+from finer_core.schema import fits
 from finer_core.training.loop import Interrupted
 from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
 from finer_ntk.kernel.plan import as_output
@@ -61,15 +63,18 @@ def assemble(
         in_memory=False,
     )
     final, partial, state = run.path / KERNEL, run.checkpoint.parent / KERNEL, run.checkpoint.parent / "kernel.json"
+    shape, dtype = result_shape(problem), subject.coords.cpu().numpy().dtype
     if final.is_file():
-        return np.load(final, mmap_mode="r"), plan.path
-    shape = result_shape(problem)
-    done = _rows_done(state, partial, rows=plan.rows, shape=shape)
+        kept = _mapped(final)
+        if kept is None or kept.shape != shape or kept.dtype != dtype:
+            raise InputError(f"{final}: not this run's kernel, {dtype} {shape}; remove it, or use --overwrite")
+        return kept, plan.path
+    rows_in_all = -(-problem.n1 // plan.rows)
+    done = min(rows_in_all, _rows_done(state, partial, rows=plan.rows, shape=shape, dtype=dtype))
     if not done:
         check_disk(run.path, problem.result_bytes)
         partial.parent.mkdir(exist_ok=True)
     mode = "r+" if done else "w+"
-    dtype = subject.coords.cpu().numpy().dtype
     target = np.lib.format.open_memmap(partial, mode=mode, dtype=dtype, shape=shape)
     progress: Progress | None = None
 
@@ -105,12 +110,22 @@ def assemble(
     return np.load(final, mmap_mode="r"), plan.path
 
 
-def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...]) -> int:
-    """Return how many rows of blocks an earlier process left, cut in the same way."""
+def _mapped(path: Path) -> np.ndarray | None:
+    """Return the array of a .npy file without reading it; None where it is none, or cut short."""
     try:
-        left = json.loads(state.read_text())
-        if partial.is_file() and left["rows"] == rows and np.load(partial, mmap_mode="r").shape == shape:
-            return int(left["done"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return how many rows of blocks an earlier process left, cut in the same way."""
+    kept = _mapped(partial)
+    try:
+        left = json.loads(state.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return 0
-    return 0
+    fitting = kept is not None and kept.shape == shape and kept.dtype == dtype
+    if not fitting or not fits(left, Mapping[str, int]) or left.get("rows") != rows:
+        return 0
+    return max(0, int(left.get("done", 0)))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
@@ -14,8 +15,10 @@ from finer_core.model_file import save_model
 from finer_core.resources import peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
+from finer_core.saved_run import kernels_of, read_run, tell_of_other_kernels
+from finer_core.schema import build
 from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_ntk.settings import SHOWN_EIGENVALUES, SubjectSettings
+from finer_ntk.settings import SHOWN_EIGENVALUES, SubjectSettings, SweepSettings
 from finer_ntk.subject.networks import Subject
 
 Settings = TypeVar("Settings", bound=SubjectSettings)
@@ -31,11 +34,13 @@ def open_run(
     """
     run = open_run_folder(out, mode=mode)
     digest = subject.points.sha256()
+    kernels = kernels_of([subject.network.config], device=subject.coords.device.type, compiled=None)
     if mode == "resume" and run.config.is_file():
-        config = run.read_config()
-        if config.get("input_sha256") != digest:
+        config = read_run(run, command=f"finer-ntk {command}")
+        if config["input_sha256"] != digest:
             raise InputError(f"{subject.points.what}: not the points this run was started with; take another --out")
-        return run, config
+        tell_of_other_kernels(config, kernels, out=out)
+        return run, {**config, "network": subject.network.config.to_dict()}
     config = {
         "command": f"finer-ntk {command}",
         "signal": signal,
@@ -44,6 +49,7 @@ def open_run(
         "subject": subject.what,
         "settings": as_plain(settings),
         "network": subject.network.config.to_dict(),
+        "kernels": kernels,
         "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -52,24 +58,35 @@ def open_run(
     return run, config
 
 
-def resumed_settings(out: Path, kind: type[Settings], given: Mapping[str, Any]) -> tuple[Settings, str | None]:
+def resumed_settings(
+    out: Path, kind: type[Settings], given: Mapping[str, Any], *, command: str
+) -> tuple[Settings, str | None]:
     """Return the settings and the input of the run in a folder.
 
     Raises:
-        InputError: If there is none of this kind, or an argument contradicts it.
+        InputError: If there is none of this command, or an argument contradicts it.
     """
     run = RunFolder(out)
-    config = run.read_config()
-    try:
-        values: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in config["settings"].items()
-        }
-        settings = kind(**values)
-        signal = config["signal"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{run.config}: not the config of this command ({error})") from error
-    refuse_changes(settings, config["network"], given, out)
-    return settings, signal
+    config = read_run(run, command=f"finer-ntk {command}")
+    settings = build(kind, config["settings"], what=f"{run.config}: settings")
+    network = NetworkConfig.from_dict(config["network"]).to_dict() if config.get("network") else {"options": {}}
+    refuse_changes(settings, network, given, out)
+    return settings, config["signal"]
+
+
+def resumed_sweep(out: Path, given: Mapping[str, Any]) -> SweepSettings:
+    """Return the settings of the sweep in a folder.
+
+    Raises:
+        InputError: If there is none, or an argument contradicts it.
+    """
+    run = RunFolder(out)
+    config = read_run(run, command="finer-ntk sweep")
+    settings = build(SweepSettings, config["settings"], what=f"{run.config}: settings")
+    before = dict(settings.network)
+    asked = {**given, "network": {name: list(values) for name, values in (given.get("network") or {}).items()}}
+    refuse_changes(settings, {"options": before}, asked, out)
+    return settings
 
 
 def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: float, steps: int) -> dict[str, Any]:

@@ -135,10 +135,13 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     pairs = all_eigenpairs(np.asarray(kernel))
     rank = effective_rank(pairs.values)
     run = open_run_folder(out, mode=mode)
+    digest = sha256_of_file(kernel_file)
+    if mode == "resume" and run.config.is_file() and run.read_config().get("input_sha256") != digest:
+        raise InputError(f"{kernel_file}: not the kernel this run was started with; take another --out")
     config = {
         "command": "finer-ntk spectrum",
         "signal": kernel_file,
-        "input_sha256": sha256_of_file(kernel_file),
+        "input_sha256": digest,
         "settings": as_plain(settings),
         "network": None,
         "points": f"kernel of {len(kernel)} points",

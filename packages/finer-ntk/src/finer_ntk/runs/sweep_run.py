@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import json
 import time
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.report import Report
 from finer_core.run_folder import Mode, RunFolder
+from finer_core.schema import fits
 from finer_core.training.loop import Interrupted
 from finer_ntk import figures
 from finer_ntk.kernel import as_rule, empirical_ntk
@@ -146,13 +149,31 @@ def _measure(
                 row, kernel, values = _measure_one(entry, points, settings)
                 write_arrays(stem, {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values})
                 stem.with_suffix(".mat").unlink()
-            with np.load(stem.with_suffix(".npz"), allow_pickle=False) as file:
-                rows.append(json.loads(str(file["row"])))
-                kernels.append(file["kernel"])
-                spectra.append(file["eigenvalues"])
+            row, kernel, values = _kept(stem.with_suffix(".npz"), len(points.coords))
+            rows.append(row)
+            kernels.append(kernel)
+            spectra.append(values)
             progress.update(number + 1, lambda: f"effective rank {rows[-1]['effective_rank']:.2f}")
     progress.close()
     return rows, kernels, spectra
+
+
+def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Return what was measured of one kernel.
+
+    Raises:
+        InputError: If the file was damaged or changed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            row, kernel, values = json.loads(str(file["row"])), file["kernel"], file["eigenvalues"]
+    except (OSError, ValueError, LookupError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({error}); remove it to compute this kernel again") from error
+    kinds = {kernel.dtype.kind, values.dtype.kind}
+    named = fits(row, Mapping[str, Any]) and {"name", "method", "parameters", "network", *_SHOWN} <= set(row)
+    if kernel.shape != (count, count) or values.shape != (count,) or kinds != {"f"} or not named:
+        raise InputError(f"{path}: not a kernel of this sweep; remove it to compute it again")
+    return row, kernel, values
 
 
 def _measure_one(

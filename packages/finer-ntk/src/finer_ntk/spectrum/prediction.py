@@ -11,7 +11,6 @@ from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.row_function import as_row_function
-from finer_ntk.precision import with_precision
 from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
 
 DEFAULT_STEPS = 100
@@ -55,7 +54,7 @@ def compare_training(
     signal = fit_channels(target, network.out_features)
     if signal.size > MOST_OUTPUTS:
         raise InputError(f"--steps {steps}: the prediction is for at most {MOST_OUTPUTS} outputs, got {signal.size}")
-    double = with_precision(copy.deepcopy(network), torch.float64)
+    double = copy.deepcopy(network).double()
     x = coords.double()
     rule = "exact" if exact else "training"
     kernel = flatten_outputs(np.asarray(empirical_ntk(double, None, x, output="full", rule=rule).cpu()))  # type: ignore[arg-type, union-attr]

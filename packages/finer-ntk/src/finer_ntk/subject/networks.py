@@ -10,14 +10,19 @@ from torch import Tensor
 
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
 from finer_core.errors import InputError
-from finer_core.model_file import load_model
+from finer_core.model_file import check_finite, load_model
 from finer_core.networks import Network
 from finer_core.parts import NetworkParts
-from finer_core.resources import resolve_device
-from finer_ntk.precision import DTYPES, with_precision
+from finer_core.resources import parse_memory, resolve_device
+from finer_core.schema import fits, shown
 from finer_ntk.settings import SubjectSettings
 from finer_ntk.subject.notebook import draw_as_in_notebook
 from finer_ntk.subject.points import Points, default_points, file_points, grid_points, image_points, pixel_points
+
+DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
+"""The precisions that networks are looked at in."""
+_MOST_PIXELS = 10**6
+"""A side of an image that a model file may speak of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,10 @@ def load_subject(settings: SubjectSettings, *, model: str | None) -> Subject:
     network, task_data = _read_network(model, settings)
     points = given_points(settings)
     if points is None and {"height", "width"} <= set(task_data) and network.in_features == 2:
-        points = pixel_points(int(task_data["height"]), int(task_data["width"]), limit=settings.max_points)
+        sizes = [task_data[name] for name in ("height", "width")]
+        if not all(fits(size, int) and 1 <= size <= _MOST_PIXELS for size in sizes):
+            raise InputError(f"{model}: an image of {shown(sizes[0])} x {shown(sizes[1])} pixels; give --grid instead")
+        points = pixel_points(*sizes, limit=settings.max_points)
     points = points or default_points(network.in_features)
     return make_subject(network, points, settings, what=f"{model} ({network.config.method})")
 
@@ -60,6 +68,11 @@ def load_subject(settings: SubjectSettings, *, model: str | None) -> Subject:
 def subject_at_start(settings: SubjectSettings, *, points: Points) -> Subject:
     """Return the settings' method, freshly drawn, on points."""
     config = config_at_start(settings, in_features=points.in_features)
+    numbers = sum(value.numel() for value in build_network(config, device="meta").parameters())
+    if 4 * numbers > parse_memory(settings.memory):
+        raise InputError(
+            f"a network of {numbers} parameters takes more than --memory {settings.memory}; lower its width"
+        )
     generator = torch.Generator().manual_seed(settings.seed)
     network = build_network(config, generator=generator)
     if settings.preset == "paper":
@@ -95,7 +108,7 @@ def make_subject(network: Network, points: Points, settings: SubjectSettings, *,
     device = resolve_device(settings.device)
     if device == "mps" and dtype == torch.float64:
         raise InputError("--precision fp64 is not available on mps; use --device cpu")
-    moved = with_precision(network, dtype).to(device)
+    moved = network.to(device, dtype)
     return Subject(network=moved, points=points, coords=points.coords.to(device, dtype), what=what)
 
 
@@ -112,6 +125,7 @@ def given_points(settings: SubjectSettings) -> Points | None:
 
 def _read_network(path: str, settings: SubjectSettings) -> tuple[Network, Mapping[str, Any]]:
     model = load_model(path)
+    check_finite(model, path)
     if isinstance(model, NetworkParts):
         if settings.part is None or settings.part not in model:
             raise InputError(
@@ -124,7 +138,4 @@ def _read_network(path: str, settings: SubjectSettings) -> tuple[Network, Mappin
         if settings.part is not None:
             raise InputError(f"{path}: a model of one network; leave out --part {settings.part}")
         network = model
-    for name, value in network.named_parameters():
-        if not bool(torch.isfinite(value).all()):
-            raise InputError(f"{path}: weights {name!r} hold NaN or infinity; the kernel would too")
     return network, model.info.task_data

@@ -2,7 +2,10 @@
 
 import hashlib
 import math
+import os
 import re
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,9 @@ from finer_core.errors import InputError
 
 _DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
 _SIGNAL_FREQUENCIES = (1, 3, 8, 20)
+_MOST_POINTS = 10**8
+_MOST_BYTES = 2 * 10**9
+"""Of an .npz file when it is unpacked: a small one may hold anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +73,13 @@ def parse_grid(text: str) -> tuple[int, ...]:
     Raises:
         InputError: If it is neither.
     """
-    if not re.fullmatch(r"\d+(x\d+)*", text.strip().lower()):
+    if not re.fullmatch(r"\d{1,9}(x\d{1,9})*", text.strip().lower()):
         raise InputError(f"--grid {text!r} is not a size; write 1024 or 64x64")
     sizes = tuple(int(part) for part in text.lower().split("x"))
     if min(sizes) < 1:
         raise InputError(f"--grid {text!r}: every side must be at least 1")
+    if math.prod(sizes) > _MOST_POINTS:
+        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; at most {_MOST_POINTS} are possible")
     return sizes
 
 
@@ -124,15 +132,20 @@ def image_points(path: str, *, limit: int) -> Points:
 
 
 def read_pixels(path: str) -> np.ndarray:
-    """Return (height, width, 1 or 3) in [0, 1]; transparency is left out."""
-    from PIL import Image
+    """Return (height, width, 1 or 3) in [0, 1], upright as its EXIF says; transparency is left out."""
+    from PIL import Image, ImageOps
 
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
     try:
-        with Image.open(path) as file:
-            deep = file.mode.startswith(("I", "F"))
-            picture = file if deep else file.convert("L" if file.mode in ("1", "L", "LA") else "RGB")
-            values = np.asarray(picture, dtype=np.float64)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata that is not needed
+            with Image.open(path) as file:
+                upright = ImageOps.exif_transpose(file)
+        deep = upright.mode.startswith(("I", "F"))
+        picture = upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
+        values = np.asarray(picture, dtype=np.float64)
+    except Exception as error:  # a damaged file makes Pillow raise anything
         raise InputError(f"{path}: cannot be read as an image ({error})") from error
     if deep:
         low, high = float(values.min()), float(values.max())
@@ -156,10 +169,8 @@ def file_points(path: str) -> Points:
         raise InputError(f"{path}: points are read from {', '.join(readers)}")
     try:
         data = readers[suffix](path)
-        coords = np.asarray(data["points"], dtype=np.float64)
-        target = data.get("target")
-        values = None if target is None else np.asarray(target, dtype=np.float64)
-    except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+        coords, values = _numbers(data["points"]), None if data.get("target") is None else _numbers(data["target"])
+    except Exception as error:  # a damaged file makes NumPy and zipfile raise anything
         raise InputError(f"{path}: cannot be read as points ({error})") from error
     coords = coords[:, None] if coords.ndim == 1 else coords
     if suffix == ".xyz" and coords.ndim == 2 and coords.shape[1] == 6:
@@ -180,13 +191,23 @@ def file_points(path: str) -> Points:
     )
 
 
+def _numbers(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{array.dtype} values, not real numbers")
+    return np.array(array, dtype=np.float64)
+
+
 def _read_npy(path: str) -> Mapping[str, Any]:
-    return {"points": np.load(path, allow_pickle=False)}
+    return {"points": np.load(path, allow_pickle=False, mmap_mode="r")}  # maps no more than the file has
 
 
 def _read_npz(path: str) -> Mapping[str, Any]:
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(entry.file_size for entry in packed.infolist())
+    if unpacked > _MOST_BYTES:
+        raise ValueError(f"{unpacked} bytes when unpacked, at most {_MOST_BYTES}")
     with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+        return {name: file[name] for name in ("points", "target") if name in file}
 
 
 def _read_text(path: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from finer_core.config import NetworkConfig, build_network, find_method, publish
 from finer_core.errors import InputError
 from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
+from finer_core.saved_run import plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
 from finer_sdf.frame import Frame, published_frame
 from finer_sdf.model import TASK
@@ -56,19 +57,13 @@ class FitPlan:
         Raises:
             InputError: If the config is not of a distance-field fit.
         """
-        try:
-            settings = dict(config["settings"])
-            settings["betas"] = tuple(settings["betas"])
-            return cls(
-                settings=SdfFitSettings(**settings),
-                network=NetworkConfig.from_dict(config["network"]),
-                frame=Frame.from_dict(config["frame"]),
-                device=resolve_device(config["device"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{source}: not the config of a distance-field fit ({error!r})") from error
+        return plan_of_config(cls, config, source=source, needed=_RESOLVED)
+
+
+_RESOLVED = (
+    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision", "batch_points"),
+)
+"""Settings that every plan has decided."""
 
 
 def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:

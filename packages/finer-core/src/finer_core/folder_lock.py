@@ -1,0 +1,71 @@
+"""Keep a second run out of a folder while the first lives: a lock that its death releases, and that leaves nothing."""
+
+import errno
+import logging
+import os
+import sys
+import weakref
+from pathlib import Path
+
+from finer_core.errors import InputError
+
+_log = logging.getLogger(__name__)
+_held: weakref.WeakValueDictionary[tuple[int, int], "FolderLock"] = weakref.WeakValueDictionary()
+"""Locks of this process by the folder's identity: within one process the folder may be opened again."""
+
+
+class FolderLock:
+    """Hold a locked folder; the lock ends with this object, or with the process, however that ends.
+
+    Args:
+        descriptor: Of the folder.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.release = weakref.finalize(self, os.close, descriptor)
+
+
+def release_folders() -> None:
+    """End all locks of this process, whoever still refers to them: its work is done."""
+    for lock in list(_held.values()):
+        lock.release()
+    _held.clear()
+
+
+def lock_folder(folder: Path) -> FolderLock | None:
+    """Lock a folder for this process.
+
+    Args:
+        folder: It exists.
+
+    Returns:
+        The lock; None where the file system, or Windows, has no locks for folders, which is logged.
+
+    Raises:
+        InputError: If another process holds it, or it cannot be looked into.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be opened ({error.strerror}); choose another --out") from error
+    status = os.fstat(descriptor)
+    held = _held.get((status.st_dev, status.st_ino))
+    if held is not None:
+        os.close(descriptor)
+        return held
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise InputError(
+                f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
+            ) from error
+        _log.warning("%s: no lock (%s): two runs in it would not notice each other", folder, error.strerror)
+        return None
+    lock = _held[status.st_dev, status.st_ino] = FolderLock(descriptor)
+    return lock
