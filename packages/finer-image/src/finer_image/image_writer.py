@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.image_source import file_error, import_library
+from finer_image.image_source import file_error
+from finer_image.library_guard import import_library
 from finer_image.pixels import DTYPES, MODES, Image
 from finer_image.raster import Raster
-from finer_image.zarr_parts import import_zarr, is_zarr
+from finer_image.zarr_metadata import is_zarr
+from finer_image.zarr_parts import import_zarr
 from finer_image.zarr_writer import write_zarr
 
 _COLOUR_MODES = ("L", "LA", "RGB", "RGBA")
@@ -35,6 +37,7 @@ _HOLDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 WRITABLE = tuple(_HOLDS)
 _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".png": 1_000_000}
+_NODATA_TAG = 42113  # GDAL_NODATA
 _EXR_NAMES = {"L": ("Y",), "LA": ("Y", "A"), "RGB": ("R", "G", "B"), "RGBA": ("R", "G", "B", "A")}
 
 
@@ -45,10 +48,11 @@ def default_suffix(image: Raster) -> str:
         image: The image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for an
-        image that is not in memory, because the others cannot be written in parts.
+        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, for an
+        image that is not in memory, because the others cannot be written in parts, and for one with pixels that hold no
+        data, which the others cannot mark.
     """
-    if not isinstance(image, Image):
+    if not isinstance(image, Image) or image.missing:
         return ".tif"
     if image.mode != "CHANNELS" and image.dtype.name in ("uint8", "uint16"):
         return ".png"
@@ -200,7 +204,10 @@ def _write_bmp(path: Path, image: Image) -> None:
 
 
 def tiff_options(image: Image) -> dict[str, object]:
-    """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss."""
+    """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss.
+
+    The value that stands for "no data" is named as GDAL does; NaN needs no name.
+    """
     options: dict[str, object] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
     if image.channels > 1:
         options["planarconfig"] = "contig"
@@ -214,6 +221,7 @@ def tiff_options(image: Image) -> dict[str, object]:
         "metadata": None,
         "software": False,
         "iccprofile": image.icc_profile,
+        "extratags": [] if image.nodata is None else [(_NODATA_TAG, "s", 0, str(image.nodata), True)],
     }
 
 

@@ -42,8 +42,13 @@ def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
 
         return Image.from_pixels(data.astronaut())
     assert signal is not None
-    cache = max(0, memory - budget.PROCESS_BYTES) // 4
-    return open_image(signal, memory_bytes=budget.room_for_pixels(memory, copies=copies), cache_bytes=cache)
+    room = max(0, memory - budget.PROCESS_BYTES)
+    return open_image(
+        signal,
+        memory_bytes=budget.room_for_pixels(memory, copies=copies),
+        cache_bytes=room // 4,
+        working_bytes=room,
+    )
 
 
 def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
