@@ -116,10 +116,10 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
         dtype = np.dtype(np.uint8 if largest < 256 else ">u2")
         if not 0 < largest < 65536:
             raise source.error(f"declares the maximum {largest}; a Netpbm file allows 1 to 65535")
-    nbytes = height * width * channels * dtype.itemsize
-    # Big-endian values, and rows from below, are copied once.
-    source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize, beside=nbytes)
     numbers = height * width * channels
+    # Big-endian values, rows from below, and numbers in text, which are 16 bits wide at first, are copied once.
+    beside = numbers * (2 if kind in b"23" else dtype.itemsize)
+    source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize, beside=beside)
     source.handle.seek(match.end() - 1 if kind in b"23" else match.end())
     values = _numbers_in_text(source, numbers) if kind in b"23" else np.fromfile(source.handle, dtype, numbers)
     if values.size < numbers:

@@ -87,8 +87,8 @@ def _planes(tiff: Any, page: Any) -> int:
     if tiff.is_imagej:
         found = re.search(r"^images=(\d{1,9})$", description, re.MULTILINE)
         return int(found[1]) if found else 1
-    if tiff.is_stk:
-        return int(page.tags["UIC2Tag"].count) if "UIC2Tag" in page.tags else 1
+    if "UIC2tag" in page.tags:  # MetaMorph's
+        return int(page.tags["UIC2tag"].count)
     if tiff.is_ome:
         sizes = dict(re.findall(r'\bSize([CZT])="(\d{1,6})"', description.partition("<Pixels")[2].partition(">")[0]))
         return math.prod(int(size) for size in sizes.values()) // (page.samplesperpixel if "C" in sizes else 1)
