@@ -16,7 +16,7 @@ from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
 from finer_image._version import __version__
-from finer_image.notes import with_notes
+from finer_image.notes import printable, with_notes
 from finer_image.settings import BUILT_IN, ImageFitSettings
 
 
@@ -86,7 +86,7 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     else:
         ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
         psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
-        print(f"PSNR {psnr}{ssim}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {out}")
+        print(f"PSNR {psnr}{ssim}, {metrics['steps']} steps in {metrics['seconds']:.1f} s: {printable(out)}")
 
 
 def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
@@ -132,7 +132,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     )
     progress.close()
     kind = model.kind()
-    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {arguments.out}")
+    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {printable(arguments.out)}")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -253,7 +253,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     method = model.network.config.method
     figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
     save_figure(figure, arguments.out)
-    print(arguments.out)
+    print(printable(arguments.out))
 
 
 def _add_activations(commands: Any) -> None:
@@ -275,7 +275,7 @@ def run_activations(arguments: argparse.Namespace) -> None:
         raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     save_figure(draw_activations(extent=arguments.extent), arguments.out)
-    print(arguments.out)
+    print(printable(arguments.out))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from finer_image.decode_exr import decode_exr
 from finer_image.decode_pillow import decode_pillow
 from finer_image.decode_png import decode_png
 from finer_image.image_source import DecodedImage, ImageSource, file_error, named
-from finer_image.library_guard import reading
+from finer_image.library_guard import native_silence, reading
 from finer_image.part_reader import Parts
 from finer_image.pixels import Image
 from finer_image.tiff_parts import open_tiff
@@ -53,8 +53,8 @@ def _pillow(name: str, *suffixes: str, start: bytes, pillow_name: str = "") -> F
 
 FORMATS = (
     Format("PNG", (".png",), rb"\x89PNG\r\n\x1a\n", decode_png),
-    _pillow("JPEG", ".jpg", ".jpeg", start=rb"\xff\xd8\xff"),
-    Format("TIFF", (".tif", ".tiff"), rb"(II[*+]\0|MM\0[*+])", open_tiff),
+    _pillow("JPEG", ".jpg", ".jpeg", ".jpe", ".jfif", start=rb"\xff\xd8\xff"),
+    Format("TIFF", (".tif", ".tiff", ".dng"), rb"(II[*+]\0|MM\0[*+])", open_tiff),
     Format("EXR", (".exr",), rb"v/1\x01", decode_exr),
     Format("HDR", (".hdr",), rb"#\?(RADIANCE|RGBE)", decode_hdr),
     Format(".npy", (".npy",), rb"\x93NUMPY", open_npy),
@@ -67,9 +67,9 @@ FORMATS = (
     _pillow("QOI", ".qoi", start=rb"qoif"),
     _pillow("PSD", ".psd", start=rb"8BPS"),
     _pillow("ICO", ".ico", start=rb"\0\0\x01\0"),
-    _pillow("JPEG 2000", ".jp2", ".j2k", start=rb"(\0\0\0\x0cjP  |\xff\x4f\xff\x51)", pillow_name="JPEG2000"),
+    _pillow("JPEG 2000", ".jp2", ".j2k", ".jpx", start=rb"(\0\0\0\x0cjP  |\xff\x4f\xff\x51)", pillow_name="JPEG2000"),
 )
-_TGA = _pillow("TGA", ".tga", start=b"")
+TGA = _pillow("TGA", ".tga", start=b"")
 """It has no signature."""
 ZARR = Format("Zarr array", (".zarr",), b"", open_zarr)
 READABLE = "PNG, JPEG, TIFF, WebP, BMP, GIF, AVIF, JPEG 2000, QOI, ICO, TGA, PSD, PNM, PFM, EXR, HDR or .npy"
@@ -135,7 +135,9 @@ def opened(
         )
         kind = ZARR if is_zarr(path) else recognise(source)
         with reading(path, kind.name):
-            yield source, kind.open(source)
+            with native_silence():
+                content = kind.open(source)
+            yield source, content
 
 
 def whole_image(source: ImageSource, content: Opened) -> Image:
@@ -200,8 +202,8 @@ def recognise(source: ImageSource) -> Format:
     for known in FORMATS:
         if re.match(known.start, head, re.DOTALL):
             return known
-    if source.path.suffix.lower() in _TGA.suffixes:
-        return _TGA
+    if source.path.suffix.lower() in TGA.suffixes:
+        return TGA
     raise source.error(f"is not an image that can be read (it starts with {head[:12]!r}); give a {READABLE} file")
 
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_image.notes import printable
 
 # Pillow's own hard limit, twice its warning level. A larger image must not expand more than MAX_EXPANSION.
 BOMB_PIXELS = 178_956_970
@@ -35,13 +36,6 @@ def file_error(path: Path, reason: object) -> InputError:
 def named(path: Path, error: InputError) -> InputError:
     """Return an error with the file's name, if it does not begin with it yet."""
     return error if str(error).startswith(f"{_short_name(path)}: ") else file_error(path, error)
-
-
-def printable(path: Path | str) -> str:
-    """Return a path as text of one line that every terminal and file can hold."""
-    return "".join(
-        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode("ascii") for c in str(path)
-    )
 
 
 def _short_name(path: Path) -> str:

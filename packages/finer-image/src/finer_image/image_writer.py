@@ -1,6 +1,7 @@
 """Write an image so that the file holds exactly its pixels, or say which formats could."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -70,8 +71,9 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
 
     Raises:
         InputError: The suffix is unknown or cannot hold the image; the line names those that can. Or the library that
-            it needs is not installed.
+            it needs is not installed, or nobody may write there.
     """
+    check_place(Path(path))
     path, suffix = Path(path), Path(path).suffix.lower()
     fitting = ", ".join(
         name for name, (dtypes, modes) in _HOLDS.items() if image.dtype.name in dtypes and image.mode in modes
@@ -121,6 +123,27 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
     return path
 
 
+def check_place(path: Path) -> None:
+    """Check that a file, or the folder of a Zarr array, can be made or replaced, without making anything.
+
+    Raises:
+        InputError: It cannot.
+    """
+    try:
+        if path.is_dir() and not (path.suffix.lower() == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
+            raise file_error(path, "is a folder; name a file in it")
+        # os.path, because pathlib raises for a name that is too long.
+        nearest = next(parent for parent in path.absolute().parents if os.path.exists(parent))
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(nearest / path.name)  # too long a name
+    except OSError as error:
+        raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from None
+    if not nearest.is_dir():
+        raise file_error(path, f"cannot be written ({nearest} is no folder); choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise file_error(path, f"cannot be written ({os.strerror(errno.EACCES)}); choose another place")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; put what was written there in its place if the block succeeds.
@@ -138,8 +161,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix.lower()}"
     old = path.parent / f".{secrets.token_hex(8)}.old"
     try:
-        if path.is_dir() and not (path.suffix.lower() == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
-            raise file_error(path, "is a folder; name a file in it")
+        check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if temporary.is_dir() and path.exists():  # a folder cannot replace anything in one go

@@ -15,6 +15,7 @@ from finer_image import budget
 from finer_image.fit import fit_along, fit_image
 from finer_image.image_opener import open_image
 from finer_image.input_digest import sha256_of_input
+from finer_image.notes import printable
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, config_of, digest_of, plan_of, write_config
 from finer_image.raster import Raster
@@ -230,5 +231,5 @@ def fill_run(
     figures["peak_memory_mb"] = round(peak_memory_mb(), 1)  # of the report too, which cannot tell it of itself
     run.write_metrics(figures)  # last: it says that the run is complete
     if not quiet:
-        print(f"report: {run.report}", file=sys.stderr)
+        print(f"report: {printable(run.report)}", file=sys.stderr)
     return run.read_metrics()

@@ -11,7 +11,7 @@ from finer_core.report import Report
 from finer_core.run_folder import RunFolder
 from finer_core.training import read_jsonl
 from finer_image import figures
-from finer_image.image_source import printable
+from finer_image.notes import printable
 from finer_image.pixels import unit_from_pixels
 from finer_image.raster import Raster
 from finer_image.spectrum import radial_spectrum
