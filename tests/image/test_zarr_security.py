@@ -1,6 +1,8 @@
 """A Zarr array whose metadata names code to run, or promises what is not there, is refused before any chunk is read."""
 
+import gzip
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -235,3 +237,68 @@ def test_shards_are_read_by_their_chunks(tmp_path):
     disk = open_image(tmp_path / "a.zarr", memory_bytes=10, cache_bytes=10**6)
     assert disk.reader.piece == (10, 8) and disk.notes == ()
     assert np.array_equal(disk.read(slice(3, 33), slice(5, 47)), pixels[3:33, 5:47])
+
+
+BOMB = bytes(30_000_000)
+
+
+def packed(codec: str) -> tuple[bytes, dict[str, Any]]:
+    """Pack a bomb; return it with the codec's metadata."""
+    from numcodecs import get_codec
+
+    config = {"id": codec, **({} if codec in ("lzma", "blosc", "lz4") else {"level": 9})}
+    return bytes(get_codec(dict(config)).encode(BOMB)), config
+
+
+@pytest.mark.parametrize("codec", ["zlib", "gzip", "bz2", "lzma", "blosc", "lz4", "zstd"])
+def test_a_chunk_that_unpacks_to_more_than_its_pixels_is_a_bomb(tmp_path, codec, monkeypatch):
+    """Each is a few kilobytes; what comes out of it is never made."""
+    chunk, config = packed(codec)
+    monkeypatch.setattr("finer_image.zarr_parts._OVERHEAD", 10**6)  # so that the size of the file does not tell
+    path = array_of(tmp_path / "a.zarr", {**ARRAY_2, "compressor": config}, chunk=chunk)
+    with pytest.raises(InputError, match="is a truncated or corrupt Zarr array at row 0, column 0"):
+        read_image(path)
+    if KNOWS_3:
+        named = {"name": f"numcodecs.{codec}", "configuration": {k: v for k, v in config.items() if k != "id"}}
+        fields = {**ARRAY_3, "codecs": [{"name": "bytes"}, named, {"name": "crc32c"}]}
+        with pytest.raises(InputError, match="is a truncated or corrupt Zarr array at row 0, column 0"):
+            read_image(array_of(tmp_path / "b.zarr", fields, chunk=chunk + bytes(4)))
+
+
+def test_bombs_in_bombs_and_behind_bombs(tmp_path):
+    zlib_codec = {"id": "zlib", "level": 1}
+    for fields in (
+        {"compressor": zlib_codec, "filters": [zlib_codec]},
+        {"filters": [zlib_codec, {"id": "delta", "dtype": "|u1"}]},
+    ):
+        assert "give one compressor" in refusal(array_of(tmp_path / "a.zarr", {**ARRAY_2, **fields}))
+    two = gzip.compress(bytes(64)) + gzip.compress(BOMB)  # two streams, of which the first is right
+    path = array_of(tmp_path / "b.zarr", {**ARRAY_2, "compressor": {"id": "gzip", "level": 1}}, chunk=two)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        read_image(path)
+
+
+def test_chunks_that_are_no_files_or_far_too_long(tmp_path):
+    path = array_of(tmp_path / "a.zarr", ARRAY_2, chunk=bytes(200_000))
+    assert "pixels take fewer by far" in refusal(path)
+    if hasattr(os, "mkfifo"):
+        for name in ("0.0", ".zattrs"):
+            path = array_of(tmp_path / f"pipe{name}.zarr", ARRAY_2)
+            (path / name).unlink(missing_ok=True)
+            os.mkfifo(path / name)  # who reads it waits for ever
+            assert "which is no regular file" in refusal(path)
+
+
+@pytest.mark.skipif(not KNOWS_3, reason="this zarr knows format 2 only")
+@pytest.mark.parametrize("last", ["gzip", "zstd", "blosc"])
+def test_what_is_allowed_in_format_3_is_read(tmp_path, last):
+    pixels = np.random.default_rng(0).integers(0, 1000, (20, 24, 3)).astype("<u2")
+    codec = getattr(zarr.codecs, f"{last.capitalize()}Codec")
+    options = {
+        "compressors": [codec(), zarr.codecs.Crc32cCodec()],
+        "chunk_key_encoding": {"name": "v2", "separator": "."},
+    }
+    for number, more in enumerate((options, {"compressors": [codec()]})):
+        path = tmp_path / f"{number}.zarr"
+        zarr.create_array(str(path), shape=pixels.shape, chunks=(8, 8, 2), dtype="u2", **more)[...] = pixels
+        assert np.array_equal(read_image(path).pixels, pixels)

@@ -6,7 +6,6 @@ hold. So the metadata is checked here, by a list of what is allowed, before the 
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ _MOST_METADATA_BYTES = 1 << 20
 _LISTED = 5
 """Arrays of a group that a message names."""
 
+_WIDEST, _CHECKSUMS = 8, 64
+"""Times that filters may make values longer, since a byte may become a double, and bytes of what they add."""
 _COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd")
 _FILTERS = (
     *("adler32", "astype", "bitround", "crc32", "crc32c", "delta", "fixedscaleoffset", "fletcher32"),
@@ -55,7 +56,10 @@ class ZarrMetadata:
         dtype: Type of a value.
         fill_value: What chunks that are not stored are read as.
         attributes: What a user wrote beside the array.
-        blosc_separator: What stands between the numbers in the names of chunks that blosc packed, in format 2; else "".
+        compressor: Name of the codec that packs the chunks, "" for none; None for those inside shards.
+        trailer: Bytes of the checksums behind what was packed.
+        most_bytes: Bytes that a chunk, unpacked, may have.
+        key: How the file of a chunk is named: what stands before and between the numbers.
     """
 
     version: int
@@ -65,23 +69,15 @@ class ZarrMetadata:
     dtype: np.dtype
     fill_value: Any
     attributes: Mapping[str, Any]
-    blosc_separator: str = ""
+    compressor: str | None
+    trailer: int
+    most_bytes: int
+    key: tuple[str, str]
 
     @property
     def chunk_bytes(self) -> int:
         """Bytes of a decoded chunk, which is whole also where it sticks out of the array."""
         return math.prod(self.chunks) * self.dtype.itemsize
-
-
-def stored_chunks(path: Path) -> tuple[int, int]:
-    """Return how many chunks lie in an array's folder, and their bytes."""
-    files = [
-        Path(folder, name)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if name[0] != "." and name != _MARKS[3]
-    ]
-    return len(files), sum(file.stat().st_size for file in files)
 
 
 def is_zarr(path: Path) -> bool:
@@ -142,29 +138,26 @@ def _object(path: Path, name: str) -> dict[str, Any]:
 def _checked_2(path: Path, fields: Mapping[str, Any]) -> ZarrMetadata:
     if fields.get("zarr_format") != 2:
         raise InputError(f"declares the Zarr format {_shown(fields.get('zarr_format'))} in .zarray; it has to be 2")
-    compressor, filters = fields.get("compressor"), fields.get("filters")
-    for codec in (*([] if compressor is None else [compressor]), *_list(filters or [], "filters")):
-        _check_codec(codec, name_at="id", version=2)
-    shape, chunks = _sizes(fields.get("shape"), "shape"), _sizes(fields.get("chunks"), "chunks")
-    separator = fields.get("dimension_separator", ".")
-    if separator not in (".", "/"):
-        raise InputError(f"separates the numbers of chunks by {_shown(separator)}; it has to be '.' or '/'")
-    attributes = _object(path, ".zattrs") if (path / ".zattrs").is_file() else {}
+    codecs = _list(fields.get("filters") or [], "filters")
+    codecs += [] if fields.get("compressor") is None else [fields["compressor"]]
+    names = [_checked_codec(codec, name_at="id", version=2) for codec in codecs]
+    chunks = _sizes(fields.get("chunks"), "chunks")
     return _checked(
         version=2,
-        shape=shape,
+        names=names,
+        shape=_sizes(fields.get("shape"), "shape"),
         chunks=chunks,
         grid_chunks=chunks,
         dtype=_dtype(fields.get("dtype")),
         fill_value=fields.get("fill_value"),
-        attributes=attributes,
-        blosc_separator=separator if isinstance(compressor, dict) and compressor["id"] == "blosc" else "",
+        attributes=_object(path, ".zattrs") if (path / ".zattrs").is_file() else {},
+        key=("", _separator(fields.get("dimension_separator", "."))),
     )
 
 
 def _checked_3(fields: Mapping[str, Any]) -> ZarrMetadata:
-    for codec in _list(fields.get("codecs"), "codecs"):
-        _check_codec(codec, name_at="name", version=3)
+    codecs = _list(fields.get("codecs"), "codecs")
+    names = [_checked_codec(codec, name_at="name", version=3) for codec in codecs]
     if fields.get("storage_transformers"):
         raise InputError("names storage transformers, of which none is allowed; write it without")
     grid = fields.get("chunk_grid")
@@ -175,22 +168,45 @@ def _checked_3(fields: Mapping[str, Any]) -> ZarrMetadata:
         raise InputError(f"holds {_shown(kind)} values; save an array of real numbers")
     attributes = fields.get("attributes")
     grid_chunks = chunks = _sizes(grid["configuration"].get("chunk_shape"), "chunk_shape")
-    first = fields["codecs"][0] if fields["codecs"] else None
-    if isinstance(first, dict) and first["name"] == "sharding_indexed":
-        chunks = _sizes(first.get("configuration", {}).get("chunk_shape"), "chunk_shape")
+    if names and names[0] == "sharding_indexed":
+        chunks = _sizes(codecs[0].get("configuration", {}).get("chunk_shape"), "chunk_shape")
     return _checked(
         version=3,
+        names=names,
         shape=_sizes(fields.get("shape"), "shape"),
         chunks=chunks,
         grid_chunks=grid_chunks,
         dtype=_TYPES[kind],
         fill_value=fields.get("fill_value"),
         attributes=attributes if isinstance(attributes, dict) else {},
+        key=_key(fields.get("chunk_key_encoding")),
     )
 
 
+def _key(encoding: Any) -> tuple[str, str]:
+    """Return what stands before and between the numbers in the name of a chunk of format 3."""
+    name = encoding.get("name") if isinstance(encoding, dict) else encoding
+    options = encoding.get("configuration", {}) if isinstance(encoding, dict) else {}
+    if name not in ("default", "v2") or not isinstance(options, dict):
+        raise InputError(f"encodes the names of its chunks by {_shown(encoding)}; write it again")
+    separator = _separator(options.get("separator", "/" if name == "default" else "."))
+    return (f"c{separator}" if name == "default" else ""), separator
+
+
+def _separator(text: Any) -> str:
+    if text not in (".", "/"):
+        raise InputError(f"separates the numbers of its chunks by {_shown(text)}; it has to be '.' or '/'")
+    return str(text)
+
+
 def _checked(
-    *, shape: tuple[int, ...], chunks: tuple[int, ...], grid_chunks: tuple[int, ...], **rest: Any
+    *,
+    names: Sequence[str],
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    grid_chunks: tuple[int, ...],
+    dtype: np.dtype,
+    **rest: Any,
 ) -> ZarrMetadata:
     if len(shape) not in (2, 3):
         raise InputError(f"has shape {_shown(shape)}; give an array of (height, width) or (height, width, channels)")
@@ -200,11 +216,25 @@ def _checked(
         if len(sizes) != len(shape) or 0 in sizes:
             raise InputError(f"has chunks of {_shown(sizes)} for the shape {shape}; write it again")
     files = math.prod(math.ceil(size / chunk) for size, chunk in zip(shape, grid_chunks, strict=True))
-    return ZarrMetadata(shape=shape, chunks=chunks, files=files, **rest)
+    packing = [name for name in names if name in _COMPRESSORS]
+    sums = len(names) - 1 - names.index(packing[0]) if packing else 0
+    if len(packing) > 1 or set(names[len(names) - sums :]) - {"crc32c"}:
+        raise InputError(f"names the codecs {', '.join(names)[:60]}; give one compressor, behind the filters")
+    widened = _WIDEST if set(names) & set(_FILTERS) else 1
+    return ZarrMetadata(
+        shape=shape,
+        chunks=chunks,
+        files=files,
+        dtype=dtype,
+        compressor=None if "sharding_indexed" in names else (packing or [""])[0],
+        trailer=4 * sums,
+        most_bytes=widened * math.prod(grid_chunks) * dtype.itemsize + _CHECKSUMS,
+        **rest,
+    )
 
 
-def _check_codec(codec: Any, *, name_at: str, version: int) -> None:
-    """Refuse a codec that is not on the list, also inside another one, or that makes other things than numbers."""
+def _checked_codec(codec: Any, *, name_at: str, version: int) -> str:
+    """Return the name of a codec; refuse one that is not on the list, also inside another, or that makes no numbers."""
     if isinstance(codec, str) and version == 3:
         codec = {name_at: codec}
     name = codec.get(name_at) if isinstance(codec, dict) else None
@@ -218,11 +248,12 @@ def _check_codec(codec: Any, *, name_at: str, version: int) -> None:
     for option, value in options.items():
         if option in ("codecs", "index_codecs"):
             for inner in _list(value, option):
-                _check_codec(inner, name_at=name_at, version=version)
+                _checked_codec(inner, name_at=name_at, version=version)
         elif option in ("dtype", "astype", "encode_dtype", "decode_dtype"):
             _dtype(value)
         elif option not in (name_at, "order", "chunk_shape") and not isinstance(value, str | int | float | None):
             raise InputError(f"configures the codec {name} by {option}={_shown(value)}; write the array again")
+    return name.removeprefix("numcodecs.")
 
 
 def _dtype(text: Any) -> np.dtype:

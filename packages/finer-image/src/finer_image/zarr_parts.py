@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from finer_image.image_source import DecodedImage, ImageSource, file_error
 from finer_image.library_guard import reading
 from finer_image.nodata import nodata_of_attributes
 from finer_image.part_reader import BlockReader, Parts
-from finer_image.zarr_metadata import ZarrMetadata, read_metadata, stored_chunks
+from finer_image.zarr_chunks import check_chunk, stored_chunks
+from finer_image.zarr_metadata import ZarrMetadata, read_metadata
 
-_BLOSC_HEADER = struct.Struct("<4xI4xI")
-"""Version, flags, bytes that come out, size of a block, bytes that are there."""
-
-_WIDEST = 8
-"""Times that filters may make values longer: a byte may become a double."""
+_OVERHEAD = 65536
+"""Bytes that packing may add to a chunk, or an index to a shard, beyond doubling it."""
 
 
 def import_zarr(path: Path) -> Any:
@@ -51,7 +48,7 @@ def open_zarr(source: ImageSource) -> Parts:
     old = zarr.__version__.startswith("2.")
     metadata = read_metadata(source.path, versions=(2,) if old else (3, 2))
     height, width, channels = (*metadata.shape, 1)[:3]
-    files, nbytes = stored_chunks(source.path)
+    files, nbytes = stored_chunks(source.path, most_bytes=2 * metadata.most_bytes + _OVERHEAD)
     replace(source, file_bytes=nbytes).check_size(
         height=height, width=width, channels=channels, item_bytes=metadata.dtype.itemsize, in_parts=True
     )
@@ -90,30 +87,28 @@ class _ChunkReader(BlockReader):
             loading_bytes=metadata.chunk_bytes,  # also of what sticks out of the array
         )
         self._path, self._array, self._metadata = path, array, metadata
+        self._checked: set[tuple[int, int]] = set()
 
     def load(self, row: int, column: int) -> np.ndarray:
         """Decode one chunk."""
         tall, wide = self.piece
         top, left = row * tall, column * wide
         with reading(self._path, "Zarr array", place=f" at row {top}, column {left}"):
-            if self._metadata.blosc_separator:
-                self._check_blosc(row, column)
+            self._check_chunks(row, column)
             values = np.asarray(self._array[top : top + tall, left : left + wide])
         return values.reshape(*values.shape[:2], self.shape[2])
 
-    def _check_blosc(self, row: int, column: int) -> None:
-        """Refuse chunks that are shorter than their header says: older versions of numcodecs read on behind them."""
-        shape, chunks = self._metadata.shape, self._metadata.chunks
+    def _check_chunks(self, row: int, column: int) -> None:
+        """Check the stored chunks of a block, all channels of it, the first time that they are read."""
+        metadata = self._metadata
+        if metadata.compressor is None or (row, column) in self._checked:
+            return
+        shape, chunks, (before, between) = metadata.shape, metadata.chunks, metadata.key
         deep = [(number,) for number in range(math.ceil(shape[2] / chunks[2]))] if len(shape) == 3 else [()]
         for last in deep:
-            name = self._metadata.blosc_separator.join(str(number) for number in (row, column, *last))
-            chunk = self._path / name
-            if not chunk.is_file():
-                continue
-            with chunk.open("rb") as handle:
-                header = handle.read(_BLOSC_HEADER.size)
-            if len(header) < _BLOSC_HEADER.size:
-                raise ValueError(f"chunk {name} has {len(header)} bytes")
-            unpacked, packed = _BLOSC_HEADER.unpack(header)
-            if packed > chunk.stat().st_size or unpacked > _WIDEST * self._metadata.chunk_bytes:
-                raise ValueError(f"chunk {name} is shorter or longer than it says")
+            chunk = self._path / (before + between.join(str(number) for number in (row, column, *last)))
+            if chunk.is_file():
+                data = chunk.read_bytes()
+                packed = data[: len(data) - metadata.trailer]
+                check_chunk(packed, compressor=metadata.compressor, most_bytes=metadata.most_bytes)
+        self._checked.add((row, column))
