@@ -316,6 +316,48 @@ def test_memory_limit_is_checked_before_decoding(tmp_path, kind):
     assert "--memory" in message and "8000 x 8000" in message and "1,000,000" in message
 
 
+BESIDE = {
+    # 600 x 400 pixels in three colours, and what decoding takes beside them, a pixel.
+    "jpg": (lambda pixels: pillow_bytes(pixels, "JPEG"), 4),
+    "webp": (lambda pixels: pillow_bytes(pixels, "WEBP"), 20),
+    "jp2": (lambda pixels: pillow_bytes(pixels, "JPEG2000"), 20),
+    "bmp": (lambda pixels: pillow_bytes(pixels, "BMP"), 8),
+    "ppm": (lambda pixels: b"P6 600 400 255\n" + pixels.tobytes(), 3),
+    "pnm": (lambda pixels: b"P3 600 400 255\n" + b" ".join(b"%d" % value for value in pixels.ravel()), 6),
+    "hdr": (lambda pixels: imagecodecs.rgbe_encode(pixels.astype(np.float32)), 12),
+    "png": (lambda pixels: pillow_bytes(pixels, "PNG"), 3),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_decoding_takes_counts(tmp_path, kind):
+    make, beside = BESIDE[kind]
+    path = saved(tmp_path / f"a.{kind}", make(np.kron(noise(4, 6, 3), np.ones((100, 100, 1), np.uint8))))
+    decoded = 600 * 400 * (12 if kind == "hdr" else 3)
+    needed = decoded + 600 * 400 * beside
+    assert read_image(path, memory_bytes=decoded, working_bytes=needed).pixels.nbytes == decoded
+    message = refusal(path, memory_bytes=decoded, working_bytes=needed - 1)
+    assert f"needs {needed:,} bytes" in message and f"leaves {needed - 1:,} to decode it" in message
+
+
+def test_a_picture_inside_a_picture_counts(tmp_path):
+    """An icon of 16 x 16 that holds a PNG of 20000 x 20000."""
+    data = bytearray(pillow_bytes(noise(16, 16, 4), "ICO", sizes=[(16, 16)]))
+    inner = declared("png", 20_000, tmp_path)
+    struct.pack_into("<I", data, 14, len(inner))
+    assert "ico" in refusal(saved(tmp_path / "a.ico", bytes(data[:22]) + inner))
+    assert "corrupt ICO (Image size (400000000 pixels)" in refusal(tmp_path / "a.ico")
+
+
+def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_image.decode_arrays._TEXT_PIECE", 64)  # words and comments go on in the next piece
+    numbers = noise(20, 30)
+    text = b"# a comment\n".join(b" ".join(b"%d" % value for value in row) + b"\n" for row in numbers)
+    path = saved(tmp_path / "a.pgm", b"P2 30 20 255\n" + text)
+    assert np.array_equal(read_image(path).pixels[:, :, 0], numbers)
+    assert "holds a word or comment" in refusal(saved(tmp_path / "b.pgm", b"P2 30 20 255\n7 #" + b"x" * 500))
+
+
 def test_memory_limit_is_exact(tmp_path):
     path = saved(tmp_path / "a.png", png(noise(10, 12, 3, dtype="uint16"), depth=16, colour_type=2))
     assert read_image(path, memory_bytes=720).pixels.nbytes == 720

@@ -6,45 +6,16 @@ import sys
 import warnings
 from pathlib import Path
 
-import imagecodecs
-import numpy as np
 import pytest
 
 from finer_image.cli import main
 from finer_image.image_reader import FORMATS, read_image
 from finer_image.library_guard import reading, silenced
 
-from .image_files import exr_file, noise, pillow_bytes, png, saved, smooth, tiff_bytes
+from .format_samples import FILES
+from .image_files import exr_file, noise, saved, tiff_bytes
 
 SMALL = ["--steps", "2", "--hidden-features", "8", "--hidden-layers", "1", "--batch-pixels", "64"]
-PICTURE = smooth(20, 28)
-
-
-def hdr() -> bytes:
-    return imagecodecs.rgbe_encode(PICTURE.astype(np.float32))
-
-
-FILES = {
-    "a.png": lambda: png(PICTURE, depth=8, colour_type=2),
-    "a.jpg": lambda: pillow_bytes(PICTURE, "JPEG"),
-    "a.gif": lambda: pillow_bytes(PICTURE, "GIF"),
-    "a.webp": lambda: pillow_bytes(PICTURE, "WEBP"),
-    "a.bmp": lambda: pillow_bytes(PICTURE, "BMP"),
-    "a.tga": lambda: pillow_bytes(PICTURE, "TGA"),
-    "a.qoi": lambda: pillow_bytes(PICTURE, "QOI"),
-    "a.ico": lambda: pillow_bytes(noise(16, 16, 4), "ICO", sizes=[(16, 16)]),
-    "a.avif": lambda: pillow_bytes(PICTURE, "AVIF"),
-    "a.jp2": lambda: pillow_bytes(PICTURE, "JPEG2000"),
-    "deep.jp2": lambda: imagecodecs.jpeg2k_encode(noise(20, 28, 3, dtype="uint16"), level=0),
-    "a.pbm": lambda: pillow_bytes(PICTURE[..., 0] > 30, "PPM"),
-    "a.ppm": lambda: b"P6 28 20 255\n" + PICTURE.tobytes(),
-    "a.pfm": lambda: b"PF 28 20 -1\n" + PICTURE.astype(np.float32).tobytes(),
-    "a.hdr": hdr,
-    "a.tif": lambda: tiff_bytes(PICTURE, photometric="rgb"),
-    "jpeg.tif": lambda: tiff_bytes(PICTURE, photometric="rgb", compression="jpeg"),
-    "byte.tif": lambda: tiff_bytes(noise(20, 28, dtype="int8")),
-    "wide.tif": lambda: tiff_bytes(noise(20, 28, dtype="uint32")),
-}
 
 
 @pytest.mark.parametrize("name", FILES)

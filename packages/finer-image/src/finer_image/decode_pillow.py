@@ -35,14 +35,15 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
 
     head = _head(source) if format_name in ("AVIF", "JPEG2000") else b""
     deep = _is_deep(head, format_name)
-    with strict_pillow() as limit_pixels, pillow.open(source.handle, formats=[format_name]) as image:
+    # An icon is a picture of its own, which Pillow decodes when it opens the file.
+    most_pixels = source.most_pixels if format_name == "ICO" else None
+    with strict_pillow(most_pixels=most_pixels), pillow.open(source.handle, formats=[format_name]) as image:
         mode = _mode_after_decoding(image)
         _check_picture(source, image, format_name)
         channels = len(image.getbands()) if deep else len(mode)
         for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
             source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
-        limit_pixels(source.most_pixels)
         pixels = _decode_deep(source, format_name) if deep else _in_bands(image, mode)
         try:
             orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))

@@ -1,14 +1,13 @@
 """Keep imaging libraries in bounds: what they print, warn of and raise reaches nobody but as one line of ours."""
 
 import contextlib
-import functools
 import importlib
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -79,14 +78,17 @@ def _cause(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def strict_pillow() -> Iterator[Callable[[int], None]]:
+def strict_pillow(*, most_pixels: int | None = None) -> Iterator[None]:
     """Let Pillow open images of any declared size, refuse truncated ones, and keep its warnings in.
 
     `ImageSource.check_size` does the size check with our own limits. Pillow has only module-wide switches for
     it, so they are set under a lock and put back.
 
+    Args:
+        most_pixels: Pixels of the largest picture, for files that hold one of another size than they declare.
+
     Yields:
-        What limits the pixels from then on, of a picture that lies inside the file and has another size than it says.
+        Nothing.
     """
     from PIL import Image as pillow
     from PIL import ImageFile
@@ -95,9 +97,9 @@ def strict_pillow() -> Iterator[Callable[[int], None]]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pillow.DecompressionBombWarning)
         saved = pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+        pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most_pixels, False
         try:
-            yield functools.partial(setattr, pillow, "MAX_IMAGE_PIXELS")
+            yield
         finally:
             pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = saved
 
