@@ -47,7 +47,8 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated.png": (truncated, ""),
     "empty.png": (lambda path: path.write_bytes(b""), "empty"),
     "bomb.png": (bomb, ""),
-    "nan.npy": (lambda path: np.save(path, np.array([[1.0, np.nan], [0.0, 1.0]], dtype=np.float32)), "NaN"),
+    "nan.npy": (lambda path: np.save(path, np.full((2, 2), np.nan, dtype=np.float32)), "NaN"),
+    "inf.npy": (lambda path: np.save(path, np.array([[1.0, np.inf], [0.0, 1.0]], dtype=np.float32)), "infinite"),
     "complex.npy": (lambda path: np.save(path, np.ones((4, 4), dtype=np.complex64)), "complex"),
 }
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from PIL import Image as Pillow
 from finer_core import load_model
 from finer_image.benchmark import BenchmarkPlan
 from finer_image.cli import main
+from finer_image.settings import ImageFitSettings
 from tests import refusals
+
+from .image_files import noise, png, saved
 
 SMALL = ["--steps", "12", "--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu"]
 
@@ -141,3 +145,36 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     refusals.assert_refused(main, ["benchmark", *arguments, "--out", "out"], capsys, word)
     assert not (tmp_path / "out").exists()
+
+
+FILES_THAT_CLASH = {
+    "suffix": (["photo.png", "photo.jpg"], ["finer"]),
+    "letters": (["Photo.png", "photo.jpg"], ["finer"]),
+    "method": (["photo.png", "photo-gauss.png"], ["gauss-finer", "finer"]),
+    "name": (["photo.png", "photo.jpg", "photo.png.jpg"], ["finer", "siren"]),
+    "none": (["a.png", "b.png"], ["finer", "gauss-finer"]),
+}
+
+
+@pytest.mark.parametrize("clash", FILES_THAT_CLASH)
+def test_no_two_fits_share_a_folder(tmp_path, clash):
+    names, methods = FILES_THAT_CLASH[clash]
+    images = [tmp_path / name for name in names]
+    plan = BenchmarkPlan(images=images, settings=[ImageFitSettings(method=name) for name in methods], out=tmp_path)
+    folders = [plan.run_folder(image, method).name.casefold() for image in images for method in methods]
+    assert len(set(folders)) == len(folders)
+    assert clash != "none" or folders == ["a-finer", "a-gauss-finer", "b-finer", "b-gauss-finer"]
+
+
+def test_names_that_are_no_text(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        saved(tmp_path / "in" / name, png(noise(12, 12, 3), depth=8, colour_type=2))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    out = str(tmp_path / "out")
+    assert main(["benchmark", str(tmp_path / "in"), "--methods", "finer", "--out", out, *SMALL]) == 0
+    table = capsys.readouterr().out
+    table.encode()
+    assert "caf\\udce9.png" in table and "caf\\udce9.png" in (tmp_path / "out" / "benchmark.md").read_text()

@@ -178,11 +178,12 @@ def test_zarr_without_its_library(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["npy", "tiff", "tiff-strips", "zarr3"])
 def test_values_that_are_not_finite(tmp_path, kind, monkeypatch):
     pixels = noise(*SHAPE, dtype="float32")
-    pixels[101, 5, 1] = np.nan
+    pixels[100, 5, 1] = np.nan
+    pixels[101, 5, 1] = np.inf
     pixels[102, 0, 0] = -np.inf
     monkeypatch.setattr("finer_image.value_range._BLOCK_NUMBERS", 5000)  # several blocks
     message = refusal(large_file(tmp_path, kind, pixels))
-    assert "2 NaN or infinite values, the first at row 101, column 5, channel 1 (nan)" in message
+    assert "2 infinite values, the first at row 101, column 5, channel 1 (inf)" in message
 
 
 def test_what_cannot_be_read_in_parts_is_told_what_can(tmp_path):

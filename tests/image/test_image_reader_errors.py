@@ -153,16 +153,14 @@ def test_exr_of_a_stopped_writer(tmp_path):
     assert "truncated" in refusal(path)
 
 
-@pytest.mark.parametrize("compression", ["ZIP", "RLE"])
-def test_corrupt_exr(tmp_path, compression, capsys):
+def test_corrupt_exr(tmp_path, capsys):
     planes = {"Y": np.floor(np.mgrid[:64, :80][0] / 9).astype(np.float32)}
-    header = {"compression": getattr(OpenEXR, f"{compression}_COMPRESSION")}
-    path = exr_file(tmp_path / "bad.exr", planes, **header)
+    path = exr_file(tmp_path / "bad.exr", planes, compression=OpenEXR.ZIP_COMPRESSION)
     data = bytearray(path.read_bytes())
     middle = len(data) * 3 // 4
     data[middle : middle + 20] = b"\xff" * 20
     path.write_bytes(data)
-    assert "corrupt" in refusal(path)
+    assert "is a corrupt EXR" in refusal(path)
     assert capsys.readouterr().out == ""
 
 
@@ -196,20 +194,33 @@ def test_tiff_with_missing_strips(tmp_path, missing):
     assert "lacks the data of 1 of its 5" in message if missing == 0 else "truncated" in message
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("suffix", ["npy", "tif", "exr"])
-def test_values_that_are_not_finite(tmp_path, suffix, value):
+def with_values(path: Path, values: list[float]) -> Path:
+    """Write a picture that has these values at rows 290, 291, ... and columns 5, 4, ..."""
     samples = noise(300, 70, 3, dtype="float32")
-    samples[290, 5, 1] = samples[291, 0, 0] = value
-    path = tmp_path / f"holes.{suffix}"
-    if suffix == "npy":
+    for number, value in enumerate(values):
+        samples[290 + number, 5 - number, 1] = value
+    if path.suffix == ".npy":
         np.save(path, samples)
-    elif suffix == "tif":
+    elif path.suffix == ".tif":
         saved(path, tiff_bytes(samples, photometric="rgb"))
     else:
         exr_file(path, dict(zip("RGB", np.ascontiguousarray(np.moveaxis(samples, -1, 0)), strict=True)))
-    message = refusal(path)
-    assert "2 NaN or infinite values" in message and "row 290, column 5, channel 1" in message
+    return path
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("suffix", ["npy", "tif", "exr"])
+def test_infinite_values(tmp_path, suffix, value):
+    message = refusal(with_values(tmp_path / f"holes.{suffix}", [value, np.nan, value]))
+    assert "2 infinite values" in message and "row 290, column 5, channel 1" in message
+
+
+@pytest.mark.parametrize("suffix", ["npy", "tif", "exr"])
+def test_pixels_that_are_nan_have_no_data(tmp_path, suffix, caplog):
+    image = read_image(with_values(tmp_path / f"holes.{suffix}", [np.nan, np.nan]))
+    assert image.missing == 2 and np.argwhere(image.missing_in(image.pixels)).tolist() == [[290, 5], [291, 4]]
+    assert image.notes == ("2 of its 21,000 pixels hold no data (NaN); they are left out of fit and figures",)
+    assert image.notes[0] in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)])
@@ -303,6 +314,48 @@ def test_memory_limit_is_checked_before_decoding(tmp_path, kind):
     path = saved(tmp_path / f"large.{kind}", declared(kind, 8_000, tmp_path))
     message = refusal(path, memory_bytes=1_000_000)
     assert "--memory" in message and "8000 x 8000" in message and "1,000,000" in message
+
+
+BESIDE = {
+    # 600 x 400 pixels in three colours, and what decoding takes beside them, a pixel.
+    "jpg": (lambda pixels: pillow_bytes(pixels, "JPEG"), 4),
+    "webp": (lambda pixels: pillow_bytes(pixels, "WEBP"), 20),
+    "jp2": (lambda pixels: pillow_bytes(pixels, "JPEG2000"), 20),
+    "bmp": (lambda pixels: pillow_bytes(pixels, "BMP"), 8),
+    "ppm": (lambda pixels: b"P6 600 400 255\n" + pixels.tobytes(), 3),
+    "pnm": (lambda pixels: b"P3 600 400 255\n" + b" ".join(b"%d" % value for value in pixels.ravel()), 6),
+    "hdr": (lambda pixels: imagecodecs.rgbe_encode(pixels.astype(np.float32)), 12),
+    "png": (lambda pixels: pillow_bytes(pixels, "PNG"), 3),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_decoding_takes_counts(tmp_path, kind):
+    make, beside = BESIDE[kind]
+    path = saved(tmp_path / f"a.{kind}", make(np.kron(noise(4, 6, 3), np.ones((100, 100, 1), np.uint8))))
+    decoded = 600 * 400 * (12 if kind == "hdr" else 3)
+    needed = decoded + 600 * 400 * beside
+    assert read_image(path, memory_bytes=decoded, working_bytes=needed).pixels.nbytes == decoded
+    message = refusal(path, memory_bytes=decoded, working_bytes=needed - 1)
+    assert f"needs {needed:,} bytes" in message and f"leaves {needed - 1:,} to decode it" in message
+
+
+def test_a_picture_inside_a_picture_counts(tmp_path):
+    """An icon of 16 x 16 that holds a PNG of 20000 x 20000."""
+    data = bytearray(pillow_bytes(noise(16, 16, 4), "ICO", sizes=[(16, 16)]))
+    inner = declared("png", 20_000, tmp_path)
+    struct.pack_into("<I", data, 14, len(inner))
+    assert "ico" in refusal(saved(tmp_path / "a.ico", bytes(data[:22]) + inner))
+    assert "corrupt ICO (Image size (400000000 pixels)" in refusal(tmp_path / "a.ico")
+
+
+def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_image.decode_arrays._TEXT_PIECE", 64)  # words and comments go on in the next piece
+    numbers = noise(20, 30)
+    text = b"# a comment\n".join(b" ".join(b"%d" % value for value in row) + b"\n" for row in numbers)
+    path = saved(tmp_path / "a.pgm", b"P2 30 20 255\n" + text)
+    assert np.array_equal(read_image(path).pixels[:, :, 0], numbers)
+    assert "holds a word or comment" in refusal(saved(tmp_path / "b.pgm", b"P2 30 20 255\n7 #" + b"x" * 500))
 
 
 def test_memory_limit_is_exact(tmp_path):

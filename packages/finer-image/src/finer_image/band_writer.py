@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from finer_image.bands import regrouped, rows_of_tiles
-from finer_image.image_source import file_error, import_library
+from finer_image.image_source import file_error
 from finer_image.image_writer import check_writable, replacing, tiff_options
+from finer_image.library_guard import import_library
 from finer_image.pixels import Image
 from finer_image.zarr_writer import write_zarr
 

@@ -1,8 +1,10 @@
 """Compare methods on images: one run folder each, and one table in three formats."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,18 @@ from finer_core.ranks import my_share
 from finer_core.run_folder import Mode, RunFolder
 from finer_core.team import Team
 from finer_image.fit_together import fit_images, kind_of_fit
+from finer_image.image_reader import FORMATS, TGA, ZARR
+from finer_image.image_source import file_error
+from finer_image.notes import printable
 from finer_image.published_results import SOURCE, published_mean_psnr
 from finer_image.run import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
 from finer_image.settings import ImageFitSettings
+from finer_image.zarr_metadata import is_zarr
 
 COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
 HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "at once", "published mean (16 images)")
 MEAN_COLUMNS = ("method", "images", "psnr", "ssim", "seconds", "published_mean_psnr")
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif", ".jp2", ".qoi", ".tga", ".psd"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".npy"),
-)
+SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,28 @@ class BenchmarkPlan:
     quiet: bool = False
 
     def run_folder(self, image: Path, method: str) -> Path:
-        """Return where a fit goes; files that differ in their suffix alone keep it in the name."""
-        alone = sum(other.stem == image.stem for other in self.images) == 1
-        return self.out / f"{image.stem if alone else image.name}-{method}"
+        """Return where a fit goes: a folder of its own, named by the image without its suffix where that is enough."""
+        return self.out / f"{self._labels[image]}-{method}"
+
+    @cached_property
+    def _labels(self) -> Mapping[Path, str]:
+        """Name every image so that no two fits share a folder, also where letters of either case are the same."""
+        labels = {image: image.stem for image in self.images}
+        methods = [settings.method for settings in self.settings] or [""]
+
+        def folders_of(label: str) -> list[str]:
+            return [f"{label}-{method}".casefold() for method in methods]
+
+        while True:
+            count = Counter(folder for label in labels.values() for folder in folders_of(label))
+            shared = [
+                image
+                for image, label in labels.items()
+                if label != image.name and any(count[folder] > 1 for folder in folders_of(label))
+            ]
+            if not shared:
+                return labels
+            labels |= {image: image.name for image in shared}
 
 
 def images_in(folder: str, *, limit: int | None) -> list[Path]:
@@ -63,14 +85,17 @@ def images_in(folder: str, *, limit: int | None) -> list[Path]:
         InputError: If there is none.
     """
     path = Path(folder)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    named = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
-    found = [file for file in named if file.is_file()][:limit]
+    try:
+        if path.is_file() or is_zarr(path):
+            return [path]
+        if not path.is_dir():
+            raise file_error(path, "no such folder; check the spelling")
+        listed = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+        found = [file for file in listed if file.is_file() or is_zarr(file)][:limit]
+    except OSError as error:
+        raise file_error(path, f"cannot be listed ({error.strerror or error}); check the path") from None
     if not found:
-        raise InputError(f"{folder}: holds no images ({' '.join(SUFFIXES)})")
+        raise file_error(path, f"holds no images; give a folder with files of {' '.join(SUFFIXES)}")
     return found
 
 
@@ -152,7 +177,7 @@ def _fit_group(plan: BenchmarkPlan, method: str, group: Mapping[Path, PreparedRu
     """Fit the images of a group at once, or the only one as `finer-image fit` does; return their rows."""
     for image, prepared in group.items():
         if not plan.quiet:
-            print(f"{image.name}, {method}: {prepared.run.path}", file=sys.stderr)
+            print(f"{printable(image.name)}, {method}: {printable(prepared.run.path)}", file=sys.stderr)
     if plan.together == 1:
         results = [_fit_alone(plan, prepared) for prepared in group.values()]
     else:  # also for a single image: what is left of a killed group then goes on to the same bits
@@ -194,7 +219,7 @@ def _fit_at_once(plan: BenchmarkPlan, members: Sequence[PreparedRun]) -> list[Ma
 def _row(
     image: Path, method: str, result: Mapping[str, Any] | Exception, *, fitted: PreparedRun | None = None
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image.name, "method": method}
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": printable(image.name), "method": method}
     row["published_mean_psnr"] = published_mean_psnr(method)
     if fitted:
         row["size"] = f"{fitted.image.height}x{fitted.image.width}"

@@ -23,6 +23,7 @@ from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
 from finer_image._version import __version__
+from finer_image.notes import printable, with_notes
 from finer_image.settings import BUILT_IN, ImageFitSettings
 
 
@@ -49,7 +50,7 @@ def build_parser() -> OneLineParser:
 
 
 def _add_fit(commands: Any) -> None:
-    parser = add_command(commands, "fit", run_fit, "Fit a network to an image and write a run folder.")
+    parser = add_command(commands, "fit", with_notes(run_fit), "Fit a network to an image and write a run folder.")
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
     add_fit_options(parser, ImageFitSettings, out="runs/image/INPUT-METHOD")
@@ -92,7 +93,7 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     else:
         ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
         psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
-        print(f"PSNR {psnr}{ssim}, {length_line(metrics)}: {out}")
+        print(f"PSNR {psnr}{ssim}, {length_line(metrics)}: {printable(out)}")
 
 
 def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
@@ -100,7 +101,7 @@ def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
 
 
 def _add_render(commands: Any) -> None:
-    parser = add_command(commands, "render", run_render, "Render a fitted image at any size or crop.")
+    parser = add_command(commands, "render", with_notes(run_render), "Render a fitted image at any size or crop.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help="image file; the suffix chooses the format")
     size = parser.add_mutually_exclusive_group()
@@ -117,7 +118,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     """Render to a file."""
     from finer_core.progress import Progress
     from finer_core.resources import parse_memory, resolve_device
-    from finer_image.model import load_image_model
+    from finer_image.model import load_image_model, log_filled_pixels
     from finer_image.render import parse_crop, parse_size, scaled_size, window_of
     from finer_image.render_file import check_file, render_to_file
 
@@ -128,6 +129,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     if arguments.scale is not None:
         size = scaled_size(model, arguments.scale)
     size = size or (model.height, model.width)
+    log_filled_pixels(model)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     window = window_of(crop, height=size[0], width=size[1])
     check_file(arguments.out, model, window=window, memory=memory)
@@ -137,11 +139,11 @@ def run_render(arguments: argparse.Namespace) -> None:
     )
     progress.close()
     kind = model.kind()
-    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {arguments.out}")
+    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {printable(arguments.out)}")
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = add_command(commands, "evaluate", run_evaluate, "Compare a fitted image with the original.")
+    parser = add_command(commands, "evaluate", with_notes(run_evaluate), "Compare a fitted image with the original.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
@@ -174,7 +176,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 def _add_benchmark(commands: Any) -> None:
     text = "Fit every image of a folder by several methods and write a table (md, csv, json)."
-    parser = add_command(commands, "benchmark", run_benchmark, text)
+    parser = add_command(commands, "benchmark", with_notes(run_benchmark), text)
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
     parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
@@ -206,7 +208,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 
 def _add_import(commands: Any) -> None:
     text = "Turn weights of the published image scripts (.pt) into a model file, and check that the outputs are equal."
-    parser = add_command(commands, "import", run_import, text)
+    parser = add_command(commands, "import", with_notes(run_import), text)
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("reference", metavar="REFERENCE.pt", help="state dict written by the published code")
     parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
@@ -234,7 +236,7 @@ def run_import(arguments: argparse.Namespace) -> None:
 
 def _add_neurons(commands: Any) -> None:
     text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
-    parser = add_command(commands, "neurons", run_neurons, text)
+    parser = add_command(commands, "neurons", with_notes(run_neurons), text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument(
         "--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
@@ -258,11 +260,13 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     method = model.network.config.method
     figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
     save_figure(figure, arguments.out)
-    print(arguments.out)
+    print(printable(arguments.out))
 
 
 def _add_activations(commands: Any) -> None:
-    parser = add_command(commands, "activations", run_activations, "Draw the curves of the activation family.")
+    parser = add_command(
+        commands, "activations", with_notes(run_activations), "Draw the curves of the activation family."
+    )
     parser.add_argument(
         "--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
     )
@@ -278,7 +282,7 @@ def run_activations(arguments: argparse.Namespace) -> None:
         raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     save_figure(draw_activations(extent=arguments.extent), arguments.out)
-    print(arguments.out)
+    print(printable(arguments.out))
 
 
 if __name__ == "__main__":

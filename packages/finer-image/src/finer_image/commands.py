@@ -12,6 +12,7 @@ from finer_core.network_options import given_options
 from finer_core.team import Team
 from finer_image.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
 from finer_image.import_model import import_reference
+from finer_image.notes import printable
 from finer_image.render import parse_size
 from finer_image.settings import ImageFitSettings
 
@@ -72,4 +73,4 @@ def import_model(arguments: argparse.Namespace) -> str:
     )
     config = model.network.config
     size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}, {height}x{width} {model.image['mode']}"
-    return f"{size}, every tensor equal, 1000 outputs equal: {arguments.out}"
+    return f"{size}, every tensor equal, 1000 outputs equal: {printable(arguments.out)}"

@@ -2,38 +2,26 @@
 
 import math
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
-from finer_image.image_source import DecodedImage, ImageSource, import_library
+from finer_image.image_source import DecodedImage, ImageSource
+from finer_image.library_guard import import_library
+from finer_image.part_reader import Parts, PlainReader
+from finer_image.positioned_file import PositionedFile
+
+_MOST_HEADER_BYTES = 1 << 16
+_TEXT_PIECE = 1 << 18
 
 
-@dataclass(frozen=True, kw_only=True)
-class NpyLayout:
-    """Say where the values of a .npy file stand.
-
-    Attributes:
-        shape: (H, W) or (H, W, C).
-        dtype: Type of a value, in the file's byte order.
-        fortran_order: Whether the first axis is the fastest.
-        offset: Place of the first value.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    fortran_order: bool
-    offset: int
-
-
-def npy_layout(source: ImageSource) -> NpyLayout:
-    """Read the header of a NumPy .npy file and check it.
+def open_npy(source: ImageSource) -> Parts:
+    """Open a NumPy .npy file of (H, W) or (H, W, C) for reading in parts; nothing is ever unpickled.
 
     Args:
-        source: The open file; left behind the header.
+        source: The open file.
 
     Returns:
-        The layout.
+        The parts, in the array's dtype.
 
     Raises:
         InputError: The file is cut or too large, or holds no array of real numbers of rank 2 or 3.
@@ -47,31 +35,22 @@ def npy_layout(source: ImageSource) -> NpyLayout:
         raise source.error(f"has shape {shape}; give an array of (height, width) or (height, width, channels)")
     if 0 in shape:
         raise source.error(f"has shape {shape}, which holds no pixels")
-    source.check_size(height=shape[0], width=shape[1], channels=math.prod(shape[2:]), item_bytes=dtype.itemsize)
+    height, width, channels = (*shape, 1)[:3]
+    source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize, in_parts=True)
     numbers, offset = math.prod(shape), source.handle.tell()
     present = (source.file_bytes - offset) // dtype.itemsize
     if present < numbers:
         raise source.error(f"is a truncated .npy: {present} of {numbers} values are there; save it again")
-    return NpyLayout(shape=shape, dtype=dtype, fortran_order=fortran_order, offset=offset)
-
-
-def decode_npy(source: ImageSource) -> DecodedImage:
-    """Decode a NumPy .npy file of (H, W) or (H, W, C); nothing is ever unpickled.
-
-    Args:
-        source: The open file.
-
-    Returns:
-        Pixels in the array's dtype.
-
-    Raises:
-        InputError: See `npy_layout`.
-    """
-    layout = npy_layout(source)
-    values = np.fromfile(source.handle, dtype=layout.dtype, count=math.prod(layout.shape))
-    if layout.fortran_order:
-        return DecodedImage(pixels=values.reshape(layout.shape[::-1]).transpose())
-    return DecodedImage(pixels=values.reshape(layout.shape))
+    if source.file_bytes - offset > numbers * dtype.itemsize:
+        source.note("holds more behind its first array, which is not used")
+    reader = PlainReader(
+        PositionedFile(source.path),
+        offset=offset,
+        shape=(height, width, channels),
+        dtype=dtype,
+        axes="CXY" if fortran_order else "YXC",
+    )
+    return Parts(reader, lambda samples: DecodedImage(pixels=samples), channels)
 
 
 def decode_hdr(source: ImageSource) -> DecodedImage:
@@ -87,19 +66,21 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
         InputError: The file is cut, too large, in XYZE colours, or stored column by column.
     """
     imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="Radiance HDR")
-    data = source.handle.read()
-    header, _, rest = data.partition(b"\n\n")
-    resolution, _, scanlines = rest.partition(b"\n")
+    header, _, rest = source.handle.read(_MOST_HEADER_BYTES).partition(b"\n\n")
+    resolution, _, _ = rest.partition(b"\n")
     if b"FORMAT=32-bit_rle_xyze" in header:
         raise source.error("stores XYZE colours; convert it to RGBE first")
     match = re.fullmatch(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\s*", resolution)
     if match is None:
         raise source.error(f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'")
     height, width = int(match[2]), int(match[4])
-    source.check_size(height=height, width=width, channels=3, item_bytes=4)
+    # The scan lines twice, and a copy of the picture where it is turned.
+    beside = max(2 * source.file_bytes, height * width * 12)
+    source.check_size(height=height, width=width, channels=3, item_bytes=4, beside=beside)
     # The decoder knows the usual row order only, and few header lines.
     usual = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % (height, width)
-    pixels = imagecodecs.rgbe_decode(usual + scanlines)
+    source.handle.seek(len(header) + 2 + len(resolution) + 1)
+    pixels = imagecodecs.rgbe_decode(usual + source.handle.read())
     return DecodedImage(pixels=pixels[:: 1 if match[1] == b"-" else -1, :: 1 if match[3] == b"+" else -1])
 
 
@@ -118,10 +99,10 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
     Raises:
         InputError: The file is cut, corrupt or too large.
     """
-    data = source.handle.read()
     # A comment may stand between any two fields; exactly one white-space character ends the header.
     gap = rb"(?:\s|#[^\n]*\n)+"
-    match = re.match(rb"P([2356fF])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"([-+.\deE]{1,20})\s", data)
+    head = source.handle.read(_MOST_HEADER_BYTES)
+    match = re.match(rb"P([2356fF])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"([-+.\deE]{1,20})\s", head)
     if match is None:
         raise source.error("has a malformed or truncated Netpbm header; save it again")
     kind, width, height = match[1], int(match[2]), int(match[3])
@@ -135,23 +116,58 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
         dtype = np.dtype(np.uint8 if largest < 256 else ">u2")
         if not 0 < largest < 65536:
             raise source.error(f"declares the maximum {largest}; a Netpbm file allows 1 to 65535")
-    source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize)
     numbers = height * width * channels
-    if kind in b"23":
-        words = re.sub(rb"#[^\n]*", b"", data[match.end() - 1 :]).split(None, numbers)[:numbers]
-        if any(len(word) > 5 for word in words):
-            raise source.error("holds a value above 65535; a Netpbm file allows none")
-        values = np.array(words, dtype="S5").astype(np.uint32)
-    else:
-        present = min(numbers, (len(data) - match.end()) // dtype.itemsize)
-        values = np.frombuffer(data, dtype=dtype, offset=match.end(), count=present)
+    # Big-endian values, rows from below, and numbers in text, which are 16 bits wide at first, are copied once.
+    beside = numbers * (2 if kind in b"23" else dtype.itemsize)
+    source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize, beside=beside)
+    source.handle.seek(match.end() - 1 if kind in b"23" else match.end())
+    values = _numbers_in_text(source, numbers) if kind in b"23" else np.fromfile(source.handle, dtype, numbers)
     if values.size < numbers:
         raise source.error(f"is truncated: {values.size} of {numbers} values are there; copy or download it again")
+    if kind in b"356" and source.handle.read(1).strip():
+        source.note("holds more behind its first picture, which is not used")
     if kind in b"fF":
         return DecodedImage(pixels=values.reshape(height, width, channels)[::-1])
     if values.max() > largest:
         raise source.error(f"holds the value {values.max()} above its declared maximum {largest}; save it again")
+    pixels = values.astype(np.uint8 if largest < 256 else np.uint16, copy=False)
     if largest < 255:
-        values = (values.astype(np.uint32) * 255 + largest // 2) // largest
-    pixels = values.astype(np.uint8 if largest < 256 else np.uint16)
+        table = (np.arange(largest + 1) * 255 + largest // 2) // largest
+        pixels = table.astype(np.uint8)[pixels]
     return DecodedImage(pixels=pixels.reshape(height, width, channels))
+
+
+def _numbers_in_text(source: ImageSource, count: int) -> np.ndarray:
+    """Read numbers in plain text, piece by piece: a list of their words would take many times the memory.
+
+    Args:
+        source: The open file, at the numbers.
+        count: How many are wanted.
+
+    Returns:
+        At most `count` numbers, uint16.
+    """
+    values, done, rest = np.empty(count, dtype=np.uint16), 0, b""
+    while done < count and (piece := source.handle.read(_TEXT_PIECE)):
+        # A word, or a comment, may go on in the next piece.
+        text = re.sub(rb"#[^\n]*\n", b"\n", rest + piece)
+        cut = text.rfind(b"#") if b"#" in text else max(text.rfind(blank) for blank in b" \t\n\r") + 1
+        text, rest = text[:cut], text[cut:]
+        if len(rest) > _TEXT_PIECE:
+            raise source.error(f"holds a word or comment of more than {_TEXT_PIECE:,} characters; save it again")
+        done += _store(source, text, values[done:])
+    if done < count:
+        done += _store(source, rest.partition(b"#")[0], values[done:])
+    return values[:done]
+
+
+def _store(source: ImageSource, text: bytes, values: np.ndarray) -> int:
+    """Store the numbers of a text, as many as there is room for; return how many."""
+    words = text.split(None, len(values))[: len(values)]
+    if any(len(word) > 5 for word in words):
+        raise source.error("holds a value above 65535; a Netpbm file allows none")
+    numbers = np.array(words, dtype="S5").astype(np.uint32)
+    if numbers.size and numbers.max() > 65535:
+        raise source.error(f"holds the value {numbers.max()}; a Netpbm file allows at most 65535")
+    values[: len(numbers)] = numbers
+    return len(numbers)

@@ -2,15 +2,13 @@
 
 import contextlib
 import io
-import logging
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 
-from finer_image.image_source import DecodedImage, ImageSource, import_library
-
-logger = logging.getLogger(__name__)
+from finer_image.image_source import DecodedImage, ImageSource
+from finer_image.library_guard import import_library
 
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 _ITEM_BYTES = {0: 4, 1: 2, 2: 4}  # uint32, half, float
@@ -63,11 +61,17 @@ def decode_exr(source: ImageSource) -> DecodedImage:
         raise source.error("is a deep EXR; flatten it first")
     if header.subsampled:
         raise source.error("stores chroma at lower resolution; convert it to R, G, B channels first")
-    source.check_size(height=header.height, width=header.width, channels=header.channels, item_bytes=header.item_bytes)
+    source.check_size(
+        height=header.height,
+        width=header.width,
+        channels=header.channels,
+        item_bytes=header.item_bytes,
+        beside=header.height * header.width * header.channels * header.item_bytes,  # the planes, before they are joined
+    )
     if not header.flags & _MULTIPART:
         _check_chunks(source, header)
     else:
-        logger.warning("%s: has several parts; only the first is used", source.path)
+        source.note("has several parts; only the first is used")
     printed = io.StringIO()
     try:
         # OpenEXR prints the cause of a failure to stdout, which belongs to results.

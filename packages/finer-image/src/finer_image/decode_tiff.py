@@ -1,67 +1,25 @@
-"""Decode TIFF of any depth, sample format, layout and compression."""
+"""Check a page of a TIFF, and turn samples of any depth, format and meaning into pixels."""
 
-import logging
 import struct
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from finer_image.decode_pillow import decode_pillow
-from finer_image.image_source import DecodedImage, ImageSource, import_library, silenced
+from finer_image.image_source import DecodedImage, ImageSource
+from finer_image.nodata import Nodata, nodata_of_text
+from finer_image.tiff_pages import MOSAIC
 from finer_image.value_range import row_blocks
 
-logger = logging.getLogger(__name__)
-
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _MOSAIC = 0, 2, 3, 5, 6, 8, 32803
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _LINEAR_RAW = 0, 2, 3, 5, 6, 8, 34892
 _JPEG_COMPRESSIONS = (6, 7)
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2
-_ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG = 274, 34675, 32768
+_ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG, _NODATA_TAG = 274, 34675, 32768, 42113
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # else 1
 
 
-def decode_tiff(source: ImageSource) -> DecodedImage:
-    """Decode the first page of a TIFF or BigTIFF.
-
-    White-is-zero, palette, CMYK, YCbCr and Lab become L or RGB; premultiplied alpha becomes straight alpha,
-    which is what `Image` holds. 2 and 4 channels count as having alpha only where the file declares it: the
-    fourth band of a satellite image is no transparency.
-
-    Args:
-        source: The open file.
-
-    Returns:
-        Pixels in the file's own dtype; planar files are interleaved.
-
-    Raises:
-        InputError: The file is cut, has missing data, is too large, or is a volume or a raw camera mosaic.
-    """
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
-    with warnings.catch_warnings(), silenced("tifffile"):
-        warnings.simplefilter("ignore")
-        with tifffile.TiffFile(source.handle, name=source.path.name) as tiff:
-            pages = len(tiff.pages)
-            page = tiff.pages[0]
-            check_page(source, page)
-            if needs_pillow(page):
-                # tifffile hands these out unconverted; Pillow's libtiff converts them, 8-bit only.
-                decoded = decode_pillow(source, format_name="TIFF")
-            else:
-                pixels = page.asarray()
-                if "S" in page.axes:
-                    pixels = np.moveaxis(pixels, page.axes.index("S"), -1)
-                decoded = SampleKind.of(page).decoded(pixels)
-    if decoded.source_mode == "CMYK":
-        logger.warning("%s: is CMYK; converted to RGB without its colour profile", source.path)
-    if pages > 1:
-        logger.warning("%s: has %d pages; only the first is used", source.path, pages)
-    return decoded
-
-
 def check_page(source: ImageSource, page: Any) -> None:
-    """Refuse a page that is too large, cut, incomplete, or no still image, before decoding it.
+    """Refuse a page that is too large, cut, incomplete, or no still image, before decoding it; note what it is.
 
     Args:
         source: The open file.
@@ -72,6 +30,10 @@ def check_page(source: ImageSource, page: Any) -> None:
     """
     _check_directory(source, page)
     _check_samples(source, page)
+    if int(page.photometric) == _CMYK:
+        source.note("is CMYK; converted to RGB without its colour profile")
+    if int(page.photometric) == _LINEAR_RAW:
+        source.note("holds linear camera data, which are used as they are; develop them for the usual colours")
 
 
 def needs_pillow(page: Any) -> bool:
@@ -106,13 +68,13 @@ def _check_samples(source: ImageSource, page: Any) -> None:
     """Check what the page holds, and that all of its data lies inside the file."""
     if "Z" in page.axes:
         raise source.error(f"is a volume of shape {page.shape}; extract one slice")
-    if int(page.photometric) == _MOSAIC:
+    if int(page.photometric) == MOSAIC:
         raise source.error("is a raw camera mosaic; develop it to TIFF or PNG first")
     if page.dtype is None:
         raise source.error(f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
     channels = 3 if int(page.photometric) == _PALETTE else page.samplesperpixel
-    source.check_size(height=height, width=width, channels=channels, item_bytes=page.dtype.itemsize)
+    source.check_size(height=height, width=width, channels=channels, item_bytes=page.dtype.itemsize, in_parts=True)
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(not (offset and count) for offset, count in segments)
     if missing or not segments:
@@ -133,6 +95,7 @@ class SampleKind:
         colormap: (3, N) colours of a palette, or None.
         icc_profile: Colour profile, or None.
         orientation: EXIF orientation.
+        nodata: Value of the pixels without data, or None.
     """
 
     photometric: int
@@ -141,9 +104,10 @@ class SampleKind:
     colormap: np.ndarray | None
     icc_profile: bytes | None
     orientation: int
+    nodata: Nodata
 
     @classmethod
-    def of(cls, page: Any) -> "SampleKind":
+    def of(cls, source: ImageSource, page: Any) -> "SampleKind":
         """Read the kind from a page of tifffile whose file is open."""
         profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
         return cls(
@@ -153,6 +117,7 @@ class SampleKind:
             colormap=np.asarray(page.colormap) if int(page.photometric) == _PALETTE else None,
             icc_profile=bytes(profile) if profile else None,
             orientation=int(page.tags[_ORIENTATION_TAG].value) if _ORIENTATION_TAG in page.tags else 1,
+            nodata=_nodata_of(source, page),
         )
 
     def decoded(self, pixels: np.ndarray) -> DecodedImage:
@@ -188,7 +153,21 @@ class SampleKind:
             orientation=self.orientation,
             icc_profile=icc_profile,
             source_mode=source_mode,
+            nodata=self.nodata,
         )
+
+
+def _nodata_of(source: ImageSource, page: Any) -> Nodata:
+    """Return the value that GDAL's tag names for pixels without data, if the samples are pixels as they are."""
+    converted = (_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB)
+    if _NODATA_TAG not in page.tags or int(page.photometric) in converted or page.bitspersample < 8:
+        return None
+    text = str(page.tags[_NODATA_TAG].value)
+    try:
+        return nodata_of_text(text, page.dtype)
+    except (ValueError, OverflowError):
+        source.note(f"names {text[:40]!r} as the value without data (GDAL_NODATA), which is no number and is not used")
+        return None
 
 
 def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:

@@ -1,17 +1,18 @@
 """An image that stays on disk: its kind is known, its pixels are read when they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.image_source import DecodedImage, file_error
-from finer_image.part_reader import PartReader
-from finer_image.pixels import DTYPES, Image, mode_of
-from finer_image.raster import Raster
-from finer_image.value_range import extremes_of, interval_of, row_blocks
+from finer_image.image_source import file_error, named
+from finer_image.nodata import Nodata
+from finer_image.part_reader import PartReader, Parts
+from finer_image.pixels import DTYPES, mode_of
+from finer_image.raster import Raster, missing_note, survey
+from finer_image.value_range import row_blocks
 
 WORKING_BYTES = 160_000_000
 """Bytes of the tiles that are trained on, the next ones that are read ahead, and the band that is written."""
@@ -32,6 +33,9 @@ class DiskImage(Raster):
         channel_names: Always empty.
         icc_profile: Colour profile, or None.
         source_mode: The file's own mode where it differs.
+        nodata: Value of the pixels that hold no data, beside NaN, or None.
+        missing: How many pixels hold no data.
+        notes: What the user should know about what was read.
     """
 
     path: Path
@@ -44,35 +48,37 @@ class DiskImage(Raster):
     channel_names: tuple[str, ...] = ()
     icc_profile: bytes | None = None
     source_mode: str = ""
+    nodata: Nodata = None
+    missing: int = 0
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, path: Path, reader: PartReader, decoded: Callable[[np.ndarray], DecodedImage]) -> "DiskImage":
-        """Find out what a file holds, by reading one pixel; then walk over it once, unless it is 8-bit.
+    def of(cls, path: Path, parts: Parts, *, notes: Sequence[str] = ()) -> "DiskImage":
+        """Find out what a file holds, by reading one pixel; then walk over it once, where `survey` needs that.
 
-        The walk finds the value range and refuses NaN and infinite values, block by block. The pixels of 8-bit images
-        span 0 to 255 whatever they are.
+        The walk finds the value range, counts the pixels without data and refuses infinite values, block by block.
 
         Args:
             path: The file or folder.
-            reader: Reads its samples.
-            decoded: Turns samples (H, W) or (H, W, S), any window, into pixels.
+            parts: Reads its samples and decodes them.
+            notes: What the user should know about what is read.
 
         Returns:
             The image.
 
         Raises:
-            InputError: The file is cut, its pixels are of no type that is supported, stored turned, or not finite.
+            InputError: The file is cut, its pixels are of no type that is supported, stored turned, or infinite.
         """
 
         def pixels_of(samples: np.ndarray) -> np.ndarray:
-            pixels = decoded(samples[:, :, 0] if samples.shape[2] == 1 else samples).pixels
+            pixels = parts.decode(samples).pixels
             if pixels.dtype == np.bool_:
                 pixels = pixels.astype(np.uint8) * np.uint8(255)
             pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
             return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
-        samples = reader.read(range(1), range(1))
-        first = decoded(samples[:, :, 0] if samples.shape[2] == 1 else samples)
+        samples = parts.reader.read(range(1), range(1))
+        first = parts.decode(samples)
         if first.orientation not in (0, 1):
             raise file_error(path, f"is stored turned (orientation {first.orientation}); save it upright")
         pixels = pixels_of(samples)
@@ -80,7 +86,7 @@ class DiskImage(Raster):
             raise file_error(path, f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
         image = cls(
             path=path,
-            reader=reader,
+            reader=parts.reader,
             pixels_of=pixels_of,
             channels_of_pixels=pixels.shape[2],
             type_of_pixels=pixels.dtype,
@@ -88,8 +94,15 @@ class DiskImage(Raster):
             value_range=(0.0, 255.0),
             icc_profile=first.icc_profile,
             source_mode=first.source_mode or ("1" if samples.dtype == np.bool_ else ""),
+            nodata=first.nodata,
         )
-        return image if image.dtype == np.uint8 else image._with_range()
+        blocks = ((rows.start, image.read(rows)) for rows in row_blocks(image.shape))
+        try:
+            value_range, missing = survey(blocks, dtype=image.dtype, mode=image.mode, nodata=image.nodata)
+        except InputError as error:
+            raise named(path, error) from None
+        more = missing_note(missing, pixels=image.height * image.width, nodata=image.nodata)
+        return replace(image, value_range=value_range, missing=missing, notes=(*notes, *more))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -109,15 +122,3 @@ class DiskImage(Raster):
     def read(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
         """Return a window of the pixels, read now."""
         return self.pixels_of(self.reader.read(range(*rows.indices(self.height)), range(*columns.indices(self.width))))
-
-    def in_memory(self) -> Image:
-        """Return the whole image, held in memory."""
-        return Image.from_metadata(self.to_metadata(), pixels=self.read(slice(None)))
-
-    def _with_range(self) -> "DiskImage":
-        blocks = ((rows.start, self.read(rows)) for rows in row_blocks(self.shape))
-        try:
-            value_range = interval_of(*extremes_of(blocks), dtype=self.dtype)
-        except InputError as error:
-            raise error if str(error).startswith(str(self.path)) else file_error(self.path, error) from None
-        return replace(self, value_range=value_range)

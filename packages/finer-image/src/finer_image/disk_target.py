@@ -37,6 +37,7 @@ class DiskTarget:
     ) -> None:
         self.image, self.sampler = image, sampler
         self.channels, self.device, self.dtype = image.channels, torch.device(device), dtype
+        self.with_data = len(self) - image.missing
         self._target_range = target_range
         self._axes = (
             axis_coords(image.height, device=device, dtype=dtype),
@@ -44,6 +45,7 @@ class DiskTarget:
         )
         self._current: tuple[int, Tensor, PixelTarget] | None = None
         self._ahead: tuple[int, Future[tuple[Tensor, PixelTarget]]] | None = None
+        self._spare: int | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="finer-read-ahead")
 
     def __len__(self) -> int:
@@ -53,32 +55,56 @@ class DiskTarget:
         """Return the pixel numbers of a step's batch, with the tiles that they are in read."""
         assert self.sampler is not None
         self._turn_to(self.sampler.round_of(step))
-        return self.sampler.batch(step)
+        batch = self.sampler.batch(step)
+        assert self._current is not None
+        has_data = self._current[2].has_data
+        if has_data is None:
+            return batch
+        kept = batch[has_data[self._places_in_tiles(batch.to(self.device)).cpu()]]
+        return kept if len(kept) else torch.tensor([self._a_pixel_with_data()])
+
+    def _a_pixel_with_data(self) -> int:
+        """Return the number of the image's first pixel with data, for batches that would have none."""
+        rows = iter(range(self.image.height))
+        while self._spare is None:
+            row = next(rows)
+            missing = self.image.missing_in(self.image.read(slice(row, row + 1)))
+            if missing is None or not missing.all():
+                self._spare = row * self.image.width + (0 if missing is None else int(np.argmin(missing)))
+        return self._spare
 
     def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return coords (n, 2) and targets (n, channels).
 
         Args:
-            index: (n,) pixel numbers of the last batch, or any slice of all pixels, which is read now.
+            index: (n,) pixel numbers of the last batch, or any slice of all pixels; those with data are read now.
 
         Raises:
             ValueError: If a pixel is not in the tiles of the current round.
             InputError: If the file cannot be read.
         """
-        if isinstance(index, slice):
-            start, stop, _ = index.indices(len(self))
-            return coords_of_index(torch.arange(start, stop, device=self.device), self._axes), self._run(start, stop)
-        return coords_of_index(index, self._axes), self._from_tiles(index)
+        if self._spare is not None and not isinstance(index, slice) and index.tolist() == [self._spare]:
+            index = slice(self._spare, self._spare + 1)
+        if not isinstance(index, slice):
+            return coords_of_index(index, self._axes), self._from_tiles(index)
+        start, stop, _ = index.indices(len(self))
+        run = self._run(start, stop)
+        number = torch.arange(start, stop, device=self.device)
+        values = run.values(slice(None))
+        if run.has_data is not None:
+            has_data = run.has_data.to(self.device)
+            number, values = number[has_data], values[has_data]
+        return coords_of_index(number, self._axes), values
 
-    def _run(self, start: int, stop: int) -> Tensor:
-        """Return the targets of neighbouring pixels."""
+    def _run(self, start: int, stop: int) -> PixelTarget:
+        """Return what serves neighbouring pixels, in a row of their own."""
         width = self.image.width
         first, last = start // width, (stop - 1) // width
+        columns = slice(start - first * width, stop - first * width)
         if first == last:
-            columns = slice(start - first * width, stop - first * width)
-            return self._served(self.image.read(slice(first, first + 1), columns)).values(slice(None))
-        rows = self._served(self.image.read(slice(first, last + 1)))
-        return rows.values(slice(start - first * width, stop - first * width))
+            return self._served(self.image.read(slice(first, first + 1), columns))
+        rows = self.image.read(slice(first, last + 1))
+        return self._served(rows.reshape(1, -1, self.channels)[:, columns])
 
     def _served(self, pixels: np.ndarray) -> PixelTarget:
         return PixelTarget(
@@ -87,18 +113,24 @@ class DiskTarget:
             target_range=self._target_range,
             device=str(self.device),
             dtype=self.dtype,
+            missing=self.image.missing_in(pixels),
         )
 
     def _from_tiles(self, index: Tensor) -> Tensor:
+        assert self._current is not None
+        return self._current[2].values(self._places_in_tiles(index))
+
+    def _places_in_tiles(self, index: Tensor) -> Tensor:
+        """Return where pixels stand in the stack of the current round's tiles."""
         assert self.sampler is not None and self._current is not None
         (tall, wide), width = self.sampler.tile, self.image.width
-        _, tiles, stack = self._current
+        _, tiles, _ = self._current
         row, column = index // width, index % width
         tile = row // tall * self.sampler.tiles_across + column // wide
         slot = torch.searchsorted(tiles, tile).clamp_(max=len(tiles) - 1)
         if self.device.type == "cpu" and not torch.equal(tiles[slot], tile):  # elsewhere the question would cost a wait
             raise ValueError("the pixels are not of the current round's tiles; ask for a step's batch first")
-        return stack.values((slot * tall + row % tall) * wide + column % wide)
+        return (slot * tall + row % tall) * wide + column % wide
 
     def _turn_to(self, number: int) -> None:
         """Make a round's tiles current and start reading the next round's."""

@@ -24,7 +24,8 @@ def evaluate(
 
     Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p
     clipped to [0, 1], because an image has a range; `psnr_unclipped` without clipping, as FINER's code reports it; SSIM
-    with the Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels.
+    with the Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels. Pixels without data count nowhere,
+    nor do windows that hold one.
 
     Args:
         model: The fitted image.
@@ -32,7 +33,7 @@ def evaluate(
         on_rows: Called with the number of rows done.
 
     Returns:
-        psnr, psnr_unclipped (dB), ssim; ssim is None for an image smaller than its 11x11 window.
+        psnr, psnr_unclipped (dB), ssim; ssim is None where no 11x11 window fits.
 
     Raises:
         InputError: If size or channels differ.
@@ -81,40 +82,54 @@ class Judge:
         self._value_range = (float(low), float(high))
         self._has_window = min(image.height, image.width) > 2 * _RADIUS
         self._clipped = self._unclipped = self._similarity = 0.0
-        self._compared = 0
-        # The last rows of the prediction, clipped, and of the original: the next band's windows reach into them.
-        self._kept = tuple(np.empty((0, *image.shape[1:]), dtype=np.float32) for _ in range(2))
+        self._compared = self._values = 0
+        # The last rows of the prediction, clipped, of the original, and of where that has no data: the next band's
+        # windows reach into them.
+        empty = np.empty((0, *image.shape[1:]), dtype=np.float32)
+        self._kept = (empty, empty, np.empty((0, image.width), dtype=bool))
 
-    def add(self, pred: np.ndarray) -> None:
-        """Take the next rows of the prediction, (rows, W, C) in [0, 1], not clipped."""
+    def add(self, pred: np.ndarray) -> np.ndarray | None:
+        """Take the next rows of the prediction, (rows, W, C) in [0, 1], not clipped.
+
+        Returns:
+            (rows, W) True where the original has no data; None where it has data everywhere.
+        """
         start, self.rows = self.rows, self.rows + len(pred)
-        truth = unit_from_pixels(self._image.read(slice(start, self.rows)), value_range=self._value_range)
+        pixels = self._image.read(slice(start, self.rows))
+        missing = self._image.missing_in(pixels)
+        truth = unit_from_pixels(pixels, value_range=self._value_range)
         bounded = np.clip(pred, 0, 1)
+        if missing is not None:
+            pred = pred.copy()
+            truth[missing] = bounded[missing] = pred[missing] = 0
+        self._values += truth.size - (0 if missing is None else int(missing.sum()) * truth.shape[2])
         self._unclipped += float(np.sum((pred.astype(np.float64) - truth) ** 2))
         self._clipped += float(np.sum((bounded.astype(np.float64) - truth) ** 2))
         if self._has_window:
-            present = [np.concatenate(pair) for pair in zip(self._kept, (bounded, truth), strict=True)]
+            absent = np.zeros(truth.shape[:2], dtype=bool) if missing is None else missing
+            present = [np.concatenate(pair) for pair in zip(self._kept, (bounded, truth, absent), strict=True)]
             if len(present[0]) > 2 * _RADIUS:
                 values = _ssim_values(*present)
                 self._similarity += float(values.sum(dtype=np.float64))
                 self._compared += values.size
             # Copies, so that the whole bands are not kept alive.
-            self._kept = tuple(rows[-2 * _RADIUS :].copy() for rows in present)
+            bounded, truth, absent = (rows[-2 * _RADIUS :].copy() for rows in present)
+            self._kept = (bounded, truth, absent)
+        return missing
 
     def figures(self) -> dict[str, float | None]:
         """Return psnr, psnr_unclipped (dB) and ssim of all rows; see `evaluate`."""
         assert self.rows == self._image.height, "the prediction is not complete"
-        height, width, channels = self._image.shape
-        count = height * width * channels
         return {
-            "psnr": psnr_of_mse(self._clipped / count),
-            "psnr_unclipped": psnr_of_mse(self._unclipped / count),
+            "psnr": psnr_of_mse(self._clipped / self._values),
+            "psnr_unclipped": psnr_of_mse(self._unclipped / self._values),
             "ssim": self._similarity / self._compared if self._compared else None,
         }
 
 
-def _ssim_values(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the SSIM map of neighbouring rows, without the border where windows stick out."""
+def _ssim_values(pred: np.ndarray, truth: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return the SSIM map of neighbouring rows, without the border where windows stick out, and those without data."""
+    from scipy.ndimage import maximum_filter
     from skimage.metrics import structural_similarity
 
     _, full = structural_similarity(
@@ -127,4 +142,7 @@ def _ssim_values(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
         channel_axis=-1,
         full=True,
     )
-    return full[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
+    inside = full[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
+    if not missing.any():
+        return inside
+    return inside[~maximum_filter(missing, size=2 * _RADIUS + 1)[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]]

@@ -134,8 +134,11 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: a figure is written as {', '.join(FIGURE_SUFFIXES)}")
     if not target.parent.is_dir():
         raise InputError(f"{target}: the folder {target.parent} does not exist")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=150)
+    try:
+        with atomic_path(target) as temporary:
+            figure.savefig(temporary, dpi=150)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error}); choose another --out") from error
 
 
 def figure_bytes(figure: Any, *, kind: str) -> bytes:

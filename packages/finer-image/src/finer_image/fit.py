@@ -31,7 +31,7 @@ from finer_image.evaluate import evaluate
 from finer_image.image_writer import default_suffix
 from finer_image.model import TASK, ImageModel
 from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
-from finer_image.pixel_sampling import StratifiedPixels
+from finer_image.pixel_sampling import PixelsWithData, StratifiedPixels, enlarged_batch
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, chunk_pixels, plan_of
 from finer_image.presets import steps_per_pass
@@ -265,7 +265,9 @@ def _objective_of(
 def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
     """Return what serves pixels and what draws them; None draws all, every step."""
     batch_pixels, seed = plan.settings.batch_pixels or 0, plan.settings.seed
-    sampled = 0 < batch_pixels < image.height * image.width
+    pixels = image.height * image.width
+    sampled = 0 < batch_pixels < pixels - image.missing
+    batch_pixels = enlarged_batch(batch_pixels, pixels=pixels, missing=image.missing)
     if isinstance(image, DiskImage):
         tiles = tiled_pixels_of(image, batch_pixels=batch_pixels, seed=seed) if sampled else None
         served = DiskTarget(image, sampler=tiles, target_range=plan.target_range, device=plan.device)
@@ -273,14 +275,25 @@ def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
     assert isinstance(image, Image)
     if not sampled:
         return _target_of(plan, image), None
+    missing = image.missing_in(image.pixels)
     sampler = StratifiedPixels(
-        height=image.height, width=image.width, batch_pixels=batch_pixels, seed=seed, device=plan.device
+        height=image.height,
+        width=image.width,
+        batch_pixels=batch_pixels,
+        seed=seed,
+        device=plan.device if missing is None else "cpu",
     )
-    return _target_of(plan, image), sampler
+    return _target_of(plan, image), sampler if missing is None else PixelsWithData(sampler, missing)
 
 
 def _target_of(plan: FitPlan, image: Image) -> PixelTarget:
-    return PixelTarget(image.pixels, value_range=image.value_range, target_range=plan.target_range, device=plan.device)
+    return PixelTarget(
+        image.pixels,
+        value_range=image.value_range,
+        target_range=plan.target_range,
+        device=plan.device,
+        missing=image.missing_in(image.pixels),
+    )
 
 
 def figures_of(point: LogPoint, span: float) -> dict[str, float]:

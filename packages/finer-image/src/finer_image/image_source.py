@@ -1,30 +1,23 @@
-"""Carry an open image file from the reader to the decoders, and keep imaging libraries in bounds."""
+"""Carry an open image file from the reader to the decoders, with its limits and what there is to say."""
 
-import contextlib
-import importlib
-import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_image.notes import printable
 
 # Pillow's own hard limit, twice its warning level. A larger image must not expand more than MAX_EXPANSION.
 BOMB_PIXELS = 178_956_970
 # Photographs and renderings expand 2 to 50 times; only nearly empty pictures, such as bombs, exceed this.
 MAX_EXPANSION = 200
-
-_PILLOW_LOCK = threading.RLock()
+_LONGEST_MESSAGE, _LONGEST_NAME = 300, 130
 
 
 def file_error(path: Path, reason: object) -> InputError:
-    """Make the one-line error for a file, for the caller to raise.
+    """Make the one-line error for a file, of at most 300 characters, for the caller to raise.
 
     Args:
         path: The file.
@@ -33,7 +26,21 @@ def file_error(path: Path, reason: object) -> InputError:
     Returns:
         The error.
     """
-    return InputError(" ".join(f"{path}: {reason}".split()))
+    name = _short_name(path)
+    text, room = " ".join(str(reason).split()), _LONGEST_MESSAGE - len(name) - 2
+    if len(text) > room:  # What is wrong stands at its beginning, what to do at its end.
+        text = f"{text[: room - 75]} ... {text[-70:]}"
+    return InputError(f"{name}: {text}")
+
+
+def named(path: Path, error: InputError) -> InputError:
+    """Return an error with the file's name, if it does not begin with it yet."""
+    return error if str(error).startswith(f"{_short_name(path)}: ") else file_error(path, error)
+
+
+def _short_name(path: Path) -> str:
+    name = printable(path)
+    return name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,18 +52,30 @@ class ImageSource:
         handle: The open file, at its start.
         file_bytes: Its length in bytes.
         memory_bytes: Most bytes the decoded pixels may take, or None for no limit.
+        working_bytes: Most bytes that decoding may take with the pixels and all that it needs beside, or None.
+        takes_parts: Whether the caller can do with parts of an image that is too large.
+        notes: What the user should know about what is read, a sentence each.
     """
 
     path: Path
     handle: BinaryIO
     file_bytes: int
     memory_bytes: int | None = None
+    working_bytes: int | None = None
+    takes_parts: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def error(self, reason: object) -> InputError:
         """Make the one-line error for this file; see `file_error`."""
         return file_error(self.path, reason)
 
-    def check_size(self, *, height: int, width: int, channels: int, item_bytes: int) -> None:
+    def note(self, text: str) -> None:
+        """Keep a sentence that the user should read, without the file's name."""
+        self.notes.append(text)
+
+    def check_size(
+        self, *, height: int, width: int, channels: int, item_bytes: int, beside: int = 0, in_parts: bool = False
+    ) -> None:
         """Refuse a declared size before anything of that size is allocated.
 
         Args:
@@ -64,25 +83,38 @@ class ImageSource:
             width: Declared columns.
             channels: Channels after decoding.
             item_bytes: Bytes of one decoded value.
+            beside: Bytes that decoding takes beside the decoded pixels.
+            in_parts: Whether the image can be read in parts, so that it need not fit into the memory if the caller
+                can do with parts.
 
         Raises:
-            InputError: The image is empty, does not fit in `memory_bytes`, or is a decompression bomb.
+            InputError: The image is empty, does not fit into the memory, or is a decompression bomb.
         """
         size = f"{width} x {height} pixels of {channels} x {item_bytes} bytes"
         if min(height, width, channels) < 1:
             raise self.error(f"declares {size}, which is no image")
         decoded = height * width * channels * item_bytes
-        if self.memory_bytes is not None and decoded > self.memory_bytes:
-            raise self.error(
-                f"needs {decoded:,} bytes ({size}) but --memory leaves {self.memory_bytes:,} for pixels; "
-                "raise --memory, or store it as .npy, TIFF (not Lab or YCbCr) or Zarr, which are read in parts"
-            )
+        for needed, limit, purpose in (
+            (decoded, self.memory_bytes, "for pixels"),
+            (decoded + beside, self.working_bytes, "to decode it"),
+        ):
+            if limit is not None and needed > limit and not (in_parts and self.takes_parts):
+                raise self.error(
+                    f"needs {needed:,} bytes ({size}) but --memory leaves {limit:,} {purpose}; "
+                    "raise it, or store the image as .npy, TIFF or Zarr, which are read in parts"
+                )
         # Four channels count as a pixel: a bomb may as well declare one pixel of a thousand million channels.
         if height * width * max(1, channels // 4) > BOMB_PIXELS and decoded > MAX_EXPANSION * self.file_bytes:
             raise self.error(
                 f"declares {size} in a file of {self.file_bytes:,} bytes, which looks like a decompression "
                 "bomb; if it is genuine, store it uncompressed (.npy or .tif)"
             )
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels of the largest picture that `check_size` lets pass, whatever its channels."""
+        limits = [limit for limit in (self.memory_bytes, self.working_bytes) if limit is not None]
+        return max(1, min([max(BOMB_PIXELS, MAX_EXPANSION * self.file_bytes), *limits]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,6 +128,7 @@ class DecodedImage:
         channel_names: Names of the channels where the file has them.
         icc_profile: Colour profile that applies to `pixels`, or None.
         source_mode: The file's own mode where it differs from `mode`.
+        nodata: Value of the pixels that hold no data, or None.
     """
 
     pixels: np.ndarray
@@ -104,68 +137,4 @@ class DecodedImage:
     channel_names: tuple[str, ...] = ()
     icc_profile: bytes | None = None
     source_mode: str = ""
-
-
-def import_library(module: str, *, package: str, purpose: str) -> ModuleType:
-    """Import an imaging library where it is needed, since start-up must not wait for it.
-
-    Args:
-        module: Import name.
-        package: Name to install.
-        purpose: What it is needed for, as in "16-bit PNG".
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: It is not installed; the message says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"needs the package {package} for {purpose} ({error}); pip install {package}") from None
-
-
-@contextlib.contextmanager
-def strict_pillow() -> Iterator[None]:
-    """Let Pillow open images of any declared size, refuse truncated ones, and keep its warnings in.
-
-    `ImageSource.check_size` does the size check with our own limits. Pillow has only module-wide switches for
-    it, so they are set under a lock and put back.
-
-    Yields:
-        Nothing.
-    """
-    from PIL import Image as pillow
-    from PIL import ImageFile
-
-    with _PILLOW_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        saved = pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
-        try:
-            yield
-        finally:
-            pillow.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = saved
-
-
-@contextlib.contextmanager
-def silenced(logger_name: str) -> Iterator[None]:
-    """Drop a library's log records: it reports each defect twice, and interlaced PNG as one.
-
-    Args:
-        logger_name: Name of the library's logger.
-
-    Yields:
-        Nothing.
-    """
-
-    def drop(record: logging.LogRecord) -> bool:
-        return False
-
-    logger = logging.getLogger(logger_name)
-    logger.addFilter(drop)
-    try:
-        yield
-    finally:
-        logger.removeFilter(drop)
+    nodata: int | float | None = None

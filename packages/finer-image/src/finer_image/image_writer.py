@@ -1,6 +1,7 @@
 """Write an image so that the file holds exactly its pixels, or say which formats could."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.image_source import file_error, import_library
+from finer_image.image_source import file_error
+from finer_image.library_guard import import_library
 from finer_image.pixels import DTYPES, MODES, Image
 from finer_image.raster import Raster
-from finer_image.zarr_parts import import_zarr, is_zarr
+from finer_image.zarr_metadata import is_zarr
+from finer_image.zarr_parts import import_zarr
 from finer_image.zarr_writer import write_zarr
 
 _COLOUR_MODES = ("L", "LA", "RGB", "RGBA")
@@ -35,6 +38,7 @@ _HOLDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 WRITABLE = tuple(_HOLDS)
 _MAX_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".png": 1_000_000}
+_NODATA_TAG = 42113  # GDAL_NODATA
 _EXR_NAMES = {"L": ("Y",), "LA": ("Y", "A"), "RGB": ("R", "G", "B"), "RGBA": ("R", "G", "B", "A")}
 
 
@@ -45,10 +49,11 @@ def default_suffix(image: Raster) -> str:
         image: The image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for an
-        image that is not in memory, because the others cannot be written in parts.
+        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, for an
+        image that is not in memory, because the others cannot be written in parts, and for one with pixels that hold no
+        data, which the others cannot mark.
     """
-    if not isinstance(image, Image):
+    if not isinstance(image, Image) or image.missing:
         return ".tif"
     if image.mode != "CHANNELS" and image.dtype.name in ("uint8", "uint16"):
         return ".png"
@@ -66,8 +71,9 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
 
     Raises:
         InputError: The suffix is unknown or cannot hold the image; the line names those that can. Or the library that
-            it needs is not installed.
+            it needs is not installed, or nobody may write there.
     """
+    check_place(Path(path))
     path, suffix = Path(path), Path(path).suffix.lower()
     fitting = ", ".join(
         name for name, (dtypes, modes) in _HOLDS.items() if image.dtype.name in dtypes and image.mode in modes
@@ -117,6 +123,27 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
     return path
 
 
+def check_place(path: Path) -> None:
+    """Check that a file, or the folder of a Zarr array, can be made or replaced, without making anything.
+
+    Raises:
+        InputError: It cannot.
+    """
+    try:
+        if path.is_dir() and not (path.suffix.lower() == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
+            raise file_error(path, "is a folder; name a file in it")
+        # os.path, because pathlib raises for a name that is too long.
+        nearest = next(parent for parent in path.absolute().parents if os.path.exists(parent))
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(nearest / path.name)  # too long a name
+    except OSError as error:
+        raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from None
+    if not nearest.is_dir():
+        raise file_error(path, f"cannot be written ({nearest} is no folder); choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise file_error(path, f"cannot be written ({os.strerror(errno.EACCES)}); choose another place")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; put what was written there in its place if the block succeeds.
@@ -134,8 +161,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix.lower()}"
     old = path.parent / f".{secrets.token_hex(8)}.old"
     try:
-        if path.is_dir() and not (path.suffix.lower() == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
-            raise file_error(path, "is a folder; name a file in it")
+        check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if temporary.is_dir() and path.exists():  # a folder cannot replace anything in one go
@@ -200,7 +226,10 @@ def _write_bmp(path: Path, image: Image) -> None:
 
 
 def tiff_options(image: Image) -> dict[str, object]:
-    """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss."""
+    """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss.
+
+    The value that stands for "no data" is named as GDAL does; NaN needs no name.
+    """
     options: dict[str, object] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
     if image.channels > 1:
         options["planarconfig"] = "contig"
@@ -214,6 +243,7 @@ def tiff_options(image: Image) -> dict[str, object]:
         "metadata": None,
         "software": False,
         "iccprofile": image.icc_profile,
+        "extratags": [] if image.nodata is None else [(_NODATA_TAG, "s", 0, str(image.nodata), True)],
     }
 
 

@@ -1,5 +1,6 @@
 """A fitted image: the network together with what turns its outputs back into pixels."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from finer_core.model_file import load_network
 from finer_core.networks import Network
 from finer_core.schema import check_entries
 from finer_core.threads import in_threads
+from finer_image.nodata import keep_apart
 from finer_image.pixels import DTYPES, Image, pixels_from_unit
 from finer_image.raster import Raster
+
+logger = logging.getLogger(__name__)
 
 TASK = "image"
 
@@ -68,9 +72,15 @@ class ImageModel:
         return self.with_pixels(np.zeros((1, 1, self.network.config.out_features), dtype=self.image["dtype"]))
 
     def pixels_of(self, unit: np.ndarray) -> np.ndarray:
-        """Turn values (...,) in [0, 1], clipped here, into pixels of the fitted image's type and range."""
+        """Turn values (..., channels) in [0, 1], clipped here, into pixels of the fitted image's type and range.
+
+        None of them has the value that stands for "no data", since a network has data everywhere.
+        """
         low, high = self.image["value_range"]
-        return pixels_from_unit(unit, dtype=self.image["dtype"], value_range=(low, high))
+        pixels = pixels_from_unit(unit, dtype=self.image["dtype"], value_range=(low, high))
+        kind = self.kind()
+        keep_apart(pixels, nodata=kind.nodata, mode=kind.mode)
+        return pixels
 
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return pixels as an image of the fitted one's mode, value range and profile."""
@@ -121,6 +131,13 @@ _IMAGE = {
     **{"channel_names": Sequence[str], "icc_profile": str | None, "source_mode": str},
 }
 _LARGEST_SIDE = 10**7
+
+
+def log_filled_pixels(model: ImageModel) -> None:
+    """Warn that a rendering has data where the fitted image had none."""
+    missing = model.image.get("missing")
+    if missing:
+        logger.warning("the fitted image has no data in %s of its pixels; what is rendered there is a guess", missing)
 
 
 def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,11 @@ class PixelTarget:
         target_range: (low, high).
         device: Where batches go; the image is moved there too.
         dtype: Type of coordinates and targets.
+        missing: (height, width) True for pixels without data, of which none is ever served; None if there are none.
+
+    Attributes:
+        with_data: Number of pixels with data.
+        has_data: (height * width,) True for those, or None if all have data.
     """
 
     def __init__(
@@ -36,15 +41,18 @@ class PixelTarget:
         target_range: tuple[float, float],
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        missing: np.ndarray | None = None,
     ) -> None:
         height, width, channels = pixels.shape
         self.height, self.width, self.channels = height, width, channels
         self.dtype = dtype
         flat = np.ascontiguousarray(pixels).reshape(-1, channels)
-        self._unsigned16 = flat.dtype == np.uint16
-        # PyTorch indexes int16 but not every unsigned type, so 16-bit pixels travel as their bit pattern.
-        stored = flat.view(np.int16) if self._unsigned16 else flat
-        self._pixels = torch.from_numpy(stored if stored.dtype in _INDEXABLE else stored.astype(np.float64)).to(device)
+        # PyTorch indexes few unsigned types, so such pixels travel as the bit patterns of signed ones.
+        self._unsigned = flat.dtype.itemsize * 8 if flat.dtype.kind == "u" and flat.dtype != np.uint8 else 0
+        self._pixels = torch.from_numpy(flat.view(f"i{flat.dtype.itemsize}") if self._unsigned else flat).to(device)
+        self.has_data = None if missing is None else torch.from_numpy(~missing.reshape(-1))
+        self._places = None if missing is None else np.flatnonzero(~missing)
+        self.with_data = height * width if self._places is None else len(self._places)
         self.device = self._pixels.device
         self._axes = (
             axis_coords(height, device=device, dtype=dtype),
@@ -58,7 +66,10 @@ class PixelTarget:
         return self.height * self.width
 
     def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
+        """Return coords (n, 2) and targets (n, channels) of pixels: numbers, or those with data in a slice."""
+        if isinstance(index, slice) and self._places is not None:
+            first, last = np.searchsorted(self._places, index.indices(len(self))[:2])
+            index = torch.from_numpy(self._places[first:last]).to(self.device)
         values = self.values(index)
         if isinstance(index, slice):
             index = torch.arange(*index.indices(len(self)), device=self._pixels.device)
@@ -67,13 +78,12 @@ class PixelTarget:
     def values(self, index: Tensor | slice) -> Tensor:
         """Return the targets (n, channels) of the pixels `index`."""
         values = self._pixels[index]
-        if self._unsigned16:
-            values = values.to(torch.int32) & 0xFFFF
+        if self._unsigned == 64:
+            values = values.to(torch.float64) + 2.0**64 * (values < 0)
+        elif self._unsigned:
+            values = values.to(torch.int64) & (2**self._unsigned - 1)
         unit = (values.to(self.dtype) - self._offset) / self._span
         return unit * self._scale + self._low
-
-
-_INDEXABLE = (np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
 
 
 class Target(Protocol):
@@ -81,13 +91,14 @@ class Target(Protocol):
 
     channels: int
     device: torch.device
+    with_data: int
 
     def __len__(self) -> int:
         """Return the number of pixels."""
         ...
 
     def at(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return coords (n, 2) and targets (n, channels) of the pixels `index` (numbers, or a slice of them)."""
+        """Return coords (n, 2) and targets (n, channels) of pixels: numbers, or those with data in a slice."""
         ...
 
 
@@ -147,7 +158,7 @@ class ImageObjective(StatelessObjective):
             pieces: Sequence[Tensor | slice] = [
                 slice(start, min(start + self.chunk_pixels, part.stop)) for start in starts
             ]
-            return pieces, count * self.target.channels
+            return pieces, self.target.with_data * self.target.channels
         batch = self.sampler.batch(step)
         mine = send(batch[part_of(batch.shape[0], self.gradient_sum.ranks)], self.target.device)
         return mine.split(self._rows(len(mine))) if len(mine) else (), batch.shape[0] * self.target.channels

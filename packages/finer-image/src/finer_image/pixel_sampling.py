@@ -7,6 +7,7 @@ pure function of (seed, step), so resuming needs no state.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,6 +93,30 @@ class StratifiedPixels:
         """Return the numbers of the cells that are not whole."""
         whole = (self._heights == self.cell_height)[:, None] & (self._widths == self.cell_width)[None, :]
         return whole.logical_not().reshape(-1).nonzero()[:, 0]
+
+
+class PixelsWithData:
+    """Draw a sampler's batches without the pixels that hold no data.
+
+    Args:
+        sampler: Draws from all pixels, on the CPU; its batches should be larger in proportion (`enlarged_batch`).
+        missing: (height, width) True for pixels without data; some have data.
+    """
+
+    def __init__(self, sampler: StratifiedPixels, missing: np.ndarray) -> None:
+        self._sampler, self._has_data = sampler, torch.from_numpy(~missing.reshape(-1))
+        self._spare = torch.tensor([int(np.argmin(missing))])
+
+    def batch(self, step: int) -> Tensor:
+        """Return the flat numbers of a step's pixels, at least one."""
+        batch = self._sampler.batch(step)
+        kept = batch[self._has_data[batch]]
+        return kept if len(kept) else self._spare
+
+
+def enlarged_batch(batch_pixels: int, *, pixels: int, missing: int) -> int:
+    """Return how many of all pixels to draw, so that about `batch_pixels` of them have data."""
+    return min(pixels, -(-batch_pixels * pixels // (pixels - missing)))
 
 
 class _Pass(NamedTuple):

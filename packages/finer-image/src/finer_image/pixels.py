@@ -5,15 +5,16 @@ writer turns an `Image` back into the same kind of file.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.raster import Raster
-from finer_image.value_range import check_finite, pixels_from_unit, unit_from_pixels, value_range_of
+from finer_image.nodata import Nodata, nodata_of_text
+from finer_image.raster import Raster, missing_note, survey
+from finer_image.value_range import pixels_from_unit, row_blocks, unit_from_pixels
 
 __all__ = ["DTYPES", "MODES", "MODE_CHANNELS", "Image", "mode_of", "pixels_from_unit", "unit_from_pixels"]
 
@@ -45,13 +46,16 @@ class Image(Raster):
     Make one with `Image.from_pixels`, which also normalises the array; the constructor only checks.
 
     Args:
-        pixels: (H, W, C) in the file's own dtype, native byte order, all finite. 1-bit images are uint8 0 and
+        pixels: (H, W, C) in the file's own dtype, native byte order, none infinite. 1-bit images are uint8 0 and
             255.
         mode: "L", "LA", "RGB", "RGBA" (straight alpha, last channel) or "CHANNELS" for anything else.
-        value_range: (low, high) pixel values that 0 and 1 stand for; see `value_range_of`.
+        value_range: (low, high) pixel values that 0 and 1 stand for; see `finer_image.value_range.interval_of`.
         channel_names: Names of the channels where the file has them (EXR), else empty.
         icc_profile: Colour profile as stored in the file, or None.
         source_mode: The file's own mode where it differs, such as "1", "P" or "CMYK"; empty if it does not.
+        nodata: Value of the pixels that hold no data, beside NaN, or None.
+        missing: How many pixels hold no data.
+        notes: What the user should know about what was read.
 
     Raises:
         ValueError: The fields contradict each other.
@@ -63,6 +67,9 @@ class Image(Raster):
     channel_names: tuple[str, ...] = ()
     icc_profile: bytes | None = None
     source_mode: str = ""
+    nodata: Nodata = None
+    missing: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -88,22 +95,26 @@ class Image(Raster):
         channel_names: tuple[str, ...] = (),
         icc_profile: bytes | None = None,
         source_mode: str = "",
+        nodata: Nodata = None,
+        notes: Sequence[str] = (),
     ) -> "Image":
         """Build an image from an array, choosing what is not given.
 
         Args:
             pixels: (H, W) or (H, W, C); bool becomes uint8 0 and 255, any byte order becomes native.
             mode: Mode, or None to take it from the channel count.
-            value_range: (low, high), or None to choose it with `value_range_of`.
+            value_range: (low, high), or None to choose it.
             channel_names: One name for each channel, or empty.
             icc_profile: Colour profile, or None.
             source_mode: The file's own mode where it differs.
+            nodata: Value of the pixels that hold no data, or None; NaN always stands for none.
+            notes: What the user should know about what was read.
 
         Returns:
             The image; its pixels are contiguous and share memory with `pixels` where nothing had to change.
 
         Raises:
-            InputError: Wrong rank, no pixels, a dtype that is not a real number, or NaN or infinite values.
+            InputError: Wrong rank, no pixels, a dtype that is not a real number, infinite values, or no data.
         """
         if pixels.ndim not in (2, 3):
             raise InputError(f"has shape {pixels.shape}; give an array of (height, width) or (height, width, channels)")
@@ -115,14 +126,19 @@ class Image(Raster):
             raise InputError(f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
         pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
-        check_finite(pixels)
+        mode = mode or mode_of(pixels.shape[2])
+        blocks = ((rows.start, pixels[rows]) for rows in row_blocks(pixels.shape))
+        chosen_range, missing = survey(blocks, dtype=pixels.dtype, mode=mode, nodata=nodata)
         return cls(
             pixels=pixels,
-            mode=mode or mode_of(pixels.shape[2]),
-            value_range=value_range or value_range_of(pixels),
+            mode=mode,
+            value_range=value_range or chosen_range,
             channel_names=channel_names,
             icc_profile=icc_profile,
             source_mode=source_mode,
+            nodata=nodata,
+            missing=missing,
+            notes=(*notes, *missing_note(missing, pixels=pixels.shape[0] * pixels.shape[1], nodata=nodata)),
         )
 
     @property
@@ -190,6 +206,7 @@ class Image(Raster):
                 raise ValueError(f"{pixels.dtype} pixels of shape {pixels.shape} given for {channels} x {dtype}")
             low, high = metadata["value_range"]
             icc_profile = metadata["icc_profile"]
+            nodata = metadata.get("nodata")  # models from before it was known have none
             return cls(
                 pixels=pixels,
                 mode=str(metadata["mode"]),
@@ -197,8 +214,9 @@ class Image(Raster):
                 channel_names=tuple(str(name) for name in metadata["channel_names"]),
                 icc_profile=None if icc_profile is None else base64.b64decode(icc_profile, validate=True),
                 source_mode=str(metadata["source_mode"]),
+                nodata=nodata_of_text(str(nodata), dtype) if nodata is not None else None,
             )
         except KeyError as error:
             raise InputError(f"the image description has no {error}; it was not written by this package") from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the image description is not usable: {error}") from None

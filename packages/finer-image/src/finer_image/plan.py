@@ -86,6 +86,8 @@ def plan_fit(
         raise InputError(
             "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
         )
+    if resolved.sampling == "error" and image.missing:
+        raise InputError("--sampling error needs an image without pixels that hold no data; use --sampling even")
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
@@ -123,6 +125,7 @@ def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -
         "input_sha256": input_sha256,
         "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
         "image_on_disk": isinstance(image, DiskImage),
+        "notes": list(image.notes),
         **plan.to_dict(),
         "kernels": kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile),
         "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),

@@ -2,9 +2,13 @@
 
 import base64
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from finer_image.nodata import Nodata, missing_pixels
+from finer_image.value_range import extremes_of, interval_of
 
 
 class Raster(ABC):
@@ -18,6 +22,9 @@ class Raster(ABC):
         channel_names: Names of the channels where the file has them, else empty.
         icc_profile: Colour profile as stored in the file, or None.
         source_mode: The file's own mode where it differs; empty if it does not.
+        nodata: Value of the pixels that hold no data, beside NaN, or None.
+        missing: How many pixels hold no data; they are left out of the fit and of the figures.
+        notes: What the user should know about what was read, a sentence each.
     """
 
     mode: str
@@ -25,6 +32,9 @@ class Raster(ABC):
     channel_names: tuple[str, ...]
     icc_profile: bytes | None
     source_mode: str
+    nodata: Nodata
+    missing: int
+    notes: tuple[str, ...]
 
     @property
     @abstractmethod
@@ -52,6 +62,17 @@ class Raster(ABC):
         Returns:
             (rows, columns, channels) of `dtype`, not to be changed.
         """
+
+    def missing_in(self, pixels: np.ndarray) -> np.ndarray | None:
+        """Tell which of some of this image's pixels hold no data.
+
+        Args:
+            pixels: (..., C), a window of them.
+
+        Returns:
+            (...,) True where there is no data; None where there is data everywhere.
+        """
+        return missing_pixels(pixels, nodata=self.nodata, mode=self.mode) if self.missing else None
 
     @property
     def height(self) -> int:
@@ -89,4 +110,39 @@ class Raster(ABC):
             "channel_names": list(self.channel_names),
             "icc_profile": None if self.icc_profile is None else base64.b64encode(self.icc_profile).decode("ascii"),
             "source_mode": self.source_mode,
+            "nodata": None if self.nodata is None else str(self.nodata),
+            "missing": self.missing,
         }
+
+
+def survey(
+    blocks: Iterable[tuple[int, np.ndarray]], *, dtype: np.dtype, mode: str, nodata: Nodata
+) -> tuple[tuple[float, float], int]:
+    """Look at an image once: choose its value range, count the pixels without data, and reject infinite values.
+
+    The values of 8-bit images span 0 to 255 whatever they are, so nobody looks where nothing can be missing.
+
+    Args:
+        blocks: Number of the first row and (rows, W, C) pixels of each block, from the top, at least one.
+        dtype: Type of the pixels.
+        mode: Mode of the image.
+        nodata: Value of the pixels that hold no data, or None.
+
+    Returns:
+        (low, high) pixel values that 0 and 1 stand for, and the number of pixels without data.
+
+    Raises:
+        InputError: A value is infinite, no pixel holds data, or the range is too wide.
+    """
+    if dtype == np.uint8 and nodata is None:
+        return interval_of(0.0, 0.0, dtype=dtype), 0
+    low, high, missing = extremes_of(blocks, missing_in=lambda pixels: missing_pixels(pixels, nodata=nodata, mode=mode))
+    return interval_of(low, high, dtype=dtype), missing
+
+
+def missing_note(missing: int, *, pixels: int, nodata: Nodata) -> tuple[str, ...]:
+    """Say that an image has pixels without data; return the sentence, or none."""
+    if not missing:
+        return ()
+    named = "NaN" if nodata is None else f"nodata, {nodata}"
+    return (f"{missing:,} of its {pixels:,} pixels hold no data ({named}); they are left out of fit and figures",)

@@ -10,6 +10,7 @@ from finer_image.evaluate import Judge, unit_bands
 from finer_image.image_opener import open_in_parts
 from finer_image.image_writer import write_image
 from finer_image.model import ImageModel
+from finer_image.nodata import mark_missing
 from finer_image.pixels import Image
 from finer_image.raster import Raster
 
@@ -22,6 +23,8 @@ def judge_and_write(
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> tuple[Raster, dict[str, float | None]]:
     """Compare a fitted image with the original and write its reconstruction; every pixel is predicted once.
+
+    Pixels of which the original has no data have none in the reconstruction either.
 
     Args:
         model: The fitted image.
@@ -39,8 +42,11 @@ def judge_and_write(
 
     def bands() -> Iterator[np.ndarray]:
         for pred in unit_bands(model):
-            judge.add(pred)
-            yield model.pixels_of(pred)
+            missing = judge.add(pred)
+            pixels = model.pixels_of(pred)
+            if missing is not None:
+                mark_missing(pixels, missing, nodata=image.nodata)
+            yield pixels
             on_rows(judge.rows)
 
     if isinstance(image, Image):

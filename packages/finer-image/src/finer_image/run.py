@@ -16,6 +16,7 @@ from finer_image import budget
 from finer_image.fit import fit_along, fit_image
 from finer_image.image_opener import open_image
 from finer_image.input_digest import sha256_of_input
+from finer_image.notes import printable
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, config_of, digest_of, plan_of, write_config
 from finer_image.raster import Raster
@@ -43,8 +44,13 @@ def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
 
         return Image.from_pixels(data.astronaut())
     assert signal is not None
-    cache = max(0, memory - budget.PROCESS_BYTES) // 4
-    return open_image(signal, memory_bytes=budget.room_for_pixels(memory, copies=copies), cache_bytes=cache)
+    room = max(0, memory - budget.PROCESS_BYTES)
+    return open_image(
+        signal,
+        memory_bytes=budget.room_for_pixels(memory, copies=copies),
+        cache_bytes=room // 4,
+        working_bytes=room,
+    )
 
 
 def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
@@ -229,5 +235,5 @@ def fill_run(
     figures["peak_memory_mb"] = round(peak_memory_mb(), 1)  # of the report too, which cannot tell it of itself
     run.write_metrics(figures)  # last: it says that the run is complete
     if not quiet:
-        print(f"report: {run.report}", file=sys.stderr)
+        print(f"report: {printable(run.report)}", file=sys.stderr)
     return run.read_metrics()

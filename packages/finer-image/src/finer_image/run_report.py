@@ -11,6 +11,7 @@ from finer_core.report import Report
 from finer_core.run_folder import RunFolder
 from finer_core.training import read_jsonl
 from finer_image import figures
+from finer_image.notes import printable
 from finer_image.pixels import unit_from_pixels
 from finer_image.raster import Raster
 from finer_image.spectrum import radial_spectrum
@@ -32,11 +33,13 @@ def write_report(
         config: The settings.
     """
     page = Report(
-        f"{config['signal']}: {metrics['method']}",
+        f"{printable(config['signal'])}: {metrics['method']}",
         note=f"finer-image {config['versions']['finer-image']}, {config['started']}, {metrics['device']}",
     )
     page.table({name: "-" if value is None else value for name, value in metrics.items()})
-    truth, pred = (_shown_unit(image, target.value_range) for image in (target, reconstruction))
+    for note in target.notes:
+        page.paragraph(f"Note: the image {note}.")
+    truth, pred = (_shown_unit(image, target) for image in (target, reconstruction))
     small = max(truth.shape[:2]) <= 512
     page.heading("Image")
     page.figures(
@@ -46,7 +49,7 @@ def write_report(
     page.heading("Where and at which frequencies it differs")
     error = np.abs(pred - truth).mean(axis=2)
     spectra = {
-        name: radial_spectrum(unit_from_pixels(_centre(image), value_range=target.value_range).mean(axis=2))
+        name: radial_spectrum(_unit_of(_centre(image), _centre(target), target).mean(axis=2))
         for name, image in (("target", target), ("reconstruction", reconstruction))
     }
     page.figures(
@@ -75,11 +78,22 @@ def _centre(image: Raster) -> np.ndarray:
     return image.read(slice(top, top + _LARGEST_SIDE), slice(left, left + _LARGEST_SIDE))
 
 
-def _shown_unit(image: Raster, value_range: tuple[float, float]) -> np.ndarray:
+def _shown_unit(image: Raster, target: Raster) -> np.ndarray:
     """Return a picture of at most 1024 pixels a side, in [0, 1], by taking every n-th pixel."""
     n = -(-max(image.height, image.width) // _LARGEST_SIDE)
-    pixels = np.concatenate([image.read(slice(row, row + 1))[:, ::n] for row in range(0, image.height, n)])
-    return np.clip(unit_from_pixels(pixels, value_range=value_range), 0, 1)
+    pixels, truth = (
+        np.concatenate([each.read(slice(row, row + 1))[:, ::n] for row in range(0, image.height, n)])
+        for each in (image, target)
+    )
+    return np.clip(_unit_of(pixels, truth, target), 0, 1)
+
+
+def _unit_of(pixels: np.ndarray, truth: np.ndarray, target: Raster) -> np.ndarray:
+    """Return pixels in [0, 1]; where the target, of which `truth` is the same window, has no data they are 0."""
+    unit, missing = unit_from_pixels(pixels, value_range=target.value_range), target.missing_in(truth)
+    if missing is not None:
+        unit[missing] = 0
+    return unit
 
 
 def _png(unit: np.ndarray, image: Raster) -> bytes:

@@ -3,7 +3,8 @@
 Everything here works element by element on any block of rows, so callers stay in bounded memory.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,67 +30,53 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(start, min(start + rows, shape[0]))
 
 
-def check_finite(pixels: np.ndarray) -> None:
-    """Reject NaN and infinite values, with their count and the place of the first.
+class Extremes(NamedTuple):
+    """Hold the least and the greatest value of an image, and how many of its pixels hold no data."""
 
-    Args:
-        pixels: (H, W, C) any real dtype.
-
-    Raises:
-        InputError: Some value is not finite.
-    """
-    if pixels.dtype.kind == "f":
-        extremes_of((rows.start, pixels[rows]) for rows in row_blocks(pixels.shape))
+    low: float
+    high: float
+    missing: int
 
 
-def extremes_of(blocks: Iterable[tuple[int, np.ndarray]]) -> tuple[float, float]:
-    """Find the least and the greatest value of an image that comes in blocks of rows, and reject what is not finite.
+def extremes_of(
+    blocks: Iterable[tuple[int, np.ndarray]], *, missing_in: Callable[[np.ndarray], np.ndarray | None]
+) -> Extremes:
+    """Find the extremes of an image that comes in blocks of rows, without its missing pixels; reject infinite values.
 
     Args:
         blocks: Number of the first row and (rows, W, C) pixels of each block, from the top, at least one.
+        missing_in: Tells which pixels of a block hold no data; see `finer_image.nodata.missing_pixels`.
 
     Returns:
-        (low, high).
+        The extremes.
 
     Raises:
-        InputError: Some value is not finite; the line has the count of such values and the place of the first.
+        InputError: Some value is infinite; the line has the count of such values and the place of the first. Or there
+            is no pixel with data.
     """
-    low, high = np.inf, -np.inf
+    low, high, absent = np.inf, -np.inf, 0
     count, first = 0, ""
     for top, block in blocks:
-        bad = ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(0, dtype=bool)
-        if bad.any():
+        missing = missing_in(block)
+        values = block if missing is None else block[~missing]
+        if missing is not None:
+            absent += int(missing.sum())
+        if block.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = ~np.isfinite(block) & (True if missing is None else ~missing[..., None])
             if not count:
                 row, column, channel = (int(i) for i in np.argwhere(bad)[0])
-                value = float(block[row, column, channel])
-                first = f"row {top + row}, column {column}, channel {channel} ({value})"
+                first = f"row {top + row}, column {column}, channel {channel} ({float(block[row, column, channel])})"
             count += int(bad.sum())
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
     if count:
         raise InputError(
-            f"holds {count} NaN or infinite value{'s' * (count > 1)}, the first at {first}; "
-            "replace them with finite numbers"
+            f"holds {count} infinite value{'s' * (count > 1)}, the first at {first}; "
+            "replace them with finite numbers, or with NaN where there is no data"
         )
-    return low, high
-
-
-def value_range_of(pixels: np.ndarray) -> tuple[float, float]:
-    """Choose the interval of pixel values that [0, 1] stands for.
-
-    See `interval_of` for the choice.
-
-    Args:
-        pixels: (H, W, C) finite, not empty.
-
-    Returns:
-        (low, high) with low < high, in pixel values.
-
-    Raises:
-        InputError: The values are so far apart that float64 cannot hold the difference.
-    """
-    if pixels.dtype == np.uint8:
-        return interval_of(0.0, 0.0, dtype=pixels.dtype)
-    return interval_of(float(pixels.min()), float(pixels.max()), dtype=pixels.dtype)
+    if low > high:
+        raise InputError("holds no pixel with data: all are NaN, or have the value that stands for 'no data' (nodata)")
+    return Extremes(low, high, absent)
 
 
 def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, float]:
@@ -142,7 +129,8 @@ def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) ->
         block = pixels[rows].astype(np.float64)
         block -= low
         block /= high - low
-        unit[rows] = block
+        with np.errstate(over="ignore"):  # a value for "no data" may be farther away than float32 reaches
+            unit[rows] = block
     return unit
 
 

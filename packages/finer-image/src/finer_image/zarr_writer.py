@@ -34,6 +34,8 @@ def write_zarr(path: Path, bands: Iterable[np.ndarray], kind: Image, height: int
         chunks=(min(tall, height), min(_CHUNK, width), kind.channels),
         dtype=kind.dtype,
     )
+    if kind.nodata is not None:
+        array.attrs["_FillValue"] = kind.nodata if np.isfinite(kind.nodata) else str(kind.nodata)
     top = 0
     for band in regrouped(bands, tall):  # whole rows of chunks: a chunk that is written in parts is read again
         array[top : top + len(band)] = band
