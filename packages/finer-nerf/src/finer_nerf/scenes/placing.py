@@ -43,7 +43,7 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
     farthest = float(np.linalg.norm(poses[:, :3, 3] - centre, axis=1).max())
     if not farthest > 0:
         raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale and --bound")
-    wide = float(scene.extra.get("aabb_scale", 1)) > 1
+    wide = scene.aabb_scale > 1
     reach = 0.0
     if scene.points is not None:
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
