@@ -170,8 +170,8 @@ def test_downscaling_is_an_area_average():
 
 
 def test_blender_scenes_have_the_published_place():
-    assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0)
-    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0)
+    assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0, ())
+    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0, ())
 
 
 @pytest.mark.parametrize(("aabb_scale", "bound"), [(1, 1.0), (4, 2.0)])
@@ -179,7 +179,7 @@ def test_other_scenes_are_centred_on_what_the_cameras_look_at(tmp_path, aabb_sca
     scene = read_scene(str(transforms(tmp_path, aabb_scale=aabb_scale)))
     shift = np.array([3.0, -2.0, 5.0])
     scene.train.poses[:, :3, 3] += shift
-    frame, half = place_scene(scene)
+    frame, half, _ = place_scene(scene)
     assert half == bound
     np.testing.assert_allclose(looked_at(scene.train.poses), shift, atol=1e-9)
     np.testing.assert_allclose(frame.to_box(shift[None]), 0, atol=1e-9)
