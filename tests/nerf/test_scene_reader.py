@@ -123,31 +123,6 @@ def test_the_digest_follows_cameras_and_pictures(tmp_path):
     assert read_scene(str(folder)).digest != before
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_colmap_models(tmp_path, binary):
-    pycolmap = pytest.importorskip("pycolmap")
-    views = ball_views(6, size=16, alpha=False)
-    (tmp_path / "sparse" / "0").mkdir(parents=True)
-    (tmp_path / "images").mkdir()
-    model = pycolmap.Reconstruction()
-    camera = pycolmap.Camera(
-        model="OPENCV", width=16, height=16, params=[20.0, 21.0, 8, 7, 0.1, 0, 0, 0.01], camera_id=1
-    )
-    model.add_camera_with_trivial_rig(camera)
-    for i in range(6):
-        Image.fromarray(views.images[i].numpy()).save(tmp_path / "images" / f"{i}.png")
-        to_camera = np.linalg.inv(views.poses[i] @ np.diag([1.0, -1, -1, 1]))
-        image = pycolmap.Image(name=f"{i}.png", camera_id=1, image_id=i + 1)
-        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(to_camera[:3]))
-    model.add_point3D(np.array([0.1, 0.2, 0.3]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
-    (model.write_binary if binary else model.write_text)(str(tmp_path / "sparse" / "0"))
-    scene = read_scene(str(tmp_path), test_every=3)
-    assert (scene.kind, len(scene.train), len(scene.test)) == ("colmap", 4, 2)
-    np.testing.assert_allclose(scene.train.poses, views.poses[[1, 2, 4, 5]], atol=1e-9)
-    assert scene.train.cameras[0].distortion == (0.1, 0.0, 0.0, 0.01)
-    np.testing.assert_allclose(scene.points, [[0.1, 0.2, 0.3]])
-
-
 def test_pictures_of_every_kind_become_bytes(tmp_path):
     gray = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
     Image.fromarray(gray).save(tmp_path / "16.png")

@@ -61,8 +61,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         InputError: If it is missing or no picture.
     """
     with _opened(path) as picture:
-        # Pillow turns TIFF files by itself when it decodes them.
-        orientation = 1 if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION, 1)
+        # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
+        orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(_ORIENTATION, 1)
         pages = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
         return Header(picture.height, picture.width, 4 if _is_transparent(picture) else 3, orientation, pages)
 

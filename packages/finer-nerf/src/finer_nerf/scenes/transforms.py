@@ -80,7 +80,7 @@ def read_transforms(path: Path) -> Found:
                 picture=picture,
                 pose=pose,
                 lens=_lens(entry, data, numbers_of(entry, where=where), shared, where=where),
-                masks=_masks(entry, data, picture, folder=path.parent, where=where),
+                masks=_masks(entry, data, picture, file=path, where=where),
             )
         )
     if not frames:
@@ -112,13 +112,13 @@ def _says(value: object) -> bool:
 
 
 def _masks(
-    entry: Mapping[str, Any], data: Mapping[str, Any], picture: Path, *, folder: Path, where: str
+    entry: Mapping[str, Any], data: Mapping[str, Any], picture: Path, *, file: Path, where: str
 ) -> tuple[tuple[Path, bool], ...]:
     """Return the masks of a frame: its own or the file's mask_path, and instant-ngp's file beside the picture."""
     masks = []
-    named = text_of(entry, "mask_path", where=where) or text_of(data, "mask_path", where=folder)
+    named = text_of(entry, "mask_path", where=where) or text_of(data, "mask_path", where=file)
     if named:
-        mask = find_picture(folder, named)
+        mask = find_picture(file.parent, named)
         if mask is None:
             raise InputError(f"{where}: mask_path {brief(named)} is missing")
         masks.append((mask, False))
