@@ -16,7 +16,7 @@ from finer_nerf.scenes.reader import read_scene
 from finer_nerf.training.rays import TrainingRays, blend
 
 from .golden import load, tensor
-from .small_scenes import ball_scene, ball_views, write_ball
+from .small_scenes import RADIUS, ball_scene, ball_views, write_ball
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,40 @@ def test_downscaling_is_an_area_average():
 def test_blender_scenes_have_the_published_place():
     assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0, ())
     assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0, ())
+
+
+@pytest.mark.parametrize("times", [0.2, 2.0, 5.0, 1000.0])
+@pytest.mark.parametrize("shift", [0.0, 7.0])
+def test_blender_scenes_of_another_size_or_place_fit_the_box(times, shift):
+    scene = ball_scene()
+    scene.train.poses[:, :3, 3] = (scene.train.poses[:, :3, 3] + shift) * times
+    frame, bound, notes = place_scene(scene)
+    assert bound == 1.0 and "--scene-scale" in notes[0] and "--bound" in notes[0]
+    np.testing.assert_allclose(frame.to_box(np.full((1, 3), shift * times)), 0, atol=1e-9)
+    # The ball, of radius 0.6, is in every picture as a whole: it must lie inside the box, and not be lost in it.
+    assert 0.4 < RADIUS * times * frame.scale < 1
+    assert place_scene(scene, scale=0.1) == (Frame(scale=0.1), 1.0, ())
+
+
+def test_a_blender_scene_whose_cameras_meet_nowhere_keeps_the_published_place():
+    scene = ball_scene()
+    scene.train.poses[:] = scene.train.poses[:1]
+    assert place_scene(scene) == (Frame(scale=0.8), 1.0, ())
+
+
+def test_cameras_in_one_place(tmp_path):
+    scene = read_scene(str(transforms(tmp_path)))
+    scene.train.poses[:, :3, 3] = [4e5, 5e6, 100]
+    with pytest.raises(InputError, match="one place"):
+        place_scene(scene)
+
+
+def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):
+    scene = read_scene(str(transforms(tmp_path)))
+    poses, far = scene.train.poses.copy(), np.array([4.5e5, 5.4e6, 200.0])
+    near = place_scene(scene).frame.poses_to_box(poses)
+    scene.train.poses[:, :3, 3] += far
+    np.testing.assert_allclose(place_scene(scene).frame.poses_to_box(scene.train.poses), near, atol=1e-6)
 
 
 @pytest.mark.parametrize(("aabb_scale", "bound"), [(1, 1.0), (4, 2.0)])

@@ -21,11 +21,12 @@ from finer_core.resources import parse_memory, resolve_device
 from finer_nerf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.judging import mean_figures
+from finer_nerf.memory import check_room
 from finer_nerf.mesh import extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.model import TASK, RadianceModel, load_nerf_model
 from finer_nerf.pictures import judge_and_write, small_camera, to_bytes
-from finer_nerf.rendering.views import normals_of, render_view
+from finer_nerf.rendering.views import BYTES_PER_PIXEL, normals_of, render_view
 from finer_nerf.run import judged_views, read_input
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.scene_writer import write_blender_scene
@@ -98,6 +99,12 @@ def render_model(arguments: argparse.Namespace) -> str:
     model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
     path = _path(arguments.path, model, frames=1 if single else arguments.frames)
     camera = _camera(model, size)
+    check_room(
+        camera.width * camera.height * BYTES_PER_PIXEL,
+        parse_memory(arguments.memory),
+        what=f"a picture of {camera.height}x{camera.width}",
+        advice="give a smaller --size",
+    )
     progress = Progress("render", total=len(path.poses), unit="frame", quiet=arguments.quiet)
 
     def frames() -> Iterator[np.ndarray]:
