@@ -13,7 +13,9 @@ from finer_core.errors import InputError
 from finer_nerf.lenses import PROJECTIONS, Distortion, distort, project, undistort, unproject
 
 __all__ = [
+    "LARGEST_NUMBER",
     "LARGEST_SIDE",
+    "LEAST_FOCAL",
     "Intrinsics",
     "all_pixels",
     "camera_directions",
@@ -25,8 +27,8 @@ __all__ = [
     "undistort",
 ]
 
-LARGEST_SIDE = 100_000
-"""Most pixels a side; no picture is as large, and a damaged file that says so must not be believed."""
+LARGEST_SIDE, LARGEST_NUMBER, LEAST_FOCAL = 100_000, 1e9, 1e-3
+"""Most pixels a side, largest number of a lens, least focal length; what a damaged file says beyond is not believed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +58,15 @@ class Intrinsics:
 
     def __post_init__(self) -> None:
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
-        if not all(abs(number) < float("inf") for number in numbers) or self.fx <= 0 or self.fy <= 0:
-            raise InputError(f"a camera needs positive focal lengths and finite numbers, got {numbers}")
+        if not all(abs(number) < LARGEST_NUMBER for number in numbers) or min(self.fx, self.fy) < LEAST_FOCAL:
+            shown = ", ".join(f"{number:.4g}" for number in numbers[:8])
+            raise InputError(
+                f"a camera needs focal lengths above {LEAST_FOCAL:g} and numbers below {LARGEST_NUMBER:g}, got {shown}"
+            )
         if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
-            raise InputError(f"a camera needs 1 to {LARGEST_SIDE} pixels a side, got {self.width}x{self.height}")
+            raise InputError(
+                f"a camera needs 1 to {LARGEST_SIDE} pixels a side, got {self.width!s:.20}x{self.height!s:.20}"
+            )
         if self.projection not in PROJECTIONS:
             raise InputError(f"unknown projection {self.projection!r:.60} (known: {', '.join(PROJECTIONS)})")
         values = list(self.distortion)

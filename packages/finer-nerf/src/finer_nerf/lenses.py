@@ -35,6 +35,8 @@ _NEWTON_ROUNDS = 20
 """Four reach float32 precision at the distortions of real lenses; a point next to a fold takes more."""
 _REACHED = 1e-6
 """Largest distance, at focal length 1, between a point and the distorted solution for it."""
+_NOTHING = 1e-15
+"""Coefficient of a polynomial that is as good as none."""
 _LEAST_OMEGA = 1e-4
 """Below this the field-of-view model is a perspective to float32 precision."""
 
@@ -88,7 +90,7 @@ def fold_radius(distortion: tuple[float, ...]) -> float:
     c, s = Distortion(*distortion), Polynomial([0.0, 1.0])
     above, below = Polynomial([1.0, c.k1, c.k2, c.k3, c.k4]), Polynomial([1.0, c.q1, c.q2, c.q3])
     growth = (above + 2 * s * above.deriv()) * below - 2 * s * above * below.deriv()
-    roots = np.concatenate([growth.trim().roots(), below.trim().roots()])
+    roots = np.concatenate([growth.trim(_NOTHING).roots(), below.trim(_NOTHING).roots()])
     real = roots.real[(np.abs(roots.imag) < 1e-6 * (1 + np.abs(roots))) & (roots.real > 0)]
     return math.sqrt(real.min()) if len(real) else math.inf
 

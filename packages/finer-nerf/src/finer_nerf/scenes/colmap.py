@@ -5,6 +5,7 @@ points a binary file claims to hold.
 """
 
 import itertools
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, printable, readable
 from finer_nerf.scenes.pictures import find_picture, missing_note
@@ -115,8 +117,8 @@ def read_colmap(folder: Path) -> Found:
 
 def _pose(image: _Image, *, where: str) -> np.ndarray:
     """Return camera-to-world from COLMAP's world-to-camera, x right, y down, z forwards to y up, z backwards."""
-    length = float(np.linalg.norm(image.pose[:4]))
-    if not 0 < length < 1e6:
+    length = math.hypot(*image.pose[:4])
+    if not 1e-6 < length < 1e6:
         raise InputError(f"{where}: its rotation {brief(image.pose[:4])} is no quaternion")
     w, x, y, z = (value / length for value in image.pose[:4])
     world_to_camera = np.eye(4)
@@ -144,7 +146,8 @@ def _lens(model: str, width: int, height: int, values: list[float], *, where: st
     if projection == "equirectangular":
         return Lens(projection=projection, width=width, height=height)
     focal_x, focal_y = (given.get("f", given.get(name, 0.0)) for name in ("fx", "fy"))
-    if not (np.isfinite(values).all() and focal_x > 0 and focal_y > 0 and width > 0 and height > 0):
+    sizes = min(width, height) > 0 and max(width, height) <= LARGEST_SIDE
+    if not (sizes and all(abs(value) < LARGEST_NUMBER for value in values) and min(focal_x, focal_y) > 0):
         raise InputError(f"{where}: {width}x{height} with {brief(values)} is no camera")
     return Lens(
         projection=projection,

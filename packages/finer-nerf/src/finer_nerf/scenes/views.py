@@ -128,6 +128,8 @@ def _masks(
     masks = torch.ones(len(frames), size[0] // downscale, size[1] // downscale, dtype=torch.bool)
     for mask, frame, camera in zip(masks, frames, cameras, strict=True):
         mask &= seen(camera).view(mask.shape)
+        if not bool(mask.any()):
+            raise InputError(f"{frame.where}: its lens shows no pixel of the picture; check its focal length, k1 ...")
         if frame.masks:
             mask &= torch.from_numpy(read_mask(frame.masks, size=size, downscale=downscale))
         if not bool(mask.any()):

@@ -55,6 +55,7 @@ def carve(views: Views, frame: Frame, *, resolution: int, bound: float, silhouet
             pixels = column.long().clamp(0, camera.width - 1) + camera.width * row.long().clamp(0, camera.height - 1)
             nearest = float(depth[inside].min()) - radius
             reach = math.ceil(radius * max(camera.fx, camera.fy) / max(nearest, radius)) + 1
+            reach = min(reach, max(camera.width, camera.height))
             shown = image[..., 3] > 0 if mask is None else (image[..., 3] > 0) | ~mask
             visible = _widened(shown, reach).reshape(-1)
             opened[piece] &= ~inside | visible[pixels]

@@ -15,14 +15,15 @@ from finer_nerf.frame import Frame
 from finer_nerf.memory import PROCESS_BYTES
 from finer_nerf.model import TASK
 from finer_nerf.rendering.nerfacc_backend import check_renderer
+from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
 from finer_nerf.scenes.placing import place_scene
 from finer_nerf.settings import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, NerfSettings, resolve
 
 _RAY_BYTES = 12
 """A pixel of every lens: the direction of its ray."""
-_JUDGED_BYTES = 7 * 56
-"""A pixel of the views that a report shows, and of the one that is judged."""
+_SHOWN_VIEWS, _SHOWN_BYTES = 6, 56
+"""Views that a report shows at most, and a pixel of each: truth, rendering, depth, opacity and points."""
 _FOG_SAMPLES_A_RAY = 64
 """Samples a ray may need at first, when nothing is known to be empty."""
 
@@ -143,7 +144,9 @@ def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
         if views is not None
     )
     pixels = scene.train.height * scene.train.width
-    pictures += pixels * (_RAY_BYTES * len(set(scene.train.cameras)) + _JUDGED_BYTES)
+    judged = scene.test if scene.test is not None else scene.val
+    shown = _SHOWN_BYTES * min(_SHOWN_VIEWS, 0 if judged is None else len(judged))
+    pictures += pixels * (_RAY_BYTES * len(set(scene.train.cameras)) + shown + BYTES_PER_PIXEL)
     samples = settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
     taken = PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + samples * 64
     at_once = min(samples, 4 * 12_000) if plan.device == "cpu" else samples
