@@ -201,9 +201,10 @@ def _train(
     settings = plan.settings
     attempt = 0
     if resume and run.checkpoint.is_file():
-        attempt = read_state(run.checkpoint).objective.get("attempt")
-        if not isinstance(attempt, int) or not 0 <= attempt < _MOST_ATTEMPTS:
-            raise InputError(f"{run.checkpoint}: not the checkpoint of a radiance field (attempt {attempt!r:.40})")
+        saved = read_state(run.checkpoint).objective.get("attempt")
+        if not isinstance(saved, int) or not 0 <= saved < _MOST_ATTEMPTS:
+            raise InputError(f"{run.checkpoint}: not the checkpoint of a radiance field (attempt {saved!r:.40})")
+        attempt = saved
 
     def log_line(point: LogPoint) -> dict[str, float]:
         return figures_of(point, objective)
