@@ -7,6 +7,7 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_nerf.memory import PROCESS_BYTES
 from finer_nerf.mesh import default_level, extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 
@@ -59,6 +60,13 @@ def test_others_read_it(mesh, tmp_path, suffix):
     np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-6)
     np.testing.assert_array_equal(np.asarray(read.visual.vertex_colors)[:, :3], mesh.colors)
     assert len(read.faces) == len(mesh.faces)
+
+
+def test_memory_is_refused_before_the_mesh_is_made(mesh):
+    room = PROCESS_BYTES + 5 * 66**3
+    with pytest.raises(InputError, match=rf"a mesh of {len(mesh.vertices)} vertices needs"):
+        extract_mesh(ball_model(), resolution=64, memory=room + 10)
+    assert len(extract_mesh(ball_model(), resolution=64, memory=room + 400 * len(mesh.vertices)).faces)
 
 
 def placed_in_world(shape: trimesh.Scene | trimesh.Trimesh) -> np.ndarray:

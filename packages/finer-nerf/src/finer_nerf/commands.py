@@ -25,7 +25,7 @@ from finer_nerf.memory import check_room
 from finer_nerf.mesh import extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.model import TASK, RadianceModel, load_nerf_model
-from finer_nerf.pictures import judge_and_write, small_camera, to_bytes
+from finer_nerf.pictures import JUDGED_BYTES, judge_and_write, small_camera, to_bytes
 from finer_nerf.rendering.views import BYTES_PER_PIXEL, normals_of, render_view
 from finer_nerf.run import judged_views, read_input
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
@@ -53,6 +53,13 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
         for note in scene.notes:
             print(f"{scene.name}: {note}", file=sys.stderr)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
+    check_room(
+        sum(part.images.numel() for part in (scene.train, scene.val, scene.test) if part is not None)
+        + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
+        memory,
+        what=f"judging views of {views.height}x{views.width}",
+        advice="use --downscale",
+    )
     background = arguments.background or model.background
     judged, _ = judge_and_write(
         model, views, background=background, folder=out, quiet=arguments.quiet, title="evaluate"

@@ -23,6 +23,8 @@ from finer_nerf.seeing.colormaps import depth_picture
 from finer_nerf.seeing.movie import write_movie
 
 _REPORTED_VIEWS = 6
+JUDGED_BYTES = _REPORTED_VIEWS * 56
+"""A pixel of all views that a report shows: truth, rendering, depth, opacity and points."""
 _FILM_SIDE = 256
 """Longest side of the film in the report, in pixels."""
 _FRAMES_A_SECOND = 24
