@@ -201,6 +201,17 @@ def test_a_cut_binary_file(tmp_path, file, length):
         read_scene(str(tmp_path))
 
 
+def test_text_of_other_systems(tmp_path):
+    write_pictures(tmp_path / "images", ["a b.png", "c.png"])
+    place = tmp_path / "sparse"
+    place.mkdir()
+    bom = b"\xef\xbb\xbf"
+    (place / "cameras.txt").write_bytes(bom + b"1\tPINHOLE\t16 16 20 20 8 8\r\n")
+    (place / "images.txt").write_bytes(bom + b"1 1 0 0 0 0 0 3 1\ta b.png\r\n\r\n2 1 0 0 0 1 0 3 1 c.png\r\n\r\n")
+    scene = read_scene(str(tmp_path))
+    assert (scene.test.names, scene.train.names, scene.points) == (("a b.png",), ("c.png",), None)
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [

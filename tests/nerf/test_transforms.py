@@ -1,6 +1,7 @@
 """What transforms files of instant-ngp and nerfstudio say: lenses, poses, lists of views; and must not say."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -178,6 +179,15 @@ def test_what_is_no_file_of_cameras(tmp_path, content):
     with pytest.raises(InputError, match=r"transforms\.json") as refusal:
         read_scene(str(tmp_path))
     assert len(str(refusal.value)) <= 300
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        folder = write_transforms(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert read_scene(str(folder)).name == "caf\N{REPLACEMENT CHARACTER}"
 
 
 def test_a_byte_order_mark_before_the_file(tmp_path):

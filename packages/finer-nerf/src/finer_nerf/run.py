@@ -90,7 +90,7 @@ def resume_run(
     config = run.read_config()
     plan = TrainingPlan.from_config(config, source=run.config)
     refuse_changes(plan.settings, plan.network, given, out)
-    name = signal or str(config.get("signal"))
+    name = signal or config["signal"]
     scene = read_input(
         name,
         downscale=plan.settings.downscale or 1,
@@ -98,10 +98,8 @@ def resume_run(
         test_every=plan.settings.test_every,
         memory=parse_memory(plan.settings.memory),
     )
-    if scene.digest != config.get("input_sha256"):
+    if scene.digest != config["input_sha256"]:
         raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
-    described = config_of(plan, scene, signal=name)
-    config = {**described, **config, "scene": described["scene"]}
     return _train_and_fill(run, plan, scene, config, resume=True, quiet=quiet, tensorboard=tensorboard)
 
 
@@ -201,10 +199,7 @@ def _train(
     settings = plan.settings
     attempt = 0
     if resume and run.checkpoint.is_file():
-        saved = read_state(run.checkpoint).objective.get("attempt")
-        if not isinstance(saved, int) or not 0 <= saved < _MOST_ATTEMPTS:
-            raise InputError(f"{run.checkpoint}: not the checkpoint of a radiance field (attempt {saved!r:.40})")
-        attempt = saved
+        attempt = int(read_state(run.checkpoint).objective.get("attempt", 0))
 
     def log_line(point: LogPoint) -> dict[str, float]:
         return figures_of(point, objective)

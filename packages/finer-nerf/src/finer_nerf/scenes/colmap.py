@@ -167,7 +167,8 @@ def _records(path: Path, of_text, of_binary) -> Iterator:  # type: ignore[no-unt
         if path.suffix == ".txt":
             lines = enumerate(file, 1)
             for number, line in lines:
-                if not line.strip() or line.lstrip().startswith((b"#", b"\xef\xbb\xbf#")):
+                line = line.removeprefix(b"\xef\xbb\xbf")
+                if not line.strip() or line.lstrip().startswith(b"#"):
                     continue
                 try:
                     yield of_text(line, where=f"{path}: line {number}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
-from finer_nerf.scenes.checks import readable
+from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
 from finer_nerf.scenes.posed_frames import Found, PosedFrame, straighten
 from finer_nerf.scenes.transforms import read_blender, read_transforms
@@ -55,7 +55,7 @@ def read_scene(
             notes += more
             start += len(part)
         return Scene(
-            name=_folder_of(path).resolve().name,
+            name=printable(_folder_of(path).resolve().name),
             kind=found.kind,
             train=views["train"],
             test=views.get("test"),

@@ -79,12 +79,11 @@ class TrainingPlan:
                 bound=float(config["bound"]),
                 device=resolve_device(config["device"]),
                 backend=config["backend"],
-                notes=tuple(str(note) for note in config.get("notes", ())),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{source}: not the config of a radiance-field training ({error!r:.100})") from error
+            raise InputError(f"{source}: not the config of a radiance-field training ({error!r})") from error
 
     @property
     def network(self) -> dict[str, Any]:
