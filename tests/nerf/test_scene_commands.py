@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from finer_core.errors import InputError
 from finer_nerf.cli import main
 
 from ..refusals import assert_refused
@@ -82,6 +83,19 @@ def test_the_place_of_a_scene_of_another_size_is_said(tmp_path, capsys):
     assert "--scene-scale" in capsys.readouterr().err
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert "--scene-scale" in config["notes"][0] and config["notes"][0] in config["scene"]["notes"]
+
+
+def test_the_paper_preset_reads_reduced_pictures_at_once(tmp_path, monkeypatch):
+    asked = []
+
+    def read(*_, **how):
+        asked.append((how["downscale"], how["every"]))
+        raise InputError("enough")
+
+    monkeypatch.setattr("finer_nerf.run.read_scene", read)
+    scene = write_transforms(tmp_path / "scene", count=58, size=(400, 8))
+    assert main(["train", str(scene), "--out", str(tmp_path / "run"), "--preset", "paper"]) == 2
+    assert asked == [(2, 2)]  # 50 views to train on, and 25 published; 400 lines, and 200 published
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])

@@ -76,6 +76,8 @@ def test_null_is_as_good_as_absent(tmp_path):
     [
         ({"camera_model": "OPENCV_FISHEYE", "k1": 0.1, "k4": 0.2}, "fisheye", {"k1": 0.1, "k4": 0.2}),
         ({"is_fisheye": True, "k1": 0.1, "k3": 0.2}, "fisheye", {"k1": 0.1, "k3": 0.2}),
+        ({"is_fisheye": True, "each": lambda i: {"is_fisheye": None}}, "fisheye", {}),
+        ({"is_fisheye": True, "each": lambda i: {"is_fisheye": False}}, "perspective", {}),
         ({"k3": 0.2, "k4": 0.1}, "perspective", {"k3": 0.2, "k4": 0.1}),
         ({"camera_model": "pinhole"}, "perspective", {}),
         ({"camera_model": None}, "perspective", {}),

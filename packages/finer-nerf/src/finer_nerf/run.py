@@ -60,9 +60,9 @@ def start_run(
         InputError: Before anything was written, for any wrong input.
     """
     views, height = BUILT_IN_VIEWS, BUILT_IN_SIZE
-    if signal is not None and (signal != BUILT_IN or Path(signal).exists()):
-        views, height = measure_scene(signal, test_every=settings.test_every)
     # The paper preset chooses views and size by what the scene has: known before pictures are read, and not read twice.
+    if settings.preset == "paper" and signal is not None and (signal != BUILT_IN or Path(signal).exists()):
+        views, height = measure_scene(signal, test_every=settings.test_every)
     sizes = resolve(settings, views=views, height=height, learning_rate=1.0, compiles=False)
     scene = read_input(
         signal,

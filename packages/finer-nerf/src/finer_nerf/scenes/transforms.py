@@ -182,7 +182,7 @@ def _model(entry: Mapping[str, Any], data: Mapping[str, Any], *, where: str) -> 
             raise InputError(f"{where}: {name} is of a lens that is not supported; undistort the pictures first")
     named = text_of(entry, "camera_model", where=where) or text_of(data, "camera_model", where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
-    fisheye = entry.get("is_fisheye", data.get("is_fisheye"))
+    fisheye = data.get("is_fisheye") if entry.get("is_fisheye") is None else entry["is_fisheye"]
     if fisheye and model in MODELS and MODELS[model][0] == "perspective":
         model = "OPENCV_FISHEYE"
     if model not in MODELS:
