@@ -76,3 +76,27 @@ def write_ball(folder: Path, **options) -> Path:
         text = json.dumps({"camera_angle_x": float(angle), "frames": frames})
         (folder / f"transforms_{split}.json").write_text(text)
     return folder
+
+
+def write_transforms(
+    folder: Path, count: int = 6, *, size: tuple[int, int] = (12, 16), each=lambda i: {}, **top
+) -> Path:
+    """Write a transforms.json with gray pictures on a ring.
+
+    Args:
+        folder: Where.
+        count: Of pictures.
+        size: Their height and width.
+        each: Further entries of a frame, by its number.
+        top: Further entries of the file; None takes a usual one away.
+    """
+    (folder / "images").mkdir(parents=True)
+    height, width = size
+    frames = []
+    for i, pose in enumerate(ball_views(count, size=2).poses):
+        Image.fromarray(np.full((height, width, 3), 20 + 30 * i % 200, np.uint8)).save(folder / f"images/{i}.png")
+        frames.append({"file_path": f"images/{i}.png", "transform_matrix": pose.tolist(), **each(i)})
+    usual = {"w": width, "h": height, "fl_x": 20.0, "fl_y": 20.0, "cx": width / 2, "cy": height / 2}
+    data = {name: value for name, value in {**usual, **top}.items() if value is not None}
+    (folder / "transforms.json").write_text(json.dumps({**data, "frames": frames}))
+    return folder

@@ -1,10 +1,13 @@
 """Coloured meshes: in place, outwards, coloured, and readable by others."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_nerf.memory import PROCESS_BYTES
 from finer_nerf.mesh import default_level, extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 
@@ -57,6 +60,28 @@ def test_others_read_it(mesh, tmp_path, suffix):
     np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-6)
     np.testing.assert_array_equal(np.asarray(read.visual.vertex_colors)[:, :3], mesh.colors)
     assert len(read.faces) == len(mesh.faces)
+
+
+def test_memory_is_refused_before_the_mesh_is_made(mesh):
+    room = PROCESS_BYTES + 5 * 66**3
+    with pytest.raises(InputError, match=rf"a mesh of {len(mesh.vertices)} vertices needs"):
+        extract_mesh(ball_model(), resolution=64, memory=room + 10)
+    assert len(extract_mesh(ball_model(), resolution=64, memory=room + 400 * len(mesh.vertices)).faces)
+
+
+def placed_in_world(shape: trimesh.Scene | trimesh.Trimesh) -> np.ndarray:
+    return shape.to_geometry().vertices if isinstance(shape, trimesh.Scene) else shape.vertices
+
+
+@pytest.mark.parametrize(("suffix", "word"), [(".ply", "double precision"), (".glb", "translation")])
+@pytest.mark.parametrize("far", [0.0, 5.4e6, 1e9])
+def test_a_mesh_far_from_the_origin_keeps_its_shape(mesh, tmp_path, suffix, word, far):
+    moved = dataclasses.replace(mesh, vertices=mesh.vertices + [far, -far, far / 2])
+    note = write_mesh(tmp_path / f"m{suffix}", moved)
+    assert (word in note) if far else note == ""
+    read = placed_in_world(trimesh.load(tmp_path / f"m{suffix}", process=False))
+    # float32 at the mesh's own size, and float64 at its place; single precision there is off by 0.25 and by 32.
+    np.testing.assert_allclose(read, moved.vertices, rtol=0, atol=1e-6 + far * 2**-51)
 
 
 def test_refusals(tmp_path):

@@ -16,7 +16,7 @@ from finer_nerf.scenes.reader import read_scene
 from finer_nerf.training.rays import TrainingRays, blend
 
 from .golden import load, tensor
-from .small_scenes import ball_scene, ball_views, write_ball
+from .small_scenes import RADIUS, ball_scene, ball_views, write_ball
 
 
 @pytest.fixture(scope="module")
@@ -123,31 +123,6 @@ def test_the_digest_follows_cameras_and_pictures(tmp_path):
     assert read_scene(str(folder)).digest != before
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_colmap_models(tmp_path, binary):
-    pycolmap = pytest.importorskip("pycolmap")
-    views = ball_views(6, size=16, alpha=False)
-    (tmp_path / "sparse" / "0").mkdir(parents=True)
-    (tmp_path / "images").mkdir()
-    model = pycolmap.Reconstruction()
-    camera = pycolmap.Camera(
-        model="OPENCV", width=16, height=16, params=[20.0, 21.0, 8, 7, 0.1, 0, 0, 0.01], camera_id=1
-    )
-    model.add_camera_with_trivial_rig(camera)
-    for i in range(6):
-        Image.fromarray(views.images[i].numpy()).save(tmp_path / "images" / f"{i}.png")
-        to_camera = np.linalg.inv(views.poses[i] @ np.diag([1.0, -1, -1, 1]))
-        image = pycolmap.Image(name=f"{i}.png", camera_id=1, image_id=i + 1)
-        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(to_camera[:3]))
-    model.add_point3D(np.array([0.1, 0.2, 0.3]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
-    (model.write_binary if binary else model.write_text)(str(tmp_path / "sparse" / "0"))
-    scene = read_scene(str(tmp_path), test_every=3)
-    assert (scene.kind, len(scene.train), len(scene.test)) == ("colmap", 4, 2)
-    np.testing.assert_allclose(scene.train.poses, views.poses[[1, 2, 4, 5]], atol=1e-9)
-    assert scene.train.cameras[0].distortion == (0.1, 0.0, 0.0, 0.01)
-    np.testing.assert_allclose(scene.points, [[0.1, 0.2, 0.3]])
-
-
 def test_pictures_of_every_kind_become_bytes(tmp_path):
     gray = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
     Image.fromarray(gray).save(tmp_path / "16.png")
@@ -170,8 +145,42 @@ def test_downscaling_is_an_area_average():
 
 
 def test_blender_scenes_have_the_published_place():
-    assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0)
-    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0)
+    assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0, ())
+    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0, ())
+
+
+@pytest.mark.parametrize("times", [0.2, 2.0, 5.0, 1000.0])
+@pytest.mark.parametrize("shift", [0.0, 7.0])
+def test_blender_scenes_of_another_size_or_place_fit_the_box(times, shift):
+    scene = ball_scene()
+    scene.train.poses[:, :3, 3] = (scene.train.poses[:, :3, 3] + shift) * times
+    frame, bound, notes = place_scene(scene)
+    assert bound == 1.0 and "--scene-scale" in notes[0] and "--bound" in notes[0]
+    np.testing.assert_allclose(frame.to_box(np.full((1, 3), shift * times)), 0, atol=1e-9)
+    # The ball, of radius 0.6, is in every picture as a whole: it must lie inside the box, and not be lost in it.
+    assert 0.4 < RADIUS * times * frame.scale < 1
+    assert place_scene(scene, scale=0.1) == (Frame(scale=0.1), 1.0, ())
+
+
+def test_a_blender_scene_whose_cameras_meet_nowhere_keeps_the_published_place():
+    scene = ball_scene()
+    scene.train.poses[:] = scene.train.poses[:1]
+    assert place_scene(scene) == (Frame(scale=0.8), 1.0, ())
+
+
+def test_cameras_in_one_place(tmp_path):
+    scene = read_scene(str(transforms(tmp_path)))
+    scene.train.poses[:, :3, 3] = [4e5, 5e6, 100]
+    with pytest.raises(InputError, match="one place"):
+        place_scene(scene)
+
+
+def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):
+    scene = read_scene(str(transforms(tmp_path)))
+    poses, far = scene.train.poses.copy(), np.array([4.5e5, 5.4e6, 200.0])
+    near = place_scene(scene).frame.poses_to_box(poses)
+    scene.train.poses[:, :3, 3] += far
+    np.testing.assert_allclose(place_scene(scene).frame.poses_to_box(scene.train.poses), near, atol=1e-6)
 
 
 @pytest.mark.parametrize(("aabb_scale", "bound"), [(1, 1.0), (4, 2.0)])
@@ -179,7 +188,7 @@ def test_other_scenes_are_centred_on_what_the_cameras_look_at(tmp_path, aabb_sca
     scene = read_scene(str(transforms(tmp_path, aabb_scale=aabb_scale)))
     shift = np.array([3.0, -2.0, 5.0])
     scene.train.poses[:, :3, 3] += shift
-    frame, half = place_scene(scene)
+    frame, half, _ = place_scene(scene)
     assert half == bound
     np.testing.assert_allclose(looked_at(scene.train.poses), shift, atol=1e-9)
     np.testing.assert_allclose(frame.to_box(shift[None]), 0, atol=1e-9)

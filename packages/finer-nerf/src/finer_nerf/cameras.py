@@ -1,5 +1,7 @@
-"""Pinhole cameras with lens distortion, and the rays of their pixels."""
+"""Cameras: a lens and a sensor, and the rays of its pixels."""
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +10,25 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_nerf.lenses import PROJECTIONS, Distortion, distort, project, undistort, unproject
 
-_UNDISTORTION_ROUNDS = 10
-"""Newton rounds; four reach float32 precision at the distortions of real lenses."""
+__all__ = [
+    "LARGEST_NUMBER",
+    "LARGEST_SIDE",
+    "LEAST_FOCAL",
+    "Intrinsics",
+    "all_pixels",
+    "camera_directions",
+    "distort",
+    "equirectangular_camera",
+    "project_to_pixels",
+    "rays_of_pixels",
+    "seen_pixels",
+    "undistort",
+]
+
+LARGEST_SIDE, LARGEST_NUMBER, LEAST_FOCAL = 100_000, 1e9, 1e-3
+"""Most pixels a side, largest number of a lens, least focal length; what a damaged file says beyond is not believed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +38,13 @@ class Intrinsics:
     Attributes:
         width: Of the picture.
         height: Of the picture.
-        fx: Focal length along the width.
+        fx: Focal length along the width: pixels per unit of the lens's plane, which is a radian for a fisheye lens and
+            for an equirectangular picture.
         fy: Focal length along the height.
         cx: Principal point; pixel c's centre lies at c + 0.5.
         cy: Principal point along the height.
-        distortion: OpenCV's k1, k2, p1, p2.
+        distortion: k1, k2, p1, p2, and where others are not zero these in the order of `lenses.Distortion`.
+        projection: One of `lenses.PROJECTIONS`.
     """
 
     width: int
@@ -33,26 +53,46 @@ class Intrinsics:
     fy: float
     cx: float
     cy: float
-    distortion: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    projection: str = "perspective"
 
     def __post_init__(self) -> None:
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
-        if not all(abs(number) < float("inf") for number in numbers) or self.fx <= 0 or self.fy <= 0:
-            raise InputError(f"a camera needs positive focal lengths and finite numbers, got {numbers}")
-        if self.width < 1 or self.height < 1:
-            raise InputError(f"a camera needs pixels, got {self.width}x{self.height}")
+        if not all(abs(number) < LARGEST_NUMBER for number in numbers) or min(self.fx, self.fy) < LEAST_FOCAL:
+            shown = ", ".join(f"{number:.4g}" for number in numbers[:8])
+            raise InputError(
+                f"a camera needs focal lengths above {LEAST_FOCAL:g} and numbers below {LARGEST_NUMBER:g}, got {shown}"
+            )
+        if not (1 <= self.width <= LARGEST_SIDE and 1 <= self.height <= LARGEST_SIDE):
+            raise InputError(
+                f"a camera needs 1 to {LARGEST_SIDE} pixels a side, got {self.width!s:.20}x{self.height!s:.20}"
+            )
+        if self.projection not in PROJECTIONS:
+            raise InputError(f"unknown projection {self.projection!r:.60} (known: {', '.join(PROJECTIONS)})")
+        values = list(self.distortion)
+        if len(values) > len(Distortion()):
+            raise InputError(f"a lens has at most {len(Distortion())} coefficients, got {len(values)}")
+        while len(values) > 4 and not values[-1]:
+            del values[-1]
+        object.__setattr__(self, "distortion", tuple(values))
 
     def resized(self, *, width: int, height: int) -> "Intrinsics":
         """Return the same lens on a picture of another size."""
         x, y = width / self.width, height / self.height
+        return dataclasses.replace(
+            self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y
+        )
+
+    def pinhole(self) -> "Intrinsics":
+        """Return a pinhole camera of the same size for new views: the lens undistorted, at most a right angle wide."""
+        focal = 0.0 if self.projection == "perspective" else max(self.width, self.height) / 2
         return Intrinsics(
-            width=width,
-            height=height,
-            fx=self.fx * x,
-            fy=self.fy * y,
-            cx=self.cx * x,
-            cy=self.cy * y,
-            distortion=self.distortion,
+            width=self.width,
+            height=self.height,
+            fx=max(self.fx, focal),
+            fy=max(self.fy, focal),
+            cx=self.cx,
+            cy=self.cy,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,17 +107,23 @@ class Intrinsics:
             InputError: If it is not a camera.
         """
         try:
-            k1, k2, p1, p2 = (float(value) for value in data["distortion"])
-            numbers = {name: float(data[name]) for name in ("fx", "fy", "cx", "cy")}
-            return cls(width=int(data["width"]), height=int(data["height"]), distortion=(k1, k2, p1, p2), **numbers)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a camera: {data!r}") from error
+            return cls(
+                width=int(data["width"]),
+                height=int(data["height"]),
+                distortion=tuple(float(value) for value in data["distortion"]),
+                projection=data.get("projection", "perspective"),
+                **{name: float(data[name]) for name in ("fx", "fy", "cx", "cy")},
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"not a camera: {data!r:.120}") from error
 
 
 def camera_directions(intrinsics: Intrinsics, pixels: Tensor) -> Tensor:
     """Return unit directions in camera axes (x right, y down, z forwards) through pixel centres.
 
-    Formula: ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), undistorted, normalised.
+    Formula: of a pinhole, ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), normalised; of another lens, see `lenses`.
 
     Args:
         intrinsics: The camera.
@@ -86,51 +132,31 @@ def camera_directions(intrinsics: Intrinsics, pixels: Tensor) -> Tensor:
     Returns:
         (n, 3) float32.
     """
+    return _directions(intrinsics, pixels)[0]
+
+
+def seen_pixels(intrinsics: Intrinsics) -> Tensor:
+    """Return which pixels the lens has a direction for, bool (height * width,); corners of a fisheye have none."""
+    if intrinsics.projection == "perspective" and not any(intrinsics.distortion):
+        return torch.ones(intrinsics.width * intrinsics.height, dtype=torch.bool)
+    return _directions(intrinsics, all_pixels(intrinsics))[1]
+
+
+def _directions(intrinsics: Intrinsics, pixels: Tensor) -> tuple[Tensor, Tensor]:
     column = (pixels % intrinsics.width).to(torch.float32)
     row = torch.div(pixels, intrinsics.width, rounding_mode="floor").to(torch.float32)
     x = (column + 0.5 - intrinsics.cx) / intrinsics.fx
     y = (row + 0.5 - intrinsics.cy) / intrinsics.fy
-    if any(intrinsics.distortion):
-        x, y = undistort(x, y, distortion=intrinsics.distortion)
-    directions = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-    return directions / directions.norm(dim=-1, keepdim=True)
+    directions, seen = unproject(x, y, projection=intrinsics.projection, distortion=intrinsics.distortion)
+    return directions / directions.norm(dim=-1, keepdim=True), seen
 
 
-def distort(x: Tensor, y: Tensor, *, distortion: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
-    """Apply OpenCV's lens model to normalised image coordinates.
-
-    Formula: x' = x (1 + k1 r^2 + k2 r^4) + 2 p1 x y + p2 (r^2 + 2 x^2), and y' alike with p1 and p2 exchanged.
-    """
-    k1, k2, p1, p2 = distortion
-    square = x * x + y * y
-    radial = 1 + square * (k1 + square * k2)
-    return (
-        x * radial + 2 * p1 * x * y + p2 * (square + 2 * x * x),
-        y * radial + 2 * p2 * x * y + p1 * (square + 2 * y * y),
-    )
-
-
-def undistort(x: Tensor, y: Tensor, *, distortion: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
-    """Invert `distort` by Newton's method, in float64 inside.
-
-    Where the model folds back on itself (far outside the picture) the result is only the last iterate.
-    """
-    k1, k2, p1, p2 = distortion
-    target_x, target_y = x.double(), y.double()
-    u, v = target_x.clone(), target_y.clone()
-    for _ in range(_UNDISTORTION_ROUNDS):
-        at_x, at_y = distort(u, v, distortion=distortion)
-        off_x, off_y = at_x - target_x, at_y - target_y
-        square = u * u + v * v
-        radial, slope = 1 + square * (k1 + square * k2), 2 * (k1 + 2 * square * k2)
-        xx = radial + u * u * slope + 2 * p1 * v + 6 * p2 * u
-        yy = radial + v * v * slope + 2 * p2 * u + 6 * p1 * v
-        xy = u * v * slope + 2 * p1 * u + 2 * p2 * v
-        determinant = xx * yy - xy * xy
-        safe = torch.where(determinant.abs() > 1e-6, determinant, torch.ones_like(determinant))
-        u = u - (yy * off_x - xy * off_y) / safe
-        v = v - (xx * off_y - xy * off_x) / safe
-    return u.to(x.dtype), v.to(y.dtype)
+def project_to_pixels(intrinsics: Intrinsics, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where points in camera axes (n, 3) are in the picture: columns, rows, and whether it shows them."""
+    x, y, seen = project(points, projection=intrinsics.projection, distortion=intrinsics.distortion)
+    column, row = x * intrinsics.fx + intrinsics.cx, y * intrinsics.fy + intrinsics.cy
+    seen = seen & (column >= 0) & (column < intrinsics.width) & (row >= 0) & (row < intrinsics.height)
+    return column, row, seen
 
 
 def rays_of_pixels(pose: Tensor, intrinsics: Intrinsics, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,3 +178,16 @@ def rays_of_pixels(pose: Tensor, intrinsics: Intrinsics, pixels: Tensor) -> tupl
 def all_pixels(intrinsics: Intrinsics) -> Tensor:
     """Return every pixel's number, row by row."""
     return torch.arange(intrinsics.width * intrinsics.height)
+
+
+def equirectangular_camera(*, width: int, height: int) -> Intrinsics:
+    """Return the camera of a full panorama: longitude along the width, latitude along the height."""
+    return Intrinsics(
+        width=width,
+        height=height,
+        fx=width / (2 * math.pi),
+        fy=height / math.pi,
+        cx=width / 2,
+        cy=height / 2,
+        projection="equirectangular",
+    )

@@ -20,12 +20,13 @@ from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
 from finer_nerf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.judging import judge_views, load_lpips, mean_figures
+from finer_nerf.judging import mean_figures
+from finer_nerf.memory import check_room
 from finer_nerf.mesh import extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.model import TASK, RadianceModel, load_nerf_model
-from finer_nerf.pictures import small_camera, to_bytes, write_views
-from finer_nerf.rendering.views import normals_of, render_view
+from finer_nerf.pictures import JUDGED_BYTES, judge_and_write, small_camera, to_bytes
+from finer_nerf.rendering.views import BYTES_PER_PIXEL, normals_of, render_view
 from finer_nerf.run import judged_views, read_input
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.scene_writer import write_blender_scene
@@ -45,19 +46,26 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
     out = Path(arguments.out) if arguments.out else None
     if out is not None:
         _check_folder(out, overwrite=arguments.overwrite)
+    memory = parse_memory(arguments.memory)
     model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
-    scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every)
+    scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
+    if not arguments.quiet:
+        for note in scene.notes:
+            print(f"{scene.name}: {note}", file=sys.stderr)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
+    check_room(
+        sum(part.images.numel() for part in (scene.train, scene.val, scene.test) if part is not None)
+        + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
+        memory,
+        what=f"judging views of {views.height}x{views.width}",
+        advice="use --downscale",
+    )
     background = arguments.background or model.background
-    progress = Progress("evaluate", total=len(views), unit="view", quiet=arguments.quiet)
-    lpips = load_lpips(say=lambda line: print(line, file=sys.stderr))
-    judged = list(judge_views(model, views, background=background, lpips=lpips, on_view=progress.update))
-    progress.close()
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_views(out, judged)
-    rows = {view.name: {"psnr": view.psnr, "ssim": view.ssim, "lpips": view.lpips} for view in judged}
-    return {**mean_figures(judged, background=background), "per_view": rows}
+    judged, _ = judge_and_write(
+        model, views, background=background, folder=out, quiet=arguments.quiet, title="evaluate"
+    )
+    rows = {view.name: view.row for view in judged}
+    return {**mean_figures(judged, background=background), "per_view": rows, "notes": list(scene.notes)}
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -98,6 +106,12 @@ def render_model(arguments: argparse.Namespace) -> str:
     model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
     path = _path(arguments.path, model, frames=1 if single else arguments.frames)
     camera = _camera(model, size)
+    check_room(
+        camera.width * camera.height * BYTES_PER_PIXEL,
+        parse_memory(arguments.memory),
+        what=f"a picture of {camera.height}x{camera.width}",
+        advice="give a smaller --size",
+    )
     progress = Progress("render", total=len(path.poses), unit="frame", quiet=arguments.quiet)
 
     def frames() -> Iterator[np.ndarray]:
@@ -142,12 +156,13 @@ def _camera(model: RadianceModel, size: tuple[int, int] | None) -> Intrinsics:
     if size is None:
         return small_camera(model.camera, side=max(model.camera.width, model.camera.height))
     height, width = size
-    factor = min(height / model.camera.height, width / model.camera.width)
+    training = model.camera.pinhole()
+    factor = min(height / training.height, width / training.width)
     return Intrinsics(
         width=width,
         height=height,
-        fx=model.camera.fx * factor,
-        fy=model.camera.fy * factor,
+        fx=training.fx * factor,
+        fy=training.fy * factor,
         cx=width / 2,
         cy=height / 2,
     )
@@ -169,8 +184,9 @@ def mesh_model(arguments: argparse.Namespace) -> str:
         on_points=progress.update,
     )
     progress.close()
-    write_mesh(arguments.out, mesh)
-    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, coloured: {arguments.out}"
+    note = write_mesh(arguments.out, mesh)
+    kind = ", ".join(filter(None, ["coloured", note]))
+    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
 
 
 def view(arguments: argparse.Namespace) -> None:

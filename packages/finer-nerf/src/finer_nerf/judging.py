@@ -1,6 +1,6 @@
 """Judge a model by views it has not seen: PSNR, SSIM and LPIPS, a view and on average."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,28 +15,49 @@ from finer_nerf.training.rays import blend
 
 _VGG_WEIGHTS = "vgg16-397923af.pth"
 """The file that torchvision keeps VGG-16's weights in."""
+_WINDOW = 11
+"""Pixels a side of the window of SSIM: 3.5 standard deviations of 1.5 to each side."""
 Lpips = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedView:
-    """Hold a rendered view beside the truth.
+class ViewFigures:
+    """Hold the figures of a view.
 
     Attributes:
         name: Of the view.
-        truth: (height, width, 3) float32 in [0, 1], on the background.
-        view: What was rendered, on the same background.
         psnr: In dB, of the clipped picture.
         ssim: Structural similarity; None for a picture smaller than its window.
         lpips: Learned distance; None without the extra.
     """
 
     name: str
-    truth: np.ndarray
-    view: View
     psnr: float
     ssim: float | None
     lpips: float | None
+
+    @property
+    def row(self) -> dict[str, float | None]:
+        """Return the figures by name."""
+        return {"psnr": self.psnr, "ssim": self.ssim, "lpips": self.lpips}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedView(ViewFigures):
+    """Hold a rendered view beside the truth, and its figures.
+
+    Attributes:
+        truth: (height, width, 3) float32 in [0, 1], on the background.
+        view: What was rendered, on the same background.
+    """
+
+    truth: np.ndarray
+    view: View
+
+    @property
+    def figures(self) -> ViewFigures:
+        """Return the figures alone, without the pictures, which take much memory."""
+        return ViewFigures(name=self.name, psnr=self.psnr, ssim=self.ssim, lpips=self.lpips)
 
 
 def judge_views(
@@ -47,7 +68,7 @@ def judge_views(
     lpips: Lpips | None = None,
     on_view: Callable[[int], None] = lambda done: None,
 ) -> Iterator[JudgedView]:
-    """Render and compare views, one after another.
+    """Render and compare views, one after another; pixels that a mask leaves out do not count in any figure.
 
     Args:
         model: The model.
@@ -61,38 +82,52 @@ def judge_views(
     for i, name in enumerate(views.names):
         truth = blend(views.images[i], background=behind)
         view = render_view(model, torch.from_numpy(poses[i]), views.cameras[i], background=background)
+        mask = None if views.masks is None else views.masks[i].numpy()
+        counted = slice(None) if mask is None else mask
+        rendered = view.color if mask is None else np.where(mask[..., None], view.color, truth)
         yield JudgedView(
             name=name,
             truth=truth,
             view=view,
-            psnr=psnr(torch.from_numpy(view.color), torch.from_numpy(truth)),
-            ssim=ssim(view.color, truth),
-            lpips=lpips(view.color, truth) if lpips else None,
+            psnr=psnr(torch.from_numpy(view.color[counted]), torch.from_numpy(truth[counted])),
+            ssim=ssim(rendered, truth, mask=mask),
+            lpips=lpips(rendered, truth) if lpips else None,
         )
         on_view(i + 1)
 
 
-def ssim(picture: np.ndarray, truth: np.ndarray) -> float | None:
+def ssim(picture: np.ndarray, truth: np.ndarray, *, mask: np.ndarray | None = None) -> float | None:
     """Return the structural similarity of pictures (height, width, 3) in [0, 1].
 
     Formula: Wang et al., IEEE TIP 2004, Gaussian window of standard deviation 1.5, covariances by n (not n - 1),
-    averaged over pixels and channels (scikit-image). None below 11 pixels a side, the window's size.
+    averaged over pixels and channels (scikit-image); with a mask, over the pixels whose whole window counts. None
+    where there is none, as below 11 pixels a side, the window's size.
+
+    Args:
+        picture: What is compared.
+        truth: With what.
+        mask: Which pixels count, bool (height, width); None for all.
     """
-    if min(truth.shape[:2]) < 11:
+    if min(truth.shape[:2]) < _WINDOW:
         return None
     from skimage.metrics import structural_similarity
 
-    return float(
-        structural_similarity(
-            truth,
-            picture,
-            channel_axis=-1,
-            data_range=1.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
+    mean, values = structural_similarity(
+        truth,
+        picture,
+        channel_axis=-1,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
     )
+    if mask is None:
+        return float(mean)
+    left_out = torch.from_numpy(~mask).float()[None, None]
+    whole = torch.nn.functional.max_pool2d(left_out, _WINDOW, stride=1)[0, 0].numpy() == 0
+    edge = _WINDOW // 2
+    return float(values[edge:-edge, edge:-edge][whole].mean()) if whole.any() else None
 
 
 def load_lpips(*, say: Callable[[str], None] = lambda line: None) -> Lpips | None:
@@ -121,7 +156,7 @@ def load_lpips(*, say: Callable[[str], None] = lambda line: None) -> Lpips | Non
     return distance
 
 
-def mean_figures(judged: list[JudgedView], *, background: str) -> dict[str, object]:
+def mean_figures(judged: Sequence[ViewFigures], *, background: str) -> dict[str, object]:
     """Return the mean figures, as `metrics.json` has them; PSNR is averaged over views, as papers do."""
 
     def mean(values: list[float | None]) -> float | None:

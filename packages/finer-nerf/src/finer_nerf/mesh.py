@@ -9,14 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_nerf.memory import check_room
 from finer_nerf.model import RadianceModel
 from finer_nerf.rendering.cores import on_all_cores
 
 _HALF_OPAQUE_IN = 0.01
 """The default level makes this share of the box's side half opaque."""
 _POINTS_AT_ONCE = 1 << 14
-_BYTES_A_POINT = 9
-"""Of the whole grid: a float32, a mask, and what marching cubes adds."""
+_BYTES_A_POINT, _BYTES_A_VERTEX = 5, 400
+"""Of the grid: a float32, and masks of layers. Of the mesh: positions, normals, colours, its two faces, and copies."""
 _SMALLEST_PART = 0.001
 _FLOOR = 1e-8
 """Share of the level that counts as empty: so low that it does not bend the logarithm next to the surface."""
@@ -69,22 +70,23 @@ def extract_mesh(
     """
     from skimage.measure import marching_cubes
 
-    if resolution**3 * _BYTES_A_POINT > memory:
-        needed = f"{resolution**3 * _BYTES_A_POINT / 1e9:.1f} GB"
-        raise InputError(f"--resolution {resolution} needs about {needed}; lower it or raise --memory")
+    grid = (resolution + 2) ** 3 * _BYTES_A_POINT
+    check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
     wanted = default_level(bound=model.bound) if level is None else level
     if not 0 < wanted < float("inf"):
         raise InputError(f"--level must be a positive density, got {level!r}")
-    volume = _densities(model, resolution=resolution, on_points=on_points)
-    most = float(volume.max())
+    padded = np.zeros((resolution + 2,) * 3, dtype=np.float32)  # empty outside: closes what touches the box
+    _fill_densities(padded[1:-1, 1:-1, 1:-1], model, on_points=on_points)
+    most = float(padded.max())
     if not most > wanted:
         raise InputError(f"no surface: the largest density is {most:.4g}, lower --level {wanted:.4g}")
     step = 2 * model.bound / (resolution - 1)
     # Logarithms, because the density is an exponential: its level set is then placed by a nearly linear function.
-    floor = wanted * _FLOOR
-    logs = np.log(np.maximum(volume, floor) / wanted)
-    padded = np.pad(logs, 1, constant_values=np.log(_FLOOR))  # closes what touches the box
+    np.log(np.divide(np.maximum(padded, wanted * _FLOOR, out=padded), wanted, out=padded), out=padded)
+    crossed = _crossed_edges(padded)
+    check_room(grid + crossed * _BYTES_A_VERTEX, memory, what=f"a mesh of {crossed} vertices", advice="raise --level")
     vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
+    del padded
     points = (vertices - 1) * step - model.bound
     faces = _outwards(points, _large_parts(faces.astype(np.int64), len(points), share=smallest_part))
     used, faces = np.unique(faces, return_inverse=True)
@@ -94,13 +96,24 @@ def extract_mesh(
     )
 
 
-def _densities(model: RadianceModel, *, resolution: int, on_points: Callable[[int], None]) -> np.ndarray:
-    """Return the density on the grid, 0 where the occupancy grid has nothing nearby."""
+def _crossed_edges(values: np.ndarray) -> int:
+    """Return how many edges of the grid join a positive value and another: each has a vertex of the surface."""
+    count, before = 0, values[0] > 0
+    for layer in values:
+        inside = layer > 0
+        count += int((inside != before).sum())
+        count += int((inside[1:] != inside[:-1]).sum()) + int((inside[:, 1:] != inside[:, :-1]).sum())
+        before = inside
+    return count
+
+
+def _fill_densities(volume: np.ndarray, model: RadianceModel, *, on_points: Callable[[int], None]) -> None:
+    """Put the density at the grid's points into an array of zeros, where the occupancy grid has something nearby."""
+    resolution = len(volume)
     axis = torch.linspace(-model.bound, model.bound, resolution)
     near = F.max_pool3d(model.grid.occupied.float()[None, None], 3, stride=1, padding=1)[0, 0].cpu() > 0
     cells = len(near)
     index = ((axis + model.bound) / (2 * model.bound) * cells).long().clamp(0, cells - 1)
-    volume = np.zeros((resolution,) * 3, dtype=np.float32)
     for i in range(resolution):
         wanted = near[index[i]][index][:, index]
         rows, columns = wanted.nonzero(as_tuple=True)
@@ -110,7 +123,6 @@ def _densities(model: RadianceModel, *, resolution: int, on_points: Callable[[in
             found = torch.cat(list(on_all_cores(model.density, pieces, device=model.device)))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
-    return volume
 
 
 def _large_parts(faces: np.ndarray, vertices: int, *, share: float) -> np.ndarray:

@@ -1,6 +1,5 @@
 """One `finer-nerf train`, from the scene to the finished run folder."""
 
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,20 +10,19 @@ from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
-from finer_core.progress import Progress
 from finer_core.resources import parse_memory, peak_memory_mb
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.schema import check
 from finer_core.training import LogPoint, read_jsonl, read_state, run_session
 from finer_nerf.fields.radiance_field import RadianceField
-from finer_nerf.judging import JudgedView, judge_views, load_lpips, mean_figures
+from finer_nerf.judging import judge_views, mean_figures
 from finer_nerf.model import RadianceModel
-from finer_nerf.pictures import fill_report, write_views
+from finer_nerf.pictures import fill_report, judge_and_write
 from finer_nerf.scenes import Scene, Views
-from finer_nerf.scenes.builtin import builtin_scene
-from finer_nerf.scenes.reader import read_scene
-from finer_nerf.settings import BUILT_IN, NerfSettings
+from finer_nerf.scenes.builtin import BUILT_IN_SIZE, BUILT_IN_VIEWS, builtin_scene
+from finer_nerf.scenes.reader import measure_scene, read_scene
+from finer_nerf.settings import BUILT_IN, NerfSettings, resolve
 from finer_nerf.training.fit import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
 from finer_nerf.training.plan import TrainingPlan, plan_training
@@ -32,7 +30,9 @@ from finer_nerf.training.plan import TrainingPlan, plan_training
 _MOST_ATTEMPTS = 4
 
 
-def read_input(name: str | None, *, downscale: int = 1, every: int = 1, test_every: int = 8) -> Scene:
+def read_input(
+    name: str | None, *, downscale: int = 1, every: int = 1, test_every: int = 8, memory: int | None = None
+) -> Scene:
     """Read the scene, or make the built-in one.
 
     Args:
@@ -40,13 +40,14 @@ def read_input(name: str | None, *, downscale: int = 1, every: int = 1, test_eve
         downscale: Divide the pictures' size by this.
         every: Keep every n-th training view.
         test_every: Hold out every n-th view where the scene has no test views.
+        memory: Bytes that the process may take; None for no limit.
 
     Raises:
-        InputError: If it cannot be read as a scene.
+        InputError: If it cannot be read as a scene, or does not fit the memory.
     """
     if name is not None and (name != BUILT_IN or Path(name).exists()):
-        return read_scene(name, downscale=downscale, every=every, test_every=test_every)
-    scene = builtin_scene(size=max(1, 128 // downscale))
+        return read_scene(name, downscale=downscale, every=every, test_every=test_every, memory=memory)
+    scene = builtin_scene(size=max(1, BUILT_IN_SIZE // downscale))
     if every == 1:
         return scene
     kept = scene.train.take(list(range(0, len(scene.train), every)))
@@ -61,20 +62,19 @@ def start_run(
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
-    wanted = {"downscale": settings.downscale or 1, "every": settings.train_every or 1}
-    scene = read_input(signal, test_every=settings.test_every, **wanted)
-    sizes = {
-        "original_views": len(scene.train) * wanted["every"],
-        "original_height": scene.train.height * wanted["downscale"],
-    }
-    plan = plan_training(settings, scene, **sizes)
-    resolved = {"downscale": plan.settings.downscale or 1, "every": plan.settings.train_every or 1}
-    if resolved != wanted:  # the paper preset chooses views and size by what the scene has
-        scene = read_input(signal, test_every=settings.test_every, **resolved)
-        settings = dataclasses.replace(
-            settings, downscale=plan.settings.downscale, train_every=plan.settings.train_every
-        )
-        plan = plan_training(settings, scene, **sizes)
+    views, height = BUILT_IN_VIEWS, BUILT_IN_SIZE
+    # The paper preset chooses views and size by what the scene has: known before pictures are read, and not read twice.
+    if settings.preset == "paper" and signal is not None and (signal != BUILT_IN or Path(signal).exists()):
+        views, height = measure_scene(signal, test_every=settings.test_every)
+    sizes = resolve(settings, views=views, height=height, learning_rate=1.0, compiles=False)
+    scene = read_input(
+        signal,
+        downscale=sizes.downscale or 1,
+        every=sizes.train_every or 1,
+        test_every=settings.test_every,
+        memory=parse_memory(settings.memory),
+    )
+    plan = plan_training(settings, scene, original_views=views, original_height=height)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, scene, signal=signal or BUILT_IN)
     write_json(run.config, config)
@@ -101,6 +101,7 @@ def resume_run(
         downscale=plan.settings.downscale or 1,
         every=plan.settings.train_every or 1,
         test_every=plan.settings.test_every,
+        memory=parse_memory(plan.settings.memory),
     )
     if scene.digest != config["input_sha256"]:
         raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
@@ -120,7 +121,7 @@ def config_of(plan: TrainingPlan, scene: Scene, *, signal: str) -> dict[str, Any
             "train_views": len(scene.train),
             "size": f"{scene.train.height}x{scene.train.width}",
             "skipped_frames": scene.skipped,
-            "notes": list(scene.notes),
+            "notes": [*scene.notes, *plan.notes],
         },
         **plan.to_dict(),
         "kernels": _kernels(plan),
@@ -146,15 +147,21 @@ def _train_and_fill(
 ) -> dict[str, Any]:
     settings = plan.settings
     if not quiet:
-        for note in scene.notes:
+        for note in [*scene.notes, *plan.notes]:
             print(f"{scene.name}: {note}", file=sys.stderr)
     with interruptible() as should_stop:
         model, objective, last = _train(
             run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
         )
     model.save(str(run.model))
-    judged = _judge(model, judged_views(scene), background=settings.background, quiet=quiet)
-    write_views(run.path / "views", judged)
+    judged, shown = judge_and_write(
+        model,
+        judged_views(scene),
+        background=settings.background,
+        folder=run.path / "views",
+        quiet=quiet,
+        title="judge",
+    )
     figures = {
         "method": settings.method,
         "preset": settings.preset,
@@ -171,12 +178,13 @@ def _train_and_fill(
         "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
         "occupied_share": model.grid.share,
-        "per_view": {view.name: {"psnr": view.psnr, "ssim": view.ssim, "lpips": view.lpips} for view in judged},
+        "per_view": {view.name: view.row for view in judged},
+        "notes": [*scene.notes, *plan.notes],
     }
     fill_report(
         run,
         model=model,
-        judged=judged,
+        judged=shown,
         figures=figures,
         config=config,
         curve=list(read_jsonl(run.metrics_log)),
@@ -236,7 +244,8 @@ def _train(
                 raise RuntimeError(
                     f"{error}, and so did {attempt - 1} restarts; lower the learning rate or check bound and cameras"
                 ) from error
-            print(f"{error}: starting over with other initial weights ({attempt})", file=sys.stderr)
+            if not quiet:
+                print(f"{error}: starting over with other initial weights ({attempt})", file=sys.stderr)
             run.checkpoint.unlink(missing_ok=True)
             resume = False
     return model_of(plan, field.eval(), scene, objective.grid), objective, last
@@ -295,11 +304,3 @@ def figures_of(point: LogPoint, objective: PhotometricObjective) -> dict[str, fl
         "rays": objective.rays_seen,
         "rollbacks": point.rollbacks,
     }
-
-
-def _judge(model: RadianceModel, views: Views, *, background: str, quiet: bool) -> list[JudgedView]:
-    progress = Progress("judge", total=len(views), unit="view", quiet=quiet)
-    lpips = load_lpips(say=lambda line: print(line, file=sys.stderr))
-    judged = list(judge_views(model, views, background=background, lpips=lpips, on_view=progress.update))
-    progress.close()
-    return judged

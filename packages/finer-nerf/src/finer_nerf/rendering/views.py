@@ -16,6 +16,8 @@ from finer_nerf.rendering.packed import RayRendering, render_packed
 
 _PIECE_SAMPLES = 1 << 18
 """Samples a piece of a picture may have at most; bounds the memory of rendering."""
+BYTES_PER_PIXEL = 200
+"""Of a picture while it is rendered: its number, rays, colour, opacity, depth and points, some of them twice."""
 _SOLID = 0.5
 """Opacity from which on a pixel has a depth and a normal."""
 

@@ -1,43 +1,136 @@
-"""Read pictures as bytes, and make them smaller as the published loader does."""
+"""Read pictures and masks as bytes, and make them smaller as the published loader does."""
 
 import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image, ImageOps
 
 from finer_core.errors import InputError
+from finer_nerf.scenes.checks import brief
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF")
+"""Formats of pictures; Pillow has others, of which some start other programs."""
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+"""Orientations of EXIF that exchange height and width."""
 
 
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture as uint8 (height, width, 3), or 4 with straight alpha.
+class Header(NamedTuple):
+    """What a picture says of itself before it is decoded.
 
-    Gray becomes RGB; 16-bit gray becomes 8-bit by rounding.
+    Attributes:
+        height: In pixels, as stored.
+        width: In pixels, as stored.
+        channels: 3, or 4 with transparency.
+        orientation: EXIF's; 1 for none.
+        pages: Pictures in the file.
+    """
+
+    height: int
+    width: int
+    channels: int
+    orientation: int
+    pages: int
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open a picture; whatever Pillow and the libraries behind it raise becomes an `InputError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
+            Image.init()
+            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:
+                yield picture
+    except InputError:
+        raise
+    except Exception as error:  # decoders raise what they please for damaged data
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot read this picture ({reason[:100]})") from error
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Read what a picture says of itself, without decoding it.
 
     Raises:
         InputError: If it is missing or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith("I") or picture.mode == "F":
-                values = np.asarray(picture, dtype=np.float64)
-                most = 65535.0 if picture.mode.startswith("I") else 1.0
-                gray = np.rint(np.clip(values / most, 0, 1) * 255).astype(np.uint8)
-                return np.repeat(gray[..., None], 3, axis=-1)
-            transparent = "A" in picture.getbands() or "transparency" in picture.info
-            return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot read this picture ({reason})") from error
+    with _opened(path) as picture:
+        # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
+        orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(_ORIENTATION, 1)
+        pages = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+        return Header(picture.height, picture.width, 4 if _is_transparent(picture) else 3, orientation, pages)
 
 
-def downscale_picture(picture: np.ndarray, factor: int) -> np.ndarray:
+def _is_transparent(picture: Image.Image) -> bool:
+    return "A" in picture.getbands() or "transparency" in picture.info
+
+
+def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndarray:
+    """Read a picture as uint8 (height, width, 3), or 4 with straight alpha.
+
+    Gray becomes RGB; 16-bit gray becomes 8-bit by rounding.
+
+    Args:
+        path: The file.
+        turn: Turn it as its EXIF orientation says.
+
+    Raises:
+        InputError: If it is missing, no picture, or has values outside the range of its format.
+    """
+    with _opened(path) as stored:
+        picture = ImageOps.exif_transpose(stored) if turn else stored
+        if picture.mode.startswith("I") or picture.mode == "F":
+            values = np.asarray(picture, dtype=np.float64)
+            most = 65535.0 if picture.mode.startswith("I") else 1.0
+            if not (values.min() >= 0 and values.max() <= most):
+                found = f"{values.min():.4g} to {values.max():.4g}"
+                raise InputError(f"{path}: values from {found}; gray pictures of this kind have 0 to {most:g}")
+            gray = np.rint(values / most * 255).astype(np.uint8)
+            return np.repeat(gray[..., None], 3, axis=-1)
+        return np.asarray(picture.convert("RGBA" if _is_transparent(picture) else "RGB"))
+
+
+def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], downscale: int) -> np.ndarray:
+    """Return which pixels count, bool (height, width), of a picture reduced by `downscale`.
+
+    A reduced pixel counts if every pixel that is averaged in it does.
+
+    Args:
+        masks: Files, and whether black pixels count or the others do; a pixel counts if all files say so.
+        size: Height and width of the picture.
+        downscale: See `downscale_picture`.
+
+    Raises:
+        InputError: If a mask cannot be read or has another size than its picture.
+    """
+    counts = np.ones(size, dtype=bool)
+    for path, black_counts in masks:
+        header = read_header(path)
+        if (header.height, header.width) != size:
+            found = f"{header.height}x{header.width}"
+            raise InputError(f"{path}: a mask of {found} for a picture of {size[0]}x{size[1]}; make them alike")
+        with _opened(path) as picture:
+            counts &= (np.asarray(picture.convert("L")) > 0) != black_counts
+    reduced = downscale_picture(np.where(counts, np.uint8(0), np.uint8(255))[..., None], downscale, average=False)
+    return reduced[..., 0] == 0
+
+
+def downscale_picture(picture: np.ndarray, factor: int, *, average: bool = True) -> np.ndarray:
     """Return a picture at a `factor`-th of its size, by area averaging.
 
     Formula: size // factor; every channel averaged by itself, colours straight and not weighted by alpha, rounded to 8
     bits (the published loader, held by golden vectors).
+
+    Args:
+        picture: uint8 (height, width, channels).
+        factor: Divisor of the size.
+        average: False for the least whole number that is not below the average, which is 0 of zeros only.
 
     Raises:
         InputError: If no pixel would be left.
@@ -47,16 +140,20 @@ def downscale_picture(picture: np.ndarray, factor: int) -> np.ndarray:
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
     if min(height, width) < 1:
         raise InputError(f"--downscale {factor} leaves no pixel of a picture of {picture.shape[0]}x{picture.shape[1]}")
+    rounded = np.rint if average else np.ceil
     if picture.shape[0] % height == 0 and picture.shape[1] % width == 0:
         tall, wide = picture.shape[0] // height, picture.shape[1] // width
-        blocks = picture.reshape(height, tall, width, wide, -1).astype(np.int64).sum(axis=(1, 3))
-        if tall == wide == 2:
+        blocks = picture.reshape(height, tall, width, wide, -1).sum(axis=(1, 3), dtype=np.int64)
+        if tall == wide == 2 and average:
             return ((blocks + 2) // 4).astype(np.uint8)  # the library behind the published loader rounds halves up here
-        return np.rint(blocks.astype(np.float32) * np.float32(1 / (tall * wide))).astype(np.uint8)
+        return rounded(blocks.astype(np.float32) * np.float32(1 / (tall * wide))).astype(np.uint8)
     rows = _area_weights(picture.shape[0], height)
-    columns = _area_weights(picture.shape[1], width)
-    averaged = np.einsum("hi,ijc,wj->hwc", rows, picture.astype(np.float64), columns, optimize=True)
-    return np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
+    columns = _area_weights(picture.shape[1], width).T
+    reduced = np.empty((height, width, picture.shape[2]), dtype=np.uint8)
+    for channel in range(picture.shape[2]):  # one after another: float64 takes eight times a channel's bytes
+        averaged = rows @ picture[..., channel].astype(np.float64) @ columns
+        reduced[..., channel] = np.clip(rounded(averaged), 0, 255)
+    return reduced
 
 
 def _area_weights(old: int, new: int) -> np.ndarray:
@@ -67,32 +164,18 @@ def _area_weights(old: int, new: int) -> np.ndarray:
     return np.clip(covered, 0, None) / (right - left)
 
 
-def stack_pictures(pictures: list[np.ndarray], names: list[str]) -> Tensor:
-    """Return pictures of one size as one tensor; RGB joins RGBA as opaque.
-
-    Raises:
-        InputError: If their sizes differ; two are named.
-    """
-    for picture, name in zip(pictures, names, strict=True):
-        if picture.shape[:2] != pictures[0].shape[:2]:
-            raise InputError(
-                f"pictures of different sizes: {names[0]} is {pictures[0].shape[0]}x{pictures[0].shape[1]}, "
-                f"{name} is {picture.shape[0]}x{picture.shape[1]}; a scene's pictures must have one size"
-            )
-    channels = max(picture.shape[-1] for picture in pictures)
-    out = np.full((len(pictures), *pictures[0].shape[:2], channels), 255, dtype=np.uint8)
-    for place, picture in enumerate(pictures):
-        out[place, ..., : picture.shape[-1]] = picture
-    return torch.from_numpy(out)
-
-
 def find_picture(folder: Path, name: str) -> Path | None:
-    """Return the picture that a frame names, with or without its suffix, or None."""
-    path = folder / name
-    if path.is_file():
-        return path
-    for suffix in (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".webp"):
-        candidate = path.with_name(path.name + suffix)
-        if candidate.is_file():
-            return candidate
+    """Return the picture that a frame names, with or without its suffix and with either slash, or None."""
+    for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
+        for suffix in ("", ".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".webp"):
+            candidate = os.path.join(folder, spelled + suffix)
+            if os.path.isfile(candidate):  # False, and no error, for a name that no file system takes
+                return Path(candidate)
     return None
+
+
+def missing_note(missing: Sequence[str]) -> list[str]:
+    """Return the note on frames whose pictures are missing."""
+    if not missing:
+        return []
+    return [f"{len(missing)} frames skipped: their pictures are missing (the first: {brief(missing[0])})"]

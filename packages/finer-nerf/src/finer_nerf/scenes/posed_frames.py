@@ -1,16 +1,97 @@
 """What camera files say, before pictures are read."""
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Intrinsics, equirectangular_camera
+from finer_nerf.scenes.checks import brief
 
-_LEAST_DETERMINANT = 1e-6
+_SINGULAR = 1e-6
+"""Least ratio of a rotation's smallest to its largest singular value: below, it is no rotation at all."""
+_EXACT = 1e-5
+_NOTED = 1e-3
+"""Deviation from a rotation that is repaired (the published scenes' is smaller), and that the user is told."""
+_SHEARED = 0.02
+"""Deviation, besides a scale, above which the axes are too unequal for a camera; rounding to 2 digits stays below."""
+_FARTHEST = 1e12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """Hold what a camera file says of a lens; the picture's size fills what is left open.
+
+    Attributes:
+        projection: One of `lenses.PROJECTIONS`.
+        width: Of the picture that the numbers are for; None for the picture's own. So `height`.
+        height: See `width`.
+        focal_x: Focal length in pixels, or None.
+        focal_y: The same along the height; None for that along the width.
+        angle_x: Horizontal field of view in radians where there is no focal length, or None.
+        angle_y: The same along the height.
+        cx: Principal point; None for the middle.
+        cy: See `cx`.
+        distortion: As in `Intrinsics`.
+    """
+
+    projection: str = "perspective"
+    width: float | None = None
+    height: float | None = None
+    focal_x: float | None = None
+    focal_y: float | None = None
+    angle_x: float | None = None
+    angle_y: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return height and width that the numbers are for, or None."""
+        return None if self.width is None or self.height is None else (round(self.height), round(self.width))
+
+    def camera(self, *, height: int, width: int, downscale: int) -> Intrinsics:
+        """Return the camera of a picture of that size, divided by `downscale`.
+
+        Raises:
+            InputError: If there is none.
+        """
+        own_height, own_width = self.size or (height, width)
+        small = {"height": max(1, height // downscale), "width": max(1, width // downscale)}
+        if self.projection == "equirectangular":
+            if width != 2 * height:
+                raise InputError(
+                    f"an equirectangular picture is twice as wide as high, and this one is {height}x{width}; "
+                    "cut panoramas are not supported"
+                )
+            return equirectangular_camera(**small)
+        focal_x = _focal(self.focal_x, self.angle_x, own_width)
+        focal_y = _focal(self.focal_y, self.angle_y, own_height)
+        if focal_x is None and focal_y is None:
+            raise InputError("no lens; it needs camera_angle_x or fl_x")
+        camera = Intrinsics(
+            width=own_width,
+            height=own_height,
+            fx=focal_x or focal_y or 0.0,
+            fy=focal_y or focal_x or 0.0,
+            cx=own_width / 2 if self.cx is None else self.cx,
+            cy=own_height / 2 if self.cy is None else self.cy,
+            distortion=self.distortion,
+            projection=self.projection,
+        ).resized(**small)
+        # Of an angle alone the published loader takes the focal length of the reduced width, which size // factor may
+        # shorten, for both axes.
+        alone = self.focal_x is None and focal_y is None
+        return dataclasses.replace(camera, fy=camera.fx) if alone and self.size is None else camera
+
+
+def _focal(pixels: float | None, angle: float | None, size: int) -> float | None:
+    return pixels if pixels is not None or angle is None else size / (2 * math.tan(angle / 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +100,19 @@ class PosedFrame:
 
     Attributes:
         name: For tables.
+        where: File and frame, for messages.
         picture: The file.
         pose: Camera-to-world (4, 4): x right, y up, z backwards.
-        camera: Lens; None where it follows from the picture's size (then `angle_x` is set).
-        angle_x: Horizontal field of view in radians.
+        lens: Its lens.
+        masks: Files that say which pixels count, and whether black ones do (instant-ngp) or do not (all others).
     """
 
     name: str
+    where: str
     picture: Path
     pose: np.ndarray
-    camera: Intrinsics | None = None
-    angle_x: float | None = None
+    lens: Lens
+    masks: tuple[tuple[Path, bool], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,39 +120,119 @@ class Found:
     """Hold what a camera file says.
 
     Attributes:
+        kind: "blender", "transforms" or "colmap".
         frames: Posed pictures that exist.
         files: The camera files, for the digest.
+        splits: The frames of "train", "val" and "test" where the file says so.
         skipped: Frames without a picture.
         notes: To be shown to the user.
         points: Known points, (n, 3), or None.
-        extra: Plain data of the format.
+        aabb_scale: How far the scene goes on behind what the cameras look at (instant-ngp), 1 for not.
     """
 
+    kind: str
     frames: Sequence[PosedFrame]
     files: Sequence[Path]
+    splits: Mapping[str, Sequence[PosedFrame]] = field(default_factory=dict)
     skipped: int = 0
     notes: Sequence[str] = ()
     points: np.ndarray | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    aabb_scale: float = 1.0
 
 
 def check_pose(matrix: object, *, where: str) -> np.ndarray:
     """Return a pose as (4, 4) float64.
 
     Raises:
-        InputError: If it is no such matrix, not finite, or singular.
+        InputError: If it is no such matrix, not finite, too far away, or does not end in 0, 0, 0, 1.
     """
     try:
         pose = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: transform_matrix is not a matrix of numbers") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where}: transform_matrix is not a matrix of numbers, got {brief(matrix)}") from error
     if pose.shape == (3, 4):
         pose = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]])
     if pose.shape != (4, 4):
         raise InputError(f"{where}: transform_matrix has shape {pose.shape}, expected (4, 4)")
     if not np.isfinite(pose).all():
         raise InputError(f"{where}: transform_matrix has values that are not finite")
-    determinant = float(np.linalg.det(pose[:3, :3]))
-    if abs(determinant) < _LEAST_DETERMINANT:
-        raise InputError(f"{where}: transform_matrix is singular (determinant {determinant:.2g})")
+    if np.abs(pose).max() > _FARTHEST:
+        raise InputError(f"{where}: transform_matrix has {np.abs(pose).max():.3g}; the most is {_FARTHEST:g}")
+    if np.abs(pose[3] - [0, 0, 0, 1]).max() > _EXACT:
+        raise InputError(f"{where}: transform_matrix must end in the row 0 0 0 1, got {brief(pose[3].tolist())}")
     return pose
+
+
+def straighten(poses: np.ndarray, *, places: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Return poses whose rotations are rotations, and notes on what was done to them.
+
+    A uniform scale, which a camera gets from a scaled parent, is divided out: it does not move the camera.
+
+    Args:
+        poses: (n, 4, 4).
+        places: Where each is from, for messages.
+
+    Raises:
+        InputError: For a singular rotation, one scaled by different amounts along its axes or sheared, and reflections
+            of some cameras only.
+    """
+    left, values, right = np.linalg.svd(poses[:, :3, :3])
+    for place, (most, _, least) in zip(places, values, strict=True):
+        if not least > _SINGULAR * most:
+            raise InputError(f"{place}: the rotation in transform_matrix is singular")
+    scale = np.cbrt(values.prod(axis=1))
+    unequal = values[:, 0] / values[:, 2] - 1
+    worst = int(unequal.argmax())
+    if unequal[worst] > _SHEARED:
+        lengths = ", ".join(f"{length:.4g}" for length in np.linalg.norm(poses[worst, :3, :3], axis=0))
+        raise InputError(
+            f"{places[worst]}: the axes of the rotation in transform_matrix have lengths {lengths}: a scale that "
+            "differs by axis, or a shear; apply the scale of the camera and its parents"
+        )
+    notes = []
+    mirrored = np.linalg.det(left @ right) < 0
+    if mirrored.any() and not mirrored.all():
+        odd = places[int(mirrored.argmax())]
+        raise InputError(f"{odd}: transform_matrix is a reflection (determinant below 0), unlike other cameras'")
+    if mirrored.any():
+        notes.append("every rotation is a reflection (determinant below 0): the scene is left-handed, mirrored")
+    if max(np.abs(scale - 1).max(), unequal.max()) > _NOTED:
+        notes.append(
+            f"rotations with a scale of {scale.min():.4g} to {scale.max():.4g} made orthonormal, positions kept"
+        )
+    straight = np.array(poses)
+    off = (np.abs(scale - 1) > _EXACT) | (unequal > _EXACT)
+    straight[off, :3, :3] = (left @ right)[off]
+    return straight, notes
+
+
+def split_by_names(
+    frames: Sequence[PosedFrame], lists: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, list[PosedFrame]], list[str]]:
+    """Return the frames of each split that a scene lists by names, and notes; nothing where it lists none.
+
+    Frames that are not listed are trained on where there is no list of those, and judged by where there is only that.
+
+    Args:
+        frames: Posed pictures that exist.
+        lists: Names by split, "train", "val" or "test".
+    """
+    if not lists:
+        return {}, []
+    named = {frame.name: frame for frame in frames}
+    splits = {split: [named[name] for name in dict.fromkeys(names) if name in named] for split, names in lists.items()}
+    judged = {frame.name for split in ("val", "test") for frame in splits.get(split, ())}
+    listed = judged | {frame.name for frame in splits.get("train", ())}
+    rest = [frame for frame in frames if frame.name not in listed]
+    both = [frame for frame in splits.get("train", ()) if frame.name in judged]
+    splits["train"] = [frame for frame in splits.get("train", rest) if frame.name not in judged]
+    notes = []
+    if absent := [name for names in lists.values() for name in names if name not in named]:
+        notes.append(f"{len(absent)} names in lists of views are no frames (the first: {brief(absent[0])})")
+    if both:
+        notes.append(f"{len(both)} views are listed for training and for judging: not trained on")
+    if "train" in lists and rest:
+        if not judged:
+            splits["test"] = rest
+        notes.append(f"{len(rest)} frames are in no list of views: {'left out' if judged else 'held out for judging'}")
+    return splits, notes

@@ -1,118 +1,217 @@
-"""Camera files of Blender scenes (transforms_train.json ...) and of instant-ngp (transforms.json)."""
+"""Camera files of Blender scenes (transforms_train.json ...), and of instant-ngp and nerfstudio (transforms.json)."""
 
-import json
 import math
+import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_nerf.cameras import Intrinsics
-from finer_nerf.scenes.pictures import find_picture
-from finer_nerf.scenes.posed_frames import Found, PosedFrame, check_pose
+from finer_nerf.lenses import MODELS, Distortion
+from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
+from finer_nerf.scenes.pictures import find_picture, missing_note
+from finer_nerf.scenes.posed_frames import Found, Lens, PosedFrame, check_pose, split_by_names
+
+_SPLITS = ("train", "val", "test")
+_OTHER_LENSES = (
+    "latlong",
+    "equirectangular",
+    "orthographic",
+    "ftheta_p0",
+    "ftheta_p1",
+    "s1",
+    "s2",
+    "s3",
+    "s4",
+    "p3",
+    "p4",
+)
+"""Names that only lenses have which are not read; any value but null, false and zero is refused."""
+_LEFT_ASIDE = ("rolling_shutter", "mask_color", "sharpen")
 
 
-def read_blender(folder: Path) -> dict[str, Found]:
-    """Read the splits of a Blender scene; "val" and "test" may be absent.
+def read_blender(folder: Path) -> Found:
+    """Read the splits of a Blender scene; "val" or "test" may be absent.
 
     Raises:
         InputError: If a file cannot be used.
     """
-    splits = {}
-    for split in ("train", "val", "test"):
-        path = folder / f"transforms_{split}.json"
-        if path.is_file():
-            splits[split] = read_transforms(path)
-    return splits
+    paths = {split: folder / f"transforms_{split}.json" for split in _SPLITS}
+    found = {split: read_transforms(path) for split, path in paths.items() if path.is_file()}
+    if len(found) < 2:
+        raise InputError(f"{folder}: no transforms_test.json and no transforms_val.json to judge by")
+    return Found(
+        kind="blender",
+        frames=[frame for part in found.values() for frame in part.frames],
+        files=[file for part in found.values() for file in part.files],
+        splits={split: part.frames for split, part in found.items()},
+        skipped=sum(part.skipped for part in found.values()),
+        notes=[note for part in found.values() for note in part.notes],
+    )
 
 
 def read_transforms(path: Path) -> Found:
     """Read a transforms file: frames with poses, and a lens for all of them or for each.
 
-    Frames whose picture is missing are left out and counted.
+    What a frame says overrules what the file says for all; frames whose picture is missing are left out and counted.
 
     Raises:
         InputError: If it is not such a file, or all pictures are missing.
     """
-    data = _json(path)
+    data = read_json(path)
     entries = data.get("frames")
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: no frames; a transforms file lists its pictures under "frames"')
+    shared = numbers_of(data, where=path)
     frames, missing = [], []
     for number, entry in enumerate(entries):
-        where = f"{path}: frame {number}"
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
-            raise InputError(f"{where} has no file_path")
-        where = f"{path}: frame {entry['file_path']!r}"
+            raise InputError(f"{path}: frame {number} has no file_path")
+        where = f"{path}: frame {brief(entry['file_path'])}"
         pose = check_pose(entry.get("transform_matrix"), where=where)
         picture = find_picture(path.parent, entry["file_path"])
         if picture is None:
             missing.append(entry["file_path"])
             continue
-        camera, angle = _lens({**data, **entry}, where=where)
         frames.append(
             PosedFrame(
-                name=str(entry["file_path"]).removeprefix("./"),
+                name=name_of(entry["file_path"]),
+                where=where,
                 picture=picture,
                 pose=pose,
-                camera=camera,
-                angle_x=angle,
+                lens=_lens(entry, data, numbers_of(entry, where=where), shared, where=where),
+                masks=_masks(entry, data, picture, file=path, where=where),
             )
         )
     if not frames:
-        raise InputError(f"{path}: all {len(missing)} pictures are missing, for example {missing[0]!r}")
-    notes = [f"{len(missing)} frames skipped: their pictures are missing (the first: {missing[0]})"] if missing else []
-    extra = {"aabb_scale": data["aabb_scale"]} if isinstance(data.get("aabb_scale"), int | float) else {}
-    return Found(frames=frames, files=[path], skipped=len(missing), notes=notes, extra=extra)
+        raise InputError(f"{path}: all {len(missing)} pictures are missing, for example {brief(missing[0])}")
+    lists = {split: texts_of(data, f"{split}_filenames", where=path) for split in _SPLITS}
+    splits, notes = split_by_names(
+        frames, {split: [name_of(name) for name in names] for split, names in lists.items() if names is not None}
+    )
+    left = [name for name in _LEFT_ASIDE if _says(data.get(name)) or any(_says(entry.get(name)) for entry in entries)]
+    return Found(
+        kind="transforms",
+        frames=frames,
+        files=[path],
+        splits=splits,
+        skipped=len(missing),
+        notes=[*missing_note(missing), *notes, *(f"{name} is left aside" for name in left)],
+        aabb_scale=shared.get("aabb_scale", 1.0),
+    )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read it ({getattr(error, 'strerror', None) or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(data).__name__}")
-    return data
+def name_of(path: str) -> str:
+    """Return the name of a frame by its file_path, which lists of splits may spell in another way."""
+    return printable(posixpath.normpath(path.replace("\\", "/")))
 
 
-def _lens(entry: dict[str, Any], *, where: str) -> tuple[Intrinsics | None, float | None]:
-    """Return a frame's lens; or its horizontal angle, where the picture's size decides the rest."""
+def _says(value: object) -> bool:
+    """Return whether a value is more than null, false, zero, or zeros."""
+    return any(_says(item) for item in value) if isinstance(value, list) else bool(value)
 
-    def number(name: str, default: float | None = None) -> float | None:
-        value = entry.get(name, default)
-        if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
-            raise InputError(f"{where}: {name} must be a number, got {value!r}")
-        return value
 
-    width, height = number("w"), number("h")
-    focal_x, angle_x = number("fl_x"), number("camera_angle_x")
-    if angle_x is not None and not 0 < angle_x < math.pi:
-        raise InputError(f"{where}: camera_angle_x must be between 0 and pi, got {angle_x!r}")
-    if width is None or height is None:
-        if angle_x is None:
-            raise InputError(f"{where}: no lens; it needs camera_angle_x, or fl_x with w and h")
-        return None, angle_x
-    if focal_x is None and angle_x is not None:
-        focal_x = width / (2 * math.tan(angle_x / 2))
-    if focal_x is None:
+def _masks(
+    entry: Mapping[str, Any], data: Mapping[str, Any], picture: Path, *, file: Path, where: str
+) -> tuple[tuple[Path, bool], ...]:
+    """Return the masks of a frame: its own or the file's mask_path, and instant-ngp's file beside the picture."""
+    masks = []
+    named = text_of(entry, "mask_path", where=where) or text_of(data, "mask_path", where=file)
+    if named:
+        mask = find_picture(file.parent, named)
+        if mask is None:
+            raise InputError(f"{where}: mask_path {brief(named)} is missing")
+        masks.append((mask, False))
+    beside = find_picture(picture.parent, f"dynamic_mask_{picture.stem}.png")
+    if beside is not None:
+        masks.append((beside, True))
+    return tuple(masks)
+
+
+def _lens(
+    entry: Mapping[str, Any],
+    data: Mapping[str, Any],
+    own: Mapping[str, float],
+    shared: Mapping[str, float],
+    *,
+    where: str,
+) -> Lens:
+    """Return a frame's lens.
+
+    Args:
+        entry: The frame.
+        data: The file.
+        own: The frame's numbers.
+        shared: The file's numbers.
+        where: For messages.
+    """
+    model = _model(entry, data, where=where)
+    numbers = {**shared, **own}
+    if model == "FULL_OPENCV":
+        below = {"q1": numbers.pop("k4", 0.0), "q2": numbers.pop("k5", 0.0), "q3": numbers.pop("k6", 0.0)}
+    else:
+        below = {}
+        for name in ("k5", "k6"):
+            if numbers.get(name):
+                raise InputError(f"{where}: {name} is read with camera_model FULL_OPENCV only, and this is {model}")
+    if model == "FOV" and "omega" not in numbers:
+        raise InputError(f"{where}: camera_model FOV needs omega")
+    coefficients = {name: numbers[name] for name in Distortion._fields if name in numbers}
+    sized = "w" in numbers and "h" in numbers
+    x, y = _view(own, shared)
+    if MODELS[model][0] != "equirectangular" and x == y == (None, None):
         raise InputError(f"{where}: no lens; it needs camera_angle_x or fl_x")
-    angle_y = number("camera_angle_y")
-    focal_y = number("fl_y")
-    if focal_y is None:
-        focal_y = focal_x if angle_y is None else height / (2 * math.tan(angle_y / 2))
-    k1, k2, p1, p2 = (number(name, 0.0) or 0.0 for name in ("k1", "k2", "p1", "p2"))
-    try:
-        camera = Intrinsics(
-            width=int(width),
-            height=int(height),
-            fx=focal_x,
-            fy=focal_y,
-            cx=float(number("cx", width / 2) or 0.0),
-            cy=float(number("cy", height / 2) or 0.0),
-            distortion=(k1, k2, p1, p2),
-        )
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    return camera, None
+    return Lens(
+        projection=MODELS[model][0],
+        width=numbers["w"] if sized else None,
+        height=numbers["h"] if sized else None,
+        focal_x=x[0],
+        focal_y=y[0],
+        angle_x=x[1],
+        angle_y=y[1],
+        cx=numbers.get("cx"),
+        cy=numbers.get("cy"),
+        distortion=tuple(Distortion(**{**coefficients, **below})),
+    )
+
+
+def _model(entry: Mapping[str, Any], data: Mapping[str, Any], *, where: str) -> str:
+    """Return the lens model's name, one of `MODELS`."""
+    for name in _OTHER_LENSES:
+        if _says(entry.get(name)) or _says(data.get(name)):
+            raise InputError(f"{where}: {name} is of a lens that is not supported; undistort the pictures first")
+    named = text_of(entry, "camera_model", where=where) or text_of(data, "camera_model", where=where) or "OPENCV"
+    model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
+    fisheye = data.get("is_fisheye") if entry.get("is_fisheye") is None else entry["is_fisheye"]
+    if fisheye and model in MODELS and MODELS[model][0] == "perspective":
+        model = "OPENCV_FISHEYE"
+    if model not in MODELS:
+        raise InputError(f"{where}: camera_model {brief(named)} is not supported; undistort the pictures first")
+    return model
+
+
+_View = tuple[float | None, float | None]
+"""Focal length in pixels, or else field of view in radians."""
+
+
+def _view(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[_View, _View]:
+    """Return what is known of the width's and the height's field of view; a frame overrules the file.
+
+    Where a frame says how wide it is, and the file's pixels are square or the frame gives an angle, its pixels are
+    square too: the file's height is of another lens.
+    """
+    (own_x, own_y), (all_x, all_y) = ([_axis(numbers, axis) for axis in "xy"] for numbers in (own, shared))
+    nothing: _View = (None, None)
+    square = own_x[0] is None or all_x == all_y
+    if own_x != nothing and own_y == nothing and square:
+        return own_x, nothing
+    return (own_x if own_x != nothing else all_x), (own_y if own_y != nothing else all_y)
+
+
+def _axis(numbers: Mapping[str, float], axis: str) -> _View:
+    if f"fl_{axis}" in numbers:
+        return numbers[f"fl_{axis}"], None
+    if f"camera_angle_{axis}" in numbers:
+        return None, numbers[f"camera_angle_{axis}"]
+    degrees = numbers.get(f"{axis}_fov")
+    return None, None if degrees is None else math.radians(degrees)

@@ -1,8 +1,6 @@
 """What a scene is: posed pictures in three splits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -21,12 +19,14 @@ class Views:
             floats would take four times the memory.
         poses: Camera-to-world matrices as in the files, (n, 4, 4) float64: x right, y up, z backwards.
         cameras: A camera a picture; most scenes repeat one.
+        masks: Which pixels count in the loss and in the figures, bool (n, height, width); None for all.
     """
 
     names: tuple[str, ...]
     images: Tensor
     poses: np.ndarray
     cameras: tuple[Intrinsics, ...]
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,6 +48,7 @@ class Views:
             images=self.images[indices],
             poses=self.poses[indices],
             cameras=tuple(self.cameras[i] for i in indices),
+            masks=None if self.masks is None else self.masks[indices],
         )
 
 
@@ -65,7 +66,7 @@ class Scene:
         skipped: Frames whose picture was missing.
         points: Points on the surfaces where the scene knows some (COLMAP), (n, 3) in the files' coordinates.
         notes: What was done to the input, to be shown to the user.
-        extra: Plain data of the format, such as aabb_scale.
+        aabb_scale: How far the scene goes on behind what the cameras look at (instant-ngp); 1 for not.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Scene:
     skipped: int = 0
     points: np.ndarray | None = None
     notes: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    aabb_scale: float = 1.0
 
     def split(self, name: str) -> Views:
         """Return the views of a split.

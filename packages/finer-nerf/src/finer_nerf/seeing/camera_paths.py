@@ -1,6 +1,5 @@
 """Paths of cameras through a scene: round it, in a spiral before it, or from a file."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_nerf.model import RadianceModel
+from finer_nerf.scenes.checks import read_json
 from finer_nerf.scenes.placing import looked_at
-from finer_nerf.scenes.posed_frames import check_pose
+from finer_nerf.scenes.posed_frames import check_pose, straighten
 
 _WIDEST_GAP = math.radians(120)
 """Views that leave a larger gap than this show the scene from one side only: an orbit would pass unseen space."""
@@ -89,18 +89,16 @@ def read_path(file: str, model: RadianceModel) -> CameraPath:
     path = Path(file)
     if not path.is_file():
         raise InputError(f"--path {file!r}: not orbit, spiral, or a file of cameras")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not valid JSON ({error})") from error
-    frames = data.get("frames") if isinstance(data, dict) else None
+    frames = read_json(path).get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f'{file}: no cameras; a path lists them under "frames"')
+    places = [f"{file}: frame {number}" for number in range(len(frames))]
     poses = [
-        check_pose(frame.get("transform_matrix") if isinstance(frame, dict) else None, where=f"{file}: frame {number}")
-        for number, frame in enumerate(frames)
+        check_pose(frame.get("transform_matrix") if isinstance(frame, dict) else None, where=place)
+        for frame, place in zip(frames, places, strict=True)
     ]
-    return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(np.stack(poses))))
+    straight, notes = straighten(np.stack(poses), places=places)
+    return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(straight)), note="; ".join(notes))
 
 
 def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from finer_nerf.cameras import Intrinsics, distort
+from finer_nerf.cameras import project_to_pixels
 from finer_nerf.frame import Frame
 from finer_nerf.scenes import Views
 
@@ -38,31 +38,28 @@ def carve(views: Views, frame: Frame, *, resolution: int, bound: float, silhouet
     opened = torch.ones(len(centres), dtype=torch.bool)
     seen = torch.zeros(len(centres), dtype=torch.bool)
     radius = cell * math.sqrt(3) / 2
-    for image, pose, camera in zip(views.images, poses, views.cameras, strict=True):
+    masks = views.masks if views.masks is not None else [None] * len(views)
+    for image, mask, pose, camera in zip(views.images, masks, poses, views.cameras, strict=True):
         for start in range(0, len(centres), _CELLS_AT_ONCE):
             piece = slice(start, start + _CELLS_AT_ONCE)
-            column, row, depth = _project(centres[piece], pose, camera)
-            inside = (depth > radius) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+            local = (centres[piece] - pose[:3, 3]) @ pose[:3, :3]
+            column, row, inside = project_to_pixels(camera, local)
+            perspective = camera.projection == "perspective"
+            depth = local[:, 2] if perspective else local.norm(dim=-1)
+            inside = inside & (depth > radius)
             # A cell around the camera, or one whose centre just misses the picture, may still be seen.
             seen[piece] |= inside | (depth.abs() <= radius)
-            if not has_alpha or not bool(inside.any()):
+            # How far a cell reaches in a picture is known for a perspective only: others close nothing.
+            if not has_alpha or not perspective or not bool(inside.any()):
                 continue
             pixels = column.long().clamp(0, camera.width - 1) + camera.width * row.long().clamp(0, camera.height - 1)
             nearest = float(depth[inside].min()) - radius
             reach = math.ceil(radius * max(camera.fx, camera.fy) / max(nearest, radius)) + 1
-            visible = _widened(image[..., 3] > 0, reach).reshape(-1)
+            reach = min(reach, max(camera.width, camera.height))
+            shown = image[..., 3] > 0 if mask is None else (image[..., 3] > 0) | ~mask
+            visible = _widened(shown, reach).reshape(-1)
             opened[piece] &= ~inside | visible[pixels]
     return (opened & seen).view(resolution, resolution, resolution)
-
-
-def _project(points: Tensor, pose: Tensor, camera: Intrinsics) -> tuple[Tensor, Tensor, Tensor]:
-    """Return pixel coordinates and depth of points (n, 3) of the box."""
-    local = (points - pose[:3, 3]) @ pose[:3, :3]
-    depth = local[:, 2]
-    x, y = local[:, 0] / depth, local[:, 1] / depth
-    if any(camera.distortion):
-        x, y = distort(x, y, distortion=camera.distortion)
-    return x * camera.fx + camera.cx, y * camera.fy + camera.cy, depth
 
 
 def _widened(mask: Tensor, reach: int) -> Tensor:

@@ -13,14 +13,18 @@ from finer_core.saved_run import plan_of_config
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.fields.tcnn_grid import choose_backend
 from finer_nerf.frame import Frame
+from finer_nerf.memory import PROCESS_BYTES
 from finer_nerf.model import TASK
 from finer_nerf.rendering.nerfacc_backend import check_renderer
+from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
 from finer_nerf.scenes.placing import place_scene
 from finer_nerf.settings import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, NerfSettings, resolve
 
-_PROCESS_BYTES = 500_000_000
-"""What Python, PyTorch and the picture libraries take by themselves."""
+_RAY_BYTES = 12
+"""A pixel of every lens: the direction of its ray."""
+_SHOWN_VIEWS, _SHOWN_BYTES = 6, 56
+"""Views that a report shows at most, and a pixel of each: truth, rendering, depth, opacity and points."""
 _FOG_SAMPLES_A_RAY = 64
 """Samples a ray may need at first, when nothing is known to be empty."""
 
@@ -43,6 +47,7 @@ class TrainingPlan:
         bound: Half the box's side.
         device: Where it runs, resolved.
         backend: Who computes a hash grid, resolved.
+        notes: How the scene was placed, where that is not as usual, to be shown to the user.
     """
 
     settings: NerfSettings
@@ -51,6 +56,7 @@ class TrainingPlan:
     bound: float
     device: str
     backend: str
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for `config.json`."""
@@ -61,6 +67,7 @@ class TrainingPlan:
             "bound": self.bound,
             "device": self.device,
             "backend": self.backend,
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -115,19 +122,29 @@ def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, 
     for network in (field.density, field.color):
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     backend = choose_backend(settings.backend, device) if settings.method == "ngp" else "torch"
-    frame, bound = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
-    plan = TrainingPlan(settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend)
+    frame, bound, notes = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
+    plan = TrainingPlan(
+        settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
+    )
     _check_memory(plan, scene)
     return plan
 
 
 def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
-    """Raise InputError if a step cannot fit the memory: the pictures, the grid, and the samples of a step."""
+    """Raise InputError if a step cannot fit the memory: pictures, lenses, grid, samples of a step, judged views."""
     settings = plan.settings
     assert settings.grid_resolution and settings.batch_rays
-    pictures = sum(views.images.numel() for views in (scene.train, scene.test, scene.val) if views is not None)
+    pictures = sum(
+        views.images.numel() + (0 if views.masks is None else 5 * views.masks.numel())
+        for views in (scene.train, scene.test, scene.val)
+        if views is not None
+    )
+    pixels = scene.train.height * scene.train.width
+    judged = scene.test if scene.test is not None else scene.val
+    shown = _SHOWN_BYTES * min(_SHOWN_VIEWS, 0 if judged is None else len(judged))
+    pictures += pixels * (_RAY_BYTES * len(set(scene.train.cameras)) + shown + BYTES_PER_PIXEL)
     samples = settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
-    taken = _PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + samples * 64
+    taken = PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + samples * 64
     at_once = min(samples, 4 * 12_000) if plan.device == "cpu" else samples
     needed = taken + at_once * sum(
         4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)

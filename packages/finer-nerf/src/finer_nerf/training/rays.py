@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_nerf.cameras import Intrinsics, all_pixels, camera_directions
+from finer_nerf.cameras import all_pixels, camera_directions
 from finer_nerf.frame import Frame
 from finer_nerf.scenes import Views
 
@@ -46,7 +46,7 @@ class RayBatch:
 
 
 class TrainingRays:
-    """Draw rays of training views.
+    """Draw rays of training views, of the pixels that their masks let count.
 
     Pictures stay bytes, and directions are kept once a lens, so memory hardly grows with the number of views.
 
@@ -67,6 +67,11 @@ class TrainingRays:
         self.lens = torch.tensor([lenses.index(camera) for camera in views.cameras], device=device)
         self.directions = torch.stack([camera_directions(lens, all_pixels(lens)) for lens in lenses]).to(device)
         self.pixels = views.images.reshape(len(views), -1, views.images.shape[-1]).to(device)
+        self.masks = None if views.masks is None else views.masks.reshape(len(views), -1)
+        if self.masks is not None:
+            self.count = self.masks.sum(dim=1)
+            self.start = self.count.cumsum(0) - self.count
+            self.unmasked = torch.cat([mask.nonzero()[:, 0].to(torch.int32) for mask in self.masks])
 
     def batch(self, *, rays: int, generator: torch.Generator) -> RayBatch:
         """Draw rays with repetition; the same generator state draws the same rays on every device."""
@@ -75,7 +80,11 @@ class TrainingRays:
             view = torch.randint(views, (1,), generator=generator).expand(rays)
         else:
             view = torch.randint(views, (rays,), generator=generator)
-        pixel = torch.randint(pixels, (rays,), generator=generator)
+        if self.masks is None:
+            pixel = torch.randint(pixels, (rays,), generator=generator)
+        else:
+            drawn = torch.rand(rays, generator=generator, dtype=torch.float64) * self.count[view]
+            pixel = self.unmasked[self.start[view] + drawn.long()].long()
         jitter = torch.rand(rays, generator=generator)
         if self.background == "random":
             behind = torch.rand(rays, 3, generator=generator)
@@ -103,8 +112,3 @@ def blend(images: Tensor, *, background: float) -> np.ndarray:
         alpha = colors[..., 3:]
         colors = colors[..., :3] * alpha + background * (1 - alpha)
     return colors.numpy()
-
-
-def cameras_of(views: Views) -> list[Intrinsics]:
-    """Return the distinct cameras of some views, in order of appearance."""
-    return sorted(set(views.cameras), key=views.cameras.index)

@@ -27,7 +27,11 @@ _SUPERSAMPLING = 3
 _GOLDEN = math.pi * (3 - math.sqrt(5))
 
 
-def builtin_scene(*, size: int = 128, train: int = 36, val: int = 4, test: int = 8) -> Scene:
+BUILT_IN_SIZE, BUILT_IN_VIEWS = 128, 36
+"""Side of the pictures in pixels, and number of training views, by default."""
+
+
+def builtin_scene(*, size: int = BUILT_IN_SIZE, train: int = BUILT_IN_VIEWS, val: int = 4, test: int = 8) -> Scene:
     """Return the scene: RGBA pictures from the upper half of a sphere, all looking at the origin.
 
     Args:

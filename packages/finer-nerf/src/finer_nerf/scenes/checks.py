@@ -1,0 +1,130 @@
+"""Checks of what scene files say, in one place: numbers by a table, texts, JSON, and errors of libraries."""
+
+import json
+import math
+import os
+import reprlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE, LEAST_FOCAL
+
+_COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega")
+NUMBERS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("w", "h"), (0, LARGEST_SIDE)),
+    **dict.fromkeys(("fl_x", "fl_y"), (LEAST_FOCAL, LARGEST_NUMBER)),
+    **dict.fromkeys(("camera_angle_x", "camera_angle_y"), (1e-6, math.pi)),
+    **dict.fromkeys(("x_fov", "y_fov"), (1e-4, 180)),
+    **dict.fromkeys(("cx", "cy"), (-LARGEST_NUMBER, LARGEST_NUMBER)),
+    **dict.fromkeys(
+        ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega"), (-LARGEST_NUMBER, LARGEST_NUMBER)
+    ),
+    "aabb_scale": (0, LARGEST_NUMBER),
+}
+"""The numbers that are read of a scene's JSON, and the open interval that each must lie in."""
+_LARGEST_JSON = 200_000_000
+"""Bytes; a hundred thousand frames take a quarter of that."""
+LONGEST_MESSAGE = 300
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
+
+
+def brief(value: object) -> str:
+    """Return a value for a message, in at most some 60 characters and on one line."""
+    return _SHORT.repr(value)
+
+
+@contextmanager
+def readable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever reading a scene raises into an `InputError` of at most 300 characters.
+
+    Args:
+        path: What is being read, named where an error does not name it.
+    """
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        if len(text) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2 - 3
+            raise InputError(f"{text[:half]} ... {text[-half:]}") from error
+        raise
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        named = getattr(error, "filename", None) or path
+        raise InputError(f"{str(named)[-150:]}: cannot be read ({' '.join(str(reason).split())[:100]})") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: If it is missing, too large, or something else.
+    """
+    with readable(path):
+        if path.stat().st_size > _LARGEST_JSON:
+            raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB; a file of cameras has less than 200")
+        content = path.read_bytes()
+    try:
+        data = json.loads(content.decode("utf-8-sig"), parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({str(error)[:120]})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(data).__name__}")
+    return data
+
+
+def _integer(text: str) -> int | float:
+    """Return an integer; one that no float can hold is infinite, and refused where it is used."""
+    return int(text) if len(text) < 300 else math.inf
+
+
+def numbers_of(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
+    """Return the numbers of `NUMBERS` that an object gives; null is as good as absent.
+
+    Raises:
+        InputError: For one that is no number, or not in its interval.
+    """
+    found = {}
+    for name, (low, high) in NUMBERS.items():
+        value = entry.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
+            raise InputError(f"{where}: {name} must be a number between {low:.6g} and {high:.6g}, got {brief(value)}")
+        found[name] = float(value)
+    return found
+
+
+def text_of(entry: Mapping[str, Any], name: str, *, where: object) -> str | None:
+    """Return a text that an object gives, or None.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    value = entry.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{where}: {name} must be a text, got {brief(value)}")
+    return value
+
+
+def texts_of(entry: Mapping[str, Any], name: str, *, where: object) -> list[str] | None:
+    """Return a list of texts that an object gives, or None.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    value = entry.get(name)
+    if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise InputError(f"{where}: {name} must be a list of texts, got {brief(value)}")
+    return value
+
+
+def printable(name: str) -> str:
+    """Return a name as it can be shown and written anywhere: without control characters and halves of characters."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)

@@ -1,0 +1,139 @@
+"""Turn posed frames into views: pictures one after another, made smaller as they are read, cameras and masks."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from finer_core.errors import InputError
+from finer_nerf.cameras import Intrinsics, seen_pixels
+from finer_nerf.memory import check_room
+from finer_nerf.scenes.pictures import Header, downscale_picture, read_header, read_mask, read_picture
+from finer_nerf.scenes.posed_frames import PosedFrame
+from finer_nerf.scenes.types import Views
+
+_DECODING = 16
+"""Bytes a pixel of the picture that is being read, at most: Pillow's own, ours, and a channel in float64."""
+
+
+def read_headers(frames: Sequence[PosedFrame]) -> dict[Path, Header]:
+    """Return what the frames' pictures say of themselves.
+
+    Raises:
+        InputError: If one is no picture.
+    """
+    return {frame.picture: read_header(frame.picture) for frame in frames}
+
+
+def check_pictures(
+    frames: Sequence[PosedFrame], headers: Mapping[Path, Header], *, downscale: int, memory: int | None
+) -> list[str]:
+    """Refuse, before any picture is decoded, what has no room; return notes on what their headers say.
+
+    Raises:
+        InputError: If the pictures do not fit the memory.
+    """
+    held = largest = turned = pages = 0
+    for frame in frames:
+        header = headers[frame.picture]
+        pixels = header.height * header.width
+        largest = max(largest, pixels)
+        held += pixels // downscale**2 * (header.channels + bool(frame.masks))
+        turned += header.orientation != 1 and not _is_turned(frame, header)
+        pages += header.pages > 1
+    check_room(
+        held + _DECODING * largest,
+        memory,
+        what=f"reading {len(frames)} pictures",
+        advice="use --downscale or --train-every",
+    )
+    notes = []
+    if turned:
+        notes.append(
+            f"{turned} pictures have an EXIF orientation: taken as stored, as COLMAP, instant-ngp and nerfstudio do"
+        )
+    if pages:
+        notes.append(f"{pages} picture files hold several pictures: the first of each is taken")
+    return notes
+
+
+def _is_turned(frame: PosedFrame, header: Header) -> bool:
+    """Return whether a picture is to be turned: only so it has the size that its camera is for."""
+    size = (header.height, header.width)
+    return header.orientation in (5, 6, 7, 8) and frame.lens.size == size[::-1] and frame.lens.size != size
+
+
+def read_views(
+    frames: Sequence[PosedFrame], headers: Mapping[Path, Header], poses: np.ndarray, *, downscale: int
+) -> tuple[Views, list[str]]:
+    """Read the pictures of frames.
+
+    Args:
+        frames: At least one.
+        headers: Of their pictures.
+        poses: Their poses, (n, 4, 4).
+        downscale: Divide the pictures' size by this.
+
+    Returns:
+        The views, and notes for the user.
+
+    Raises:
+        InputError: If a picture cannot be read, sizes differ, or a lens does not fit its picture.
+    """
+    turned = [_is_turned(frame, headers[frame.picture]) for frame in frames]
+    sizes = [
+        headers[frame.picture][:2][::-1] if turn else headers[frame.picture][:2]
+        for frame, turn in zip(frames, turned, strict=True)
+    ]
+    height, width = sizes[0]
+    for frame, size in zip(frames, sizes, strict=True):
+        if size != sizes[0]:
+            raise InputError(
+                f"pictures of different sizes: {frames[0].name} is {height}x{width}, "
+                f"{frame.name} is {size[0]}x{size[1]}; a scene's pictures must have one size"
+            )
+    if min(height, width) < downscale:
+        raise InputError(f"--downscale {downscale} leaves no pixel of a picture of {height}x{width}")
+    cameras = []
+    for frame in frames:
+        try:
+            cameras.append(frame.lens.camera(height=height, width=width, downscale=downscale))
+        except InputError as error:
+            raise InputError(f"{frame.where}: {error}") from error
+    channels = max(headers[frame.picture].channels for frame in frames)
+    images = torch.full((len(frames), height // downscale, width // downscale, channels), 255, dtype=torch.uint8)
+    for image, frame, turn in zip(images.numpy(), frames, turned, strict=True):
+        small = downscale_picture(read_picture(frame.picture, turn=turn), downscale)
+        image[..., : small.shape[-1]] = small
+    masks, notes = _masks(frames, cameras, size=(height, width), downscale=downscale)
+    resized = {frame.lens.size for frame in frames} - {None, (height, width)}
+    notes += [f"cameras of {h}x{w} resized to pictures of {height}x{width}" for h, w in filter(None, resized)]
+    if any(turned):
+        notes.append(f"{sum(turned)} pictures turned as their EXIF orientation says: so they have their cameras' size")
+    names = tuple(frame.name for frame in frames)
+    return Views(names=names, images=images, poses=poses, cameras=tuple(cameras), masks=masks), notes
+
+
+def _masks(
+    frames: Sequence[PosedFrame], cameras: Sequence[Intrinsics], *, size: tuple[int, int], downscale: int
+) -> tuple[torch.Tensor | None, list[str]]:
+    """Return which pixels count, bool (n, height, width), None for all; and notes."""
+    seen = functools.lru_cache(maxsize=8)(seen_pixels)
+    partial = [not bool(seen(camera).all()) for camera in cameras]
+    masked = sum(bool(frame.masks) for frame in frames)
+    if not masked and not any(partial):
+        return None, []
+    masks = torch.ones(len(frames), size[0] // downscale, size[1] // downscale, dtype=torch.bool)
+    for mask, frame, camera in zip(masks, frames, cameras, strict=True):
+        mask &= seen(camera).view(mask.shape)
+        if not bool(mask.any()):
+            raise InputError(f"{frame.where}: its lens shows no pixel of the picture; check its focal length, k1 ...")
+        if frame.masks:
+            mask &= torch.from_numpy(read_mask(frame.masks, size=size, downscale=downscale))
+        if not bool(mask.any()):
+            raise InputError(f"{frame.where}: its mask leaves no pixel; remove the frame")
+    out = f"{1 - masks.double().mean().item():.1%} of the pixels left out of the loss and of the figures"
+    why = [f"masks of {masked} pictures"] * bool(masked) + ["pixels outside what the lens shows"] * any(partial)
+    return masks, [f"{' and '.join(why)}: {out}"]
