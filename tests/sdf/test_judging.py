@@ -6,8 +6,7 @@ import trimesh
 
 from finer_sdf import mesh_distance
 from finer_sdf.frame import Frame, published_frame
-from finer_sdf.judging import chamfer
-from finer_sdf.judging import judge as judge_module
+from finer_sdf.judging import chamfer, inner_walls
 from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.judging.judge import judge, no_surface
 from finer_sdf.judging.occupancy import PUBLISHED_BOX, joint_box, occupancy, overlap
@@ -161,7 +160,7 @@ def test_judged_points_are_not_those_that_a_fit_draws(monkeypatch):
         return sample_surface(mesh, **settings)
 
     mesh = ball(0.4, subdivisions=2)
-    monkeypatch.setattr(judge_module, "sample_surface", recording)
+    monkeypatch.setattr(inner_walls, "sample_surface", recording)
     for seed in range(3):
         judge(mesh, mesh, frame=BOX, samples=1000, seed=seed, iou_resolution=4)
     drawn += [sample_surface(mesh, count=1000, seed=seed).points for seed in range(6)]

@@ -98,6 +98,6 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeyp
         raise OSError("disk full")
 
     monkeypatch.setattr(target, fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"mesh\.\w+: cannot be written \(disk full\)"):
         write_mesh(path, ball)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -31,18 +31,19 @@ from finer_sdf.shapes.builtin import builtin_shape
 from finer_sdf.shapes.reader import read_shape
 
 
-def read_input(name: str | None) -> LoadedShape:
+def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
     """Read the input surface, or the built-in one.
 
     Args:
         name: File name; None or the built-in shape's name for that, unless a file has that name.
+        memory: Bytes that the process may use; None for no limit.
 
     Raises:
-        InputError: If the file cannot be read as a surface.
+        InputError: If the file cannot be read as a surface, or not within the memory.
     """
     if name is None or (name == BUILT_IN and not Path(name).exists()):
         return builtin_shape()
-    return read_shape(name)
+    return read_shape(name, memory=memory)
 
 
 def start_run(
@@ -53,8 +54,9 @@ def start_run(
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
-    check_resolution(settings.resolution, memory=parse_memory(settings.memory))
-    loaded = read_input(signal)
+    memory = parse_memory(settings.memory)
+    check_resolution(settings.resolution, memory=memory)
+    loaded = read_input(signal, memory=memory)
     plan = plan_fit(settings, loaded.shape)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, loaded, signal=signal or BUILT_IN)
@@ -75,7 +77,7 @@ def resume_run(
     plan = FitPlan.from_config(config, source=run.config)
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     name = signal or config["signal"]
-    loaded = read_input(name)
+    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
     return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)

@@ -8,6 +8,7 @@ from finer_sdf.fitting.distance_bank import Target
 from finer_sdf.judging.surface_sampling import sample_surface
 from finer_sdf.mesh_distance import PIECE, MeshDistance
 from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.shapes.cloud_cleaning import merge_places
 
 
 class MeshTarget:
@@ -29,6 +30,10 @@ class MeshTarget:
         return self._distance.signed_distance(points)
 
 
+_PLACE = 2.0**-40
+"""Points closer than this, in box units, are at one place: libigl divides space until every point is alone."""
+
+
 class CloudTarget:
     """Estimate distances to the surface that an oriented cloud samples.
 
@@ -44,10 +49,14 @@ class CloudTarget:
     """
 
     def __init__(self, cloud: PointCloud) -> None:
+        points, normals = merge_places(np.round(cloud.points / _PLACE) * _PLACE, cloud.normals)
+        if normals is not None and len(points) < len(cloud.points):
+            cloud = PointCloud(points=points, normals=normals)
+        points = cloud.points
         self._cloud = cloud
-        self._tree = KDTree(np.ascontiguousarray(cloud.points))
-        self._neighbours = min(8, len(cloud.points))
-        to_others, _ = self._tree.query(np.ascontiguousarray(cloud.points), k=self._neighbours)
+        self._tree = KDTree(np.ascontiguousarray(points))
+        self._neighbours = min(8, len(points))
+        to_others, _ = self._tree.query(np.ascontiguousarray(points), k=self._neighbours)
         reach = to_others[:, -1]
         self.spacing = float(np.median(reach)) / np.sqrt(self._neighbours / np.pi)
         self._areas = np.pi * reach**2 / self._neighbours  # of the disk that a point stands for

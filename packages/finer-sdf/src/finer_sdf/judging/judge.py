@@ -7,9 +7,10 @@ import numpy as np
 
 from finer_sdf.frame import Frame
 from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.judging.inner_walls import OuterSamples, sample_outside
 from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
 from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
-from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.judging.surface_sampling import SurfaceSamples
 from finer_sdf.judging.topology import topology_report
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.shapes import Mesh, PointCloud, Shape
@@ -59,13 +60,19 @@ def judge(
     """
     on_stage("sampling")
     boxed = frame.mesh_to_box(mesh)
-    ours = sample_surface(boxed, count=samples, seed=(seed, _OURS))
+    distance = MeshDistance(boxed)
+    ours = sample_outside(boxed, distance, count=samples, seed=(seed, _OURS))
     on_stage("topology")
     topology = topology_report(boxed)
+    notes = _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
-        figures = _against_mesh(boxed, ours, frame.mesh_to_box(reference), seed, iou_resolution, thresholds, on_stage)
+        other = frame.mesh_to_box(reference)
+        distances = distance, MeshDistance(other)
+        theirs = sample_outside(other, distances[1], count=samples, seed=(seed, _THEIRS))
+        notes += _wall_notes("reference", theirs)
+        figures = _against_mesh((boxed, other), (ours, theirs), distances, iou_resolution, thresholds, on_stage)
     else:
-        figures = _against_cloud(boxed, ours, reference, frame, seed, thresholds, on_stage)
+        figures = _against_cloud(boxed, distance, ours, reference, frame, seed, thresholds, on_stage)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -73,7 +80,7 @@ def judge(
         "samples": samples,
         "samples_seed": seed,
         "lengths_in": "sides of the normalised box",
-        "notes": _notes(topology, reference),
+        "notes": notes,
     }
 
 
@@ -100,22 +107,25 @@ def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
     return notes
 
 
+def _wall_notes(which: str, outer: OuterSamples) -> list[str]:
+    if not outer.share:
+        return []
+    return [f"{100 * outer.share:.1f} % of the {which}'s surface lies inside it, as where parts overlap; left out"]
+
+
 def _against_mesh(
-    mesh: Mesh,
-    ours: SurfaceSamples,
-    reference: Mesh,
-    seed: int,
+    meshes: tuple[Mesh, Mesh],
+    outer: tuple[OuterSamples, OuterSamples],
+    distances: tuple[MeshDistance, MeshDistance],
     resolution: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    count = len(ours.points)
-    theirs = sample_surface(reference, count=count, seed=(seed, _THEIRS))
+    (mesh, reference), (ours, theirs) = meshes, (outer[0].samples, outer[1].samples)
     on_stage("Chamfer distance")
-    floor = sampling_floor(area=reference.area(), samples=count)
+    floor = sampling_floor(area=reference.area() * (1 - outer[1].share), samples=len(ours.points))
     figures = _chamfer_figures(ours.points, theirs.points, floor)
     on_stage("distances between the surfaces")
-    distances = MeshDistance(mesh), MeshDistance(reference)
     to_reference = distances_to_mesh(ours, reference, distances[1])
     from_reference = distances_to_mesh(theirs, mesh, distances[0])
     on_stage("intersection over union")
@@ -133,25 +143,26 @@ def _against_mesh(
 
 def _against_cloud(
     mesh: Mesh,
-    ours: SurfaceSamples,
+    distance: MeshDistance,
+    outer: OuterSamples,
     reference: PointCloud,
     frame: Frame,
     seed: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    points, normals = frame.to_box(reference.points), reference.normals
+    points, normals, ours = frame.to_box(reference.points), reference.normals, outer.samples
     count = len(ours.points)
     if len(points) > count:
         kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)
         points, normals = points[kept], normals[kept]
     on_stage("Chamfer distance")
-    area = mesh.area()
+    area = mesh.area() * (1 - outer.share)
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
     figures = _chamfer_figures(ours.points, points, floor)
     on_stage("distances between the surfaces")
     cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
-    from_reference = distances_to_mesh(cloud, mesh, MeshDistance(mesh))
+    from_reference = distances_to_mesh(cloud, mesh, distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
 
 

@@ -1,0 +1,84 @@
+"""What a surface may be: how large a file, how many faces for the memory, how far out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+PROCESS_BYTES = 450_000_000
+"""What Python, PyTorch and the geometry libraries take by themselves."""
+BYTES_A_FACE = 750
+"""What reading and cleaning take at their peak per face, the vertices and edges that belong to it included."""
+BYTES_A_POINT = 700
+"""Likewise per point of a cloud, whose neighbours are looked up; a mesh has half as many vertices as faces."""
+_LARGEST = 1e60
+"""Coordinates beyond it have areas and volumes that double precision does not."""
+_FAR = 1e-7
+"""If nine tenths of all vertices lie within this share of the extent, the rest hides them from any network."""
+_LONELY = 0.01
+"""Likewise, but worth only a note."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Refuse a surface before the memory that it needs is taken.
+
+    Attributes:
+        memory: Bytes that the process may use; None for no limit.
+    """
+
+    memory: int | None = None
+
+    def claim(self, *, faces: int = 0, points: int = 0, text: int = 0) -> None:
+        """Refuse what does not fit; called with counts as soon as a reader knows them.
+
+        Args:
+            faces: Triangles so far, or as a header declares them.
+            points: Vertices.
+            text: Bytes of a file that is held as a whole.
+
+        Raises:
+            InputError: If they need more than there is.
+        """
+        needed = PROCESS_BYTES + faces * BYTES_A_FACE + 2 * text + max(0, points - faces // 2) * BYTES_A_POINT
+        if self.memory is None or needed <= self.memory:
+            return
+        what = f"{faces} faces" if faces > points // 2 else f"{points} points"
+        raise InputError(
+            f"its {what} need about {needed / 1e6:.0f} MB of memory, more than the {self.memory / 1e6:.0f} MB of "
+            "--memory; allow more, or give a coarser shape"
+        )
+
+
+def check_range(what: str, table: np.ndarray) -> tuple[str, ...]:
+    """Refuse finite vertices (n, 3) so far out, or so far apart, that their distances are no numbers to compute with.
+
+    Returns:
+        A note if a few vertices lie so far from the others that little of the box is left for those.
+
+    Raises:
+        InputError: If there are such.
+    """
+    size = np.abs(table).max(axis=1)
+    largest = int(size.argmax())
+    if size[largest] > _LARGEST:
+        raise InputError(
+            f"{int((size > _LARGEST).sum())} of {len(table)} {what} are too far out to compute with; the farthest is "
+            f"{_row(table, largest)}; coordinates must be within {_LARGEST:g}"
+        )
+    extent = float(np.ptp(table, axis=0).max())
+    if 0 < extent < 1 / _LARGEST:
+        raise InputError(f"its extent of {extent:g} is too small to compute with; scale it up")
+    distance = np.abs(table - np.median(table, axis=0)).max(axis=1)
+    typical, farthest = float(np.quantile(distance, 0.9)), int(distance.argmax())
+    if not 0 < typical < _LONELY * extent:
+        return ()
+    found = f"nine tenths of its {what} lie within {typical:.3g} of their middle, but {_row(table, farthest)} is"
+    if typical < _FAR * extent:
+        raise InputError(f"{found} too far away, {distance[farthest]:.3g}, to see both; remove what is far out")
+    return (f"{found} {distance[farthest]:.3g} away; if that is a mistake, remove it",)
+
+
+def _row(table: np.ndarray, index: int) -> str:
+    return f"number {index} ({', '.join(f'{value:g}' for value in table[index])})"
