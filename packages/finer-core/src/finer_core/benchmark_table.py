@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 
 def refuse_earlier_benchmark(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder; raise InputError where that fails, or for an earlier benchmark that is not to be touched.
+    """Raise InputError for a folder that holds an earlier benchmark, unless it is to be gone on with or replaced.
 
     Args:
         out: Folder of the tables.
@@ -27,10 +27,6 @@ def refuse_earlier_benchmark(out: Path, *, resume: bool, overwrite: bool) -> Non
     """
     if (out / "benchmark.json").exists() and not (resume or overwrite):
         raise InputError(f"{out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot make the output folder ({error.strerror or error})") from error
 
 
 def figures_of_run(

@@ -55,6 +55,8 @@ def read_gltf(path: Path, room: Room) -> RawShape:
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
     if faces:
+        if points:
+            notes["left out its points and lines"] = None
         return RawShape(vertices=np.concatenate(vertices), faces=np.concatenate(faces), notes=tuple(notes))
     return RawShape(vertices=np.concatenate([np.empty((0, 3)), *points]), notes=tuple(notes))
 

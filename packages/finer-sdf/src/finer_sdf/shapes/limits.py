@@ -9,9 +9,13 @@ from finer_core.errors import InputError
 PROCESS_BYTES = 450_000_000
 """What Python, PyTorch and the geometry libraries take by themselves."""
 BYTES_A_FACE = 750
-"""What reading and cleaning take at their peak per face, the vertices and edges that belong to it included."""
-BYTES_A_POINT = 700
-"""Likewise per point of a cloud, whose neighbours are looked up; a mesh has half as many vertices as faces."""
+"""What reading and cleaning take at their peak per face, with its edges and its share of the vertices."""
+_BYTES_A_VERTEX = 100
+"""Likewise per vertex beyond the one for two faces that a closed mesh has."""
+_BYTES_A_POINT = 450
+"""Likewise per point of a cloud."""
+_BYTES_A_BARE_POINT = 1500
+"""Likewise per point whose normal is estimated from its neighbours."""
 _LARGEST = 1e60
 """Coordinates beyond it have areas and volumes that double precision does not."""
 _FAR = 1e-7
@@ -30,21 +34,24 @@ class Room:
 
     memory: int | None = None
 
-    def claim(self, *, faces: int = 0, points: int = 0, text: int = 0) -> None:
+    def claim(self, *, faces: int = 0, points: int = 0, bare_points: int = 0, text: int = 0) -> None:
         """Refuse what does not fit; called with counts as soon as a reader knows them.
 
         Args:
             faces: Triangles so far, or as a header declares them.
             points: Vertices.
+            bare_points: Points whose normals are to be estimated.
             text: Bytes of a file that is held as a whole.
 
         Raises:
             InputError: If they need more than there is.
         """
-        needed = PROCESS_BYTES + faces * BYTES_A_FACE + 2 * text + max(0, points - faces // 2) * BYTES_A_POINT
+        more = max(0, points - faces // 2) * (_BYTES_A_VERTEX if faces else _BYTES_A_POINT)
+        needed = PROCESS_BYTES + faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
         if self.memory is None or needed <= self.memory:
             return
-        what = f"{faces} faces" if faces > points // 2 else f"{points} points"
+        counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of text"))
+        what = next(f"{count} {name}" for count, name in counts if count)
         raise InputError(
             f"its {what} need about {needed / 1e6:.0f} MB of memory, more than the {self.memory / 1e6:.0f} MB of "
             "--memory; allow more, or give a coarser shape"

@@ -1,5 +1,6 @@
 """Read Wavefront OBJ: the positions of vertices, and the polygons that index them."""
 
+import dataclasses
 from array import array
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from finer_sdf.shapes.limits import Room
 from finer_sdf.shapes.polygons import polygon_mesh
 from finer_sdf.shapes.raw_shape import RawShape
 from finer_sdf.shapes.text import LINES_A_CLAIM, integer, joined_lines, number
+
+_OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
 
 
 def read_obj(path: Path, room: Room) -> RawShape:
@@ -23,7 +26,7 @@ def read_obj(path: Path, room: Room) -> RawShape:
     """
     vertices, normals, corners, sizes = array("d"), array("d"), array("q"), array("q")
     tables = {"v": vertices, "vn": normals}
-    line, count = "", 0
+    line, count, more = "", 0, set[str]()
     for count, line in joined_lines(path):
         if count % LINES_A_CLAIM == 0:
             room.claim(faces=len(corners) - 2 * len(sizes), points=len(vertices) // 3)
@@ -38,11 +41,15 @@ def read_obj(path: Path, room: Room) -> RawShape:
         elif words[0] in ("f", "fo"):
             corners.extend(_corners(words[1:], vertices=len(vertices) // 3, line=count))
             sizes.append(len(words) - 1)
+        elif words[0] in _OTHER_FORMS:
+            more.add(_OTHER_FORMS[words[0]])
     _check_last(line, count)
     room.claim(faces=len(corners) - 2 * len(sizes), points=len(vertices) // 3)
     points, directions = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in (vertices, normals))
     if sizes:
-        return polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
+        mesh = polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
+        notes = (f"left out its {' and '.join(sorted(more))}",) if more else ()
+        return dataclasses.replace(mesh, notes=notes + mesh.notes)
     return RawShape(vertices=points, normals=directions if len(directions) == len(points) else None)
 
 

@@ -1,5 +1,6 @@
 """Read PLY, text or binary: elements of any properties, of which positions, normals and polygons are kept."""
 
+import dataclasses
 import struct
 from array import array
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_sdf.shapes.limits import Room
 from finer_sdf.shapes.polygons import polygon_mesh
-from finer_sdf.shapes.raw_shape import RawShape
+from finer_sdf.shapes.raw_shape import RawShape, counted
 from finer_sdf.shapes.text import LINES_A_CLAIM, numbers
 
 _TYPES = {
@@ -65,6 +66,7 @@ def read_ply(path: Path, room: Room) -> RawShape:
         InputError: If its header cannot be understood, it holds less or more than that declares, its triangles are
             stored as strips, or there is no room.
     """
+    notes: tuple[str, ...] = ()
     with path.open("rb") as file:
         order, elements = _header(file)
         declared = {element.name: element.count for element in elements}
@@ -73,6 +75,8 @@ def read_ply(path: Path, room: Room) -> RawShape:
         room.claim(faces=declared.get("face", 0), points=declared.get("vertex", 0))
         if order:
             tables = {element.name: _binary(file, element, order, room) for element in elements}
+            left = path.stat().st_size - file.tell()
+            notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
         else:
             tables = _text(file, elements, room)
     vertices = tables.get("vertex", _Table(values={}, lists={})).values
@@ -86,11 +90,12 @@ def read_ply(path: Path, room: Room) -> RawShape:
         raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
     if polygons is not None:
         corners, sizes = polygons
-        return polygon_mesh(points, _whole(corners), _whole(sizes))
+        mesh = polygon_mesh(points, _whole(corners), _whole(sizes))
+        return dataclasses.replace(mesh, notes=notes + mesh.notes)
     if {"nx", "ny", "nz"} <= set(vertices):
         normals = np.stack([vertices[f"n{axis}"].astype(np.float64) for axis in "xyz"], axis=1)
-        return RawShape(vertices=points, normals=normals)
-    return RawShape(vertices=points)
+        return RawShape(vertices=points, normals=normals, notes=notes)
+    return RawShape(vertices=points, notes=notes)
 
 
 def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
@@ -166,6 +171,8 @@ def _row_type(element: _Element, order: str, lengths: dict[str, int]) -> np.dtyp
 
 def _lengths_of_first(data: bytes, element: _Element, order: str) -> dict[str, int]:
     """Return how long the lists of the first row are, as far as its data reach."""
+    if not any(p.counter for p in element.properties):
+        return {}
     first = _Element(name=element.name, count=min(1, element.count), properties=element.properties)
     lists = _walk_bytes(data, first, order, Room())[0].lists
     return {name: int(sizes[0]) if len(sizes) else 0 for name, (_, sizes) in lists.items()}

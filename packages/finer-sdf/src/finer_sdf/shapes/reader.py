@@ -116,11 +116,11 @@ def _read(kind: Format, path: Path, *, seed: int, room: Room) -> tuple[Shape, tu
         raise InputError(
             f"cannot be read as {path.suffix.lower()} ({reason[:100]}); it may be cut, corrupt or of another format"
         ) from error
-    shape, notes = _clean(raw, bare_points=kind.bare_points, seed=seed)
+    shape, notes = _clean(raw, bare_points=kind.bare_points, seed=seed, room=room)
     return shape, raw.notes + notes
 
 
-def _clean(raw: RawShape, *, bare_points: bool, seed: int) -> tuple[Shape, tuple[str, ...]]:
+def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:
     if raw.faces is not None and len(raw.faces):
         return clean_mesh(raw.vertices, raw.faces, seed=seed)
     if not len(raw.vertices):
@@ -130,6 +130,8 @@ def _clean(raw: RawShape, *, bare_points: bool, seed: int) -> tuple[Shape, tuple
         raise InputError(
             f"it has no faces (only {found} without normals); give a mesh, or points as .xyz, .ply or .npz"
         )
+    if raw.normals is None or not raw.normals.any():
+        room.claim(bare_points=len(raw.vertices))
     return clean_cloud(raw.vertices, raw.normals)
 
 

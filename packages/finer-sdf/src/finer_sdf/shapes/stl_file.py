@@ -1,5 +1,6 @@
 """Read STL, binary or text: triangles without shared corners."""
 
+import codecs
 from array import array
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def read_stl(path: Path, room: Room) -> RawShape:
     """
     with path.open("rb") as file:
         start = file.read(1024)
-    if start[:5].lower() == b"solid" and b"\0" not in start:
+    if start.removeprefix(codecs.BOM_UTF8).lstrip()[:5].lower() == b"solid" and b"\0" not in start:
         return _read_text(path, room)
     return _read_binary(path, room)
 
@@ -44,7 +45,7 @@ def _read_binary(path: Path, room: Room) -> RawShape:
             )
         # A tail of whole records is rather a wrong count than a tail.
         count = declared if rest else present
-        room.claim(faces=count, points=3 * count)
+        room.claim(faces=count)
         records = np.fromfile(file, dtype=_RECORD, count=count)
     notes: tuple[str, ...] = ()
     if rest:
@@ -71,9 +72,9 @@ def _read_text(path: Path, room: Room) -> RawShape:
         elif last == "facet":
             sizes.append(0)
         if count % LINES_A_CLAIM == 0:
-            room.claim(faces=len(sizes), points=len(vertices) // 3)
+            room.claim(faces=len(sizes))
     if sizes and last != "endsolid":
         raise InputError("it ends without `endsolid`; it was cut short, copy it again")
     points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
-    room.claim(faces=len(points) - 2 * len(sizes), points=len(points))
+    room.claim(faces=len(points) - 2 * len(sizes))
     return polygon_mesh(points, np.arange(len(points)), np.frombuffer(sizes or array("q"), dtype=np.int64))
