@@ -4,7 +4,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_sdf.shapes.cloud_normals import enclosed_volume, estimate_normals
-from finer_sdf.shapes.limits import check_range
+from finer_sdf.shapes.limits import check_coordinates, check_spread
 from finer_sdf.shapes.raw_shape import check_finite, counted
 from finer_sdf.shapes.types import PointCloud, unit_vectors
 
@@ -29,7 +29,7 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
     Raises:
         InputError: If numbers cannot be computed with, or there are too few points or all at one place.
     """
-    check_finite("points", points)
+    check_coordinates("points", points)
     if len(points) < _LEAST_POINTS:
         raise InputError(f"it has {counted(len(points), 'point')} and no faces; a surface needs more")
     if np.ptp(points, axis=0).max() == 0:
@@ -43,7 +43,7 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
     notes = [f"merged {counted(merged, 'point')} with others at the same place"] if merged else []
     if len(points) < _LEAST_POINTS:
         raise InputError(f"it has {counted(len(points), 'different point')} and no faces; a surface needs more")
-    notes += check_range("points", points)
+    notes += check_spread("points", points)
     if normals is None or not normals.any():
         why = "its normals are all zero" if normals is not None else "it has no normals"
         cloud = PointCloud(points=points, normals=estimate_normals(points))

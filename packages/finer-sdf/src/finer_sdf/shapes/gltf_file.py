@@ -142,7 +142,10 @@ def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tupl
         raise InputError(f"positions must have 3 coordinates, got {positions.shape[1]}")
     if mode not in (_TRIANGLES, _STRIP, _FAN):
         return (positions if mode == _POINTS else positions[:0]), None
-    index = file.accessor(primitive["indices"])[:, 0].astype(np.int64) if indexed else np.arange(len(positions))
+    index = file.accessor(primitive["indices"])[:, 0] if indexed else np.arange(len(positions))
+    if not (np.abs(index) < 2**32).all():  # NaN neither
+        raise InputError("its triangles name vertices by numbers that are none; it may be corrupt")
+    index = index.astype(np.int64)
     if mode == _TRIANGLES:
         if len(index) % 3:
             raise InputError(f"its triangles have {len(index)} corners, which is no multiple of 3; it may be corrupt")
@@ -185,7 +188,7 @@ class _File:
         """Return the values of an accessor, (count, width) float64; normalised integers become what they stand for."""
         stored = self.json["accessors"][_index(index, self.json["accessors"])]
         count, width = self.count(index), _WIDTHS[stored["type"]]
-        self.room.claim(points=count)
+        self.room.claim(text=4 * count * width)  # half of what the array takes
         kind = np.dtype(_COMPONENTS[stored["componentType"]])
         if "bufferView" in stored:
             values = self._view(stored, kind, count, width).astype(np.float64)

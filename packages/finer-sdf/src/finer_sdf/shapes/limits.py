@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.shapes.raw_shape import check_finite
 
 PROCESS_BYTES = 450_000_000
 """What Python, PyTorch and the geometry libraries take by themselves."""
@@ -58,8 +59,24 @@ class Room:
         )
 
 
-def check_range(what: str, table: np.ndarray) -> tuple[str, ...]:
-    """Refuse finite vertices (n, 3) so far out, or so far apart, that their distances are no numbers to compute with.
+def check_coordinates(what: str, table: np.ndarray) -> None:
+    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers.
+
+    Raises:
+        InputError: If there are any; names how many and the first or farthest of them.
+    """
+    check_finite(what, table)
+    size = np.abs(table).max(axis=1, initial=0.0)
+    beyond = int((size > _LARGEST).sum())
+    if beyond:
+        raise InputError(
+            f"{beyond} of {len(table)} {what} are too far out to compute with; the farthest is "
+            f"{_row(table, int(size.argmax()))}; coordinates must be within {_LARGEST:g}"
+        )
+
+
+def check_spread(what: str, table: np.ndarray) -> tuple[str, ...]:
+    """Refuse vertices (n, 3), n > 0, of too small an extent, and those of which a few hide all others.
 
     Returns:
         A note if a few vertices lie so far from the others that little of the box is left for those.
@@ -67,13 +84,6 @@ def check_range(what: str, table: np.ndarray) -> tuple[str, ...]:
     Raises:
         InputError: If there are such.
     """
-    size = np.abs(table).max(axis=1)
-    largest = int(size.argmax())
-    if size[largest] > _LARGEST:
-        raise InputError(
-            f"{int((size > _LARGEST).sum())} of {len(table)} {what} are too far out to compute with; the farthest is "
-            f"{_row(table, largest)}; coordinates must be within {_LARGEST:g}"
-        )
     extent = float(np.ptp(table, axis=0).max())
     if 0 < extent < 1 / _LARGEST:
         raise InputError(f"its extent of {extent:g} is too small to compute with; scale it up")

@@ -5,10 +5,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
-from finer_sdf.shapes.limits import check_range
+from finer_sdf.shapes.limits import check_coordinates, check_spread
 from finer_sdf.shapes.mesh_edges import Edges
 from finer_sdf.shapes.mesh_orientation import orient_outwards
-from finer_sdf.shapes.raw_shape import check_finite, check_indices, counted
+from finer_sdf.shapes.raw_shape import check_indices, counted
 from finer_sdf.shapes.types import Mesh
 
 
@@ -31,14 +31,14 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tup
     Raises:
         InputError: If numbers cannot be computed with, faces name vertices that do not exist, or no surface is left.
     """
-    check_finite("vertices", vertices)
+    check_coordinates("vertices", vertices)
     check_indices(faces, count=len(vertices))
     given = len(faces)
     corners = np.unique(faces)
     loose = len(vertices) - len(corners)
     if np.ptp(vertices[corners], axis=0).max() == 0:
         raise InputError("it has no extent: all its vertices are at one place")
-    range_notes = check_range("vertices", vertices[corners])
+    spread_notes = check_spread("vertices", vertices[corners])
     faces = _keep(faces, ~_repeats_a_corner(faces))
     edges = Edges.of(faces)
     merged = twice = 0
@@ -58,7 +58,7 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tup
     used, inverse = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
     oriented = orient_outwards(vertices, faces, edges=edges, seed=seed)
-    notes = list(range_notes)
+    notes = list(spread_notes)
     if loose:
         notes.append(f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses")
     if merged:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_sdf.shapes.raw_shape import RawShape, check_finite, check_indices, counted
+from finer_sdf.shapes.limits import check_coordinates
+from finer_sdf.shapes.raw_shape import RawShape, check_indices, counted
 
 _MOST_CORNERS = 10_000
 """Of a polygon that a fan does not cover: cutting its ears takes a time of the square of that."""
@@ -23,10 +24,10 @@ def polygon_mesh(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -
         sizes: (p,) int64, how many of them each polygon has.
 
     Raises:
-        InputError: If numbers are not finite, or a polygon has less than three corners, names vertices that do not
-            exist, or needs more work than a file should ask for.
+        InputError: If numbers cannot be computed with, or a polygon has less than three corners, names vertices that
+            do not exist, or needs more work than a file should ask for.
     """
-    check_finite("vertices", vertices)
+    check_coordinates("vertices", vertices)
     if len(sizes) and sizes.min() < 3:
         first = int(np.flatnonzero(sizes < 3)[0])
         raise InputError(f"face number {first} has {counted(int(sizes[first]), 'corner')}; a face needs 3")
@@ -65,9 +66,10 @@ def _fans(vertices: np.ndarray, polygons: np.ndarray) -> tuple[np.ndarray, np.nd
     if size == 4 and len(doubtful):
         a, b, c, d = polygons[doubtful].T
         other = np.stack([np.stack([b, c, d], axis=1), np.stack([b, d, a], axis=1)], axis=1)
-        better = _smallest_share(vertices, other) > share[doubtful]
+        shares = _smallest_share(vertices, other)
+        better = shares > share[doubtful]
         fans[doubtful[better]] = other[better]
-        doubtful = doubtful[:0]
+        doubtful = doubtful[np.maximum(shares, share[doubtful]) < -_FLAT]  # those of no area are left as they are
     return fans, doubtful
 
 

@@ -112,7 +112,7 @@ def _read(kind: Format, path: Path, *, seed: int, room: Room) -> tuple[Shape, tu
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
-        reason = str(error) or type(error).__name__
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise InputError(
             f"cannot be read as {path.suffix.lower()} ({reason[:100]}); it may be cut, corrupt or of another format"
         ) from error

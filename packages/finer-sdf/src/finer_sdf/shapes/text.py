@@ -77,6 +77,9 @@ def number(word: str, *, where: str) -> float:
 def integer(word: str, *, where: str) -> int:
     """Return a word as an integer, with a message that names both."""
     try:
-        return int(word)
+        value = int(word)
     except ValueError:
         raise InputError(f"{where}: {word[:30]!r} is not a whole number") from None
+    if abs(value) >= 2**62:
+        raise InputError(f"{where}: {word[:30]!r} is too large a number")
+    return value
