@@ -5,21 +5,23 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from finer_sdf.fitting.distance_bank import Target
+from finer_sdf.judging.inner_walls import outside_of
 from finer_sdf.judging.surface_sampling import sample_surface
-from finer_sdf.mesh_distance import PIECE, MeshDistance
+from finer_sdf.mesh_distance import PIECE
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 from finer_sdf.shapes.cloud_cleaning import merge_places
 
 
 class MeshTarget:
-    """Answer with exact distances to a mesh.
+    """Answer with exact distances to a mesh, of parts that overlap to their union.
 
     Args:
         mesh: In box coordinates.
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        self._mesh, self._distance = mesh, MeshDistance(mesh)
+        outside = outside_of(mesh)
+        self._mesh, self._distance = outside.surface, outside.distance
 
     def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
         """Return `count` points, uniform over the surface, (count, 3)."""

@@ -4,59 +4,85 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.judging.surface_sampling import sample_surface
 from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.shapes import Mesh
+from finer_sdf.shapes import Mesh, unit_vectors
 
 _OFFSET = 1e-5
 """How far beside a wall its sides are asked for, in units of the box: libigl answers in single precision."""
 _PROBE = 4096
-"""Samples that decide whether the others are looked at."""
+"""Points that decide whether faces are looked at."""
 _SHARE = 2e-3
 """Less of an area is no wall: beside a concave edge, as far as the offset goes, both sides of a face are inside."""
-_ROOM = 1.05
-"""More samples than the share demands are drawn by this factor, so that enough are left."""
+_ROUNDS = 6
+"""How often a face that is inside only in part is quartered."""
+_CORNERS = np.array([[8, 1, 1], [1, 8, 1], [1, 1, 8], [10 / 3] * 3]) / 10
+"""Where a face is asked, in barycentric coordinates: near its corners, and in its middle."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OuterSamples:
-    """Hold samples of a solid's outside.
+class Outside:
+    """Hold what of a mesh bounds its solid.
 
     Attributes:
-        samples: As many as were asked for.
+        mesh: The whole mesh.
+        surface: The mesh without inner walls; the mesh itself where it has none.
+        distance: To that surface, with the winding numbers of the whole mesh.
         share: Share of the mesh's area that lies inside, 0 where there are no walls.
     """
 
-    samples: SurfaceSamples
+    mesh: Mesh
+    surface: Mesh
+    distance: MeshDistance
     share: float
 
 
-def sample_outside(mesh: Mesh, distance: MeshDistance, *, count: int, seed: tuple[int, ...]) -> OuterSamples:
-    """Draw points that are uniform over a mesh's area without its inner walls.
+def outside_of(mesh: Mesh, *, seed: int = 0) -> Outside:
+    """Leave out the inner walls of a mesh: where both sides of it are inside, by a winding number above 1/2.
 
-    A point is on an inner wall if both its sides are inside, where the winding number is above 1/2. Without such
-    walls the samples are those of `sample_surface`.
+    Faces that are inside in part are cut into smaller ones, and those go by their middles.
 
     Args:
         mesh: In box coordinates.
-        distance: Its winding numbers.
-        count: How many.
-        seed: Numbers that make the seed of the draw.
+        seed: Of the points that are asked whether there are any.
     """
-    samples = sample_surface(mesh, count=count, seed=seed)
-    share = float(_on_inner_walls(_some(samples, np.arange(min(count, _PROBE))), distance).mean())
-    if share < _SHARE or share == 1:
-        return OuterSamples(samples=samples, share=0.0)
-    drawn = sample_surface(mesh, count=int(_ROOM * count / (1 - share)) + _PROBE, seed=seed)
-    inner = _on_inner_walls(drawn, distance)
-    return OuterSamples(samples=_some(drawn, np.flatnonzero(~inner)[:count]), share=float(inner.mean()))
+    distance = MeshDistance(mesh)
+    probe = sample_surface(mesh, count=_PROBE, seed=seed)
+    share = float(_inner(probe.points, probe.normals, distance).mean())
+    if not _SHARE <= share < 1:
+        return Outside(mesh=mesh, surface=mesh, distance=distance, share=0.0)
+    triangles, kept = mesh.triangles, []
+    for round_ in range(_ROUNDS + 1):
+        normals = np.repeat(unit_vectors(np.cross(*np.moveaxis(np.diff(triangles, axis=1), 1, 0))), 4, axis=0)
+        points = np.einsum("ca,mad->mcd", _CORNERS, triangles).reshape(-1, 3)
+        inner = _inner(points, normals, distance).reshape(-1, 4)
+        doubtful = inner.any(axis=1) & ~inner.all(axis=1) & (round_ < _ROUNDS)
+        kept.append(triangles[~doubtful & ~inner[:, 3]])
+        triangles = _quartered(triangles[doubtful])
+        if not len(triangles):
+            break
+    corners = np.concatenate(kept).reshape(-1, 3)
+    surface = Mesh(vertices=corners, faces=np.arange(len(corners)).reshape(-1, 3))
+    return Outside(
+        mesh=mesh,
+        surface=surface,
+        distance=MeshDistance(mesh, surface=surface),
+        share=1 - surface.area() / mesh.area(),
+    )
 
 
-def _on_inner_walls(samples: SurfaceSamples, distance: MeshDistance) -> np.ndarray:
-    sides = [distance.inside(samples.points + offset * samples.normals) for offset in (-_OFFSET, _OFFSET)]
-    both: np.ndarray = sides[0] & sides[1]
-    return both
+def _inner(points: np.ndarray, normals: np.ndarray, distance: MeshDistance) -> np.ndarray:
+    """Return which points of a surface (n, 3) have both their sides inside."""
+    inner = distance.inside(points + _OFFSET * normals)
+    above = np.flatnonzero(inner)  # few, as a rule: only they are asked for their other side
+    if len(above):
+        inner[above] = distance.inside(points[above] - _OFFSET * normals[above])
+    return inner
 
 
-def _some(samples: SurfaceSamples, which: np.ndarray) -> SurfaceSamples:
-    return SurfaceSamples(points=samples.points[which], normals=samples.normals[which], faces=samples.faces[which])
+def _quartered(triangles: np.ndarray) -> np.ndarray:
+    """Cut triangles (m, 3, 3) at the middles of their sides, into (4 m, 3, 3)."""
+    a, b, c = np.moveaxis(triangles, 1, 0)
+    ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+    parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+    return np.concatenate([np.stack(part, axis=1) for part in parts])

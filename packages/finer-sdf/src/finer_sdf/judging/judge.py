@@ -7,12 +7,11 @@ import numpy as np
 
 from finer_sdf.frame import Frame
 from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
-from finer_sdf.judging.inner_walls import OuterSamples, sample_outside
+from finer_sdf.judging.inner_walls import Outside, outside_of
 from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
 from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
-from finer_sdf.judging.surface_sampling import SurfaceSamples
+from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.judging.topology import topology_report
-from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
@@ -60,19 +59,17 @@ def judge(
     """
     on_stage("sampling")
     boxed = frame.mesh_to_box(mesh)
-    distance = MeshDistance(boxed)
-    ours = sample_outside(boxed, distance, count=samples, seed=(seed, _OURS))
+    ours = outside_of(boxed)
+    drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     on_stage("topology")
     topology = topology_report(boxed)
     notes = _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
-        other = frame.mesh_to_box(reference)
-        distances = distance, MeshDistance(other)
-        theirs = sample_outside(other, distances[1], count=samples, seed=(seed, _THEIRS))
+        theirs = outside_of(frame.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
-        figures = _against_mesh((boxed, other), (ours, theirs), distances, iou_resolution, thresholds, on_stage)
+        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, on_stage)
     else:
-        figures = _against_cloud(boxed, distance, ours, reference, frame, seed, thresholds, on_stage)
+        figures = _against_cloud(ours, drawn, reference, frame, seed, thresholds, on_stage)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -107,31 +104,33 @@ def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
     return notes
 
 
-def _wall_notes(which: str, outer: OuterSamples) -> list[str]:
-    if not outer.share:
+def _wall_notes(which: str, outside: Outside) -> list[str]:
+    if not outside.share:
         return []
-    return [f"{100 * outer.share:.1f} % of the {which}'s surface lies inside it, as where parts overlap; left out"]
+    return [f"{100 * outside.share:.1f} % of the {which}'s surface lies inside it, as where parts overlap; left out"]
 
 
 def _against_mesh(
-    meshes: tuple[Mesh, Mesh],
-    outer: tuple[OuterSamples, OuterSamples],
-    distances: tuple[MeshDistance, MeshDistance],
+    ours: Outside,
+    drawn: SurfaceSamples,
+    theirs: Outside,
+    seed: int,
     resolution: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    (mesh, reference), (ours, theirs) = meshes, (outer[0].samples, outer[1].samples)
+    count = len(drawn.points)
+    theirs_drawn = sample_surface(theirs.surface, count=count, seed=(seed, _THEIRS))
     on_stage("Chamfer distance")
-    floor = sampling_floor(area=reference.area() * (1 - outer[1].share), samples=len(ours.points))
-    figures = _chamfer_figures(ours.points, theirs.points, floor)
+    floor = sampling_floor(area=theirs.surface.area(), samples=count)
+    figures = _chamfer_figures(drawn.points, theirs_drawn.points, floor)
     on_stage("distances between the surfaces")
-    to_reference = distances_to_mesh(ours, reference, distances[1])
-    from_reference = distances_to_mesh(theirs, mesh, distances[0])
+    to_reference = distances_to_mesh(drawn, theirs.surface, theirs.distance)
+    from_reference = distances_to_mesh(theirs_drawn, ours.surface, ours.distance)
     on_stage("intersection over union")
     own, published = (
-        overlap(mesh, reference, box=box, resolution=resolution, distances=distances)
-        for box in (joint_box(mesh, reference), PUBLISHED_BOX)
+        overlap(ours.mesh, theirs.mesh, box=box, resolution=resolution, distances=(ours.distance, theirs.distance))
+        for box in (joint_box(ours.mesh, theirs.mesh), PUBLISHED_BOX)
     )
     return {
         **figures,
@@ -142,27 +141,26 @@ def _against_mesh(
 
 
 def _against_cloud(
-    mesh: Mesh,
-    distance: MeshDistance,
-    outer: OuterSamples,
+    ours: Outside,
+    drawn: SurfaceSamples,
     reference: PointCloud,
     frame: Frame,
     seed: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    points, normals, ours = frame.to_box(reference.points), reference.normals, outer.samples
-    count = len(ours.points)
+    points, normals = frame.to_box(reference.points), reference.normals
+    count = len(drawn.points)
     if len(points) > count:
         kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)
         points, normals = points[kept], normals[kept]
     on_stage("Chamfer distance")
-    area = mesh.area() * (1 - outer.share)
+    area = ours.surface.area()
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
-    figures = _chamfer_figures(ours.points, points, floor)
+    figures = _chamfer_figures(drawn.points, points, floor)
     on_stage("distances between the surfaces")
     cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
-    from_reference = distances_to_mesh(cloud, mesh, distance)
+    from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
 
 
