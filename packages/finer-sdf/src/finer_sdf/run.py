@@ -205,4 +205,6 @@ def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: boo
         on_stage=stages.begin,
     )
     stages.close()
+    for note in () if quiet else figures["notes"]:
+        print(f"figures: {note}", file=sys.stderr)
     return figures

@@ -158,12 +158,12 @@ def read_npz(path: Path, room: Room) -> RawShape:
         InputError: If the arrays are missing, or of another shape or kind, or there is no room.
         Exception: Whatever numpy raises for a file that is no archive.
     """
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            if file.read(6) == b"\x93NUMPY":
-                raise InputError("it is a single array, not an archive; write it with numpy.savez")
-    archive = np.load(path, allow_pickle=False)
-    with archive:
+    with path.open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            raise InputError("it is a single array, not an archive; write it with numpy.savez")
+        with zipfile.ZipFile(file):  # says what is wrong with it; numpy would take it for a pickle
+            file.seek(0)
+        archive = np.load(file, allow_pickle=False)
         names = set(archive.files)
         is_mesh = {"vertices", "faces"} <= names
         if not is_mesh and "points" not in names:
