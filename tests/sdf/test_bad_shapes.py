@@ -1,7 +1,6 @@
 """Nothing that is no surface is read as one, and one line says why."""
 
 import os
-import struct
 import subprocess
 import sys
 import warnings
@@ -87,15 +86,7 @@ def test_text_ply_with_words_among_the_numbers(tmp_path):
 
 
 def test_obj_cut_within_a_vertex(tmp_path):
-    assert "3 columns" in refusal(saved(tmp_path / "cut.obj", "v 0 0 0\nv 1 0 0\nv 0 1\n"))
-
-
-def test_binary_ply_of_mixed_polygons_says_what_to_do(tmp_path):
-    head = NO_FACES.format(4).replace("ascii", "binary_little_endian")
-    head = head.replace("end_header", "element face 2\nproperty list uchar int vertex_indices\nend_header")
-    content = head.encode() + np.eye(4, 3, dtype="<f4").tobytes()
-    content += struct.pack("<B3i", 3, 0, 1, 2) + struct.pack("<B4i", 4, 0, 1, 2, 3)
-    assert "export triangles only" in refusal(saved(tmp_path / "mixed.ply", content))
+    assert "line 3" in refusal(saved(tmp_path / "cut.obj", "v 0 0 0\nv 1 0 0\nv 0 1\n"))
 
 
 def test_triangle_strips_are_not_taken_for_points(tmp_path):
@@ -111,7 +102,7 @@ def test_a_mesh_of_nothing(tmp_path):
     assert "no triangles" in refusal(saved(tmp_path / "a.ply", NO_FACES.format(0)))
     assert "no triangles" in refusal(saved(tmp_path / "a.obj", "# nothing\n"))
     message = refusal(saved_npz(tmp_path / "a.npz", vertices=np.zeros((0, 3)), faces=np.zeros((0, 3), int)))
-    assert "0 points" in message
+    assert "no triangles" in message
 
 
 @pytest.mark.parametrize("suffix", ["obj", "off", "glb"])
@@ -180,7 +171,8 @@ def test_too_few_points(tmp_path):
         ("# only a comment\n", "no points"),
         ("1 2\n3 4\n", "2 numbers"),
         ("1 2 3 0.5\n", "4 numbers"),
-        ("1 2 3 0 0 1 255 255 255\n", "9 numbers"),
+        ("1 2 3 0 0 1 255 255\n", "8 numbers"),
+        ("1 2 3 0 0 1 0 1 0\n", "9 numbers"),
         ("1 2 3\n1 2 3 4 5 6\n", "cannot be read as .xyz"),
         ("8\n\nC 0 0 0\n", "cannot be read as .xyz"),
         (b"\xff\xfe1\x002\x00", "cannot be read as .xyz"),

@@ -9,6 +9,7 @@ from finer_sdf.frame import Frame, published_frame
 from finer_sdf.judging import chamfer
 from finer_sdf.judging import judge as judge_module
 from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.judging.inner_walls import outside_of
 from finer_sdf.judging.judge import judge, no_surface
 from finer_sdf.judging.occupancy import PUBLISHED_BOX, joint_box, occupancy, overlap
 from finer_sdf.judging.surface_distance import f_score
@@ -166,6 +167,47 @@ def test_judged_points_are_not_those_that_a_fit_draws(monkeypatch):
         judge(mesh, mesh, frame=BOX, samples=1000, seed=seed, iou_resolution=4)
     drawn += [sample_surface(mesh, count=1000, seed=seed).points for seed in range(6)]
     assert len({points.tobytes() for points in drawn}) == 2 * 3 + 6
+
+
+def joined(*meshes: Mesh) -> Mesh:
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts[:-1], strict=True)])
+    return Mesh(vertices=np.concatenate([mesh.vertices for mesh in meshes]), faces=faces)
+
+
+def test_parts_that_overlap_are_judged_as_their_union():
+    """Two balls of radius 0.2 whose centres are 0.2 apart: a cap of height 0.1 of each is within the other."""
+    balls = joined(*(ball(0.2, centre=(x, 0, 0), subdivisions=2) for x in (-0.1, 0.1)))
+    outside = outside_of(balls)
+    assert outside.share == pytest.approx(0.1 / 0.4, abs=0.01)  # a cap's share is h / 2r
+    assert balls.area() * (1 - outside.share) == pytest.approx(outside.surface.area())
+    other_centre = np.where(outside.surface.triangles[:, :, :1] > 0, [[-0.1, 0, 0]], [[0.1, 0, 0]])
+    beyond = np.linalg.norm(outside.surface.triangles - other_centre, axis=2)
+    assert beyond.min() > 0.2 - 0.005  # the depth of its facets, 0.003, and a face's side of 0.08 in 64 parts
+    assert outside.distance.signed_distance(np.zeros((1, 3)))[0] == pytest.approx(-np.sqrt(0.03), abs=0.005)
+    figures = judge(ball(0.3, subdivisions=2), balls, frame=BOX, samples=1000, iou_resolution=8)
+    share = f"{100 * outside.share:.1f}"
+    assert figures["notes"] == [
+        f"{share} % of the reference's surface lies inside it, as where parts overlap; left out"
+    ]
+    area = outside.surface.area()
+    assert figures["chamfer_l2_sum_floor"] == pytest.approx(sampling_floor(area=area, samples=1000))
+
+
+def test_cavities_and_concave_edges_are_no_inner_walls():
+    hollow = joined(ball(0.4, subdivisions=3), flipped(ball(0.2, subdivisions=3)))
+    corner = np.array([(0, 0), (0.4, 0), (0.4, 0.2), (0.2, 0.2), (0.2, 0.4), (0, 0.4)])
+    vertices = np.array([(x, y, z) for z in (0, 0.2) for x, y in corner])
+    sides = [f for i in range(6) for f in ((i, (i + 1) % 6, i + 6), ((i + 1) % 6, (i + 1) % 6 + 6, i + 6))]
+    lid = [(0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5)]
+    faces = [*sides, *((a + 6, b + 6, c + 6) for a, b, c in lid), *((c, b, a) for a, b, c in lid)]
+    angle = Mesh(vertices=vertices - 0.2, faces=np.array(faces))
+    for shape in (hollow, angle):
+        assert judge(shape, shape, frame=BOX, samples=5000, iou_resolution=8)["notes"] == []
+
+
+def flipped(mesh: Mesh) -> Mesh:
+    return Mesh(vertices=mesh.vertices, faces=np.ascontiguousarray(mesh.faces[:, ::-1]))
 
 
 def test_holes_are_noted():

@@ -43,6 +43,37 @@ def test_a_shape_far_from_the_origin_keeps_its_form(tmp_path, ball, suffix):
     np.testing.assert_allclose(read(tmp_path / f"mesh{suffix}").vertices - offset, ball.vertices, atol=2e-9)
 
 
+@pytest.mark.parametrize("suffix", [".stl", ".glb"])
+def test_single_precision_far_from_the_origin_has_an_offset_that_is_said(tmp_path, ball, suffix):
+    far = ball.vertices + [691234.5, 5334567.25, 512.0]
+    (note,) = write_mesh(tmp_path / f"mesh{suffix}", Mesh(vertices=far, faces=ball.faces))
+    offset = np.array([691234.5, 5334567.2, 512.0])  # its middle in tenths, for the shape is 0.6 wide
+    assert "less the offset 691234.5 5334567.2 512;" in note and "precision" in note
+    back = trimesh.load_scene(str(tmp_path / f"mesh{suffix}"), process=False).to_mesh()
+    if suffix == ".stl":
+        header = (tmp_path / "mesh.stl").read_bytes()[:80]
+        assert header.startswith(b"finer-sdf: add 691234.5 5334567.2 512 ")
+        back.apply_translation(offset)
+    np.testing.assert_allclose(back.vertices[back.faces], far[ball.faces], rtol=0, atol=1e-7)
+
+
+def test_near_the_origin_nothing_is_moved_or_said(tmp_path, ball):
+    for suffix in SUFFIXES:
+        assert write_mesh(tmp_path / f"mesh{suffix}", ball) == ()
+    assert (tmp_path / "mesh.stl").read_bytes()[:9] != b"finer-sdf"
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e45])
+def test_sizes_that_single_precision_has_not(tmp_path, ball, scale):
+    mesh = Mesh(vertices=ball.vertices * scale, faces=ball.faces)
+    for suffix in (".stl", ".glb"):
+        with pytest.raises(InputError, match=r"single precision holds no shape .* use \.ply"):
+            write_mesh(tmp_path / f"mesh{suffix}", mesh)
+    for suffix in (".ply", ".obj", ".off"):
+        write_mesh(tmp_path / f"mesh{suffix}", mesh)
+        np.testing.assert_allclose(read(tmp_path / f"mesh{suffix}").vertices, mesh.vertices, rtol=0, atol=1e-6 * scale)
+
+
 def test_a_ply_near_the_origin_is_single_precision(tmp_path, ball):
     write_mesh(tmp_path / "mesh.ply", ball)
     header, _, data = (tmp_path / "mesh.ply").read_bytes().partition(b"end_header\n")
@@ -98,6 +129,6 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeyp
         raise OSError("disk full")
 
     monkeypatch.setattr(target, fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"mesh\.\w+: cannot be written \(disk full\)"):
         write_mesh(path, ball)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

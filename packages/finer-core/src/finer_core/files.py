@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,46 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+@contextmanager
+def output_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield what `atomic_path` does for a file that the user named, whose place is the user's to change.
+
+    Raises:
+        InputError: If the file cannot be written; names it, and no temporary one.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def check_output_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be written, before any work; nothing is left or changed.
+
+    Raises:
+        InputError: If its folder is missing or cannot be written, or the name is a folder's or no file's.
+    """
+    final = Path(path)
+    if not os.path.isdir(final.parent):
+        raise InputError(f"{path}: the folder {final.parent} does not exist")
+    if os.path.isdir(final):
+        raise InputError(f"{path}: is a folder; name a file in it")
+    try:
+        with suppress(FileNotFoundError):
+            os.lstat(final)  # raises for a name that no file can have
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
+        os.close(handle)
+        os.unlink(name)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: str | os.PathLike[str], error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{path}: cannot be written ({reason}); choose another place")
 
 
 def _finite(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Compare methods on shapes: one run folder each, and one table in three formats."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,16 +77,35 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     """
     benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     rows: list[dict[str, Any]] = []
+    names = run_names(plan.shapes, [settings.method for settings in plan.settings])
     for shape in plan.shapes:
         for settings in plan.settings:
-            rows.append(_row(plan, shape, settings))
+            rows.append(_row(plan, shape, settings, out=plan.out / names[shape, settings.method]))
             markdown = markdown_table(rows)
             benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
-def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings) -> dict[str, Any]:
-    out = plan.out / f"{shape.stem}-{settings.method}"
+def run_names(shapes: Sequence[Path], methods: Sequence[str]) -> dict[tuple[Path, str], str]:
+    """Return the name of the run folder of every shape and method: no two the same.
+
+    It is STEM-METHOD, and where that names two fits, as of `a.obj` and `a.ply`, NAME-METHOD: `a.obj-finer`.
+
+    Raises:
+        InputError: If a method is given twice.
+    """
+    for method in methods:
+        if methods.count(method) > 1:
+            raise InputError(f"--methods names {method} twice; name each once")
+    fits = [(shape, method) for shape in shapes for method in methods]
+    stems = Counter(f"{shape.stem}-{method}".lower() for shape, method in fits)
+    return {
+        (shape, method): f"{shape.stem if stems[f'{shape.stem}-{method}'.lower()] == 1 else shape.name}-{method}"
+        for shape, method in fits
+    }
+
+
+def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, *, out: Path) -> dict[str, Any]:
     if not plan.quiet:
         print(f"{shape.name}, {settings.method}: {out}", file=sys.stderr)
     row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape.name, "method": settings.method}

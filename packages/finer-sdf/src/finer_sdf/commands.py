@@ -9,7 +9,7 @@ from typing import Any
 from finer_core.cli import merge_settings
 from finer_core.config import find_method
 from finer_core.errors import InputError
-from finer_core.files import refuse_existing
+from finer_core.files import check_output_path, refuse_existing
 from finer_core.network_options import given_options
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
@@ -26,7 +26,7 @@ from finer_sdf.run import read_input
 from finer_sdf.seeing.looking import look_at_model
 from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
 from finer_sdf.settings import SdfFitSettings
-from finer_sdf.shapes import Mesh
+from finer_sdf.shapes import LoadedShape, Mesh
 from finer_sdf.shapes.download import ACKNOWLEDGEMENT, download_shape
 from finer_sdf.shapes.reader import read_shape
 
@@ -41,7 +41,8 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     found = extract(
         model, resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, quiet=arguments.quiet
     )
-    write_mesh(arguments.out, model.frame.mesh_to_input(found.mesh))
+    for note in write_mesh(arguments.out, model.frame.mesh_to_input(found.mesh)):
+        print(f"{arguments.out}: {note}", file=sys.stderr)
     sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
     return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
 
@@ -51,9 +52,11 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.samples < 1000:
         raise InputError(f"--samples must be at least 1000, got {arguments.samples}")
     memory = parse_memory(arguments.memory)
-    reference = read_input(arguments.reference).shape
+    loaded = read_input(arguments.reference, memory=memory)
+    _say(loaded, quiet=arguments.quiet)
+    reference = loaded.shape
     frame = published_frame(reference)
-    candidate = _candidate_mesh(arguments, memory=memory)
+    candidate, notes = _candidate_mesh(arguments, memory=memory)
     stages = Stages("evaluate", quiet=arguments.quiet)
     figures = judge(
         candidate,
@@ -64,21 +67,29 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
         on_stage=stages.begin,
     )
     stages.close()
-    return figures
+    notes += [f"{loaded.name}: {note}" for note in loaded.notes]
+    return {**figures, "notes": [*figures["notes"], *notes]}
 
 
-def _candidate_mesh(arguments: argparse.Namespace, *, memory: int) -> Mesh:
-    """Return the mesh to judge, in the input's coordinates."""
+def _say(loaded: LoadedShape, *, quiet: bool) -> None:
+    """Print what was repaired, estimated or left out in reading."""
+    for note in () if quiet else loaded.notes:
+        print(f"{loaded.name}: {note}", file=sys.stderr)
+
+
+def _candidate_mesh(arguments: argparse.Namespace, *, memory: int) -> tuple[Mesh, list[str]]:
+    """Return the mesh to judge, in the input's coordinates, and what its reader said."""
     path = Path(arguments.candidate)
     if path.suffix.lower() == ".safetensors":
         check_resolution(arguments.resolution, memory=memory)
         model = load_sdf_model(str(path), device=resolve_device(arguments.device))
         found = extract(model, resolution=arguments.resolution, memory=memory, quiet=arguments.quiet)
-        return model.frame.mesh_to_input(found.mesh)
-    shape = read_shape(path).shape
-    if not isinstance(shape, Mesh):
+        return model.frame.mesh_to_input(found.mesh), []
+    loaded = read_shape(path, memory=memory)
+    if not isinstance(loaded.shape, Mesh):
         raise InputError(f"{path}: a point cloud cannot be judged; give a mesh or a model, and the cloud as reference")
-    return shape
+    _say(loaded, quiet=arguments.quiet)
+    return loaded.shape, [f"{loaded.name}: {note}" for note in loaded.notes]
 
 
 def download(arguments: argparse.Namespace) -> str:
@@ -94,8 +105,11 @@ def download(arguments: argparse.Namespace) -> str:
 
 def import_model(arguments: argparse.Namespace) -> str:
     """Import a reference file; return the line to print."""
+    check_output_path(arguments.out)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     loaded = read_shape(arguments.shape) if arguments.shape else None
+    if loaded:
+        _say(loaded, quiet=False)
     model = import_reference(
         arguments.reference, arguments.out, method=arguments.method, loaded=loaded, options=given_options(arguments)
     )
@@ -141,10 +155,11 @@ def render_model(arguments: argparse.Namespace) -> str:
 
 
 def _reference_distance(arguments: argparse.Namespace, model: SdfModel) -> MeshDistance:
-    shape = read_input(arguments.reference).shape
-    if not isinstance(shape, Mesh):
+    loaded = read_input(arguments.reference, memory=parse_memory(arguments.memory))
+    if not isinstance(loaded.shape, Mesh):
         raise InputError(f"{arguments.reference}: --kind error needs a mesh, this is a point cloud")
-    return MeshDistance(model.frame.mesh_to_box(shape))
+    _say(loaded, quiet=arguments.quiet)
+    return MeshDistance(model.frame.mesh_to_box(loaded.shape))
 
 
 def compare_methods(arguments: argparse.Namespace) -> str:

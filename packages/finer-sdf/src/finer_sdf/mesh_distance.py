@@ -32,16 +32,19 @@ class MeshDistance:
 
     Args:
         mesh: At least one face; need not be closed, and faces may be degenerate.
+        surface: What nearest points are on, where that is not the whole mesh.
     """
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, *, surface: Mesh | None = None) -> None:
         used, faces = np.unique(mesh.faces, return_inverse=True)
         self._vertices = np.ascontiguousarray(mesh.vertices[used])
         self._faces = np.ascontiguousarray(faces.reshape(-1, 3).astype(np.int64))
-        self._tree = igl.AABB()
-        self._tree.init(self._vertices, self._faces)
         self._winding = igl.FastWindingNumberBVH()
         self._winding.init(self._vertices, self._faces)
+        if surface is not None:
+            self._vertices, self._faces = surface.vertices, surface.faces
+        self._tree = igl.AABB()
+        self._tree.init(self._vertices, self._faces)
 
     def nearest(self, points: np.ndarray) -> Nearest:
         """Return the nearest surface point of each of points (n, 3), float64."""

@@ -34,18 +34,19 @@ from finer_sdf.shapes.builtin import builtin_shape
 from finer_sdf.shapes.reader import read_shape
 
 
-def read_input(name: str | None) -> LoadedShape:
+def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
     """Read the input surface, or the built-in one.
 
     Args:
         name: File name; None or the built-in shape's name for that, unless a file has that name.
+        memory: Bytes that the process may use; None for no limit.
 
     Raises:
-        InputError: If the file cannot be read as a surface.
+        InputError: If the file cannot be read as a surface, or not within the memory.
     """
     if name is None or (name == BUILT_IN and not Path(name).exists()):
         return builtin_shape()
-    return read_shape(name)
+    return read_shape(name, memory=memory)
 
 
 def start_run(
@@ -56,8 +57,9 @@ def start_run(
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
-    check_resolution(settings.resolution, memory=parse_memory(settings.memory))
-    loaded = read_input(signal)
+    memory = parse_memory(settings.memory)
+    check_resolution(settings.resolution, memory=memory)
+    loaded = read_input(signal, memory=memory)
     plan = plan_timed_fit(settings, loaded.shape)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, loaded, signal=signal or BUILT_IN)
@@ -80,7 +82,7 @@ def resume_run(
     check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
     tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]
-    loaded = read_input(name)
+    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
     config["shape"] = shape_facts(loaded)  # the report shows it
@@ -218,4 +220,6 @@ def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: boo
         on_stage=stages.begin,
     )
     stages.close()
+    for note in () if quiet else figures["notes"]:
+        print(f"figures: {note}", file=sys.stderr)
     return figures

@@ -16,12 +16,9 @@ from finer_sdf.frame import Frame, published_frame
 from finer_sdf.model import TASK
 from finer_sdf.settings import FAST_NETWORK, SdfFitSettings, resolve
 from finer_sdf.shapes import Mesh, Shape
+from finer_sdf.shapes.limits import BYTES_A_FACE, PROCESS_BYTES
 
-_PROCESS_BYTES = 450_000_000
-"""What Python, PyTorch and the geometry libraries take by themselves."""
 _BYTES_A_SAMPLE = 4 * 4
-_BYTES_A_FACE = 400
-"""Vertices, faces and search trees of a mesh, per face; measured on meshes of 100,000 faces."""
 _BYTES_A_POINT = 400
 
 
@@ -102,8 +99,8 @@ def chunk_points(plan: FitPlan, shape: Shape) -> int:
         InputError: If not even a small piece fits beside the shape and the samples.
     """
     settings = plan.settings
-    geometry = len(shape.faces) * _BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
-    taken = _PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
+    geometry = len(shape.faces) * BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
+    taken = PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
     taken += (settings.cloud_points or 0) * _BYTES_A_POINT
     rows = rows_a_piece(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
     if rows < SMALLEST_PIECE:

@@ -5,20 +5,23 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from finer_sdf.fitting.distance_bank import Target
+from finer_sdf.judging.inner_walls import outside_of
 from finer_sdf.judging.surface_sampling import sample_surface
-from finer_sdf.mesh_distance import PIECE, MeshDistance
+from finer_sdf.mesh_distance import PIECE
 from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.shapes.cloud_cleaning import merge_places
 
 
 class MeshTarget:
-    """Answer with exact distances to a mesh.
+    """Answer with exact distances to a mesh, of parts that overlap to their union.
 
     Args:
         mesh: In box coordinates.
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        self._mesh, self._distance = mesh, MeshDistance(mesh)
+        outside = outside_of(mesh)
+        self._mesh, self._distance = outside.surface, outside.distance
 
     def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
         """Return `count` points, uniform over the surface, (count, 3)."""
@@ -27,6 +30,10 @@ class MeshTarget:
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """Return the distance at points (n, 3), (n,): nearest triangle, sign by winding number."""
         return self._distance.signed_distance(points)
+
+
+_PLACE = 2.0**-40
+"""Points closer than this, in box units, are at one place: libigl divides space until every point is alone."""
 
 
 class CloudTarget:
@@ -44,10 +51,14 @@ class CloudTarget:
     """
 
     def __init__(self, cloud: PointCloud) -> None:
+        points, normals = merge_places(np.round(cloud.points / _PLACE) * _PLACE, cloud.normals)
+        if normals is not None and len(points) < len(cloud.points):
+            cloud = PointCloud(points=points, normals=normals)
+        points = cloud.points
         self._cloud = cloud
-        self._tree = KDTree(np.ascontiguousarray(cloud.points))
-        self._neighbours = min(8, len(cloud.points))
-        to_others, _ = self._tree.query(np.ascontiguousarray(cloud.points), k=self._neighbours)
+        self._tree = KDTree(np.ascontiguousarray(points))
+        self._neighbours = min(8, len(points))
+        to_others, _ = self._tree.query(np.ascontiguousarray(points), k=self._neighbours)
         reach = to_others[:, -1]
         self.spacing = float(np.median(reach)) / np.sqrt(self._neighbours / np.pi)
         self._areas = np.pi * reach**2 / self._neighbours  # of the disk that a point stands for

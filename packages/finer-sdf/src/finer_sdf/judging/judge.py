@@ -7,11 +7,11 @@ import numpy as np
 
 from finer_sdf.frame import Frame
 from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.judging.inner_walls import Outside, outside_of
 from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
 from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
 from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.judging.topology import topology_report
-from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
@@ -59,13 +59,17 @@ def judge(
     """
     on_stage("sampling")
     boxed = frame.mesh_to_box(mesh)
-    ours = sample_surface(boxed, count=samples, seed=(seed, _OURS))
+    ours = outside_of(boxed)
+    drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     on_stage("topology")
     topology = topology_report(boxed)
+    notes = _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
-        figures = _against_mesh(boxed, ours, frame.mesh_to_box(reference), seed, iou_resolution, thresholds, on_stage)
+        theirs = outside_of(frame.mesh_to_box(reference))
+        notes += _wall_notes("reference", theirs)
+        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, on_stage)
     else:
-        figures = _against_cloud(boxed, ours, reference, frame, seed, thresholds, on_stage)
+        figures = _against_cloud(ours, drawn, reference, frame, seed, thresholds, on_stage)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -73,7 +77,7 @@ def judge(
         "samples": samples,
         "samples_seed": seed,
         "lengths_in": "sides of the normalised box",
-        "notes": _notes(topology, reference),
+        "notes": notes,
     }
 
 
@@ -100,28 +104,33 @@ def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
     return notes
 
 
+def _wall_notes(which: str, outside: Outside) -> list[str]:
+    if not outside.share:
+        return []
+    return [f"{100 * outside.share:.1f} % of the {which}'s surface lies inside it, as where parts overlap; left out"]
+
+
 def _against_mesh(
-    mesh: Mesh,
-    ours: SurfaceSamples,
-    reference: Mesh,
+    ours: Outside,
+    drawn: SurfaceSamples,
+    theirs: Outside,
     seed: int,
     resolution: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    count = len(ours.points)
-    theirs = sample_surface(reference, count=count, seed=(seed, _THEIRS))
+    count = len(drawn.points)
+    theirs_drawn = sample_surface(theirs.surface, count=count, seed=(seed, _THEIRS))
     on_stage("Chamfer distance")
-    floor = sampling_floor(area=reference.area(), samples=count)
-    figures = _chamfer_figures(ours.points, theirs.points, floor)
+    floor = sampling_floor(area=theirs.surface.area(), samples=count)
+    figures = _chamfer_figures(drawn.points, theirs_drawn.points, floor)
     on_stage("distances between the surfaces")
-    distances = MeshDistance(mesh), MeshDistance(reference)
-    to_reference = distances_to_mesh(ours, reference, distances[1])
-    from_reference = distances_to_mesh(theirs, mesh, distances[0])
+    to_reference = distances_to_mesh(drawn, theirs.surface, theirs.distance)
+    from_reference = distances_to_mesh(theirs_drawn, ours.surface, ours.distance)
     on_stage("intersection over union")
     own, published = (
-        overlap(mesh, reference, box=box, resolution=resolution, distances=distances)
-        for box in (joint_box(mesh, reference), PUBLISHED_BOX)
+        overlap(ours.mesh, theirs.mesh, box=box, resolution=resolution, distances=(ours.distance, theirs.distance))
+        for box in (joint_box(ours.mesh, theirs.mesh), PUBLISHED_BOX)
     )
     return {
         **figures,
@@ -132,8 +141,8 @@ def _against_mesh(
 
 
 def _against_cloud(
-    mesh: Mesh,
-    ours: SurfaceSamples,
+    ours: Outside,
+    drawn: SurfaceSamples,
     reference: PointCloud,
     frame: Frame,
     seed: int,
@@ -141,17 +150,17 @@ def _against_cloud(
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
     points, normals = frame.to_box(reference.points), reference.normals
-    count = len(ours.points)
+    count = len(drawn.points)
     if len(points) > count:
         kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)
         points, normals = points[kept], normals[kept]
     on_stage("Chamfer distance")
-    area = mesh.area()
+    area = ours.surface.area()
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
-    figures = _chamfer_figures(ours.points, points, floor)
+    figures = _chamfer_figures(drawn.points, points, floor)
     on_stage("distances between the surfaces")
     cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
-    from_reference = distances_to_mesh(cloud, mesh, MeshDistance(mesh))
+    from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
 
 

@@ -9,11 +9,14 @@ import numpy as np
 import trimesh
 
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.files import check_output_path, output_path
 from finer_sdf.shapes import Mesh
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 _WITH_ATTRIBUTES = (".ply", ".obj", ".glb")
+_SINGLE_PRECISION = (".stl", ".glb")
+_SMALLEST, _LARGEST = 1e-30, 1e30
+"""Extents whose thousandths, and whose areas, single precision holds."""
 _DIGITS = 9
 """Decimals of text formats, relative to the size of the mesh."""
 
@@ -22,15 +25,12 @@ def check_mesh_path(path: str | os.PathLike[str]) -> None:
     """Refuse a file name that no mesh can be written to, before any work.
 
     Raises:
-        InputError: If the suffix is unknown, or the folder does not exist.
+        InputError: If the suffix is unknown, or no file can be written there.
     """
     name = Path(path)
     if name.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as {name.suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
-    if not name.parent.is_dir():
-        raise InputError(f"{path}: the folder {name.parent} does not exist")
-    if name.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
+    check_output_path(path)
 
 
 def write_mesh(
@@ -39,11 +39,12 @@ def write_mesh(
     *,
     vertex_normals: np.ndarray | None = None,
     vertex_colours: np.ndarray | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Write .ply (binary), .obj, .stl (binary), .off or .glb.
 
-    A .ply file has single-precision coordinates, and double ones where single precision would lose the shape (one far
-    from the origin); .stl and .glb always have single precision.
+    Where single precision would lose the shape, one far from the origin, a .ply file has double-precision coordinates.
+    Those of .stl and .glb always have single precision and are then written less an offset: a .glb file says it by
+    the place of its node, an .stl file only by words in its header.
 
     Args:
         path: The file; its folder exists.
@@ -51,8 +52,12 @@ def write_mesh(
         vertex_normals: (n, 3); not for .stl and .off.
         vertex_colours: (n, 3) uint8; not for .stl and .off.
 
+    Returns:
+        What a user should know about the file, a sentence each.
+
     Raises:
-        InputError: If the file name does not do, or its format holds no normals or colours.
+        InputError: If the file name does not do, the place cannot be written to, or the format holds no normals, no
+            colours or no numbers of that size.
         ValueError: If there is not one normal or colour a vertex.
     """
     check_mesh_path(path)
@@ -64,14 +69,22 @@ def write_mesh(
             raise ValueError(f"vertex {name} must be {mesh.vertices.shape}, got {table.shape}")
         if suffix not in _WITH_ATTRIBUTES:
             raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
-    with atomic_path(path) as temporary:
+    offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
+    with output_path(path) as temporary:
         if suffix == ".ply":
             _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
         else:
-            _write_by_trimesh(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
+            _write_by_trimesh(temporary, mesh, normals=vertex_normals, colours=vertex_colours, offset=offset)
+    if not offset.any():
+        return ()
+    moved = f"{suffix} has single precision, too little so far from the origin: coordinates are less the offset"
+    place = "add it" if suffix == ".stl" else "its node adds it"
+    return (f"{moved} {_shown(offset)}; {place}, or use .ply",)
 
 
-def _write_by_trimesh(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None) -> None:
+def _write_by_trimesh(
+    path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None, offset: np.ndarray
+) -> None:
     options: dict[str, Any] = {}
     suffix = path.suffix.lower()
     if suffix in (".obj", ".off"):
@@ -80,10 +93,36 @@ def _write_by_trimesh(path: Path, mesh: Mesh, *, normals: np.ndarray | None, col
         options["header"] = None
     if suffix in (".obj", ".glb"):
         options["include_normals"] = normals is not None
-    written = trimesh.Trimesh(
-        vertices=mesh.vertices, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
+    written: Any = trimesh.Trimesh(
+        vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
     )
+    if suffix == ".glb" and offset.any():
+        place = np.eye(4)
+        place[:3, 3] = offset
+        scene = trimesh.Scene()
+        scene.add_geometry(written, transform=place)
+        written = scene
     written.export(str(path), file_type=suffix[1:], **options)
+    if suffix == ".stl" and offset.any():
+        with path.open("rb+") as file:
+            file.write(f"finer-sdf: add {_shown(offset)}".encode("ascii")[:80].ljust(80))
+
+
+def _shown(offset: np.ndarray) -> str:
+    return " ".join(f"{value:.12g}" for value in offset)
+
+
+def _offset(path: str | os.PathLike[str], mesh: Mesh) -> np.ndarray:
+    """Return what to subtract from vertices before they are rounded to single precision: nothing, or a round number."""
+    low, high = mesh.bounds
+    extent = float((high - low).max())
+    if not _SMALLEST < extent < _LARGEST:
+        raise InputError(f"{path}: single precision holds no shape of extent {extent:g}; use .ply, .obj or .off")
+    if _single_precision_does(mesh):
+        return np.zeros(3)
+    step = 10.0 ** math.floor(math.log10(extent))
+    offset: np.ndarray = np.round((low + high) / 2 / step) * step
+    return offset
 
 
 def _decimals(mesh: Mesh) -> int:
@@ -118,5 +157,7 @@ def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: n
 def _single_precision_does(mesh: Mesh) -> bool:
     """Return whether rounding to single precision moves vertices by less than 1e-6 of the mesh's size."""
     bounds = mesh.bounds
+    if not _SMALLEST < float(np.ptp(bounds, axis=0).max()) < _LARGEST:
+        return False
     rounding = float(np.abs(bounds).max()) * float(np.finfo(np.float32).eps) / 2
     return rounding <= 1e-6 * float(np.ptp(bounds, axis=0).max())

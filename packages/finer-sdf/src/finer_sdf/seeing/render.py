@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.files import check_output_path, output_path
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
 from finer_sdf.seeing import shading
@@ -93,7 +93,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
         InputError: If the path is not of a .png file in a folder that exists.
     """
     check_view_path(path, suffixes=(".png",))
-    with atomic_path(path) as temporary:
+    with output_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
@@ -139,7 +139,7 @@ def write_turntable(
         raise InputError(f"a turntable needs at least 1 frame, got {frames}")
     height, width = max(2, height // 2 * 2), max(2, width // 2 * 2)
     largest: float | None = None
-    with atomic_path(path) as temporary:
+    with output_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
             str(temporary), (width, height), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
         )
@@ -175,15 +175,12 @@ def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] =
         suffixes: Those that will do.
 
     Raises:
-        InputError: If the suffix is none of them, or the folder does not exist.
+        InputError: If the suffix is none of them, or no file can be written there.
     """
     name = Path(path)
     if name.suffix.lower() not in suffixes:
         raise InputError(f"{path}: cannot write a view as {name.suffix or 'no suffix'!r}; use {' or '.join(suffixes)}")
-    if not name.parent.is_dir():
-        raise InputError(f"{path}: the folder {name.parent} does not exist")
-    if name.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
+    check_output_path(path)
 
 
 def parse_size(text: str) -> tuple[int, int]:

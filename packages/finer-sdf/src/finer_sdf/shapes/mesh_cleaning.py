@@ -5,9 +5,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
+from finer_sdf.shapes.limits import check_coordinates, check_spread
 from finer_sdf.shapes.mesh_edges import Edges
 from finer_sdf.shapes.mesh_orientation import orient_outwards
-from finer_sdf.shapes.raw_shape import check_finite, check_indices, counted
+from finer_sdf.shapes.raw_shape import check_indices, counted
 from finer_sdf.shapes.types import Mesh
 
 
@@ -28,14 +29,16 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tup
         The mesh, and a sentence for everything a user should know.
 
     Raises:
-        InputError: If numbers are not finite, faces name vertices that do not exist, or no surface is left.
+        InputError: If numbers cannot be computed with, faces name vertices that do not exist, or no surface is left.
     """
-    check_finite("vertices", vertices)
+    check_coordinates("vertices", vertices)
     check_indices(faces, count=len(vertices))
     given = len(faces)
-    loose = len(vertices) - len(np.unique(faces))
-    if np.ptp(vertices[faces.ravel()], axis=0).max() == 0:
+    corners = np.unique(faces)
+    loose = len(vertices) - len(corners)
+    if np.ptp(vertices[corners], axis=0).max() == 0:
         raise InputError("it has no extent: all its vertices are at one place")
+    spread_notes = check_spread("vertices", vertices[corners])
     faces = _keep(faces, ~_repeats_a_corner(faces))
     edges = Edges.of(faces)
     merged = twice = 0
@@ -55,7 +58,7 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tup
     used, inverse = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
     oriented = orient_outwards(vertices, faces, edges=edges, seed=seed)
-    notes = []
+    notes = list(spread_notes)
     if loose:
         notes.append(f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses")
     if merged:

@@ -15,11 +15,13 @@ class RawShape:
         vertices: (n, 3) float64.
         faces: (m, 3) int64, or None if the file has no faces.
         normals: (n, 3) float64, or None if the file has none for its vertices.
+        notes: What the reader left out or took for something, a sentence each.
     """
 
     vertices: np.ndarray
     faces: np.ndarray | None = None
     normals: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def number_table(what: str, table: np.ndarray) -> np.ndarray:
@@ -52,19 +54,27 @@ def check_finite(what: str, table: np.ndarray) -> None:
         raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is number {bad[0]} ({values})")
 
 
-def check_indices(faces: np.ndarray, *, count: int) -> None:
-    """Refuse faces (m, 3) that name vertices outside of 0 ... count - 1, naming how many and the first of them.
+def check_indices(corners: np.ndarray, *, count: int, sizes: np.ndarray | None = None) -> None:
+    """Refuse faces that name vertices outside of 0 ... count - 1, naming how many and the first of them.
+
+    Args:
+        corners: (m, 3) triangles; or (c,) the corners of polygons in a row.
+        count: How many vertices there are.
+        sizes: (m,) how many corners each polygon has.
 
     Raises:
         InputError: If there are any.
     """
-    bad = np.flatnonzero(((faces < 0) | (faces >= count)).any(axis=1))
-    if len(bad):
-        first = ", ".join(str(index) for index in faces[bad[0]])
-        raise InputError(
-            f"{len(bad)} of {len(faces)} faces name vertices that do not exist; "
-            f"the first is number {bad[0]} ({first}), and there are {count} vertices"
-        )
+    outside = (corners < 0) | (corners >= count)
+    if not outside.any():
+        return
+    owner = np.repeat(np.arange(len(corners)), 3) if sizes is None else np.repeat(np.arange(len(sizes)), sizes)
+    bad = np.unique(owner[outside.ravel()])
+    first = ", ".join(str(index) for index in corners.ravel()[owner == bad[0]][:8])
+    raise InputError(
+        f"{len(bad)} of {int(owner[-1]) + 1} faces name vertices that do not exist; "
+        f"the first is number {bad[0]} ({first}), and there are {count} vertices"
+    )
 
 
 def counted(count: int, one: str, many: str = "") -> str:

@@ -1,0 +1,85 @@
+"""Lines and numbers of text formats, read in bounded pieces."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.errors import InputError
+
+LINES_A_CLAIM = 1 << 16
+"""After so many lines a reader asks again whether there is room."""
+_LONGEST_LINE = 1 << 24
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number, from 1, and the text of every line, whatever ends it; a byte-order mark is left out.
+
+    Bytes that are not UTF-8, as comments have them, become replacement characters.
+
+    Raises:
+        InputError: If a line is longer than any of these formats has.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            if len(line) == _LONGEST_LINE:
+                raise InputError(
+                    f"line {number} is longer than {_LONGEST_LINE} characters; it may be of another format"
+                )
+            yield number, line
+
+
+def joined_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield lines as `text_lines` does, those that end in a backslash together with the next."""
+    head, start = "", 0
+    for number, line in text_lines(path):
+        if line.rstrip().endswith("\\") and len(head) < _LONGEST_LINE:
+            head, start = head + line.rstrip()[:-1] + " ", start or number
+            continue
+        yield (start or number), head + line
+        head, start = "", 0
+    if head:
+        yield start, head
+
+
+def numbers(text: str, *, where: str) -> np.ndarray:
+    """Return all numbers of a text as float64.
+
+    Args:
+        text: Numbers between blanks and line ends.
+        where: Names the place in the message.
+
+    Raises:
+        InputError: If a word is no number; names it.
+    """
+    if not text.strip():
+        return np.empty(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="string or file could not be read")  # numpy stops at a word
+        try:
+            return np.fromstring(text, dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            return np.array([number(word, where=where) for word in text.split()])
+
+
+def number(word: str, *, where: str) -> float:
+    """Return a word as a number, with a message that names both."""
+    try:
+        return float(word)
+    except ValueError:
+        hint = "; write decimal points, not commas" if "," in word else ""
+        raise InputError(f"{where}: {word[:30]!r} is not a number{hint}") from None
+
+
+def integer(word: str, *, where: str) -> int:
+    """Return a word as an integer, with a message that names both."""
+    try:
+        value = int(word)
+    except ValueError:
+        raise InputError(f"{where}: {word[:30]!r} is not a whole number") from None
+    if abs(value) >= 2**62:
+        raise InputError(f"{where}: {word[:30]!r} is too large a number")
+    return value
