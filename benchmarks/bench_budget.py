@@ -1,0 +1,187 @@
+"""Quality against the length of a fit: the fast preset, the published algorithm, and plain minibatch Adam.
+
+    python benchmarks/bench_budget.py run --images FILE... --side 256 --passes 10 20 40 80 160 320 --out budget.jsonl
+    python benchmarks/bench_budget.py table budget.jsonl
+    python benchmarks/bench_budget.py chart budget.jsonl --out docs/budgets.svg
+
+Every fit is one line of --out: signal, arm, method, length, seed, PSNR, seconds, and the machine. What is there already
+is not run again, so a study may be interrupted, and --shard 0/2 and 1/2 share it between two processes. Lines of other
+machines may be appended: the tables are of PSNR, which hardly depends on the machine, and of the seconds of each.
+
+Arms: "fast" is the default preset; "published" the paper preset, every pixel in every step, its schedule over so many
+steps; "minibatch" the same with batches of the default preset's size, as much of the field's code does.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench_quality import load, name_of
+from finer_image.evaluate import evaluate
+from finer_image.fit import build_fit, network_of
+from finer_image.model import ImageModel
+from finer_image.plan import plan_fit
+from finer_image.presets import length_of
+from finer_image.settings import ImageFitSettings
+from study_optimizers import lines_of
+
+ARMS = ("fast", "published", "minibatch")
+KEY = ("signal", "side", "arm", "method", "passes", "seed", "changes")
+
+
+def settings_of(arm: str, *, side: int, **given: Any) -> ImageFitSettings:
+    """Return the settings of an arm."""
+    if arm == "fast":
+        return ImageFitSettings(**given)
+    batch = 0 if arm == "published" else length_of(side, side, passes=40).batch_pixels
+    return ImageFitSettings(preset="paper", batch_pixels=batch, **given)
+
+
+def run_fit(file: str | None, *, side: int, arm: str, threads: int, changes: dict[str, Any], **given: Any) -> dict:
+    """Fit and judge; return what a line says of it."""
+    image = load(file, side)
+    plan = plan_fit(settings_of(arm, side=side, **given, **changes), image)
+    network = network_of(plan)
+    fit = build_fit(plan, network, image)
+    notes: list[str] = []
+    fit.on_notice = notes.append
+    started, processor = time.perf_counter(), time.process_time()
+    last = fit.run()
+    trained, processor = time.perf_counter() - started, time.process_time() - processor
+    model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
+    return {
+        **{"psnr": evaluate(model, image)["psnr"], "seconds": round(trained, 2), "cpu_seconds": round(processor, 2)},
+        **{"steps": plan.settings.steps, "batch_pixels": plan.settings.batch_pixels, "rollbacks": last.rollbacks},
+        **{"rate": plan.settings.matrix_learning_rate, "precision": plan.settings.precision, "notes": notes},
+        **{"threads": threads, "processor": processor_name(), "torch": torch.__version__},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def processor_name() -> str:
+    """Return what the system calls its processor, and the instructions that PyTorch uses of it."""
+    return f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(arguments.threads)
+    number, shards = map(int, arguments.shard.split("/"))
+    done = {json.dumps([line[name] for name in KEY]) for line in lines_of(arguments.out)}
+    wanted = [
+        {"method": method, "arm": arm, "passes": passes, "seed": seed, "file": file}
+        for passes in arguments.passes
+        for method in arguments.methods
+        for arm in arguments.arms
+        for seed in range(arguments.seeds)
+        for file in arguments.images or [None]
+    ]
+    for index, fit in enumerate(wanted):
+        file = fit.pop("file")
+        place = {**fit, "signal": name_of(file), "side": arguments.side, "changes": arguments.changes}
+        if file is not None:
+            place["signal"] = f"{Path(file).parent.name}/{place['signal']}"
+        if index % shards != number or json.dumps([place[name] for name in KEY]) in done:
+            continue
+        found = run_fit(file, side=arguments.side, threads=arguments.threads, changes=arguments.changes, **fit)
+        line = {**place, **found}
+        with open(arguments.out, "a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+        print(f"{place['signal']} {fit}: {found['psnr']:.2f} dB, {found['seconds']:.0f} s", flush=True)
+
+
+def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, dict[str, dict[str, Any]]]]:
+    """Return lines by (family, side, arm, method), by passes, by signal; of several seeds the mean PSNR."""
+    groups: dict[tuple[Any, ...], dict[float, dict[str, list[dict[str, Any]]]]] = defaultdict(lambda: defaultdict(dict))
+    for line in lines:
+        family = line["signal"].split("/")[0]
+        place = groups[family, line["side"], line["arm"], line["method"]][line["passes"]]
+        place.setdefault(line["signal"], []).append(line)
+    return {
+        key: {
+            passes: {
+                signal: {name: statistics.mean(line[name] for line in of) for name in ("psnr", "seconds")}
+                for signal, of in signals.items()
+            }
+            for passes, signals in sorted(lengths.items())
+        }
+        for key, lengths in groups.items()
+    }
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Print a table for each family, size, arm and method: a row a length, with what every doubling gains."""
+    for (family, side, arm, method), lengths in groups_of(lines_of(arguments.out)).items():
+        signals = sorted({signal for of in lengths.values() for signal in of})
+        print(f"\n{family}, {side}x{side}, {arm}, {method}\n")
+        print(f"| passes | mean, dB | seconds | least gain | {' | '.join(s.split('/')[-1] for s in signals)} |")
+        print("| --- " * (4 + len(signals)) + "|")
+        before: dict[str, dict[str, Any]] = {}
+        for passes, of in lengths.items():
+            gains = [of[s]["psnr"] - before[s]["psnr"] for s in of if s in before]
+            cells = [f"{of[s]['psnr']:.2f}" if s in of else "" for s in signals]
+            mean = statistics.mean(line["psnr"] for line in of.values())
+            seconds = statistics.mean(line["seconds"] for line in of.values())
+            least = f"{min(gains):+.2f}" if gains else ""
+            print(f"| {passes:g} | {mean:.2f} | {seconds:.0f} | {least} | {' | '.join(cells)} |")
+            before = of
+
+
+def chart(arguments: argparse.Namespace) -> None:
+    """Draw mean PSNR against passes and against seconds, a line a group; a group is drawn where all its signals are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2, sharey=True), ("passes", "seconds"), strict=True):
+        for (family, side, arm, method), lengths in groups_of(lines_of(arguments.lines)).items():
+            most = max(len(of) for of in lengths.values())
+            whole = {passes: list(of.values()) for passes, of in lengths.items() if len(of) == most}
+            mean = [statistics.mean(line["psnr"] for line in of) for of in whole.values()]
+            spent = (
+                list(whole)
+                if name == "passes"
+                else [statistics.mean(x["seconds"] for x in of) for of in whole.values()]
+            )
+            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {arm} {method} ({most})")
+        axes.set_xscale("log")
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("mean PSNR, dB")
+    figure.axes[0].legend(fontsize=7)
+    figure.savefig(arguments.out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    study = commands.add_parser("run")
+    study.add_argument("--images", nargs="*", default=[], help="image files (default: the built-in photograph)")
+    study.add_argument("--side", type=int, default=256, help="reduced to this many pixels a side by box averages")
+    study.add_argument("--passes", type=float, nargs="+", default=[10, 20, 40, 80, 160, 320])
+    study.add_argument("--methods", nargs="+", default=["finer"])
+    study.add_argument("--arms", nargs="+", default=["fast"], choices=ARMS)
+    study.add_argument("--changes", type=json.loads, default={}, help="other settings, as JSON")
+    study.add_argument("--seeds", type=int, default=1)
+    study.add_argument("--threads", type=int, default=torch.get_num_threads())
+    study.add_argument("--shard", default="0/1")
+    study.add_argument("--out", type=Path, required=True)
+    study.set_defaults(command=run)
+    show = commands.add_parser("table")
+    show.add_argument("out", type=Path)
+    show.set_defaults(command=table)
+    draw = commands.add_parser("chart")
+    draw.add_argument("lines", type=Path)
+    draw.add_argument("--out", type=Path, default=Path("budgets.svg"))
+    draw.set_defaults(command=chart)
+    arguments = parser.parse_args()
+    arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    main()
