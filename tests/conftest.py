@@ -12,6 +12,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and 
 share_processor_politely()  # before any test module loads PyTorch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def native_bfloat16():
+    """Answer as a processor with or without native bfloat16 products, where FINER_TEST_BF16 is 1 or 0.
+
+    A fit's default precision follows from that answer; every claim of a test is to hold for both.
+    """
+    answer = os.environ.get("FINER_TEST_BF16")
+    if answer is None:
+        yield
+        return
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: answer == "1", raising=False)
+        patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def activations_as_at_first():
     """Undo what a test, or a fit in it, chose for the whole process."""
