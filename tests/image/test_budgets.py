@@ -69,14 +69,23 @@ def test_a_target_that_is_not_reached_is_said(picture, tmp_path, capsys):
 
 def test_seconds_choose_a_length_that_is_written_down(picture, tmp_path, monkeypatch):
     monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
-    _, settings = fitted(picture, tmp_path / "run", "--seconds", "1")
-    assert settings["seconds"] == 1
+    _, settings = fitted(picture, tmp_path / "run", "--seconds", "6")
+    assert settings["seconds"] == 6
     used = settings["passes"] * 48 * 48 * 1e-5
-    assert used == pytest.approx(0.95, rel=0.03)
+    assert used == pytest.approx(5.7, rel=0.01)
     same = tmp_path / "same"
     _, again = fitted(picture, same, "--passes", str(settings["passes"]))
-    assert {**again, "seconds": 1} == settings
+    assert {**again, "seconds": 6} == settings
     assert (same / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("seconds", "optimizer"), [("0.5", "adam"), ("6", "soap")])
+def test_a_short_time_is_adam_s(picture, tmp_path, monkeypatch, seconds, optimizer):
+    monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
+    out = tmp_path / "run"
+    _, settings = fitted(picture, out, "--seconds", seconds)
+    assert settings["optimizer"] == optimizer
+    assert fitted(picture, tmp_path / "given", "--seconds", "0.5", "--optimizer", "muon")[1]["optimizer"] == "muon"
 
 
 def test_a_fit_of_seconds_is_resumed_to_its_length(picture, tmp_path, monkeypatch):
