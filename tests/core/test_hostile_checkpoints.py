@@ -106,6 +106,9 @@ CHANGES = {
     "steps list": put("loop", value={**LOOP, "steps": [6]}),
     "steps other": put("loop", value={**LOOP, "steps": 7}),
     "guard empty": put("loop", value={**LOOP, "guard": {}}),
+    "guard that goes back for ever": put(
+        "loop", value={**LOOP, "guard": {**GUARD, "best": -1.0, "rollbacks": -(10**9)}}
+    ),
     "guard list": put("loop", value={**LOOP, "guard": [1, 1, 0]}),
     "guard text": put("loop", value={**LOOP, "guard": {**GUARD, "best": "x" * 5000}}),
     "step text": put("step", value="2"),

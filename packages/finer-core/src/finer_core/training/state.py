@@ -210,7 +210,7 @@ def _wrong_part(state: FitState) -> str:
     guard = guard if isinstance(guard, Mapping) else {}
     if not all(_is_like(guard.get(name), own) for name, own in DivergenceGuard().state_dict().items()):
         wrong.append("loop: guard")
-    known = {"loss": 0.0, "seconds": 0.0, "steps": 0.0, "is_reached": False}
+    known = {"loss": 0.0, "seconds": 0.0, "steps": 0, "is_reached": False}
     if not all(_is_like(loop.get(name), own) for name, own in known.items()):
         wrong.append("loop")
     elif not fits([state.step, loop["steps"]], list[int]) or not 0 <= state.step <= loop["steps"]:
@@ -219,9 +219,11 @@ def _wrong_part(state: FitState) -> str:
 
 
 def _is_like(value: Any, own: float | bool) -> bool:
-    """Return whether a value is a truth value or a number as `own` is; a loss may be NaN or infinite at first."""
+    """Return whether a value is a truth value, a count or a number as `own` is; a loss may be NaN or infinite."""
     if isinstance(own, bool):
         return isinstance(value, bool)
+    if isinstance(own, int):  # a negative count of rollbacks would allow as many more
+        return fits(value, int) and value >= 0
     return isinstance(value, float) or fits(value, int)
 
 
