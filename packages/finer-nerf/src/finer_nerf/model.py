@@ -117,8 +117,8 @@ def load_nerf_model(path: str, *, device: str = "cpu") -> RadianceModel:
         grid.load_text(data["grid"]["occupied"])
         poses = np.tile(np.eye(4), (len(data["train_poses"]), 1, 1))
         poses[:, :3] = np.asarray(data["train_poses"], dtype=np.float64).reshape(-1, 3, 4)
-        if data["background"] not in BACKGROUNDS or not grid.bound > 0 or not np.isfinite(poses).all():
-            raise ValueError(f"background {data['background']!r}, bound {grid.bound!r}")
+        if data["background"] not in BACKGROUNDS or not len(poses) or np.abs(poses).max() > _LARGEST_BOUND:
+            raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
         return RadianceModel(
             field=RadianceField(parts, directions=config.directions).to(device).eval(),
             frame=Frame.from_dict(data["frame"]),

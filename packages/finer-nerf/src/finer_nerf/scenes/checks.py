@@ -27,7 +27,6 @@ NUMBERS: dict[str, tuple[float, float]] = {
 """The numbers that are read of a scene's JSON, and the open interval that each must lie in."""
 _LARGEST_JSON = 200_000_000
 """Bytes; a hundred thousand frames take a quarter of that."""
-LONGEST_MESSAGE = 300
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 
@@ -39,18 +38,14 @@ def brief(value: object) -> str:
 
 @contextmanager
 def readable(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever reading a scene raises into an `InputError` of at most 300 characters.
+    """Turn whatever reading a scene raises into an `InputError`.
 
     Args:
         path: What is being read, named where an error does not name it.
     """
     try:
         yield
-    except InputError as error:
-        text = str(error)
-        if len(text) > LONGEST_MESSAGE:
-            half = LONGEST_MESSAGE // 2 - 3
-            raise InputError(f"{text[:half]} ... {text[-half:]}") from error
+    except InputError:
         raise
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
