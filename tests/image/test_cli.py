@@ -49,7 +49,8 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
         "reconstruction.png",
     }
     config = json.loads((out / "config.json").read_text())
-    assert None not in {key: value for key, value in config["settings"].items() if key != "max_grad_norm"}.values()
+    unset = {key for key, value in config["settings"].items() if value is None}
+    assert unset == {"max_grad_norm", "seconds", "target_psnr"}, "nothing that a fit depends on is left open"
     assert len(config["input_sha256"]) == 64
     assert {"finer-core", "finer-image", "torch"} <= set(config["versions"])
     assert config["network"]["options"]["first_omega_0"] == 15.0  # the fast preset's own; published: 30

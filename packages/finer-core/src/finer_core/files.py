@@ -36,16 +36,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool, may_be_folder: bool = False) -> None:
     """Raise InputError, before any work, for an output file that cannot be written, or exists and may not be replaced.
 
     Args:
         path: The file.
         overwrite: Whether it may be replaced.
+        may_be_folder: Whether the format is a folder, which its writer looks into before it replaces it.
     """
     # os.path, because pathlib raises for a name that is too long or that may not be looked up.
     name, folder = os.fspath(path), os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(name):
+    if os.path.isdir(name) and not (overwrite and may_be_folder):
         raise InputError(f"{name}: is a folder; choose another --out")
     if os.path.exists(name) and not overwrite:
         raise InputError(f"{name}: already exists; use --overwrite or another --out")

@@ -130,7 +130,8 @@ def run_render(arguments: argparse.Namespace) -> None:
         size = scaled_size(model, arguments.scale)
     size = size or (model.height, model.width)
     log_filled_pixels(model)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    is_zarr = Path(arguments.out).suffix.lower() == ".zarr"
+    refuse_existing(arguments.out, overwrite=arguments.overwrite, may_be_folder=is_zarr)
     window = window_of(crop, height=size[0], width=size[1])
     check_file(arguments.out, model, window=window, memory=memory)
     progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
@@ -203,7 +204,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
             team.listen()
         table = compare_methods(arguments, team)
         if team.ranks.is_first:
-            print(table)
+            print(table.encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
 
 
 def _add_import(commands: Any) -> None:
