@@ -1,5 +1,6 @@
 """Budgets of a distance-field fit by the command: seconds, a target distance, and lengths that contradict."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,11 +9,16 @@ import torch
 
 from finer_core.networks import Network
 from finer_sdf.cli import main
-from finer_sdf.fitting.target_test import rms_to_surface
+from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
+from finer_sdf.fitting.plan import FitPlan, plan_fit
+from finer_sdf.fitting.target_test import rms_to_surface, target_test
+from finer_sdf.fitting.timed_plan import plan_timed_fit
 from finer_sdf.frame import THE_BOX_ITSELF
+from finer_sdf.judging.surface_sampling import sample_surface
 from finer_sdf.model import SdfModel
+from finer_sdf.settings import SdfFitSettings
 
-from .shape_files import SMALL, write_ellipsoid
+from .shape_files import SMALL, ellipsoid, write_ellipsoid
 
 AT = SMALL.index("--steps")
 ARGUMENTS = [
@@ -28,23 +34,37 @@ def fitted(folder: Path, *more: str) -> tuple[dict, dict]:
     return json.loads((out / "metrics.json").read_text()), json.loads((out / "config.json").read_text())["settings"]
 
 
-def test_seconds_choose_a_length_that_is_written_down_and_resumed(tmp_path, monkeypatch):
+def test_seconds_choose_a_length_that_is_written_down(monkeypatch):
     monkeypatch.setattr("finer_core.training.budget.seconds_per_step", lambda fit, within: 0.04)
-    metrics, settings = fitted(tmp_path, "--seconds", "2")
-    assert metrics["steps"] == settings["steps"] == int(0.95 * 2 / 0.04)
-    assert settings["seconds"] == 2 and metrics["target_reached"] is None
-    model = (tmp_path / "run" / "model.safetensors").read_bytes()
-    monkeypatch.setattr("finer_core.training.budget.seconds_per_step", lambda *_: pytest.fail("timed again"))
-    assert main(["fit", "--resume", "--out", str(tmp_path / "run"), "--quiet"]) == 0
-    assert (tmp_path / "run" / "model.safetensors").read_bytes() == model
+    given = {"hidden_features": 16, "hidden_layers": 1}
+    settings = SdfFitSettings(seconds=2.0, network=given, batch_points=64, device="cpu")
+    plan = plan_timed_fit(settings, ellipsoid())
+    assert (plan.settings.seconds, plan.settings.steps) == (2.0, int(0.95 * 2 / 0.04))
+    same = plan_fit(SdfFitSettings(steps=47, network=given, batch_points=64, device="cpu"), ellipsoid())
+    assert dataclasses.replace(plan.settings, seconds=None) == same.settings
+    taken_back = FitPlan.from_config(json.loads(json.dumps(plan.to_dict())), source=Path("config.json"))
+    assert taken_back.settings == plan.settings, "a resumed fit has the length that was chosen"
 
 
-@pytest.mark.parametrize(("target", "is_reached"), [("0.03", True), ("1e-9", False)])
-def test_a_target_is_reached_or_that_it_is_not_is_said(tmp_path, capsys, target, is_reached):
-    metrics, settings = fitted(tmp_path, "--steps", "200", "--target-rms", target)
-    assert metrics["target_reached"] is is_reached and settings["target_rms"] == float(target)
-    assert (metrics["steps"] < 200) is is_reached
-    assert f"target {'' if is_reached else 'not '}reached" in capsys.readouterr().out
+@pytest.mark.parametrize(("target", "is_reached"), [(0.03, True), (1e-9, False)])
+def test_a_target_ends_a_fit_as_soon_as_the_surface_is_that_near(target, is_reached):
+    given = {"hidden_features": 32, "hidden_layers": 1}
+    settings = SdfFitSettings(steps=200, log_every=5, samples=5000, batch_points=256, network=given, device="cpu")
+    plan = plan_fit(settings, ellipsoid())
+    boxed, network = shape_in_box(ellipsoid(), plan.frame), network_of(plan)
+    model = SdfModel(network=network, frame=plan.frame)
+    fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=256)
+    fit.is_reached = target_test(model, boxed, target_rms=target, seed=0)
+    last = fit.run()
+    points = torch.from_numpy(sample_surface(boxed, count=5000, seed=7).points).float()
+    assert last.is_reached is is_reached and (last.step < 200) is is_reached
+    assert (rms_to_surface(model, points) < 1.05 * target) is is_reached, "at other points than those it asks"
+
+
+def test_a_target_that_is_not_reached_is_said(tmp_path, capsys):
+    metrics, settings = fitted(tmp_path, "--steps", "20", "--target-rms", "1e-9")
+    assert metrics["target_reached"] is False and settings["target_rms"] == 1e-9
+    assert "target not reached" in capsys.readouterr().out
 
 
 def test_two_lengths_are_refused(tmp_path, capsys):
