@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from finer_core.metrics import psnr_of_mse
 from finer_core.model_file import save_model
 from finer_core.networks import Network
@@ -77,7 +75,6 @@ def fit_image(
         team.take_device(plan.device)
         network = network_of(plan)
         fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
-        fit.is_reached = target_test(plan, network, image)
     span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
         fit,
@@ -155,9 +152,7 @@ def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], 
         with team.agreed():
             plan = plan_of(config, source=Path("config.json"))
             team.take_device(plan.device)
-            network, image = network_of(plan), image_of(plan)
-            fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
-            fit.is_reached = target_test(plan, network, image)
+            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
         follow_session(fit, team, should_stop=gradient_sum.should_stop)
     team.leave()
 
@@ -204,7 +199,7 @@ def network_of(plan: FitPlan) -> Network:
 
 def build_fit(
     plan: FitPlan,
-    network: torch.nn.Module,
+    network: Network,
     image: Raster,
     *,
     together: int = 1,
@@ -243,6 +238,7 @@ def build_fit(
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,
         guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+        is_reached=target_test(plan, network, image),
     )
 
 
