@@ -11,7 +11,7 @@ from finer_core.networks import Network
 from finer_sdf.cli import main
 from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
 from finer_sdf.fitting.plan import FitPlan, plan_fit
-from finer_sdf.fitting.target_test import rms_to_surface, target_test
+from finer_sdf.fitting.target_rms import rms_to_surface, target_test
 from finer_sdf.fitting.timed_plan import plan_timed_fit
 from finer_sdf.frame import THE_BOX_ITSELF
 from finer_sdf.judging.surface_sampling import sample_surface

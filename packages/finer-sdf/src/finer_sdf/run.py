@@ -19,7 +19,7 @@ from finer_core.training import LogPoint, run_session
 from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
 from finer_sdf.fitting.plan import FitPlan, chunk_points
 from finer_sdf.fitting.samples import Sampler
-from finer_sdf.fitting.target_test import target_test
+from finer_sdf.fitting.target_rms import target_test
 from finer_sdf.fitting.timed_plan import plan_timed_fit
 from finer_sdf.frame import THE_BOX_ITSELF
 from finer_sdf.judging.judge import judge, no_surface
