@@ -145,6 +145,14 @@ def test_a_target_ends_a_fit_and_a_resumed_one_stays_ended(tmp_path):
     assert torch.equal(again.network.weight, fit.network.weight)
 
 
+def test_what_reached_the_target_is_what_is_kept_and_not_an_average():
+    fit = fit_of(lambda step, moved: 1 / (1 + step))
+    fit.optimizers = build_optimizers(fit.network, learning_rate=RATE, ema_decay=0.99)
+    fit.is_reached = lambda point: point.loss < 0.02
+    last, _, _ = run(fit)
+    assert last.is_reached and way(fit.network) == pytest.approx(last.step, rel=1e-3)
+
+
 class Clock:
     """Stand for the time; updates take as long as a fit's batch has rows."""
 

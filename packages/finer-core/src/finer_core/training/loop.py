@@ -197,7 +197,7 @@ class Fit:
             put_state(best, self.network, self.optimizers, self.objective)
             self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
         for optimizer in self.optimizers:
-            if isinstance(optimizer, WeightAverage):
+            if isinstance(optimizer, WeightAverage) and not point.is_reached:  # it is the weights that reached it
                 optimizer.apply()
         return point
 
