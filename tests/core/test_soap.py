@@ -110,3 +110,21 @@ def test_gradients_that_are_not_finite_do_not_stop_it():
 def test_it_refuses_what_is_no_real_matrix(parameter):
     with pytest.raises(ValueError, match="Soap updates real matrices, got"):
         Soap([nn.Parameter(parameter)])
+
+
+def test_stacked_matrices_take_the_same_steps():
+    apart, stacked = matrices(4), matrices(4)
+    alone, together = Soap(apart, lr=0.02), Soap(stacked, lr=0.02)
+    for step in range(2 * RENEW_EVERY + 5):
+        give_gradients(apart, step)
+        give_gradients(stacked, step)
+        alone.step()
+        together.advance()  # what `step` does on a GPU
+        together.finish()
+    for a, b in zip(apart, stacked, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    resumed = Soap(matrices(4))
+    resumed.load_state_dict(copy.deepcopy(together.state_dict()))
+    for a, b in zip(resumed.state.values(), alone.state.values(), strict=True):
+        assert a.keys() == b.keys() and a["step"] == b["step"]
+        torch.testing.assert_close(a["mean"].abs(), b["mean"].abs(), rtol=1e-6, atol=1e-9)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.activations.maps import rounded_product
 from finer_core.layers import InrLinear
 
 SMALLEST = 32
@@ -33,10 +34,10 @@ class _LinearLowBackward(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         x, weight = ctx.saved_tensors
         (grad,) = grad_outputs
-        low = grad.to(ctx.dtype)
-        grad_x = (low @ weight.to(ctx.dtype)).to(x.dtype)
-        rows, low_rows = x.reshape(-1, x.shape[-1]), low.reshape(-1, low.shape[-1])
-        grad_weight = (low_rows.t() @ rows.to(ctx.dtype)).to(weight.dtype)
+        low = grad.to(ctx.dtype).reshape(-1, grad.shape[-1])
+        grad_x = rounded_product(low, weight.to(ctx.dtype), dtype=x.dtype).view(x.shape)
+        rows = x.reshape(-1, x.shape[-1])
+        grad_weight = rounded_product(low.t(), rows.to(ctx.dtype), dtype=weight.dtype)
         grad_bias = grad.reshape(-1, grad.shape[-1]).sum(0) if ctx.has_bias else None
         return grad_x, grad_weight, grad_bias, None
 

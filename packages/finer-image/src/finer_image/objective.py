@@ -12,6 +12,7 @@ from finer_core.ranks import part_of
 from finer_core.threads import worker_count
 from finer_core.training import SMALLEST_PIECE, GradientSum, SquaredError, StatelessObjective, accumulate_gradients
 from finer_core.transfer import send
+from finer_image.pixel_sampling import StratifiedPixels
 
 
 class PixelTarget:
@@ -145,6 +146,39 @@ class ImageObjective(StatelessObjective):
         )
         return self.gradient_sum(network, loss)
 
+    @property
+    def is_capturable(self) -> bool:
+        """Return whether a CUDA graph can repeat a step: the image lies on the device, and batches are drawn there."""
+        on_device = isinstance(self.target, PixelTarget) and self.target.has_data is None
+        drawn_there = self.sampler is None or isinstance(self.sampler, StratifiedPixels)
+        return on_device and drawn_there and self.gradient_sum.ranks.is_alone
+
+    def batch_tensors(self, step: int) -> Sequence[Tensor]:
+        """Return what a step's pixels are computed from; nothing where it has all of them."""
+        return self.sampler.drawn(step) if isinstance(self.sampler, StratifiedPixels) else ()
+
+    def backward_of(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Do what `backward` does, of what `batch_tensors` returned."""
+        if not isinstance(self.sampler, StratifiedPixels):
+            return self.backward(network, 0)
+        assert isinstance(self.target, PixelTarget)
+        height, width = self.target.height, self.target.width
+        row, column = self.sampler.places(*batch)
+        pixels = row.clamp_max(height - 1) * width + column.clamp_max(width - 1)
+        weights = None
+        if self.sampler.has_cut_cells:  # pixels outside of the image stay in the batch, and count for nothing
+            inside = ((row < height) & (column < width)).to(self.target.dtype)
+            weights = (len(inside) / inside.sum() * inside)[:, None]
+        starts = range(0, len(pixels), self.chunk_pixels)
+        pieces = [slice(start, min(start + self.chunk_pixels, len(pixels))) for start in starts]
+        error = SquaredError(
+            network,
+            _Pixels(self.target, pixels),
+            count=len(pixels) * self.target.channels,
+            weight_of=None if weights is None else weights.__getitem__,
+        )
+        return accumulate_gradients(network, pieces, error)
+
     def examples(self, piece: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return coords (n, 2) and targets (n, channels) of a piece."""
         return self.target.at(piece)
@@ -168,3 +202,19 @@ class ImageObjective(StatelessObjective):
         if self.target.device.type != "cpu":
             return self.chunk_pixels
         return min(self.chunk_pixels, max(SMALLEST_PIECE, -(-pixels // worker_count())))
+
+
+class _Pixels(StatelessObjective):
+    """Serve the examples of pixels that were drawn, by their places in the batch."""
+
+    def __init__(self, target: Target, pixels: Tensor) -> None:
+        self.target, self.pixels_drawn = target, pixels
+
+    def examples(self, piece: slice) -> tuple[Tensor, Tensor]:
+        return self.target.at(self.pixels_drawn[piece])
+
+    def pieces(self, step: int) -> tuple[Sequence[slice], int]:
+        return [slice(0, len(self.pixels_drawn))], len(self.pixels_drawn) * self.target.channels
+
+    def backward(self, network: nn.Module, step: int) -> Tensor:
+        raise NotImplementedError("only examples are served")

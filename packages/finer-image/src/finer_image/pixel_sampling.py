@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.transfer import send
+
 
 class StratifiedPixels:
     """Draw the pixel numbers of each step's batch.
@@ -59,28 +61,49 @@ class StratifiedPixels:
         Returns:
             (n,) int64, n about `batch_pixels` and at least 1; cells that stick out of the image give fewer.
         """
-        number, j = divmod(step, self.steps_per_pass)
-        if self._drawn is None or self._drawn.number != number:
-            self._drawn = self._draw(number)
-        drawn = self._drawn
-        offset = drawn.mask ^ drawn.order[j]
-        cell = torch.arange(len(offset), device=offset.device)
-        row = cell // self._grid_width * self.cell_height + offset // self.cell_width
-        column = cell % self._grid_width * self.cell_width + offset % self.cell_width
+        row, column = self.places(*self.drawn(step))
         pixel = row * self.width + column
-        if self._cut.numel() == 0:
+        if not self.has_cut_cells:
             return pixel
         inside = (row < self.height) & (column < self.width)
         if inside.device.type == "cpu":
             return pixel[inside]
         # A boolean index would ask the device how many there are, and wait for it.
-        return pixel[places_of(inside, count=len(pixel) - self._outside(drawn, j))]
+        return pixel[places_of(inside, count=self.count(step))]
+
+    @property
+    def has_cut_cells(self) -> bool:
+        """Return whether cells stick out of the image."""
+        return self._cut.numel() > 0
+
+    def drawn(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the mask of a step's pass, a number a cell, and the number () that the step adds to it by XOR."""
+        drawn, j = self._pass_of(step)
+        return drawn.mask, drawn.order[j]
+
+    def count(self, step: int) -> int:
+        """Return how many pixels a step's batch has."""
+        drawn, j = self._pass_of(step)
+        return self._grid_height * self._grid_width - self._outside(drawn, j)
+
+    def places(self, mask: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+        """Return row and column of every cell's pixel, of what `drawn` returned; some may be outside of the image."""
+        offset = mask ^ number
+        cell = torch.arange(len(offset), device=offset.device)
+        row = cell // self._grid_width * self.cell_height + offset // self.cell_width
+        return row, cell % self._grid_width * self.cell_width + offset % self.cell_width
+
+    def _pass_of(self, step: int) -> tuple["_Pass", int]:
+        number, j = divmod(step, self.steps_per_pass)
+        if self._drawn is None or self._drawn.number != number:
+            self._drawn = self._draw(number)
+        return self._drawn, j
 
     def _draw(self, number: int) -> "_Pass":
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         order = torch.randperm(self.steps_per_pass, generator=generator)
         mask = torch.randint(self.steps_per_pass, (self._grid_height * self._grid_width,), generator=generator)
-        return _Pass(number, order.to(self.device), mask.to(self.device), order, mask[self._cut])
+        return _Pass(number, send(order, self.device), send(mask, self.device), order, mask[self._cut])
 
     def _outside(self, drawn: "_Pass", j: int) -> int:
         """Return how many cells give a pixel outside of the image in a pass's step `j`."""

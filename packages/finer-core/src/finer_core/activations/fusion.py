@@ -1,7 +1,8 @@
 """Which kernels compute an activation in one pass over memory, forward and backward, in place of PyTorch's six.
 
-On a CPU they are C (`finer_core.activations.native`) and on wherever there is a C compiler; on other devices they are
-`torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
+On a CPU they are C (`finer_core.activations.native`) and on wherever there is a C compiler; on an NVIDIA GPU they are
+Triton's for the sine family (`finer_core.activations.triton_real`), where that is installed. Others on other devices
+are `torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
 """
 
 import logging
@@ -50,7 +51,7 @@ def fuse_activations(choice: bool | None) -> None:
 
     Args:
         choice: True for fused ones wherever something can be compiled; False for PyTorch's operations; None, which is
-            how it begins, for fused ones on a CPU only.
+            how it begins, for those that are there at once, on a CPU or an NVIDIA GPU.
     """
     global _choice
     _choice = choice
@@ -72,7 +73,38 @@ def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None:
     if _is_cpu(tensors[0].device):
         kernels = native_kernels(formula)
         return kernels if kernels and kernels.serves(*tensors) else None
-    return _compiled(formula) if isinstance(formula, RealFormula) and compiles_on(tensors[0].device) else None
+    if not isinstance(formula, RealFormula):
+        return None
+    if compiles_on(tensors[0].device):
+        return _compiled(formula)
+    written = _triton_kernels(formula) if tensors[0].is_cuda and type(tensors[0]) in _PLAIN else None
+    return written if written and written.serves(*tensors) else None
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def _triton_kernels(formula: RealFormula) -> Any:
+    """Return a formula's Triton kernels; None where it has none, or Triton does not work."""
+    module = _triton_module()
+    return module and module.triton_kernels(formula)
+
+
+@lru_cache(maxsize=1)
+def _triton_module() -> Any:
+    """Return the module of the kernels if one of them gives what it should."""
+    try:
+        from finer_core.activations import triton_real
+
+        z = torch.linspace(-1, 1, 96, device="cuda")
+        kernels = triton_real.triton_kernels(_EXAMPLE)
+        right = kernels is not None and torch.allclose(kernels.value(z), _EXAMPLE.value(z), atol=1e-5)
+    except ImportError:
+        return None
+    except Exception as error:  # as for `torch.compile`, whose kernels come from the same stack
+        _log.warning("Triton is not used: %s", str(error).strip().partition("\n")[0] or repr(error))
+        return None
+    return triton_real if right else None
 
 
 def compiles_on(device: torch.device) -> bool:

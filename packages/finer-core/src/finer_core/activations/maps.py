@@ -199,11 +199,28 @@ def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_
 def _rounded_times(
     gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None
 ) -> Tensor:
-    """Return gain a b in the type of `b`, the product being in that of `a`; in `out`, or added to `add_to`."""
-    product = a @ b.to(a.dtype)
+    """Return gain a b in the type of `b`, its factors rounded to that of `a`; in `out`, or added to `add_to`."""
+    product = rounded_product(a, b.to(a.dtype), dtype=b.dtype)
     if add_to is not None:
         return add_to.add_(product, alpha=gain)
-    return (product.to(b.dtype) if out is None else out.copy_(product)).mul_(gain)
+    return (product if out is None else out.copy_(product)).mul_(gain)
+
+
+def rounded_product(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Return a b in `dtype`, of factors in another type: on an NVIDIA GPU as it was summed up, not rounded before.
+
+    Args:
+        a: (n, k).
+        b: (k, m), of the type of `a`.
+        dtype: Of the result.
+    """
+    if a.is_cuda and dtype == torch.float32 and _KEEPS_SUMS:
+        return torch.mm(a, b, out_dtype=dtype)
+    return (a @ b).to(dtype)
+
+
+_KEEPS_SUMS = hasattr(torch.ops.aten.mm, "dtype")
+"""Whether this PyTorch returns products of half-precision factors in float32, which 2.8 was the first to do."""
 
 
 def _of_weight(gain: float, grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:

@@ -100,7 +100,8 @@ class _Compiled(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, formula: Formula, exact: bool) -> Tensor:
         ctx.save_for_backward(z)
         ctx.formula, ctx.exact = formula, exact
-        return formula.value(z)
+        # A copy, which compiling removes: PyTorch 2.11 gives the result of an operation in place no gradient.
+        return formula.value(z).clone()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:

@@ -5,7 +5,8 @@ from finer_core.training.compiled_gradients import add_compiled_gradients, compi
 from finer_core.training.gradient_sum import GradientSum
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.guard import DivergenceGuard
-from finer_core.training.loop import Fit, Interrupted, LogPoint
+from finer_core.training.log_point import LogPoint
+from finer_core.training.loop import Fit, Interrupted
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.muon import Muon
 from finer_core.training.objective import Objective, PieceLoss, SquaredErrorObjective, StatelessObjective

@@ -33,22 +33,29 @@ class WeightAverage(Optimizer):
             raise ValueError(f"every must be at least 1, got {every!r}")
         super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "every": every, "steps": 0})
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take the parameters as they are now into the average."""
+        self.finish()
+        return None if closure is None else closure()
+
+    def advance(self) -> None:
+        """Do nothing: how much an update counts, and whether there is one, depends on the steps made."""
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Do the step."""
         for group in self.param_groups:
             update, rest = divmod(group["steps"], group["every"])
             group["steps"] += 1
             if rest:
                 continue
             decay = min(group["decay"], (1 + update) / (10 + update))
+            known = [parameter for parameter in group["params"] if self.state[parameter]]
+            if known:
+                torch._foreach_lerp_([self.state[parameter]["average"] for parameter in known], known, 1 - decay)
             for parameter in group["params"]:
-                state = self.state[parameter]
-                if not state:
-                    state["average"] = parameter.detach().clone()
-                else:
-                    state["average"].lerp_(parameter, 1 - decay)
-        return None if closure is None else closure()
+                if not self.state[parameter]:
+                    self.state[parameter]["average"] = parameter.detach().clone()
 
     @torch.no_grad()
     def apply(self) -> None:

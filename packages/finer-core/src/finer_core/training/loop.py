@@ -19,7 +19,9 @@ from torch.optim import Optimizer
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError
 from finer_core.training.averaging import WeightAverage
+from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.guard import DivergenceGuard, Setback
+from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
@@ -28,29 +30,6 @@ from finer_core.training.timed_length import TimedLength
 
 _WORSE = 10**0.01
 """Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogPoint:
-    """Hold the figures of one stretch.
-
-    Attributes:
-        step: Updates done.
-        steps: Updates in all.
-        loss: Mean training loss over the stretch.
-        learning_rate: First optimiser's rate at its last update.
-        seconds: Training time so far, over all resumptions.
-        rollbacks: How often the guard went back.
-        is_reached: Whether the fit ends here because its target is reached.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    rollbacks: int
-    is_reached: bool = False
 
 
 class Interrupted(Exception):
@@ -87,6 +66,7 @@ class Fit:
         length: Chooses `steps` from the time of the first ones, once; None keeps them.
         on_length: Called with the steps that `length` chose.
         is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
+        uses_graph: Whether a step that can be recorded as a CUDA graph is.
     """
 
     network: nn.Module
@@ -106,8 +86,11 @@ class Fit:
     length: TimedLength | None = None
     on_length: Callable[[int], None] = _ignore
     is_reached: Callable[[LogPoint], bool] = lambda point: False
+    uses_graph: bool = True
 
     def __post_init__(self) -> None:
+        parts = (self.network, self.objective, self.optimizers)
+        self._graphed = graphed_step(*parts, max_grad_norm=self.max_grad_norm) if self.uses_graph else None
         if self.steps < 1 or self.log_every < 1:
             raise ValueError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
 
@@ -194,7 +177,7 @@ class Fit:
                 written = time.monotonic()
         is_worse = good.loop["loss"] > _WORSE * best.loop["loss"]  # by itself too: the smoothed loss lags
         if self.guard.has_ended_worse and is_worse and not point.is_reached:
-            put_state(best, self.network, self.optimizers, self.objective)
+            self._put(best)
             self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
         for optimizer in self.optimizers:
             if isinstance(optimizer, WeightAverage) and not point.is_reached:  # it is the weights that reached it
@@ -232,7 +215,9 @@ class Fit:
             raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
 
     def update(self, step: int) -> Tensor:
-        """Do one update at the rates as they are, and return its detached loss."""
+        """Do one update at the rates as they are, and return its detached loss, which the next one may overwrite."""
+        if self._graphed is not None:
+            return self._graphed(step)
         self.clear_gradients()
         loss = self.objective.backward(self.network, step)
         self.clip_gradients()
@@ -254,18 +239,23 @@ class Fit:
                 f"the loss became {loss:.4g} after step {good.step} (best {self.guard.best:.4g}) and "
                 f"{self.guard.max_rollbacks} rollbacks did not help; lower the learning rate"
             )
-        put_state(good, self.network, self.optimizers, self.objective)
+        self._put(good)
 
     def _go_back(self, state: FitState, setback: Setback, *, step: int) -> None:
         """Go on from an earlier state, at lower rates; no step is made again, so that a fit keeps its length."""
         lost = (self.guard.smoothed - self.guard.lowest) * 10 / math.log(10)
         self.guard.roll_back(setback, step=step)
-        put_state(state, self.network, self.optimizers, self.objective)
+        self._put(state)
         what = f"the loss rose by {lost:.1f} dB since" if setback == "decay" else "the fit makes no progress since"
         self.on_notice(
             f"step {step} of {self.steps}: {what} step {state.step}; going on from there, rates times "
             f"{self.guard.rate:.3g}"
         )
+
+    def _put(self, state: FitState) -> None:
+        put_state(state, self.network, self.optimizers, self.objective)
+        if self._graphed is not None:
+            self._graphed.forget()
 
     def _copy(
         self, *, step: int, loss: float, seconds: float, best: FitState | None = None, is_reached: bool = False
@@ -282,7 +272,7 @@ class Fit:
             self.steps = state.loop["steps"]
         if state.loop["steps"] != self.steps:
             raise InputError(f"the checkpoint is of a fit of {state.loop['steps']} steps, this one has {self.steps}")
-        put_state(state, self.network, self.optimizers, self.objective)
+        self._put(state)
         self.guard.load_state_dict(state.loop["guard"])
 
     def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:

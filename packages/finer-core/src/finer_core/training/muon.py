@@ -105,4 +105,8 @@ def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]
     steps = orthogonalise(torch.stack(ahead), dtype=dtype)
     rows, columns = entries[0][0].shape
     for (parameter, _, group), direction in zip(entries, steps, strict=True):
-        parameter.add_(direction, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+        rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
+        if isinstance(rate, Tensor):  # on the device, where a recorded step reads it
+            parameter.sub_(direction * rate)
+        else:
+            parameter.add_(direction, alpha=-rate)

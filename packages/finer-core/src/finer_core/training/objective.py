@@ -47,6 +47,24 @@ class SquaredErrorObjective(Objective, Protocol):
 
 
 @runtime_checkable
+class CapturableObjective(Protocol):
+    """Compute a loss and its gradients from tensors alone, so that a CUDA graph can repeat it."""
+
+    @property
+    def is_capturable(self) -> bool:
+        """Return whether that is so here; it follows from how the objective was made."""
+        ...
+
+    def batch_tensors(self, step: int) -> Sequence[Tensor]:
+        """Return what the loss of a step depends on, on the device, of the same shapes at every step."""
+        ...
+
+    def backward_of(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Do what `backward` does, of what `batch_tensors` returned."""
+        ...
+
+
+@runtime_checkable
 class PieceLoss(Protocol):
     """Return a piece's share of a loss, for `accumulate_gradients`, and know a faster way to its gradients."""
 

@@ -74,7 +74,9 @@ def build_optimizers(
     fused = None if any(p.is_complex() for p in rest) else True
     optimizers: list[Optimizer] = []
     if rest:
-        optimizers.append(Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused))
+        on_gpu = all(p.is_cuda for p in rest)  # there a CUDA graph may hold the step
+        adam = Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused, capturable=on_gpu)
+        optimizers.append(adam)
     if matrices and name == "soap" and ranks.is_alone:
         optimizers.append(Soap(matrices, lr=matrix_learning_rate, betas=betas))
     elif matrices and name == "soap":

@@ -24,12 +24,12 @@ def fresh_network(
         seed: Seed of the initialisation. It is drawn on the CPU wherever it trains, so that a seed means the same
             network on every device.
         device: Where it trains.
-        compiled: Whether activations are compiled.
+        compiled: Whether activations are compiled. An NVIDIA GPU has kernels for some that are there at once.
         precision: Of the backward products, "fp32" or "bf16".
     """
     network = build_network(config, generator=torch.Generator().manual_seed(seed))
     network = network.to(device).train()
-    fuse_activations(compiled)
+    fuse_activations(None if torch.device(device).type == "cuda" and not compiled else compiled)
     set_backward_precision(network, precision)
     return network
 

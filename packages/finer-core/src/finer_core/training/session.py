@@ -10,7 +10,8 @@ from torch import Tensor
 from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.team import Team
-from finer_core.training.loop import Fit, LogPoint
+from finer_core.training.log_point import LogPoint
+from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training.state import FitState, blaming, read_state
 

@@ -1,6 +1,7 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner, on a CPU with one core a matrix."""
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner; a core a matrix, or on a GPU all of a shape at once."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,9 +11,11 @@ from torch.optim import Optimizer
 
 from finer_core.threads import in_threads
 from finer_core.training.matrices import check_matrices
+from finer_core.training.soap_stack import SoapStack, renew
 
 RENEW_EVERY = 10
 """Steps between two renewals of the eigenbases, as SOAP's authors have it."""
+Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
 
 
 class Soap(Optimizer):
@@ -24,7 +27,8 @@ class Soap(Optimizer):
     bases. Every `RENEW_EVERY` steps they follow L and R by one power iteration and a QR decomposition.
 
     The steps are those of pytorch-optimizer's SOAP, sooner: the mean is kept in the eigenbasis, and every matrix has a
-    core to itself, so that the result does not depend on the number of cores either.
+    core to itself, so that the result does not depend on the number of cores either. On other devices matrices of one
+    shape are stacked (`SoapStack`).
 
     Args:
         params: Real matrices.
@@ -47,21 +51,67 @@ class Soap(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
         check_matrices(self)
 
+        self._stacks: list[SoapStack] = []
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
         loss = None if closure is None else closure()
-        jobs = [(p, self.state[p], group) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
+        jobs = self._jobs()
         if all(parameter.device.type == "cpu" for parameter, _, _ in jobs):
+            jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
             in_threads(_update, jobs)
         else:
-            for job in jobs:
-                _update(job)
+            self.advance()
+            self.finish()
         return loss
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Do what of a step can be recorded and repeated: all but beginnings, counting, and the renewal of bases."""
+        self._stacks = self._stacks_of(self._jobs())
+        settings = {id(p): group for group in self.param_groups for p in group["params"]}
+        for stack in self._stacks:
+            group = settings[id(stack.parameters[0])]
+            stack.advance(lr=group["lr"], betas=group["betas"], eps=group["eps"])
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Do the rest of a step, after `advance` or what repeats it."""
+        for stack in self._stacks:
+            for state in stack.states:
+                state["step"] += 1
+        due = [stack for stack in self._stacks if stack.states[0]["step"] % RENEW_EVERY == 0]
+        if due:
+            renew(due)
+        for parameter, state, group in self._jobs():
+            if not state:
+                assert parameter.grad is not None
+                state.update(_begin(parameter.grad, beta2=group["betas"][1]))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        super().load_state_dict(state_dict)
+        self._stacks = []
+
+    def _jobs(self) -> list[Job]:
+        """Return the matrices that have a gradient, each with its state and its group's settings."""
+        return [(p, self.state[p], group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+
+    def _stacks_of(self, jobs: list[Job]) -> list[SoapStack]:
+        """Return the matrices with a state in stacks: those of the step before, if they still are the same ones."""
+        alike: defaultdict[tuple[Any, ...], list[Job]] = defaultdict(list)
+        for job in jobs:
+            parameter, state, group = job
+            if state:
+                alike[id(group), parameter.shape, parameter.device, state["step"]].append(job)
+        members = [[parameter for parameter, _, _ in stack] for stack in alike.values()]
+        if [[*map(id, stack)] for stack in members] == [[*map(id, stack.parameters)] for stack in self._stacks]:
+            return self._stacks
+        return [SoapStack([p for p, _, _ in stack], [state for _, state, _ in stack]) for stack in alike.values()]
 
 
 @torch.no_grad()
-def _update(job: tuple[nn.Parameter, dict[str, Any], dict[str, Any]]) -> None:
+def _update(job: Job) -> None:
     """Update one matrix, given with its state and its group's settings."""
     parameter, state, group = job
     grad, (beta1, beta2) = parameter.grad, group["betas"]
@@ -102,6 +152,9 @@ def _eigenvectors(covariance: Tensor) -> Tensor:
     # Of a fit that diverges at once the guard is to say so, not LAPACK; to branch would be to wait for a GPU.
     identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
     finite = torch.where(covariance.isfinite().all(), covariance, identity)
+    if covariance.device.type not in ("cpu", "meta"):
+        # Once a fit. It is nearly of rank 2 then, which single precision on a GPU does not always get done with.
+        return torch.linalg.eigh(finite.cpu().double()).eigenvectors.flip(1).to(covariance).contiguous()
     return torch.linalg.eigh(finite).eigenvectors.flip(1).contiguous()
 
 

@@ -1,5 +1,6 @@
 """The squared error of a piece: without a graph where a network is a run of maps, compiled, or by autograd."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,41 +21,57 @@ class SquaredError:
         network: f.
         objective: Serves the examples of a piece.
         count: What the sum of squares is divided by.
+        weight_of: Returns a factor on the squares of each of a piece's rows, (n, 1); None for 1.
     """
 
-    def __init__(self, network: nn.Module, objective: SquaredErrorObjective, *, count: int) -> None:
-        self.network, self.objective, self.count = network, objective, count
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: SquaredErrorObjective,
+        *,
+        count: int,
+        weight_of: Callable[[Any], Tensor] | None = None,
+    ) -> None:
+        self.network, self.objective, self.count, self.weight_of = network, objective, count, weight_of
 
     def __call__(self, piece: Any) -> Tensor:
         """Return the loss, differentiable."""
-        return self._loss(*self.objective.examples(piece))
+        return self._loss(*self.objective.examples(piece), self._weight(piece))
 
     def add_gradients(self, piece: Any, sums: GradientSums) -> Tensor:
         """Add a piece's gradients to `sums`, and return its loss, detached."""
         inputs, targets = self.objective.examples(piece)
-        if compiles_loss_of(self.network) and targets.shape[:-1] == inputs.shape[:-1]:
+        weight = self._weight(piece)
+        if weight is None and compiles_loss_of(self.network) and targets.shape[:-1] == inputs.shape[:-1]:
             share = targets.new_full((len(targets), 1), 1 / self.count)
             return add_compiled_gradients(weighted_squares, self.network, inputs, targets, share, sums=sums)
         features, maps = _run_of_maps(self.network, inputs)
         tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
         fits = maps and targets.dtype == features.dtype and targets.shape == (len(features), maps[-1].weight.shape[0])
         if not fits or not all(map(_ends_here, tensors)):
-            return add_gradients(self._loss(inputs, targets), self.network, sums)
+            return add_gradients(self._loss(inputs, targets, weight), self.network, sums)
         wants = [tensor is not None and tensor.requires_grad for tensor in tensors]
         before = [sums.get(tensor) if isinstance(tensor, nn.Parameter) else None for tensor in tensors]
         with torch.no_grad():
             value, kept = evaluate(features, maps)
             error = value.sub_(targets)
-            loss = error.square().sum() / self.count
-            _, grads = pull_back(error.mul_(2 / self.count), kept, wants=wants, sums=before)
+            squares = error.square()
+            loss = (squares if weight is None else squares.mul_(weight)).sum() / self.count
+            error.mul_(2 / self.count)
+            _, grads = pull_back(error if weight is None else error.mul_(weight), kept, wants=wants, sums=before)
         for tensor, old, grad in zip(tensors, before, grads, strict=True):
             if isinstance(tensor, nn.Parameter) and grad is not None and grad is not old:
                 # A tensor that stands in two maps comes here twice.
                 sums[tensor] = sums[tensor].add_(grad) if tensor in sums else grad
         return loss
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, inputs: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is not None:
+            return weighted_squares(self.network, inputs, targets, weight) / self.count
         return F.mse_loss(self.network(inputs), targets, reduction="sum") / self.count
+
+    def _weight(self, piece: Any) -> Tensor | None:
+        return None if self.weight_of is None else self.weight_of(piece)
 
 
 def weighted_squares(network: nn.Module, inputs: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
