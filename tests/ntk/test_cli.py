@@ -16,7 +16,17 @@ from finer_ntk.cli import main
 from finer_ntk.kernel import empirical_ntk
 from finer_ntk.spectrum import effective_rank
 
-ALWAYS = {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed"}
+ALWAYS = {
+    "method",
+    "preset",
+    "steps",
+    "seconds",
+    "parameters",
+    "peak_memory_mb",
+    "peak_device_memory_mb",
+    "device",
+    "seed",
+}
 FIGURES = {"effective_rank", "top_eigenvalues", "diagonal_energy"}
 SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--json", "--device", "cpu"]
 

@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_core.files import sha256_of_file, write_json
 from finer_core.progress import Progress
 from finer_core.report import Report
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
 from finer_ntk import figures
@@ -162,7 +162,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         "steps": 0,
         "seconds": round(time.monotonic() - started, 3),
         "parameters": None,
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **memory_figures("cpu"),
         "device": "cpu",
         "seed": settings.seed,
         "points": len(kernel),
