@@ -34,7 +34,19 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
     captured = capsys.readouterr()
     printed = json.loads(captured.out)
     assert printed == json.loads((out / "metrics.json").read_text())
-    wanted = {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed", "psnr", "ssim"}
+    wanted = {
+        "method",
+        "preset",
+        "steps",
+        "seconds",
+        "parameters",
+        "peak_memory_mb",
+        "peak_device_memory_mb",
+        "device",
+        "seed",
+        "psnr",
+        "ssim",
+    }
     assert wanted <= set(printed)
     assert printed["steps"] == 30
     assert printed["psnr"] > 10

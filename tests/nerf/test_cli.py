@@ -37,7 +37,17 @@ def test_the_run_folder_is_complete(run):
     assert names >= {"config.json", "metrics.jsonl", "metrics.json", "model.safetensors", "checkpoint", "report.html"}
     assert names >= {"views", "orbit.mp4"}
     figures = json.loads((run / "metrics.json").read_text())
-    assert figures.keys() >= {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed"}
+    assert figures.keys() >= {
+        "method",
+        "preset",
+        "steps",
+        "seconds",
+        "parameters",
+        "peak_memory_mb",
+        "peak_device_memory_mb",
+        "device",
+        "seed",
+    }
     assert figures.keys() >= {"psnr", "ssim", "lpips", "background"}
     assert figures["psnr"] > 18 and figures["background"] == "white" and figures["restarts"] == 0
     assert len(figures["per_view"]) == 3

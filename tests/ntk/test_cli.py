@@ -1,6 +1,7 @@
 """Every command from end to end: what it prints, what it leaves in the run folder."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -14,9 +15,21 @@ from finer_core.model_file import load_network, save_model
 from finer_core.parts import NetworkParts
 from finer_ntk.cli import main
 from finer_ntk.kernel import empirical_ntk
+from finer_ntk.runs.spectrum_run import _steps
+from finer_ntk.settings import SpectrumSettings
 from finer_ntk.spectrum import effective_rank
 
-ALWAYS = {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed"}
+ALWAYS = {
+    "method",
+    "preset",
+    "steps",
+    "seconds",
+    "parameters",
+    "peak_memory_mb",
+    "peak_device_memory_mb",
+    "device",
+    "seed",
+}
 FIGURES = {"effective_rank", "top_eigenvalues", "diagonal_energy"}
 SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--json", "--device", "cpu"]
 
@@ -135,6 +148,48 @@ def test_spectrum_with_an_image_as_the_signal(tmp_path, capsys):
     metrics = figures(capsys)
     assert metrics["steps"] == 5 and metrics["prediction_deviation"] < 0.05
     assert 0 < metrics["target_alignment"] <= 1
+
+
+def test_a_target_is_judged_by_the_same_channels_with_and_without_a_prediction(tmp_path, capsys, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    values[..., 2] = 255 - values[..., 0]  # so that the channels' mean is unlike the channels
+    Image.fromarray(values).save(tmp_path / "picture.png")
+    arguments = ["spectrum", "--image", str(tmp_path / "picture.png"), *SMALL[2:]]
+    assert main([*arguments, "--out", str(tmp_path / "predicted")]) == 0
+    captured = capsys.readouterr()
+    predicted = json.loads(captured.out)
+    assert predicted["steps"] == 100 and predicted["note"] is None
+    monkeypatch.setattr("finer_ntk.spectrum.prediction.CHEAP_OUTPUTS", 119)  # as for a larger picture
+    loud = [argument for argument in arguments if argument != "--quiet"]
+    assert main([*loud, "--out", str(tmp_path / "not")]) == 0
+    captured = capsys.readouterr()
+    unpredicted = json.loads(captured.out)
+    assert unpredicted["steps"] == 0
+    assert unpredicted["note"] in captured.err and "at most 119 outputs, got 120; give --steps" in unpredicted["note"]
+    assert unpredicted["note"] in (tmp_path / "not" / "report.html").read_text()
+    assert unpredicted["target_alignment"] == pytest.approx(predicted["target_alignment"], rel=1e-9)
+    np.testing.assert_allclose(unpredicted["target_energy_of_top"], predicted["target_energy_of_top"])
+
+
+def test_a_target_that_fits_no_output_is_judged_whole_and_nothing_is_predicted(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    image_model(tmp_path / "model.safetensors")
+    np.savez(tmp_path / "points.npz", points=rng.uniform(-1, 1, (30, 2)), target=rng.uniform(-1, 1, (30, 2)))
+    arguments = [str(tmp_path / "model.safetensors"), "--points", str(tmp_path / "points.npz"), "--quiet", "--json"]
+    assert main(["spectrum", *arguments, "--out", str(tmp_path / "run")]) == 0
+    metrics = figures(capsys)
+    assert metrics["steps"] == 0 and metrics["note"].endswith("the target has 2 channels, the network 3 outputs")
+    assert 0 < metrics["target_alignment"] <= 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_training_is_predicted_unasked_on_every_device(device):
+    subject = types.SimpleNamespace(
+        points=types.SimpleNamespace(target=np.zeros((64, 1))),
+        network=types.SimpleNamespace(out_features=1),
+        coords=torch.empty(64, 1, device=device),
+    )
+    assert _steps(SpectrumSettings(), subject) == (100, None)
 
 
 def test_spectrum_of_a_kernel_file(tmp_path, capsys):

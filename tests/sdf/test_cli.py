@@ -45,7 +45,17 @@ def test_a_run_folder_has_everything(run):
 
 def test_figures_have_the_names_of_the_contract(run):
     figures = json.loads((run / "metrics.json").read_text())
-    shared = {"method", "preset", "steps", "seconds", "parameters", "peak_memory_mb", "device", "seed"}
+    shared = {
+        "method",
+        "preset",
+        "steps",
+        "seconds",
+        "parameters",
+        "peak_memory_mb",
+        "peak_device_memory_mb",
+        "device",
+        "seed",
+    }
     own = {"chamfer_l2_sum", "chamfer_l1", "iou", "f_score", "normal_consistency", "watertight"}
     assert shared | own <= set(figures)
     assert figures["watertight"] is True

@@ -154,6 +154,19 @@ def test_a_value_does_not_depend_on_the_points_beside_it():
     np.testing.assert_array_equal(evaluate_points(network, points[1024:2051]), together[1024:2051])
 
 
+@pytest.mark.parametrize(("device", "sizes"), [("meta", [700, 300]), ("cpu", [700, 700])])
+def test_only_a_cpu_fills_up_its_last_piece(device, sizes):
+    seen = []
+
+    def field(x):
+        assert x.device.type == device
+        seen.append(len(x))
+        return torch.full((len(x), 1), 2.0)
+
+    values = evaluate_points(field, np.zeros((1000, 3), dtype=np.float32), chunk=700, device=device)
+    assert seen == sizes and values.tolist() == [2.0] * 1000
+
+
 def test_no_points_have_no_values_and_wrong_shapes_are_refused():
     assert evaluate_points(torus, np.empty((0, 3), dtype=np.float32)).shape == (0,)
     with pytest.raises(ValueError, match=r"points must be \(n, 3\)"):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,12 @@ def test_what_a_reader_left_out_is_among_the_figures(tmp_path, monkeypatch, caps
     assert printed.err.count("egg.ply: left out 4 bytes") == 2
     assert main([*arguments, "--quiet"]) == 0
     assert "left out" not in capsys.readouterr().err
+
+
+def test_commands_load_no_library_of_films_or_of_other_formats():
+    code = (
+        "import sys\nsys.modules.update(imageio_ffmpeg=None, trimesh=None)\n"  # as where they are not installed
+        "import finer_sdf.benchmark, finer_sdf.commands, finer_sdf.run, finer_sdf.pictures"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

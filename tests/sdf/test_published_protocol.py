@@ -1,5 +1,7 @@
 """`--preset paper` draws, targets, weighs and schedules as published (tests/golden/sdf)."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from finer_sdf.fitting.published import (
     published_weights,
     wrap_into_box,
 )
-from finer_sdf.fitting.samples import Ahead, Samples
+from finer_sdf.fitting.samples import Ahead, Samples, workers_beside
 from finer_sdf.shapes import PointCloud
 
 from ..core import golden
@@ -109,9 +111,32 @@ def test_a_step_depends_on_seed_and_number_alone(distance):
     assert not torch.equal(coords(0, 7), coords(1, 7))
 
 
-def test_samples_made_ahead_are_those_of_their_step(distance):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_samples_made_ahead_are_those_of_their_step(distance, workers):
     sampler = PublishedSampler(distance, batch_points=200, seed=0)
-    ahead = Ahead(sampler, steps=12)
+    ahead = Ahead(sampler, steps=12, workers=workers)
     for step in (0, 1, 2, 5, 6, 3, 4, 10, 11):  # jumps, as after a resumption or a rollback
         assert torch.equal(ahead.batch(step).coords, sampler.batch(step).coords)
     ahead.close()
+
+
+def test_samples_of_several_steps_are_made_at_once():
+    meet = threading.Barrier(3, timeout=20)
+
+    class Waiting:
+        def batch(self, step: int) -> Samples:
+            if step < 3:
+                meet.wait()  # passes only if three are at work together
+            row = torch.full((1, 1), float(step))
+            return Samples(coords=row.expand(1, 3), sdf=row, weight=row)
+
+    ahead = Ahead(Waiting(), steps=5, workers=3)
+    assert [float(ahead.batch(step).sdf) for step in range(5)] == [0, 1, 2, 3, 4]
+    ahead.close()
+
+
+def test_a_cpu_that_trains_has_one_thread_for_samples(monkeypatch):
+    monkeypatch.setattr("finer_sdf.fitting.samples.worker_count", lambda: 16)
+    assert (workers_beside("cpu"), workers_beside("cuda")) == (1, 4)
+    monkeypatch.setattr("finer_sdf.fitting.samples.worker_count", lambda: 2)
+    assert workers_beside("cuda") == 2

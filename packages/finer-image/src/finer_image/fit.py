@@ -8,7 +8,7 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.model_file import save_model
 from finer_core.networks import Network
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import RunFolder
 from finer_core.team import Team
 from finer_core.training import (
@@ -125,7 +125,7 @@ def save_and_judge(
         "target_reached": None if settings.target_psnr is None else last.is_reached,
         "seconds": round(last.seconds, 3),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **memory_figures(plan.device),
         "device": plan.device,
         "seed": settings.seed,
         "rollbacks": last.rollbacks,

@@ -8,7 +8,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.fit_command import refuse_changes
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.team import Team
@@ -230,9 +230,9 @@ def fill_run(
         config: Content of `config.json`.
         quiet: Show no progress.
     """
-    figures = {**figures, "peak_memory_mb": round(peak_memory_mb(), 1)}
+    figures = {**figures, **memory_figures(figures["device"])}
     write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
-    figures["peak_memory_mb"] = round(peak_memory_mb(), 1)  # of the report too, which cannot tell it of itself
+    figures |= memory_figures(figures["device"])  # of the report too, which cannot tell it of itself
     run.write_metrics(figures)  # last: it says that the run is complete
     if not quiet:
         print(f"report: {printable(run.report)}", file=sys.stderr)

@@ -10,7 +10,7 @@ from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.schema import check
@@ -192,7 +192,7 @@ def _train_and_fill(
         orbit_frames=settings.orbit_frames,
         quiet=quiet,
     )
-    run.write_metrics({**figures, "peak_memory_mb": round(peak_memory_mb(), 1)})  # last: the run is complete
+    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
     if not quiet:
         print(f"report: {run.report}", file=sys.stderr)
     return run.read_metrics()

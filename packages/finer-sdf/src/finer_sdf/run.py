@@ -12,7 +12,7 @@ from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
 from finer_core.model_file import save_model
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.training import LogPoint, run_session
@@ -170,7 +170,7 @@ def _fit_and_fill(
         "resolution": settings.resolution,
     }
     fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
-    run.write_metrics({**figures, "peak_memory_mb": round(peak_memory_mb(), 1)})  # last: the run is complete
+    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
     if not quiet:
         print(f"report: {run.report}", file=sys.stderr)
     return run.read_metrics()

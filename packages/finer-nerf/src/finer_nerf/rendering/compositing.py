@@ -23,7 +23,7 @@ def transmittance_and_weights(sigmas: Tensor, samples: PackedSamples) -> tuple[T
     if not len(samples):
         return torch.ones_like(thickness), thickness
     # A table with a row a ray: sums then run along rows, exact in float32 however many rays there are.
-    table = thickness.new_zeros(samples.rays, int(samples.slot.max()) + 2)
+    table = thickness.new_zeros(samples.rays, samples.places() + 1)
     place = (samples.ray, samples.slot + 1)
     before = table.index_put(place, thickness).cumsum(dim=1)[samples.ray, samples.slot]
     passing = torch.exp(-before)

@@ -23,6 +23,7 @@ class PackedSamples:
         depths: Distance from the ray's origin, ascending on each ray, (n,).
         step: Length that each sample stands for: a number, or (n,).
         rays: Number of rays, of which some have no sample.
+        most: What no ray has more samples than, where that is known without a look at them.
     """
 
     ray: Tensor
@@ -30,19 +31,32 @@ class PackedSamples:
     depths: Tensor
     step: float | Tensor
     rays: int
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.ray)
 
     def keep(self, wanted: Tensor) -> "PackedSamples":
-        """Return the samples where `wanted` (n,) is true; each keeps its place and length."""
+        """Return the samples where `wanted` (n,) is true, or of these numbers; each keeps its place and length."""
+        if wanted.dtype == torch.bool:
+            wanted = wanted.nonzero()[:, 0]  # once: a GPU is waited for at every mask
         return PackedSamples(
             ray=self.ray[wanted],
             slot=self.slot[wanted],
             depths=self.depths[wanted],
             step=self.step[wanted] if isinstance(self.step, Tensor) else self.step,
             rays=self.rays,
+            most=self.most,
         )
+
+    def places(self) -> int:
+        """Return how many places a row needs that holds any ray's samples.
+
+        A GPU, which would have to be waited for, takes the known bound; a CPU looks, for shorter rows.
+        """
+        if self.most is not None and self.slot.device.type != "cpu":
+            return self.most
+        return int(self.slot.max()) + 1
 
     def points(self, rays_o: Tensor, rays_d: Tensor) -> Tensor:
         """Return where the samples are, (n, 3)."""
@@ -56,8 +70,7 @@ def step_length(*, bound: float, steps: int) -> float:
 
 def slots_of(ray: Tensor, *, rays: int) -> Tensor:
     """Return each sample's place on its ray, from 0; `ray` (n,) ascends."""
-    counts = torch.bincount(ray, minlength=rays)
-    starts = counts.cumsum(0) - counts
+    starts = torch.searchsorted(ray, torch.arange(rays, device=ray.device))  # a count of each would wait for a GPU
     return torch.arange(len(ray), device=ray.device) - starts[ray]
 
 
@@ -86,9 +99,9 @@ def march(
     step = step_length(bound=grid.bound, steps=steps)
     near, far, hit = box_interval(rays_o, rays_d, bound=grid.bound, min_near=min_near)
     first = near if jitter is None else near + (jitter - 0.5) * step
-    longest = float((far - near)[hit].max()) if bool(hit.any()) else 0.0
-    segments = math.ceil(longest / step / _SEGMENT + 1e-6)
     ray = hit.nonzero()[:, 0]
+    longest = float((far - near)[ray].max()) if len(ray) else 0.0
+    segments = math.ceil(longest / step / _SEGMENT + 1e-6)
     # Whole segments first: one look at a grid widened by half a segment decides about all its steps.
     number = torch.arange(segments, device=rays_o.device)
     middle = first[ray, None] + (number + 0.5) * (_SEGMENT * step)
@@ -101,7 +114,12 @@ def march(
     points = rays_o[ray, None] + rays_d[ray, None] * depths[..., None]
     keep = grid.at(points) & (depths < far[ray, None]) & (depths >= near[ray, None])
     chosen = keep.nonzero()
-    ray = ray[chosen[:, 0]]
+    ray, depths = ray[chosen[:, 0]], depths[chosen[:, 0], chosen[:, 1]]
     return PackedSamples(
-        ray=ray, slot=slots_of(ray, rays=len(rays_o)), depths=depths[keep], step=step, rays=len(rays_o)
+        ray=ray,
+        slot=slots_of(ray, rays=len(rays_o)),
+        depths=depths,
+        step=step,
+        rays=len(rays_o),
+        most=segments * _SEGMENT,
     )

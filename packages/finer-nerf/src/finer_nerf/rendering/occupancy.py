@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_core.transfer import send
 
 _DECAY = 0.95
 _POINTS_AT_ONCE = 1 << 17
@@ -94,25 +95,26 @@ class OccupancyGrid:
         size = self.resolution
         corner = torch.stack([cells // (size * size), cells // size % size, cells % size], dim=-1).to(torch.float32)
         flat = self.densities.view(-1)
-        seen = torch.empty(len(cells))
+        seen = torch.empty(len(cells), device=flat.device)
         for start in range(0, len(cells), _POINTS_AT_ONCE):
             piece = corner[start : start + _POINTS_AT_ONCE]
-            points = (piece + torch.rand(piece.shape, generator=generator)) * self.cell - self.bound
-            seen[start : start + len(piece)] = density(points.to(flat.device)).float().cpu()
-        cells, seen = cells.to(flat.device), seen.to(flat.device)
+            places = send(torch.rand(piece.shape, generator=generator), flat.device)
+            seen[start : start + len(piece)] = density((piece + places) * self.cell - self.bound).float()
         flat[cells] = torch.maximum(flat[cells] * _DECAY, seen)
         self._judge()
 
     def _chosen(self, share: float, generator: torch.Generator) -> Tensor:
         """Return the cells to look at, each once: what is seen must stay right, so all occupied ones are among them."""
         if share >= 1:
-            return self.opened.view(-1).nonzero()[:, 0].cpu()
-        drawn = torch.rand(self.resolution**3, generator=generator) < share
-        return ((drawn & self.opened.view(-1).cpu()) | self.occupied.view(-1).cpu()).nonzero()[:, 0]
+            return self.opened.view(-1).nonzero()[:, 0]
+        drawn = send(torch.rand(self.resolution**3, generator=generator) < share, self.opened.device)
+        return ((drawn & self.opened.view(-1)) | self.occupied.view(-1)).nonzero()[:, 0]
 
     def _judge(self) -> None:
-        open_cells = max(1, int(self.opened.sum()))
-        level = min(float(self.densities.sum(dtype=torch.float64)) / open_cells, self.threshold)
+        # Both at once, for a GPU is waited for; double precision counts cells exactly.
+        sums = torch.stack([self.densities.sum(dtype=torch.float64), self.opened.sum().double()])
+        total, open_cells = sums.tolist()
+        level = min(total / max(1.0, open_cells), self.threshold)
         self.occupied = (self.densities > level) & self.opened
         self._widened = {}
 

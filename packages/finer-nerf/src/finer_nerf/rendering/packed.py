@@ -67,7 +67,7 @@ def render_packed(
     sigmas, features = field.density_and_features(points)
     passing, weights = transmittance_and_weights(sigmas, samples)
     if not torch.is_grad_enabled():
-        seen = (passing > EARLY_STOP) & (weights > least_weight)
+        seen = ((passing > EARLY_STOP) & (weights > least_weight)).nonzero()[:, 0]
         samples, features, weights = samples.keep(seen), features[seen], weights[seen]
     colors = field.color(rays_d[samples.ray], features)
     opacity = sum_along_rays(weights, samples)

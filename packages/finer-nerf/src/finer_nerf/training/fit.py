@@ -14,7 +14,7 @@ from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.scenes import Scene
 from finer_nerf.training.carving import carve
 from finer_nerf.training.objective import PhotometricObjective
-from finer_nerf.training.plan import TrainingPlan
+from finer_nerf.training.plan import TrainingPlan, piece_samples
 from finer_nerf.training.rays import TrainingRays
 
 _ATTEMPT_SEEDS = 1_000_003
@@ -98,6 +98,7 @@ def build_objective(plan: TrainingPlan, scene: Scene, *, attempt: int = 0) -> Ph
         min_near=settings.min_near,
         max_samples=settings.max_samples,
         least_weight=settings.least_weight or 0.0,
+        piece_samples=piece_samples(plan, scene),
         grid_every=settings.grid_every,
         attempt=attempt,
         sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,

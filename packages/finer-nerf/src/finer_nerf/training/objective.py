@@ -60,6 +60,7 @@ class PhotometricObjective:
         min_near: Nearest that a ray sees.
         max_samples: Most samples a ray.
         least_weight: Smallest weight of a sample that is trained.
+        piece_samples: Samples that go through the networks at once on a GPU: what its memory is allowed to hold.
         grid_every: Steps between looks at the density.
         attempt: How often this training started over.
         sample: Finds the samples of rays.
@@ -77,6 +78,7 @@ class PhotometricObjective:
         min_near: float,
         max_samples: int,
         least_weight: float,
+        piece_samples: int,
         grid_every: int,
         attempt: int = 0,
         sample: Marcher = march,
@@ -84,7 +86,7 @@ class PhotometricObjective:
         self.rays, self.grid = rays, grid
         self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
         self.min_near, self.max_samples, self.least_weight = min_near, max_samples, least_weight
-        self.grid_every = grid_every
+        self.piece_samples, self.grid_every = piece_samples, grid_every
         self.attempt, self.sample = attempt, sample
         self.samples_per_ray = 0.0
         self.opacity = 1.0
@@ -135,6 +137,11 @@ class PhotometricObjective:
         return min(self.batch_rays, max(wanted, _LEAST_RAYS))
 
     def _piece(self, rays: int) -> int:
+        """Return the rays of a piece: for each core of a CPU as many pieces, elsewhere as few as the memory allows."""
+        if torch.device(self.rays.device).type != "cpu":
+            # Before the first step nothing is known of the samples but their limit.
+            most = max(1, int(self.piece_samples / (self.samples_per_ray or self.max_samples)))
+            return -(-rays // -(-rays // most))  # all pieces alike
         expected = max(1.0, (self.samples_per_ray or 64.0) * rays)
         pieces = max(1, round(expected / _PIECE_SAMPLES))
         workers = worker_count()
@@ -147,10 +154,11 @@ class PhotometricObjective:
         self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * samples)
         self.rays_seen += rays
         # Integers and order-free maxima only above; this sum must not depend on which thread was first.
-        opaque = sorted(
-            (float((rendering.opacity.detach() * piece.opaque).sum(dtype=torch.float64)), int(piece.opaque.sum()))
+        sums = [
+            ((rendering.opacity.detach() * piece.opaque).sum(dtype=torch.float64), piece.opaque.sum().double())
             for _, rendering, piece in seen
-        )
+        ]
+        opaque = sorted(torch.stack([torch.stack(pair) for pair in sums]).tolist())  # a GPU is waited for once
         count = sum(number for _, number in opaque)
         if count:
             mean = sum(opacity for opacity, _ in opaque) / count
@@ -163,6 +171,9 @@ class PhotometricObjective:
         device = self.grid.occupied.device
 
         def density(points: Tensor) -> Tensor:
+            if device.type != "cpu":
+                with torch.no_grad():
+                    return field.density(points)
             return torch.cat(list(on_all_cores(field.density, points.split(_GRID_PIECE), device=device)))
 
         share = 1.0 if looks < _FULL_LOOKS else _LATER_SHARE

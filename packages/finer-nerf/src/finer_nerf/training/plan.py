@@ -27,6 +27,8 @@ _SHOWN_VIEWS, _SHOWN_BYTES = 6, 56
 """Views that a report shows at most, and a pixel of each: truth, rendering, depth, opacity and points."""
 _FOG_SAMPLES_A_RAY = 64
 """Samples a ray may need at first, when nothing is known to be empty."""
+_LEAST_AT_ONCE = 4 * 12_000
+"""Samples that must fit in the networks together, or a training is refused: of the pieces that are at work at once."""
 
 
 _RESOLVED = (
@@ -130,10 +132,46 @@ def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, 
     return plan
 
 
+def piece_samples(plan: TrainingPlan, scene: Scene) -> int:
+    """Return how many samples go through the networks at once elsewhere than on a CPU: as many as the memory holds.
+
+    Args:
+        plan: The plan; its memory has room for a small piece at least.
+        scene: The scene.
+    """
+    room = parse_memory(plan.settings.memory) - _kept_bytes(plan, scene)
+    return max(_LEAST_AT_ONCE, int(room / _sample_bytes(plan)))
+
+
 def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
-    """Raise InputError if a step cannot fit the memory: pictures, lenses, grid, samples of a step, judged views."""
+    """Raise InputError if a step cannot fit the memory, cut into pieces as it is."""
     settings = plan.settings
-    assert settings.grid_resolution and settings.batch_rays
+    needed = _kept_bytes(plan, scene) + min(_samples(settings), _LEAST_AT_ONCE) * _sample_bytes(plan)
+    if needed > parse_memory(settings.memory):
+        raise InputError(
+            f"--memory {settings.memory} leaves no room: this training needs about {needed / 1e6:.0f} MB; "
+            "lower --batch-samples, --batch-rays or the width, or use --downscale"
+        )
+
+
+def _samples(settings: NerfSettings) -> int:
+    """Return the samples of a step."""
+    assert settings.batch_rays
+    return settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
+
+
+def _sample_bytes(plan: TrainingPlan) -> int:
+    """Return what the networks keep of a sample for its gradients."""
+    return sum(
+        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
+        for network in (plan.field.density, plan.field.color)
+    )
+
+
+def _kept_bytes(plan: TrainingPlan, scene: Scene) -> int:
+    """Return what is there all the time: the process, pictures, lenses, grid, samples of a step, judged views."""
+    settings = plan.settings
+    assert settings.grid_resolution
     pictures = sum(
         views.images.numel() + (0 if views.masks is None else 5 * views.masks.numel())
         for views in (scene.train, scene.test, scene.val)
@@ -143,15 +181,4 @@ def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
     judged = scene.test if scene.test is not None else scene.val
     shown = _SHOWN_BYTES * min(_SHOWN_VIEWS, 0 if judged is None else len(judged))
     pictures += pixels * (_RAY_BYTES * len(set(scene.train.cameras)) + shown + BYTES_PER_PIXEL)
-    samples = settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
-    taken = PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + samples * 64
-    at_once = min(samples, 4 * 12_000) if plan.device == "cpu" else samples
-    needed = taken + at_once * sum(
-        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
-        for network in (plan.field.density, plan.field.color)
-    )
-    if needed > parse_memory(settings.memory):
-        raise InputError(
-            f"--memory {settings.memory} leaves no room: this training needs about {needed / 1e6:.0f} MB; "
-            "lower --batch-samples, --batch-rays or the width, or use --downscale"
-        )
+    return PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + _samples(settings) * 64

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.transfer import send
 from finer_nerf.cameras import all_pixels, camera_directions
 from finer_nerf.frame import Frame
 from finer_nerf.scenes import Views
@@ -90,7 +91,7 @@ class TrainingRays:
             behind = torch.rand(rays, 3, generator=generator)
         else:
             behind = torch.full((rays, 3), float(self.background))
-        view, pixel, jitter, behind = (x.to(self.device) for x in (view, pixel, jitter, behind))
+        view, pixel, jitter, behind = (send(x, self.device) for x in (view, pixel, jitter, behind))
         colors = self.pixels[view, pixel].to(torch.float32) / 255
         alpha = colors[:, 3:] if channels == 4 else torch.ones_like(colors[:, :1])
         pose = self.poses[view]

@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.model_file import save_model
-from finer_core.resources import peak_memory_mb
+from finer_core.resources import memory_figures
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
 from finer_core.saved_run import kernels_of, read_run, tell_of_other_kernels
@@ -97,7 +97,7 @@ def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: floa
         "steps": steps,
         "seconds": round(seconds, 3),
         "parameters": sum(p.numel() for p in subject.network.parameters()),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **memory_figures(str(subject.coords.device)),
         "device": str(subject.coords.device),
         "seed": settings.seed,
         "points": len(subject.coords),

@@ -1,5 +1,6 @@
 """One `finer-ntk spectrum`: eigenpairs of a network's kernel or of a kernel file, and what they say about learning."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.files import sha256_of_file, write_json
 from finer_core.progress import Progress
 from finer_core.report import Report
-from finer_core.resources import parse_memory, peak_memory_mb
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
 from finer_ntk import figures
@@ -31,12 +32,13 @@ from finer_ntk.spectrum import (
     top_eigenpairs,
 )
 from finer_ntk.spectrum.prediction import (
-    CHEAP_OUTPUTS,
     DEFAULT_STEPS,
     MOST_OUTPUTS,
     Training,
     compare_training,
     fit_channels,
+    has_channels_for,
+    why_unpredicted,
 )
 from finer_ntk.subject.networks import Subject, load_subject
 
@@ -67,9 +69,11 @@ def run_spectrum(
     if settings.top is not None and settings.top > count:
         raise InputError(f"--top {settings.top}: the kernel of {count} points has {count} eigenvalues")
     target = subject.points.target
-    steps = _steps(settings, subject)
-    if target is not None:
-        target = fit_channels(target, subject.network.out_features) if steps else target
+    steps, note = _steps(settings, subject)
+    if target is not None and (steps or has_channels_for(target, subject.network.out_features)):
+        target = fit_channels(target, subject.network.out_features)
+    if note and not quiet:
+        print(note, file=sys.stderr)
     run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
     started = time.monotonic()
     found = _spectrum(subject, settings, target, quiet=quiet)
@@ -97,6 +101,7 @@ def run_spectrum(
         "target_alignment": found.alignment,
         "learning_rate": training.learning_rate if training else None,
         "prediction_deviation": training.deviation if training else None,
+        "note": note,
     }
     _write_and_report(
         run,
@@ -162,7 +167,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         "steps": 0,
         "seconds": round(time.monotonic() - started, 3),
         "parameters": None,
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **memory_figures("cpu"),
         "device": "cpu",
         "seed": settings.seed,
         "points": len(kernel),
@@ -173,24 +178,24 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     return run.read_metrics()
 
 
-def _steps(settings: SpectrumSettings, subject: Subject) -> int:
-    """Return the steps of training to predict; 0 for none."""
+def _steps(settings: SpectrumSettings, subject: Subject) -> tuple[int, str | None]:
+    """Return the steps of training to predict, 0 for none, and why there are none although there is a target."""
     target = subject.points.target
     if target is None:
         if settings.steps is not None:
             raise InputError(
                 f"--steps {settings.steps}: no target signal to train on; give --image, or points with one"
             )
-        return 0
+        return 0, None
     outputs = len(target) * subject.network.out_features
     if settings.steps is not None:
         if outputs > MOST_OUTPUTS:
             raise InputError(
                 f"--steps {settings.steps}: the prediction is for at most {MOST_OUTPUTS} outputs, got {outputs}"
             )
-        return settings.steps
-    fits = subject.network.out_features in (1, target.shape[1])
-    return DEFAULT_STEPS if outputs <= CHEAP_OUTPUTS and fits and subject.coords.device.type == "cpu" else 0
+        return settings.steps, None
+    reason = why_unpredicted(target, subject.network.out_features)
+    return (0, reason) if reason else (DEFAULT_STEPS, None)
 
 
 def _spectrum(subject: Subject, settings: SpectrumSettings, target: np.ndarray | None, *, quiet: bool) -> Spectrum:

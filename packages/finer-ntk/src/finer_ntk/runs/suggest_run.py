@@ -11,7 +11,7 @@ from finer_core.config import build_network, published_config
 from finer_core.files import sha256_of_file, write_json
 from finer_core.progress import Progress
 from finer_core.report import Report
-from finer_core.resources import peak_memory_mb
+from finer_core.resources import memory_figures
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_ntk import figures
 from finer_ntk.advisor.advise import Advice, advise_on, record, trust_line
@@ -52,7 +52,7 @@ def run_suggest(out: Path, *, signal: str, seed: int, mode: Mode, quiet: bool) -
         "steps": 0,
         "seconds": round(time.monotonic() - started, 3),
         "parameters": _parameters(advice.choice, found),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **memory_figures("cpu"),
         "device": "cpu",
         "seed": seed,
         "effective_rank": effective_rank(pairs.values),

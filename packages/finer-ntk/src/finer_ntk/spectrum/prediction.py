@@ -54,8 +54,9 @@ def compare_training(
     signal = fit_channels(target, network.out_features)
     if signal.size > MOST_OUTPUTS:
         raise InputError(f"--steps {steps}: the prediction is for at most {MOST_OUTPUTS} outputs, got {signal.size}")
-    double = copy.deepcopy(network).double()
-    x = coords.double()
+    device = "cpu" if coords.device.type == "mps" else coords.device  # MPS has no double precision
+    double = copy.deepcopy(network).to(device).double()
+    x = coords.to(device).double()
     rule = "exact" if exact else "training"
     kernel = flatten_outputs(np.asarray(empirical_ntk(double, None, x, output="full", rule=rule).cpu()))  # type: ignore[arg-type, union-attr]
     function = as_row_function(double)
@@ -67,6 +68,24 @@ def compare_training(
     wanted = torch.from_numpy(signal).to(x)
     real = descend(function, x, wanted, learning_rate=rate, steps=steps, exact=exact)
     return Training(predicted=predicted, real=real, learning_rate=rate)
+
+
+def has_channels_for(target: np.ndarray, channels: int) -> bool:
+    """Return whether `fit_channels` can make a target (n, c) one of a network with so many outputs."""
+    return channels in (1, target.shape[1])
+
+
+def why_unpredicted(target: np.ndarray, channels: int) -> str | None:
+    """Return why training on a target (n, c) is not predicted unasked by a network of so many outputs, or None."""
+    if not has_channels_for(target, channels):
+        return f"no training is predicted: the target has {target.shape[1]} channels, the network {channels} outputs"
+    outputs = len(target) * channels
+    if outputs > CHEAP_OUTPUTS:
+        most = f"{CHEAP_OUTPUTS} outputs, got {outputs}"
+        return f"no training is predicted: unasked it is for at most {most}" + (
+            "; give --steps" if outputs <= MOST_OUTPUTS else ""
+        )
+    return None
 
 
 def fit_channels(target: np.ndarray, channels: int) -> np.ndarray:

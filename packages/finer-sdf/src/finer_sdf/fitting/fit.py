@@ -10,7 +10,7 @@ from finer_sdf.fitting.distance_bank import DistanceBank
 from finer_sdf.fitting.objective import DistanceObjective
 from finer_sdf.fitting.plan import FitPlan
 from finer_sdf.fitting.published import CloudDistance, PublishedSampler, published_schedule
-from finer_sdf.fitting.samples import Ahead, Sampler
+from finer_sdf.fitting.samples import Ahead, Sampler, workers_beside
 from finer_sdf.fitting.targets import target_of
 from finer_sdf.frame import Frame
 from finer_sdf.judging.surface_sampling import sample_surface
@@ -84,7 +84,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
         objective=DistanceObjective(
-            Ahead(sampler, steps=settings.steps),
+            Ahead(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
             error="squared" if paper else "absolute",
             chunk_points=chunk,
             device=plan.device,

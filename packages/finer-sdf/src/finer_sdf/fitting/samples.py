@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from finer_core.threads import worker_count
 from finer_core.transfer import send
 
 
@@ -43,18 +44,30 @@ class Sampler(Protocol):
         ...
 
 
+_MOST_WORKERS = 4
+"""Threads that make samples beside a GPU: each works with matrices or a tree that has threads of its own."""
+
+
+def workers_beside(device: torch.device | str) -> int:
+    """Return how many threads make samples beside a fit on a device.
+
+    A step on a GPU takes less time than its samples may, and the cores have little else to do; on a CPU they train.
+    """
+    return 1 if torch.device(device).type == "cpu" else min(_MOST_WORKERS, worker_count())
+
+
 class Ahead:
     """Make the next steps' samples in the background while a step trains.
 
     Args:
-        sampler: What makes them; it is called from one other thread.
+        sampler: What makes them; it is called from other threads.
         steps: Steps in all: nothing is made beyond them.
-        depth: How many steps ahead.
+        workers: How many steps' samples are made at once, each by a thread of its own.
     """
 
-    def __init__(self, sampler: Sampler, *, steps: int, depth: int = 2) -> None:
-        self._sampler, self._steps, self._depth = sampler, steps, depth
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="finer-samples")
+    def __init__(self, sampler: Sampler, *, steps: int, workers: int = 1) -> None:
+        self._sampler, self._steps, self._depth = sampler, steps, 2 * workers
+        self._worker = ThreadPoolExecutor(workers, thread_name_prefix="finer-samples")
         self._coming: dict[int, Future[Samples]] = {}
 
     def batch(self, step: int) -> Samples:

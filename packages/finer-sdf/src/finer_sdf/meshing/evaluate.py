@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from finer_core.threads import one_thread_an_operation, worker_count
+from finer_core.transfer import send
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (n, 3), float32, in the box [-0.5, 0.5]^3 to distances (n, 1)."""
@@ -25,7 +26,8 @@ def evaluate_points(
 
     On a CPU as many threads as PyTorch has work at once, each on pieces of its own: threads that share the short
     operations of a small network wait for each other most of the time. Every piece has the same size (the last one is
-    filled up), so a point's value does not depend on the points beside it, nor on the number of threads.
+    filled up), so a point's value does not depend on the points beside it, nor on the number of threads. Elsewhere the
+    last piece is as short as it is: a piece there is large, and a mesh asks for many points, but a few at a time.
 
     Args:
         field: The field; called from several threads, so it must not change anything.
@@ -49,11 +51,11 @@ def evaluate_points(
 
     def piece(start: int) -> None:
         part = points[start : start + size]
-        coords = torch.from_numpy(np.resize(part, (size, 3)) if len(part) < size else part)
+        coords = torch.from_numpy(np.resize(part, (size, 3)) if on_cpu and len(part) < size else part)
         with torch.no_grad():
-            answer = field(coords.to(device))
-        if answer.shape != (size, 1):
-            raise ValueError(f"the field must map ({size}, 3) to ({size}, 1), got {tuple(answer.shape)}")
+            answer = field(send(coords, device))
+        if answer.shape != (len(coords), 1):
+            raise ValueError(f"the field must map ({len(coords)}, 3) to ({len(coords)}, 1), got {tuple(answer.shape)}")
         values[start : start + size] = answer[: len(part), 0].float().cpu().numpy()
 
     starts = range(0, len(points), size)

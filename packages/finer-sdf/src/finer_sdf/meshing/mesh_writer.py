@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 
 from finer_core.errors import InputError
 from finer_core.files import check_output_path, output_path
@@ -85,6 +84,8 @@ def write_mesh(
 def _write_by_trimesh(
     path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None, offset: np.ndarray
 ) -> None:
+    import trimesh  # here: PLY, which a fit writes, does without it
+
     options: dict[str, Any] = {}
     suffix = path.suffix.lower()
     if suffix in (".obj", ".off"):

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
@@ -133,6 +132,8 @@ def write_turntable(
             in a folder that exists; before any work.
         OSError: If the film could not be written whole.
     """
+    import imageio_ffmpeg  # here: its ffmpeg is large, and no other command needs it
+
     check_view_path(path, suffixes=(".mp4",))
     _check_kind(kind, reference)
     if frames < 1:
