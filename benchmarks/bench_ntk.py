@@ -28,7 +28,7 @@ from finer_core.config import published_config
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.resources import peak_memory_mb
-from finer_ntk.kernel import as_row_function, empirical_ntk, kernel_operator
+from finer_ntk.kernel import empirical_ntk, ntk_operator
 from finer_ntk.spectrum import top_eigenpairs
 
 JACREV_ROWS = 128
@@ -67,7 +67,7 @@ def by_neural_tangents(network: Network, x: torch.Tensor, implementation: int) -
     except InputError as error:
         print(f"nt{implementation}: {error}", file=sys.stderr)
         return None
-    function, params = compiled_kernel(network, output="trace", rule="published", implementation=implementation)
+    function, params = compiled_kernel(network, output="trace", derivative="published", implementation=implementation)
     points = jax.numpy.asarray(x.numpy())
 
     def call() -> np.ndarray:
@@ -93,7 +93,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     x = torch.arange(arguments.points)[:, None] / arguments.points
     network = build(points=arguments.points)
     calls: dict[str, tuple[Callable[[], Any] | None, int]] = {
-        "ours": (lambda: empirical_ntk(network, None, x), 9),
+        "ours": (lambda: empirical_ntk(network, x), 9),
         "jacrev": (lambda: by_jacrev(network, x), 3),
     }
     for implementation, rounds in ((3, 9), (1, 1), (2, 1)):
@@ -101,7 +101,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         if name not in arguments.skip:
             calls[name] = (by_neural_tangents(network, x, implementation), rounds)
     seconds(calls["ours"][0], 2)  # type: ignore[arg-type]
-    ours = np.asarray(empirical_ntk(network, None, x))
+    ours = np.asarray(empirical_ntk(network, x))
     found: dict[str, Any] = {}
     for name, (call, rounds) in calls.items():
         if call is None or name in arguments.skip:
@@ -125,7 +125,7 @@ def eigenpairs(arguments: argparse.Namespace) -> dict[str, Any]:
     x = torch.cartesian_prod(axis, axis)
     network = build(points=len(x), in_features=2, out_features=3, hidden_layers=arguments.hidden_layers)
     start = time.perf_counter()
-    operator = kernel_operator(as_row_function(network), x, memory=10**9)
+    operator = ntk_operator(network, x, memory="1GB")
     pairs = top_eigenpairs(operator, count=arguments.top)
     return {
         "points": len(x),
@@ -149,7 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     if arguments.memory_only:
-        empirical_ntk(build(points=arguments.points), None, torch.arange(arguments.points)[:, None] / arguments.points)
+        empirical_ntk(build(points=arguments.points), torch.arange(arguments.points)[:, None] / arguments.points)
         print(peak_memory_mb())
         return
     found = eigenpairs(arguments) if arguments.top else compare(arguments)

@@ -58,7 +58,7 @@ def test_kernel_fills_its_folder(tmp_path, capsys):
     assert names >= {"kernel.mat", "kernel.png", "kernel.svg", "eigenvalues.png", "eigenvalues.svg"}
     assert "checkpoint" not in names
     x = torch.arange(48)[:, None] / 48
-    expected = empirical_ntk(load_network(out / "model.safetensors"), None, x).numpy()
+    expected = empirical_ntk(load_network(out / "model.safetensors"), x).numpy()
     np.testing.assert_allclose(np.load(out / "kernel.npy"), expected, rtol=1e-6)
     np.testing.assert_allclose(loadmat(out / "kernel.mat")["kernel"], expected, rtol=1e-6)
     with np.load(out / "kernel.npz") as file:

@@ -65,7 +65,7 @@ def test_kernel_output_and_eigenvalues(name, path):
     np.testing.assert_allclose(output, data["output_f64"], atol=1e-11 * np.abs(data["output_f64"]).max())
     proper = "real_parameters_f64" if config["family"] == "wire_finer" else "f64"
     expected = data[f"kernel_{proper}"]
-    kernel = empirical_ntk(net, None, x, path=path).numpy()
+    kernel = empirical_ntk(net, x, path=path).numpy()
     np.testing.assert_allclose(kernel, expected, atol=1e-11 * np.abs(expected).max(), rtol=0)
     top = data[f"eigenvalues_{proper}"][:5]
     np.testing.assert_allclose(all_eigenpairs(kernel).values[:5], top, rtol=1e-4, atol=1e-9 * top[0])
@@ -76,7 +76,7 @@ def test_single_precision(name):
     data = np.load(GOLDEN / f"{name}.npz")
     config = json.loads(str(data["config"]))
     net = network_of(data, config, torch.float32)
-    kernel = empirical_ntk(net, None, torch.from_numpy(data["x"])).numpy()
+    kernel = empirical_ntk(net, torch.from_numpy(data["x"])).numpy()
     wire = config["family"] == "wire_finer"
     expected = data["kernel_real_parameters_f64"] if wire else data["kernel_f64"]
     tolerance = 1e-3 if wire else 1e-4

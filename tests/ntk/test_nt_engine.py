@@ -75,12 +75,12 @@ class TestBesideTorch:
         net = network(method, in_features=in_features, out_features=out_features)
         x1 = np.random.default_rng(0).uniform(-1, 1, (9, in_features))
         x2 = 0.7 * x1[:4]
-        for rule in ("published", "exact"):
+        for derivative in ("published", "exact"):
             for output in ("trace", "per_channel", "full"):
                 ours = empirical_ntk(
-                    net, None, torch.from_numpy(x1), torch.from_numpy(x2), output=output, rule=rule
+                    net, torch.from_numpy(x1), torch.from_numpy(x2), output=output, derivative=derivative
                 ).numpy()
-                theirs = neural_tangents_ntk(net, x1, x2, output=output, rule=rule)
+                theirs = neural_tangents_ntk(net, x1, x2, output=output, derivative=derivative)
                 assert theirs.dtype == np.float64
                 np.testing.assert_allclose(theirs, ours, atol=1e-10 * np.abs(ours).max(), rtol=0)
 
@@ -88,7 +88,7 @@ class TestBesideTorch:
     def test_implementations_blocks_and_single_precision(self, implementation):
         net = network("finer", hidden_layers=2, dtype=torch.float32)
         x = (np.arange(20)[:, None] / 20).astype(np.float32)
-        ours = empirical_ntk(net, None, torch.from_numpy(x)).numpy()
+        ours = empirical_ntk(net, torch.from_numpy(x)).numpy()
         theirs = neural_tangents_ntk(net, x, implementation=implementation, batch_size=8)
         assert theirs.dtype == np.float32 and theirs.shape == (20, 20)
         np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max(), rtol=0)
@@ -107,7 +107,7 @@ class TestBesideTorch:
             with torch.no_grad():
                 for value, deviation in zip(net.parameters(), deviations, strict=True):
                     value.normal_(generator=generator).mul_(deviation)
-            kernels.append(empirical_ntk(net, None, torch.from_numpy(x)).numpy())
+            kernels.append(empirical_ntk(net, torch.from_numpy(x)).numpy())
         assert np.linalg.norm(np.mean(kernels, 0) - limit) < 0.06 * np.linalg.norm(limit)
 
     def test_refusals(self):
@@ -118,7 +118,7 @@ class TestBesideTorch:
         with pytest.raises(InputError, match="Bacon"):
             neural_tangents_ntk(Bacon(in_features=1, out_features=1, hidden_features=8, hidden_layers=2), x)
         with pytest.raises(InputError, match="torch engine"):
-            neural_tangents_ntk(network("finer"), x, rule="training")
+            neural_tangents_ntk(network("finer"), x, derivative="training")
         fixed = network("finer")
         fixed.head.bias.requires_grad_(False)
         with pytest.raises(InputError, match=r"head\.bias"):

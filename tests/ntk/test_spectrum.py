@@ -9,7 +9,7 @@ import torch
 from finer_core import build_network
 from finer_core.config import published_config
 from finer_core.errors import InputError
-from finer_ntk.kernel import as_row_function, empirical_ntk, kernel_operator
+from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
     alignment,
     all_eigenpairs,
@@ -35,9 +35,7 @@ def network(method, *, seed=0, dtype=torch.float32, task="ntk", in_features=1, *
 def test_the_published_figure(method, seed):
     """1024 points, width 256: as k grows the kernel turns into a band and more directions are learned."""
     x = torch.arange(1024)[:, None] / 1024
-    kernels = [
-        empirical_ntk(network(method, seed=seed, first_bias_scale=k), None, x).numpy() for k in (1.0, 5.0, 10.0, 20.0)
-    ]
+    kernels = [empirical_ntk(network(method, seed=seed, first_bias_scale=k), x).numpy() for k in (1.0, 5.0, 10.0, 20.0)]
     ranks = [effective_rank(all_eigenpairs(kernel).values) for kernel in kernels]
     for figures in (ranks, [diagonal_energy(k) for k in kernels], [band_energy(k, half_width=16) for k in kernels]):
         assert all(later > earlier for earlier, later in pairwise(figures)), figures
@@ -46,8 +44,8 @@ def test_the_published_figure(method, seed):
 def test_top_pairs_from_products_are_those_of_the_matrix():
     net = network("finer", task="image", in_features=2, hidden_features=32, dtype=torch.float64)
     x = torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    whole = all_eigenpairs(empirical_ntk(net, None, x).numpy())
-    operator = kernel_operator(as_row_function(net), x)
+    whole = all_eigenpairs(empirical_ntk(net, x).numpy())
+    operator = ntk_operator(net, x)
     top = top_eigenpairs(operator, count=20)
     np.testing.assert_allclose(top.values, whole.values[:20], rtol=1e-9)
     assert top.residuals.max() < 1e-6 and whole.residuals[:20].max() < 1e-6
@@ -55,7 +53,7 @@ def test_top_pairs_from_products_are_those_of_the_matrix():
         with pytest.raises(InputError, match="--top"):
             top_eigenpairs(operator, count=count)
     with pytest.raises(InputError, match="not symmetric"):
-        kernel_operator(as_row_function(net), x, rule="training")
+        ntk_operator(net, x, derivative="training")
 
 
 def test_measures_at_their_ends():
@@ -80,9 +78,9 @@ def test_training_as_the_kernel_predicts_it(method):
     x = torch.arange(128, dtype=torch.float64)[:, None] / 64 - 1
     y = torch.sin(3 * x) + 0.5 * torch.cos(9 * x)
     function = as_row_function(net)
-    rate = 0.1 * stable_rate(all_eigenpairs(empirical_ntk(net, None, x).numpy()).values[0], 128)
+    rate = 0.1 * stable_rate(all_eigenpairs(empirical_ntk(net, x).numpy()).values[0], 128)
     residual = (function(function.params, x, exact=False) - y).numpy().ravel()
-    kernel = empirical_ntk(net, None, x, rule="training").numpy()
+    kernel = empirical_ntk(net, x, derivative="training").numpy()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=100)
     real = descend(function, x, y, learning_rate=rate, steps=100)
     assert real[-1] < 0.5 * real[0]

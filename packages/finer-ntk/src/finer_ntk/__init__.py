@@ -1,8 +1,60 @@
 """finer-ntk: the neural tangent kernel of any network, and its spectrum.
 
-As a library: `finer_ntk.kernel.empirical_ntk`, `finer_ntk.kernel.kernel_operator`, and what is in `finer_ntk.spectrum`.
+Everything below works on a network and its inputs alone, writes no file and prints nothing unless told. Importing the
+package is cheap: names are loaded when first used. The measures, of arrays, are in `finer_ntk.spectrum`.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finer_ntk._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from finer_ntk.analysis import NtkSpectrum, analyze, sweep
+    from finer_ntk.kernel.empirical import empirical_ntk
+    from finer_ntk.kernel.operator import NtkOperator, ntk_operator
+    from finer_ntk.spectrum.prediction import TrainingPrediction, predict_training
+    from finer_ntk.subject.points import Points, box_grid, line_grid
+
+_HOME = {
+    "NtkOperator": "kernel.operator",
+    "NtkSpectrum": "analysis",
+    "Points": "subject.points",
+    "TrainingPrediction": "spectrum.prediction",
+    "analyze": "analysis",
+    "box_grid": "subject.points",
+    "empirical_ntk": "kernel.empirical",
+    "line_grid": "subject.points",
+    "ntk_operator": "kernel.operator",
+    "predict_training": "spectrum.prediction",
+    "sweep": "analysis",
+}
+
+__all__ = [
+    "NtkOperator",
+    "NtkSpectrum",
+    "Points",
+    "TrainingPrediction",
+    "__version__",
+    "analyze",
+    "box_grid",
+    "empirical_ntk",
+    "line_grid",
+    "ntk_operator",
+    "predict_training",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name, or the measures, when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"finer_ntk.{_HOME[name]}"), name)
+    if name == "spectrum":
+        return import_module("finer_ntk.spectrum")
+    raise AttributeError(f"module 'finer_ntk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "spectrum"])

@@ -39,7 +39,6 @@ def build_parser() -> OneLineParser:
     _add_kernel(commands)
     _add_spectrum(commands)
     _add_sweep(commands)
-    _add_suggest(commands)
     return parser
 
 
@@ -206,37 +205,6 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     print(f"{'':<{width}}  effective rank  diagonal energy")
     for row in metrics["rows"]:
         print(f"{row['name']:<{width}}  {row['effective_rank']:>14.2f}  {row['diagonal_energy']:>15.5f}")
-    print(out)
-
-
-def _add_suggest(commands: Any) -> None:
-    text = "Propose method, omega and bias scale for a signal, by its spectrum and the kernels'."
-    parser = add_command(commands, "suggest", run_suggest_command, text)
-    parser.add_argument(
-        "signal", metavar="SIGNAL", help="image; .npz of points and target; .xyz with normals; mesh (extra 'shapes')"
-    )
-    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ntk/suggest-SIGNAL)")
-    parser.add_argument("--seed", type=int, default=0, help="of a shape's samples and the kernels shown")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def run_suggest_command(arguments: argparse.Namespace) -> None:
-    """Advise, write, print."""
-    if not 0 <= arguments.seed < 2**63:
-        raise InputError(f"--seed must be between 0 and 2^63 - 1, got {arguments.seed}")
-    mode: Mode = "overwrite" if arguments.overwrite else "new"
-    out = Path(arguments.out or Path("runs") / "ntk" / f"suggest-{Path(arguments.signal).stem}")
-    check_writable(out, mode=mode)
-    from finer_ntk.runs.suggest_run import run_suggest
-
-    metrics = run_suggest(out, signal=arguments.signal, seed=arguments.seed, mode=mode, quiet=arguments.quiet)
-    if arguments.json:
-        print(json.dumps(metrics))
-        return
-    print(metrics["arguments"])
-    print(f"trust: {metrics['trust']}")
     print(out)
 
 

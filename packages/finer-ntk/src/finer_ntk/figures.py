@@ -151,20 +151,6 @@ def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> An
     return figure
 
 
-def draw_candidates(expected_loss: Mapping[str, float], explained: Mapping[str, float]) -> Any:
-    """Draw the advisor's candidates, best first."""
-    order = sorted(expected_loss, key=lambda name: expected_loss[name])
-    figure, grid = _subplots(1, 2, figsize=(9, 0.3 * len(order) + 1.2))
-    for axes, values, label in zip(
-        grid[0], (explained, expected_loss), ("explained by the kernel, dB", "expected loss, dB"), strict=True
-    ):
-        axes.barh(range(len(order)), [values[name] for name in order])
-        axes.set_yticks(range(len(order)), order if values is explained else [""] * len(order), fontsize=7)
-        axes.invert_yaxis()
-        axes.set_xlabel(label)
-    return figure
-
-
 def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
     """Draw how much of a signal lies on the first eigenvectors of several kernels."""
     figure, grid = _subplots(1, 1, figsize=(6, 3.8))
@@ -175,18 +161,6 @@ def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
     axes.set_ylabel("share of the signal's energy")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7)
-    return figure
-
-
-def draw_power(frequency: np.ndarray, power: np.ndarray) -> Any:
-    """Draw a radial power spectrum."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.4))
-    axes = grid[0, 0]
-    shown = power > 0
-    axes.loglog(frequency[shown], power[shown])
-    axes.set_xlabel("frequency (cycles per pixel)")
-    axes.set_ylabel("power")
-    axes.grid(alpha=0.3, which="both")
     return figure
 
 

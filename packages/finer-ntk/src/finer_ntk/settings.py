@@ -11,6 +11,8 @@ from finer_core.run_settings import RunSettings, check_at_least, check_positive
 
 LARGEST_DENSE = 4096
 """Points up to which all eigenvalues are computed from the matrix; that takes seconds, and beyond it minutes."""
+DEFAULT_TOP = 64
+"""Eigenpairs that are computed of more points, unless another number is asked for."""
 SHOWN_EIGENVALUES = 16
 """Eigenvalues in metrics.json."""
 

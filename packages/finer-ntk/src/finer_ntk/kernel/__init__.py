@@ -2,17 +2,25 @@
 
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.jacobian import product
-from finer_ntk.kernel.operator import KernelOperator, kernel_operator
-from finer_ntk.kernel.row_function import RULES, RowFunction, Rule, as_row_function, as_rule
+from finer_ntk.kernel.operator import NtkOperator, ntk_operator
+from finer_ntk.kernel.row_function import (
+    DERIVATIVES,
+    Derivative,
+    RowFunction,
+    as_coords,
+    as_derivative,
+    as_row_function,
+)
 
 __all__ = [
-    "RULES",
-    "KernelOperator",
+    "DERIVATIVES",
+    "Derivative",
+    "NtkOperator",
     "RowFunction",
-    "Rule",
+    "as_coords",
+    "as_derivative",
     "as_row_function",
-    "as_rule",
     "empirical_ntk",
-    "kernel_operator",
+    "ntk_operator",
     "product",
 ]

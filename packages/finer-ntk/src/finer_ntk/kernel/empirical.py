@@ -1,8 +1,8 @@
 """`empirical_ntk`: the kernel of any network, in blocks, by the cheapest path, into memory or into a file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
 import torch
@@ -10,37 +10,90 @@ from torch import Tensor, nn
 
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
-from finer_ntk.kernel.jacobian import contract, jacobian_rows, pull_back, push_forward
-from finer_ntk.kernel.linear_layers import Factors, factor_kernel, find_linear_maps, layer_factors
+from finer_ntk.kernel.linear_layers import find_linear_maps
+from finer_ntk.kernel.paths import SIDES
 from finer_ntk.kernel.plan import Output, Path, Plan, Problem, as_output, plan_kernel
 from finer_ntk.kernel.row_function import (
     Call,
+    Derivative,
     Params,
     RowFunction,
-    Rule,
+    as_coords,
+    as_derivative,
     as_row_function,
-    as_rule,
     left_is_exact,
     right_is_exact,
 )
+from finer_ntk.progress import ProgressOption, reporting
 
 OnProgress = Callable[[int, int], None]
 """Called with blocks done and blocks in all."""
 
 
+@overload
 def empirical_ntk(
     model: nn.Module | Call,
-    params: Params | None,
     x1: Tensor,
-    x2: Tensor | None = None,
+    x2: Tensor | np.ndarray | None = None,
     *,
+    params: Params | None = None,
     output: Output = "trace",
-    rule: Rule = "published",
+    derivative: Derivative = "published",
+    path: Path | None = None,
+    batch_size: int | None = None,
+    memory: str = "4GB",
+    out: None = None,
+    progress: ProgressOption = False,
+) -> Tensor: ...
+
+
+@overload
+def empirical_ntk(
+    model: nn.Module | Call,
+    x1: np.ndarray,
+    x2: Tensor | np.ndarray | None = None,
+    *,
+    params: Params | None = None,
+    output: Output = "trace",
+    derivative: Derivative = "published",
+    path: Path | None = None,
+    batch_size: int | None = None,
+    memory: str = "4GB",
+    out: None = None,
+    progress: ProgressOption = False,
+) -> np.ndarray: ...
+
+
+@overload
+def empirical_ntk(
+    model: nn.Module | Call,
+    x1: Tensor | np.ndarray,
+    x2: Tensor | np.ndarray | None = None,
+    *,
+    params: Params | None = None,
+    output: Output = "trace",
+    derivative: Derivative = "published",
+    path: Path | None = None,
+    batch_size: int | None = None,
+    memory: str = "4GB",
+    out: np.ndarray,
+    progress: ProgressOption = False,
+) -> np.ndarray: ...
+
+
+def empirical_ntk(
+    model: nn.Module | Call,
+    x1: Tensor | np.ndarray,
+    x2: Tensor | np.ndarray | None = None,
+    *,
+    params: Params | None = None,
+    output: Output = "trace",
+    derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
     memory: str = "4GB",
     out: np.ndarray | None = None,
-    on_progress: OnProgress | None = None,
+    progress: ProgressOption = False,
 ) -> Tensor | np.ndarray:
     """Compute the empirical neural tangent kernel of a network.
 
@@ -49,33 +102,44 @@ def empirical_ntk(
 
     Args:
         model: A module, or a callable of parameters and coords; output row i depends on coordinate row i only.
-        params: The parameters to differentiate at; None takes a module's own.
-        x1: (n1, in_features).
+        x1: (n1, in_features), a tensor or an array, in the model's coordinates; brought to its parameters' type.
         x2: (n2, in_features); None is `x1`.
+        params: The parameters to differentiate at; None takes a module's own.
         output: "trace" sums over output channels, "per_channel" keeps them apart, "full" pairs them.
-        rule: Which derivative FINER's factor gets; see `Rule`.
+        derivative: Which derivative FINER's factor gets: "published" holds it constant, "exact" differentiates it,
+            "training" has the exact one on the left only: how outputs move in training with the published gradient.
         path: "layers", "jacobian" or "products"; None takes the cheapest that fits.
         batch_size: Points a block; None for as many as `memory` allows.
         memory: What the computation may take, the result included unless `out` is given.
-        out: Array that receives the result, e.g. a memory-mapped file.
-        on_progress: Told after every block.
+        out: Array or memory-mapped file that receives the result.
+        progress: False, True for a line on stderr, or a function of (blocks done, blocks in all, {}).
 
     Returns:
-        (n1, n2), (n1, n2, c) or (n1, n2, c, c): a tensor of the parameters' type, or `out`. Not differentiable.
+        (n1, n2), (n1, n2, c) or (n1, n2, c, c), of the parameters' real type: a tensor of a tensor, an array of an
+        array, or `out`. Not differentiable.
 
     Raises:
         InputError: If no path fits into `memory`, or a parameter is not finite.
         ValueError: If an argument is none of the choices, or the model's output is not (n, c).
+
+    Example:
+        >>> from finer_core import build_network, published_config
+        >>> from finer_ntk import empirical_ntk, line_grid
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> kernel = empirical_ntk(build_network(config), line_grid(32).coords)
+        >>> kernel.shape, bool((kernel == kernel.T).all())
+        (torch.Size([32, 32]), True)
     """
     as_output(output)
-    as_rule(rule)
+    as_derivative(derivative)
     function = as_row_function(model, params)
+    left, right = as_coords(x1, function), None if x2 is None else as_coords(x2, function)
     plan, problem = plan_for(
         function,
-        x1,
-        x2,
+        left,
+        right,
         output=output,
-        rule=rule,
+        derivative=derivative,
         path=path,
         batch_size=batch_size,
         memory=parse_memory(memory),
@@ -84,9 +148,10 @@ def empirical_ntk(
     shape = result_shape(problem)
     if out is not None and out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, the kernel {shape}")
-    target: Tensor | np.ndarray = torch.empty(shape, dtype=function.dtype, device=x1.device) if out is None else out
-    write_kernel(target, function, x1, x2, plan=plan, problem=problem, rule=rule, on_progress=on_progress)
-    return target
+    target: Tensor | np.ndarray = torch.empty(shape, dtype=function.dtype, device=left.device) if out is None else out
+    with reporting("kernel", unit="block", progress=progress) as tell:
+        write_kernel(target, function, left, right, plan=plan, problem=problem, derivative=derivative, on_progress=tell)
+    return target if isinstance(x1, Tensor) or isinstance(target, np.ndarray) else target.cpu().numpy()
 
 
 def result_shape(problem: Problem) -> tuple[int, ...]:
@@ -101,7 +166,7 @@ def plan_for(
     x2: Tensor | None,
     *,
     output: Output,
-    rule: Rule,
+    derivative: Derivative,
     path: Path | None,
     batch_size: int | None,
     memory: int,
@@ -123,7 +188,7 @@ def plan_for(
         maps=find_linear_maps(function, x1) if path in (None, "layers") else "not asked for",
         itemsize=function.dtype.itemsize,
         output=output,
-        symmetric=x2 is None and rule != "training",
+        symmetric=x2 is None and derivative != "training",
     )
     left = memory - (problem.result_bytes if in_memory else 0)
     if left <= 0:
@@ -148,7 +213,7 @@ def write_kernel(
     *,
     plan: Plan,
     problem: Problem,
-    rule: Rule,
+    derivative: Derivative,
     on_progress: OnProgress | None = None,
     first_block_row: int = 0,
     on_block_row: Callable[[int], None] = lambda done: None,
@@ -162,7 +227,7 @@ def write_kernel(
         x2: (n2, in_features), or None for `x1`.
         plan: How.
         problem: Its sizes.
-        rule: Which derivative.
+        derivative: Which derivative.
         on_progress: Told after every block.
         first_block_row: Rows of blocks that are already there.
         on_block_row: Told how many rows of blocks are there.
@@ -171,13 +236,13 @@ def write_kernel(
     starts = range(0, problem.n1, plan.rows)
     blocks = [_row_of_blocks(start, plan.rows, problem) for start in starts]
     done, total = sum(len(row) for row in blocks[:first_block_row]), sum(len(row) for row in blocks)
-    side = _SIDES[plan.path]
+    side = SIDES[plan.path]
     for number, row in enumerate(blocks[first_block_row:], start=first_block_row):
-        one = side.prepare(function, x1[row[0].rows], exact=left_is_exact(rule))
+        one = side.prepare(function, x1[row[0].rows], exact=left_is_exact(derivative))
         for block in row:
             same = problem.symmetric and block.rows == block.columns
-            two = one if same else side.prepare(function, right[block.columns], exact=right_is_exact(rule))
-            found = side.combine(function, one, two, output=problem.output, rule=rule)
+            two = one if same else side.prepare(function, right[block.columns], exact=right_is_exact(derivative))
+            found = side.combine(function, one, two, output=problem.output, derivative=derivative)
             _store(target, found, block, mirror=problem.symmetric and not same, output=problem.output)
             done += 1
             if on_progress:
@@ -204,57 +269,3 @@ def _store(target: Tensor | np.ndarray, found: Tensor, block: _Block, *, mirror:
     target[block.rows, block.columns] = found.cpu().numpy()
     if mirror:
         target[block.columns, block.rows] = flipped.cpu().numpy()
-
-
-class _Layers:
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> list[Factors]:
-        return layer_factors(function, coords, exact=exact)
-
-    @staticmethod
-    def combine(function: RowFunction, one: list[Factors], two: list[Factors], *, output: str, rule: Rule) -> Tensor:
-        return factor_kernel(one, two, output=output)
-
-
-class _Jacobian:
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
-        return jacobian_rows(function, coords, exact=exact)
-
-    @staticmethod
-    def combine(function: RowFunction, one: Tensor, two: Tensor, *, output: str, rule: Rule) -> Tensor:
-        return contract(one, two, output=output)
-
-
-class _Products:
-    """Columns of the full kernel, each the product with a unit vector; the slowest, and the one that always fits."""
-
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
-        return coords
-
-    @staticmethod
-    def combine(function: RowFunction, one: Tensor, two: Tensor, *, output: str, rule: Rule) -> Tensor:
-        columns = list(_columns(function, one, two, rule=rule))
-        full = torch.stack(columns, dim=1)  # (n1, n2, c, c)
-        if output == "full":
-            return full
-        per_channel = full.diagonal(dim1=2, dim2=3)
-        return per_channel.sum(-1) if output == "trace" else per_channel
-
-
-def _columns(function: RowFunction, one: Tensor, two: Tensor, *, rule: Rule) -> Iterator[Tensor]:
-    for row in two.split(1):
-        out = function(function.params, row, exact=False)
-        parts = []
-        for unit in torch.eye(out.shape[1], dtype=out.dtype, device=out.device):
-            gradient = pull_back(function, row, unit[None], exact=right_is_exact(rule))
-            parts.append(push_forward(function, one, gradient, exact=left_is_exact(rule)))
-        yield torch.stack(parts, dim=-1)
-
-
-_SIDES: dict[Path, Any] = {
-    "layers": _Layers,
-    "jacobian": _Jacobian,
-    "products": _Products,
-}

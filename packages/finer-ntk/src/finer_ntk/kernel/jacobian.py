@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from finer_ntk.kernel.row_function import Params, RowFunction, Rule, left_is_exact, right_is_exact
+from finer_ntk.kernel.row_function import Derivative, Params, RowFunction, left_is_exact, right_is_exact
 
 
 def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
@@ -59,7 +59,13 @@ def push_forward(function: RowFunction, coords: Tensor, tangents: Params, *, exa
 
 
 def product(
-    function: RowFunction, left: Tensor, right: Tensor, vector: Tensor, *, rule: Rule, rows: int | None = None
+    function: RowFunction,
+    left: Tensor,
+    right: Tensor,
+    vector: Tensor,
+    *,
+    derivative: Derivative,
+    rows: int | None = None,
 ) -> Tensor:
     """Return the full kernel times a vector, K(left, right) v = J_left (J_right^T v), without forming K.
 
@@ -68,7 +74,7 @@ def product(
         left: (n1, in_features).
         right: (n2, in_features).
         vector: v, (n2, out_features).
-        rule: See `Rule`.
+        derivative: See `Derivative`.
         rows: Rows a pass, to bound memory; None for all at once.
 
     Returns:
@@ -77,7 +83,7 @@ def product(
     rows = rows or max(len(left), len(right))
     total: dict[str, Tensor] = {}
     for coords, part in zip(right.split(rows), vector.split(rows), strict=True):
-        found = pull_back(function, coords, part, exact=right_is_exact(rule))
+        found = pull_back(function, coords, part, exact=right_is_exact(derivative))
         total = {name: value + total[name] for name, value in found.items()} if total else found
-    pushed = [push_forward(function, coords, total, exact=left_is_exact(rule)) for coords in left.split(rows)]
+    pushed = [push_forward(function, coords, total, exact=left_is_exact(derivative)) for coords in left.split(rows)]
     return torch.cat(pushed)

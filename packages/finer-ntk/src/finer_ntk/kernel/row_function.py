@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ Params = Mapping[str, Tensor]
 """Parameters by name, real or complex."""
 Call = Callable[[Params, Tensor], Tensor]
 """Maps parameters and coords (n, in_features) to (n,) or (n, out_features); row i sees coordinate row i only."""
-Rule = Literal["published", "exact", "training"]
+Derivative = Literal["published", "exact", "training"]
 """Which derivative FINER's factor (|z| + 1) gets. J is the exact Jacobian, D the one that holds the factor constant:
 
 "published"  D D^T, the published figure;
@@ -26,7 +27,7 @@ Rule = Literal["published", "exact", "training"]
 
 Networks without that factor have J = D, and the three agree.
 """
-RULES: tuple[Rule, ...] = ("published", "exact", "training")
+DERIVATIVES: tuple[Derivative, ...] = ("published", "exact", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,25 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
     return RowFunction(call=call, params=detached)
 
 
+def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
+    """Return points (n, in_features) as a function takes them.
+
+    They go to the parameters' device. Floating-point ones become of the parameters' type, unless one of the parameters
+    is of theirs already; integers and booleans stay, because a model may look them up.
+
+    Raises:
+        ValueError: If they are no table of points.
+    """
+    params = list(function.params.values())
+    coords = torch.as_tensor(x, device=params[0].device).detach()
+    if coords.ndim != 2 or not len(coords):
+        raise ValueError(f"expected points (n, in_features), got {tuple(coords.shape)}")
+    of_params = {value.dtype.to_real() if value.is_complex() else value.dtype for value in params}
+    if coords.is_floating_point() and coords.dtype not in of_params:
+        coords = coords.to(function.dtype)
+    return coords
+
+
 def _names_of_each_parameter(module: nn.Module) -> dict[str, list[str]]:
     """Return every name of each parameter under its first one; a submodule that appears twice counts once."""
     names: dict[int, list[str]] = {}
@@ -142,19 +162,19 @@ def _names_of_each_parameter(module: nn.Module) -> dict[str, list[str]]:
     return {group[0]: group for group in names.values()}
 
 
-def left_is_exact(rule: Rule) -> bool:
-    """Return whether the rule's left factor is the exact Jacobian."""
-    return rule in ("exact", "training")
+def left_is_exact(derivative: Derivative) -> bool:
+    """Return whether the derivative's left factor is the exact Jacobian."""
+    return derivative in ("exact", "training")
 
 
-def right_is_exact(rule: Rule) -> bool:
-    """Return whether the rule's right factor is the exact Jacobian."""
-    return rule == "exact"
+def right_is_exact(derivative: Derivative) -> bool:
+    """Return whether the derivative's right factor is the exact Jacobian."""
+    return derivative == "exact"
 
 
-def as_rule(name: str) -> Rule:
-    """Return a rule by name; raise ValueError for an unknown one."""
-    for rule in RULES:
-        if rule == name:
-            return rule
-    raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
+def as_derivative(name: str) -> Derivative:
+    """Return a derivative by name; raise ValueError for an unknown one."""
+    for derivative in DERIVATIVES:
+        if derivative == name:
+            return derivative
+    raise ValueError(f"derivative must be one of {', '.join(DERIVATIVES)}, got {name!r}")

@@ -8,7 +8,7 @@ from torch import nn
 
 from finer_core.errors import InputError
 from finer_ntk.kernel.plan import Output, as_output
-from finer_ntk.kernel.row_function import Rule, as_rule
+from finer_ntk.kernel.row_function import Derivative, as_derivative
 from finer_ntk.nt_engine.convert import real_precision, to_jax
 from finer_ntk.nt_engine.loading import load_neural_tangents
 
@@ -19,7 +19,7 @@ def neural_tangents_ntk(
     x2: np.ndarray | None = None,
     *,
     output: Output = "trace",
-    rule: Rule = "published",
+    derivative: Derivative = "published",
     implementation: int = 3,
     batch_size: int | None = None,
 ) -> np.ndarray:
@@ -30,7 +30,7 @@ def neural_tangents_ntk(
         x1: (n1, in_features).
         x2: (n2, in_features); None is `x1`.
         output: "trace" sums over channels, "per_channel" keeps them apart, "full" pairs them.
-        rule: "published" or "exact".
+        derivative: "published" or "exact".
         implementation: neural-tangents' own: 1 contracts Jacobians, 2 takes products (the published notebook), 3
             structured derivatives.
         batch_size: Rows and columns a block; None for all at once.
@@ -39,15 +39,17 @@ def neural_tangents_ntk(
         (n1, n2), (n1, n2, c) or (n1, n2, c, c).
 
     Raises:
-        InputError: If neural-tangents is absent or broken, the network cannot be converted, or the rule is "training".
+        InputError: If neural-tangents is absent or broken, the network cannot be converted, or "training" is asked for.
     """
     as_output(output)
-    if as_rule(rule) == "training":
-        raise InputError("neural-tangents: the rule 'training' is known to the torch engine only")
+    if as_derivative(derivative) == "training":
+        raise InputError("neural-tangents: the derivative 'training' is known to the torch engine only")
     jax, _ = load_neural_tangents()
     right = x1 if x2 is None else x2
     with jax.experimental.enable_x64(real_precision(network) == torch.float64):
-        of_blocks, params = compiled_kernel(network, output=output, rule=rule, implementation=implementation)
+        of_blocks, params = compiled_kernel(
+            network, output=output, derivative=derivative, implementation=implementation
+        )
         rows = batch_size or max(len(x1), len(right))
         blocks = [
             np.concatenate(
@@ -62,13 +64,15 @@ def neural_tangents_ntk(
     return np.concatenate(blocks)
 
 
-def compiled_kernel(network: nn.Module, *, output: Output, rule: Rule, implementation: int) -> tuple[Any, Any]:
+def compiled_kernel(
+    network: nn.Module, *, output: Output, derivative: Derivative, implementation: int
+) -> tuple[Any, Any]:
     """Return neural-tangents' compiled kernel function of (x1, x2, params), and the parameters.
 
     To be called, and its result used, inside `jax.experimental.enable_x64` for a network in double precision.
     """
     jax, nt = load_neural_tangents()
-    apply, params = to_jax(network, exact=rule == "exact")
+    apply, params = to_jax(network, exact=derivative == "exact")
     function = nt.empirical_ntk_fn(
         apply,
         trace_axes=(-1,) if output == "trace" else (),

@@ -17,7 +17,7 @@ from finer_core.schema import fits
 from finer_core.training.loop import Interrupted
 from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
 from finer_ntk.kernel.plan import as_output
-from finer_ntk.kernel.row_function import as_row_function, as_rule
+from finer_ntk.kernel.row_function import as_derivative, as_row_function
 from finer_ntk.settings import KernelSettings
 from finer_ntk.subject.networks import Subject
 from finer_ntk.subject.points import Points
@@ -56,7 +56,7 @@ def assemble(
         subject.coords,
         x2,
         output=as_output(settings.output),
-        rule=as_rule(settings.rule),
+        derivative=as_derivative(settings.rule),
         path=None,
         batch_size=settings.batch_size,
         memory=parse_memory(settings.memory),
@@ -98,7 +98,7 @@ def assemble(
             x2,
             plan=plan,
             problem=problem,
-            rule=as_rule(settings.rule),
+            derivative=as_derivative(settings.rule),
             on_progress=on_progress,
             first_block_row=done,
             on_block_row=on_block_row,

@@ -1,5 +1,6 @@
 """One `finer-ntk kernel`: the kernel in a file, its figures, heat maps and report."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,16 +10,16 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.report import Report
-from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder
 from finer_ntk import figures
-from finer_ntk.kernel import as_row_function, as_rule, kernel_operator
+from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
+from finer_ntk.kernel import as_derivative
 from finer_ntk.kernel.plan import as_output
 from finer_ntk.runs.files import write_arrays
 from finer_ntk.runs.kernel_file import KERNEL, assemble
 from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, KernelSettings
-from finer_ntk.spectrum import all_eigenpairs, diagonal_energy, effective_rank, estimate_spectrum, top_eigenpairs
+from finer_ntk.spectrum import diagonal_energy
 from finer_ntk.subject.networks import Subject, load_subject
 from finer_ntk.subject.points import Points, file_points
 
@@ -42,14 +43,12 @@ def run_kernel(
         kernel, path = assemble(run, subject, settings, against=against, quiet=quiet)
     else:
         kernel, path = _by_neural_tangents(run, subject, settings, against)
-    square = against is None
-    values, energy = _eigenvalues(subject, settings, kernel) if square else (np.array([]), None)
+    found = _spectrum(subject, settings, kernel) if against is None else None
     arrays = {"kernel": kernel, "points": subject.points.coords.numpy()}
-    if square:
-        arrays["eigenvalues"] = values["values"]
-        log_points(run, [{"eigenvalue": float(value)} for value in values["values"]], tensorboard=tensorboard)
-    else:
-        assert against is not None
+    if found is not None:
+        arrays["eigenvalues"] = found.eigenvalues
+        log_points(run, [{"eigenvalue": float(value)} for value in found.eigenvalues], tensorboard=tensorboard)
+    if against is not None:
         arrays["points_against"] = against.coords.numpy()
     write_arrays(run.path / "kernel", arrays)
     metrics = {
@@ -58,12 +57,12 @@ def run_kernel(
         "path": path,
         "output": settings.output,
         "kernel_shape": list(kernel.shape),
-        "effective_rank": values["rank"] if square else None,
-        "top_eigenvalues": shown_eigenvalues(values["values"]) if square else None,
-        "diagonal_energy": energy,
-        "estimated": bool(square and values["estimated"]),
+        "effective_rank": found.effective_rank if found else None,
+        "top_eigenvalues": shown_eigenvalues(found.eigenvalues) if found else None,
+        "diagonal_energy": found.diagonal_energy if found else None,
+        "estimated": bool(found and found.estimated),
     }
-    _report(run, subject, config, metrics, kernel, values["values"] if square else None)
+    _report(run, subject, config, metrics, kernel, found.eigenvalues if found else None)
     run.write_metrics(metrics)
     return run.read_metrics()
 
@@ -79,23 +78,19 @@ def _check(subject: Subject, settings: KernelSettings, against: Points | None) -
         )
 
 
-def _eigenvalues(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> tuple[dict[str, Any], float | None]:
-    """Return eigenvalues, effective rank and diagonal energy of a square kernel, summed over channels."""
+def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> NtkSpectrum:
+    """Return the spectrum of a square kernel, summed over channels; of a large one from products alone."""
     if len(kernel) <= LARGEST_DENSE:
-        trace = traced(kernel)
-        values = all_eigenpairs(trace).values
-        found = {"values": values[: settings.top], "rank": effective_rank(values), "estimated": False}
-        return found, diagonal_energy(trace)
-    operator = kernel_operator(
-        as_row_function(subject.network),
+        return analyze_kernel(traced(kernel), top=settings.top)
+    found = analyze(
+        subject.network,
         subject.coords,
-        rule=as_rule(settings.rule),
-        memory=parse_memory(settings.memory),
+        top=min(settings.top or _DEFAULT_TOP, len(kernel) - 1),
+        derivative=as_derivative(settings.rule),
+        memory=settings.memory,
+        seed=settings.seed,
     )
-    top = top_eigenpairs(operator, count=min(settings.top or _DEFAULT_TOP, len(kernel) - 1), seed=settings.seed)
-    estimates = estimate_spectrum(operator, top, seed=settings.seed)
-    energy = diagonal_energy(kernel) if kernel.ndim == 2 else estimates.diagonal_energy
-    return {"values": top.values, "rank": estimates.effective_rank, "estimated": True}, energy
+    return dataclasses.replace(found, diagonal_energy=diagonal_energy(kernel)) if kernel.ndim == 2 else found
 
 
 def traced(kernel: np.ndarray) -> np.ndarray:
@@ -120,7 +115,7 @@ def _by_neural_tangents(
             x1,
             x2,
             output=as_output(settings.output),
-            rule=as_rule(settings.rule),
+            derivative=as_derivative(settings.rule),
             batch_size=settings.batch_size,
         )
     np.save(run.path / KERNEL, kernel)

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +10,26 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file, write_json
-from finer_core.progress import Progress
 from finer_core.report import Report
-from finer_core.resources import memory_figures, parse_memory
+from finer_core.resources import memory_figures
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.run_settings import as_plain
 from finer_ntk import figures
-from finer_ntk.kernel import as_row_function, as_rule, empirical_ntk, kernel_operator
+from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
+from finer_ntk.kernel import as_derivative
 from finer_ntk.runs.files import write_arrays
 from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, SpectrumSettings
-from finer_ntk.spectrum import (
-    Eigenpairs,
-    all_eigenpairs,
-    diagonal_energy,
-    effective_rank,
-    estimate_spectrum,
-    target_alignment,
-    target_energy,
-    top_eigenpairs,
-)
 from finer_ntk.spectrum.prediction import (
     DEFAULT_STEPS,
     MOST_OUTPUTS,
-    Training,
-    compare_training,
+    TrainingPrediction,
     fit_channels,
     has_channels_for,
+    predict_training,
     why_unpredicted,
 )
 from finer_ntk.subject.networks import Subject, load_subject
-
-_DEFAULT_TOP = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spectrum:
-    """Hold what was found: eigenpairs, effective rank, diagonal energy, alignment where the kernel was formed."""
-
-    pairs: Eigenpairs
-    rank: float
-    energy: float
-    alignment: float | None
-    estimated: bool
 
 
 def run_spectrum(
@@ -76,23 +52,33 @@ def run_spectrum(
         print(note, file=sys.stderr)
     run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
     started = time.monotonic()
-    found = _spectrum(subject, settings, target, quiet=quiet)
-    shares = None if target is None else target_energy(found.pairs.vectors, target)
+    derivative = as_derivative(settings.rule)
+    found = analyze(
+        subject.network,
+        subject.coords,
+        target,
+        top=settings.top,
+        derivative=derivative,
+        memory=settings.memory,
+        seed=settings.seed,
+        progress=not quiet,
+    )
+    shares = found.target_energy
     training = None
     if steps:
         assert target is not None
-        training = compare_training(
+        training = predict_training(
             subject.network,
             subject.coords,
             target,
-            exact=settings.rule == "exact",
-            learning_rate=settings.learning_rate,
             steps=steps,
+            learning_rate=settings.learning_rate,
+            derivative=derivative,
         )
-        losses = zip(training.predicted, training.real, strict=True)
+        losses = zip(training.predicted, training.measured, strict=True)
         points = [{"predicted_loss": float(one), "loss": float(two)} for one, two in losses]
     else:
-        points = [{"eigenvalue": float(value)} for value in found.pairs.values]
+        points = [{"eigenvalue": float(value)} for value in found.eigenvalues]
     log_points(run, points, tensorboard=tensorboard)
     metrics = {
         **common_figures(subject, settings, seconds=time.monotonic() - started, steps=steps),
@@ -137,8 +123,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     if settings.top is not None and settings.top > len(kernel):
         raise InputError(f"--top {settings.top}: the kernel of {len(kernel)} points has {len(kernel)} eigenvalues")
     started = time.monotonic()
-    pairs = all_eigenpairs(np.asarray(kernel))
-    rank = effective_rank(pairs.values)
+    found = analyze_kernel(np.asarray(kernel), top=settings.top)
     run = open_run_folder(out, mode=mode)
     digest = sha256_of_file(kernel_file)
     if mode == "resume" and run.config.is_file() and run.read_config().get("input_sha256") != digest:
@@ -154,13 +139,6 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(run.config, config)
-    found = Spectrum(
-        pairs=_first(pairs, settings.top),
-        rank=rank,
-        energy=diagonal_energy(kernel),
-        alignment=None,
-        estimated=False,
-    )
     metrics = {
         "method": None,
         "preset": settings.preset,
@@ -198,53 +176,14 @@ def _steps(settings: SpectrumSettings, subject: Subject) -> tuple[int, str | Non
     return (0, reason) if reason else (DEFAULT_STEPS, None)
 
 
-def _spectrum(subject: Subject, settings: SpectrumSettings, target: np.ndarray | None, *, quiet: bool) -> Spectrum:
-    function, count = as_row_function(subject.network), len(subject.coords)
-    memory = parse_memory(settings.memory)
-    if count <= LARGEST_DENSE and settings.top in (None, count):
-        kernel = empirical_ntk(
-            subject.network,
-            None,
-            subject.coords,
-            rule=as_rule(settings.rule),
-            memory=settings.memory,
-        )
-        matrix = np.asarray(kernel.cpu())  # type: ignore[union-attr]
-        pairs = all_eigenpairs(matrix)
-        return Spectrum(
-            pairs=pairs,
-            rank=effective_rank(pairs.values),
-            energy=diagonal_energy(matrix),
-            alignment=None if target is None else target_alignment(matrix, target),
-            estimated=False,
-        )
-    operator = kernel_operator(function, subject.coords, rule=as_rule(settings.rule), memory=memory)
-    wanted = settings.top or _DEFAULT_TOP
-    progress = Progress("eigenpairs", total=3 * wanted, unit="product", quiet=quiet)
-
-    def on_product(done: int) -> None:
-        progress.update(min(done, 3 * wanted))
-
-    pairs = top_eigenpairs(operator, count=wanted, seed=settings.seed, on_product=on_product)
-    estimates = estimate_spectrum(operator, pairs, seed=settings.seed)
-    progress.close()
-    return Spectrum(
-        pairs=pairs, rank=estimates.effective_rank, energy=estimates.diagonal_energy, alignment=None, estimated=True
-    )
-
-
-def _first(pairs: Eigenpairs, count: int | None) -> Eigenpairs:
-    return Eigenpairs(values=pairs.values[:count], vectors=pairs.vectors[:, :count], residuals=pairs.residuals[:count])
-
-
-def _figures_of(found: Spectrum) -> dict[str, Any]:
-    large = found.pairs.values > 1e-6 * found.pairs.values[0]  # the residual of rounding noise says nothing
+def _figures_of(found: NtkSpectrum) -> dict[str, Any]:
+    large = found.eigenvalues > 1e-6 * found.eigenvalues[0]  # the residual of rounding noise says nothing
     return {
-        "effective_rank": found.rank,
-        "top_eigenvalues": shown_eigenvalues(found.pairs.values),
-        "diagonal_energy": found.energy,
-        "eigenpairs": len(found.pairs.values),
-        "largest_residual": float(found.pairs.residuals[large].max()),
+        "effective_rank": found.effective_rank,
+        "top_eigenvalues": shown_eigenvalues(found.eigenvalues),
+        "diagonal_energy": found.diagonal_energy,
+        "eigenpairs": len(found.eigenvalues),
+        "largest_residual": float(found.residuals[large].max()),
         "estimated": found.estimated,
     }
 
@@ -253,19 +192,18 @@ def _write_and_report(
     run: RunFolder,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    found: Spectrum,
+    found: NtkSpectrum,
     shares: np.ndarray | None,
-    training: Training | None,
+    training: TrainingPrediction | None,
     *,
     shape: tuple[int, ...] | None,
     what: str,
     points: np.ndarray | None,
 ) -> None:
-    pairs = found.pairs
-    arrays = {"eigenvalues": pairs.values, "eigenvectors": pairs.vectors, "residuals": pairs.residuals}
+    arrays = {"eigenvalues": found.eigenvalues, "eigenvectors": found.eigenvectors, "residuals": found.residuals}
     drawn = {
-        "eigenvalues": figures.draw_eigenvalues({what: pairs.values}),
-        "eigenvectors": figures.draw_eigenvectors(pairs.vectors, shape),
+        "eigenvalues": figures.draw_eigenvalues({what: found.eigenvalues}),
+        "eigenvectors": figures.draw_eigenvectors(found.eigenvectors, shape),
     }
     if points is not None:
         arrays["points"] = points
@@ -273,8 +211,8 @@ def _write_and_report(
         arrays["target_energy"] = shares
         drawn["target_energy"] = figures.draw_energies({"target": shares})
     if training is not None:
-        arrays["predicted_loss"], arrays["loss"] = training.predicted, training.real
-        drawn["training"] = figures.draw_training(training.predicted, training.real)
+        arrays["predicted_loss"], arrays["loss"] = training.predicted, training.measured
+        drawn["training"] = figures.draw_training(training.predicted, training.measured)
     write_arrays(run.path / "spectrum", arrays)
     page = Report(
         f"Spectrum: {what}",

@@ -23,18 +23,11 @@ from finer_core.run_folder import Mode, RunFolder
 from finer_core.schema import fits
 from finer_core.training.loop import Interrupted
 from finer_ntk import figures
-from finer_ntk.kernel import as_rule, empirical_ntk
+from finer_ntk.analysis import alignments, measure
+from finer_ntk.kernel import as_derivative
 from finer_ntk.runs.files import write_arrays
 from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
 from finer_ntk.settings import LARGEST_DENSE, SweepSettings
-from finer_ntk.spectrum import (
-    alignment,
-    all_eigenpairs,
-    band_energy,
-    diagonal_energy,
-    effective_rank,
-    target_alignment,
-)
 from finer_ntk.subject.networks import Subject, given_points, load_subject, subject_at_start
 from finer_ntk.subject.points import Points, grid_points
 
@@ -179,60 +172,25 @@ def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarra
 def _measure_one(
     entry: Entry, points: Points, settings: SweepSettings
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    measured, shown = [], []
-    for seed in range(settings.seed, settings.seed + (1 if entry.model else settings.seeds)):
-        subject = _subject(entry, points, seed=seed)
-        kernel = np.asarray(
-            empirical_ntk(
-                subject.network,
-                None,
-                subject.coords,
-                rule=as_rule(settings.rule),
-                memory=settings.memory,
-            ).cpu()  # type: ignore[union-attr]
-        )
-        values = all_eigenpairs(kernel).values
-        measured.append(_figures(kernel, values, points, channels=subject.network.out_features))
-        shown.append((kernel, values))
-    means = {
-        key: None if measured[0][key] is None else float(np.mean([one[key] for one in measured])) for key in measured[0]
-    }
-    row = {
-        "name": entry.name,
-        "method": subject.network.config.method,
-        "parameters": sum(p.numel() for p in subject.network.parameters()),
-        **means,
-        "effective_rank_of_seeds": [one["effective_rank"] for one in measured],
-        "diagonal_energy_of_seeds": [one["diagonal_energy"] for one in measured],
-        "network": subject.network.config.to_dict(),
-    }
-    return row, *shown[0]
-
-
-def _figures(kernel: np.ndarray, values: np.ndarray, points: Points, *, channels: int) -> dict[str, float | None]:
-    line = points.shape is not None and len(points.shape) == 1
-    target = points.target
-    return {
-        "effective_rank": effective_rank(values),
-        "diagonal_energy": diagonal_energy(kernel),
-        "band_energy": band_energy(kernel, half_width=max(1, len(kernel) // 64)) if line else None,
-        "mean_diagonal": float(np.diagonal(kernel).mean()),
-        "largest_eigenvalue_share": float(values[0] / values[values > 0].sum()),
-        "target_alignment": None if target is None else target_alignment(kernel, target),
-    }
+    seeds = range(settings.seed, settings.seed + (1 if entry.model else settings.seeds))
+    subjects = [_subject(entry, points, seed=seed) for seed in seeds]
+    return measure(
+        entry.name,
+        [subject.network for subject in subjects],
+        subjects[0].coords,
+        points.target,
+        derivative=as_derivative(settings.rule),
+        memory=settings.memory,
+    )
 
 
 def _with_alignment(
     rows: Sequence[Mapping[str, Any]], kernels: Sequence[np.ndarray], *, sequence: bool
 ) -> list[dict[str, Any]]:
     """Add each kernel's alignment with the first and, for a sequence of models, with the one before."""
-    added = []
-    for index, row in enumerate(rows):
-        more: dict[str, Any] = {"alignment_with_first": alignment(kernels[0], kernels[index])}
-        if sequence:
-            more["alignment_with_previous"] = alignment(kernels[max(0, index - 1)], kernels[index])
-        added.append({**row, **more})
-    return added
+    return [
+        {**row, **alignments([kernels[0], *kernels[: index + 1]], sequence=sequence)} for index, row in enumerate(rows)
+    ]
 
 
 def _write_tables(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:

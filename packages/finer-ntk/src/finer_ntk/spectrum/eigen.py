@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
-from finer_ntk.kernel.operator import KernelOperator
+from finer_ntk.kernel.operator import NtkOperator
 
 _PROBES, _STEPS = 16, 32
 """Random vectors, and Lanczos steps from each, of the estimates for a kernel that is never formed."""
@@ -48,7 +48,7 @@ def all_eigenpairs(kernel: np.ndarray) -> Eigenpairs:
 
 
 def top_eigenpairs(
-    operator: KernelOperator,
+    operator: NtkOperator,
     *,
     count: int,
     seed: int = 0,
@@ -69,7 +69,7 @@ def top_eigenpairs(
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-    size = operator.size
+    size = operator.shape[0]
     if not 1 <= count < size:
         raise InputError(
             f"--top {count}: the kernel of {size} points has fewer than {count + 1} eigenvalues to choose from"
@@ -80,7 +80,7 @@ def top_eigenpairs(
         nonlocal taken
         taken += 1
         on_product(taken)
-        return _times(operator, vector.reshape(size, -1))[:, 0]
+        return operator.matvec(vector.reshape(-1))
 
     start = np.random.default_rng(seed).standard_normal(size)
     linear = LinearOperator((size, size), matvec=times, dtype=np.float64)
@@ -92,7 +92,7 @@ def top_eigenpairs(
         ) from error
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
-    return Eigenpairs(values=values, vectors=vectors, residuals=_residuals(_times(operator, vectors), values, vectors))
+    return Eigenpairs(values=values, vectors=vectors, residuals=_residuals(operator.matvec(vectors), values, vectors))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class SpectralEstimates:
 
 
 def estimate_spectrum(
-    operator: KernelOperator, top: Eigenpairs, *, seed: int = 0, on_product: Callable[[int], None] = lambda done: None
+    operator: NtkOperator, top: Eigenpairs, *, seed: int = 0, on_product: Callable[[int], None] = lambda done: None
 ) -> SpectralEstimates:
     """Estimate effective rank and diagonal energy from products alone.
 
@@ -124,10 +124,10 @@ def estimate_spectrum(
     trace = float(diagonal.sum())
     known = np.clip(top.values, 0, None)
     random = np.random.default_rng(seed)
-    steps = min(_STEPS, operator.size - len(known))
+    steps = min(_STEPS, operator.shape[0] - len(known))
     entropies, energies = [], []
     for probe in range(_PROBES):
-        start = random.choice((-1.0, 1.0), size=operator.size)
+        start = random.choice((-1.0, 1.0), size=operator.shape[0])
         start -= top.vectors @ (top.vectors.T @ start)
         nodes, weights, energy = _lanczos(operator, start, steps, apart_from=top.vectors)
         shares = weights * np.clip(nodes, 0, None)  # a probe's own normalisation varies less than the exact trace's
@@ -147,7 +147,7 @@ def estimate_spectrum(
 
 
 def _lanczos(
-    operator: KernelOperator, start: np.ndarray, steps: int, *, apart_from: np.ndarray
+    operator: NtkOperator, start: np.ndarray, steps: int, *, apart_from: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return Ritz values, their quadrature weights, and |K start|^2; every vector is orthogonalised against all."""
     basis = np.zeros((steps, len(start)))
@@ -156,7 +156,7 @@ def _lanczos(
     first = 0.0
     count = steps
     for i in range(steps):
-        moved = _times(operator, basis[i][:, None])[:, 0]
+        moved = operator.matvec(basis[i])
         moved -= apart_from @ (apart_from.T @ moved)
         if i == 0:
             first = float(moved @ moved) * float(start @ start)
@@ -171,11 +171,6 @@ def _lanczos(
     tridiagonal = np.diag(alphas[:count]) + np.diag(betas[: count - 1], 1) + np.diag(betas[: count - 1], -1)
     nodes, vectors = np.linalg.eigh(tridiagonal)
     return nodes, np.square(vectors[0]), first
-
-
-def _times(operator: KernelOperator, vectors: np.ndarray) -> np.ndarray:
-    moved = operator.times(torch.from_numpy(vectors).to(operator.device, operator.dtype))
-    return moved.double().cpu().numpy()
 
 
 def _residuals(moved: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -23,6 +23,11 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
 
     Raises:
         InputError: If none is positive.
+
+    Example:
+        >>> import numpy as np
+        >>> round(effective_rank(np.array([1.0, 1.0, 1.0])), 6)
+        3.0
     """
     values = np.clip(np.asarray(eigenvalues, dtype=np.float64), 0, None)
     total = values.sum()
@@ -33,13 +38,25 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
 
 
 def diagonal_energy(kernel: np.ndarray) -> float:
-    """Return the diagonal's share of the kernel's energy, sum K_ii^2 / sum K_ij^2: 1/n (constant) to 1 (diagonal)."""
+    """Return the diagonal's share of the kernel's energy, sum K_ii^2 / sum K_ij^2: 1/n (constant) to 1 (diagonal).
+
+    Example:
+        >>> import numpy as np
+        >>> diagonal_energy(np.ones((4, 4)))
+        0.25
+    """
     diagonal = float(np.square(np.diagonal(kernel), dtype=np.float64).sum())
     return diagonal / sum(float(np.square(band, dtype=np.float64).sum()) for _, band in _bands(kernel))
 
 
 def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
-    """Return the share of the kernel's energy with |i - j| <= half_width; for points in order along a line."""
+    """Return the share of the kernel's energy with |i - j| <= half_width; for points in order along a line.
+
+    Example:
+        >>> import numpy as np
+        >>> band_energy(np.ones((4, 4)), half_width=1)
+        0.625
+    """
     total = inside = 0.0
     columns = np.arange(kernel.shape[1])
     for start, band in _bands(kernel):
@@ -61,6 +78,11 @@ def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Raises:
         InputError: If the signal is zero everywhere.
+
+    Example:
+        >>> import numpy as np
+        >>> target_energy(np.eye(2), np.array([1.0, 1.0])).tolist()
+        [0.5, 0.5]
     """
     signal = target.reshape(len(target), -1).astype(np.float64)
     total = np.square(signal).sum()
@@ -70,7 +92,13 @@ def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def alignment(one: np.ndarray, two: np.ndarray) -> float:
-    """Return <K1, K2> / (|K1| |K2|), Frobenius: 1 for kernels equal up to a factor (Cristianini et al., 2001)."""
+    """Return <K1, K2> / (|K1| |K2|), Frobenius: 1 for kernels equal up to a factor (Cristianini et al., 2001).
+
+    Example:
+        >>> import numpy as np
+        >>> round(alignment(np.eye(3), 5 * np.eye(3)), 6)
+        1.0
+    """
     if one.shape != two.shape:
         raise ValueError(f"kernels of different shapes: {one.shape} and {two.shape}")
     inner = norm_one = norm_two = 0.0
@@ -83,7 +111,13 @@ def alignment(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
-    """Return the alignment of a kernel with y y^T, sum over channels: y^T K y / (|K| |y y^T|)."""
+    """Return the alignment of a kernel with y y^T, sum over channels: y^T K y / (|K| |y y^T|).
+
+    Example:
+        >>> import numpy as np
+        >>> round(target_alignment(np.ones((3, 3)), np.ones(3)), 6)
+        1.0
+    """
     signal = target.reshape(len(target), -1).astype(np.float64)
     inner = norm = 0.0
     for start, band in _bands(kernel):

@@ -1,16 +1,15 @@
-"""Predicted beside real training of one network on one signal, in double precision."""
+"""Predicted beside measured training of one network on one signal, in double precision."""
 
 import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.networks import Network
 from finer_ntk.kernel.empirical import empirical_ntk
-from finer_ntk.kernel.row_function import as_row_function
+from finer_ntk.kernel.row_function import Derivative, as_coords, as_row_function
 from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
 
 DEFAULT_STEPS = 100
@@ -22,52 +21,98 @@ _SHARE_OF_STABLE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """Hold mean square errors at steps 0..steps, and the rate they were taken at."""
+class TrainingPrediction:
+    """Hold mean square errors at steps 0..steps, predicted and measured.
+
+    Attributes:
+        predicted: (steps + 1,), by the kernel at the start.
+        measured: (steps + 1,), of real gradient descent.
+        learning_rate: The rate that both took.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import TrainingPrediction
+        >>> losses = {"predicted": np.array([1.0, 0.45]), "measured": np.array([1.0, 0.5])}
+        >>> round(TrainingPrediction(**losses, learning_rate=0.1).deviation, 6)
+        0.1
+    """
 
     predicted: np.ndarray
-    real: np.ndarray
+    measured: np.ndarray
     learning_rate: float
 
     @property
     def deviation(self) -> float:
         """Return the largest relative difference of a step."""
-        return float(np.max(np.abs(self.predicted - self.real) / self.real))
+        return float(np.max(np.abs(self.predicted - self.measured) / self.measured))
 
 
-def compare_training(
-    network: Network, coords: Tensor, target: np.ndarray, *, exact: bool, learning_rate: float | None, steps: int
-) -> Training:
-    """Train by plain gradient descent, and predict the same by the kernel at the start.
+def predict_training(
+    model: nn.Module,
+    x: Tensor | np.ndarray,
+    target: Tensor | np.ndarray,
+    *,
+    steps: int = DEFAULT_STEPS,
+    learning_rate: float | None = None,
+    derivative: Derivative = "published",
+) -> TrainingPrediction:
+    """Train a copy of a network by full-batch gradient descent, and predict the same by its kernel at the start.
+
+    Formula: f_{t+1} - y = (I - (2 eta / N) K) (f_t - y), N points times channels (Lee et al., NeurIPS 2019, section
+    2.2, in discrete time). Both in double precision.
 
     Args:
-        network: Where it starts; not changed.
-        coords: (n, in_features).
-        target: (n, out_features), or (n, c) where the network has one output: then its channels' mean.
-        exact: Train through FINER's factor.
-        learning_rate: None takes 0.1 of the largest stable one.
+        model: Where training starts; not changed.
+        x: (n, in_features), a tensor or an array, in the model's coordinates.
+        target: (n,) or (n, out_features), or (n, c) where the model has one output: then its channels' mean.
         steps: Updates.
+        learning_rate: eta; None takes 0.1 of the largest stable one.
+        derivative: "published" trains with FINER's published gradient, "exact" through its factor.
+
+    Returns:
+        The losses.
 
     Raises:
-        InputError: If target and network have different channels, there are too many outputs, or training diverges.
+        InputError: If target and model have different channels, there are more than 8192 outputs, `steps` is negative,
+            or training diverges.
+        ValueError: If an argument is none of the choices, or does not fit the model.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import build_network, published_config
+        >>> from finer_ntk import line_grid, predict_training
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=64)
+        >>> network = build_network(config, generator=torch.Generator().manual_seed(0))
+        >>> points = line_grid(32)
+        >>> training = predict_training(network, points.coords, points.target, steps=10)
+        >>> training.measured.shape, training.deviation < 0.1
+        ((11,), True)
     """
-    signal = fit_channels(target, network.out_features)
-    if signal.size > MOST_OUTPUTS:
-        raise InputError(f"--steps {steps}: the prediction is for at most {MOST_OUTPUTS} outputs, got {signal.size}")
-    device = "cpu" if coords.device.type == "mps" else coords.device  # MPS has no double precision
-    double = copy.deepcopy(network).to(device).double()
-    x = coords.to(device).double()
-    rule = "exact" if exact else "training"
-    kernel = flatten_outputs(np.asarray(empirical_ntk(double, None, x, output="full", rule=rule).cpu()))  # type: ignore[arg-type, union-attr]
+    if derivative not in ("published", "exact"):
+        raise ValueError(f"training takes the derivative published or exact, got {derivative!r}")
+    if steps < 0:
+        raise InputError(f"steps must be at least 0, got {steps}")
+    double = copy.deepcopy(model)
+    own = as_coords(x, as_row_function(model))  # the very points that the model itself would see
+    if own.device.type == "mps":  # which has no double precision
+        double, own = double.cpu(), own.cpu()
+    double = double.double()
     function = as_row_function(double)
+    coords = as_coords(own, function)
+    signal = fit_channels(as_signal(target, len(coords)), function.channels(coords))
+    if signal.size > MOST_OUTPUTS:
+        raise InputError(f"training is predicted for at most {MOST_OUTPUTS} outputs, got {signal.size}")
+    exact = derivative == "exact"
+    full = empirical_ntk(double, coords, output="full", derivative="exact" if exact else "training")
+    kernel = flatten_outputs(full.cpu().numpy())
     with torch.no_grad():
-        start = function(function.params, x, exact=False).cpu().numpy()
+        start = function(function.params, coords, exact=False).cpu().numpy()
     rate = learning_rate or _SHARE_OF_STABLE * stable_rate(float(np.linalg.norm(kernel, 2)), signal.size)
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
-    wanted = torch.from_numpy(signal).to(x)
-    real = descend(function, x, wanted, learning_rate=rate, steps=steps, exact=exact)
-    return Training(predicted=predicted, real=real, learning_rate=rate)
+    wanted = torch.from_numpy(signal).to(coords)
+    measured = descend(function, coords, wanted, learning_rate=rate, steps=steps, exact=exact)
+    return TrainingPrediction(predicted=predicted, measured=measured, learning_rate=rate)
 
 
 def has_channels_for(target: np.ndarray, channels: int) -> bool:
@@ -99,3 +144,15 @@ def fit_channels(target: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return target.mean(1, keepdims=True)
     raise InputError(f"the target signal has {target.shape[1]} channels, the network {channels} outputs")
+
+
+def as_signal(target: Tensor | np.ndarray, count: int) -> np.ndarray:
+    """Return a target (n,) or (n, c) as an array (n, c) in double precision.
+
+    Raises:
+        ValueError: If it is not a finite row a point.
+    """
+    signal = target.detach().cpu().numpy() if isinstance(target, Tensor) else np.asarray(target)
+    if signal.ndim not in (1, 2) or len(signal) != count or not np.isfinite(signal).all():
+        raise ValueError(f"expected a finite target ({count},) or ({count}, channels), got {signal.shape}")
+    return signal.reshape(count, -1).astype(np.float64)

@@ -34,6 +34,11 @@ class Points:
         shape: Of the grid that they are, in row-major order; None for scattered points.
         target: A signal at the points, (n, channels) in [-1, 1]; None where there is none.
         what: One line for people.
+
+    Example:
+        >>> from finer_ntk import line_grid
+        >>> line_grid(8).in_features
+        1
     """
 
     coords: Tensor
@@ -55,7 +60,27 @@ class Points:
 
 
 def line_grid(count: int) -> Points:
-    """Return j / count on [0, 1), the published figure's points, with a built-in signal of four frequencies."""
+    """Return evenly spaced points on [0, 1), the published figure's, with a built-in signal of four frequencies.
+
+    Formula: x_j = j / count; the target is the mean of sin(2 pi f x) over f = 1, 3, 8, 20.
+
+    Args:
+        count: How many.
+
+    Returns:
+        The points, (count, 1), and the target, (count, 1), in [-1, 1].
+
+    Raises:
+        InputError: If there are fewer than one.
+
+    Example:
+        >>> from finer_ntk import line_grid
+        >>> points = line_grid(4)
+        >>> points.coords[:, 0].tolist(), points.target.shape
+        ([0.0, 0.25, 0.5, 0.75], (4, 1))
+    """
+    if count < 1:
+        raise InputError(f"a grid needs at least 1 point, got {count}")
     x = torch.arange(count, dtype=torch.float64)[:, None] / count
     waves = [torch.sin(2 * math.pi * frequency * x) for frequency in _SIGNAL_FREQUENCIES]
     target = (torch.cat(waves, dim=1).mean(1, keepdim=True)).numpy()
@@ -63,7 +88,24 @@ def line_grid(count: int) -> Points:
 
 
 def box_grid(shape: tuple[int, ...]) -> Points:
-    """Return a grid over [-1, 1] in every direction, row-major, ends included."""
+    """Return a grid over [-1, 1] in every direction, row-major, ends included.
+
+    Args:
+        shape: Points in each direction.
+
+    Returns:
+        The points, (product of `shape`, len(shape)), without a target.
+
+    Raises:
+        InputError: If a side has fewer than one point.
+
+    Example:
+        >>> from finer_ntk import box_grid
+        >>> box_grid((2, 3)).coords.tolist()
+        [[-1.0, -1.0], [-1.0, 0.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+    if not shape or min(shape) < 1:
+        raise InputError(f"a grid needs at least 1 point a side, got {shape}")
     return _of_axes([axis_coords(length, dtype=torch.float64) for length in shape], what="grid on [-1, 1]")
 
 

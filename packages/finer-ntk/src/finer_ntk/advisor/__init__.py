@@ -1,1 +1,0 @@
-"""Propose a method, an omega and a bias scale for a signal, before anything is trained."""

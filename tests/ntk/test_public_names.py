@@ -1,0 +1,194 @@
+"""What finer_ntk exports: documented with examples that run, pure, and the same as the commands compute."""
+
+import doctest
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import finer_ntk
+from finer_core import build_network, published_config
+from finer_core.errors import InputError
+from finer_core.model_file import load_network
+from finer_ntk.cli import main
+from finer_ntk.spectrum import measures
+
+README = Path(__file__).parents[2] / "packages" / "finer-ntk" / "README.md"
+NAMES = [name for name in finer_ntk.__all__ if not name.startswith("__")]
+FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(finer_ntk, name))]
+POINTS = finer_ntk.line_grid(48)
+SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--device", "cpu", "--out"]
+
+
+def config(**options):
+    sizes = {"in_features": 1, "out_features": 1, "hidden_features": 16}
+    return published_config(method="finer", task="ntk", **{**sizes, **options})
+
+
+def network(seed=0, **options):
+    return build_network(config(**options), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def read_only(tmp_path, monkeypatch):
+    """Stand in a folder that takes no file and must stay empty, whoever runs the tests."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(0o555)
+    monkeypatch.chdir(folder)
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_documented_and_its_example_runs(name, read_only):
+    value = getattr(finer_ntk, name)
+    assert value.__name__ == name
+    wanted = ("Args:", "Returns:", "Raises:", "Example:") if name in FUNCTIONS else ("Example:",)
+    assert [word for word in wanted if word not in value.__doc__] == []
+    (test,) = doctest.DocTestFinder(recurse=False).find(value, name, globs={})
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_examples_of_the_measures_run():
+    found = [test for test in doctest.DocTestFinder().find(measures) if test.examples]
+    assert len(found) == 6
+    assert sum(doctest.DocTestRunner().run(test).failed for test in found) == 0
+
+
+def test_importing_loads_nothing_and_a_name_when_it_is_used():
+    code = "import finer_ntk, sys; print(*(m for m in ('torch', 'numpy', 'scipy', 'finer_core') if m in sys.modules)); "
+    code += "finer_ntk.line_grid; print('torch' in sys.modules, finer_ntk.spectrum.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines() == ["", "True finer_ntk.spectrum"]
+    assert dir(finer_ntk) == sorted([*finer_ntk.__all__, "spectrum"])
+    with pytest.raises(AttributeError, match="'finer_ntk' has no attribute 'analyse'"):
+        _ = finer_ntk.analyse
+
+
+def test_the_blocks_of_the_readme_run(read_only, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), names)
+    assert capsys.readouterr().out
+
+
+def test_verbs_write_and_print_nothing_and_repeat_their_bits(read_only, capsys):
+    net, x, y = network(), POINTS.coords, POINTS.target
+    state = torch.get_rng_state()
+
+    def run():
+        found = finer_ntk.analyze(net, x, y, top=5)
+        training = finer_ntk.predict_training(net, x, y, steps=3)
+        rows = finer_ntk.sweep({"a": config(), "b": net}, x, seeds=(3, 4), target=y)
+        return [finer_ntk.empirical_ntk(net, x).numpy(), found.eigenvectors, training.predicted], rows
+
+    (one, rows), (two, again) = run(), run()
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True)) and rows == again
+    assert torch.equal(torch.get_rng_state(), state)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_kernel_command_is_the_verbs(tmp_path):
+    assert main(["kernel", *SMALL, str(tmp_path / "run")]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    net = load_network(tmp_path / "run" / "model.safetensors")
+    assert np.array_equal(np.load(tmp_path / "run" / "kernel.npy"), finer_ntk.empirical_ntk(net, POINTS.coords))
+    found = finer_ntk.analyze(net, POINTS.coords)
+    for name in ("effective_rank", "diagonal_energy", "estimated"):
+        assert metrics[name] == getattr(found, name)
+    assert metrics["top_eigenvalues"] == found.eigenvalues[:16].tolist()
+
+
+@pytest.mark.parametrize(("derivative", "top"), [("published", None), ("exact", 7)])
+def test_spectrum_command_is_the_verbs(derivative, top, tmp_path):
+    arguments = ["--seed", "3", "--steps", "5", "--rule", derivative, *([] if top is None else ["--top", str(top)])]
+    assert main(["spectrum", *arguments, *SMALL, str(tmp_path / "run")]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    net = network(seed=3)
+    found = finer_ntk.analyze(net, POINTS.coords, POINTS.target, top=top, derivative=derivative, seed=3)
+    training = finer_ntk.predict_training(net, POINTS.coords, POINTS.target, steps=5, derivative=derivative)
+    for name in ("effective_rank", "diagonal_energy", "estimated"):
+        assert metrics[name] == getattr(found, name)
+    assert metrics["top_eigenvalues"] == found.eigenvalues[:16].tolist()
+    assert metrics["target_alignment"] == found.alignment
+    assert metrics["target_energy_of_top"] == float(found.target_energy.sum())
+    assert metrics["learning_rate"] == training.learning_rate
+    assert metrics["prediction_deviation"] == training.deviation
+
+
+def test_sweep_command_is_the_verb(tmp_path):
+    arguments = ["--first-bias-scale", "1", "10", "--seeds", "2", "--seed", "5"]
+    assert main(["sweep", *arguments, *SMALL, str(tmp_path / "run")]) == 0
+    rows = json.loads((tmp_path / "run" / "metrics.json").read_text())["rows"]
+    configs = {f"finer, first_bias_scale {k}": config(first_bias_scale=k) for k in (1.0, 10.0)}
+    found = finer_ntk.sweep(configs, POINTS.coords, seeds=(5, 6), target=POINTS.target)
+    assert rows == json.loads(json.dumps(found))
+
+
+def test_a_sweep_over_modules_shows_the_alignment_with_the_one_before():
+    nets = {"a": network(0), "b": network(1), "c": network(1)}
+    rows = finer_ntk.sweep(nets, POINTS.coords)
+    assert rows[2]["alignment_with_previous"] == pytest.approx(1)
+    assert rows[2]["alignment_with_first"] == rows[1]["alignment_with_previous"] < 0.9999
+    kernels = [finer_ntk.empirical_ntk(net, POINTS.coords).numpy() for net in nets.values()]
+    assert rows[1]["alignment_with_first"] == measures.alignment(kernels[0], kernels[1])
+
+
+def test_a_module_of_the_users_own_and_arrays_do():
+    torch.manual_seed(0)
+    own = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+    x = np.random.default_rng(0).uniform(-1, 1, (9, 2))
+    kernel = finer_ntk.empirical_ntk(own, x)
+    assert isinstance(kernel, np.ndarray) and kernel.dtype == np.float32
+    assert np.array_equal(kernel, finer_ntk.empirical_ntk(own, torch.from_numpy(x)).numpy())
+    found = finer_ntk.analyze(own, x, np.sin(x))
+    operator = finer_ntk.ntk_operator(own, x)
+    np.testing.assert_allclose(operator.matvec(np.eye(9)), kernel, atol=1e-5 * np.abs(kernel).max())
+    np.testing.assert_allclose(operator.to_scipy() @ np.ones(9), kernel.sum(1), atol=1e-5 * np.abs(kernel).sum(1).max())
+    assert found.eigenvalues.sum() == pytest.approx(float(operator.diagonal().sum()), rel=1e-5)
+    training = finer_ntk.predict_training(own, x, np.sin(x), steps=5)
+    assert training.predicted.shape == training.measured.shape == (6,) and training.deviation < 0.05
+    (row,) = finer_ntk.sweep({"own": own}, x)
+    assert row["method"] == "Sequential" and row["effective_rank"] == found.effective_rank
+
+
+def test_progress_is_told_to_a_function_or_shown_on_stderr(capsys):
+    steps = []
+    options = {"batch_size": 16, "progress": lambda *step: steps.append(step)}
+    finer_ntk.empirical_ntk(network(), POINTS.coords, **options)
+    assert steps == [(done, 6, {}) for done in range(1, 7)]
+    assert capsys.readouterr() == ("", "")
+    finer_ntk.sweep({"a": config()}, POINTS.coords, progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "1/1 kernels" in err
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda net: finer_ntk.analyze(net, POINTS.coords, top=49), "48 eigenvalues"),
+        (lambda net: finer_ntk.analyze(net, POINTS.coords, np.ones(7)), r"\(48,\).*\(7,\)"),
+        (lambda net: finer_ntk.analyze(net, POINTS.coords, np.zeros(48)), "zero everywhere"),
+        (lambda net: finer_ntk.analyze(net, POINTS.coords[:, 0]), r"\(n, in_features\), got \(48,\)"),
+        (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, steps=-1), "steps .* -1"),
+        (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, derivative="training"), "exact"),
+        (lambda net: finer_ntk.ntk_operator(net, POINTS.coords).matvec(np.ones(7)), r"\(48, 48\).*\(7,\)"),
+        (lambda net: finer_ntk.sweep({}, POINTS.coords), "got 0 and 1"),
+        (lambda net: finer_ntk.sweep({"a": net}, np.zeros((4097, 1))), "4096 points, got 4097"),
+        (lambda net: finer_ntk.line_grid(0), "at least 1 point"),
+        (lambda net: finer_ntk.box_grid((3, 0)), "at least 1 point"),
+    ],
+)
+def test_wrong_arguments_are_named(call, words):
+    with pytest.raises((InputError, ValueError), match=words):
+        call(network())
