@@ -15,7 +15,7 @@ import torch
 from torch import Generator
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, Method
+from finer_core.methods import METHODS, Method, load_method
 from finer_core.networks import Network
 from finer_core.schema import build, fits, shown
 
@@ -79,8 +79,9 @@ def find_method(name: str) -> Method:
     Raises:
         InputError: If there is none; the message names the nearest.
     """
-    if name in METHODS:
-        return METHODS[name]
+    method = METHODS.get(name) or load_method(name)
+    if method is not None:
+        return method
     near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
