@@ -20,7 +20,7 @@ from finer_image.image_source import file_error
 from finer_image.notes import printable
 from finer_image.published_results import SOURCE, published_mean_psnr
 from finer_image.run import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 from finer_image.zarr_metadata import is_zarr
 
 COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
@@ -45,7 +45,7 @@ class BenchmarkPlan:
     """
 
     images: Sequence[Path]
-    settings: Sequence[ImageFitSettings]
+    settings: Sequence[ImageConfig]
     out: Path
     given: Mapping[str, Any] = field(default_factory=dict)
     together: int = 1
@@ -144,7 +144,7 @@ def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]
 
 
 def _fits_of(
-    plan: BenchmarkPlan, settings: ImageFitSettings, images: Sequence[Path]
+    plan: BenchmarkPlan, settings: ImageConfig, images: Sequence[Path]
 ) -> Iterator[dict[Path, dict[str, Any]]]:
     """Fit one method to images, group by group; yield the rows of each."""
     waiting: dict[tuple[Any, ...], dict[Path, PreparedRun]] = {}
@@ -165,7 +165,7 @@ def _fits_of(
         yield _fit_group(plan, settings.method, group)
 
 
-def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageFitSettings) -> PreparedRun:
+def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> PreparedRun:
     out = plan.run_folder(image, settings.method)
     if plan.resume and RunFolder(out).config.is_file():
         return prepare_resumed_run(out, signal=str(image), given={**plan.given, "method": settings.method})

@@ -22,7 +22,7 @@ from finer_image.model import TASK
 from finer_image.pixels import Image
 from finer_image.presets import FAST_NETWORK, resolve
 from finer_image.raster import Raster
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class FitPlan:
         device: Where it runs, resolved.
     """
 
-    settings: ImageFitSettings
+    settings: ImageConfig
     network: NetworkConfig
     target_range: tuple[float, float]
     device: str
@@ -51,9 +51,7 @@ class FitPlan:
         }
 
 
-def plan_fit(
-    settings: ImageFitSettings, image: Raster, *, shared: bool = False, passes: float | None = None
-) -> FitPlan:
+def plan_fit(settings: ImageConfig, image: Raster, *, shared: bool = False, passes: float | None = None) -> FitPlan:
     """Decide everything about a fit before anything is written.
 
     Args:

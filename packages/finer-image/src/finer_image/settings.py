@@ -11,7 +11,7 @@ BUILT_IN = "astronaut"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFitSettings(FitSettings):
+class ImageConfig(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset, the method and the image's size."""
 
     passes: float | None = option(None, "length of the fit: how often every pixel is used (default: 40)")

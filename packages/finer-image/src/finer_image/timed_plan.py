@@ -6,11 +6,11 @@ from finer_core.errors import InputError
 from finer_core.run_settings import refuse_two_lengths
 from finer_core.training import Fit
 from finer_core.training.budget import MEASURED_FRACTION, largest_within, step_cost
-from finer_image.fit import build_fit, network_of
 from finer_image.plan import FitPlan, plan_fit
 from finer_image.presets import SMALLEST_BATCH, Length, length_of
 from finer_image.raster import Raster
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 _LARGEST_TIMED = 8192
 """Pixels of the larger batch that is timed; larger ones cost in proportion."""
@@ -20,7 +20,7 @@ _FEWEST_SOAP_STEPS = 250
 it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/speed.md)."""
 
 
-def plan_timed_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = False) -> FitPlan:
+def plan_timed_fit(settings: ImageConfig, image: Raster, *, shared: bool = False) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps of fits with a small and a large batch are timed and thrown away; the seconds that this takes
@@ -46,7 +46,7 @@ def plan_timed_fit(settings: ImageFitSettings, image: Raster, *, shared: bool = 
     return plan_fit(settings, image, passes=passes)
 
 
-def _longest(settings: ImageFitSettings, image: Raster) -> tuple[float, int]:
+def _longest(settings: ImageConfig, image: Raster) -> tuple[float, int]:
     """Return the passes and the steps that fit into `settings.seconds`, by the cost of the first steps."""
     assert settings.seconds is not None
     untimed = dataclasses.replace(settings, seconds=None)
