@@ -3,10 +3,8 @@
 import doctest
 import inspect
 import json
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +18,6 @@ from finer_core.model_file import load_network
 from finer_ntk.cli import main
 from finer_ntk.spectrum import measures
 
-README = Path(__file__).parents[2] / "packages" / "finer-ntk" / "README.md"
 NAMES = [name for name in finer_ntk.__all__ if not name.startswith("__")]
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(finer_ntk, name))]
 POINTS = finer_ntk.line_grid(48)
@@ -71,15 +68,6 @@ def test_importing_loads_nothing_and_a_name_when_it_is_used():
     assert dir(finer_ntk) == sorted([*finer_ntk.__all__, "spectrum"])
     with pytest.raises(AttributeError, match="'finer_ntk' has no attribute 'analyse'"):
         _ = finer_ntk.analyse
-
-
-def test_the_blocks_of_the_readme_run(read_only, capsys):
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert blocks
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
-    assert capsys.readouterr().out
 
 
 def test_verbs_write_and_print_nothing_and_repeat_their_bits(read_only, capsys):

@@ -68,8 +68,9 @@ class GraphedStep:
         for rate, group in zip(self._rates, self._groups, strict=True):
             rate.fill_(group["lr"])
         batch = self.objective.batch_tensors(step)
-        if not self._batch:
+        if [tensor.shape for tensor in batch] != [tensor.shape for tensor in self._batch]:
             self._batch = [tensor.clone() for tensor in batch]
+            self.forget()
         else:
             for held, tensor in zip(self._batch, batch, strict=True):
                 held.copy_(tensor)

@@ -1,5 +1,6 @@
 """The distance objective: a weighted sum of pointwise errors, piece by piece."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -82,5 +83,20 @@ class DistanceObjective(StatelessObjective):
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
-        pieces = self.sampler.batch(step).to(self.device).split(self.chunk_points)
+        return self.backward_of(network, *self.batch_tensors(step))
+
+    @property
+    def is_capturable(self) -> bool:
+        """Return True: a step follows from its samples, and they are as many at every step."""
+        return True
+
+    def batch_tensors(self, step: int) -> Sequence[Tensor]:
+        """Return coordinates, targets and weights of a step's samples, on the device."""
+        batch = self.sampler.batch(step).to(self.device)
+        return batch.coords, batch.sdf, batch.weight
+
+    def backward_of(self, network: nn.Module, *batch: Tensor) -> Tensor:
+        """Do what `backward` does, of what `batch_tensors` returned."""
+        coords, sdf, weight = batch
+        pieces = Samples(coords=coords, sdf=sdf, weight=weight).split(self.chunk_points)
         return accumulate_gradients(network, pieces, WeightedError(network, error=self.error))
