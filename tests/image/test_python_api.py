@@ -348,6 +348,7 @@ def test_a_history_has_columns():
         ({"image": "nowhere.png"}, "nowhere.png: no such file"),
         ({"image": np.zeros((2, 2, 2, 2))}, r"\(2, 2, 2, 2\)"),
         ({"image": np.zeros((2, 0))}, "the image"),
+        ({"image": None}, "the image is a NoneType; give an array"),
         ({"method": "sirene"}, "did you mean 'siren'"),
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"steps": "many"}, "'steps' must be an integer"),
