@@ -151,6 +151,7 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
     assert np.array_equal(np.asarray(model), model.render())
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
+    assert np.array_equal(read_image(write_image(tmp_path / "model.png", model)).pixels, model.render())
     assert model.render().dtype == model.dtype == np.uint8 and model.render().shape == model.shape
     grey, _ = fit(PICTURE[:, :, 0] / 255, **SMALL)
     assert grey.shape == (24, 20) and grey.render().dtype == np.float64
