@@ -24,24 +24,24 @@ from typing import Any
 import torch
 
 from bench_quality import load, name_of
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.plan import plan_fit
 from finer_image.presets import length_of
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 from study_optimizers import lines_of
 
 ARMS = ("fast", "published", "minibatch")
 KEY = ("signal", "side", "arm", "method", "passes", "seed", "changes")
 
 
-def settings_of(arm: str, *, side: int, **given: Any) -> ImageFitSettings:
+def settings_of(arm: str, *, side: int, **given: Any) -> ImageConfig:
     """Return the settings of an arm."""
     if arm == "fast":
-        return ImageFitSettings(**given)
+        return ImageConfig(**given)
     batch = 0 if arm == "published" else length_of(side, side, passes=40).batch_pixels
-    return ImageFitSettings(preset="paper", batch_pixels=batch, **given)
+    return ImageConfig(preset="paper", batch_pixels=batch, **given)
 
 
 def run_fit(file: str | None, *, side: int, arm: str, threads: int, changes: dict[str, Any], **given: Any) -> dict:

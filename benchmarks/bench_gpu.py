@@ -22,12 +22,12 @@ from skimage import data
 from eager import EagerFiner, full_batch_step
 from finer_core.coords import grid_coords
 from finer_core.training.optimizers import set_learning_rates
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 def fit_of(image: Image, device: str, **settings: Any) -> tuple[Any, Any, Any]:
     """Return plan, network and fit."""
-    plan = plan_fit(ImageFitSettings(device=device, **settings), image)
+    plan = plan_fit(ImageConfig(device=device, **settings), image)
     network = network_of(plan)
     return plan, network, build_fit(plan, network, image)
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from bench_quality import load, name_of
 from finer_core.layers import InrLinear
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 Rounding = Callable[[Tensor], Tensor]
 
@@ -79,7 +79,7 @@ def set_products(network: nn.Module, forward: Rounding, backward: Rounding) -> N
 def trial(file: str | None, side: int, seed: int, arm: str) -> dict[str, Any]:
     """Fit an image once and return its line."""
     image = load(file, side)
-    plan = plan_fit(ImageFitSettings(seed=seed, precision="fp32"), image)
+    plan = plan_fit(ImageConfig(seed=seed, precision="fp32"), image)
     network = network_of(plan)
     set_products(network, *ARMS[arm])
     fit = build_fit(plan, network, image)

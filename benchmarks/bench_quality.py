@@ -33,13 +33,13 @@ import torch
 from eager import EagerFiner, full_batch_step
 from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
 from finer_image.run import read_signal
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 PUBLISHED_RATE = 5e-4
 TRIED_STEPS = 20
@@ -97,7 +97,7 @@ class EagerFit:
         return psnr_of_mse(float(torch.stack(errors).sum()) / self.target.numel())
 
 
-def our_fit(image: Image, settings: ImageFitSettings) -> tuple[float, float]:
+def our_fit(image: Image, settings: ImageConfig) -> tuple[float, float]:
     """Return the seconds and the PSNR of a fit, everything included but the files."""
     started = time.perf_counter()
     plan = plan_fit(settings, image)
@@ -111,15 +111,15 @@ def our_fit(image: Image, settings: ImageFitSettings) -> tuple[float, float]:
 
 def our_fit_for_seconds(image: Image, seconds: float, *, seed: int) -> tuple[int, float, float]:
     """Fit by the default preset for about a time; return its steps, the seconds they took, and the PSNR."""
-    tried, _ = our_fit(image, ImageFitSettings(steps=TRIED_STEPS, seed=seed))
+    tried, _ = our_fit(image, ImageConfig(steps=TRIED_STEPS, seed=seed))
     steps = max(1, int(TRIED_STEPS * (seconds - tried) / tried))
-    spent, psnr = our_fit(image, ImageFitSettings(steps=steps, seed=seed))
+    spent, psnr = our_fit(image, ImageConfig(steps=steps, seed=seed))
     return steps, tried + spent, psnr
 
 
 def equal_time(arguments: argparse.Namespace) -> list[dict]:
     images = {name_of(name): load(name, arguments.side) for name in arguments.images}
-    batch = plan_fit(ImageFitSettings(), next(iter(images.values()))).settings.batch_pixels or 0
+    batch = plan_fit(ImageConfig(), next(iter(images.values()))).settings.batch_pixels or 0
     first = next(iter(images.values()))
     found = {
         rate: EagerFit(first, rate=rate, batch=batch, seed=0).for_seconds(arguments.seconds)[1]
@@ -146,7 +146,7 @@ def equal_time(arguments: argparse.Namespace) -> list[dict]:
 def goals(arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for name in arguments.images:
-        settings = ImageFitSettings(preset="paper", steps=arguments.steps)
+        settings = ImageConfig(preset="paper", steps=arguments.steps)
         _, psnr = our_fit(load(name, arguments.side), settings)
         rows.append({"image": name_of(name), "side": arguments.side, "steps": arguments.steps, "psnr": psnr})
         show(rows[-1])
@@ -174,7 +174,7 @@ def time_to(arguments: argparse.Namespace) -> list[dict]:
         goal = wanted[name_of(name)]
         row: dict = {"image": name_of(name), "eager_seconds": seconds, "eager_psnr": goal}
         for steps in arguments.ladder:
-            spent, psnr = our_fit(image, ImageFitSettings(steps=steps))
+            spent, psnr = our_fit(image, ImageConfig(steps=steps))
             if psnr >= goal:
                 row |= {"steps": steps, "seconds": spent, "psnr": psnr, "times_sooner": seconds / spent}
                 break

@@ -25,16 +25,16 @@ from torch import Tensor
 
 from finer_core.team import joined
 from finer_core.training import GradientSum
-from finer_image.fit import build_fit, network_of
 from finer_image.plan import plan_fit
 from finer_image.run import read_signal
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 
 def worker(options: argparse.Namespace) -> None:
     """Make a round's steps for every line on stdin; the first process prints the seconds, and at the end the losses."""
     image, _ = read_signal(None, memory=4 * 10**9)
-    settings = ImageFitSettings(
+    settings = ImageConfig(
         steps=(options.rounds + 1) * options.steps,
         log_every=options.steps,
         batch_pixels=options.batch_pixels,

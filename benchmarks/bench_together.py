@@ -18,10 +18,10 @@ from skimage import data
 
 from finer_core.resources import resolve_device
 from finer_core.training import Fit, run_together, update_of
-from finer_image.fit import build_fit, network_of
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 WAYS = ("alone", "together", "stacked")
 
@@ -34,7 +34,7 @@ def crops(count: int, size: int) -> list[Image]:
     return [Image.from_pixels(whole[y : y + size, x : x + size].copy()) for y, x in corners]
 
 
-def fits_of(images: list[Image], settings: ImageFitSettings, *, together: int) -> list[Fit]:
+def fits_of(images: list[Image], settings: ImageConfig, *, together: int) -> list[Fit]:
     plans = [plan_fit(settings, image) for image in images]
     return [build_fit(p, network_of(p), image, together=together) for p, image in zip(plans, images, strict=True)]
 
@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = resolve_device("auto")
     images = crops(arguments.count, arguments.size)
-    settings = ImageFitSettings(
+    settings = ImageConfig(
         preset="paper", steps=arguments.steps, optimizer=arguments.optimizer, log_every=arguments.steps, device=device
     )
     times: dict[str, list[float]] = {way: [] for way in WAYS}

@@ -28,12 +28,12 @@ import torch
 from bench_quality import load
 from finer_core.differential import gradient
 from finer_core.training import Fit
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit as build_image_fit
-from finer_image.fit import network_of as image_network
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.plan import plan_fit as plan_image
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit as build_image_fit
+from finer_image.training.build import network_of as image_network
 
 PUBLISHED = {"preset": "paper"}
 """Adam at the method's rate, times 0.1^(step/steps)."""
@@ -89,12 +89,12 @@ def image_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[T
     for file in files:
         image = load(str(file), arguments.side)
         pixels = image.height * image.width
-        batch = plan_image(ImageFitSettings(), image).settings.batch_pixels or 0
+        batch = plan_image(ImageConfig(), image).settings.batch_pixels or 0
         for arm, changes in image_arms(pixels, batch).items():
             for seed in range(arguments.seeds):
 
                 def start(steps: int, image=image, changes=changes, seed=seed):
-                    plan = plan_image(ImageFitSettings(**changes, steps=steps, seed=seed), image)
+                    plan = plan_image(ImageConfig(**changes, steps=steps, seed=seed), image)
                     network = image_network(plan)
                     model = ImageModel.of(network, image, target_range=plan.target_range)
                     return build_image_fit(plan, network, image), lambda: evaluate(model, image)["psnr"]

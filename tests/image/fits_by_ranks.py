@@ -15,31 +15,31 @@ from finer_core.precision import SMALLEST
 from finer_core.ranks import Ranks
 from finer_core.team import Team, joined
 from finer_core.training import GradientSum
-from finer_image.fit import build_fit, network_of
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 STEPS = 30
 NETWORK = {"hidden_features": 16, "hidden_layers": 2}
 
 
-def cases() -> Iterator[tuple[str, Image, ImageFitSettings]]:
+def cases() -> Iterator[tuple[str, Image, ImageConfig]]:
     """Yield every fit: its name, image and settings."""
     values = np.random.default_rng(0).integers(0, 256, (23, 20, 3), dtype=np.uint8)
     for optimizer, batch in itertools.product(("adam", "muon"), (0, 111)):
-        settings = ImageFitSettings(
+        settings = ImageConfig(
             **{"steps": STEPS, "log_every": 6, "optimizer": optimizer, "batch_pixels": batch, "device": "cpu"},
             **{"precision": "fp32", "network": NETWORK},
         )
         yield f"{optimizer}-{batch or 'all'}", Image.from_pixels(values), settings
     for optimizer in ("adam", "muon", "soap"):
-        settings = ImageFitSettings(
+        settings = ImageConfig(
             **{"steps": STEPS, "log_every": 6, "optimizer": optimizer, "batch_pixels": 0, "device": "cpu"},
             **{"precision": "bf16", "network": {**NETWORK, "hidden_features": SMALLEST}},
         )
         yield f"{optimizer}-bf16", Image.from_pixels(values), settings
-    complex_settings = ImageFitSettings(
+    complex_settings = ImageConfig(
         **{"method": "wire", "preset": "paper", "steps": STEPS, "device": "cpu", "network": NETWORK},
         learning_rate=1e-3,  # WIRE's own makes so small a fit jump, which magnifies rounding
     )
@@ -47,16 +47,16 @@ def cases() -> Iterator[tuple[str, Image, ImageFitSettings]]:
     yield "one-pixel", Image.from_pixels(values[:1, :1]), complex_settings
 
 
-def halves() -> tuple[Image, ImageFitSettings]:
+def halves() -> tuple[Image, ImageConfig]:
     """Return a fit whose batch is four pieces, so that threads and processes take the same halves of it."""
     values = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     network = {"hidden_features": 256, "hidden_layers": 1}
-    return Image.from_pixels(values), ImageFitSettings(
+    return Image.from_pixels(values), ImageConfig(
         steps=23, log_every=6, batch_pixels=0, optimizer="soap", device="cpu", precision="fp32", network=network
     )
 
 
-def run(image: Image, settings: ImageFitSettings, ranks: Ranks) -> dict[str, torch.Tensor]:
+def run(image: Image, settings: ImageConfig, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Fit; return the losses of all steps and the weights, and of SOAP, what it keeps of every matrix."""
     plan = plan_fit(settings, image)
     network = network_of(plan)

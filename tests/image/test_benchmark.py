@@ -12,9 +12,9 @@ import torch
 from PIL import Image as Pillow
 
 from finer_core import load_model
-from finer_image.benchmark import BenchmarkPlan
+from finer_image.benchmark_run import BenchmarkPlan
 from finer_image.cli import main
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 from tests import refusals
 
 from .image_files import noise, png, saved
@@ -160,7 +160,7 @@ FILES_THAT_CLASH = {
 def test_no_two_fits_share_a_folder(tmp_path, clash):
     names, methods = FILES_THAT_CLASH[clash]
     images = [tmp_path / name for name in names]
-    plan = BenchmarkPlan(images=images, settings=[ImageFitSettings(method=name) for name in methods], out=tmp_path)
+    plan = BenchmarkPlan(images=images, settings=[ImageConfig(method=name) for name in methods], out=tmp_path)
     folders = [plan.run_folder(image, method).name.casefold() for image in images for method in methods]
     assert len(set(folders)) == len(folders)
     assert clash != "none" or folders == ["a-finer", "a-gauss-finer", "b-finer", "b-gauss-finer"]

@@ -11,12 +11,12 @@ from finer_core.training import read_state
 from finer_core.training.budget import StepCost
 from finer_image import timed_plan
 from finer_image.cli import main
-from finer_image.evaluate import evaluate
-from finer_image.fit import build_fit, network_of
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit, network_of
 
 SMALL = ["--hidden-features", "32", "--hidden-layers", "1", "--device", "cpu", "--precision", "fp32", "--quiet"]
 
@@ -135,8 +135,8 @@ def test_a_run_s_config_is_a_config(picture, tmp_path):
 def psnr_of(image: Image, *, passes: float, factor: float, precision: str) -> tuple[float, int]:
     """Fit at a multiple of the preset's rates; return the PSNR and the rollbacks."""
     given = {"network": {"hidden_features": 64, "hidden_layers": 2}, "precision": precision, "device": "cpu"}
-    rates = plan_fit(ImageFitSettings(passes=passes, **given), image).settings
-    settings = ImageFitSettings(
+    rates = plan_fit(ImageConfig(passes=passes, **given), image).settings
+    settings = ImageConfig(
         passes=passes,
         learning_rate=factor * rates.learning_rate,
         matrix_learning_rate=factor * rates.matrix_learning_rate,

@@ -9,12 +9,11 @@ import torch
 from finer_core import NetworkConfig, build_network
 from finer_core.run_folder import open_run_folder
 from finer_core.training import Interrupted
-from finer_image import bands, budget
-from finer_image import evaluate as evaluation
+from finer_image import bands, budget, evaluation
 from finer_image.cli import main
 from finer_image.disk_target import DiskTarget
-from finer_image.evaluate import evaluate
-from finer_image.fit import fit_image
+from finer_image.evaluation import evaluate
+from finer_image.folder_fit import fit_image
 from finer_image.image_opener import open_in_parts
 from finer_image.image_reader import read_image
 from finer_image.model import ImageModel, load_image_model
@@ -23,7 +22,7 @@ from finer_image.pixels import Image
 from finer_image.plan import chunk_pixels, plan_fit
 from finer_image.reconstruction import judge_and_write
 from finer_image.render import render
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 from finer_image.tile_sampling import TiledPixels, tiled_pixels_of
 
 from ..refusals import assert_refused
@@ -312,9 +311,7 @@ def test_files_that_cannot_be_fitted(tmp_path, capsys, no_room):
 @pytest.mark.parametrize("kind", ["npy", "tiff-tiles", "zarr3"])
 def test_an_interrupted_fit_resumes_to_the_same_bits(tmp_path, kind, stop_at):
     path = large_file(tmp_path, kind, picture(300, 400))
-    settings = ImageFitSettings(
-        steps=90, batch_pixels=700, log_every=5, network={"hidden_features": 16, "hidden_layers": 1}
-    )
+    settings = ImageConfig(steps=90, batch_pixels=700, log_every=5, network={"hidden_features": 16, "hidden_layers": 1})
     image = open_in_parts(path)
     plan = plan_fit(settings, image)
     fit_image(plan, image, open_run_folder(tmp_path / "whole", mode="new"), quiet=True)

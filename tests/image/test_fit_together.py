@@ -10,11 +10,11 @@ from finer_core import load_model
 from finer_core.errors import InputError
 from finer_core.run_folder import RunFolder
 from finer_core.training import Interrupted, read_jsonl
-from finer_image.fit import fit_image
 from finer_image.fit_together import fit_images
+from finer_image.folder_fit import fit_image
 from finer_image.pixels import Image
 from finer_image.plan import plan_fit
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 
 SHAPE = (22, 27)
 """Not a multiple of the sampler's cells, so that batches differ in length between seeds."""
@@ -26,10 +26,10 @@ def picture(number: int, shape: tuple[int, int] = SHAPE) -> Image:
     return Image.from_pixels(pixels.astype(np.uint8))
 
 
-def settings_of(seed: int, **given) -> ImageFitSettings:
+def settings_of(seed: int, **given) -> ImageConfig:
     network = {"hidden_features": 24, "hidden_layers": 1}
     values = {"steps": 40, "batch_pixels": 100, "optimizer": "adam", "log_every": 8, "checkpoint_seconds": 0.0}
-    return ImageFitSettings(seed=seed, device="cpu", network=network, **{**values, **given})
+    return ImageConfig(seed=seed, device="cpu", network=network, **{**values, **given})
 
 
 def folders(root: Path, count: int) -> list[RunFolder]:

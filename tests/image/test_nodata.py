@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_image.cli import main
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
-from finer_image.evaluate import Judge
+from finer_image.evaluation import Judge
 from finer_image.image_opener import open_image, open_in_parts
 from finer_image.image_reader import read_image
 from finer_image.image_writer import write_image
@@ -198,7 +198,7 @@ class Told:
 
     def __init__(self, image: Image) -> None:
         self.height, self.width, self.image = image.height, image.width, image.to_metadata()
-        self.network = type("Network", (), {"config": type("Config", (), {"out_features": image.channels})})
+        self.channels = image.channels
 
 
 @pytest.mark.parametrize("rows", [7, 30])

@@ -8,9 +8,9 @@ from skimage.metrics import structural_similarity
 from finer_core import NetworkConfig, build_network
 from finer_core.activations import first_derivatives_only
 from finer_core.errors import InputError
-from finer_image import evaluate as evaluation
+from finer_image import evaluation
 from finer_image import render as rendering
-from finer_image.evaluate import evaluate
+from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixel_sampling import StratifiedPixels
@@ -104,7 +104,7 @@ def test_bands_give_the_figures_of_the_whole_image(height, width, channels, monk
     model = model_of(image)
     monkeypatch.setattr(evaluation, "_BAND_NUMBERS", 1)  # bands as low as they get: 16 rows
     figures = evaluate(model, image)
-    pred = model.unit(torch.cartesian_prod(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)))
+    pred = model(torch.cartesian_prod(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)))
     pred = pred.detach().numpy().reshape(height, width, channels)
     truth = image.pixels / np.float32(255)
     clipped = np.clip(pred, 0, 1)

@@ -8,12 +8,12 @@ import pytest
 
 from finer_core.errors import InputError
 from finer_image.presets import default_passes, length_of, resolve, steps_per_pass
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 
 
-def resolved(side: int = 256, *, measured: float | None = None, **given) -> ImageFitSettings:
+def resolved(side: int = 256, *, measured: float | None = None, **given) -> ImageConfig:
     return resolve(
-        ImageFitSettings(**given),
+        ImageConfig(**given),
         height=side,
         width=side,
         learning_rate=5e-4,
@@ -110,4 +110,4 @@ def test_a_length_is_unchanged_by_what_it_resolves_to():
 def test_budgets_are_positive_numbers(name, value):
     option = name.replace("_", "-")
     with pytest.raises(InputError, match=f"--{option} must be a positive number"):
-        dataclasses.replace(ImageFitSettings(), **{name: value})
+        dataclasses.replace(ImageConfig(), **{name: value})

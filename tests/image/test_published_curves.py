@@ -9,12 +9,12 @@ import torch
 from finer_core import NetworkConfig, build_network
 from finer_core.metrics import psnr_of_mse
 from finer_core.training import Fit, build_optimizers, exponential_decay
-from finer_image.fit import build_fit
 from finer_image.objective import ImageObjective, PixelTarget
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan
 from finer_image.presets import resolve
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
+from finer_image.training.build import build_fit
 
 from ..core import golden
 
@@ -49,7 +49,7 @@ def paper_fit(name: str, *, dtype: torch.dtype) -> tuple[Fit, torch.nn.Module, t
     network.load_state_dict({key: torch.from_numpy(arrays[key]).to(dtype) for key in network.state_dict()})
     image, target_range = crop(), TARGET_RANGES[method]
     settings = resolve(
-        ImageFitSettings(method=method, preset="paper", steps=STEPS, log_every=1),
+        ImageConfig(method=method, preset="paper", steps=STEPS, log_every=1),
         height=64,
         width=64,
         learning_rate=raw["learning_rate"],
@@ -107,7 +107,7 @@ def test_coordinates_and_targets():
 
 def test_the_paper_preset_states_the_published_settings():
     settings = resolve(
-        ImageFitSettings(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True, compiles=True
+        ImageConfig(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True, compiles=True
     )
     assert (settings.steps, settings.batch_pixels, settings.learning_rate) == (5000, 0, 5e-4)
     assert (settings.optimizer, settings.betas, settings.schedule) == ("adam", (0.9, 0.999), "exponential")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
-from finer_core.errors import CollectiveError, InputError, ToldByFirst, shortened
+from finer_core.errors import CollectiveError, InputError, Interrupted, ToldByFirst, shortened
 from finer_core.folder_lock import release_folders
 from finer_core.ranks import ranks_of_environment
 from finer_core.schema import described, fits, shown
@@ -268,7 +268,7 @@ def _judge(error: BaseException, text: str) -> tuple[int, str]:
         return EXIT_USAGE, text
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED, "interrupted"
-    if type(error).__name__ == "Interrupted":  # training.loop.Interrupted, without loading PyTorch
+    if isinstance(error, Interrupted):
         return EXIT_INTERRUPTED, text
     if isinstance(error, ToldByFirst):
         return error.exit_code, text

@@ -49,6 +49,14 @@ class CollectiveError(RuntimeError):
     """Report that the processes of a job cannot go on together: one of them is gone, or computed something else."""
 
 
+class Interrupted(Exception):
+    """Report that a fit stopped on request; its checkpoint, if it has a file, is written."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"interrupted; saved at step {step}")
+        self.step = step
+
+
 class ToldByFirst(Exception):
     """End a process without a message, because the first process of the job reports what happened.
 

@@ -2,13 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def interruptible(*, insisting: bool = True) -> Iterator[Callable[[], bool]]:
+def interruptible(
+    *, insisting: bool = True, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGINT or SIGTERM arrived; a second SIGINT interrupts at once.
 
     Outside the main thread signals cannot be caught; the function then always says no.
@@ -16,6 +18,7 @@ def interruptible(*, insisting: bool = True) -> Iterator[Callable[[], bool]]:
     Args:
         insisting: Whether a second SIGINT interrupts. A launcher of several processes repeats the terminal's SIGINT to
             each of them, so there the second one means nothing.
+        signals: Those that are caught.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -27,7 +30,7 @@ def interruptible(*, insisting: bool = True) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in signals}
     try:
         yield asked.is_set
     finally:

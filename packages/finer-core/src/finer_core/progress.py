@@ -1,9 +1,16 @@
-"""Progress on stderr: one line that redraws itself on a terminal, plain lines elsewhere."""
+"""Progress on stderr: one line that redraws itself on a terminal, plain lines elsewhere.
+
+And what `progress=` of a function means: nothing, such a line, or a function of the caller's.
+"""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
+
+ProgressOption = bool | Callable[[int, int, Mapping[str, float]], None]
+"""False shows nothing, True shows progress on stderr, a function is called with (done, total, metrics)."""
 
 
 class Progress:
@@ -80,6 +87,33 @@ class Progress:
             print(text, end="", file=self._stream, flush=True)
         except (OSError, ValueError):  # a full disk, a reader that is gone, a closed stream: the work goes on unseen
             self._quiet = True
+
+
+@contextmanager
+def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to be told units done and units in all.
+
+    Args:
+        what: Name of the work.
+        unit: What one unit is called.
+        progress: See `ProgressOption`.
+    """
+    if callable(progress):
+        tell = progress
+        yield lambda done, total: tell(done, total, {})
+        return
+    shown: Progress | None = None
+
+    def update(done: int, total: int) -> None:
+        nonlocal shown
+        shown = shown or Progress(what, total=total, unit=unit, quiet=not progress, done=done - 1)
+        shown.update(done)
+
+    try:
+        yield update
+    finally:
+        if shown:
+            shown.close()
 
 
 def _rate(rate: float, unit: str) -> str:

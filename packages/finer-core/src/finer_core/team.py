@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-from finer_core.errors import CollectiveError, DivergenceError, InputError, ToldByFirst
+from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted, ToldByFirst
 from finer_core.interruption import interruptible
 from finer_core.ranks import ALONE, Ranks, cores_of, ranks_of_environment, threads_of, usable_cores
 
@@ -229,7 +229,6 @@ class Team:
             ToldByFirst: In every other process, for a failure that all meet.
         """
         from finer_core.cli import judge
-        from finer_core.training import Interrupted
 
         code, _ = judge(error)
         met_by_all = isinstance(error, Interrupted | InputError | DivergenceError | ToldByFirst)

@@ -1,5 +1,58 @@
-"""finer-image: fit still images with implicit neural representations, render them at any size, and judge them."""
+"""finer-image: fit still images with implicit neural representations, render them at any size, and judge them.
+
+What is exported works on arrays alone, writes no file and prints nothing unless told. Importing the package is cheap:
+names are loaded when first used.
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finer_image._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from finer_image.benchmarking import benchmark
+    from finer_image.evaluation import evaluate
+    from finer_image.image_reader import read_image
+    from finer_image.image_writer import write_image
+    from finer_image.model import ImageModel
+    from finer_image.pixels import Image
+    from finer_image.settings import ImageConfig
+    from finer_image.training.fit import fit
+
+_HOME = {
+    "Image": "pixels",
+    "ImageConfig": "settings",
+    "ImageModel": "model",
+    "benchmark": "benchmarking",
+    "evaluate": "evaluation",
+    "fit": "training.fit",
+    "read_image": "image_reader",
+    "write_image": "image_writer",
+}
+
+__all__ = [
+    "Image",
+    "ImageConfig",
+    "ImageModel",
+    "__version__",
+    "benchmark",
+    "evaluate",
+    "fit",
+    "read_image",
+    "write_image",
+]
+
+logging.getLogger("finer_image").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"finer_image.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'finer_image' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

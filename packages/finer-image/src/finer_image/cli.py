@@ -24,7 +24,7 @@ from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
 from finer_image._version import __version__
 from finer_image.notes import printable, with_notes
-from finer_image.settings import BUILT_IN, ImageFitSettings
+from finer_image.settings import BUILT_IN, ImageConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _add_fit(commands: Any) -> None:
     parser = add_command(commands, "fit", with_notes(run_fit), "Fit a network to an image and write a run folder.")
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
-    add_fit_options(parser, ImageFitSettings, out="runs/image/INPUT-METHOD")
+    add_fit_options(parser, ImageConfig, out="runs/image/INPUT-METHOD")
     parser.set_defaults(shares_work=True)
 
 
@@ -70,7 +70,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
 
 def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, ImageFitSettings)
+    settings, named = merged_settings(arguments, ImageConfig)
     signal = arguments.signal or (None if named == BUILT_IN else named)
     out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
     check_writable(out, mode=mode)
@@ -82,7 +82,7 @@ def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
         metrics = resume_run(
             out,
             signal=arguments.signal or named,
-            given=asked_settings(arguments, ImageFitSettings),
+            given=asked_settings(arguments, ImageConfig),
             **_habits(arguments),
             team=team,
         )
@@ -156,18 +156,15 @@ def _add_evaluate(commands: Any) -> None:
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print PSNR and SSIM."""
     from finer_core.files import json_text
-    from finer_core.progress import Progress
     from finer_core.resources import parse_memory, resolve_device
-    from finer_image.evaluate import check_same_size, evaluate
+    from finer_image.evaluation import check_same_size, evaluate
+    from finer_image.inputs import open_signal
     from finer_image.model import load_image_model
-    from finer_image.run import open_signal
 
     model = load_image_model(arguments.model, device=resolve_device(arguments.device))
     image = open_signal(arguments.signal, memory=parse_memory(arguments.memory), copies=1)
     check_same_size(model, image)
-    progress = Progress("evaluate", total=image.height, unit="row", quiet=arguments.quiet)
-    figures = evaluate(model, image, on_rows=lambda rows: progress.update(rows))
-    progress.close()
+    figures = evaluate(model, image, progress=not arguments.quiet)
     if arguments.json:
         print(json_text(figures, indent=None))
     else:
@@ -190,7 +187,7 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_options(parser, ImageFitSettings, group="settings of every fit", without=("method",))
+    add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
     add_options(parser, NetworkOptions, group="network (default: the method's published values)")
     parser.set_defaults(shares_work=True)
 
@@ -258,7 +255,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     model = load_image_model(arguments.model)
-    method = model.network.config.method
+    method = model.config.method
     figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
     save_figure(figure, arguments.out)
     print(printable(arguments.out))

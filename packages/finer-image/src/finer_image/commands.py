@@ -10,11 +10,11 @@ from finer_core.files import refuse_existing
 from finer_core.fit_command import given_settings, run_mode
 from finer_core.network_options import given_options
 from finer_core.team import Team
-from finer_image.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
+from finer_image.benchmark_run import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
 from finer_image.import_model import import_reference
 from finer_image.notes import printable
 from finer_image.render import parse_size
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 
 
 def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
@@ -32,13 +32,13 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")
-    given = given_settings(arguments, ImageFitSettings)
+    given = given_settings(arguments, ImageConfig)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
         find_method(method).for_task("image")  # refuses a wrong name before the first fit, not after it
     plan = BenchmarkPlan(
         images=images_in(arguments.folder, limit=arguments.limit),
-        settings=[merge_settings(ImageFitSettings, {**given, "method": method}) for method in methods],
+        settings=[merge_settings(ImageConfig, {**given, "method": method}) for method in methods],
         out=Path(arguments.out),
         given=given,
         together=arguments.together,
@@ -71,6 +71,6 @@ def import_model(arguments: argparse.Namespace) -> str:
         target_range=tuple(arguments.target_range) if arguments.target_range else None,
         options=given_options(arguments),
     )
-    config = model.network.config
+    config = model.config
     size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}, {height}x{width} {model.image['mode']}"
     return f"{size}, every tensor equal, 1000 outputs equal: {printable(arguments.out)}"

@@ -38,13 +38,13 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
     # An icon is a picture of its own, which Pillow decodes when it opens the file.
     most_pixels = source.most_pixels if format_name == "ICO" else None
     with strict_pillow(most_pixels=most_pixels), pillow.open(source.handle, formats=[format_name]) as image:
-        mode = _mode_after_decoding(image)
+        mode = mode_after_decoding(image)
         _check_picture(source, image, format_name)
         channels = len(image.getbands()) if deep else len(mode)
         for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
             source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
-        pixels = _decode_deep(source, format_name) if deep else _in_bands(image, mode)
+        pixels = _decode_deep(source, format_name) if deep else in_bands(image, mode)
         try:
             orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
         except Exception:  # A broken EXIF block is no reason to refuse the picture.
@@ -66,7 +66,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         )
 
 
-def _in_bands(image: Any, mode: str) -> np.ndarray:
+def in_bands(image: Any, mode: str) -> np.ndarray:
     """Decode a Pillow image, and convert it band by band, so that there is no second one of its size.
 
     Args:
@@ -94,7 +94,7 @@ def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
         raise source.error("stores its layers without the picture that they make; save it with maximum compatibility")
 
 
-def _mode_after_decoding(image: Any) -> str:
+def mode_after_decoding(image: Any) -> str:
     """Choose L, LA, RGB or RGBA for a Pillow image that is open but not decoded."""
     mode, info, palette = image.mode, image.info, image.palette
     alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info

@@ -16,9 +16,10 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.training import Fit, FitState, LogPoint, Update, run_together, session, update_of
-from finer_image.fit import build_fit, figures_of, network_of, save_and_judge
+from finer_image.folder_fit import save_and_judge
 from finer_image.plan import FitPlan
 from finer_image.raster import Raster
+from finer_image.training.build import build_fit, figures_of, network_of
 
 Fitted = tuple[Raster, dict[str, Any]]
 """A fitted image's reconstruction and the figures of its `metrics.json`."""
@@ -108,12 +109,11 @@ def _quiet_session(
     plan: FitPlan, fit: Fit, run: RunFolder, *, resume: bool, tensorboard: bool, should_stop: Callable[[], bool]
 ) -> contextlib.AbstractContextManager[FitState | None]:
     """Connect a member to its run folder; the group shows the progress."""
-    low, high = plan.target_range
     return session(
         fit,
         run,
         name=f"fit {plan.settings.method}",
-        figures_of=lambda point: figures_of(point, high - low),
+        figures_of=lambda point: figures_of(plan, point),
         figure=str,
         resume=resume,
         quiet=True,

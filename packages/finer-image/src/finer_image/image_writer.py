@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
 from finer_image.image_source import file_error
@@ -49,9 +50,8 @@ def default_suffix(image: Raster) -> str:
         image: The image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, for an
-        image that is not in memory, because the others cannot be written in parts, and for one with pixels that hold no
-        data, which the others cannot mark.
+        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for
+        what the others cannot be: written in parts, for an image not in memory, or with pixels that hold no data.
     """
     if not isinstance(image, Image) or image.missing:
         return ".tif"
@@ -94,27 +94,30 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
         raise file_error(path, f"{suffix} allows sides up to {limit}, the image has {side}; use .tif or .npy")
 
 
-def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path:
+def write_image(path: str | os.PathLike[str], image: Image | ArrayLike) -> Path:
     """Write an image in the format its suffix names, replacing what was there only once it is complete.
 
-    PNG, TIFF, EXR, .npy, Zarr, BMP and WebP (lossless) give back the same pixels; JPEG and Radiance .hdr are lossy
-    by nature. WebP stores grey as RGB. Colour profiles go into PNG, JPEG, WebP and TIFF. Missing folders are
-    made.
+    PNG, TIFF, EXR, .npy, Zarr, BMP and WebP (lossless) give back the same pixels; JPEG and Radiance .hdr are lossy by
+    nature. WebP stores grey as RGB. Colour profiles go into PNG, JPEG, WebP and TIFF. Missing folders are made.
 
     Args:
         path: Where to write; the suffix is one of `WRITABLE`.
-        image: The image, or a bare array of (H, W) or (H, W, C), whose mode follows from its channels.
+        image: The image, or what is an array of (H, W) or (H, W, C), whose mode follows from its channels.
 
     Returns:
         The path.
 
     Raises:
-        InputError: The suffix is unknown or cannot hold the image (see `check_writable`), or the place cannot
-            be written to.
+        InputError: The suffix is unknown or cannot hold the image (see `check_writable`), or the place is not writable.
+
+    Example:
+        >>> from finer_image import write_image
+        >>> write_image("ramp.tif", [[0.0, 0.5, 1.0]]).name
+        'ramp.tif'
     """
     path = Path(path)
     try:
-        image = image if isinstance(image, Image) else Image.from_pixels(image)
+        image = image if isinstance(image, Image) else Image.from_pixels(np.asarray(image))
     except InputError as error:
         raise file_error(path, f"the array {error}") from None
     check_writable(path, image)

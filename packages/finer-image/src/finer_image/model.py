@@ -1,49 +1,72 @@
 """A fitted image: the network together with what turns its outputs back into pixels."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.coords import axis_coords
+from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
-from finer_core.model_file import load_network
+from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
 from finer_core.networks import Network
-from finer_core.schema import check_entries
-from finer_core.threads import in_threads
+from finer_image.model_data import TASK, checked_task_data
 from finer_image.nodata import keep_apart
-from finer_image.pixels import DTYPES, Image, pixels_from_unit
+from finer_image.pixels import Image, pixels_from_unit, unit_from_pixels
+from finer_image.preview import PREVIEW_SIDE, png_bytes
 from finer_image.raster import Raster
+from finer_image.render import Crop, first_parameter, pixel_axes, render, scaled_size
 
 logger = logging.getLogger(__name__)
 
-TASK = "image"
 
+class ImageModel(nn.Module):
+    """Hold a network and the image it stands for: a function of the plane that gives pixels of the fitted kind.
 
-@dataclass(frozen=True, kw_only=True)
-class ImageModel:
-    """Hold a network and the image it stands for.
+    Called with coords (..., 2), (row, column) with the border pixels' centers at -1 and 1, it returns (..., C) in
+    [0, 1], not clipped: a tensor with a graph for a tensor, an array for an array. `np.asarray(model)` renders it.
 
-    Attributes:
-        network: Maps coords (n, 2), (row, column) in [-1, 1], to (n, channels) in `target_range`.
+    Args:
+        network: Maps coords (n, 2) to (n, channels) in `target_range`.
         height: Rows of the fitted image.
         width: Columns of the fitted image.
         target_range: What the network's output range stands for: (low, high) is [0, 1] of the image.
         image: The fitted image's type, mode, value range and colour profile; see `Image.to_metadata`.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import fit
+        >>> model, _ = fit(np.eye(16), steps=5, network={"hidden_features": 16})
+        >>> model
+        ImageModel: finer of 881 parameters, a 16x16 L image of float64
+        >>> model.shape, model.dtype, np.asarray(model).shape, model.render(scale=2).shape
+        ((16, 16), dtype('float64'), (16, 16), (32, 32))
+        >>> model(np.zeros((4, 5, 2))).shape, model.at(0.5, np.arange(16)).shape
+        ((4, 5, 1), (16, 1))
     """
 
-    network: Network
-    height: int
-    width: int
-    target_range: tuple[float, float]
-    image: Mapping[str, Any]
+    network: nn.Module
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        height: int,
+        width: int,
+        target_range: tuple[float, float],
+        image: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.height, self.width = height, width
+        self.target_range = target_range
+        self.image = image
 
     @classmethod
-    def of(cls, network: Network, image: Raster, *, target_range: tuple[float, float]) -> "ImageModel":
+    def of(cls, network: nn.Module, image: Raster, *, target_range: tuple[float, float]) -> "ImageModel":
         """Pair a network with the image it is, or will be, fitted to."""
         return cls(
             network=network,
@@ -52,6 +75,155 @@ class ImageModel:
             target_range=target_range,
             image=image.to_metadata(),
         )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        network: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+    ) -> "ImageModel":
+        """Load a model file, of `save` or of `finer-image fit`; no code in it is run.
+
+        Args:
+            path: The file.
+            device: Where the network goes.
+            network: The module of your own that was fitted, built anew, which takes the weights.
+            activation: The activation of your own that it was fitted with.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            InputError: If it is not a model file, one of another task, or of other code than is given.
+        """
+        return load_image_model(os.fspath(path), device=device, network=network, activation=activation)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one safetensors file, the same that `finer-image fit` writes, replacing what is there.
+
+        Of code of your own, a network or an activation, it has the name alone: `load` is given it again.
+
+        Args:
+            path: The file; its folder exists.
+        """
+        save_model(self.network, path, task=TASK, task_data=self.task_data())
+
+    @property
+    def config(self) -> NetworkConfig:
+        """What the network was built from.
+
+        Raises:
+            InputError: If it is a module of the user's own.
+        """
+        config = getattr(self.network, "config", None)
+        if not isinstance(config, NetworkConfig):
+            raise InputError(f"{type(self.network).__name__} is not a network of ours, and has no config")
+        return config
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, alpha included."""
+        return int(self.image["channels"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the fitted image: (H, W), or (H, W, C) if it has several channels."""
+        return (self.height, self.width) if self.channels == 1 else (self.height, self.width, self.channels)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the fitted image's pixels."""
+        return np.dtype(self.image["dtype"])
+
+    def forward(self, coords: Any) -> Any:
+        """Return the image at coordinates.
+
+        Args:
+            coords: (..., 2), (row, column) in [-1, 1]; a tensor of the network's type and device, or an array.
+
+        Returns:
+            (..., C) in [0, 1], not clipped; an array, without a graph, for an array.
+        """
+        if isinstance(coords, Tensor):
+            low, high = self.target_range
+            values = self.network(coords.reshape(-1, 2))
+            return ((values - low) / (high - low)).reshape(*coords.shape[:-1], values.shape[-1])
+        with torch.no_grad():
+            like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
+            return self(torch.as_tensor(np.asarray(coords), dtype=like.dtype, device=like.device)).cpu().numpy()
+
+    def at(self, rows: Any, columns: Any) -> Any:
+        """Return the image at fractional pixel positions, counted as `scipy.ndimage.map_coordinates` does.
+
+        Args:
+            rows: Positions in pixels of the fitted image, 0 at the first row's centers; numbers, an array or a tensor.
+            columns: The same of columns; the two are broadcast against each other.
+
+        Returns:
+            (..., C) in [0, 1], not clipped; an array, unless one of the two is a tensor.
+        """
+        like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
+        wide = torch.float32 if like.device.type == "mps" else torch.float64
+        places = (
+            torch.as_tensor(each, dtype=wide, device=like.device) * (2 / max(1, side - 1)) - int(side > 1)
+            for each, side in ((rows, self.height), (columns, self.width))
+        )
+        coords = torch.stack(torch.broadcast_tensors(*places), dim=-1).to(like.dtype)
+        if isinstance(rows, Tensor) or isinstance(columns, Tensor):
+            return self(coords)
+        with torch.no_grad():
+            return self(coords).cpu().numpy()
+
+    def render(
+        self,
+        *,
+        scale: float = 1.0,
+        size: tuple[int, int] | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> np.ndarray:
+        """Render the image at any size, or a window of it.
+
+        Args:
+            scale: Size relative to the fitted image.
+            size: (height, width) of the whole in pixels, in place of `scale`.
+            crop: (y0, y1, x0, x1) of a window of the whole, ends excluded, in pixels of the rendered size.
+
+        Returns:
+            (H, W), or (H, W, C) if the image has several channels, of the fitted image's type and value range.
+
+        Raises:
+            InputError: If the size is not positive, given twice, or the crop lies outside it.
+        """
+        if size is not None and scale != 1.0:
+            raise InputError(f"scale {scale!r} and size {size!r} both say how large the image is; give one of them")
+        height, width = size or scaled_size(self, scale)
+        rendered = render(self, height=height, width=width, crop=None if crop is None else Crop(*crop))
+        return rendered.pixels[:, :, 0] if self.channels == 1 else rendered.pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a model is rendered anew each time; it has no array to share")
+        return self.render().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        config = getattr(self.network, "config", None)
+        method = config.method if isinstance(config, NetworkConfig) else type(self.network).__name__
+        if isinstance(self.network, Network) and self.network.own_activation:
+            method += f" with {self.network.own_activation}"
+        count = sum(parameter.numel() for parameter in self.network.parameters())
+        what = f"{self.height}x{self.width} {self.image['mode']} image of {self.dtype}"
+        return f"{type(self).__name__}: {method} of {count} parameters, a {what}"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that a notebook shows: an 8-bit PNG of at most 512 pixels a side."""
+        scale = min(1.0, PREVIEW_SIDE / max(self.height, self.width))
+        height, width = scaled_size(self, scale)
+        pixels = render(self, height=height, width=width).pixels
+        low, high = self.image["value_range"]
+        return png_bytes(unit_from_pixels(pixels, value_range=(low, high)), mode=self.image["mode"])
 
     def task_data(self) -> dict[str, Any]:
         """Return the plain data that a model file keeps."""
@@ -62,14 +234,9 @@ class ImageModel:
             "image": dict(self.image),
         }
 
-    def unit(self, coords: Tensor) -> Tensor:
-        """Return the image at coords (n, 2), as (n, channels) in [0, 1], not clipped."""
-        low, high = self.target_range
-        return (self.network(coords) - low) / (high - low)
-
     def kind(self) -> Image:
         """Return a one-pixel image of the fitted one's type and mode, to ask what a file format can hold."""
-        return self.with_pixels(np.zeros((1, 1, self.network.config.out_features), dtype=self.image["dtype"]))
+        return self.with_pixels(np.zeros((1, 1, self.channels), dtype=self.image["dtype"]))
 
     def pixels_of(self, unit: np.ndarray) -> np.ndarray:
         """Turn values (..., channels) in [0, 1], clipped here, into pixels of the fitted image's type and range.
@@ -87,50 +254,42 @@ class ImageModel:
         return Image.from_metadata(self.image, pixels=pixels)
 
 
-def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
-    """Load a model file of this application.
+def load_image_model(
+    path: str,
+    *,
+    device: str = "cpu",
+    network: nn.Module | None = None,
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> ImageModel:
+    """Load a model file of this application; see `ImageModel.load`.
 
     Raises:
         InputError: If it is not a model file, or one of another task.
     """
-    network = load_network(path, device=device)
-    info = network.info
-    if info.task != TASK:
-        raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")
-    data = info.task_data
-    check_entries(data, _TASK_DATA, what=f"{path}: image data")
-    check_entries(data["image"], _IMAGE, what=f"{path}: image")
-    (low, high), (black, white) = data["target_range"], data["image"]["value_range"]
-    if not (low < high and black <= white) or data["image"]["dtype"] not in DTYPES:
-        raise InputError(
-            f"{path}: no image has a range of {low!r} to {high!r}, or pixels of {data['image']['dtype']!r}"
-        )
-    if not all(1 <= data[side] <= _LARGEST_SIDE for side in ("height", "width")):
-        raise InputError(
-            f"{path}: a size of {data['height']} x {data['width']}; each side must be 1 to {_LARGEST_SIDE} pixels"
-        )
-    if info.config.in_features != 2:
-        raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
+    if network is None:
+        network = load_network(path, device=device, activation=activation)
+    else:
+        network = load_model(path, device=device, network=network)
+        check_finite(network, path)
+    info = model_info(path)
+    data = checked_task_data(info, path)
+    channels = data["image"]["channels"]
+    if not info.own_network:
+        channels = info.config.out_features
+        if info.config.in_features != 2:
+            raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
     model = ImageModel(
         network=network,
         height=data["height"],
         width=data["width"],
-        target_range=(float(low), float(high)),
+        target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
         image=data["image"],
     )
     try:
-        model.kind()
+        model.with_pixels(np.zeros((1, 1, channels), dtype=model.dtype))
     except ValueError as error:
         raise InputError(f"{path}: its image data contradicts itself ({error})") from error
-    return model
-
-
-_TASK_DATA = {"height": int, "width": int, "target_range": tuple[float, float], "image": Mapping[str, Any]}
-_IMAGE = {
-    **{"dtype": str, "channels": int, "mode": str, "value_range": tuple[float, float]},
-    **{"channel_names": Sequence[str], "icc_profile": str | None, "source_mode": str},
-}
-_LARGEST_SIDE = 10**7
+    return model.eval()
 
 
 def log_filled_pixels(model: ImageModel) -> None:
@@ -138,43 +297,3 @@ def log_filled_pixels(model: ImageModel) -> None:
     missing = model.image.get("missing")
     if missing:
         logger.warning("the fitted image has no data in %s of its pixels; what is rendered there is a guess", missing)
-
-
-def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
-    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
-    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
-
-
-def first_parameter(network: nn.Module) -> Tensor:
-    """Return the first parameter, which says where a network lives."""
-    return next(network.parameters())
-
-
-_CACHED_PIXELS = 4096
-"""Pixels that a core takes at once."""
-
-
-def unit_rows(model: ImageModel, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
-    """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
-
-    Args:
-        model: The image.
-        rows: (h,) row coordinates.
-        columns: (w,) column coordinates.
-        chunk_pixels: Most pixels that go through the network at once.
-
-    Returns:
-        (h, w, channels) on the CPU, in [0, 1], not clipped.
-    """
-    coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
-    on_cpu = coords.device.type == "cpu"
-
-    def unit(piece: Tensor) -> Tensor:
-        with torch.no_grad():  # a thread has its own grad mode
-            return model.unit(piece).cpu()
-
-    pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
-    return torch.cat(in_threads(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
-        rows.shape[0], columns.shape[0], -1
-    )

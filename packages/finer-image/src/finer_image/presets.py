@@ -17,7 +17,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.run_settings import matrix_rate, refuse_two_lengths
 from finer_image.pixel_sampling import cell_shape
-from finer_image.settings import ImageFitSettings
+from finer_image.settings import ImageConfig
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 12.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones, by method.
@@ -111,7 +111,7 @@ def passes_of_steps(height: int, width: int, *, steps: int, batch_pixels: int | 
 
 
 def resolve(
-    settings: ImageFitSettings,
+    settings: ImageConfig,
     *,
     height: int,
     width: int,
@@ -119,7 +119,7 @@ def resolve(
     bf16_is_native: bool,
     compiles: bool,
     passes: float | None = None,
-) -> ImageFitSettings:
+) -> ImageConfig:
     """Fill every None by the preset.
 
     Args:
@@ -157,10 +157,10 @@ def resolve(
         merged["compile"] = compiles
     if not merged.get("log_every"):
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
-    return ImageFitSettings(**merged)
+    return ImageConfig(**merged)
 
 
-def _length(settings: ImageFitSettings, height: int, width: int, passes: float | None) -> Length:
+def _length(settings: ImageConfig, height: int, width: int, passes: float | None) -> Length:
     """Return the length that was asked for, or the preset's own."""
     batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
     passes = passes or settings.passes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from finer_image.band_writer import write_bands
-from finer_image.evaluate import Judge, unit_bands
+from finer_image.evaluation import Judge, unit_bands
 from finer_image.image_opener import open_in_parts
 from finer_image.image_writer import write_image
 from finer_image.model import ImageModel
@@ -33,7 +33,7 @@ def judge_and_write(
         on_rows: Called with the number of rows done.
 
     Returns:
-        The reconstruction, and the figures of `finer_image.evaluate.evaluate`.
+        The reconstruction, and the figures of `finer_image.evaluation.evaluate`.
 
     Raises:
         InputError: If size or channels differ, or a file cannot be read or written.

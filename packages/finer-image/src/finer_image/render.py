@@ -1,17 +1,49 @@
 """Evaluate a fitted image at any size or crop, in tiles of bounded memory."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from finer_core.coords import axis_coords
 from finer_core.errors import InputError
-from finer_image.model import ImageModel, first_parameter, pixel_axes, unit_rows
+from finer_core.threads import in_threads
 from finer_image.pixels import Image
 
 CHUNK_PIXELS = 16384
 """Pixels that go through a network at once when nothing has to be kept for gradients."""
+
+
+class FittedImage(Protocol):
+    """What is rendered: a function of the image plane and the kind of pixels that its values become.
+
+    `finer_image.model.ImageModel` is one.
+    """
+
+    network: nn.Module
+    height: int
+    width: int
+    image: Mapping[str, Any]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    def __call__(self, coords: Tensor) -> Tensor:
+        """Return the image at coords (n, 2), as (n, channels) in [0, 1], not clipped."""
+        ...
+
+    def pixels_of(self, unit: np.ndarray) -> np.ndarray:
+        """Turn values (..., channels) in [0, 1], clipped here, into pixels."""
+        ...
+
+    def with_pixels(self, pixels: np.ndarray) -> Image:
+        """Return pixels as an image of the fitted one's kind."""
+        ...
 
 
 class Crop(NamedTuple):
@@ -24,7 +56,7 @@ class Crop(NamedTuple):
 
 
 def render(
-    model: ImageModel,
+    model: FittedImage,
     *,
     height: int | None = None,
     width: int | None = None,
@@ -50,7 +82,7 @@ def render(
     """
     height, width = height or model.height, width or model.width
     window = window_of(crop, height=height, width=width)
-    shape = (window.y1 - window.y0, window.x1 - window.x0, model.network.config.out_features)
+    shape = (window.y1 - window.y0, window.x1 - window.x0, model.channels)
     pixels = np.empty(shape, dtype=model.image["dtype"])
     done = 0
     for band in pixel_bands(model, height=height, width=width, window=window):
@@ -60,7 +92,7 @@ def render(
     return model.with_pixels(pixels)
 
 
-def pixel_bands(model: ImageModel, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
+def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
     """Render a fitted image band by band.
 
     Args:
@@ -120,7 +152,7 @@ def parse_crop(text: str) -> Crop:
     return Crop(*(int(part) for part in match.groups()))
 
 
-def scaled_size(model: ImageModel, scale: float) -> tuple[int, int]:
+def scaled_size(model: FittedImage, scale: float) -> tuple[int, int]:
     """Return the fitted size times `scale`, at least one pixel a side.
 
     Raises:
@@ -129,3 +161,43 @@ def scaled_size(model: ImageModel, scale: float) -> tuple[int, int]:
     if not 0 < scale < float("inf"):
         raise InputError(f"--scale must be a positive number, got {scale!r}")
     return max(1, round(model.height * scale)), max(1, round(model.width * scale))
+
+
+def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
+    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
+    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
+
+
+def first_parameter(network: nn.Module) -> Tensor:
+    """Return the first parameter, which says where a network lives."""
+    return next(network.parameters())
+
+
+_CACHED_PIXELS = 4096
+"""Pixels that a core takes at once."""
+
+
+def unit_rows(model: FittedImage, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
+    """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
+
+    Args:
+        model: The image.
+        rows: (h,) row coordinates.
+        columns: (w,) column coordinates.
+        chunk_pixels: Most pixels that go through the network at once.
+
+    Returns:
+        (h, w, channels) on the CPU, in [0, 1], not clipped.
+    """
+    coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    on_cpu = coords.device.type == "cpu"
+
+    def unit(piece: Tensor) -> Tensor:
+        with torch.no_grad():  # a thread has its own grad mode
+            return model(piece).cpu()
+
+    pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
+    return torch.cat(in_threads(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
+        rows.shape[0], columns.shape[0], -1
+    )

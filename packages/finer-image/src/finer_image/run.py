@@ -12,45 +12,16 @@ from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.team import Team
-from finer_image import budget
-from finer_image.fit import fit_along, fit_image
-from finer_image.image_opener import open_image
+from finer_image.folder_fit import fit_along, fit_image
 from finer_image.input_digest import sha256_of_input
+from finer_image.inputs import is_built_in, open_signal
 from finer_image.notes import printable
 from finer_image.pixels import Image
 from finer_image.plan import FitPlan, config_of, digest_of, plan_of, write_config
 from finer_image.raster import Raster
 from finer_image.run_report import write_report
-from finer_image.settings import BUILT_IN, ImageFitSettings
+from finer_image.settings import BUILT_IN, ImageConfig
 from finer_image.timed_plan import plan_timed_fit
-
-
-def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
-    """Open the input image, or the built-in one: in memory if it fits, else in parts if its format allows that.
-
-    Args:
-        signal: File name; None or "astronaut" for the built-in image, unless a file has that name.
-        memory: Bytes the process may use.
-        copies: Arrays of the image's size that the work keeps; see `room_for_pixels`.
-
-    Returns:
-        The image.
-
-    Raises:
-        InputError: If the file cannot be read as an image that fits into the memory.
-    """
-    if _is_built_in(signal):
-        from skimage import data
-
-        return Image.from_pixels(data.astronaut())
-    assert signal is not None
-    room = max(0, memory - budget.PROCESS_BYTES)
-    return open_image(
-        signal,
-        memory_bytes=budget.room_for_pixels(memory, copies=copies),
-        cache_bytes=room // 4,
-        working_bytes=room,
-    )
 
 
 def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
@@ -60,14 +31,10 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
         InputError: See `open_signal`.
     """
     image = open_signal(signal, memory=memory)
-    if isinstance(image, Image) and _is_built_in(signal):
+    if isinstance(image, Image) and is_built_in(signal):
         return image, digest_of(image)
     assert signal is not None
     return image, sha256_of_input(signal)
-
-
-def _is_built_in(signal: str | None) -> bool:
-    return signal is None or (signal == BUILT_IN and not Path(signal).exists())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +57,7 @@ class PreparedRun:
 
 
 def prepare_run(
-    out: Path, *, settings: ImageFitSettings, signal: str | None, mode: Mode, shared: bool = False
+    out: Path, *, settings: ImageConfig, signal: str | None, mode: Mode, shared: bool = False
 ) -> PreparedRun:
     """Check everything, and make the run folder with its config.
 
@@ -135,7 +102,7 @@ def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, An
 def start_run(
     out: Path,
     *,
-    settings: ImageFitSettings,
+    settings: ImageConfig,
     signal: str | None,
     mode: Mode,
     quiet: bool,

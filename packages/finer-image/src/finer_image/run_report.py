@@ -1,6 +1,5 @@
 """The report of an image fit: what was asked, what came out, how well, in one page."""
 
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from finer_core.training import read_jsonl
 from finer_image import figures
 from finer_image.notes import printable
 from finer_image.pixels import unit_from_pixels
+from finer_image.preview import png_bytes
 from finer_image.raster import Raster
 from finer_image.spectrum import radial_spectrum
 
@@ -43,7 +43,10 @@ def write_report(
     small = max(truth.shape[:2]) <= 512
     page.heading("Image")
     page.figures(
-        [("target", _png(truth, target)), (f"reconstruction, {_db(metrics['psnr'])}", _png(pred, target))],
+        [
+            ("target", png_bytes(truth, mode=target.mode)),
+            (f"reconstruction, {_db(metrics['psnr'])}", png_bytes(pred, mode=target.mode)),
+        ],
         pixelated=small,
     )
     page.heading("Where and at which frequencies it differs")
@@ -94,16 +97,3 @@ def _unit_of(pixels: np.ndarray, truth: np.ndarray, target: Raster) -> np.ndarra
     if missing is not None:
         unit[missing] = 0
     return unit
-
-
-def _png(unit: np.ndarray, image: Raster) -> bytes:
-    """Return an 8-bit PNG for the page: grey, RGB or RGBA; other channel counts show their first."""
-    from PIL import Image as Pillow
-
-    values = np.rint(unit * 255).astype(np.uint8)
-    if image.mode == "CHANNELS":
-        values = values[:, :, :1]
-    squeezed = values[:, :, 0] if values.shape[2] == 1 else values
-    buffer = io.BytesIO()
-    Pillow.fromarray(squeezed).save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.progress import ProgressOption, reporting
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
-from finer_ntk.progress import ProgressOption, reporting
 from finer_ntk.settings import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.spectrum import (
     alignment,

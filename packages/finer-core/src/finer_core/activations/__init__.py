@@ -16,7 +16,7 @@ from finer_core.activations.functional import (
     wire,
     wire_finer,
 )
-from finer_core.activations.fusion import fuse_activations
+from finer_core.activations.fusion import fuse_activations, fusion_kept
 from finer_core.activations.modules import (
     Activation,
     FinerActivation,
@@ -47,6 +47,7 @@ __all__ = [
     "finer",
     "first_derivatives_only",
     "fuse_activations",
+    "fusion_kept",
     "gauss",
     "gauss_finer",
     "real_wire",

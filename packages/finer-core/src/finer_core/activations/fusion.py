@@ -6,7 +6,8 @@ are `torch.compile`'s, which take some 20 seconds the first time and so are off 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol, overload
 
@@ -55,6 +56,16 @@ def fuse_activations(choice: bool | None) -> None:
     """
     global _choice
     _choice = choice
+
+
+@contextmanager
+def fusion_kept() -> Iterator[None]:
+    """Let a block choose kernels for itself: at its end the choice is what it was before."""
+    before = _choice
+    try:
+        yield
+    finally:
+        fuse_activations(before)
 
 
 @overload

@@ -1,18 +1,22 @@
 """The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging, several processes."""
 
+from finer_core.errors import Interrupted
 from finer_core.training.averaging import WeightAverage
+from finer_core.training.callbacks import Callback
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradient_sum import GradientSum
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.guard import DivergenceGuard
+from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.log_point import LogPoint
-from finer_core.training.loop import Fit, Interrupted
+from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.muon import Muon
 from finer_core.training.objective import Objective, PieceLoss, SquaredErrorObjective, StatelessObjective
 from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
-from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
+from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, ready_network, rows_a_piece
+from finer_core.training.recorded import run_recorded, saved_state
 from finer_core.training.schedules import Schedule, exponential_decay, schedule_of, warmup_cosine, warmup_linear
 from finer_core.training.session import follow_session, run_session, session
 from finer_core.training.soap import Soap
@@ -24,6 +28,7 @@ from finer_core.training.together import Update, run_together, update_of
 
 __all__ = [
     "SMALLEST_PIECE",
+    "Callback",
     "DivergenceGuard",
     "Fit",
     "FitState",
@@ -31,6 +36,7 @@ __all__ = [
     "GradientSums",
     "Interrupted",
     "JsonlLogger",
+    "LogEntry",
     "LogPoint",
     "MetricLogger",
     "Muon",
@@ -43,6 +49,7 @@ __all__ = [
     "StatelessObjective",
     "TensorBoardLogger",
     "TimedLength",
+    "TrainingHistory",
     "Update",
     "WeightAverage",
     "accumulate_gradients",
@@ -59,9 +66,12 @@ __all__ = [
     "put_state",
     "read_jsonl",
     "read_state",
+    "ready_network",
     "rows_a_piece",
+    "run_recorded",
     "run_session",
     "run_together",
+    "saved_state",
     "schedule_of",
     "session",
     "take_state",

@@ -8,16 +8,17 @@ beside the last one: a fit that loses ground goes back to it, and one that ends 
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.errors import CollectiveError, DivergenceError, InputError
+from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
 from finer_core.training.averaging import WeightAverage
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.guard import DivergenceGuard, Setback
@@ -30,14 +31,6 @@ from finer_core.training.timed_length import TimedLength
 
 _WORSE = 10**0.01
 """Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
-
-
-class Interrupted(Exception):
-    """Report that a fit stopped on request; its checkpoint, if it has a file, is written."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"interrupted; saved at step {step}")
-        self.step = step
 
 
 def _ignore(*_: object) -> None:
@@ -67,6 +60,7 @@ class Fit:
         on_length: Called with the steps that `length` chose.
         is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
         uses_graph: Whether a step that can be recorded as a CUDA graph is.
+        about: Plain data that its checkpoints hold beside the state, such as what is fitted to what.
     """
 
     network: nn.Module
@@ -87,8 +81,10 @@ class Fit:
     on_length: Callable[[int], None] = _ignore
     is_reached: Callable[[LogPoint], bool] = lambda point: False
     uses_graph: bool = True
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._best: FitState | None = None
         parts = (self.network, self.objective, self.optimizers)
         self._graphed = graphed_step(*parts, max_grad_norm=self.max_grad_norm) if self.uses_graph else None
         if self.steps < 1 or self.log_every < 1:
@@ -140,7 +136,7 @@ class Fit:
             self._restore(state)
             seconds_before = state.loop["seconds"]
         good = state or first
-        best = good.best or good
+        best = self._best = good.best or good
         point = self._point(good.step, good.loop["loss"], seconds_before, is_reached=good.loop["is_reached"])
         started = written = time.monotonic()
         while good.step < self.steps and not point.is_reached:
@@ -169,7 +165,7 @@ class Fit:
                 good = self._copy(
                     step=end, loss=loss, seconds=seconds, best=None if is_best else best, is_reached=point.is_reached
                 )
-            best = good if is_best else best
+            best = self._best = good if is_best else best
             self.on_log(point)
             is_kept = end >= self.steps or point.is_reached or is_chosen
             if self.checkpoint and (is_kept or time.monotonic() - written > self.checkpoint_seconds):
@@ -179,10 +175,25 @@ class Fit:
         if self.guard.has_ended_worse and is_worse and not point.is_reached:
             self._put(best)
             self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
-        for optimizer in self.optimizers:
-            if isinstance(optimizer, WeightAverage) and not point.is_reached:  # it is the weights that reached it
-                optimizer.apply()
+        if not point.is_reached:  # it is the weights that reached it
+            self._apply_averages()
         return point
+
+    def keep_best(self) -> int:
+        """Give the network its best state so far after an interruption, and return the step that it is of.
+
+        Before the end of the first log interval there is none but the beginning; the network then stays as it is.
+        """
+        if self._best is None or self._best.step == 0:
+            return 0
+        self._put(self._best)
+        self._apply_averages()
+        return self._best.step
+
+    def _apply_averages(self) -> None:
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, WeightAverage):
+                optimizer.apply()
 
     def _stretch(self, good: FitState, end: int) -> Generator[int, Tensor | None, float]:
         """Ask for the updates up to `end` and return their mean loss; on request, save `good` and stop."""
@@ -263,6 +274,7 @@ class Fit:
         loop = {
             **{"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps},
             "is_reached": is_reached,
+            **({"about": dict(self.about)} if self.about else {}),
         }
         state = take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
         return replace(state, best=best and replace(best, best=None))

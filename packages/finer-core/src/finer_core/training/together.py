@@ -12,10 +12,10 @@ from typing import cast
 
 from torch import Tensor
 
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import DivergenceError, InputError, Interrupted
 from finer_core.threads import in_threads
 from finer_core.training.log_point import LogPoint
-from finer_core.training.loop import Fit, Interrupted
+from finer_core.training.loop import Fit
 from finer_core.training.muon import Muon, step_muons
 from finer_core.training.objective import SquaredErrorObjective
 from finer_core.training.optimizers import each

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
+from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_ntk.kernel.linear_layers import find_linear_maps
 from finer_ntk.kernel.paths import SIDES
@@ -24,7 +25,6 @@ from finer_ntk.kernel.row_function import (
     left_is_exact,
     right_is_exact,
 )
-from finer_ntk.progress import ProgressOption, reporting
 
 OnProgress = Callable[[int, int], None]
 """Called with blocks done and blocks in all."""

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from finer_core.errors import InputError
+from finer_core.errors import InputError, Interrupted
 from finer_core.files import write_json
 from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.run_folder import RunFolder
 from finer_core.schema import fits
-from finer_core.training.loop import Interrupted
 from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
 from finer_ntk.kernel.plan import as_output
 from finer_ntk.kernel.row_function import as_derivative, as_row_function

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from finer_core.config import option_names
-from finer_core.errors import InputError
+from finer_core.errors import InputError, Interrupted
 from finer_core.files import json_text, remove_partial_files, write_text
 from finer_core.interruption import interruptible
 from finer_core.progress import Progress
 from finer_core.report import Report
 from finer_core.run_folder import Mode, RunFolder
 from finer_core.schema import fits
-from finer_core.training.loop import Interrupted
 from finer_ntk import figures
 from finer_ntk.analysis import alignments, measure
 from finer_ntk.kernel import as_derivative

@@ -1,15 +1,19 @@
 """Judge a fitted image against the original: PSNR and SSIM, in bands of rows so that memory stays bounded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
-from finer_image.model import ImageModel, first_parameter, pixel_axes, unit_rows
+from finer_core.progress import ProgressOption, reporting
+from finer_core.resources import parse_memory
+from finer_image.inputs import as_image
+from finer_image.model import ImageModel
 from finer_image.pixels import unit_from_pixels
 from finer_image.raster import Raster
-from finer_image.render import CHUNK_PIXELS
+from finer_image.render import CHUNK_PIXELS, first_parameter, pixel_axes, unit_rows
 
 _RADIUS = 5
 """SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) reaches this many pixels."""
@@ -18,7 +22,7 @@ _BAND_NUMBERS = 1 << 20
 
 
 def evaluate(
-    model: ImageModel, image: Raster, *, on_rows: Callable[[int], None] = lambda rows: None
+    model: ImageModel, image: Any, *, memory: str = "4GB", progress: ProgressOption = False
 ) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 
@@ -29,25 +33,36 @@ def evaluate(
 
     Args:
         model: The fitted image.
-        image: The original, of the same size and channels.
-        on_rows: Called with the number of rows done.
+        image: The original, of the same size and channels: an array (H, W) or (H, W, C), an `Image`, a picture of
+            Pillow's or a path.
+        memory: What the work may take; a file that does not fit is read in parts.
+        progress: False, True for a line on stderr, or a function of (rows done, rows, {}).
 
     Returns:
         psnr, psnr_unclipped (dB), ssim; ssim is None where no 11x11 window fits.
 
     Raises:
-        InputError: If size or channels differ.
+        InputError: If size or channels differ, or the image cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import evaluate, fit
+        >>> model, _ = fit(np.eye(16), steps=5, network={"hidden_features": 16})
+        >>> sorted(evaluate(model, np.eye(16)))
+        ['psnr', 'psnr_unclipped', 'ssim']
     """
-    judge = Judge(model, image)
-    for pred in unit_bands(model):
-        judge.add(pred)
-        on_rows(judge.rows)
+    truth = as_image(image, memory=parse_memory(memory), copies=1)
+    judge = Judge(model, truth)
+    with reporting("evaluate", unit="row", progress=progress) as tell:
+        for pred in unit_bands(model):
+            judge.add(pred)
+            tell(judge.rows, truth.height)
     return judge.figures()
 
 
 def check_same_size(model: ImageModel, image: Raster) -> None:
     """Raise InputError unless an image has the size and channels of the fitted one."""
-    channels = model.network.config.out_features
+    channels = model.channels
     if image.shape != (model.height, model.width, channels):
         raise InputError(
             f"the model is of a {model.height}x{model.width} image with {channels} channels, "
@@ -58,7 +73,7 @@ def check_same_size(model: ImageModel, image: Raster) -> None:
 def unit_bands(model: ImageModel) -> Iterator[np.ndarray]:
     """Yield what a model predicts at the fitted image's size, (rows, W, C) in [0, 1], not clipped, from the top."""
     rows, columns = pixel_axes(model.height, model.width, like=first_parameter(model.network))
-    step = max(16, _BAND_NUMBERS // (model.width * model.network.config.out_features))
+    step = max(16, _BAND_NUMBERS // (model.width * model.channels))
     for first in range(0, model.height, step):
         yield unit_rows(model, rows[first : first + step], columns, chunk_pixels=CHUNK_PIXELS).numpy()
 

@@ -1,0 +1,96 @@
+"""What a fit tells of its course: an entry a log interval, kept as a history that is easy to plot."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import overload
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogEntry:
+    """Hold what a fit says of one log interval.
+
+    Attributes:
+        step: Updates done at its end.
+        loss: Mean training loss over it.
+        learning_rate: First optimizer's rate at its last update.
+        seconds: Training time so far, over all resumptions.
+        rollbacks: How often the divergence guard went back so far.
+        metrics: What the application makes of the loss, by name, such as "psnr" in dB.
+
+    Example:
+        >>> LogEntry(step=10, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0, metrics={"psnr": 3.0}).step
+        10
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    rollbacks: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class TrainingHistory(Sequence[LogEntry]):
+    """Hold the entries of a fit in order: a sequence of them, whose columns have names.
+
+    Args:
+        entries: The entries.
+        interrupted: Whether the fit was stopped before its end.
+
+    Example:
+        >>> entry = LogEntry(step=10, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0, metrics={"psnr": 3.0})
+        >>> history = TrainingHistory([entry])
+        >>> history[0].step, history["psnr"].tolist(), history.metrics
+        (10, [3.0], {'loss': 0.5, 'psnr': 3.0})
+    """
+
+    def __init__(self, entries: Iterable[LogEntry] = (), *, interrupted: bool = False) -> None:
+        self._entries = list(entries)
+        self.interrupted = interrupted
+
+    def append(self, entry: LogEntry) -> None:
+        """Add an entry."""
+        self._entries.append(entry)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return loss and metrics of the last entry; empty if there is none."""
+        return {"loss": self._entries[-1].loss, **self._entries[-1].metrics} if self._entries else {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        own = tuple(each.name for each in fields(LogEntry) if each.name != "metrics")
+        return (*own, *(self._entries[-1].metrics if self._entries else ()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> LogEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> "TrainingHistory": ...
+    @overload
+    def __getitem__(self, index: str) -> np.ndarray: ...
+    def __getitem__(self, index: int | slice | str) -> "LogEntry | TrainingHistory | np.ndarray":
+        """Return an entry, some of them, or a column by its name, (n,).
+
+        Raises:
+            KeyError: For a name that is no column; it lists those there are.
+        """
+        if isinstance(index, str):
+            if index not in self.columns:
+                raise KeyError(f"no column {index!r}; there are {', '.join(self.columns)}")
+            return np.array(
+                [each.metrics[index] if index in each.metrics else getattr(each, index) for each in self._entries]
+            )
+        if isinstance(index, slice):
+            return TrainingHistory(self._entries[index], interrupted=self.interrupted)
+        return self._entries[index]
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {value:.5g}" for name, value in self.metrics.items())
+        end = f", step {self._entries[-1].step}: {last}" if self._entries else ""
+        return f"{type(self).__name__}: {len(self)} entries{end}{', interrupted' if self.interrupted else ''}"

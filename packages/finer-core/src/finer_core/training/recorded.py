@@ -1,0 +1,149 @@
+"""Run a fit from Python: no folder, a history in place of log files, and Ctrl-C ends it with its best state."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from finer_core.errors import InputError, Interrupted
+from finer_core.interruption import interruptible
+from finer_core.progress import ProgressOption
+from finer_core.training.callbacks import HOOKS, hooks_of
+from finer_core.training.connection import connected
+from finer_core.training.history import LogEntry, TrainingHistory
+from finer_core.training.log_point import LogPoint
+from finer_core.training.loop import Fit
+from finer_core.training.state import FitState, read_state
+
+logger = logging.getLogger(__name__)
+
+
+def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> FitState | None:
+    """Return the state that a fit goes on from, None for the beginning.
+
+    Args:
+        checkpoint: The file, or None.
+        resume: Go on from the file, if there is one yet.
+
+    Raises:
+        InputError: If there is nothing named to resume from, the file is no checkpoint, or it exists and would be lost.
+    """
+    if checkpoint is None:
+        if resume:
+            raise InputError("resume=True needs checkpoint=, the file to go on from")
+        return None
+    path = Path(checkpoint)
+    if resume:
+        return read_state(path) if path.exists() else None
+    if path.exists():
+        raise InputError(f"{path}: already exists; go on from it by resume=True, remove it, or name another checkpoint")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no such folder; make it, or name another checkpoint")
+    return None
+
+
+def run_recorded(
+    fit: Fit,
+    *,
+    name: str,
+    metrics_of: Callable[[float], Mapping[str, float]],
+    figure: Callable[[float], str],
+    state: FitState | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Any] = (),
+    progress: ProgressOption = False,
+) -> TrainingHistory:
+    """Run a fit to its end, or until it is asked to stop; its network is then the best so far.
+
+    Args:
+        fit: The fit; its hooks are set here.
+        name: What the progress line calls the work.
+        metrics_of: Makes an entry's metrics of its loss.
+        figure: Makes the progress line's figure of a step's loss.
+        state: Where it goes on from, from `saved_state`.
+        checkpoint: File that the state goes to.
+        callbacks: `Callback`s, or objects with some of its methods.
+        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+
+    Returns:
+        The entries of this call.
+
+    Raises:
+        DivergenceError: If the fit diverged for good.
+        InputError: If the state is of another fit.
+        TypeError: If a callback has none of the methods.
+    """
+    hooks = {hook: hooks_of(callbacks, hook) for hook in HOOKS}
+    history = TrainingHistory()
+
+    def on_step(step: int, loss: Tensor) -> None:
+        for hook in hooks["on_step"]:
+            hook(step, loss)
+
+    def on_log(point: LogPoint) -> None:
+        entry = _entry(point, metrics_of(point.loss))
+        history.append(entry)
+        for hook in hooks["on_log"]:
+            hook(entry)
+        if callable(progress):
+            progress(point.step, point.steps, {"loss": entry.loss, **entry.metrics})
+
+    with ExitStack() as ends:
+        for hook in hooks["on_end"]:
+            ends.callback(hook)
+        for hook in hooks["on_start"]:
+            hook(state.step if state else 0, fit.steps)
+        asked = ends.enter_context(_ctrl_c())
+        connection = connected(
+            fit,
+            name=name,
+            figure=figure,
+            state=state,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            quiet=progress is not True,
+            on_log=on_log,
+            on_step=on_step,
+            on_notice=lambda text: logger.info("%s: %s", name, text),
+            # All are asked each time: one may count how often.
+            should_stop=lambda: any([asked(), *(hook() for hook in hooks["should_stop"])]),
+        )
+        try:
+            with connection:
+                fit.run(state)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            if asked() and isinstance(stop, KeyboardInterrupt):  # the second one
+                raise
+            history.interrupted = True
+            logger.info("%s: stopped; the best state so far is of step %d", name, fit.keep_best())
+    return history
+
+
+def _entry(point: LogPoint, metrics: Mapping[str, float]) -> LogEntry:
+    return LogEntry(
+        step=point.step,
+        loss=point.loss,
+        learning_rate=point.learning_rate,
+        seconds=point.seconds,
+        rollbacks=point.rollbacks,
+        metrics=dict(metrics),
+    )
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C was pressed; a second one interrupts at once.
+
+    A program that handles it in its own way keeps that.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    with interruptible(signals=(signal.SIGINT,)) as asked:
+        yield asked

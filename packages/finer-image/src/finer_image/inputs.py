@@ -1,0 +1,104 @@
+"""The image that is worked on: a file of any size, the built-in one, or what a program holds in memory."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_image import budget
+from finer_image.decode_pillow import in_bands, mode_after_decoding
+from finer_image.image_opener import open_image
+from finer_image.pixels import Image
+from finer_image.raster import Raster
+from finer_image.settings import BUILT_IN
+
+_AS_THEY_ARE = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Modes of Pillow's pictures that are arrays of their own pixels; the others are converted."""
+
+
+def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
+    """Take what a program calls an image.
+
+    Args:
+        image: An array or a tensor (H, W) or (H, W, C) of any real type, an `Image`, a picture of Pillow's, or a path:
+            see `open_signal`. Pillow's palettes, CMYK, YCbCr, Lab and HSV become RGB.
+        memory: Bytes the process may use; a file that does not fit is read in parts.
+        copies: Arrays of the image's size that the work keeps.
+
+    Returns:
+        The image; it shares memory with an array where nothing had to change.
+
+    Raises:
+        InputError: If it is none of these, or its pixels cannot be used.
+    """
+    if isinstance(image, Raster):
+        return image
+    if isinstance(image, str | os.PathLike):
+        return open_signal(os.fspath(image), memory=memory, copies=copies)
+    pillow = sys.modules.get("PIL.Image")  # who has a picture of Pillow's has loaded it
+    if pillow and isinstance(image, pillow.Image):
+        return _of_pillow(image)
+    try:
+        pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the image, a {type(image).__name__}, cannot be read as an array: {error}") from error
+    if pixels.dtype == object:
+        raise InputError(
+            f"the image is a {type(image).__name__}; give an array, a tensor, an Image, a picture of Pillow's or a path"
+        )
+    # PyTorch takes no array that must not be written to.
+    return _named(pixels if pixels.flags.writeable else pixels.copy())
+
+
+def _of_pillow(picture: Any) -> Image:
+    if picture.mode in _AS_THEY_ARE and "transparency" not in picture.info:
+        mode, pixels = picture.mode, np.array(picture)
+    else:
+        mode = mode_after_decoding(picture)
+        pixels = in_bands(picture, mode)
+    profile = None if picture.mode in ("CMYK", "LAB") else picture.info.get("icc_profile")
+    return _named(pixels, icc_profile=profile or None, source_mode="" if picture.mode == mode else picture.mode)
+
+
+def _named(pixels: np.ndarray, **kind: Any) -> Image:
+    try:
+        return Image.from_pixels(pixels, **kind)
+    except InputError as error:
+        raise InputError(f"the image {error}") from None
+
+
+def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
+    """Open the input image, or the built-in one: in memory if it fits, else in parts if its format allows that.
+
+    Args:
+        signal: File name; None or "astronaut" for the built-in image, unless a file has that name.
+        memory: Bytes the process may use.
+        copies: Arrays of the image's size that the work keeps; see `room_for_pixels`.
+
+    Returns:
+        The image.
+
+    Raises:
+        InputError: If the file cannot be read as an image that fits into the memory.
+    """
+    if is_built_in(signal):
+        from skimage import data
+
+        return Image.from_pixels(data.astronaut())
+    assert signal is not None
+    room = max(0, memory - budget.PROCESS_BYTES)
+    return open_image(
+        signal,
+        memory_bytes=budget.room_for_pixels(memory, copies=copies),
+        cache_bytes=room // 4,
+        working_bytes=room,
+    )
+
+
+def is_built_in(signal: str | None) -> bool:
+    """Return whether the built-in image is meant: no name is given, or its own and no file has it."""
+    return signal is None or (signal == BUILT_IN and not Path(signal).exists())

@@ -1,0 +1,26 @@
+"""An image as an 8-bit PNG, to be looked at: in the report of a fit and in a notebook."""
+
+import io
+
+import numpy as np
+
+PREVIEW_SIDE = 512
+"""Pixels a side that a notebook shows at most."""
+
+
+def png_bytes(unit: np.ndarray, *, mode: str) -> bytes:
+    """Return an 8-bit PNG: grey, RGB or RGBA; other channel counts show their first.
+
+    Args:
+        unit: (H, W, C) in [0, 1].
+        mode: Mode of the image; see `finer_image.raster.Raster`.
+    """
+    from PIL import Image as Pillow
+
+    values = np.rint(unit * 255).astype(np.uint8)
+    if mode == "CHANNELS":
+        values = values[:, :, :1]
+    squeezed = values[:, :, 0] if values.shape[2] == 1 else values
+    buffer = io.BytesIO()
+    Pillow.fromarray(squeezed).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,226 @@
+"""Put a fit together from its plan: the network, what it is trained on, and the loop."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from finer_core.errors import InputError
+from finer_core.metrics import psnr_of_mse
+from finer_core.own_network import OwnNetwork, name_of, set_activation
+from finer_core.resources import parse_memory
+from finer_core.training import (
+    DivergenceGuard,
+    Fit,
+    GradientSum,
+    LogPoint,
+    build_optimizers,
+    fresh_network,
+    ready_network,
+    schedule_of,
+)
+from finer_image.disk_image import DiskImage
+from finer_image.disk_target import DiskTarget
+from finer_image.error_sampling import ErrorSampledObjective
+from finer_image.evaluation import evaluate
+from finer_image.model import ImageModel
+from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
+from finer_image.pixel_sampling import PixelsWithData, StratifiedPixels, enlarged_batch
+from finer_image.pixels import Image
+from finer_image.plan import FitPlan, chunk_pixels
+from finer_image.presets import steps_per_pass
+from finer_image.raster import Raster
+from finer_image.tile_sampling import tiled_pixels_of
+
+
+def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogPoint], bool]:
+    """Return what tells at a log point whether the whole image has the PSNR that ends the fit.
+
+    All pixels are predicted only where those that were trained on come near it, so that asking costs little.
+    """
+    target = plan.settings.target_psnr
+    if target is None:
+        return lambda point: False
+
+    def is_reached(point: LogPoint) -> bool:
+        if psnr_of_loss(plan, point.loss) < target - _NEAR:
+            return False
+        psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
+        return psnr is None or psnr >= target
+
+    return is_reached
+
+
+_NEAR = 0.5
+"""Decibels below its target from which on a fit is judged: its training PSNR is of unclipped values, and lags."""
+
+
+def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
+    """Return how often so many steps use every pixel."""
+    return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCode:
+    """Hold what of the network is the user's own, at most one of the two.
+
+    Attributes:
+        network: A module in the place of the method's network; trained as it is.
+        described: What it takes.
+        activation: In the place of the method's.
+    """
+
+    network: nn.Module | None = None
+    described: OwnNetwork | None = None
+    activation: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the module or the activation; "" if all is ours."""
+        code = self.network if self.network is not None else self.activation
+        return "" if code is None else name_of(code)
+
+    def copied(self) -> "OwnCode":
+        """Return the same with a copy of the module, to be thrown away."""
+        return replace(self, network=copy.deepcopy(self.network))
+
+
+def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
+    """Return the network that a plan trains, ready for that.
+
+    Args:
+        plan: The plan.
+        own: The user's own module, or activation.
+
+    Returns:
+        The user's module itself, else the plan's network drawn from its seed.
+
+    Raises:
+        InputError: If the plan is of a module of the user's own, and there is none.
+    """
+    own, settings = own or OwnCode(), plan.settings
+    habits: dict[str, Any] = {
+        "device": plan.device,
+        "compiled": bool(settings.compile),
+        "precision": settings.precision or "fp32",
+    }
+    if own.network is not None:
+        return ready_network(own.network, **habits)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(f"the fit is of a module of its user's own, {plan.network.own}; give it again by network=")
+    network = fresh_network(plan.network, seed=settings.seed, **habits)
+    return network if own.activation is None else set_activation(network, own.activation)
+
+
+def build_fit(
+    plan: FitPlan,
+    network: nn.Module,
+    image: Raster,
+    *,
+    together: int = 1,
+    gradient_sum: GradientSum | None = None,
+) -> Fit:
+    """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once.
+
+    Args:
+        plan: The plan.
+        network: Changed in place by the fit.
+        image: The image.
+        together: Images that share the memory.
+        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
+    """
+    settings = plan.settings
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    memory = parse_memory(settings.memory)
+    gradient_sum = gradient_sum or GradientSum()
+    chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
+    return Fit(
+        network=network,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        objective=_objective_of(plan, image, chunk=chunk, gradient_sum=gradient_sum),
+        optimizers=build_optimizers(
+            network,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            betas=settings.betas,
+            ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
+            ranks=gradient_sum.ranks,
+        ),
+        schedule=schedule_of(settings.schedule),
+        steps=settings.steps,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+        is_reached=target_test(plan, network, image),
+    )
+
+
+def _objective_of(
+    plan: FitPlan, image: Raster, *, chunk: int, gradient_sum: GradientSum
+) -> ImageObjective | ErrorSampledObjective:
+    settings = plan.settings
+    if settings.sampling == "error":
+        assert isinstance(image, Image) and settings.batch_pixels
+        return ErrorSampledObjective(
+            _target_of(plan, image),
+            batch_pixels=settings.batch_pixels,
+            seed=settings.seed,
+            chunk_pixels=chunk,
+        )
+    target, sampler = _batches(plan, image)
+    return ImageObjective(target, sampler=sampler, chunk_pixels=chunk, gradient_sum=gradient_sum)
+
+
+def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:
+    """Return what serves pixels and what draws them; None draws all, every step."""
+    batch_pixels, seed = plan.settings.batch_pixels or 0, plan.settings.seed
+    pixels = image.height * image.width
+    sampled = 0 < batch_pixels < pixels - image.missing
+    batch_pixels = enlarged_batch(batch_pixels, pixels=pixels, missing=image.missing)
+    if isinstance(image, DiskImage):
+        tiles = tiled_pixels_of(image, batch_pixels=batch_pixels, seed=seed) if sampled else None
+        served = DiskTarget(image, sampler=tiles, target_range=plan.target_range, device=plan.device)
+        return served, served if sampled else None
+    assert isinstance(image, Image)
+    if not sampled:
+        return _target_of(plan, image), None
+    missing = image.missing_in(image.pixels)
+    sampler = StratifiedPixels(
+        height=image.height,
+        width=image.width,
+        batch_pixels=batch_pixels,
+        seed=seed,
+        device=plan.device if missing is None else "cpu",
+    )
+    return _target_of(plan, image), sampler if missing is None else PixelsWithData(sampler, missing)
+
+
+def _target_of(plan: FitPlan, image: Image) -> PixelTarget:
+    return PixelTarget(
+        image.pixels,
+        value_range=image.value_range,
+        target_range=plan.target_range,
+        device=plan.device,
+        missing=image.missing_in(image.pixels),
+    )
+
+
+def psnr_of_loss(plan: FitPlan, loss: float) -> float:
+    """Return the PSNR (dB, unclipped) that a training loss is."""
+    low, high = plan.target_range
+    return psnr_of_mse(loss, data_range=high - low)
+
+
+def figures_of(plan: FitPlan, point: LogPoint) -> dict[str, float]:
+    """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
+    return {
+        "loss": point.loss,
+        "psnr": psnr_of_loss(plan, point.loss),
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "rollbacks": point.rollbacks,
+    }
