@@ -50,7 +50,7 @@ def default_suffix(image: Raster) -> str:
         image: The image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for what
+        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest and for what
         the others cannot be: written in parts, for an image not in memory, or with pixels that hold no data.
     """
     if not isinstance(image, Image) or image.missing:
