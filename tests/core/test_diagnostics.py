@@ -129,12 +129,12 @@ def test_it_works_without_gradients_and_with_low_precision_training():
 
 def test_a_mixed_network():
     network = nn.Sequential(SineLayer(in_features=2, out_features=8, is_first=True), nn.Linear(8, 8), nn.Tanh())
-    assert [row.name for row in init_report(network, small.coords_of()).rows] == ["0"]
+    assert [row.name for row in init_report(network, small.coords_of()).rows] == ["0", "1"]
 
 
-def test_a_network_of_other_layers_is_named():
-    with pytest.raises(ValueError, match="Linear has no InrLinear layers"):
-        init_report(nn.Linear(2, 3), small.coords_of())
+def test_a_network_without_linear_maps_is_named():
+    with pytest.raises(ValueError, match="Tanh has no linear maps"):
+        init_report(nn.Tanh(), small.coords_of())
 
 
 def test_a_network_with_frozen_layers():

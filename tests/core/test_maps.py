@@ -169,12 +169,7 @@ def transformed(layer, x):
         return torch.func.vmap(layer)(x)
 
 
-def automatic(layer, x):
-    with first_derivatives_only(), torch.autocast("cpu", torch.bfloat16):
-        return layer(x)
-
-
-@pytest.mark.parametrize("way", [exactly, without_promise, without_graph, transformed, automatic])
+@pytest.mark.parametrize("way", [exactly, without_promise, without_graph, transformed])
 def test_elsewhere_map_and_activation_stay_two(way, joined):
     layer, x = layer_of(FinerActivation(), dtype=torch.float32), inputs(4, dtype=torch.float32)
     assert way(layer, x).shape == (4, 9)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from finer_core.config import NetworkConfig, build_network, published_config
     from finer_core.diagnostics import init_report
     from finer_core.errors import InputError
+    from finer_core.io.export import export
     from finer_core.methods import METHODS
     from finer_core.model_file import load_model, load_network, model_info, save_model
     from finer_core.networks import (
@@ -40,6 +41,7 @@ _HOME = {
     "published_config": "config",
     "init_report": "diagnostics",
     "InputError": "errors",
+    "export": "io.export",
     "METHODS": "methods",
     "load_model": "model_file",
     "load_network": "model_file",
@@ -86,6 +88,7 @@ __all__ = [
     "WireFiner",
     "__version__",
     "build_network",
+    "export",
     "init_report",
     "load_model",
     "load_network",

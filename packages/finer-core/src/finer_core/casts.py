@@ -1,6 +1,8 @@
-"""What `double()`, `to(...)` and the like do to complex parameters: they are pairs of real numbers to them."""
+"""The precision that layers compute in: what `double()` does to complex ones, and what `torch.autocast` may not do."""
 
+import functools
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -34,3 +36,62 @@ class PairwiseCasts(nn.Module):
             return torch.view_as_complex(pairs)
 
         return super()._apply(apply, recurse)
+
+
+def autocasts(device: str) -> bool:
+    """Return whether `torch.autocast` is on for a type of device."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def keeps_precision(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """Make a module's `forward` compute as it does without `torch.autocast`, in the type of its parameters.
+
+    A phase omega z reaches tens of radians, of which bfloat16 keeps 8 bits: a network that was trained in float32 would
+    give another signal under autocast. What is half precision because of it is brought back before it goes in.
+
+    Args:
+        forward: Method (module, input) that uses `module.weight`, `module.frequencies` or other floating-point tensors.
+
+    Returns:
+        The method; its result has the type that it has without autocast.
+    """
+
+    @functools.wraps(forward)
+    def kept(module: Any, x: Tensor) -> Tensor:
+        device = x.device.type
+        if not autocasts(device):
+            return forward(module, x)
+        with torch.autocast(device, enabled=False):
+            return forward(module, x.to(_own_type(module)) if x.dtype in _HALVES else x)
+
+    return with_own_code(kept)
+
+
+def with_own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a copy of a function that `torch.compile` counts by itself.
+
+    PyTorch compiles a piece of code for eight kinds of modules, and then no more: classes that inherit one `forward`
+    would use that up together.
+    """
+    assert isinstance(function, FunctionType)
+    copy = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return functools.update_wrapper(copy, function)
+
+
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def _own_type(module: nn.Module) -> torch.dtype:
+    """Return the real type that a module computes in; PyTorch's default where it has no tensors."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_complex():
+            return tensor.real.dtype
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.get_default_dtype()

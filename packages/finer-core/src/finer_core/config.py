@@ -15,7 +15,7 @@ import torch
 from torch import Generator
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, Method
+from finer_core.methods import METHODS, Method, load_method
 from finer_core.networks import Network
 from finer_core.schema import build, fits, shown
 
@@ -79,8 +79,9 @@ def find_method(name: str) -> Method:
     Raises:
         InputError: If there is none; the message names the nearest.
     """
-    if name in METHODS:
-        return METHODS[name]
+    method = METHODS.get(name) or load_method(name)
+    if method is not None:
+        return method
     near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
@@ -119,31 +120,57 @@ def published_config(*, method: str, task: str, in_features: int, out_features: 
 
 
 def build_network(
-    config: NetworkConfig,
+    method: str | NetworkConfig,
     *,
+    in_features: int | None = None,
+    out_features: int | None = None,
+    task: str = "image",
     generator: Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    **overrides: Any,
 ) -> Network:
-    """Build the network that a config describes.
+    """Build a method's published network, or the one that a config describes.
 
     Args:
-        config: The description.
+        method: A key of `METHODS`, or a config; the sizes, the task and overrides are those of a config then.
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        task: Whose published values are taken: "image", "sdf", "nerf" or "ntk".
         generator: Source of randomness of the initialisation; None for the global one.
         device: Where the parameters are made.
         dtype: Their (real) type.
+        **overrides: `hidden_features`, `hidden_layers`, or any option of the method, in place of the published values.
 
     Returns:
-        The network, freshly initialised; `network.config` is `config`.
+        The network, freshly initialised: coords (..., in_features) in [-1, 1] to (..., out_features). `network.config`
+        describes it.
 
     Raises:
-        InputError: If a size or option has a value the method refuses.
+        InputError: For an unknown method or option, a missing size, or a value that the method refuses.
+
+    Example:
+        >>> from finer_core import build_network
+        >>> network = build_network("finer", in_features=2, out_features=3, first_bias_scale=5.0)
+        >>> network(torch.zeros(4, 2)).shape
+        torch.Size([4, 3])
     """
+    if isinstance(method, NetworkConfig):
+        sizes = {"in_features": in_features, "out_features": out_features}
+        given = [*(name for name, value in sizes.items() if value is not None), *overrides]
+        if given:
+            raise InputError(f"{given[0]} is given beside a config, which has its own; use dataclasses.replace on it")
+        return _built(method, generator=generator, device=device, dtype=dtype)
+    if in_features is None or out_features is None:
+        raise InputError(f"a network of method {method!r} needs in_features and out_features")
+    config = published_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
+    return _built(config, generator=generator, device=device, dtype=dtype)
+
+
+def _built(config: NetworkConfig, **placement: Any) -> Network:
     sizes = {name: getattr(config, name) for name in _SIZES}
     try:
-        network = find_method(config.method).network(
-            **sizes, **config.options, generator=generator, device=device, dtype=dtype
-        )
+        network = find_method(config.method).network(**sizes, **config.options, **placement)
     except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
         raise InputError(f"cannot build method {config.method!r}: {reason}") from error

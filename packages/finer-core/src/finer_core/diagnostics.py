@@ -62,18 +62,19 @@ def init_report(network: nn.Module, coords: Tensor) -> InitReport:
     the root mean square of dL/dW, layer by layer. A well-drawn network keeps each column within a small factor.
 
     Args:
-        network: Any network made of this package's layers.
+        network: Any module with linear maps (`nn.Linear`, or this package's layers). What comes after a map of
+            `nn.Linear` is not known: its row shows z as the output, and says "linear".
         coords: (n, in_features); a few thousand points of the task's grid.
 
     Returns:
         The report; `print` it.
 
     Raises:
-        ValueError: If the network has none of this package's layers.
+        ValueError: If the network has no linear maps.
     """
-    layers = {name: module for name, module in network.named_modules() if isinstance(module, InrLinear)}
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
-        raise ValueError(f"{type(network).__name__} has no InrLinear layers to report on")
+        raise ValueError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
     for weight in frozen:
@@ -108,8 +109,8 @@ def init_report(network: nn.Module, coords: Tensor) -> InitReport:
 
 
 def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
-    def hook(module: InrLinear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        z = InrLinear.forward(module, inputs[0])
+    def hook(module: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        z = InrLinear.forward(module, inputs[0]) if isinstance(module, InrLinear) else output
         result = module.activation(z) if isinstance(module, InrLayer) else z
         seen[name] = (z, result.detach())
         return result  # the graph runs through the recorded z, so that dL/dz exists

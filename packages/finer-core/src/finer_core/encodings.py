@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from finer_core.casts import keeps_precision
+
 
 class PositionalEncoding(nn.Module):
     """Encode coordinates by sines and cosines of fixed octaves.
@@ -45,6 +47,7 @@ class PositionalEncoding(nn.Module):
             return [2.0**j for j in range(n)]
         return torch.linspace(1.0, 2.0 ** (n - 1), n, dtype=torch.float64).tolist()
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         blocks = [coords]
@@ -103,6 +106,7 @@ class FourierEncoding(nn.Module):
         """Return the number of encoded features."""
         return 2 * self.frequencies.shape[0]
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         phase = (2 * math.pi * coords) @ self.frequencies.t()

@@ -11,7 +11,7 @@ from typing import Any
 
 from finer_core.cli import OneLineParser, add_options, merge_settings
 from finer_core.errors import InputError
-from finer_core.network_options import NetworkOptions, given_options
+from finer_core.network_options import add_network_options, given_options
 from finer_core.run_folder import Mode, read_settings
 from finer_core.run_settings import LENGTHS, RunSettings
 from finer_core.schema import check, shown
@@ -48,7 +48,7 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunSettings]
     """
     add_run_options(parser, out=out)
     add_options(parser, settings, group="settings")
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_network_options(parser)
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from finer_core.casts import keeps_precision
+
 _PRIMES = (1, 2654435761, 805459861)
 _INITIAL = 1e-4
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # PyTorch 2.6 has the latter only
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,17 @@ class _Interpolate(torch.autograd.Function):
         return grad_table, None, grad_weights
 
 
+def _interpolate(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Sum table rows (n, corners) by weights (n, corners), (n, features).
+
+    One kernel does it, but for `torch.func` and an export, which know its parts only.
+    """
+    if _is_exporting() or torch._C._are_functorch_transforms_active():
+        return (table[rows] * weights[..., None]).sum(dim=-2)
+    out: Tensor = _Interpolate.apply(table, rows, weights)
+    return out
+
+
 class HashGrid(nn.Module):
     """Encode coordinates in [0, 1] by features interpolated from grids of several resolutions.
 
@@ -159,11 +173,12 @@ class HashGrid(nn.Module):
         """Return the number of encoded features."""
         return len(self.levels) * self.features_per_level
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) in [0, 1] to (..., out_features); coordinates outside are clipped."""
         flat = coords.reshape(-1, self.in_features).clamp(0, 1)
         axes = torch.arange(self.in_features, device=flat.device)
-        corners = (torch.arange(2**self.in_features, device=flat.device)[:, None] >> axes) & 1
+        corners = torch.arange(2**self.in_features, device=flat.device)[:, None] // 2**axes % 2  # ONNX has no shift
         encoded = []
         for level in self.levels:
             place = flat * level.scale + 0.5
@@ -171,7 +186,7 @@ class HashGrid(nn.Module):
             within = place - low
             weights = torch.where(corners[:, None].bool(), within, 1 - within).prod(dim=-1).t()
             at = (low.long()[:, None] + corners).clamp_max(level.resolution - 1 if level.dense else 2**62)
-            encoded.append(_Interpolate.apply(self.table, corner_rows(level, at), weights))
+            encoded.append(_interpolate(self.table, corner_rows(level, at), weights))
         return torch.cat(encoded, dim=-1).view(*coords.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:

@@ -15,7 +15,7 @@ from finer_core import activations, initializers
 from finer_core.activations import Activation
 from finer_core.activations.maps import ActivatedMap, activated_maps, joins
 from finer_core.activations.wavelet import ComplexFactor
-from finer_core.casts import PairwiseCasts
+from finer_core.casts import PairwiseCasts, keeps_precision
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back; see `finer_core.precision`."""
@@ -70,6 +70,7 @@ class InrLinear(PairwiseCasts, nn.Linear):
         """Refuse: a layer does not keep the generator that it was drawn with."""
         raise RuntimeError("build a new layer instead of resetting one: initialisation happens once, in __init__")
 
+    @keeps_precision
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features); real input meets complex weights as complex."""
         if self.weight.is_complex() and not input.is_complex():
@@ -95,14 +96,15 @@ class InrLayer(InrLinear):
     """Apply an activation to W x + b.
 
     Args:
-        activation: The activation module.
+        activation: The activation module, of this package or any other that keeps the shape.
         **linear: Arguments of `InrLinear`.
     """
 
-    def __init__(self, *, activation: Activation, **linear: Any) -> None:
+    def __init__(self, *, activation: nn.Module, **linear: Any) -> None:
         super().__init__(**linear)
         self.activation = activation
 
+    @keeps_precision
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         if joins(input):
@@ -115,7 +117,9 @@ class InrLayer(InrLinear):
         """Return the layer for `activated_maps`; None where it is more than a map of the type of `x` and a formula."""
         activation = self.activation
         plain = type(self).forward is InrLayer.forward and self._is_map_of(x)
-        formula = activation.real_formula() if plain and isinstance(activation, Activation) else None
+        if not plain or not isinstance(activation, Activation):
+            return None
+        formula = activation.real_formula()
         if formula is None or not formula.gain:  # a gain of 0 cannot be divided out again
             return None
         exact: bool = activation.hyper_parameters.get("scale_req_grad", False)

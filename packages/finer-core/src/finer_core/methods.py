@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Any
 
 from finer_core.errors import InputError
+from finer_core.network_options import installed_methods
 from finer_core.networks import (
     PEMLP,
     Bacon,
@@ -237,4 +238,30 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
-"""Every method by its command-line name."""
+"""Every method by its command-line name; those of other packages when they were asked for, see `load_method`."""
+
+
+def load_method(name: str) -> Method | None:
+    """Load a method that an installed package offers as an entry point of the group `finer.methods`, into `METHODS`.
+
+    Args:
+        name: The entry point's name, which is the method's.
+
+    Returns:
+        The method; None if no package offers it.
+
+    Raises:
+        InputError: If what the package offers cannot be loaded, or is no method of that name.
+    """
+    for entry in installed_methods():
+        if entry.name != name:
+            continue
+        try:
+            method = entry.load()
+        except Exception as error:  # whatever a package of somebody else's does when it is imported
+            raise InputError(f"method {name!r} of {entry.value} cannot be loaded: {error}") from error
+        if not isinstance(method, Method) or method.name != name:
+            raise InputError(f"method {name!r} of {entry.value} is no Method of that name, but {method!r:.80}")
+        METHODS[name] = method
+        return method
+    return None

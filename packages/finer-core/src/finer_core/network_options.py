@@ -2,10 +2,15 @@
 
 import argparse
 import dataclasses
+import json
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from finer_core.cli import NONE, option
+from finer_core.cli import NONE, add_options, option
+
+METHOD_GROUP = "finer.methods"
+"""Entry points of this group are methods of other packages: `name = "package.module:METHOD"`, a `Method`."""
 
 _ALL_TASKS = ("image", "sdf", "nerf", "ntk")
 _TASKS_OF_METHOD = {
@@ -18,8 +23,17 @@ _TASKS_OF_METHOD = {
 
 
 def method_names(task: str) -> tuple[str, ...]:
-    """Return the keys of `finer_core.METHODS` that have values for a task, without importing PyTorch."""
-    return tuple(name for name, tasks in _TASKS_OF_METHOD.items() if task in tasks)
+    """Return the keys of `finer_core.METHODS` that have values for a task, without importing PyTorch.
+
+    Methods of other packages are among them whatever their tasks: nobody has asked them yet.
+    """
+    own = tuple(name for name, tasks in _TASKS_OF_METHOD.items() if task in tasks)
+    return own + tuple(sorted({entry.name for entry in installed_methods()} - set(_TASKS_OF_METHOD)))
+
+
+def installed_methods() -> tuple[EntryPoint, ...]:
+    """Return the methods that installed packages offer, not loaded."""
+    return tuple(entry_points(group=METHOD_GROUP))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +59,39 @@ class NetworkOptions:
     finest_resolution: int | None = option(None, "corners per axis of the finest grid (ngp)")
 
 
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every hyper-parameter of our methods, and one for those of other packages' methods.
+
+    Args:
+        parser: The command's parser.
+    """
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_other_option(parser)
+
+
+def add_other_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--option NAME=VALUE`, which may be given several times."""
+    parser.add_argument(
+        "--option",
+        action="append",
+        type=_named_value,
+        metavar="NAME=VALUE",
+        help="another option of the method, such as beta=2.0; for methods of other packages",
+    )
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"NAME=VALUE is wanted, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, NONE if value.lower() == "none" else value
+
+
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the network options that the user gave; an explicit "none" becomes None."""
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
+    given |= dict(getattr(arguments, "option", None) or ())
     return {name: None if value is NONE else value for name, value in given.items() if value is not None}

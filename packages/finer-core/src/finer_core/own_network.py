@@ -150,8 +150,7 @@ def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) 
         raise InputError(f"activation {name_of(activation)} makes {found} of {tuple(z.shape)}; it must keep the shape")
     for layer in layers:
         own = copy.deepcopy(activation) if isinstance(activation, nn.Module) else FunctionActivation(activation)
-        # The attribute is of a class of ours, which is asked for its formula; any module does where there is none.
-        layer.activation = own if layer.weight.is_meta else own.to(layer.weight.device)  # type: ignore[assignment]
+        layer.activation = own if layer.weight.is_meta else own.to(layer.weight.device)
     network.own_activation = name_of(activation)
     return network
 

@@ -17,6 +17,7 @@ from finer_core.activations.blocks import in_blocks
 from finer_core.activations.fusion import kernels_for
 from finer_core.activations.real import RealFormula
 from finer_core.activations.rules import only_first_derivatives, refuse_second_derivative
+from finer_core.casts import autocasts
 
 
 class ActivatedMap(NamedTuple):
@@ -51,13 +52,9 @@ def joins(x: Tensor) -> bool:
         and only_first_derivatives()
         and torch.is_grad_enabled()
         and x.dtype in (torch.float32, torch.float64)
-        and not _autocasts(x.device.type)
+        and not autocasts(x.device.type)
         and not torch._C._are_functorch_transforms_active()
     )
-
-
-def _autocasts(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:

@@ -55,6 +55,11 @@ class Activation(nn.Module):
             return None
         return make(**self._constants())
 
+    def complex_formula(self) -> Any:
+        """Return the formula that this module stands for if it is a complex one; None if it is not."""
+        make = type(self).wavelet
+        return None if make is None else make(**self._constants())
+
     def kernel(self) -> tuple[str, str] | None:
         """Return name and digest of the compiled kernels that compute it on a CPU; None without compiler or kernels."""
         make = type(self).formula or type(self).wavelet

@@ -84,7 +84,11 @@ class WireFormula:
 
     def value(self, z: Tensor) -> Tensor:
         """Return f(z), complex."""
-        return _gabor(Pair.of(z), omega_0=self.omega_0, scale=self.scale).tensor()
+        return self.pair_value(Pair.of(z)).tensor()
+
+    def pair_value(self, z: Pair) -> Pair:
+        """Return f(z) without a complex number anywhere."""
+        return _gabor(z, omega_0=self.omega_0, scale=self.scale)
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return the gradient with respect to `z`, of z's own (real or complex) type."""
@@ -106,8 +110,12 @@ class WireFinerFormula:
 
     def value(self, z: Tensor) -> Tensor:
         """Return f(z), complex."""
-        u, _ = _sine_and_cosine(self._phase(Pair.of(z), exact=True))
-        return _gabor(u, omega_0=self.omega_w, scale=self.scale).tensor()
+        return self.pair_value(Pair.of(z)).tensor()
+
+    def pair_value(self, z: Pair) -> Pair:
+        """Return f(z) without a complex number anywhere, but for the modulus of `complex_factor`."""
+        u, _ = _sine_and_cosine(self._phase(z, exact=True))
+        return _gabor(u, omega_0=self.omega_w, scale=self.scale)
 
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return the gradient with respect to `z`, of z's own (real or complex) type."""
@@ -158,4 +166,6 @@ def _times_conjugate(a: Pair, b: Pair) -> Pair:
 
 def _modulus(z: Pair) -> Tensor:
     """Return |z|, with the derivative that `torch.abs` gives it at 0."""
+    if torch.compiler.is_compiling() and z.im is not None:  # a graph without complex numbers; nothing derives it
+        return (z.re * z.re + z.im * z.im).sqrt()
     return z.tensor().abs()

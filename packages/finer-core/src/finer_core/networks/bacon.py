@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core import initializers
+from finer_core.casts import keeps_precision
 from finer_core.layers import InrLinear
 from finer_core.networks.base import Network, check_coords, check_sizes
 
@@ -51,6 +52,7 @@ class SineFilter(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
         initializers.uniform_(self.bias, bound=pi, generator=generator)
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         return torch.sin(nn.functional.linear(coords, self.weight, self.bias))
@@ -175,6 +177,7 @@ class Bacon(_FilterNetwork):
             dtype=dtype,
         )
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         return self.head(self.features(coords)[-1])
@@ -250,6 +253,7 @@ class MultiscaleBacon(_FilterNetwork):
             for _ in outputs
         )
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (num_heads, ..., out_features), coarsest band first."""
         features = self.features(coords)

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
-from finer_core.casts import check_complex_parts
+from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer, InrLinear, WeightInit
 from finer_core.schema import shown
 
@@ -55,13 +55,20 @@ class CoordinateMLP(Network):
         1 -> [in -> hidden, hidden -> hidden, hidden -> out]
         3 -> the image networks of the papers: five linear maps.
 
-    Subclasses choose the layer, the head's initialisation and the encoding, and are final.
+    Subclasses choose the layer, the head's initialisation and the encoding, and are final; each has its own `forward`,
+    see `with_own_code`.
 
     Attributes:
         encoding: Module applied to the coordinates, or None.
         layers: First and hidden layers, in order.
         head: Linear map to the signal.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give a subclass that inherits `forward` one of its own."""
+        super().__init_subclass__(**kwargs)
+        if "forward" not in vars(cls):
+            cls.forward = with_own_code(cls.forward)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -117,6 +124,7 @@ class CoordinateMLP(Network):
             **common,
         )
 
+    @keeps_precision
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
         check_coords(coords, in_features=self.in_features)

@@ -1,6 +1,7 @@
 """The squared error of a piece: without a graph where a network is a run of maps, compiled, or by autograd."""
 
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ def weighted_squares(network: nn.Module, inputs: Tensor, targets: Tensor, weight
 
 def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[ActivatedMap]]:
     """Return the encoded coordinates and the maps that a network is on them; no maps where it is more than that."""
-    if not isinstance(network, CoordinateMLP) or type(network).forward is not CoordinateMLP.forward:
+    if not isinstance(network, CoordinateMLP) or unwrap(type(network).forward) is not unwrap(CoordinateMLP.forward):
         return coords, []
     encoding = network.encoding
     if is_hooked(network) or (encoding is not None and any(p.requires_grad for p in encoding.parameters())):

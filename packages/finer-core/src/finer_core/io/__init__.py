@@ -1,0 +1,1 @@
+"""Files that networks are read from and written to."""

@@ -1,0 +1,117 @@
+"""Write a network in a format that other programs run: ONNX, or PyTorch's own exported program."""
+
+import importlib.util
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.errors import InputError
+from finer_core.files import output_path
+from finer_core.networks.real_pairs import without_complex_numbers
+
+SUFFIXES = (".onnx", ".pt2")
+
+
+def export(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    example: Tensor | Sequence[Tensor] | None = None,
+    input_names: Sequence[str] = ("coords",),
+    output_names: Sequence[str] = ("values",),
+) -> None:
+    """Write what a model computes to a file that needs neither this package nor, as ONNX, PyTorch.
+
+    The number of points is free. Networks that are complex inside are written in real numbers, which ONNX needs.
+
+    Args:
+        model: A network, or any module, on the CPU; it is written as it is in evaluation mode.
+        path: The file: .onnx, or .pt2 for `torch.export.load`; replaced if it is there.
+        example: What the model is called with: (n, d), or several such tensors, n at least 2; None for coordinates of
+            `model.in_features`.
+        input_names: Names of the inputs in an ONNX file.
+        output_names: Names of the outputs in an ONNX file.
+
+    Raises:
+        InputError: For another suffix, a model that cannot be written so, or ONNX without the packages that write it
+            (`pip install "finer-core[onnx]"`).
+
+    Example:
+        >>> import tempfile
+        >>> from finer_core import build_network
+        >>> network = build_network("wire", in_features=2, out_features=1, hidden_features=32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     export(network, f"{folder}/network.pt2")
+        ...     program = torch.export.load(f"{folder}/network.pt2")
+        >>> program.module()(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: the name must end in {' or '.join(SUFFIXES)}, which says the format")
+    is_onnx = path.suffix.lower() == ".onnx"
+    missing = [name for name in ("onnx", "onnxscript") if is_onnx and importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f'{path}: writing ONNX needs {" and ".join(missing)}: pip install "finer-core[onnx]"')
+    inputs = _inputs(model, example)
+    try:
+        real = without_complex_numbers(model).eval()
+        rows = torch.export.Dim("points")
+        with torch.no_grad(), _silent():
+            program = torch.export.export(real, inputs, dynamic_shapes=[{0: rows} for _ in inputs])
+            content = _onnx(program, input_names, output_names) if is_onnx else _exported(program)
+    except Exception as error:  # PyTorch raises errors of many kinds, none of which it names in its documentation
+        while error.__cause__ is not None:  # the innermost says what it was
+            error = error.__cause__  # type: ignore[assignment]
+        reason = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0][:150]
+        raise InputError(f"{path}: {type(model).__name__} cannot be written in this format: {reason}") from error
+    with output_path(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def _exported(program: torch.export.ExportedProgram) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def _onnx(program: torch.export.ExportedProgram, input_names: Sequence[str], output_names: Sequence[str]) -> bytes:
+    written: Any = torch.onnx.export(
+        program, verbose=False, dynamo=True, input_names=input_names, output_names=output_names
+    )
+    content: bytes = written.model_proto.SerializeToString()
+    return content
+
+
+def _inputs(model: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tuple[Tensor, ...]:
+    if example is None:
+        features = getattr(model, "in_features", None)
+        if not isinstance(features, int):
+            raise InputError(
+                f"{type(model).__name__} does not say its in_features; give example=, what it is called with"
+            )
+        like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=like.dtype).view(2, features)
+    return (example,) if isinstance(example, Tensor) else tuple(example)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep PyTorch from warning of itself, and of packages that no network of ours needs."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
