@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finer_image._version import __version__
 
 if TYPE_CHECKING:
+    from finer_core.io.export import export
     from finer_image.benchmarking import benchmark
     from finer_image.evaluation import evaluate
     from finer_image.image_reader import read_image
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "evaluate",
+    "export",
     "fit",
     "read_image",
     "write_image",
@@ -48,6 +50,8 @@ logging.getLogger("finer_image").addHandler(logging.NullHandler())  # else Pytho
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
+    if name == "export":
+        return import_module("finer_core.io.export").export
     if name in _HOME:
         return getattr(import_module(f"finer_image.{_HOME[name]}"), name)
     raise AttributeError(f"module 'finer_image' has no attribute {name!r}")

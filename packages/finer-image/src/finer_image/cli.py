@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from finer_core.app.export_command import add_export_command
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.errors import InputError
 from finer_core.files import refuse_existing
@@ -19,7 +20,7 @@ from finer_core.fit_command import (
     merged_settings,
     run_mode,
 )
-from finer_core.network_options import NetworkOptions, method_names
+from finer_core.network_options import add_network_options, method_names
 from finer_core.run_folder import check_writable
 from finer_core.team import Team, joined
 from finer_image._version import __version__
@@ -46,7 +47,17 @@ def build_parser() -> OneLineParser:
     _add_import(commands)
     _add_neurons(commands)
     _add_activations(commands)
+    add_export_command(commands, _loaded, inputs=_MAPPING, wrap=with_notes)
     return parser
+
+
+_MAPPING = "coordinates (n, 2), (row, column) in [-1, 1], to (n, channels) in [0, 1]"
+
+
+def _loaded(path: str) -> Any:
+    from finer_image.model import load_image_model
+
+    return load_image_model(path)
 
 
 def _add_fit(commands: Any) -> None:
@@ -188,7 +199,7 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_network_options(parser)
     parser.set_defaults(shares_work=True)
 
 
@@ -222,7 +233,7 @@ def _add_import(commands: Any) -> None:
         help="what black and white were scaled to (default: the method's published range)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_network_options(parser)
 
 
 def run_import(arguments: argparse.Namespace) -> None:

@@ -49,6 +49,7 @@ class ImageModel(nn.Module):
     """
 
     network: nn.Module
+    in_features = 2
 
     def __init__(
         self,

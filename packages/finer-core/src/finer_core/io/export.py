@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.files import output_path
+from finer_core.files import check_output_path, output_path
 from finer_core.networks.real_pairs import without_complex_numbers
 
 SUFFIXES = (".onnx", ".pt2")
@@ -54,13 +54,8 @@ def export(
         >>> program.module()(torch.zeros(5, 2)).shape
         torch.Size([5, 1])
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: the name must end in {' or '.join(SUFFIXES)}, which says the format")
-    is_onnx = path.suffix.lower() == ".onnx"
-    missing = [name for name in ("onnx", "onnxscript") if is_onnx and importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f'{path}: writing ONNX needs {" and ".join(missing)}: pip install "finer-core[onnx]"')
+    check_export_path(path)
+    is_onnx = Path(path).suffix.lower() == ".onnx"
     inputs = _inputs(model, example)
     try:
         real = without_complex_numbers(model).eval()
@@ -75,6 +70,17 @@ def export(
         raise InputError(f"{path}: {type(model).__name__} cannot be written in this format: {reason}") from error
     with output_path(path) as unfinished:
         unfinished.write_bytes(content)
+
+
+def check_export_path(path: str | os.PathLike[str]) -> None:
+    """Raise InputError for a file that `export` cannot write, whatever the model."""
+    name, suffix = os.fspath(path), Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{name}: the name must end in {' or '.join(SUFFIXES)}, which says the format")
+    missing = [each for each in ("onnx", "onnxscript") if suffix == ".onnx" and importlib.util.find_spec(each) is None]
+    if missing:
+        raise InputError(f'{name}: writing ONNX needs {" and ".join(missing)}: pip install "finer-core[onnx]"')
+    check_output_path(path)
 
 
 def _exported(program: torch.export.ExportedProgram) -> bytes:

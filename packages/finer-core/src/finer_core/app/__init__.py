@@ -1,0 +1,1 @@
+"""What the applications' commands share; no library module imports it."""

@@ -1,0 +1,37 @@
+"""The command `export` of every application: a model for programs that know nothing of us."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from finer_core.files import refuse_existing
+from finer_core.fit_command import add_command
+
+
+def add_export_command(
+    commands: Any, load: Callable[[str], Any], *, inputs: str, wrap: Callable[..., Any] = lambda run: run
+) -> None:
+    """Add the command.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        load: Loads a model file; called after PyTorch may be loaded.
+        inputs: What the exported model takes and gives, for the help.
+        wrap: Put around the command's function.
+    """
+
+    def run(arguments: argparse.Namespace) -> None:
+        from finer_core.io.export import check_export_path, export
+
+        check_export_path(arguments.out)
+        refuse_existing(arguments.out, overwrite=arguments.overwrite)
+        model = load(arguments.model)
+        export(model, arguments.out)
+        print(f"{model!r}: {arguments.out}")
+
+    text = "Write a model as ONNX or as PyTorch's exported program, for programs that know nothing of this one."
+    parser = add_command(commands, "export", wrap(run), text)
+    parser.epilog = f"The exported model maps {inputs}. ONNX needs: pip install 'finer-core[onnx]'"
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help="model.onnx, or model.pt2 for torch.export.load")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
