@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_quality import load, name_of
-from finer_core.layers import InrLinear
+from finer_core.linear import InrLinear
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.plan import plan_fit

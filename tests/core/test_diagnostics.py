@@ -8,7 +8,8 @@ from torch import nn
 
 from finer_core import build_network, init_report
 from finer_core.coords import grid_coords
-from finer_core.layers import InrLinear, SineLayer
+from finer_core.layers import SineLayer
+from finer_core.linear import InrLinear
 from finer_core.precision import set_backward_precision
 
 from . import small

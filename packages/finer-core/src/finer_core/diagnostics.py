@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from finer_core.layers import InrLayer, InrLinear
+from finer_core.layers import InrLayer
+from finer_core.linear import InrLinear
 
 
 @dataclass(frozen=True, kw_only=True)

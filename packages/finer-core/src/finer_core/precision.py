@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations.maps import rounded_product
-from finer_core.layers import InrLinear
+from finer_core.linear import InrLinear
 
 SMALLEST = 32
 """Linear maps with fewer inputs or outputs than this stay in float32: converting would cost more than it saves."""

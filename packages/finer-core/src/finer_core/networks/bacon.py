@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from finer_core import initializers
 from finer_core.casts import keeps_precision
-from finer_core.layers import InrLinear
+from finer_core.linear import InrLinear
 from finer_core.networks.base import Network, check_coords, check_sizes
 
 PUBLISHED_FRACTIONS = (1 / 24, 1 / 24, 1 / 24, 1 / 16, 1 / 16, 1 / 8, 1 / 8, 1 / 4, 1 / 4)

@@ -9,7 +9,8 @@ from torch import Generator, Tensor, nn
 
 from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
 from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
-from finer_core.layers import InrLayer, InrLinear, WeightInit
+from finer_core.layers import InrLayer
+from finer_core.linear import InrLinear, WeightInit
 from finer_core.schema import shown
 
 if TYPE_CHECKING:

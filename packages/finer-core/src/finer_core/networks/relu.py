@@ -7,7 +7,8 @@ from torch import Generator
 
 from finer_core import initializers
 from finer_core.encodings import FourierEncoding, PositionalEncoding
-from finer_core.layers import ReluLayer, WeightInit
+from finer_core.layers import ReluLayer
+from finer_core.linear import WeightInit
 from finer_core.networks.base import CoordinateMLP, check_sizes
 
 ReluInit = Literal["pytorch", "he"]
