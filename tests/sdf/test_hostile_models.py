@@ -6,8 +6,8 @@ import torch
 
 from finer_core import InputError, build_network, save_model
 from finer_core.config import published_config
-from finer_sdf.frame import SHAPE_HALF_SIDE, THE_BOX_ITSELF
 from finer_sdf.model import TASK, SdfModel, load_sdf_model
+from finer_sdf.normalization import SHAPE_HALF_SIDE, THE_BOX_ITSELF
 
 HUGE = 10**400
 
@@ -15,7 +15,7 @@ HUGE = 10**400
 def saved(path, **change):
     config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=8)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
-    data = SdfModel(network=network, frame=THE_BOX_ITSELF, shape={"name": "n"}).task_data()
+    data = SdfModel(network=network, normalization=THE_BOX_ITSELF, shape={"name": "n"}).task_data()
     save_model(network, path, task=TASK, task_data={**data, **change})
     return str(path)
 

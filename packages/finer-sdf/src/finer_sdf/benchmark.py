@@ -9,9 +9,9 @@ from typing import Any
 
 from finer_core import benchmark_table
 from finer_core.errors import DivergenceError, InputError
+from finer_sdf.config import SdfConfig
 from finer_sdf.published_results import SOURCE, published_figures
 from finer_sdf.run import resume_run, start_run
-from finer_sdf.settings import SdfFitSettings
 from finer_sdf.shapes.reader import SUFFIXES
 
 COLUMNS = (
@@ -42,7 +42,7 @@ class BenchmarkPlan:
     """
 
     shapes: Sequence[Path]
-    settings: Sequence[SdfFitSettings]
+    settings: Sequence[SdfConfig]
     out: Path
     resume: bool = False
     overwrite: bool = False
@@ -105,7 +105,7 @@ def run_names(shapes: Sequence[Path], methods: Sequence[str]) -> dict[tuple[Path
     }
 
 
-def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, *, out: Path) -> dict[str, Any]:
+def _row(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, *, out: Path) -> dict[str, Any]:
     if not plan.quiet:
         print(f"{shape.name}, {settings.method}: {out}", file=sys.stderr)
     row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape.name, "method": settings.method}
@@ -119,7 +119,7 @@ def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, *, out: Pat
     return row
 
 
-def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, out: Path) -> Mapping[str, Any]:
+def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, out: Path) -> Mapping[str, Any]:
     habits = {"quiet": plan.quiet, "tensorboard": False}
     return benchmark_table.figures_of_run(
         out,

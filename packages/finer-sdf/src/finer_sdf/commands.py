@@ -14,18 +14,18 @@ from finer_core.network_options import given_options
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
-from finer_sdf.frame import published_frame
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation.surface_metrics import compare_surfaces
 from finer_sdf.import_model import import_reference
-from finer_sdf.judging.judge import judge
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
 from finer_sdf.model import SdfModel, load_sdf_model
+from finer_sdf.normalization import published_normalization
+from finer_sdf.rendering.images import check_view_path, paint, parse_size, write_png, write_turntable
+from finer_sdf.rendering.raycast import raycast_field
 from finer_sdf.reporting import MovingProgress, Stages, extract
 from finer_sdf.run import read_input
-from finer_sdf.seeing.looking import look_at_model
-from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
-from finer_sdf.settings import SdfFitSettings
 from finer_sdf.shapes import LoadedShape, Mesh
 from finer_sdf.shapes.download import ACKNOWLEDGEMENT, download_shape
 from finer_sdf.shapes.reader import read_shape
@@ -41,7 +41,7 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     found = extract(
         model, resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, quiet=arguments.quiet
     )
-    for note in write_mesh(arguments.out, model.frame.mesh_to_input(found.mesh)):
+    for note in write_mesh(arguments.out, model.normalization.mesh_to_input(found.mesh)):
         print(f"{arguments.out}: {note}", file=sys.stderr)
     sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
     return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
@@ -55,13 +55,13 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
     loaded = read_input(arguments.reference, memory=memory)
     _say(loaded, quiet=arguments.quiet)
     reference = loaded.shape
-    frame = published_frame(reference)
+    normalization = published_normalization(reference)
     candidate, notes = _candidate_mesh(arguments, memory=memory)
     stages = Stages("evaluate", quiet=arguments.quiet)
-    figures = judge(
+    figures = compare_surfaces(
         candidate,
         reference,
-        frame=frame,
+        normalization=normalization,
         samples=arguments.samples,
         seed=arguments.seed,
         on_stage=stages.begin,
@@ -84,7 +84,7 @@ def _candidate_mesh(arguments: argparse.Namespace, *, memory: int) -> tuple[Mesh
         check_resolution(arguments.resolution, memory=memory)
         model = load_sdf_model(str(path), device=resolve_device(arguments.device))
         found = extract(model, resolution=arguments.resolution, memory=memory, quiet=arguments.quiet)
-        return model.frame.mesh_to_input(found.mesh), []
+        return model.normalization.mesh_to_input(found.mesh), []
     loaded = read_shape(path, memory=memory)
     if not isinstance(loaded.shape, Mesh):
         raise InputError(f"{path}: a point cloud cannot be judged; give a mesh or a model, and the cloud as reference")
@@ -148,7 +148,7 @@ def render_model(arguments: argparse.Namespace) -> str:
         )
     else:
         progress = Progress("render", total=height, unit="row", quiet=arguments.quiet)
-        seen = look_at_model(model, azimuth=arguments.azimuth, on_rows=progress.update, **view)
+        seen = raycast_field(model, azimuth=arguments.azimuth, on_rows=progress.update, **view)
         write_png(arguments.out, paint(seen, arguments.kind, reference=reference))
     progress.close()
     return f"{height}x{width}, {arguments.kind}: {arguments.out}"
@@ -159,15 +159,15 @@ def _reference_distance(arguments: argparse.Namespace, model: SdfModel) -> MeshD
     if not isinstance(loaded.shape, Mesh):
         raise InputError(f"{arguments.reference}: --kind error needs a mesh, this is a point cloud")
     _say(loaded, quiet=arguments.quiet)
-    return MeshDistance(model.frame.mesh_to_box(loaded.shape))
+    return MeshDistance(model.normalization.mesh_to_box(loaded.shape))
 
 
 def compare_methods(arguments: argparse.Namespace) -> str:
     """Fit every method to every shape; return the table to print."""
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit must be at least 1, got {arguments.limit}")
-    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfFitSettings)}
-    settings = [merge_settings(SdfFitSettings, {**given, "method": method}) for method in arguments.methods]
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfConfig)}
+    settings = [merge_settings(SdfConfig, {**given, "method": method}) for method in arguments.methods]
     for method in arguments.methods:
         find_method(method)  # refuses an unknown name before the first fit, not after it
     check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))

@@ -13,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.model_file import load_network
 from finer_core.networks import Network
 from finer_core.schema import build, check_entries, fits
-from finer_sdf.frame import SHAPE_HALF_SIDE, Frame
+from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
 
 TASK = "sdf"
 
@@ -24,17 +24,17 @@ class SdfModel:
 
     Attributes:
         network: Maps coords (n, 3) in the box [-0.5, 0.5]^3 to (n, 1), or (heads, n, 1) for multiscale networks.
-        frame: From the input's coordinates to the box.
+        normalization: From the input's coordinates to the box.
         shape: What was fitted: name, digest, kind; plain data.
     """
 
     network: Network
-    frame: Frame
+    normalization: Normalization
     shape: Mapping[str, Any] = field(default_factory=dict)
 
     def task_data(self) -> dict[str, Any]:
         """Return the plain data that a model file keeps."""
-        return {"frame": self.frame.to_dict(), "shape": dict(self.shape)}
+        return {"frame": self.normalization.to_dict(), "shape": dict(self.shape)}
 
     def field(self, coords: Tensor) -> Tensor:
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1); the finest of several heads."""
@@ -51,7 +51,7 @@ class SdfModel:
         point = tuple[float, float, float]
         if not fits(bounds, tuple[point, point]):
             return np.array([[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
-        return self.frame.to_box(np.asarray(bounds, dtype=np.float64))
+        return self.normalization.to_box(np.asarray(bounds, dtype=np.float64))
 
     @property
     def device(self) -> torch.device:
@@ -74,5 +74,5 @@ def load_sdf_model(path: str, *, device: str = "cpu") -> SdfModel:
     if info.config.in_features != 3 or info.config.out_features != 1:
         sizes = f"{info.config.in_features} coordinates to {info.config.out_features} values"
         raise InputError(f"{path}: not a distance field (it maps {sizes})")
-    frame = build(Frame, data["frame"], what=f"{path}: frame")
-    return SdfModel(network=network, frame=frame, shape=data["shape"])
+    normalization = build(Normalization, data["frame"], what=f"{path}: frame")
+    return SdfModel(network=network, normalization=normalization, shape=data["shape"])

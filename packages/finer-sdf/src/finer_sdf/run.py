@@ -16,22 +16,22 @@ from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.training import LogPoint, run_session
-from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, chunk_points
-from finer_sdf.fitting.samples import Sampler
-from finer_sdf.fitting.target_rms import target_test
-from finer_sdf.fitting.timed_plan import plan_timed_fit
-from finer_sdf.frame import THE_BOX_ITSELF
-from finer_sdf.judging.judge import judge, no_surface
+from finer_sdf.config import BUILT_IN, SdfConfig
+from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.meshing.mesh_writer import write_mesh
 from finer_sdf.model import TASK, SdfModel
+from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.pictures import fill_report
 from finer_sdf.reporting import Stages, extract
-from finer_sdf.settings import BUILT_IN, SdfFitSettings
 from finer_sdf.shapes import LoadedShape, Mesh, Shape
 from finer_sdf.shapes.builtin import builtin_shape
 from finer_sdf.shapes.reader import read_shape
+from finer_sdf.training.build import build_fit, build_sampler, network_of, shape_in_box
+from finer_sdf.training.plan import FitPlan, chunk_points
+from finer_sdf.training.samples import Sampler
+from finer_sdf.training.target_rms import target_test
+from finer_sdf.training.timed_plan import plan_timed_fit
 
 
 def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
@@ -50,7 +50,7 @@ def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
 
 
 def start_run(
-    out: Path, *, settings: SdfFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path, *, settings: SdfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
 ) -> dict[str, Any]:
     """Check everything, make the run folder, fit, and fill it; return the figures.
 
@@ -136,7 +136,7 @@ def _fit_and_fill(
             print(f"{loaded.name}: {note}", file=sys.stderr)
     boxed = shape_in_box(loaded.shape, plan.frame)
     network = network_of(plan)
-    model = SdfModel(network=network, frame=plan.frame, shape=shape_facts(loaded))
+    model = SdfModel(network=network, normalization=plan.frame, shape=shape_facts(loaded))
     with interruptible() as should_stop:
         sampler = _sampler(plan, boxed, quiet=quiet)
         fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
@@ -203,7 +203,7 @@ def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mes
     except InputError as error:  # the fit is kept: its report shows what went wrong
         print(f"no mesh: {error}", file=sys.stderr)
         return None
-    write_mesh(run.path / "mesh.ply", model.frame.mesh_to_input(found.mesh))
+    write_mesh(run.path / "mesh.ply", model.normalization.mesh_to_input(found.mesh))
     return found.mesh
 
 
@@ -211,10 +211,10 @@ def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: boo
     if mesh is None:
         return no_surface()
     stages = Stages("judge", quiet=quiet)
-    figures = judge(
+    figures = compare_surfaces(
         mesh,
         reference,
-        frame=THE_BOX_ITSELF,
+        normalization=THE_BOX_ITSELF,
         samples=plan.settings.judge_samples,
         seed=plan.settings.seed,
         on_stage=stages.begin,

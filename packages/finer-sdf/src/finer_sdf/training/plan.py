@@ -12,9 +12,9 @@ from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.saved_run import plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
-from finer_sdf.frame import Frame, published_frame
+from finer_sdf.config import FAST_NETWORK, SdfConfig, resolve
 from finer_sdf.model import TASK
-from finer_sdf.settings import FAST_NETWORK, SdfFitSettings, resolve
+from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.shapes import Mesh, Shape
 from finer_sdf.shapes.limits import BYTES_A_FACE, PROCESS_BYTES
 
@@ -33,9 +33,9 @@ class FitPlan:
         device: Where it runs, resolved.
     """
 
-    settings: SdfFitSettings
+    settings: SdfConfig
     network: NetworkConfig
-    frame: Frame
+    frame: Normalization
     device: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ _RESOLVED = (
 """Settings that every plan has decided."""
 
 
-def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+def plan_fit(settings: SdfConfig, shape: Shape) -> FitPlan:
     """Decide everything about a fit.
 
     Raises:
@@ -87,7 +87,7 @@ def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
     )
     if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
         raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
-    plan = FitPlan(settings=resolved, network=network, frame=published_frame(shape), device=device)
+    plan = FitPlan(settings=resolved, network=network, frame=published_normalization(shape), device=device)
     chunk_points(plan, shape)
     return plan
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from finer_sdf.frame import Frame
-from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
-from finer_sdf.judging.inner_walls import Outside, outside_of
-from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
-from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
-from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
-from finer_sdf.judging.topology import topology_report
+from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.evaluation.inner_walls import Outside, outside_of
+from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
+from finer_sdf.evaluation.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
+from finer_sdf.evaluation.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.evaluation.topology import topology_report
+from finer_sdf.normalization import Normalization
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
@@ -23,11 +23,11 @@ _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
 
-def judge(
+def compare_surfaces(
     mesh: Mesh,
     reference: Shape,
     *,
-    frame: Frame,
+    normalization: Normalization,
     samples: int = PUBLISHED_SAMPLES,
     seed: int = 0,
     iou_resolution: int = RESOLUTION,
@@ -37,10 +37,10 @@ def judge(
     """Compare a mesh with a reference, in units of the reference's normalised box.
 
     Args:
-        mesh: What is judged.
+        mesh: What is compared.
         reference: A mesh, or a point cloud: then its points stand for the surface, there is no inside and no exact
             distance to it.
-        frame: Moves both into the box; every length below is in box units.
+        normalization: Moves both into the box; every length below is in box units.
         samples: Surface samples a side.
         seed: Seed of the samples; other numbers than a fit of the same seed draws.
         iou_resolution: Grid points an axis of both IoUs.
@@ -58,18 +58,18 @@ def judge(
         InputError: If a mesh has no area.
     """
     on_stage("sampling")
-    boxed = frame.mesh_to_box(mesh)
+    boxed = normalization.mesh_to_box(mesh)
     ours = outside_of(boxed)
     drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     on_stage("topology")
     topology = topology_report(boxed)
     notes = _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
-        theirs = outside_of(frame.mesh_to_box(reference))
+        theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
         figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, on_stage)
     else:
-        figures = _against_cloud(ours, drawn, reference, frame, seed, thresholds, on_stage)
+        figures = _against_cloud(ours, drawn, reference, normalization, seed, thresholds, on_stage)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -144,12 +144,12 @@ def _against_cloud(
     ours: Outside,
     drawn: SurfaceSamples,
     reference: PointCloud,
-    frame: Frame,
+    normalization: Normalization,
     seed: int,
     thresholds: Sequence[float],
     on_stage: Callable[[str], None],
 ) -> dict[str, Any]:
-    points, normals = frame.to_box(reference.points), reference.normals
+    points, normals = normalization.to_box(reference.points), reference.normals
     count = len(drawn.points)
     if len(points) > count:
         kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)

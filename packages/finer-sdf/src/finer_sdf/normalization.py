@@ -20,7 +20,7 @@ SHAPE_HALF_SIDE = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class Normalization:
     """Hold the similarity box = scale * input + offset.
 
     Attributes:
@@ -59,21 +59,21 @@ class Frame:
         return {"scale": self.scale, "offset": list(self.offset)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Frame":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Normalization":
         """Take back what `to_dict` returned.
 
         Raises:
-            InputError: If it is not a frame.
+            InputError: If it is none.
         """
         return build(cls, data, what="the frame")
 
 
-THE_BOX_ITSELF = Frame(scale=1.0, offset=(0.0, 0.0, 0.0))
-"""The frame of what is in box coordinates already."""
+THE_BOX_ITSELF = Normalization(scale=1.0, offset=(0.0, 0.0, 0.0))
+"""The normalization of what is in box coordinates already."""
 
 
-def published_frame(shape: Shape) -> Frame:
-    """Return the frame of the Bacon protocol.
+def published_normalization(shape: Shape) -> Normalization:
+    """Return the normalization of the Bacon protocol.
 
     Formula: v = (p - c - lo) / (hi - lo) * 0.9 - 0.45, with c the mean point and lo, hi the smallest and largest value
     of p - c over all three coordinates (published code of FINER; the papers say only "normalised").
@@ -101,4 +101,4 @@ def published_frame(shape: Shape) -> Frame:
         raise InputError("the shape has no extent: all its points coincide")
     scale = 2 * SHAPE_HALF_SIDE / (high - low)
     x, y, z = (float(value) for value in -(centre + low) * scale - SHAPE_HALF_SIDE)
-    return Frame(scale=scale, offset=(x, y, z))
+    return Normalization(scale=scale, offset=(x, y, z))

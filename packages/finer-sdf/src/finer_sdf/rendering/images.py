@@ -12,8 +12,8 @@ from finer_core.errors import InputError
 from finer_core.files import check_output_path, output_path
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
-from finer_sdf.seeing import shading
-from finer_sdf.seeing.looking import Seen, look_at_model
+from finer_sdf.rendering import shading
+from finer_sdf.rendering.raycast import Raycast, raycast_field
 
 KINDS = ("shaded", "normals", "error")
 _LARGEST_SIDE = 4096
@@ -21,7 +21,7 @@ _LARGEST_SIDE = 4096
 
 
 def paint(
-    seen: Seen,
+    seen: Raycast,
     kind: str = "shaded",
     *,
     reference: MeshDistance | None = None,
@@ -31,7 +31,7 @@ def paint(
     """Return a picture of what was seen.
 
     Args:
-        seen: From `look_at_model` or `look_at_mesh`.
+        seen: From `raycast_field` or `raycast_mesh`.
         kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a colour bar.
         reference: Distances to the reference, in box coordinates.
         largest_error: End of the colour bar; None for the 99th percentile in this picture, rounded up.
@@ -67,7 +67,7 @@ def typical_error(errors: np.ndarray) -> float:
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
-def _picture(seen: Seen, colours: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
+def _picture(seen: Raycast, colours: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
     """Put colours (hits, 3) where rays met the surface, and average each pixel's rays."""
     picture = np.empty((seen.height, seen.width, 3 if background else 4), dtype=np.uint8)
     start = 0
@@ -147,7 +147,7 @@ def write_turntable(
         writer.send(None)
         try:
             for number in range(frames):
-                seen = look_at_model(
+                seen = raycast_field(
                     model,
                     height=height,
                     width=width,

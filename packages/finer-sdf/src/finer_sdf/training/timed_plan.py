@@ -4,16 +4,16 @@ import dataclasses
 
 from finer_core.run_settings import refuse_two_lengths
 from finer_core.training.budget import steps_within
-from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.config import SdfConfig
 from finer_sdf.shapes import Shape
+from finer_sdf.training.build import build_fit, build_sampler, network_of, shape_in_box
+from finer_sdf.training.plan import FitPlan, chunk_points, plan_fit
 
 _TIMED_SAMPLES = 20_000
 """Exact distances that are computed for the steps that are timed: what a step costs does not depend on their number."""
 
 
-def plan_timed_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+def plan_timed_fit(settings: SdfConfig, shape: Shape) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps are timed and thrown away; the seconds that this takes belong to the budget, those of the exact

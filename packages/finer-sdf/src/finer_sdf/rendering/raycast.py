@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from finer_sdf.model import SdfModel
-from finer_sdf.seeing.camera import OrbitCamera, sphere_around
-from finer_sdf.seeing.cone_marching import clear_depths
-from finer_sdf.seeing.sphere_tracing import trace
+from finer_sdf.rendering.camera import OrbitCamera, sphere_around
+from finer_sdf.rendering.cone_marching import clear_depths
+from finer_sdf.rendering.sphere_tracing import trace
 from finer_sdf.shapes import Mesh, unit_vectors
 
 _RAYS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Raycast:
     """Hold what a camera sees of a surface.
 
     Attributes:
@@ -39,7 +39,7 @@ class Seen:
     supersample: int
 
 
-def look_at_model(
+def raycast_field(
     model: SdfModel,
     *,
     height: int,
@@ -49,7 +49,7 @@ def look_at_model(
     up: str = "y",
     supersample: int = 2,
     on_rows: Callable[[int], None] = lambda done: None,
-) -> Seen:
+) -> Raycast:
     """Sphere-trace a model's surface; `paint` turns the result into pictures.
 
     Args:
@@ -77,7 +77,7 @@ def look_at_model(
         points.append(hits.points[hits.mask].cpu().numpy())
         normals.append(_normals(model, hits.points[hits.mask]))
         on_rows(rows.stop // supersample)
-    return Seen(
+    return Raycast(
         mask=np.concatenate(masks),
         points=np.concatenate(points),
         normals=np.concatenate(normals),
@@ -111,7 +111,7 @@ def _bands(height: int, width: int, *, supersample: int) -> Iterator[range]:
         yield range(start * supersample, min(start + step, height) * supersample)
 
 
-def look_at_mesh(
+def raycast_mesh(
     mesh: Mesh,
     *,
     height: int,
@@ -120,7 +120,7 @@ def look_at_mesh(
     elevation: float = 20.0,
     up: str = "y",
     supersample: int = 2,
-) -> Seen:
+) -> Raycast:
     """Cast rays at a mesh: the nearest face along each, seen from either side.
 
     Args:
@@ -151,7 +151,7 @@ def look_at_mesh(
         masks.append(mask)
         points.append((rays_o[mask] + depth[mask, None] * rays_d[mask]).astype(np.float32))
         normals.append(np.where(away[:, None], -facing, facing))
-    return Seen(
+    return Raycast(
         mask=np.concatenate(masks),
         points=np.concatenate(points),
         normals=np.concatenate(normals),

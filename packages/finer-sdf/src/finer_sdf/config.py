@@ -25,7 +25,7 @@ armadillo, at an equal number of steps, k = 3 halves the distance to the surface
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdfFitSettings(FitSettings):
+class SdfConfig(FitSettings):
     """Hold every setting of a fit; None is filled by `resolve` from the preset and the method."""
 
     target_rms: float | None = option(
@@ -48,8 +48,8 @@ class SdfFitSettings(FitSettings):
 
 
 def resolve(
-    settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
-) -> SdfFitSettings:
+    settings: SdfConfig, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
+) -> SdfConfig:
     """Fill every None by the preset.
 
     Args:
@@ -78,13 +78,13 @@ def resolve(
         merged["compile"] = compiles
     if merged.get("log_every") is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
-    return SdfFitSettings(**merged)
+    return SdfConfig(**merged)
 
 
 def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
     """BACON's protocol as FINER ran it: 10,000 points a step, clipping at norm 1, 200,000 steps, float32.
 
-    Its schedule is none of the named ones: `fitting.published.published_schedule` takes over where none is given.
+    Its schedule is none of the named ones: `training.bacon.published_schedule` takes over where none is given.
     """
     return {
         "steps": PUBLISHED_STEPS,

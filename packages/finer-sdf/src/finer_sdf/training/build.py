@@ -6,15 +6,15 @@ import torch
 
 from finer_core.networks import Network
 from finer_core.training import DivergenceGuard, Fit, build_optimizers, fresh_network, schedule_of
-from finer_sdf.fitting.distance_bank import DistanceBank
-from finer_sdf.fitting.objective import DistanceObjective
-from finer_sdf.fitting.plan import FitPlan
-from finer_sdf.fitting.published import CloudDistance, PublishedSampler, published_schedule
-from finer_sdf.fitting.samples import Ahead, Sampler, workers_beside
-from finer_sdf.fitting.targets import target_of
-from finer_sdf.frame import Frame
-from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.normalization import Normalization
 from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.training.bacon import CloudDistance, PublishedSampler, published_schedule
+from finer_sdf.training.objective import DistanceObjective
+from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.precomputed import PrecomputedSamples
+from finer_sdf.training.samples import Prefetcher, Sampler, workers_beside
+from finer_sdf.training.targets import target_of
 
 
 def network_of(plan: FitPlan) -> Network:
@@ -29,11 +29,11 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def shape_in_box(shape: Shape, frame: Frame) -> Shape:
+def shape_in_box(shape: Shape, normalization: Normalization) -> Shape:
     """Move a surface into the box."""
     if isinstance(shape, Mesh):
-        return frame.mesh_to_box(shape)
-    return PointCloud(points=frame.to_box(shape.points), normals=shape.normals)
+        return normalization.mesh_to_box(shape)
+    return PointCloud(points=normalization.to_box(shape.points), normals=shape.normals)
 
 
 def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:
@@ -59,7 +59,7 @@ def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], No
         cloud = cloud_of(shape, points=settings.cloud_points, seed=settings.seed)
         return PublishedSampler(CloudDistance(cloud), batch_points=settings.batch_points, seed=settings.seed)
     assert settings.samples
-    return DistanceBank(
+    return PrecomputedSamples(
         target_of(shape),
         samples=settings.samples,
         batch_points=settings.batch_points,
@@ -84,7 +84,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,
         objective=DistanceObjective(
-            Ahead(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
+            Prefetcher(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
             error="squared" if paper else "absolute",
             chunk_points=chunk,
             device=plan.device,
