@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Wire,
         WireFiner,
     )
+    from finer_core.own_network import set_activation
     from finer_core.parts import NetworkParts
 
 _HOME = {
@@ -44,6 +45,7 @@ _HOME = {
     "load_network": "model_file",
     "model_info": "model_file",
     "save_model": "model_file",
+    "set_activation": "own_network",
     **dict.fromkeys(
         (
             "PEMLP",
@@ -90,6 +92,7 @@ __all__ = [
     "model_info",
     "published_config",
     "save_model",
+    "set_activation",
 ]
 
 

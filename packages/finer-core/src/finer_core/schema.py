@@ -118,7 +118,8 @@ def build(kind: type[T], data: Any, *, what: str) -> T:
     """Make a dataclass of plain data, after checking names and types.
 
     Args:
-        kind: The dataclass. Its fields of dataclass type are made of mappings in the same way, its tuples of lists.
+        kind: The dataclass. Its fields of dataclass type, or of one of several, are made of mappings in the same way,
+            its tuples of lists.
         data: A mapping of its fields; those with a default may be missing.
         what: What the data is, with its place, for messages.
 
@@ -149,8 +150,13 @@ def _has_default(field: "dataclasses.Field[Any]") -> bool:
 
 
 def _value(value: Any, kind: Any, field: "dataclasses.Field[Any]", *, what: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, value, what=what)
+    choices_of_kind = [each for each in typing.get_args(kind) or (kind,) if dataclasses.is_dataclass(each)]
+    if choices_of_kind and not (
+        value is None and fits(value, kind)
+    ):  # the one whose fields the entries are, else the first, which says what is wrong
+        names = set(value) if isinstance(value, Mapping) else set()
+        fitting = [each for each in choices_of_kind if names <= {field.name for field in dataclasses.fields(each)}]
+        return build((fitting or choices_of_kind)[0], value, what=what)  # type: ignore[arg-type]
     check(value, kind, name=what)
     choices = field.metadata.get("choices")
     if choices and value is not None and value not in choices:

@@ -132,3 +132,30 @@ def _digest(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def check_tensors(
+    path: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, whose: str = "the config"
+) -> None:
+    """Raise InputError for a tensor that is missing, extra, or of another shape; types may differ in precision only.
+
+    Args:
+        path: The file, for messages.
+        expected: What there must be, by name.
+        found: What the file has.
+        whose: What they must fit, for messages.
+    """
+    if set(expected) != set(found):
+        missing, extra = sorted(set(expected) - set(found))[:3], sorted(set(found) - set(expected))[:3]
+        raise InputError(f"{path}: tensors do not fit {whose} (missing {missing}, extra {extra})")
+    for name, tensor in found.items():
+        want = expected[name]
+        if tensor.shape != want.shape or _kind(tensor) != _kind(want):
+            raise InputError(
+                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"{whose} needs {want.dtype} {tuple(want.shape)}"
+            )
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_complex(), tensor.is_floating_point()

@@ -109,12 +109,11 @@ def _quiet_session(
     plan: FitPlan, fit: Fit, run: RunFolder, *, resume: bool, tensorboard: bool, should_stop: Callable[[], bool]
 ) -> contextlib.AbstractContextManager[FitState | None]:
     """Connect a member to its run folder; the group shows the progress."""
-    low, high = plan.target_range
     return session(
         fit,
         run,
         name=f"fit {plan.settings.method}",
-        figures_of=lambda point: figures_of(point, high - low),
+        figures_of=lambda point: figures_of(plan, point),
         figure=str,
         resume=resume,
         quiet=True,

@@ -4,20 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from finer_core.metrics import psnr_of_mse
-from finer_core.model_file import save_model
-from finer_core.networks import Network
+from torch import nn
+
 from finer_core.progress import Progress
 from finer_core.resources import memory_figures
 from finer_core.run_folder import RunFolder
 from finer_core.team import Team
 from finer_core.training import GradientSum, LogPoint, follow_session, run_session
 from finer_image.image_writer import default_suffix
-from finer_image.model import TASK, ImageModel
+from finer_image.model import ImageModel
 from finer_image.plan import FitPlan, plan_of
 from finer_image.raster import Raster
 from finer_image.reconstruction import judge_and_write
-from finer_image.training.build import build_fit, figures_of, network_of, passes_of
+from finer_image.training.build import build_fit, figures_of, network_of, passes_of, psnr_of_loss
 
 
 def fit_image(
@@ -57,13 +56,12 @@ def fit_image(
         team.take_device(plan.device)
         network = network_of(plan)
         fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
-    span = plan.target_range[1] - plan.target_range[0]
     last = run_session(
         fit,
         run,
         name=f"fit {plan.settings.method}",
-        figures_of=lambda point: figures_of(point, span),
-        figure=lambda loss: f"PSNR {psnr_of_mse(loss, data_range=span):.2f} dB",
+        figures_of=lambda point: figures_of(plan, point),
+        figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
         resume=resume,
         quiet=quiet,
         tensorboard=tensorboard,
@@ -76,7 +74,7 @@ def fit_image(
 
 
 def save_and_judge(
-    plan: FitPlan, network: Network, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
+    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
 ) -> tuple[Raster, dict[str, Any]]:
     """Save a trained network as the run's model, and its reconstruction, and judge it.
 
@@ -94,7 +92,7 @@ def save_and_judge(
     settings = plan.settings
     model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
-    save_model(network, run.model, task=TASK, task_data=model.task_data())
+    model.save(run.model)
     path = run.path / f"reconstruction{default_suffix(image)}"
     reconstruction, figures = judge_and_write(model, image, path, on_rows=lambda rows: judging.update(rows))
     judging.close()

@@ -8,7 +8,8 @@ import numpy as np
 from finer_core.config import find_method
 from finer_core.errors import InputError
 from finer_core.reference_weights import network_of_reference, read_reference, save_checked
-from finer_image.model import TASK, ImageModel
+from finer_image.model import ImageModel
+from finer_image.model_data import TASK
 from finer_image.pixels import Image
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,16 @@ from torch import Tensor, nn
 
 from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
-from finer_core.model_file import load_network, save_model
-from finer_core.schema import check_entries
+from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
+from finer_core.networks import Network
+from finer_image.model_data import TASK, checked_task_data
 from finer_image.nodata import keep_apart
-from finer_image.pixels import DTYPES, Image, pixels_from_unit, unit_from_pixels
+from finer_image.pixels import Image, pixels_from_unit, unit_from_pixels
 from finer_image.preview import PREVIEW_SIDE, png_bytes
 from finer_image.raster import Raster
 from finer_image.render import Crop, first_parameter, pixel_axes, render, scaled_size
 
 logger = logging.getLogger(__name__)
-
-TASK = "image"
 
 
 class ImageModel(nn.Module):
@@ -78,30 +77,37 @@ class ImageModel(nn.Module):
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> "ImageModel":
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        network: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+    ) -> "ImageModel":
         """Load a model file, of `save` or of `finer-image fit`; no code in it is run.
 
         Args:
             path: The file.
             device: Where the network goes.
+            network: The module of your own that was fitted, built anew, which takes the weights.
+            activation: The activation of your own that it was fitted with.
 
         Returns:
             The model, in evaluation mode.
 
         Raises:
-            InputError: If it is not a model file, or one of another task.
+            InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        return load_image_model(os.fspath(path), device=device)
+        return load_image_model(os.fspath(path), device=device, network=network, activation=activation)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file, the same that `finer-image fit` writes, replacing what is there.
 
+        Of code of your own, a network or an activation, it has the name alone: `load` is given it again.
+
         Args:
             path: The file; its folder exists.
-
-        Raises:
-            ValueError: If the network is a module of the user's own, which no file of ours describes: save its
-                `state_dict()` in its place.
         """
         save_model(self.network, path, task=TASK, task_data=self.task_data())
 
@@ -205,6 +211,8 @@ class ImageModel(nn.Module):
     def __repr__(self) -> str:
         config = getattr(self.network, "config", None)
         method = config.method if isinstance(config, NetworkConfig) else type(self.network).__name__
+        if isinstance(self.network, Network) and self.network.own_activation:
+            method += f" with {self.network.own_activation}"
         count = sum(parameter.numel() for parameter in self.network.parameters())
         what = f"{self.height}x{self.width} {self.image['mode']} image of {self.dtype}"
         return f"{type(self).__name__}: {method} of {count} parameters, a {what}"
@@ -246,50 +254,42 @@ class ImageModel(nn.Module):
         return Image.from_metadata(self.image, pixels=pixels)
 
 
-def load_image_model(path: str, *, device: str = "cpu") -> ImageModel:
-    """Load a model file of this application.
+def load_image_model(
+    path: str,
+    *,
+    device: str = "cpu",
+    network: nn.Module | None = None,
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> ImageModel:
+    """Load a model file of this application; see `ImageModel.load`.
 
     Raises:
         InputError: If it is not a model file, or one of another task.
     """
-    network = load_network(path, device=device)
-    info = network.info
-    if info.task != TASK:
-        raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")
-    data = info.task_data
-    check_entries(data, _TASK_DATA, what=f"{path}: image data")
-    check_entries(data["image"], _IMAGE, what=f"{path}: image")
-    (low, high), (black, white) = data["target_range"], data["image"]["value_range"]
-    if not (low < high and black <= white) or data["image"]["dtype"] not in DTYPES:
-        raise InputError(
-            f"{path}: no image has a range of {low!r} to {high!r}, or pixels of {data['image']['dtype']!r}"
-        )
-    if not all(1 <= data[side] <= _LARGEST_SIDE for side in ("height", "width")):
-        raise InputError(
-            f"{path}: a size of {data['height']} x {data['width']}; each side must be 1 to {_LARGEST_SIDE} pixels"
-        )
-    if info.config.in_features != 2:
-        raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
+    if network is None:
+        network = load_network(path, device=device, activation=activation)
+    else:
+        network = load_model(path, device=device, network=network)
+        check_finite(network, path)
+    info = model_info(path)
+    data = checked_task_data(info, path)
+    channels = data["image"]["channels"]
+    if not info.own_network:
+        channels = info.config.out_features
+        if info.config.in_features != 2:
+            raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
     model = ImageModel(
         network=network,
         height=data["height"],
         width=data["width"],
-        target_range=(float(low), float(high)),
+        target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
         image=data["image"],
     )
     try:
-        model.with_pixels(np.zeros((1, 1, info.config.out_features), dtype=model.dtype))
+        model.with_pixels(np.zeros((1, 1, channels), dtype=model.dtype))
     except ValueError as error:
         raise InputError(f"{path}: its image data contradicts itself ({error})") from error
     return model
-
-
-_TASK_DATA = {"height": int, "width": int, "target_range": tuple[float, float], "image": Mapping[str, Any]}
-_IMAGE = {
-    **{"dtype": str, "channels": int, "mode": str, "value_range": tuple[float, float]},
-    **{"channel_names": Sequence[str], "icc_profile": str | None, "source_mode": str},
-}
-_LARGEST_SIDE = 10**7
 
 
 def log_filled_pixels(model: ImageModel) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
 from finer_core.errors import InputError
 from finer_core.files import write_json
+from finer_core.own_network import OwnNetwork
 from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.run_folder import RunFolder, environment_versions
@@ -18,7 +19,7 @@ from finer_core.saved_run import kernels_of, plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
 from finer_image.budget import PROCESS_BYTES
 from finer_image.disk_image import DiskImage
-from finer_image.model import TASK
+from finer_image.model_data import TASK
 from finer_image.pixels import Image
 from finer_image.presets import FAST_NETWORK, resolve
 from finer_image.raster import Raster
@@ -31,13 +32,13 @@ class FitPlan:
 
     Attributes:
         settings: Every setting, resolved.
-        network: The network.
+        network: The network, or what a module of the user's own takes.
         target_range: What the image is scaled to for training.
         device: Where it runs, resolved.
     """
 
     settings: ImageConfig
-    network: NetworkConfig
+    network: NetworkConfig | OwnNetwork
     target_range: tuple[float, float]
     device: str
 
@@ -51,7 +52,14 @@ class FitPlan:
         }
 
 
-def plan_fit(settings: ImageConfig, image: Raster, *, shared: bool = False, passes: float | None = None) -> FitPlan:
+def plan_fit(
+    settings: ImageConfig,
+    image: Raster,
+    *,
+    shared: bool = False,
+    passes: float | None = None,
+    own: OwnNetwork | None = None,
+) -> FitPlan:
     """Decide everything about a fit before anything is written.
 
     Args:
@@ -59,17 +67,14 @@ def plan_fit(settings: ImageConfig, image: Raster, *, shared: bool = False, pass
         image: The image.
         shared: Whether several processes share the fit.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
+        own: The module of the user's own that is trained; None for the method's network.
 
     Raises:
         InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
     """
     method = find_method(settings.method)
     values = method.for_task(TASK)
-    ours = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = published_config(
-        method=settings.method, task=TASK, in_features=2, out_features=image.channels, **{**ours, **settings.network}
-    )
-    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    network = own or _network_config(settings, channels=image.channels)
     device = resolve_device(settings.device, shared=shared)
     resolved = resolve(
         settings,
@@ -90,7 +95,18 @@ def plan_fit(settings: ImageConfig, image: Raster, *, shared: bool = False, pass
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
 
-def chunk_pixels(network: NetworkConfig, *, memory: int, image: Raster, device: str, together: int = 1) -> int:
+def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
+    ours = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
+    network = published_config(
+        method=settings.method, task=TASK, in_features=2, out_features=channels, **{**ours, **settings.network}
+    )
+    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    return network
+
+
+def chunk_pixels(
+    network: NetworkConfig | OwnNetwork, *, memory: int, image: Raster, device: str, together: int = 1
+) -> int:
     """Return how many pixels go through the network at once in training.
 
     On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.

@@ -10,7 +10,7 @@ from finer_image.plan import FitPlan, plan_fit
 from finer_image.presets import SMALLEST_BATCH, Length, length_of
 from finer_image.raster import Raster
 from finer_image.settings import ImageConfig
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import OwnCode, build_fit, network_of
 
 _LARGEST_TIMED = 8192
 """Pixels of the larger batch that is timed; larger ones cost in proportion."""
@@ -20,7 +20,9 @@ _FEWEST_SOAP_STEPS = 250
 it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/speed.md)."""
 
 
-def plan_timed_fit(settings: ImageConfig, image: Raster, *, shared: bool = False) -> FitPlan:
+def plan_timed_fit(
+    settings: ImageConfig, image: Raster, *, shared: bool = False, own: OwnCode | None = None
+) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps of fits with a small and a large batch are timed and thrown away; the seconds that this takes
@@ -30,31 +32,33 @@ def plan_timed_fit(settings: ImageConfig, image: Raster, *, shared: bool = False
         settings: As given.
         image: The image.
         shared: Whether several processes share the fit.
+        own: The user's own module or activation, of which copies are timed.
 
     Raises:
         InputError: As `plan_fit`, and for a time to be shared by several processes.
     """
+    own = own or OwnCode()
     if settings.seconds is None:
-        return plan_fit(settings, image, shared=shared)
+        return plan_fit(settings, image, shared=shared, own=own.described)
     refuse_two_lengths(settings)
     if shared:
         raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
-    passes, steps = _longest(settings, image)
+    passes, steps = _longest(settings, image, own)
     if settings.optimizer is None and settings.preset == "fast" and steps < _FEWEST_SOAP_STEPS:
         settings = dataclasses.replace(settings, optimizer="adam")
-        passes, _ = _longest(settings, image)
-    return plan_fit(settings, image, passes=passes)
+        passes, _ = _longest(settings, image, own)
+    return plan_fit(settings, image, passes=passes, own=own.described)
 
 
-def _longest(settings: ImageConfig, image: Raster) -> tuple[float, int]:
+def _longest(settings: ImageConfig, image: Raster, own: OwnCode) -> tuple[float, int]:
     """Return the passes and the steps that fit into `settings.seconds`, by the cost of the first steps."""
     assert settings.seconds is not None
     untimed = dataclasses.replace(settings, seconds=None)
     pixels = image.height * image.width
 
     def fit_of(batch: int) -> Fit:
-        plan = plan_fit(dataclasses.replace(untimed, steps=1000, batch_pixels=batch), image)
-        return build_fit(plan, network_of(plan), image)
+        plan = plan_fit(dataclasses.replace(untimed, steps=1000, batch_pixels=batch), image, own=own.described)
+        return build_fit(plan, network_of(plan, own=own.copied()), image)
 
     def length(passes: float) -> Length:
         batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0

@@ -31,10 +31,12 @@ class Network(nn.Module):
         out_features: Number of signal channels.
         config: What it was built from; set by `build_network`.
         info: What its file says; set by `load_model`.
+        own_activation: Name of the activation that its user put in the place of the method's; see `set_activation`.
     """
 
     in_features: int
     out_features: int
+    own_activation: str = ""
     config: "NetworkConfig"
     info: "ModelInfo"
 

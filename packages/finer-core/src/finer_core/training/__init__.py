@@ -15,7 +15,7 @@ from finer_core.training.muon import Muon
 from finer_core.training.objective import Objective, PieceLoss, SquaredErrorObjective, StatelessObjective
 from finer_core.training.optimizers import build_optimizers
 from finer_core.training.pieces import accumulate_gradients, accumulate_gradients_of_many
-from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, rows_a_piece
+from finer_core.training.preparation import SMALLEST_PIECE, bytes_a_row, fresh_network, ready_network, rows_a_piece
 from finer_core.training.recorded import run_recorded, saved_state
 from finer_core.training.schedules import Schedule, exponential_decay, schedule_of, warmup_cosine, warmup_linear
 from finer_core.training.session import follow_session, run_session, session
@@ -66,6 +66,7 @@ __all__ = [
     "put_state",
     "read_jsonl",
     "read_state",
+    "ready_network",
     "rows_a_piece",
     "run_recorded",
     "run_session",

@@ -1,12 +1,17 @@
 """What every fit needs before its first step: a network drawn from the seed, and pieces that fit cache and memory."""
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from finer_core.activations import fuse_activations
 from finer_core.config import NetworkConfig, build_network
 from finer_core.networks import Network
+from finer_core.own_network import OwnNetwork
 from finer_core.precision import set_backward_precision
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 _CACHED_NUMBERS = 1024 * 256
 """Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
 _LARGEST_PIECE = 1 << 20
@@ -28,18 +33,32 @@ def fresh_network(
         precision: Of the backward products, "fp32" or "bf16".
     """
     network = build_network(config, generator=torch.Generator().manual_seed(seed))
+    return ready_network(network, device=device, compiled=compiled, precision=precision)
+
+
+def ready_network(network: AnyModule, *, device: torch.device | str, compiled: bool, precision: str) -> AnyModule:
+    """Make a network ready to train, and return it.
+
+    Args:
+        network: The network; changed in place.
+        device: As for `fresh_network`, and so are the others.
+        compiled: Whether activations are compiled.
+        precision: Of the backward products of layers of ours.
+    """
     network = network.to(device).train()
     fuse_activations(None if torch.device(device).type == "cuda" and not compiled else compiled)
     set_backward_precision(network, precision)
     return network
 
 
-def bytes_a_row(network: NetworkConfig) -> int:
+def bytes_a_row(network: NetworkConfig | OwnNetwork) -> int:
     """Return what training takes for each row of a piece, with gradients and temporaries."""
+    if isinstance(network, OwnNetwork):
+        return network.row_bytes
     return 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
 
 
-def rows_a_piece(network: NetworkConfig, *, room: int, device: str) -> int:
+def rows_a_piece(network: NetworkConfig | OwnNetwork, *, room: int, device: str) -> int:
     """Return how many rows go through a network at once in training.
 
     Args:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from finer_core.errors import InputError, Interrupted
 from finer_core.interruption import interruptible
-from finer_core.progress import Progress, ProgressOption
-from finer_core.training.callbacks import hooks_of
+from finer_core.progress import ProgressOption
+from finer_core.training.callbacks import HOOKS, hooks_of
+from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
-from finer_core.training.state import FitState, blaming, read_state
+from finer_core.training.state import FitState, read_state
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +79,10 @@ def run_recorded(
         InputError: If the state is of another fit.
         TypeError: If a callback has none of the methods.
     """
-    hooks = {hook: hooks_of(callbacks, hook) for hook in ("on_start", "on_step", "on_log", "on_end", "should_stop")}
-    history, done = TrainingHistory(), state.step if state else 0
-    line = Progress(name, total=fit.steps, quiet=progress is not True, done=done)
-    begun = state is None
+    hooks = {hook: hooks_of(callbacks, hook) for hook in HOOKS}
+    history = TrainingHistory()
 
-    def on_step(step: int, steps: int, loss: Tensor) -> None:
-        nonlocal begun
-        begun = True
-        line.update(step, lambda: figure(float(loss)))
+    def on_step(step: int, loss: Tensor) -> None:
         for hook in hooks["on_step"]:
             hook(step, loss)
 
@@ -98,28 +94,33 @@ def run_recorded(
         if callable(progress):
             progress(point.step, point.steps, {"loss": entry.loss, **entry.metrics})
 
-    def on_notice(text: str) -> None:
-        line.note(text)
-        logger.info("%s: %s", name, text)
-
-    fit.checkpoint = None if checkpoint is None else Path(checkpoint)
-    fit.on_step, fit.on_log, fit.on_notice = on_step, on_log, on_notice
     with ExitStack() as ends:
-        ends.callback(line.close)
         for hook in hooks["on_end"]:
             ends.callback(hook)
         for hook in hooks["on_start"]:
-            hook(done, fit.steps)
-        with blaming(checkpoint or "the checkpoint", begun=lambda: begun), _ctrl_c() as asked:
+            hook(state.step if state else 0, fit.steps)
+        asked = ends.enter_context(_ctrl_c())
+        connection = connected(
+            fit,
+            name=name,
+            figure=figure,
+            state=state,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            quiet=progress is not True,
+            on_log=on_log,
+            on_step=on_step,
+            on_notice=lambda text: logger.info("%s: %s", name, text),
             # All are asked each time: one may count how often.
-            fit.should_stop = lambda: any([asked(), *(hook() for hook in hooks["should_stop"])])
-            try:
+            should_stop=lambda: any([asked(), *(hook() for hook in hooks["should_stop"])]),
+        )
+        try:
+            with connection:
                 fit.run(state)
-            except (Interrupted, KeyboardInterrupt) as stop:
-                if asked() and isinstance(stop, KeyboardInterrupt):  # the second one
-                    raise
-                history.interrupted = True
-                logger.info("%s: stopped; the best state so far is of step %d", name, fit.keep_best())
+        except (Interrupted, KeyboardInterrupt) as stop:
+            if asked() and isinstance(stop, KeyboardInterrupt):  # the second one
+                raise
+            history.interrupted = True
+            logger.info("%s: stopped; the best state so far is of step %d", name, fit.keep_best())
     return history
 
 

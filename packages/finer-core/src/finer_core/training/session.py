@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_core.team import Team
+from finer_core.training.connection import connected
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
@@ -101,30 +101,27 @@ def session(
         state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
     if not team.ranks.is_alone:
         team.broadcast(run.checkpoint.read_bytes() if state else b"")
-    done = state.step if state else 0
-    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=done)]
+    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
     if tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
-    progress = Progress(name, total=fit.steps, quiet=quiet, done=done)
-    begun = state is None
-
-    def on_step(step: int, steps: int, loss: Tensor) -> None:
-        nonlocal begun
-        begun = True
-        progress.total = steps
-        progress.update(step, lambda: figure(float(loss)))
 
     def on_log(point: LogPoint) -> None:
         for logger in log:
             logger.log(point.step, figures_of(point))
 
-    fit.checkpoint, fit.on_step, fit.on_log, fit.should_stop = run.checkpoint, on_step, on_log, should_stop
-    fit.on_notice = progress.note
     try:
-        with blaming(run.checkpoint, begun=lambda: begun):
+        with connected(
+            fit,
+            name=name,
+            figure=figure,
+            state=state,
+            checkpoint=run.checkpoint,
+            quiet=quiet,
+            on_log=on_log,
+            should_stop=should_stop,
+        ):
             yield state
     finally:
-        progress.close()
         for logger in log:
             logger.close()
 

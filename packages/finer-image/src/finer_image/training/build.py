@@ -1,9 +1,15 @@
 """Put a fit together from its plan: the network, what it is trained on, and the loop."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
+from torch import Tensor, nn
+
+from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
-from finer_core.networks import Network
+from finer_core.own_network import OwnNetwork, name_of, set_activation
 from finer_core.resources import parse_memory
 from finer_core.training import (
     DivergenceGuard,
@@ -12,6 +18,7 @@ from finer_core.training import (
     LogPoint,
     build_optimizers,
     fresh_network,
+    ready_network,
     schedule_of,
 )
 from finer_image.disk_image import DiskImage
@@ -28,7 +35,7 @@ from finer_image.raster import Raster
 from finer_image.tile_sampling import tiled_pixels_of
 
 
-def target_test(plan: FitPlan, network: Network, image: Raster) -> Callable[[LogPoint], bool]:
+def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogPoint], bool]:
     """Return what tells at a log point whether the whole image has the PSNR that ends the fit.
 
     All pixels are predicted only where those that were trained on come near it, so that asking costs little.
@@ -36,10 +43,9 @@ def target_test(plan: FitPlan, network: Network, image: Raster) -> Callable[[Log
     target = plan.settings.target_psnr
     if target is None:
         return lambda point: False
-    span = plan.target_range[1] - plan.target_range[0]
 
     def is_reached(point: LogPoint) -> bool:
-        if psnr_of_mse(point.loss, data_range=span) < target - _NEAR:
+        if psnr_of_loss(plan, point.loss) < target - _NEAR:
             return False
         psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
         return psnr is None or psnr >= target
@@ -56,21 +62,61 @@ def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
     return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
 
 
-def network_of(plan: FitPlan) -> Network:
-    """Build the plan's network, drawn from its seed, ready to train."""
-    settings = plan.settings
-    return fresh_network(
-        plan.network,
-        seed=settings.seed,
-        device=plan.device,
-        compiled=bool(settings.compile),
-        precision=settings.precision or "fp32",
-    )
+@dataclass(frozen=True, kw_only=True)
+class OwnCode:
+    """Hold what of the network is the user's own, at most one of the two.
+
+    Attributes:
+        network: A module in the place of the method's network; trained as it is.
+        described: What it takes.
+        activation: In the place of the method's.
+    """
+
+    network: nn.Module | None = None
+    described: OwnNetwork | None = None
+    activation: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the module or the activation; "" if all is ours."""
+        code = self.network if self.network is not None else self.activation
+        return "" if code is None else name_of(code)
+
+    def copied(self) -> "OwnCode":
+        """Return the same with a copy of the module, to be thrown away."""
+        return replace(self, network=copy.deepcopy(self.network))
+
+
+def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
+    """Return the network that a plan trains, ready for that.
+
+    Args:
+        plan: The plan.
+        own: The user's own module, or activation.
+
+    Returns:
+        The user's module itself, else the plan's network drawn from its seed.
+
+    Raises:
+        InputError: If the plan is of a module of the user's own, and there is none.
+    """
+    own, settings = own or OwnCode(), plan.settings
+    habits: dict[str, Any] = {
+        "device": plan.device,
+        "compiled": bool(settings.compile),
+        "precision": settings.precision or "fp32",
+    }
+    if own.network is not None:
+        return ready_network(own.network, **habits)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(f"the fit is of a module of its user's own, {plan.network.own}; give it again by network=")
+    network = fresh_network(plan.network, seed=settings.seed, **habits)
+    return network if own.activation is None else set_activation(network, own.activation)
 
 
 def build_fit(
     plan: FitPlan,
-    network: Network,
+    network: nn.Module,
     image: Raster,
     *,
     together: int = 1,
@@ -163,11 +209,17 @@ def _target_of(plan: FitPlan, image: Image) -> PixelTarget:
     )
 
 
-def figures_of(point: LogPoint, span: float) -> dict[str, float]:
+def psnr_of_loss(plan: FitPlan, loss: float) -> float:
+    """Return the PSNR (dB, unclipped) that a training loss is."""
+    low, high = plan.target_range
+    return psnr_of_mse(loss, data_range=high - low)
+
+
+def figures_of(plan: FitPlan, point: LogPoint) -> dict[str, float]:
     """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
     return {
         "loss": point.loss,
-        "psnr": psnr_of_mse(point.loss, data_range=span),
+        "psnr": psnr_of_loss(plan, point.loss),
         "learning_rate": point.learning_rate,
         "seconds": round(point.seconds, 3),
         "rollbacks": point.rollbacks,
