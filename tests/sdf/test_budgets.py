@@ -13,7 +13,7 @@ from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_sampling import sample_surface
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
-from finer_sdf.training.build import build_fit, build_sampler, network_of, shape_in_box
+from finer_sdf.training.build import build_fit, build_sampler, network_of
 from finer_sdf.training.plan import FitPlan, plan_fit
 from finer_sdf.training.target_rms import rms_to_surface, target_test
 from finer_sdf.training.timed_plan import plan_timed_fit
@@ -51,7 +51,7 @@ def test_a_target_ends_a_fit_as_soon_as_the_surface_is_that_near(target, is_reac
     given = {"hidden_features": 32, "hidden_layers": 1}
     settings = SdfConfig(steps=200, log_every=5, samples=5000, batch_points=256, network=given, device="cpu")
     plan = plan_fit(settings, ellipsoid())
-    boxed, network = shape_in_box(ellipsoid(), plan.frame), network_of(plan)
+    boxed, network = plan.frame.shape_to_box(ellipsoid()), network_of(plan)
     model = SdfModel(network=network, normalization=plan.frame)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=256)
     fit.is_reached = target_test(model, boxed, target_rms=target, seed=0)

@@ -92,7 +92,7 @@ def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_by_both_presets(method, preset, tmp_path):
     from finer_sdf.config import SdfConfig
-    from finer_sdf.training.build import build_fit, build_sampler, network_of, shape_in_box
+    from finer_sdf.training.build import build_fit, build_sampler, network_of
     from finer_sdf.training.plan import chunk_points, plan_fit
 
     size = {"hidden_features": 16} if "bacon" in method else {"hidden_features": 16, "hidden_layers": 1}
@@ -100,7 +100,7 @@ def test_every_method_fits_by_both_presets(method, preset, tmp_path):
         method=method, preset=preset, steps=60, batch_points=128, samples=2000, cloud_points=1000, network=size
     )
     plan = plan_fit(settings, ellipsoid())
-    boxed = shape_in_box(ellipsoid(), plan.frame)
+    boxed = plan.frame.shape_to_box(ellipsoid())
     network = network_of(plan)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=chunk_points(plan, ellipsoid()))
     losses: list[float] = []

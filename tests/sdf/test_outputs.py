@@ -17,7 +17,8 @@ from finer_sdf import benchmark, commands
 from finer_sdf.benchmark import BenchmarkPlan, run_benchmark, run_names
 from finer_sdf.cli import main
 from finer_sdf.config import SdfConfig
-from finer_sdf.model import TASK, SdfModel
+from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization
 
 from ..refusals import assert_refused

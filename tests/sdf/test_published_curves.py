@@ -11,8 +11,9 @@ from finer_core import NetworkConfig, build_network
 from finer_core.activations import fuse_activations
 from finer_core.config import find_method
 from finer_core.training import Fit
-from finer_sdf.config import SdfConfig, resolve
+from finer_sdf.config import SdfConfig
 from finer_sdf.normalization import Normalization
+from finer_sdf.presets import resolve
 from finer_sdf.training.bacon import published_weights
 from finer_sdf.training.build import build_fit
 from finer_sdf.training.plan import FitPlan

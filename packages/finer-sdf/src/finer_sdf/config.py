@@ -1,27 +1,13 @@
-"""Settings of a distance-field fit, and the two presets that complete them. Needs no PyTorch."""
+"""Settings of a distance-field fit; `presets.resolve` completes them. Needs no PyTorch."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 from finer_core.cli import option
-from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate, refuse_two_lengths
+from finer_core.run_settings import FitSettings, check_at_least, check_positive
 
 BUILT_IN = "armillary"
 """What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
-PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
-FAST_STEPS, FAST_BATCH = 4500, 8192
-FAST_LEARNING_RATE = 5e-4
-"""Adam's rate in the fast preset, or the method's published one where that is higher."""
-
-
-FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
-"""Hyper-parameters that the fast preset takes in place of the published ones.
-
-The published k = 1 was chosen for 200,000 steps. A wider first bias brings high frequencies in from the start: on the
-armadillo, at an equal number of steps, k = 3 halves the distance to the surface. Other methods keep published values.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,84 +23,11 @@ class SdfConfig(FitSettings):
     resolution: int = option(256, "grid points per axis of the mesh in the run folder")
     judge_samples: int = option(300_000, "surface samples a side that the result is judged by")
     network: dict[str, Any] = field(default_factory=dict)
-    betas: tuple[float, float] = (0.9, 0.999)
-    amsgrad: bool = False
+    betas: tuple[float, float] | None = None
+    amsgrad: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 2, "batch_points", "resolution")
         check_positive(self, "target_rms")
         check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
-
-
-def resolve(
-    settings: SdfConfig, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
-) -> SdfConfig:
-    """Fill every None by the preset.
-
-    Args:
-        settings: As given.
-        learning_rate: The method's published rate.
-        amsgrad: Whether the method's published optimiser keeps the maximum of its second moments.
-        bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
-        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
-
-    Returns:
-        Settings without a None that matters; a fit with them is reproducible.
-    """
-    refuse_two_lengths(settings)
-    if settings.preset == "paper":
-        values = _paper(learning_rate, amsgrad)
-    elif settings.preset == "fast":
-        values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
-    else:
-        raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
-    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    fixed = {name: values.pop(name) for name in ("betas", "amsgrad")}
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}, **fixed}
-    if settings.matrix_learning_rate is None:
-        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
-    if settings.compile is None:
-        merged["compile"] = compiles
-    if merged.get("log_every") is None:
-        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
-    return SdfConfig(**merged)
-
-
-def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
-    """BACON's protocol as FINER ran it: 10,000 points a step, clipping at norm 1, 200,000 steps, float32.
-
-    Its schedule is none of the named ones: `training.bacon.published_schedule` takes over where none is given.
-    """
-    return {
-        "steps": PUBLISHED_STEPS,
-        "batch_points": PUBLISHED_BATCH,
-        "cloud_points": 250_000,
-        "learning_rate": learning_rate,
-        "matrix_learning_rate": 1e-3,
-        "optimizer": "adam",
-        "betas": (0.9, 0.999),
-        "amsgrad": amsgrad,
-        "max_grad_norm": 1.0,
-        "ema_decay": 0.0,
-        "guard": False,
-        "precision": "fp32",
-    }
-
-
-def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
-    """Exact distances, most of them near the surface; warm-up and cosine."""
-    return {
-        "steps": FAST_STEPS,
-        "batch_points": FAST_BATCH,
-        "samples": 1_200_000,
-        "learning_rate": learning_rate,
-        "matrix_learning_rate": 2e-3,
-        "optimizer": "muon",
-        "schedule": "cosine",
-        "betas": (0.9, 0.99),
-        "amsgrad": False,
-        "ema_decay": 0.0,
-        "guard": True,
-        "precision": "bf16" if bf16_is_native else "fp32",
-    }

@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from finer_core.reference_weights import network_of_reference, read_reference, save_checked
-from finer_sdf.model import TASK, SdfModel
+from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
 from finer_sdf.normalization import THE_BOX_ITSELF, published_normalization
 from finer_sdf.shapes import LoadedShape
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.schema import build
-from finer_sdf.shapes import Mesh, Shape
+from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 BOX_HALF_SIDE = 0.5
 """The field's box is [-0.5, 0.5]^3."""
@@ -49,6 +49,12 @@ class Normalization:
     def mesh_to_box(self, mesh: Mesh) -> Mesh:
         """Move a mesh into the box."""
         return Mesh(vertices=self.to_box(mesh.vertices), faces=mesh.faces)
+
+    def shape_to_box(self, shape: Shape) -> Shape:
+        """Move a surface into the box."""
+        if isinstance(shape, Mesh):
+            return self.mesh_to_box(shape)
+        return PointCloud(points=self.to_box(shape.points), normals=shape.normals)
 
     def mesh_to_input(self, mesh: Mesh) -> Mesh:
         """Move a mesh from the box into the input's coordinates."""

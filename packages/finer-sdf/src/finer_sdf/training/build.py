@@ -1,27 +1,37 @@
-"""Assemble and run a fit: samples, objective, optimiser and schedule of the chosen preset."""
+"""Put a fit together from its plan: samples, objective, optimiser and schedule of the chosen preset."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import torch
+from torch import nn
 
-from finer_core.networks import Network
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, fresh_network, schedule_of
+from finer_core.progress import reporting
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
+from finer_core.training.own_code import OwnCode, planned_network
 from finer_sdf.evaluation.surface_sampling import sample_surface
-from finer_sdf.normalization import Normalization
-from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.inputs import facts_of
+from finer_sdf.model import SdfModel
+from finer_sdf.shapes import LoadedShape, PointCloud, Shape
 from finer_sdf.training.bacon import CloudDistance, PublishedSampler, published_schedule
 from finer_sdf.training.objective import DistanceObjective
-from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.plan import FitPlan, chunk_points
 from finer_sdf.training.precomputed import PrecomputedSamples
 from finer_sdf.training.samples import Prefetcher, Sampler, workers_beside
+from finer_sdf.training.target_rms import target_test
 from finer_sdf.training.targets import target_of
 
 
-def network_of(plan: FitPlan) -> Network:
-    """Build the plan's network, drawn from its seed, ready to train."""
+def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
+    """Return the network that a plan trains, ready for that; see `planned_network`.
+
+    Args:
+        plan: The plan.
+        own: The user's own module, or activation.
+    """
     settings = plan.settings
-    return fresh_network(
+    return planned_network(
         plan.network,
+        own=own,
         seed=settings.seed,
         device=plan.device,
         compiled=bool(settings.compile),
@@ -29,11 +39,39 @@ def network_of(plan: FitPlan) -> Network:
     )
 
 
-def shape_in_box(shape: Shape, normalization: Normalization) -> Shape:
-    """Move a surface into the box."""
-    if isinstance(shape, Mesh):
-        return normalization.mesh_to_box(shape)
-    return PointCloud(points=normalization.to_box(shape.points), normals=shape.normals)
+@contextmanager
+def assembled_fit(
+    plan: FitPlan, loaded: LoadedShape, *, own: OwnCode | None = None, progress: bool = False
+) -> Iterator[tuple[SdfModel, Fit]]:
+    """Put a fit together, for the length of a block that runs it.
+
+    Args:
+        plan: The plan.
+        loaded: The surface, in the input's coordinates.
+        own: The user's own module, or activation.
+        progress: Show on stderr how many exact distances are computed.
+
+    Yields:
+        The model whose network the fit trains, and the fit.
+    """
+    settings, boxed = plan.settings, plan.frame.shape_to_box(loaded.shape)
+    network = network_of(plan, own=own)
+    model = SdfModel(network=network, normalization=plan.frame, shape=facts_of(loaded))
+    with reporting("distances", unit="sample", progress=progress) as tell:
+        sampler = build_sampler(plan, boxed, on_samples=lambda done: tell(done, settings.samples or done))
+    fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
+    if settings.target_rms is not None:
+        fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
+    try:
+        yield model, fit
+    finally:
+        close_fit(fit)
+
+
+def close_fit(fit: Fit) -> None:
+    """End the threads that make a fit's samples."""
+    if isinstance(fit.objective, DistanceObjective):
+        fit.objective.close()
 
 
 def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:
@@ -68,7 +106,7 @@ def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], No
     )
 
 
-def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chunk: int) -> Fit:
+def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int) -> Fit:
     """Assemble the fit loop of a plan.
 
     Args:
@@ -79,6 +117,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
     """
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    assert settings.betas is not None
     paper = settings.preset == "paper"
     return Fit(
         network=network,
@@ -95,7 +134,7 @@ def build_fit(plan: FitPlan, network: torch.nn.Module, sampler: Sampler, *, chun
             learning_rate=settings.learning_rate,
             matrix_learning_rate=settings.matrix_learning_rate,
             betas=settings.betas,
-            amsgrad=settings.amsgrad,
+            amsgrad=bool(settings.amsgrad),
             ema_decay=settings.ema_decay or 0.0,
             precision=settings.precision or "fp32",
         ),

@@ -14,7 +14,7 @@ from finer_core.training import (
     add_gradients,
     compiles_loss_of,
 )
-from finer_sdf.training.samples import Sampler, SdfSamples
+from finer_sdf.training.samples import Prefetcher, Sampler, SdfSamples
 
 Error = Literal["squared", "absolute"]
 
@@ -80,6 +80,11 @@ class DistanceObjective(StatelessObjective):
         if chunk_points < 1:
             raise ValueError(f"chunk_points must be at least 1, got {chunk_points}")
         self.sampler, self.error, self.chunk_points, self.device = sampler, error, chunk_points, device
+
+    def close(self) -> None:
+        """End the threads that make samples ahead of time."""
+        if isinstance(self.sampler, Prefetcher):
+            self.sampler.close()
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
