@@ -106,7 +106,7 @@ def fit(
             callbacks=callbacks,
             progress=progress,
         )
-    return ImageModel.of(trained.eval(), raster, target_range=plan.target_range), history
+    return ImageModel.of(trained, raster, target_range=plan.target_range).eval(), history
 
 
 def _digest(image: Raster) -> str:
