@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finer_sdf._version import __version__
 
 if TYPE_CHECKING:
+    from finer_sdf.benchmarking import benchmark
     from finer_sdf.config import SdfConfig
     from finer_sdf.evaluation.surface_metrics import evaluate
     from finer_sdf.inputs import download
@@ -27,6 +28,7 @@ _HOME = {
     "PointCloud": "shapes",
     "SdfConfig": "config",
     "SdfModel": "model",
+    "benchmark": "benchmarking",
     "download": "inputs",
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",
@@ -41,6 +43,7 @@ __all__ = [
     "SdfConfig",
     "SdfModel",
     "__version__",
+    "benchmark",
     "download",
     "evaluate",
     "fit",

@@ -13,7 +13,7 @@ from finer_core.files import check_output_path, refuse_existing
 from finer_core.network_options import given_options
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import inputs
-from finer_sdf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
+from finer_sdf.benchmark_run import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
 from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate
 from finer_sdf.import_model import import_reference

@@ -12,7 +12,17 @@ BUILT_IN = "armillary"
 
 @dataclass(frozen=True, kw_only=True)
 class SdfConfig(FitSettings):
-    """Hold every setting of a fit; None is filled by `resolve` from the preset and the method."""
+    """Hold every setting of a fit; None is filled from the preset and the method.
+
+    Each field is an option of `finer-sdf fit`, whose help says what it does; `network` holds those of the network.
+    `resolution` and `judge_samples` are of the run folder alone.
+
+    Example:
+        >>> from finer_sdf import SdfConfig
+        >>> config = SdfConfig(method="siren", preset="paper", steps=1000, network={"hidden_features": 128})
+        >>> config.steps, config.batch_points
+        (1000, None)
+    """
 
     target_rms: float | None = option(
         None, "end the fit as soon as the surface's points are this close to the level set, RMS in units of the box"

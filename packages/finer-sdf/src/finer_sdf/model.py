@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.config import NetworkConfig
 from finer_core.differential import value_and_gradient
 from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
 from finer_core.own_network import config_of, describe_network, title_of
@@ -22,6 +21,7 @@ from finer_sdf.queries import distances_at, normals_at
 if TYPE_CHECKING:
     import trimesh
 
+    from finer_core.config import NetworkConfig
     from finer_sdf.meshing.extract import Extraction
 
 _PREVIEW_SIDE = 256
@@ -44,13 +44,14 @@ class SdfModel(nn.Module):
         >>> from finer_sdf import fit
         >>> ball = trimesh.creation.icosphere(radius=3.0).apply_translation([10, 0, 0])
         >>> net = {"hidden_features": 32, "hidden_layers": 1, "first_omega_0": 8.0, "hidden_omega_0": 8.0}
-        >>> model, _ = fit(ball, steps=120, samples=2000, batch_points=256, learning_rate=1e-2, network=net)
+        >>> small = {"batch_points": 256, "learning_rate": 1e-2, "network": {**net, "first_bias_scale": 1.0}}
+        >>> model, _ = fit(ball, steps=120, samples=2000, **small)
         >>> model
         SdfModel: finer of 1217 parameters, a mesh of 1280 faces
         >>> model(ball.vertices).shape, model.normals(ball.vertices).shape, bool(model([10.0, 0.0, 0.0]) < 0)
         ((642,), (642, 3), True)
-        >>> len(model.mesh(resolution=24).split()), model.render(size=(60, 80)).shape
-        (1, (60, 80, 3))
+        >>> model.mesh(resolution=24).is_watertight, model.render(size=(60, 80)).shape
+        (True, (60, 80, 3))
     """
 
     network: nn.Module
@@ -107,12 +108,8 @@ class SdfModel(nn.Module):
         save_model(self.network, path, task=TASK, task_data=self.task_data())
 
     @property
-    def config(self) -> NetworkConfig:
-        """What the network was built from.
-
-        Raises:
-            InputError: If it is a module of the user's own.
-        """
+    def config(self) -> "NetworkConfig":
+        """What the network was built from; InputError if it is a module of the user's own."""
         return config_of(self.network)
 
     def forward(self, points: Any) -> Any:
@@ -172,8 +169,8 @@ class SdfModel(nn.Module):
         """
         import trimesh
 
-        found = self.extract(resolution=resolution, level=level, memory=parse_memory(memory), progress=progress)
-        mesh = self.normalization.mesh_to_input(found.mesh)
+        options: dict[str, Any] = {"level": level, "memory": parse_memory(memory), "progress": progress}
+        mesh = self.normalization.mesh_to_input(self.extract(resolution=resolution, **options).mesh)
         return trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, process=False)
 
     def extract(
@@ -290,7 +287,7 @@ class SdfModel(nn.Module):
         kind, elements = self.shape.get("kind"), self.shape.get("elements")
         parts = "faces" if kind == "mesh" else "points"
         what = f", a {kind} of {elements} {parts}" if kind and elements else ""
-        return f"{type(self).__name__}: {title_of(self.network)}{what}"
+        return f"SdfModel: {title_of(self.network)}{what}"
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""

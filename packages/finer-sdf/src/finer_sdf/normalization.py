@@ -26,6 +26,13 @@ class Normalization:
     Attributes:
         scale: Box units per input unit, positive.
         offset: In box units.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_sdf import Normalization
+        >>> normalization = Normalization(scale=0.5, offset=(0.0, 0.0, -0.25))
+        >>> normalization.to_box(np.array([[0.0, 1.0, 0.5]])).tolist()
+        [[0.0, 0.5, 0.0]]
     """
 
     scale: float
