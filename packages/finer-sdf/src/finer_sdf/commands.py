@@ -15,7 +15,7 @@ from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import inputs
 from finer_sdf.benchmark_run import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
 from finer_sdf.config import SdfConfig
-from finer_sdf.evaluation.surface_metrics import evaluate
+from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.import_model import import_reference
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import check_resolution
@@ -54,6 +54,7 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
         surface = SdfModel.load(arguments.candidate, device=resolve_device(arguments.device))
     else:
         surface = read_shape(arguments.candidate, memory=memory)
+        mesh_of(surface)  # refuses a point cloud before anything is told of it
         _say(surface, quiet=arguments.quiet)
     return evaluate(
         surface,

@@ -18,7 +18,7 @@ from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.inputs import as_shape
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF, Normalization, published_normalization
-from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.shapes import LoadedShape, Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
 THRESHOLDS = (0.001, 0.002, 0.005)
@@ -77,13 +77,22 @@ def evaluate(
             mesh = surface.normalization.mesh_to_input(mesh)
     else:
         own = as_shape(surface, memory=limit, what="surface")
-        if not isinstance(own.shape, Mesh):
-            raise InputError(f"{own.name}: a point cloud cannot be evaluated, only be the reference; give a mesh")
-        mesh, notes = own.shape, [f"{own.name}: {note}" for note in own.notes]
+        mesh, notes = mesh_of(own), [f"{own.name}: {note}" for note in own.notes]
     with reporting("evaluate", unit="stage", progress=progress) as tell:
         figures = compare_surfaces(mesh, boxed, normalization=normalization, samples=samples, seed=seed, on_stage=tell)
     notes += [f"{loaded.name}: {note}" for note in loaded.notes]
     return {**figures, "notes": [*figures["notes"], *notes]}
+
+
+def mesh_of(loaded: LoadedShape) -> Mesh:
+    """Return the mesh that a surface is.
+
+    Raises:
+        InputError: If it is a point cloud, to which there is no inside and no exact distance.
+    """
+    if not isinstance(loaded.shape, Mesh):
+        raise InputError(f"{loaded.name}: a point cloud cannot be evaluated, only be the reference; give a mesh")
+    return loaded.shape
 
 
 def compare_surfaces(
