@@ -26,7 +26,7 @@ from finer_sdf.meshing import extract_mesh
 from finer_sdf.meshing.evaluate import evaluate_points
 from finer_sdf.meshing.grid import Grid, Sampler
 from finer_sdf.meshing.marching_cubes import BRICK, triangulate, weld
-from finer_sdf.model import load_sdf_model
+from finer_sdf.model import SdfModel
 
 SAME = 1e-6
 """Vertices closer than this, in box units, are the same."""
@@ -34,7 +34,7 @@ SAME = 1e-6
 
 def worker(kind: str, model_path: str, resolution: int, planes: tuple[int, int], out: Path) -> None:
     """Mesh one way, save the vertices, print the figures."""
-    field = load_sdf_model(model_path).field
+    field = SdfModel.load(model_path).field
     evaluate_points(field, np.zeros((4096, 3), dtype=np.float32))  # warms up threads and allocators
     figures: dict[str, float] = {}
     if kind == "dense" and planes != (0, resolution):

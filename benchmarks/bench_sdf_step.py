@@ -20,10 +20,10 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 from eager import EagerFiner
-from finer_sdf.fitting.fit import build_fit, build_sampler, cloud_of, network_of, shape_in_box
-from finer_sdf.fitting.plan import chunk_points, plan_fit
-from finer_sdf.run import read_input
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.config import SdfConfig
+from finer_sdf.inputs import read_input
+from finer_sdf.training.build import build_fit, build_sampler, cloud_of, network_of
+from finer_sdf.training.plan import chunk_points, plan_fit
 
 
 def eager_step(points: np.ndarray, normals: np.ndarray, tree: object) -> Callable[[], None]:
@@ -52,8 +52,8 @@ def eager_step(points: np.ndarray, normals: np.ndarray, tree: object) -> Callabl
 def our_steps(shape: str | None, *, most: int) -> tuple[Callable[[int], None], np.ndarray, np.ndarray]:
     """Return a function that runs some steps of the paper preset, and the cloud it samples."""
     loaded = read_input(shape)
-    plan = plan_fit(SdfFitSettings(preset="paper", steps=most), loaded.shape)
-    boxed = shape_in_box(loaded.shape, plan.frame)
+    plan = plan_fit(SdfConfig(preset="paper", steps=most), loaded.shape)
+    boxed = plan.frame.shape_to_box(loaded.shape)
     cloud = cloud_of(boxed, points=plan.settings.cloud_points or 0, seed=0)
     network = network_of(plan)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=chunk_points(plan, loaded.shape))
@@ -62,7 +62,7 @@ def our_steps(shape: str | None, *, most: int) -> tuple[Callable[[int], None], n
     def run(steps: int) -> None:
         nonlocal done
         for step in range(done, done + steps):
-            fit._update(step)
+            fit.update(step)
         done += steps
 
     return run, cloud.points, cloud.normals

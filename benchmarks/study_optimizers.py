@@ -103,23 +103,23 @@ def image_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[T
 
 
 def shape_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[Trial]:
-    from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-    from finer_sdf.fitting.plan import chunk_points, plan_fit
-    from finer_sdf.judging.surface_sampling import sample_surface
-    from finer_sdf.run import read_input
-    from finer_sdf.settings import SdfFitSettings
+    from finer_sdf.config import SdfConfig
+    from finer_sdf.evaluation.surface_sampling import sample_surface
+    from finer_sdf.inputs import read_input
+    from finer_sdf.training.build import build_fit, build_sampler, network_of
+    from finer_sdf.training.plan import chunk_points, plan_fit
 
     for file in files:
         shape = read_input(str(file)).shape
         for seed in range(arguments.seeds):
-            plan = plan_fit(SdfFitSettings(seed=seed, samples=400_000), shape)
-            placed = shape_in_box(shape, plan.frame)
+            plan = plan_fit(SdfConfig(seed=seed, samples=400_000), shape)
+            placed = plan.frame.shape_to_box(shape)
             sampler = build_sampler(plan, placed)  # the same exact distances for every arm, made before the clock runs
             points = torch.from_numpy(sample_surface(placed, count=50_000, seed=10_000 + seed).points).float()
             for arm, changes in SHARED_ARMS.items():
 
                 def start(steps: int, changes=changes, seed=seed, shape=shape, sampler=sampler, points=points):
-                    settings = SdfFitSettings(**changes, steps=steps, seed=seed, samples=400_000)
+                    settings = SdfConfig(**changes, steps=steps, seed=seed, samples=400_000)
                     plan = plan_fit(settings, shape)
                     network = network_of(plan)
                     return build_fit(plan, network, sampler, chunk=chunk_points(plan, shape)), lambda: nearness(

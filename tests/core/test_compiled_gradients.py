@@ -5,8 +5,8 @@ import torch
 
 from finer_core.activations import first_derivatives_only, fuse_activations, fusion
 from finer_core.training import SquaredError, add_compiled_gradients, compiled_gradients
-from finer_sdf.fitting.objective import WeightedError
-from finer_sdf.fitting.samples import Samples
+from finer_sdf.training.objective import WeightedError
+from finer_sdf.training.samples import SdfSamples
 
 from . import small
 
@@ -76,9 +76,9 @@ def squared_error(network) -> tuple[torch.Tensor, dict]:
 
 
 def distance_error(network, error) -> tuple[torch.Tensor, dict]:
-    def samples(rows: int) -> Samples:
+    def samples(rows: int) -> SdfSamples:
         coords = small.coords_of(rows, 3, dtype=torch.float64)
-        return Samples(coords=coords, sdf=coords.norm(dim=1, keepdim=True), weight=1 / (rows + coords[:, :1].abs()))
+        return SdfSamples(coords=coords, sdf=coords.norm(dim=1, keepdim=True), weight=1 / (rows + coords[:, :1].abs()))
 
     return sums_of(WeightedError(network, error=error), [samples(300), samples(5)])
 

@@ -9,14 +9,14 @@ import torch
 
 from finer_core.networks import Network
 from finer_sdf.cli import main
-from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, plan_fit
-from finer_sdf.fitting.target_rms import rms_to_surface, target_test
-from finer_sdf.fitting.timed_plan import plan_timed_fit
-from finer_sdf.frame import THE_BOX_ITSELF
-from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation.surface_sampling import sample_surface
 from finer_sdf.model import SdfModel
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.normalization import THE_BOX_ITSELF
+from finer_sdf.training.build import build_fit, build_sampler, network_of
+from finer_sdf.training.plan import FitPlan, plan_fit
+from finer_sdf.training.target_rms import rms_to_surface, target_test
+from finer_sdf.training.timed_plan import plan_timed_fit
 
 from .shape_files import SMALL, ellipsoid, write_ellipsoid
 
@@ -37,10 +37,10 @@ def fitted(folder: Path, *more: str) -> tuple[dict, dict]:
 def test_seconds_choose_a_length_that_is_written_down(monkeypatch):
     monkeypatch.setattr("finer_core.training.budget.seconds_per_step", lambda fit, within: 0.04)
     given = {"hidden_features": 16, "hidden_layers": 1}
-    settings = SdfFitSettings(seconds=2.0, network=given, batch_points=64, device="cpu")
+    settings = SdfConfig(seconds=2.0, network=given, batch_points=64, device="cpu")
     plan = plan_timed_fit(settings, ellipsoid())
     assert (plan.settings.seconds, plan.settings.steps) == (2.0, int(0.95 * 2 / 0.04))
-    same = plan_fit(SdfFitSettings(steps=47, network=given, batch_points=64, device="cpu"), ellipsoid())
+    same = plan_fit(SdfConfig(steps=47, network=given, batch_points=64, device="cpu"), ellipsoid())
     assert dataclasses.replace(plan.settings, seconds=None) == same.settings
     taken_back = FitPlan.from_config(json.loads(json.dumps(plan.to_dict())), source=Path("config.json"))
     assert taken_back.settings == plan.settings, "a resumed fit has the length that was chosen"
@@ -49,10 +49,10 @@ def test_seconds_choose_a_length_that_is_written_down(monkeypatch):
 @pytest.mark.parametrize(("target", "is_reached"), [(0.03, True), (1e-9, False)])
 def test_a_target_ends_a_fit_as_soon_as_the_surface_is_that_near(target, is_reached):
     given = {"hidden_features": 32, "hidden_layers": 1}
-    settings = SdfFitSettings(steps=200, log_every=5, samples=5000, batch_points=256, network=given, device="cpu")
+    settings = SdfConfig(steps=200, log_every=5, samples=5000, batch_points=256, network=given, device="cpu")
     plan = plan_fit(settings, ellipsoid())
-    boxed, network = shape_in_box(ellipsoid(), plan.frame), network_of(plan)
-    model = SdfModel(network=network, frame=plan.frame)
+    boxed, network = plan.frame.shape_to_box(ellipsoid()), network_of(plan)
+    model = SdfModel(network=network, normalization=plan.frame)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=256)
     fit.is_reached = target_test(model, boxed, target_rms=target, seed=0)
     last = fit.run()
@@ -89,5 +89,5 @@ class Sphere(Network):
 def test_the_distance_is_of_first_order():
     directions = torch.nn.functional.normalize(torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     radii = 0.3 + torch.tensor([[0.01], [-0.02]]).repeat(2500, 1)
-    model = SdfModel(network=Sphere(), frame=THE_BOX_ITSELF)
+    model = SdfModel(network=Sphere(), normalization=THE_BOX_ITSELF)
     assert rms_to_surface(model, directions * radii, chunk_size=999) == pytest.approx(0.0158114, rel=1e-4)

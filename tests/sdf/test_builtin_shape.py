@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_sdf.frame import SHAPE_HALF_SIDE, published_frame
 from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.normalization import SHAPE_HALF_SIDE, published_normalization
 from finer_sdf.shapes import Mesh
 from finer_sdf.shapes.builtin import BUILTIN, CHORD, GAP, builtin_distance, builtin_parts, builtin_shape
 from finer_sdf.shapes.solids import RoundedBox, Torus
@@ -111,7 +111,7 @@ def test_the_distance_has_slope_one_and_leads_to_the_surface():
 
 
 def test_details_are_fine_but_wide_enough_for_a_grid_of_256(mesh):
-    frame = published_frame(mesh)
+    frame = published_normalization(mesh)
     cell = 1 / 255
     thinnest = min(part.radius if isinstance(part, RoundedBox) else part.minor for part in builtin_parts())
     assert 3 * cell < thinnest * frame.scale < 4 * cell

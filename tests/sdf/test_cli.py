@@ -9,7 +9,7 @@ import trimesh
 
 from finer_core.network_options import method_names
 from finer_sdf.cli import SHAPES_TO_DOWNLOAD, main
-from finer_sdf.settings import BUILT_IN
+from finer_sdf.config import BUILT_IN
 from finer_sdf.shapes.builtin import BUILTIN
 from finer_sdf.shapes.download import SOURCES
 
@@ -91,16 +91,16 @@ def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
 @pytest.mark.parametrize("method", method_names("sdf"))
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_by_both_presets(method, preset, tmp_path):
-    from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-    from finer_sdf.fitting.plan import chunk_points, plan_fit
-    from finer_sdf.settings import SdfFitSettings
+    from finer_sdf.config import SdfConfig
+    from finer_sdf.training.build import build_fit, build_sampler, network_of
+    from finer_sdf.training.plan import chunk_points, plan_fit
 
     size = {"hidden_features": 16} if "bacon" in method else {"hidden_features": 16, "hidden_layers": 1}
-    settings = SdfFitSettings(
+    settings = SdfConfig(
         method=method, preset=preset, steps=60, batch_points=128, samples=2000, cloud_points=1000, network=size
     )
     plan = plan_fit(settings, ellipsoid())
-    boxed = shape_in_box(ellipsoid(), plan.frame)
+    boxed = plan.frame.shape_to_box(ellipsoid())
     network = network_of(plan)
     fit = build_fit(plan, network, build_sampler(plan, boxed), chunk=chunk_points(plan, ellipsoid()))
     losses: list[float] = []

@@ -8,9 +8,9 @@ from finer_core.config import published_config
 from finer_core.training import Fit, build_optimizers, warmup_cosine
 from finer_core.training.cuda_graph import GraphedStep
 from finer_core.training.objective import CapturableObjective
-from finer_sdf.fitting.distance_bank import DistanceBank
-from finer_sdf.fitting.objective import DistanceObjective
-from finer_sdf.fitting.samples import Samples
+from finer_sdf.training.objective import DistanceObjective
+from finer_sdf.training.precomputed import PrecomputedSamples
+from finer_sdf.training.samples import SdfSamples
 
 from .analytic import SHAPES
 
@@ -18,7 +18,7 @@ from .analytic import SHAPES
 def fit_of(*, error: str, sampler=None, device: str = "cpu") -> Fit:
     config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
     network = build_network(config, generator=torch.Generator().manual_seed(0)).to(device)
-    sampler = sampler or DistanceBank(SHAPES["sphere"], samples=2000, batch_points=300, seed=0)
+    sampler = sampler or PrecomputedSamples(SHAPES["sphere"], samples=2000, batch_points=300, seed=0)
     return Fit(
         network=network,
         objective=DistanceObjective(sampler, error=error, chunk_points=128, device=device),
@@ -49,11 +49,11 @@ def test_it_takes_the_plain_steps(error):
 class Growing:
     """Give more samples every third step, as nothing of ours does."""
 
-    def batch(self, step: int) -> Samples:
+    def batch(self, step: int) -> SdfSamples:
         count = 100 + step // 3
         coords = torch.linspace(-0.5, 0.5, 3 * count).reshape(count, 3)
         norm = coords.norm(dim=1, keepdim=True)
-        return Samples(coords=coords, sdf=norm - 0.3, weight=torch.full_like(norm, 1 / count))
+        return SdfSamples(coords=coords, sdf=norm - 0.3, weight=torch.full_like(norm, 1 / count))
 
 
 def test_a_batch_of_another_size_is_seen():

@@ -6,8 +6,9 @@ import torch
 
 from finer_core import InputError, build_network, save_model
 from finer_core.config import published_config
-from finer_sdf.frame import SHAPE_HALF_SIDE, THE_BOX_ITSELF
-from finer_sdf.model import TASK, SdfModel, load_sdf_model
+from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
+from finer_sdf.normalization import SHAPE_HALF_SIDE, THE_BOX_ITSELF
 
 HUGE = 10**400
 
@@ -15,7 +16,7 @@ HUGE = 10**400
 def saved(path, **change):
     config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=8)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
-    data = SdfModel(network=network, frame=THE_BOX_ITSELF, shape={"name": "n"}).task_data()
+    data = SdfModel(network=network, normalization=THE_BOX_ITSELF, shape={"name": "n"}).task_data()
     save_model(network, path, task=TASK, task_data={**data, **change})
     return str(path)
 
@@ -34,7 +35,7 @@ def saved(path, **change):
 def test_changed_shape_data_is_refused_by_name(tmp_path, change):
     path = saved(tmp_path / "m.safetensors", **change)
     with pytest.raises(InputError) as caught:
-        load_sdf_model(path)
+        SdfModel.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) <= 300
 
@@ -43,5 +44,5 @@ def test_changed_shape_data_is_refused_by_name(tmp_path, change):
     "bounds", [None, [], [[0, 0, 0]], [[0, 0, 0], [0, HUGE, 0]], [["a"] * 3] * 2, "x", [[0, 0], [1, 1]]]
 )
 def test_bounds_that_are_none_are_the_box_s(tmp_path, bounds):
-    model = load_sdf_model(saved(tmp_path / "m.safetensors", shape={"bounds": bounds}))
+    model = SdfModel.load(saved(tmp_path / "m.safetensors", shape={"bounds": bounds}))
     np.testing.assert_array_equal(model.bounds(), [[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])

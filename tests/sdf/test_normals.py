@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from finer_sdf.frame import Frame
 from finer_sdf.model import SdfModel
+from finer_sdf.normalization import Normalization
 
 from .analytic import SHAPES, fitted
 
@@ -20,7 +20,7 @@ def test_normals_are_closer_than_the_detached_derivative(name):
     shape, network = SHAPES[name], fitted(name)
     points = shape.surface_points(4000, np.random.default_rng(1))
     coords = torch.from_numpy(points).float()
-    model = SdfModel(network=network, frame=Frame(scale=1.0, offset=(0.0, 0.0, 0.0)))
+    model = SdfModel(network=network, normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)))
     _, exact = model.field_and_gradient(coords)
 
     coords.requires_grad_(True)

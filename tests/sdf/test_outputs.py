@@ -13,12 +13,14 @@ from finer_core.config import published_config
 from finer_core.errors import InputError
 from finer_core.files import check_output_path, output_path
 from finer_core.model_file import save_model
-from finer_sdf import benchmark, commands
-from finer_sdf.benchmark import BenchmarkPlan, run_benchmark, run_names
+from finer_sdf import benchmark_run
+from finer_sdf.benchmark_run import BenchmarkPlan, run_benchmark, run_names
 from finer_sdf.cli import main
-from finer_sdf.frame import Frame
-from finer_sdf.model import TASK, SdfModel
-from finer_sdf.settings import SdfFitSettings
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation import surface_metrics
+from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
+from finer_sdf.normalization import Normalization
 
 from ..refusals import assert_refused
 from .shape_files import write_ellipsoid
@@ -30,7 +32,9 @@ UNWRITABLE = "/proc" if os.path.isdir("/proc/self") else "/dev/null"
 def model(tmp_path) -> Path:
     config = published_config(method="siren", task=TASK, in_features=3, out_features=1, hidden_features=4)
     network = build_network(config)
-    data = SdfModel(network=network, frame=Frame(scale=1.0, offset=(0.0, 0.0, 0.0)), shape={}).task_data()
+    data = SdfModel(
+        network=network, normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)), shape={}
+    ).task_data()
     save_model(network, tmp_path / "model.safetensors", task=TASK, task_data=data)
     return tmp_path / "model.safetensors"
 
@@ -93,15 +97,17 @@ def test_shapes_of_one_stem_have_runs_of_their_own(tmp_path, monkeypatch):
         started.append((Path(signal).name, out.name))
         return {"chamfer_l2_sum": None, "chamfer_l2_sum_excess": None, "iou": None, "seconds": float(len(started))}
 
-    monkeypatch.setattr(benchmark, "start_run", start_run)
+    monkeypatch.setattr(benchmark_run, "start_run", start_run)
     shapes = [tmp_path / "a.obj", tmp_path / "a.ply"]
-    rows = run_benchmark(BenchmarkPlan(shapes=shapes, settings=[SdfFitSettings()], out=tmp_path / "out", quiet=True))
+    rows = run_benchmark(BenchmarkPlan(shapes=shapes, settings=[SdfConfig()], out=tmp_path / "out", quiet=True))
     assert started == [("a.obj", "a.obj-finer"), ("a.ply", "a.ply-finer")]
     assert [(row["shape"], row["seconds"]) for row in rows] == [("a.obj", 1), ("a.ply", 2)]
 
 
 def test_what_a_reader_left_out_is_among_the_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "judge", lambda *_, **__: {"iou": 1.0, "notes": ["a note on figures"]})
+    monkeypatch.setattr(
+        surface_metrics, "compare_surfaces", lambda *_, **__: {"iou": 1.0, "notes": ["a note on figures"]}
+    )
     shape = write_ellipsoid(tmp_path / "egg.ply")
     shape.write_bytes(shape.read_bytes() + b"tail")
     arguments = ["evaluate", str(shape), str(shape), "--json"]
@@ -117,7 +123,7 @@ def test_what_a_reader_left_out_is_among_the_figures(tmp_path, monkeypatch, caps
 def test_commands_load_no_library_of_films_or_of_other_formats():
     code = (
         "import sys\nsys.modules.update(imageio_ffmpeg=None, trimesh=None)\n"  # as where they are not installed
-        "import finer_sdf.benchmark, finer_sdf.commands, finer_sdf.run, finer_sdf.pictures"
+        "import finer_sdf.benchmark_run, finer_sdf.commands, finer_sdf.run, finer_sdf.pictures"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

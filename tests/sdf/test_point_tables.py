@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from finer_sdf.fitting.fit import shape_in_box
-from finer_sdf.fitting.targets import CloudTarget
-from finer_sdf.frame import published_frame
+from finer_sdf.normalization import published_normalization
 from finer_sdf.shapes import PointCloud
 from finer_sdf.shapes.reader import read_shape
+from finer_sdf.training.targets import CloudTarget
 
 from .test_shape_formats import refusal, saved
 
@@ -162,7 +161,7 @@ def test_clouds_of_any_size_have_the_same_distances_in_the_box(tmp_path):
     for scale in (1.0, 1e-50, 1e50):
         np.savez(tmp_path / "a.npz", points=POINTS * scale, normals=NORMALS)
         shape = read_shape(tmp_path / "a.npz").shape
-        target = CloudTarget(shape_in_box(shape, published_frame(shape)))
+        target = CloudTarget(published_normalization(shape).shape_to_box(shape))
         found.append(target.signed_distance(0.3 * NORMALS[:20]))
     assert (found[0] < -0.05).all()
     assert np.allclose(found[0], found[1], atol=1e-9) and np.allclose(found[0], found[2], atol=1e-9)

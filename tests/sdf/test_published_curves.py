@@ -11,12 +11,13 @@ from finer_core import NetworkConfig, build_network
 from finer_core.activations import fuse_activations
 from finer_core.config import find_method
 from finer_core.training import Fit
-from finer_sdf.fitting.fit import build_fit
-from finer_sdf.fitting.plan import FitPlan
-from finer_sdf.fitting.published import published_weights
-from finer_sdf.fitting.samples import Samples
-from finer_sdf.frame import Frame
-from finer_sdf.settings import SdfFitSettings, resolve
+from finer_sdf.config import SdfConfig
+from finer_sdf.normalization import Normalization
+from finer_sdf.presets import resolve
+from finer_sdf.training.bacon import published_weights
+from finer_sdf.training.build import build_fit
+from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.samples import SdfSamples
 
 from ..core import golden
 
@@ -45,8 +46,8 @@ class Recorded:
         self.sdf = torch.from_numpy(arrays["sdf"]).to(dtype)
         self.weight = published_weights(POINTS).to(dtype)
 
-    def batch(self, step: int) -> Samples:
-        return Samples(coords=self.coords[step], sdf=self.sdf[step], weight=self.weight)
+    def batch(self, step: int) -> SdfSamples:
+        return SdfSamples(coords=self.coords[step], sdf=self.sdf[step], weight=self.weight)
 
 
 def config_of(name: str) -> NetworkConfig:
@@ -82,13 +83,15 @@ def paper_fit(name: str, dtype: torch.dtype) -> Fit:
     network.load_state_dict(recorded_weights(name, network, dtype))
     values = find_method(METHODS[name]).for_task("sdf")
     settings = resolve(
-        SdfFitSettings(method=METHODS[name], preset="paper", steps=STEPS, log_every=1, batch_points=POINTS),
+        SdfConfig(method=METHODS[name], preset="paper", steps=STEPS, log_every=1, batch_points=POINTS),
         learning_rate=values.learning_rate,
         amsgrad=values.amsgrad,
         bf16_is_native=True,
         compiles=False,
     )
-    plan = FitPlan(settings=settings, network=config, frame=Frame(scale=1.0, offset=(0.0, 0.0, 0.0)), device="cpu")
+    plan = FitPlan(
+        settings=settings, network=config, frame=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)), device="cpu"
+    )
     return build_fit(plan, network, Recorded(dtype), chunk=200)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_sdf.fitting.objective import WeightedError
-from finer_sdf.fitting.published import (
+from finer_sdf.shapes import PointCloud
+from finer_sdf.training.bacon import (
     CloudDistance,
     PublishedSampler,
     published_batch,
@@ -16,8 +16,8 @@ from finer_sdf.fitting.published import (
     published_weights,
     wrap_into_box,
 )
-from finer_sdf.fitting.samples import Ahead, Samples, workers_beside
-from finer_sdf.shapes import PointCloud
+from finer_sdf.training.objective import WeightedError
+from finer_sdf.training.samples import Prefetcher, SdfSamples, workers_beside
 
 from ..core import golden
 
@@ -61,11 +61,11 @@ def test_an_odd_batch_is_refused(distance):
         published_batch(np.random.RandomState(0), distance, batch_points=2001)
 
 
-def samples_of(target: torch.Tensor, weight: torch.Tensor) -> Samples:
-    return Samples(coords=torch.zeros(len(target), 3), sdf=target, weight=weight)
+def samples_of(target: torch.Tensor, weight: torch.Tensor) -> SdfSamples:
+    return SdfSamples(coords=torch.zeros(len(target), 3), sdf=target, weight=weight)
 
 
-def loss_at(prediction: torch.Tensor, samples: Samples) -> torch.Tensor:
+def loss_at(prediction: torch.Tensor, samples: SdfSamples) -> torch.Tensor:
     return WeightedError(lambda coords: prediction, error="squared")(samples)
 
 
@@ -114,7 +114,7 @@ def test_a_step_depends_on_seed_and_number_alone(distance):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_samples_made_ahead_are_those_of_their_step(distance, workers):
     sampler = PublishedSampler(distance, batch_points=200, seed=0)
-    ahead = Ahead(sampler, steps=12, workers=workers)
+    ahead = Prefetcher(sampler, steps=12, workers=workers)
     for step in (0, 1, 2, 5, 6, 3, 4, 10, 11):  # jumps, as after a resumption or a rollback
         assert torch.equal(ahead.batch(step).coords, sampler.batch(step).coords)
     ahead.close()
@@ -124,19 +124,19 @@ def test_samples_of_several_steps_are_made_at_once():
     meet = threading.Barrier(3, timeout=20)
 
     class Waiting:
-        def batch(self, step: int) -> Samples:
+        def batch(self, step: int) -> SdfSamples:
             if step < 3:
                 meet.wait()  # passes only if three are at work together
             row = torch.full((1, 1), float(step))
-            return Samples(coords=row.expand(1, 3), sdf=row, weight=row)
+            return SdfSamples(coords=row.expand(1, 3), sdf=row, weight=row)
 
-    ahead = Ahead(Waiting(), steps=5, workers=3)
+    ahead = Prefetcher(Waiting(), steps=5, workers=3)
     assert [float(ahead.batch(step).sdf) for step in range(5)] == [0, 1, 2, 3, 4]
     ahead.close()
 
 
 def test_a_cpu_that_trains_has_one_thread_for_samples(monkeypatch):
-    monkeypatch.setattr("finer_sdf.fitting.samples.worker_count", lambda: 16)
+    monkeypatch.setattr("finer_sdf.training.samples.worker_count", lambda: 16)
     assert (workers_beside("cpu"), workers_beside("cuda")) == (1, 4)
-    monkeypatch.setattr("finer_sdf.fitting.samples.worker_count", lambda: 2)
+    monkeypatch.setattr("finer_sdf.training.samples.worker_count", lambda: 2)
     assert workers_beside("cuda") == 2

@@ -13,15 +13,15 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_sdf.frame import THE_BOX_ITSELF
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
-from finer_sdf.seeing import looking
-from finer_sdf.seeing.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
-from finer_sdf.seeing.looking import look_at_mesh, look_at_model, steepness_of
-from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
-from finer_sdf.seeing.shading import ERROR_MAP, round_up, with_colour_bar
-from finer_sdf.seeing.sphere_tracing import box_interval, trace
+from finer_sdf.normalization import THE_BOX_ITSELF
+from finer_sdf.rendering import raycast
+from finer_sdf.rendering.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
+from finer_sdf.rendering.images import check_view_path, paint, parse_size, write_png, write_turntable
+from finer_sdf.rendering.raycast import raycast_field, raycast_mesh, steepness_of
+from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_colour_bar
+from finer_sdf.rendering.sphere_tracing import box_interval, trace
 from finer_sdf.shapes import Mesh
 
 from .analytic import SHAPES, Torus
@@ -43,7 +43,7 @@ class Ball(Network):
 
 
 def model_of(network: Network) -> SdfModel:
-    return SdfModel(network=network, frame=THE_BOX_ITSELF)
+    return SdfModel(network=network, normalization=THE_BOX_ITSELF)
 
 
 def ball_mesh(radius: float) -> Mesh:
@@ -113,7 +113,7 @@ def test_a_torus_is_met_at_its_front_and_seen_through_its_hole():
 @pytest.mark.parametrize("slope", [0.5, 3.0])
 def test_a_models_steepness_is_measured(slope):
     assert steepness_of(model_of(Ball(slope=slope))) == pytest.approx(max(1.1, 1.1 * slope), rel=0.01)
-    points = look_at_model(model_of(Ball(slope=slope)), height=24, width=24).points
+    points = raycast_field(model_of(Ball(slope=slope)), height=24, width=24).points
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), RADIUS, atol=2e-5)
 
 
@@ -173,24 +173,24 @@ def test_cameras_stand_where_they_say(camera, seen_from):
 )
 def test_up_is_up_and_right_is_right(centre, up, rows, columns):
     model = model_of(Ball(radius=0.1, centre=centre))
-    mask = look_at_model(model, height=48, width=48, azimuth=0, elevation=0, up=up).mask.reshape(96, 96)
+    mask = raycast_field(model, height=48, width=48, azimuth=0, elevation=0, up=up).mask.reshape(96, 96)
     assert mask.any()
     assert mask[rows, columns].sum() == mask.sum()
 
 
 def test_a_wide_picture_shows_more_at_its_sides():
-    square, wide = (look_at_model(model_of(Ball()), height=40, width=width) for width in (40, 80))
+    square, wide = (raycast_field(model_of(Ball()), height=40, width=width) for width in (40, 80))
     assert np.array_equal(square.mask.reshape(80, 80), wide.mask.reshape(80, 160)[:, 40:120])
 
 
 def test_bands_of_rows_make_the_whole_picture(monkeypatch):
     done: list[int] = []
-    whole = look_at_model(model_of(Ball()), height=30, width=20)
-    of_mesh = look_at_mesh(ball_mesh(RADIUS), height=30, width=20)
-    monkeypatch.setattr(looking, "_RAYS_AT_ONCE", 7 * 20 * 4)
-    in_bands = look_at_model(model_of(Ball()), height=30, width=20, on_rows=done.append)
+    whole = raycast_field(model_of(Ball()), height=30, width=20)
+    of_mesh = raycast_mesh(ball_mesh(RADIUS), height=30, width=20)
+    monkeypatch.setattr(raycast, "_RAYS_AT_ONCE", 7 * 20 * 4)
+    in_bands = raycast_field(model_of(Ball()), height=30, width=20, on_rows=done.append)
     assert done == [7, 14, 21, 28, 30]
-    for one, other in ((whole, in_bands), (of_mesh, look_at_mesh(ball_mesh(RADIUS), height=30, width=20))):
+    for one, other in ((whole, in_bands), (of_mesh, raycast_mesh(ball_mesh(RADIUS), height=30, width=20))):
         assert np.array_equal(one.mask, other.mask)
         assert np.array_equal(paint(one), paint(other))
 
@@ -215,12 +215,12 @@ def test_a_silhouette_has_the_right_area():
     height, distance = 200, BOX_RADIUS / np.sin(np.radians(FIELD_OF_VIEW / 2))
     pixels_a_unit = height / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
     radius = pixels_a_unit * RADIUS / np.sqrt(distance**2 - RADIUS**2)
-    mask = look_at_model(model_of(Ball()), height=height, width=height, supersample=1).mask
+    mask = raycast_field(model_of(Ball()), height=height, width=height, supersample=1).mask
     assert mask.sum() == pytest.approx(np.pi * radius**2, rel=0.005)
 
 
 def test_normals_and_points_of_model_and_mesh_agree():
-    of_model, of_mesh = look_at_model(model_of(Ball()), **SMALL), look_at_mesh(ball_mesh(RADIUS), **SMALL)
+    of_model, of_mesh = raycast_field(model_of(Ball()), **SMALL), raycast_mesh(ball_mesh(RADIUS), **SMALL)
     np.testing.assert_allclose(of_model.normals, of_model.points / RADIUS, atol=1e-4)
     # The mesh's camera fits the mesh, so the two pictures differ in scale.
     np.testing.assert_allclose(of_mesh.normals, of_mesh.points / RADIUS, atol=0.03)
@@ -230,17 +230,17 @@ def test_normals_and_points_of_model_and_mesh_agree():
 def test_a_mesh_looks_the_same_with_its_faces_reversed():
     mesh = ball_mesh(RADIUS)
     reversed_mesh = Mesh(vertices=mesh.vertices, faces=np.ascontiguousarray(mesh.faces[:, ::-1]))
-    assert np.array_equal(*(paint(look_at_mesh(each, **SMALL)) for each in (mesh, reversed_mesh)))
+    assert np.array_equal(*(paint(raycast_mesh(each, **SMALL)) for each in (mesh, reversed_mesh)))
 
 
 def test_a_normal_picture_shows_the_normal_in_the_middle():
-    seen = look_at_model(model_of(Ball()), height=33, width=33, azimuth=90, elevation=0)
+    seen = raycast_field(model_of(Ball()), height=33, width=33, azimuth=90, elevation=0)
     np.testing.assert_allclose(paint(seen, "normals")[16, 16], [255, 127.5, 127.5], atol=1.5)
     assert paint(seen, "normals")[0, 0].tolist() == [255, 255, 255]
 
 
 def test_clay_is_lit_from_above_and_stands_on_white():
-    picture = paint(look_at_model(model_of(Ball()), height=65, width=65, elevation=0)).astype(int)
+    picture = paint(raycast_field(model_of(Ball()), height=65, width=65, elevation=0)).astype(int)
     assert picture[0, 0].tolist() == [255, 255, 255]
     brightness = picture.sum(axis=2)
     rows = np.flatnonzero(brightness[:, 32] < 740)
@@ -250,7 +250,7 @@ def test_clay_is_lit_from_above_and_stands_on_white():
 
 @pytest.mark.parametrize(("azimuth", "distance"), [(90, 0.01), (0, 0.0)])
 def test_the_error_picture_shows_the_distance_to_the_reference(azimuth, distance):
-    shifted = look_at_model(model_of(Ball(centre=(0.01, 0, 0))), height=201, width=201, azimuth=azimuth, elevation=0)
+    shifted = raycast_field(model_of(Ball(centre=(0.01, 0, 0))), height=201, width=201, azimuth=azimuth, elevation=0)
     picture = paint(shifted, "error", reference=MeshDistance(ball_mesh(RADIUS)), largest_error=0.02)
     expected = 255 * np.asarray(colormaps[ERROR_MAP](distance / 0.02)[:3])
     np.testing.assert_allclose(picture[100, 100], expected, atol=5)
@@ -258,7 +258,7 @@ def test_the_error_picture_shows_the_distance_to_the_reference(azimuth, distance
 
 def test_an_error_picture_needs_a_reference_and_a_known_kind(tmp_path):
     model = model_of(Ball())
-    seen = look_at_model(model, height=4, width=4)
+    seen = raycast_field(model, height=4, width=4)
     for kind, named in (("error", "reference"), ("x", "'x'")):
         with pytest.raises(InputError, match=named):
             paint(seen, kind)
@@ -269,7 +269,7 @@ def test_an_error_picture_needs_a_reference_and_a_known_kind(tmp_path):
 
 @pytest.mark.parametrize("kind", ["shaded", "normals"])
 def test_a_picture_stands_on_any_background_or_none(kind):
-    seen = look_at_model(model_of(Ball()), height=30, width=34)
+    seen = raycast_field(model_of(Ball()), height=30, width=34)
     clear = paint(seen, kind, background=None).astype(float)
     assert clear.shape == (30, 34, 4)
     assert clear[0, 0].tolist() == [0, 0, 0, 0]
@@ -283,7 +283,7 @@ def test_a_picture_stands_on_any_background_or_none(kind):
 
 
 def test_the_colour_bar_stands_on_a_transparent_picture_too():
-    seen = look_at_model(model_of(Ball()), height=64, width=64)
+    seen = raycast_field(model_of(Ball()), height=64, width=64)
     picture = paint(seen, "error", reference=MeshDistance(ball_mesh(RADIUS)), background=None)
     assert picture.shape == (64, 64, 4)
     assert (picture[28:37, :24, 3] == 255).sum() > 100
@@ -291,7 +291,7 @@ def test_the_colour_bar_stands_on_a_transparent_picture_too():
 
 
 def test_a_field_without_a_surface_gives_an_empty_picture():
-    seen = look_at_model(model_of(Ball(radius=-0.1)), height=40, width=40)
+    seen = raycast_field(model_of(Ball(radius=-0.1)), height=40, width=40)
     assert (paint(seen) == 255).all()
     assert paint(seen, "error", reference=MeshDistance(ball_mesh(RADIUS))).shape == (40, 40, 3)
 
@@ -318,7 +318,7 @@ def frames_of(path: Path, *, height: int, width: int) -> np.ndarray:
 
 def test_pictures_and_turntables_can_be_read_back(tmp_path):
     model = model_of(Ball(radius=0.2, centre=(0.2, 0, 0)))
-    picture = paint(look_at_model(model, height=24, width=32))
+    picture = paint(raycast_field(model, height=24, width=32))
     write_png(tmp_path / "view.png", picture)
     with Image.open(tmp_path / "view.png") as image:
         assert np.array_equal(np.asarray(image), picture)

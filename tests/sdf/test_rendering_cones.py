@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from finer_sdf.seeing import cone_marching, sphere_tracing
-from finer_sdf.seeing.camera import OrbitCamera
-from finer_sdf.seeing.cone_marching import clear_depths
-from finer_sdf.seeing.sphere_tracing import box_interval, trace
+from finer_sdf.rendering import cone_marching, sphere_tracing
+from finer_sdf.rendering.camera import OrbitCamera
+from finer_sdf.rendering.cone_marching import clear_depths
+from finer_sdf.rendering.sphere_tracing import box_interval, trace
 
 from .distance_fields import Field, sphere, torus, union
 

@@ -16,11 +16,11 @@ from finer_core import build_network
 from finer_core.config import published_config
 from finer_core.run_folder import RunFolder
 from finer_core.training import JsonlLogger
-from finer_sdf.frame import Frame
 from finer_sdf.model import SdfModel
+from finer_sdf.normalization import Normalization
+from finer_sdf.rendering import viewer
+from finer_sdf.rendering.viewer import reduce_mesh, viewer_markup
 from finer_sdf.run_report import cut_by_plane, field_on_slice, flat, write_report
-from finer_sdf.seeing import viewer
-from finer_sdf.seeing.viewer import reduce_mesh, viewer_markup
 from finer_sdf.shapes import Mesh, PointCloud, unit_vectors
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -72,7 +72,7 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
         torch.nn.init.constant_(parameter, weights)
     write_report(
         run,
-        model=SdfModel(network=network, frame=Frame(scale=1.0, offset=(0.0, 0.0, 0.0))),
+        model=SdfModel(network=network, normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0))),
         mesh=mesh,
         reference=reference,
         errors=errors,
@@ -283,7 +283,7 @@ def test_the_slice_has_x_along_columns_and_y_along_rows():
         def forward(self, coords):
             return coords @ self.weight
 
-    model = SdfModel(network=Plane(), frame=Frame(scale=1.0, offset=(0.0, 0.0, 0.0)))
+    model = SdfModel(network=Plane(), normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)))
     values = field_on_slice(model, height=0.25, points=200)
     assert values.shape == (200, 200)
     corners = [values[0, 0], values[0, -1], values[-1, 0], values[-1, -1]]

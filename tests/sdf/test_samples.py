@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from finer_sdf.fitting.distance_bank import BANDS, Band, DistanceBank, points_of_band, shares_of
-from finer_sdf.fitting.targets import CloudTarget, MeshTarget, target_of
 from finer_sdf.shapes import Mesh, PointCloud
+from finer_sdf.training.precomputed import BANDS, Band, PrecomputedSamples, points_of_band, shares_of
+from finer_sdf.training.targets import CloudTarget, MeshTarget, target_of
 
 from .analytic import SHAPES, Sphere
 
@@ -68,7 +68,7 @@ def test_the_kind_of_shape_chooses_the_target():
 
 
 def test_banked_distances_belong_to_their_points():
-    batch = DistanceBank(Sphere(), samples=20_000, batch_points=1000, seed=0).batch(3)
+    batch = PrecomputedSamples(Sphere(), samples=20_000, batch_points=1000, seed=0).batch(3)
     expected = Sphere().signed_distance(batch.coords.double().numpy())
     np.testing.assert_allclose(batch.sdf[:, 0].numpy(), expected, atol=3e-8)
     assert batch.coords.shape == (1000, 3)
@@ -78,7 +78,7 @@ def test_banked_distances_belong_to_their_points():
 
 def test_a_batch_depends_on_seed_and_step_alone():
     def coords(seed: int, step: int) -> torch.Tensor:
-        return DistanceBank(Sphere(), samples=5000, batch_points=100, seed=seed).batch(step).coords
+        return PrecomputedSamples(Sphere(), samples=5000, batch_points=100, seed=seed).batch(step).coords
 
     assert torch.equal(coords(0, 5), coords(0, 5))
     assert not torch.equal(coords(0, 5), coords(0, 6))
@@ -86,7 +86,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 
 def test_most_samples_are_near_the_surface():
-    batch = DistanceBank(Sphere(), samples=50_000, batch_points=10_000, seed=0).batch(0)
+    batch = PrecomputedSamples(Sphere(), samples=50_000, batch_points=10_000, seed=0).batch(0)
     share = sum(band.share for band in BANDS if band.scale is not None and band.scale < 0.01)
     assert (batch.sdf.abs() < 0.02).float().mean() > share
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
@@ -153,6 +154,27 @@ def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) 
         layer.activation = own if layer.weight.is_meta else own.to(layer.weight.device)
     network.own_activation = name_of(activation)
     return network
+
+
+def config_of(network: nn.Module) -> NetworkConfig:
+    """Return what a network of ours was built from.
+
+    Raises:
+        InputError: If it is a module of the user's own.
+    """
+    config = getattr(network, "config", None)
+    if not isinstance(config, NetworkConfig):
+        raise InputError(f"{type(network).__name__} is not a network of ours, and has no config")
+    return config
+
+
+def title_of(network: nn.Module) -> str:
+    """Return in words what a network is: its method or class, and its size."""
+    config = getattr(network, "config", None)
+    name = config.method if isinstance(config, NetworkConfig) else type(network).__name__
+    if isinstance(network, Network) and network.own_activation:
+        name += f" with {network.own_activation}"
+    return f"{name} of {sum(parameter.numel() for parameter in network.parameters())} parameters"
 
 
 def name_of(code: object) -> str:

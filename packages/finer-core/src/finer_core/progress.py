@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
 
 ProgressOption = bool | Callable[[int, int, Mapping[str, float]], None]
 """False shows nothing, True shows progress on stderr, a function is called with (done, total, metrics)."""
@@ -89,8 +89,16 @@ class Progress:
             self._quiet = True
 
 
+class Tell(Protocol):
+    """Be told how far a piece of work is."""
+
+    def __call__(self, done: int, total: int, figure: str = "") -> None:
+        """Take units done, units in all, which may rise, and what a line says beside them."""
+        ...
+
+
 @contextmanager
-def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Callable[[int, int], None]]:
+def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Tell]:
     """Yield a function to be told units done and units in all.
 
     Args:
@@ -98,19 +106,20 @@ def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Cal
         unit: What one unit is called.
         progress: See `ProgressOption`.
     """
-    if callable(progress):
-        tell = progress
-        yield lambda done, total: tell(done, total, {})
-        return
     shown: Progress | None = None
 
-    def update(done: int, total: int) -> None:
+    def tell(done: int, total: int, figure: str = "") -> None:
         nonlocal shown
-        shown = shown or Progress(what, total=total, unit=unit, quiet=not progress, done=done - 1)
-        shown.update(done)
+        if callable(progress):
+            progress(done, total, {})
+        elif progress:
+            total = max(total, 1)  # nobody may know it
+            shown = shown or Progress(what, total=total, unit=unit, done=max(0, done - 1))
+            shown.total = total
+            shown.update(done, lambda: figure)
 
     try:
-        yield update
+        yield tell
     finally:
         if shown:
             shown.close()

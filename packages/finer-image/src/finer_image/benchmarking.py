@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finer_core.config import find_method
-from finer_core.errors import DivergenceError, InputError
-from finer_core.progress import ProgressOption, reporting
+from finer_core.benchmark import Result, compare
+from finer_core.progress import ProgressOption
 from finer_image.evaluation import evaluate
 from finer_image.model_data import TASK
 from finer_image.published_results import published_mean_psnr
@@ -48,27 +47,18 @@ def benchmark(
         >>> [(row["image"], row["method"], row["size"]) for row in rows]
         [('eye', 'finer', '16x16'), ('eye', 'siren', '16x16')]
     """
-    methods = [methods] if isinstance(methods, str) else list(methods)
-    for method in methods:
-        find_method(method).for_task(TASK)
-    rows: list[dict[str, Any]] = []
-    with reporting("benchmark", unit="fit", progress=progress) as tell:
-        for name, image in images.items():
-            for method in methods:
-                try:
-                    model, history = fit(image, config, **{**overrides, "method": method})
-                    if history.interrupted:
-                        return rows
-                    figures: Mapping[str, Any] | Exception = {
-                        **evaluate(model, image),
-                        "seconds": round(history[-1].seconds, 3),
-                    }
-                    size = f"{model.height}x{model.width}"
-                except (InputError, DivergenceError) as error:
-                    figures, size = error, None
-                rows.append(row_of(name, method, figures, size=size))
-                tell(len(rows), len(images) * len(methods))
-    return rows
+
+    def figures_of(image: Any, method: str) -> Mapping[str, Any] | None:
+        model, history = fit(image, config, **{**overrides, "method": method})
+        if history.interrupted:
+            return None
+        size = f"{model.height}x{model.width}"
+        return {**evaluate(model, image), "size": size, "seconds": round(history[-1].seconds, 3)}
+
+    def row(name: str, method: str, result: Result) -> dict[str, Any]:
+        return row_of(name, method, result, size=None if isinstance(result, Exception) else result["size"])
+
+    return compare(images, methods, figures_of, row_of=row, task=TASK, progress=progress)
 
 
 def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:

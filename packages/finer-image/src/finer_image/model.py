@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
 from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
-from finer_core.networks import Network
+from finer_core.own_network import config_of, title_of
 from finer_image.model_data import TASK, checked_task_data
 from finer_image.nodata import keep_apart
 from finer_image.pixels import Image, pixels_from_unit, unit_from_pixels
@@ -119,10 +119,7 @@ class ImageModel(nn.Module):
         Raises:
             InputError: If it is a module of the user's own.
         """
-        config = getattr(self.network, "config", None)
-        if not isinstance(config, NetworkConfig):
-            raise InputError(f"{type(self.network).__name__} is not a network of ours, and has no config")
-        return config
+        return config_of(self.network)
 
     @property
     def channels(self) -> int:
@@ -210,13 +207,8 @@ class ImageModel(nn.Module):
         return self.render().astype(dtype or self.dtype, copy=False)
 
     def __repr__(self) -> str:
-        config = getattr(self.network, "config", None)
-        method = config.method if isinstance(config, NetworkConfig) else type(self.network).__name__
-        if isinstance(self.network, Network) and self.network.own_activation:
-            method += f" with {self.network.own_activation}"
-        count = sum(parameter.numel() for parameter in self.network.parameters())
         what = f"{self.height}x{self.width} {self.image['mode']} image of {self.dtype}"
-        return f"{type(self).__name__}: {method} of {count} parameters, a {what}"
+        return f"{type(self).__name__}: {title_of(self.network)}, a {what}"
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows: an 8-bit PNG of at most 512 pixels a side."""

@@ -1,5 +1,65 @@
-"""finer-sdf: fit signed distance fields to surfaces with implicit neural representations, mesh and judge them."""
+"""finer-sdf: fit signed distance fields to surfaces with implicit neural representations, mesh and evaluate them.
+
+What is exported works on arrays and meshes alone, writes no file and prints nothing unless told. Importing the package
+is cheap: names are loaded when first used.
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finer_sdf._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from finer_sdf.benchmarking import benchmark
+    from finer_sdf.config import SdfConfig
+    from finer_sdf.evaluation.surface_metrics import evaluate
+    from finer_sdf.inputs import download
+    from finer_sdf.model import SdfModel
+    from finer_sdf.normalization import Normalization
+    from finer_sdf.shapes import LoadedShape, Mesh, PointCloud
+    from finer_sdf.shapes.reader import read_shape
+    from finer_sdf.training.fit import fit
+
+_HOME = {
+    "LoadedShape": "shapes",
+    "Mesh": "shapes",
+    "Normalization": "normalization",
+    "PointCloud": "shapes",
+    "SdfConfig": "config",
+    "SdfModel": "model",
+    "benchmark": "benchmarking",
+    "download": "inputs",
+    "evaluate": "evaluation.surface_metrics",
+    "fit": "training.fit",
+    "read_shape": "shapes.reader",
+}
+
+__all__ = [
+    "LoadedShape",
+    "Mesh",
+    "Normalization",
+    "PointCloud",
+    "SdfConfig",
+    "SdfModel",
+    "__version__",
+    "benchmark",
+    "download",
+    "evaluate",
+    "fit",
+    "read_shape",
+]
+
+logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"finer_sdf.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'finer_sdf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -19,7 +19,7 @@ from finer_core.fit_command import (
 from finer_core.network_options import NetworkOptions, method_names
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
-from finer_sdf.settings import BUILT_IN, SdfFitSettings
+from finer_sdf.config import BUILT_IN, SdfConfig
 
 SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
 
@@ -56,13 +56,13 @@ def _add_fit(commands: Any) -> None:
         metavar="SHAPE",
         help=f".ply .obj .stl .off .glb .xyz .npz (default: the built-in {BUILT_IN})",
     )
-    add_fit_options(parser, SdfFitSettings, out="runs/sdf/INPUT-METHOD")
+    add_fit_options(parser, SdfConfig, out="runs/sdf/INPUT-METHOD")
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit, save, mesh, judge, report."""
     mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, SdfFitSettings)
+    settings, named = merged_settings(arguments, SdfConfig)
     signal = arguments.signal or (None if named == BUILT_IN else named)
     out = Path(arguments.out or Path("runs") / "sdf" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
     check_writable(out, mode=mode)
@@ -72,7 +72,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
     if mode == "resume" and (out / "config.json").is_file():
-        given = asked_settings(arguments, SdfFitSettings)
+        given = asked_settings(arguments, SdfConfig)
         metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
@@ -185,7 +185,7 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_options(parser, SdfFitSettings, group="settings of every fit", without=("method",))
+    add_options(parser, SdfConfig, group="settings of every fit", without=("method",))
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:

@@ -11,23 +11,19 @@ from finer_core.config import find_method
 from finer_core.errors import InputError
 from finer_core.files import check_output_path, refuse_existing
 from finer_core.network_options import given_options
-from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
-from finer_sdf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
-from finer_sdf.frame import published_frame
+from finer_sdf import inputs
+from finer_sdf.benchmark_run import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.import_model import import_reference
-from finer_sdf.judging.judge import judge
-from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
-from finer_sdf.model import SdfModel, load_sdf_model
-from finer_sdf.reporting import MovingProgress, Stages, extract
-from finer_sdf.run import read_input
-from finer_sdf.seeing.looking import look_at_model
-from finer_sdf.seeing.render import check_view_path, paint, parse_size, write_png, write_turntable
-from finer_sdf.settings import SdfFitSettings
-from finer_sdf.shapes import LoadedShape, Mesh
-from finer_sdf.shapes.download import ACKNOWLEDGEMENT, download_shape
+from finer_sdf.model import SdfModel
+from finer_sdf.rendering.images import check_view_path, parse_size, write_png
+from finer_sdf.shapes import LoadedShape
+from finer_sdf.shapes.download import ACKNOWLEDGEMENT
 from finer_sdf.shapes.reader import read_shape
 
 
@@ -37,38 +33,38 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     memory = parse_memory(arguments.memory)
     check_resolution(arguments.resolution, memory=memory, sparse=not arguments.dense)
-    model = load_sdf_model(arguments.model, device=resolve_device(arguments.device))
-    found = extract(
-        model, resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, quiet=arguments.quiet
+    model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
+    found = model.extract(
+        resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, progress=not arguments.quiet
     )
-    for note in write_mesh(arguments.out, model.frame.mesh_to_input(found.mesh)):
+    for note in write_mesh(arguments.out, model.normalization.mesh_to_input(found.mesh)):
         print(f"{arguments.out}: {note}", file=sys.stderr)
     sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
     return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
 
 
 def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Judge a model or a mesh against a reference surface; return the figures."""
-    if arguments.samples < 1000:
-        raise InputError(f"--samples must be at least 1000, got {arguments.samples}")
+    """Compare a model or a mesh with a reference surface; return the figures."""
     memory = parse_memory(arguments.memory)
     loaded = read_input(arguments.reference, memory=memory)
     _say(loaded, quiet=arguments.quiet)
-    reference = loaded.shape
-    frame = published_frame(reference)
-    candidate, notes = _candidate_mesh(arguments, memory=memory)
-    stages = Stages("evaluate", quiet=arguments.quiet)
-    figures = judge(
-        candidate,
-        reference,
-        frame=frame,
+    surface: SdfModel | LoadedShape
+    if Path(arguments.candidate).suffix.lower() == ".safetensors":
+        check_resolution(arguments.resolution, memory=memory)
+        surface = SdfModel.load(arguments.candidate, device=resolve_device(arguments.device))
+    else:
+        surface = read_shape(arguments.candidate, memory=memory)
+        mesh_of(surface)  # refuses a point cloud before anything is told of it
+        _say(surface, quiet=arguments.quiet)
+    return evaluate(
+        surface,
+        loaded,
+        resolution=arguments.resolution,
         samples=arguments.samples,
         seed=arguments.seed,
-        on_stage=stages.begin,
+        memory=arguments.memory,
+        progress=not arguments.quiet,
     )
-    stages.close()
-    notes += [f"{loaded.name}: {note}" for note in loaded.notes]
-    return {**figures, "notes": [*figures["notes"], *notes]}
 
 
 def _say(loaded: LoadedShape, *, quiet: bool) -> None:
@@ -77,28 +73,11 @@ def _say(loaded: LoadedShape, *, quiet: bool) -> None:
         print(f"{loaded.name}: {note}", file=sys.stderr)
 
 
-def _candidate_mesh(arguments: argparse.Namespace, *, memory: int) -> tuple[Mesh, list[str]]:
-    """Return the mesh to judge, in the input's coordinates, and what its reader said."""
-    path = Path(arguments.candidate)
-    if path.suffix.lower() == ".safetensors":
-        check_resolution(arguments.resolution, memory=memory)
-        model = load_sdf_model(str(path), device=resolve_device(arguments.device))
-        found = extract(model, resolution=arguments.resolution, memory=memory, quiet=arguments.quiet)
-        return model.frame.mesh_to_input(found.mesh), []
-    loaded = read_shape(path, memory=memory)
-    if not isinstance(loaded.shape, Mesh):
-        raise InputError(f"{path}: a point cloud cannot be judged; give a mesh or a model, and the cloud as reference")
-    _say(loaded, quiet=arguments.quiet)
-    return loaded.shape, [f"{loaded.name}: {note}" for note in loaded.notes]
-
-
 def download(arguments: argparse.Namespace) -> str:
     """Fetch a shape; return its path."""
-    progress = MovingProgress("download", unit="byte", quiet=arguments.quiet)
-    path = download_shape(
-        arguments.name, folder=arguments.out, url=arguments.url, sha256=arguments.sha256, on_bytes=progress.update
+    path = inputs.download(
+        arguments.name, arguments.out, url=arguments.url, sha256=arguments.sha256, progress=not arguments.quiet
     )
-    progress.close()
     print(ACKNOWLEDGEMENT, file=sys.stderr)
     return str(path)
 
@@ -113,7 +92,7 @@ def import_model(arguments: argparse.Namespace) -> str:
     model = import_reference(
         arguments.reference, arguments.out, method=arguments.method, loaded=loaded, options=given_options(arguments)
     )
-    config = model.network.config
+    config = model.config
     size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}"
     return f"{size}, every tensor equal, 1000 outputs equal: {arguments.out}"
 
@@ -127,47 +106,34 @@ def render_model(arguments: argparse.Namespace) -> str:
         raise InputError("--kind error needs --reference, the mesh to measure against")
     if arguments.frames < 1:
         raise InputError(f"--frames must be at least 1, got {arguments.frames}")
-    model = load_sdf_model(arguments.model, device=resolve_device(arguments.device))
-    reference = _reference_distance(arguments, model) if arguments.reference else None
+    model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
     view: dict[str, Any] = {
-        "height": height,
-        "width": width,
+        "size": (height, width),
         "elevation": arguments.elevation,
         "up": arguments.up,
+        "kind": arguments.kind,
+        "reference": _reference(arguments) if arguments.reference else None,
+        "progress": not arguments.quiet,
     }
     if Path(arguments.out).suffix.lower() == ".mp4":
-        progress = Progress("render", total=arguments.frames, unit="frame", quiet=arguments.quiet)
-        write_turntable(
-            model,
-            arguments.out,
-            frames=arguments.frames,
-            kind=arguments.kind,
-            reference=reference,
-            on_frame=progress.update,
-            **view,
-        )
+        model.turntable(arguments.out, frames=arguments.frames, **view)
     else:
-        progress = Progress("render", total=height, unit="row", quiet=arguments.quiet)
-        seen = look_at_model(model, azimuth=arguments.azimuth, on_rows=progress.update, **view)
-        write_png(arguments.out, paint(seen, arguments.kind, reference=reference))
-    progress.close()
+        write_png(arguments.out, model.render(azimuth=arguments.azimuth, **view))
     return f"{height}x{width}, {arguments.kind}: {arguments.out}"
 
 
-def _reference_distance(arguments: argparse.Namespace, model: SdfModel) -> MeshDistance:
+def _reference(arguments: argparse.Namespace) -> LoadedShape:
     loaded = read_input(arguments.reference, memory=parse_memory(arguments.memory))
-    if not isinstance(loaded.shape, Mesh):
-        raise InputError(f"{arguments.reference}: --kind error needs a mesh, this is a point cloud")
     _say(loaded, quiet=arguments.quiet)
-    return MeshDistance(model.frame.mesh_to_box(loaded.shape))
+    return loaded
 
 
 def compare_methods(arguments: argparse.Namespace) -> str:
     """Fit every method to every shape; return the table to print."""
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit must be at least 1, got {arguments.limit}")
-    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfFitSettings)}
-    settings = [merge_settings(SdfFitSettings, {**given, "method": method}) for method in arguments.methods]
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfConfig)}
+    settings = [merge_settings(SdfConfig, {**given, "method": method}) for method in arguments.methods]
     for method in arguments.methods:
         find_method(method)  # refuses an unknown name before the first fit, not after it
     check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))

@@ -4,8 +4,9 @@ import os
 from typing import Any
 
 from finer_core.reference_weights import network_of_reference, read_reference, save_checked
-from finer_sdf.frame import THE_BOX_ITSELF, published_frame
-from finer_sdf.model import TASK, SdfModel
+from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
+from finer_sdf.normalization import THE_BOX_ITSELF, published_normalization
 from finer_sdf.shapes import LoadedShape
 
 
@@ -38,7 +39,7 @@ def import_reference(
     network = network_of_reference(
         weights, method=method, task=TASK, in_features=3, source=os.fspath(reference), **(options or {})
     )
-    frame = published_frame(loaded.shape) if loaded else THE_BOX_ITSELF
-    model = SdfModel(network=network, frame=frame, shape={"name": loaded.name} if loaded else {})
+    normalization = published_normalization(loaded.shape) if loaded else THE_BOX_ITSELF
+    model = SdfModel(network=network, normalization=normalization, shape={"name": loaded.name} if loaded else {})
     save_checked(network, out, task=TASK, task_data=model.task_data())
     return model

@@ -9,9 +9,9 @@ from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
+from finer_sdf.rendering.images import paint, write_png
+from finer_sdf.rendering.raycast import raycast_field, raycast_mesh
 from finer_sdf.run_report import write_report
-from finer_sdf.seeing.looking import look_at_mesh, look_at_model
-from finer_sdf.seeing.render import paint, write_png
 from finer_sdf.shapes import Mesh, Shape
 
 SIDE = 400
@@ -43,11 +43,11 @@ def fill_report(
     errors: np.ndarray | None = None
     if mesh is not None:
         progress = Progress("pictures", total=SIDE, unit="row", quiet=quiet)
-        seen = look_at_model(model, height=SIDE, width=SIDE, supersample=1, on_rows=progress.update)
+        seen = raycast_field(model, height=SIDE, width=SIDE, supersample=1, on_rows=progress.update)
         progress.close()
         pictures["shaded"] = paint(seen, "shaded")
         if isinstance(reference, Mesh):
-            pictures["reference"] = paint(look_at_mesh(reference, height=SIDE, width=SIDE))
+            pictures["reference"] = paint(raycast_mesh(reference, height=SIDE, width=SIDE))
         pictures["normals"] = paint(seen, "normals")
         if isinstance(reference, Mesh):
             distance = MeshDistance(reference)

@@ -6,51 +6,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
-from finer_core.model_file import save_model
-from finer_core.progress import Progress
+from finer_core.progress import reporting
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.training import LogPoint, run_session
-from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, chunk_points
-from finer_sdf.fitting.samples import Sampler
-from finer_sdf.fitting.target_rms import target_test
-from finer_sdf.fitting.timed_plan import plan_timed_fit
-from finer_sdf.frame import THE_BOX_ITSELF
-from finer_sdf.judging.judge import judge, no_surface
+from finer_sdf.config import BUILT_IN, SdfConfig
+from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
+from finer_sdf.inputs import facts_of, read_input
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.meshing.mesh_writer import write_mesh
-from finer_sdf.model import TASK, SdfModel
+from finer_sdf.model import SdfModel
+from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.pictures import fill_report
-from finer_sdf.reporting import Stages, extract
-from finer_sdf.settings import BUILT_IN, SdfFitSettings
 from finer_sdf.shapes import LoadedShape, Mesh, Shape
-from finer_sdf.shapes.builtin import builtin_shape
-from finer_sdf.shapes.reader import read_shape
-
-
-def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
-    """Read the input surface, or the built-in one.
-
-    Args:
-        name: File name; None or the built-in shape's name for that, unless a file has that name.
-        memory: Bytes that the process may use; None for no limit.
-
-    Raises:
-        InputError: If the file cannot be read as a surface, or not within the memory.
-    """
-    if name is None or (name == BUILT_IN and not Path(name).exists()):
-        return builtin_shape()
-    return read_shape(name, memory=memory)
+from finer_sdf.training.build import assembled_fit
+from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.timed_plan import plan_timed_fit
 
 
 def start_run(
-    out: Path, *, settings: SdfFitSettings, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path, *, settings: SdfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
 ) -> dict[str, Any]:
     """Check everything, make the run folder, fit, and fill it; return the figures.
 
@@ -78,6 +59,8 @@ def resume_run(
     run = open_run_folder(out, mode="resume")
     config = read_run(run, command="finer-sdf fit")
     plan = FitPlan.from_config(config, source=run.config)
+    if not isinstance(plan.network, NetworkConfig):
+        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
     tell_of_other_kernels(config, _kernels(plan), out=out)
@@ -85,7 +68,7 @@ def resume_run(
     loaded = read_input(name, memory=parse_memory(plan.settings.memory))
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
-    config["shape"] = shape_facts(loaded)  # the report shows it
+    config["shape"] = facts_of(loaded)  # the report shows it
     return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)
 
 
@@ -95,7 +78,7 @@ def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, A
         "command": "finer-sdf fit",
         "signal": signal,
         "input_sha256": loaded.sha256,
-        "shape": shape_facts(loaded),
+        "shape": facts_of(loaded),
         **plan.to_dict(),
         "kernels": _kernels(plan),
         "versions": environment_versions("finer-core", "finer-sdf", "torch", "numpy"),
@@ -105,19 +88,6 @@ def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, A
 
 def _kernels(plan: FitPlan) -> dict[str, str]:
     return kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
-
-
-def shape_facts(loaded: LoadedShape) -> dict[str, Any]:
-    """Return what a model file and a config say about the surface."""
-    shape = loaded.shape
-    kind = "mesh" if isinstance(shape, Mesh) else "point cloud"
-    return {
-        "name": Path(loaded.name).name,
-        "kind": kind,
-        "elements": len(shape.faces) if isinstance(shape, Mesh) else len(shape.points),
-        "bounds": shape.bounds.tolist(),
-        "notes": list(loaded.notes),
-    }
 
 
 def _fit_and_fill(
@@ -134,14 +104,7 @@ def _fit_and_fill(
     if not quiet:
         for note in loaded.notes:
             print(f"{loaded.name}: {note}", file=sys.stderr)
-    boxed = shape_in_box(loaded.shape, plan.frame)
-    network = network_of(plan)
-    model = SdfModel(network=network, frame=plan.frame, shape=shape_facts(loaded))
-    with interruptible() as should_stop:
-        sampler = _sampler(plan, boxed, quiet=quiet)
-        fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
-        if settings.target_rms is not None:
-            fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
+    with interruptible() as should_stop, assembled_fit(plan, loaded, progress=not quiet) as (model, fit):
         last = run_session(
             fit,
             run,
@@ -153,8 +116,8 @@ def _fit_and_fill(
             tensorboard=tensorboard,
             should_stop=should_stop,
         )
-    network.eval()
-    save_model(network, run.model, task=TASK, task_data=model.task_data())
+    boxed = plan.frame.shape_to_box(loaded.shape)
+    model.eval().save(run.model)
     mesh = _mesh(run, model, plan, quiet=quiet)
     figures = {
         "method": settings.method,
@@ -163,7 +126,7 @@ def _fit_and_fill(
         "steps": last.step,
         "target_reached": None if settings.target_rms is None else last.is_reached,
         "seconds": round(last.seconds, 3),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "device": plan.device,
         "seed": settings.seed,
         "rollbacks": last.rollbacks,
@@ -186,40 +149,30 @@ def figures_of(point: LogPoint) -> dict[str, float]:
     }
 
 
-def _sampler(plan: FitPlan, shape: Shape, *, quiet: bool) -> Sampler:
-    samples = plan.settings.samples or 0
-    progress = Progress("distances", total=samples, unit="sample", quiet=quiet) if samples else None
-    sampler = build_sampler(plan, shape, on_samples=progress.update if progress else lambda done: None)
-    if progress:
-        progress.close()
-    return sampler
-
-
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
     """Extract the surface into the run folder; return it in box coordinates, or None where there is none."""
     settings = plan.settings
     try:
-        found = extract(model, resolution=settings.resolution, memory=parse_memory(settings.memory), quiet=quiet)
+        found = model.extract(resolution=settings.resolution, memory=parse_memory(settings.memory), progress=not quiet)
     except InputError as error:  # the fit is kept: its report shows what went wrong
         print(f"no mesh: {error}", file=sys.stderr)
         return None
-    write_mesh(run.path / "mesh.ply", model.frame.mesh_to_input(found.mesh))
+    write_mesh(run.path / "mesh.ply", model.normalization.mesh_to_input(found.mesh))
     return found.mesh
 
 
 def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: bool) -> dict[str, Any]:
     if mesh is None:
         return no_surface()
-    stages = Stages("judge", quiet=quiet)
-    figures = judge(
-        mesh,
-        reference,
-        frame=THE_BOX_ITSELF,
-        samples=plan.settings.judge_samples,
-        seed=plan.settings.seed,
-        on_stage=stages.begin,
-    )
-    stages.close()
+    with reporting("judge", unit="stage", progress=not quiet) as tell:
+        figures = compare_surfaces(
+            mesh,
+            reference,
+            normalization=THE_BOX_ITSELF,
+            samples=plan.settings.judge_samples,
+            seed=plan.settings.seed,
+            on_stage=tell,
+        )
     for note in () if quiet else figures["notes"]:
         print(f"figures: {note}", file=sys.stderr)
     return figures

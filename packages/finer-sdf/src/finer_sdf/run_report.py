@@ -11,9 +11,9 @@ import torch
 from finer_core.report import Report
 from finer_core.run_folder import RunFolder
 from finer_core.training import read_jsonl
-from finer_sdf.frame import BOX_HALF_SIDE
 from finer_sdf.model import SdfModel
-from finer_sdf.seeing.viewer import viewer_markup
+from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.rendering.viewer import viewer_markup
 from finer_sdf.shapes import Mesh, Shape
 
 _SLICE_POINTS = 256

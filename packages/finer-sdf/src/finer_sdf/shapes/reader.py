@@ -68,6 +68,13 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
     Raises:
         InputError: One line with the file and the reason: missing, a folder, of an unknown format, cut, corrupt, too
             large, without a surface, or with numbers that cannot be computed with.
+
+    Example:
+        >>> import trimesh
+        >>> from finer_sdf import read_shape
+        >>> _ = trimesh.creation.box((1, 2, 3)).export("box.ply")
+        >>> read_shape("box.ply").shape.volume()
+        6.0
     """
     path = Path(path)
     kind = _format_of(path)

@@ -14,6 +14,12 @@ class Mesh:
     Attributes:
         vertices: (n, 3) float64.
         faces: (m, 3) int64, indices of vertices; counter-clockwise seen from outside.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_sdf import Mesh
+        >>> Mesh(vertices=np.eye(3), faces=np.array([[0, 1, 2]])).bounds.tolist()
+        [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
     vertices: np.ndarray
@@ -60,6 +66,14 @@ class PointCloud:
     Attributes:
         points: (n, 3) float64.
         normals: (n, 3) float64, outward, of length 1 (a zero normal stays zero: its direction is unknown).
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_sdf import PointCloud
+        >>> directions = np.random.default_rng(0).normal(size=(100, 3))
+        >>> directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        >>> PointCloud(points=3.0 * directions, normals=directions).bounds.shape
+        (2, 3)
     """
 
     points: np.ndarray
@@ -89,6 +103,14 @@ class LoadedShape:
         name: Where it came from: a file name, or the name of the built-in shape.
         sha256: Digest of the file, or of the content of the built-in shape.
         notes: What was repaired, estimated or reversed on the way, one sentence each, for the user to read.
+
+    Example:
+        >>> import trimesh
+        >>> from finer_sdf import read_shape
+        >>> _ = trimesh.creation.icosphere(radius=3.0).export("ball.ply")
+        >>> loaded = read_shape("ball.ply")
+        >>> loaded.name, loaded.notes, type(loaded.shape).__name__
+        ('ball.ply', (), 'Mesh')
     """
 
     shape: Shape

@@ -14,7 +14,7 @@ from finer_core.training import (
     add_gradients,
     compiles_loss_of,
 )
-from finer_sdf.fitting.samples import Sampler, Samples
+from finer_sdf.training.samples import Prefetcher, Sampler, SdfSamples
 
 Error = Literal["squared", "absolute"]
 
@@ -55,11 +55,11 @@ class WeightedError:
     def __init__(self, network: nn.Module, *, error: Error) -> None:
         self.network, self.loss = network, _LOSSES[error]
 
-    def __call__(self, piece: Samples) -> Tensor:
+    def __call__(self, piece: SdfSamples) -> Tensor:
         """Return the loss, differentiable."""
         return self.loss(self.network, piece.coords, piece.sdf, piece.weight)
 
-    def add_gradients(self, piece: Samples, sums: GradientSums) -> Tensor:
+    def add_gradients(self, piece: SdfSamples, sums: GradientSums) -> Tensor:
         """Add a piece's gradients to `sums`, and return its loss, detached."""
         if compiles_loss_of(self.network):
             return add_compiled_gradients(self.loss, self.network, piece.coords, piece.sdf, piece.weight, sums=sums)
@@ -81,6 +81,11 @@ class DistanceObjective(StatelessObjective):
             raise ValueError(f"chunk_points must be at least 1, got {chunk_points}")
         self.sampler, self.error, self.chunk_points, self.device = sampler, error, chunk_points, device
 
+    def close(self) -> None:
+        """End the threads that make samples ahead of time."""
+        if isinstance(self.sampler, Prefetcher):
+            self.sampler.close()
+
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss."""
         return self.backward_of(network, *self.batch_tensors(step))
@@ -98,5 +103,5 @@ class DistanceObjective(StatelessObjective):
     def backward_of(self, network: nn.Module, *batch: Tensor) -> Tensor:
         """Do what `backward` does, of what `batch_tensors` returned."""
         coords, sdf, weight = batch
-        pieces = Samples(coords=coords, sdf=sdf, weight=weight).split(self.chunk_points)
+        pieces = SdfSamples(coords=coords, sdf=sdf, weight=weight).split(self.chunk_points)
         return accumulate_gradients(network, pieces, WeightedError(network, error=self.error))

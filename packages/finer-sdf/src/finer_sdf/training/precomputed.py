@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from finer_sdf.fitting.samples import Samples
-from finer_sdf.frame import BOX_HALF_SIDE
+from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.training.samples import SdfSamples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Target(Protocol):
         ...
 
 
-class DistanceBank:
+class PrecomputedSamples:
     """Draw each step's samples from precomputed distances, from the seed and the step alone.
 
     Args:
@@ -89,7 +89,7 @@ class DistanceBank:
             self._coords.append(torch.from_numpy(coords))
             self._sdf.append(torch.from_numpy(sdf))
 
-    def batch(self, step: int) -> Samples:
+    def batch(self, step: int) -> SdfSamples:
         """Return the samples of step `step`, the kinds mixed evenly."""
         state = np.random.SeedSequence([self._seed, step]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]) >> 1)
@@ -101,7 +101,7 @@ class DistanceBank:
         total = sum(self._counts)
         order = torch.randperm(total, generator=generator)
         weight = torch.full((total, 1), 1 / total)
-        return Samples(coords=torch.cat(coords)[order], sdf=torch.cat(sdf)[order], weight=weight)
+        return SdfSamples(coords=torch.cat(coords)[order], sdf=torch.cat(sdf)[order], weight=weight)
 
 
 def points_of_band(band: Band, target: Target, *, count: int, random: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.schema import build
-from finer_sdf.shapes import Mesh, Shape
+from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 BOX_HALF_SIDE = 0.5
 """The field's box is [-0.5, 0.5]^3."""
@@ -20,12 +20,19 @@ SHAPE_HALF_SIDE = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class Normalization:
     """Hold the similarity box = scale * input + offset.
 
     Attributes:
         scale: Box units per input unit, positive.
         offset: In box units.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_sdf import Normalization
+        >>> normalization = Normalization(scale=0.5, offset=(0.0, 0.0, -0.25))
+        >>> normalization.to_box(np.array([[0.0, 1.0, 0.5]])).tolist()
+        [[0.0, 0.5, 0.0]]
     """
 
     scale: float
@@ -50,6 +57,12 @@ class Frame:
         """Move a mesh into the box."""
         return Mesh(vertices=self.to_box(mesh.vertices), faces=mesh.faces)
 
+    def shape_to_box(self, shape: Shape) -> Shape:
+        """Move a surface into the box."""
+        if isinstance(shape, Mesh):
+            return self.mesh_to_box(shape)
+        return PointCloud(points=self.to_box(shape.points), normals=shape.normals)
+
     def mesh_to_input(self, mesh: Mesh) -> Mesh:
         """Move a mesh from the box into the input's coordinates."""
         return Mesh(vertices=self.to_input(mesh.vertices), faces=mesh.faces)
@@ -59,21 +72,21 @@ class Frame:
         return {"scale": self.scale, "offset": list(self.offset)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Frame":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Normalization":
         """Take back what `to_dict` returned.
 
         Raises:
-            InputError: If it is not a frame.
+            InputError: If it is none.
         """
         return build(cls, data, what="the frame")
 
 
-THE_BOX_ITSELF = Frame(scale=1.0, offset=(0.0, 0.0, 0.0))
-"""The frame of what is in box coordinates already."""
+THE_BOX_ITSELF = Normalization(scale=1.0, offset=(0.0, 0.0, 0.0))
+"""The normalization of what is in box coordinates already."""
 
 
-def published_frame(shape: Shape) -> Frame:
-    """Return the frame of the Bacon protocol.
+def published_normalization(shape: Shape) -> Normalization:
+    """Return the normalization of the Bacon protocol.
 
     Formula: v = (p - c - lo) / (hi - lo) * 0.9 - 0.45, with c the mean point and lo, hi the smallest and largest value
     of p - c over all three coordinates (published code of FINER; the papers say only "normalised").
@@ -101,4 +114,4 @@ def published_frame(shape: Shape) -> Frame:
         raise InputError("the shape has no extent: all its points coincide")
     scale = 2 * SHAPE_HALF_SIDE / (high - low)
     x, y, z = (float(value) for value in -(centre + low) * scale - SHAPE_HALF_SIDE)
-    return Frame(scale=scale, offset=(x, y, z))
+    return Normalization(scale=scale, offset=(x, y, z))

@@ -13,7 +13,7 @@ from finer_core.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples:
+class SdfSamples:
     """Hold points of the box with what the field should be there.
 
     Attributes:
@@ -26,20 +26,22 @@ class Samples:
     sdf: Tensor
     weight: Tensor
 
-    def to(self, device: torch.device | str) -> "Samples":
+    def to(self, device: torch.device | str) -> "SdfSamples":
         """Move the samples to a device."""
-        return Samples(coords=send(self.coords, device), sdf=send(self.sdf, device), weight=send(self.weight, device))
+        return SdfSamples(
+            coords=send(self.coords, device), sdf=send(self.sdf, device), weight=send(self.weight, device)
+        )
 
-    def split(self, rows: int) -> Sequence["Samples"]:
+    def split(self, rows: int) -> Sequence["SdfSamples"]:
         """Cut into pieces of at most `rows` points."""
         parts = zip(self.coords.split(rows), self.sdf.split(rows), self.weight.split(rows), strict=True)
-        return [Samples(coords=coords, sdf=sdf, weight=weight) for coords, sdf, weight in parts]
+        return [SdfSamples(coords=coords, sdf=sdf, weight=weight) for coords, sdf, weight in parts]
 
 
 class Sampler(Protocol):
     """Make the samples of a step from the step's number alone, so that a resumed fit sees the same ones."""
 
-    def batch(self, step: int) -> Samples:
+    def batch(self, step: int) -> SdfSamples:
         """Return the samples of step `step`, on the CPU."""
         ...
 
@@ -56,7 +58,7 @@ def workers_beside(device: torch.device | str) -> int:
     return 1 if torch.device(device).type == "cpu" else min(_MOST_WORKERS, worker_count())
 
 
-class Ahead:
+class Prefetcher:
     """Make the next steps' samples in the background while a step trains.
 
     Args:
@@ -68,11 +70,11 @@ class Ahead:
     def __init__(self, sampler: Sampler, *, steps: int, workers: int = 1) -> None:
         self._sampler, self._steps, self._depth = sampler, steps, 2 * workers
         self._worker = ThreadPoolExecutor(workers, thread_name_prefix="finer-samples")
-        self._coming: dict[int, Future[Samples]] = {}
+        self._coming: dict[int, Future[SdfSamples]] = {}
 
-    def batch(self, step: int) -> Samples:
+    def batch(self, step: int) -> SdfSamples:
         """Return the samples of step `step`, ready-made if the steps come in order."""
-        make: Callable[[int], Samples] = self._sampler.batch
+        make: Callable[[int], SdfSamples] = self._sampler.batch
         for number in range(step, min(step + self._depth + 1, self._steps)):
             if number not in self._coming:
                 self._coming[number] = self._worker.submit(make, number)

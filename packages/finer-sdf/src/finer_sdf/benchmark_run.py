@@ -8,24 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from finer_core import benchmark_table
+from finer_core.benchmark import Result
 from finer_core.errors import DivergenceError, InputError
-from finer_sdf.published_results import SOURCE, published_figures
+from finer_sdf.benchmarking import COLUMNS, row_of
+from finer_sdf.config import SdfConfig
+from finer_sdf.published_results import SOURCE
 from finer_sdf.run import resume_run, start_run
-from finer_sdf.settings import SdfFitSettings
 from finer_sdf.shapes.reader import SUFFIXES
-
-COLUMNS = (
-    "shape",
-    "method",
-    "chamfer_l2_sum",
-    "chamfer_l2_sum_excess",
-    "iou",
-    "rms_to_reference",
-    "rms_from_reference",
-    "seconds",
-    "published_chamfer_l2_sum",
-    "published_iou",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +31,7 @@ class BenchmarkPlan:
     """
 
     shapes: Sequence[Path]
-    settings: Sequence[SdfFitSettings]
+    settings: Sequence[SdfConfig]
     out: Path
     resume: bool = False
     overwrite: bool = False
@@ -105,21 +94,18 @@ def run_names(shapes: Sequence[Path], methods: Sequence[str]) -> dict[tuple[Path
     }
 
 
-def _row(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, *, out: Path) -> dict[str, Any]:
+def _row(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, *, out: Path) -> dict[str, Any]:
     if not plan.quiet:
         print(f"{shape.name}, {settings.method}: {out}", file=sys.stderr)
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape.name, "method": settings.method}
+    result: Result
     try:
-        row |= _columns_of(_figures(plan, shape, settings, out))
+        result = _figures(plan, shape, settings, out)
     except (InputError, DivergenceError) as error:
-        row["error"] = str(error)
-    published = published_figures(shape=shape.stem, method=settings.method)
-    if published:
-        row |= {"published_chamfer_l2_sum": published.chamfer_l2_sum, "published_iou": published.iou}
-    return row
+        result = error
+    return row_of(shape.name, settings.method, result)
 
 
-def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, out: Path) -> Mapping[str, Any]:
+def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, out: Path) -> Mapping[str, Any]:
     habits = {"quiet": plan.quiet, "tensorboard": False}
     return benchmark_table.figures_of_run(
         out,
@@ -128,15 +114,6 @@ def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfFitSettings, out: Pa
         go_on=lambda: resume_run(out, signal=str(shape), given={}, **habits),
         start=lambda mode: start_run(out, settings=settings, signal=str(shape), mode=mode, **habits),
     )
-
-
-def _columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the table's columns from a run's figures."""
-    row = {name: figures[name] for name in ("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou", "seconds")}
-    distances = figures.get("surface_distance") or {}
-    for way in ("to_reference", "from_reference"):
-        row[f"rms_{way}"] = (distances.get(way) or {}).get("rms")
-    return row
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:

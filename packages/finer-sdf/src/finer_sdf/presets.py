@@ -1,15 +1,12 @@
-"""Settings of a distance-field fit, and the two presets that complete them. Needs no PyTorch."""
+"""The two presets: what they fill in of a fit's settings. Needs no PyTorch."""
 
 import dataclasses
-from dataclasses import dataclass, field
 from typing import Any
 
-from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate, refuse_two_lengths
+from finer_core.run_settings import matrix_rate, refuse_two_lengths
+from finer_sdf.config import SdfConfig
 
-BUILT_IN = "armillary"
-"""What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
 PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
 FAST_LEARNING_RATE = 5e-4
@@ -24,32 +21,9 @@ armadillo, at an equal number of steps, k = 3 halves the distance to the surface
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class SdfFitSettings(FitSettings):
-    """Hold every setting of a fit; None is filled by `resolve` from the preset and the method."""
-
-    target_rms: float | None = option(
-        None, "end the fit as soon as the surface's points are this close to the level set, RMS in units of the box"
-    )
-    batch_points: int | None = option(None, "points a step")
-    samples: int | None = option(None, "exact distances computed before training (preset fast)")
-    cloud_points: int | None = option(None, "points that a mesh is turned into (preset paper)")
-    resolution: int = option(256, "grid points per axis of the mesh in the run folder")
-    judge_samples: int = option(300_000, "surface samples a side that the result is judged by")
-    network: dict[str, Any] = field(default_factory=dict)
-    betas: tuple[float, float] = (0.9, 0.999)
-    amsgrad: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 2, "batch_points", "resolution")
-        check_positive(self, "target_rms")
-        check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
-
-
 def resolve(
-    settings: SdfFitSettings, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
-) -> SdfFitSettings:
+    settings: SdfConfig, *, learning_rate: float, amsgrad: bool, bf16_is_native: bool, compiles: bool
+) -> SdfConfig:
     """Fill every None by the preset.
 
     Args:
@@ -70,21 +44,20 @@ def resolve(
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    fixed = {name: values.pop(name) for name in ("betas", "amsgrad")}
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}, **fixed}
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
     if settings.matrix_learning_rate is None:
         merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
     if settings.compile is None:
         merged["compile"] = compiles
     if merged.get("log_every") is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
-    return SdfFitSettings(**merged)
+    return SdfConfig(**merged)
 
 
 def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
     """BACON's protocol as FINER ran it: 10,000 points a step, clipping at norm 1, 200,000 steps, float32.
 
-    Its schedule is none of the named ones: `fitting.published.published_schedule` takes over where none is given.
+    Its schedule is none of the named ones: `training.bacon.published_schedule` takes over where none is given.
     """
     return {
         "steps": PUBLISHED_STEPS,

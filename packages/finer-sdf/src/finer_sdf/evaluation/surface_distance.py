@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from finer_sdf.judging.surface_sampling import SurfaceSamples
+from finer_sdf.evaluation.surface_sampling import SurfaceSamples
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.shapes import Mesh, unit_vectors
 

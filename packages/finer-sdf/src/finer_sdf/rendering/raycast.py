@@ -2,22 +2,43 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import igl
 import numpy as np
 import torch
 
-from finer_sdf.model import SdfModel
-from finer_sdf.seeing.camera import OrbitCamera, sphere_around
-from finer_sdf.seeing.cone_marching import clear_depths
-from finer_sdf.seeing.sphere_tracing import trace
+from finer_sdf.rendering.camera import OrbitCamera, sphere_around
+from finer_sdf.rendering.cone_marching import clear_depths
+from finer_sdf.rendering.sphere_tracing import trace
 from finer_sdf.shapes import Mesh, unit_vectors
 
 _RAYS_AT_ONCE = 1 << 19
 
 
+class Surface(Protocol):
+    """The field that is looked at, in the box; `SdfModel` is one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return where it computes."""
+        ...
+
+    def bounds(self) -> np.ndarray:
+        """Return the box around its surface, (2, 3)."""
+        ...
+
+    def field(self, coords: torch.Tensor) -> torch.Tensor:
+        """Return the distance (n, 1) at coords (n, 3)."""
+        ...
+
+    def field_and_gradient(self, coords: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the distance (n, 1) and its exact gradient (n, 3), detached."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Raycast:
     """Hold what a camera sees of a surface.
 
     Attributes:
@@ -39,8 +60,8 @@ class Seen:
     supersample: int
 
 
-def look_at_model(
-    model: SdfModel,
+def raycast_field(
+    model: Surface,
     *,
     height: int,
     width: int,
@@ -49,8 +70,8 @@ def look_at_model(
     up: str = "y",
     supersample: int = 2,
     on_rows: Callable[[int], None] = lambda done: None,
-) -> Seen:
-    """Sphere-trace a model's surface; `paint` turns the result into pictures.
+) -> Raycast:
+    """Sphere-trace a field's surface; `paint` turns the result into pictures.
 
     Args:
         model: The field.
@@ -77,7 +98,7 @@ def look_at_model(
         points.append(hits.points[hits.mask].cpu().numpy())
         normals.append(_normals(model, hits.points[hits.mask]))
         on_rows(rows.stop // supersample)
-    return Seen(
+    return Raycast(
         mask=np.concatenate(masks),
         points=np.concatenate(points),
         normals=np.concatenate(normals),
@@ -88,7 +109,7 @@ def look_at_model(
     )
 
 
-def steepness_of(model: SdfModel) -> float:
+def steepness_of(model: Surface) -> float:
     """Return a bound on the field's change per unit length: 1.1 times the 99th percentile of its gradient's norm.
 
     A true distance has 1. Where a fitted field is steeper still, `trace` notices and goes back.
@@ -98,7 +119,7 @@ def steepness_of(model: SdfModel) -> float:
     return max(1.1, 1.1 * float(norms.quantile(0.99)))
 
 
-def _normals(model: SdfModel, points: torch.Tensor) -> np.ndarray:
+def _normals(model: Surface, points: torch.Tensor) -> np.ndarray:
     """Return the exact gradient's direction at points (n, 3)."""
     pieces = [model.field_and_gradient(piece)[1].cpu().numpy() for piece in points.split(1 << 14)]
     return unit_vectors(np.concatenate(pieces))
@@ -111,7 +132,7 @@ def _bands(height: int, width: int, *, supersample: int) -> Iterator[range]:
         yield range(start * supersample, min(start + step, height) * supersample)
 
 
-def look_at_mesh(
+def raycast_mesh(
     mesh: Mesh,
     *,
     height: int,
@@ -120,7 +141,7 @@ def look_at_mesh(
     elevation: float = 20.0,
     up: str = "y",
     supersample: int = 2,
-) -> Seen:
+) -> Raycast:
     """Cast rays at a mesh: the nearest face along each, seen from either side.
 
     Args:
@@ -151,7 +172,7 @@ def look_at_mesh(
         masks.append(mask)
         points.append((rays_o[mask] + depth[mask, None] * rays_d[mask]).astype(np.float32))
         normals.append(np.where(away[:, None], -facing, facing))
-    return Seen(
+    return Raycast(
         mask=np.concatenate(masks),
         points=np.concatenate(points),
         normals=np.concatenate(normals),

@@ -1,5 +1,6 @@
 """Pictures and turntables of fields and meshes, without a display or a graphics card."""
 
+import io
 import os
 import re
 from collections.abc import Callable
@@ -11,9 +12,8 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_core.files import check_output_path, output_path
 from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.model import SdfModel
-from finer_sdf.seeing import shading
-from finer_sdf.seeing.looking import Seen, look_at_model
+from finer_sdf.rendering import shading
+from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 
 KINDS = ("shaded", "normals", "error")
 _LARGEST_SIDE = 4096
@@ -21,7 +21,7 @@ _LARGEST_SIDE = 4096
 
 
 def paint(
-    seen: Seen,
+    seen: Raycast,
     kind: str = "shaded",
     *,
     reference: MeshDistance | None = None,
@@ -31,7 +31,7 @@ def paint(
     """Return a picture of what was seen.
 
     Args:
-        seen: From `look_at_model` or `look_at_mesh`.
+        seen: From `raycast_field` or `raycast_mesh`.
         kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a colour bar.
         reference: Distances to the reference, in box coordinates.
         largest_error: End of the colour bar; None for the 99th percentile in this picture, rounded up.
@@ -67,7 +67,7 @@ def typical_error(errors: np.ndarray) -> float:
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
-def _picture(seen: Seen, colours: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
+def _picture(seen: Raycast, colours: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
     """Put colours (hits, 3) where rays met the surface, and average each pixel's rays."""
     picture = np.empty((seen.height, seen.width, 3 if background else 4), dtype=np.uint8)
     start = 0
@@ -85,6 +85,71 @@ def _picture(seen: Seen, colours: np.ndarray, background: tuple[float, float, fl
     return picture
 
 
+def render(
+    model: Surface,
+    *,
+    size: tuple[int, int],
+    azimuth: float = 30.0,
+    elevation: float = 20.0,
+    up: str = "y",
+    kind: str = "shaded",
+    reference: MeshDistance | None = None,
+    supersample: int = 2,
+    on_rows: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """Return a picture of a field's surface.
+
+    Args:
+        model: The field.
+        size: Height and width in pixels.
+        azimuth: As for `raycast_field`, and so are the others.
+        elevation: Degrees above the shape.
+        up: Axis that is up.
+        kind: See `paint`.
+        reference: See `paint`.
+        supersample: Rays along each side of a pixel.
+        on_rows: Called with the number of rows done.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        InputError: For a size, an axis or a kind that does not exist, or "error" without a reference.
+    """
+    height, width = check_size(size)
+    _check_kind(kind, reference)
+    seen = raycast_field(
+        model,
+        height=height,
+        width=width,
+        azimuth=azimuth,
+        elevation=elevation,
+        up=up,
+        supersample=supersample,
+        on_rows=on_rows,
+    )
+    return paint(seen, kind, reference=reference)
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width as whole numbers.
+
+    Raises:
+        InputError: If they are not two of 1 to 4096 pixels.
+    """
+    sides = list(size) if isinstance(size, tuple | list) else []
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and 0 < n <= _LARGEST_SIDE for n in sides):
+        raise InputError(f"size {size!r} is not (height, width) in pixels, whole numbers of 1 to {_LARGEST_SIDE}")
+    return int(sides[0]), int(sides[1])
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return a picture (h, w, 3 or 4) uint8 as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
 def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """Write a picture (h, w, 3 or 4) uint8, atomically.
 
@@ -97,7 +162,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
 
 
 def write_turntable(
-    model: SdfModel,
+    model: Surface,
     path: str | os.PathLike[str],
     *,
     height: int,
@@ -147,7 +212,7 @@ def write_turntable(
         writer.send(None)
         try:
             for number in range(frames):
-                seen = look_at_model(
+                seen = raycast_field(
                     model,
                     height=height,
                     width=width,

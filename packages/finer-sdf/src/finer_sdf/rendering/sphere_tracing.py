@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from finer_sdf.frame import BOX_HALF_SIDE
 from finer_sdf.meshing.evaluate import DEVICE_POINTS, evaluate_points
+from finer_sdf.normalization import BOX_HALF_SIDE
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (n, 3) of the box to distances (n, 1), negative inside."""

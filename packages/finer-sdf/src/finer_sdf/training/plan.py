@@ -8,13 +8,15 @@ from typing import Any
 
 from finer_core.config import NetworkConfig, build_network, find_method, published_config
 from finer_core.errors import InputError
+from finer_core.own_network import OwnNetwork
 from finer_core.precision import bf16_products_are_native
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.saved_run import plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
-from finer_sdf.frame import Frame, published_frame
-from finer_sdf.model import TASK
-from finer_sdf.settings import FAST_NETWORK, SdfFitSettings, resolve
+from finer_sdf.config import SdfConfig
+from finer_sdf.model_data import TASK
+from finer_sdf.normalization import Normalization, published_normalization
+from finer_sdf.presets import FAST_NETWORK, resolve
 from finer_sdf.shapes import Mesh, Shape
 from finer_sdf.shapes.limits import BYTES_A_FACE, PROCESS_BYTES
 
@@ -28,14 +30,14 @@ class FitPlan:
 
     Attributes:
         settings: Every setting, resolved.
-        network: The network.
+        network: The network, or what a module of the user's own takes.
         frame: From the input's coordinates to the box.
         device: Where it runs, resolved.
     """
 
-    settings: SdfFitSettings
-    network: NetworkConfig
-    frame: Frame
+    settings: SdfConfig
+    network: NetworkConfig | OwnNetwork
+    frame: Normalization
     device: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,13 +60,28 @@ class FitPlan:
 
 
 _RESOLVED = (
-    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision", "batch_points"),
+    *(
+        "steps",
+        "log_every",
+        "learning_rate",
+        "matrix_learning_rate",
+        "optimizer",
+        "precision",
+        "batch_points",
+        "betas",
+        "amsgrad",
+    ),
 )
 """Settings that every plan has decided."""
 
 
-def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None) -> FitPlan:
     """Decide everything about a fit.
+
+    Args:
+        settings: As given.
+        shape: The surface.
+        own: The module of the user's own that is trained; None for the method's network.
 
     Raises:
         InputError: For an unknown method or option, a device that is absent, a shape without extent, or a memory limit
@@ -72,11 +89,7 @@ def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
     """
     method = find_method(settings.method)
     values = method.for_task(TASK)
-    tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = published_config(
-        method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
-    )
-    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    network = own or _network_config(settings)
     device = resolve_device(settings.device)
     resolved = resolve(
         settings,
@@ -87,9 +100,18 @@ def plan_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
     )
     if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
         raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
-    plan = FitPlan(settings=resolved, network=network, frame=published_frame(shape), device=device)
+    plan = FitPlan(settings=resolved, network=network, frame=published_normalization(shape), device=device)
     chunk_points(plan, shape)
     return plan
+
+
+def _network_config(settings: SdfConfig) -> NetworkConfig:
+    tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
+    network = published_config(
+        method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
+    )
+    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    return network
 
 
 def chunk_points(plan: FitPlan, shape: Shape) -> int:

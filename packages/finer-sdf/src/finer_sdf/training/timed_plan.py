@@ -4,16 +4,17 @@ import dataclasses
 
 from finer_core.run_settings import refuse_two_lengths
 from finer_core.training.budget import steps_within
-from finer_sdf.fitting.fit import build_fit, build_sampler, network_of, shape_in_box
-from finer_sdf.fitting.plan import FitPlan, chunk_points, plan_fit
-from finer_sdf.settings import SdfFitSettings
+from finer_core.training.own_code import OwnCode
+from finer_sdf.config import SdfConfig
 from finer_sdf.shapes import Shape
+from finer_sdf.training.build import build_fit, build_sampler, close_fit, network_of
+from finer_sdf.training.plan import FitPlan, chunk_points, plan_fit
 
 _TIMED_SAMPLES = 20_000
 """Exact distances that are computed for the steps that are timed: what a step costs does not depend on their number."""
 
 
-def plan_timed_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
+def plan_timed_fit(settings: SdfConfig, shape: Shape, *, own: OwnCode | None = None) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps are timed and thrown away; the seconds that this takes belong to the budget, those of the exact
@@ -23,19 +24,24 @@ def plan_timed_fit(settings: SdfFitSettings, shape: Shape) -> FitPlan:
     Args:
         settings: As given.
         shape: The surface.
+        own: The user's own module or activation, of which copies are timed.
 
     Raises:
         InputError: As `plan_fit`.
     """
+    own = own or OwnCode()
     if settings.seconds is None:
-        return plan_fit(settings, shape)
+        return plan_fit(settings, shape, own=own.described)
     refuse_two_lengths(settings)
     untimed = dataclasses.replace(settings, seconds=None)
-    plan = plan_fit(untimed, shape)
+    plan = plan_fit(untimed, shape, own=own.described)
     samples = plan.settings.samples and min(plan.settings.samples, _TIMED_SAMPLES)
     trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples))
-    sampler = build_sampler(trial, shape_in_box(shape, plan.frame))
-    fit = build_fit(trial, network_of(trial), sampler, chunk=chunk_points(trial, shape))
-    steps = steps_within(settings.seconds, fit)
-    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape)
+    sampler = build_sampler(trial, plan.frame.shape_to_box(shape))
+    fit = build_fit(trial, network_of(trial, own=own.copied()), sampler, chunk=chunk_points(trial, shape))
+    try:
+        steps = steps_within(settings.seconds, fit)
+    finally:
+        close_fit(fit)
+    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, own=own.described)
     return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from finer_sdf.frame import BOX_HALF_SIDE
-from finer_sdf.seeing.sphere_tracing import Field, box_interval, evaluate
+from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.rendering.sphere_tracing import Field, box_interval, evaluate
 
 TILES = (64, 16, 4)
 """Sides of the tiles in rays, coarse to fine: each starts where the coarser one around it had to stop."""

@@ -8,7 +8,7 @@ from importlib import resources
 
 import numpy as np
 
-from finer_sdf.frame import BOX_HALF_SIDE
+from finer_sdf.normalization import BOX_HALF_SIDE
 from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 MOST_FACES = 150_000
@@ -84,7 +84,7 @@ def viewer_markup(
         "errorScale": top,  # the error that 255 stands for
         "views": [view.data for view in views],
     }
-    script = resources.files("finer_sdf.seeing").joinpath("viewer.js").read_text(encoding="utf-8")
+    script = resources.files("finer_sdf.rendering").joinpath("viewer.js").read_text(encoding="utf-8")
     return (
         f'<div class="view3d"><style>{_STYLE}</style>'
         f"{_buttons(with_errors=errors is not None)}{_colour_bar(top, unit=error_unit, errors=errors)}"

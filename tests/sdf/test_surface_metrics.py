@@ -5,23 +5,22 @@ import pytest
 import trimesh
 
 from finer_sdf import mesh_distance
-from finer_sdf.frame import Frame, published_frame
-from finer_sdf.judging import chamfer
-from finer_sdf.judging import judge as judge_module
-from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
-from finer_sdf.judging.inner_walls import outside_of
-from finer_sdf.judging.judge import judge, no_surface
-from finer_sdf.judging.occupancy import PUBLISHED_BOX, joint_box, occupancy, overlap
-from finer_sdf.judging.surface_distance import f_score
-from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
-from finer_sdf.judging.topology import topology_report
+from finer_sdf.evaluation import chamfer, surface_metrics
+from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.evaluation.inner_walls import outside_of
+from finer_sdf.evaluation.iou import PUBLISHED_BOX, joint_box, occupancy, overlap
+from finer_sdf.evaluation.surface_distance import f_score
+from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
+from finer_sdf.evaluation.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.shapes import Mesh, PointCloud
 from finer_sdf.shapes.reader import read_shape
 
 from ..core import golden
 
-BOX = Frame(scale=1.0, offset=(0.0, 0.0, 0.0))
+BOX = Normalization(scale=1.0, offset=(0.0, 0.0, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +98,12 @@ def test_the_floor_is_what_a_surface_scores_against_itself():
 )
 def test_the_floor_of_the_papers_shapes_is_the_measured_one(shared_data, name, measured):
     shape = read_shape(shared_data / "mesh" / name).shape
-    area = published_frame(shape).mesh_to_box(shape).area()
+    area = published_normalization(shape).mesh_to_box(shape).area()
     assert sampling_floor(area=area, samples=300_000) == pytest.approx(measured, rel=0.02)
 
 
 def test_concentric_spheres_have_known_distances():
-    figures = judge(ball(0.41), ball(0.40), frame=BOX, samples=20_000, iou_resolution=64)
+    figures = compare_surfaces(ball(0.41), ball(0.40), normalization=BOX, samples=20_000, iou_resolution=64)
     for way in figures["surface_distance"].values():
         for name in ("mean", "rms", "p99", "max"):
             assert way[name] == pytest.approx(0.01, rel=0.05)
@@ -121,22 +120,28 @@ def test_concentric_spheres_have_known_distances():
 
 
 def test_a_surface_agrees_with_itself():
-    figures = judge(ball(0.4), ball(0.4), frame=BOX, samples=20_000, iou_resolution=48)
+    figures = compare_surfaces(ball(0.4), ball(0.4), normalization=BOX, samples=20_000, iou_resolution=48)
     assert figures["surface_distance"]["to_reference"]["max"] < 1e-9
     assert figures["iou"] == figures["iou_published"] == figures["f_score"] == 1.0
     assert abs(figures["chamfer_l2_sum_excess"]) < 0.03 * figures["chamfer_l2_sum_floor"]
 
 
 def test_figures_are_stated_in_the_references_box():
-    frame = published_frame(ball(40.0, centre=(100, 0, 0)))
-    figures = judge(
-        ball(41.0, centre=(100, 0, 0)), ball(40.0, centre=(100, 0, 0)), frame=frame, samples=5000, iou_resolution=16
+    normalization = published_normalization(ball(40.0, centre=(100, 0, 0)))
+    figures = compare_surfaces(
+        ball(41.0, centre=(100, 0, 0)),
+        ball(40.0, centre=(100, 0, 0)),
+        normalization=normalization,
+        samples=5000,
+        iou_resolution=16,
     )
     assert figures["surface_distance"]["to_reference"]["rms"] == pytest.approx(0.9 / 80, rel=0.03)
 
 
 def rough_figures(seed: int) -> dict:
-    return judge(ball(0.41, subdivisions=3), ball(0.4), frame=BOX, samples=5000, seed=seed, iou_resolution=32)
+    return compare_surfaces(
+        ball(0.41, subdivisions=3), ball(0.4), normalization=BOX, samples=5000, seed=seed, iou_resolution=32
+    )
 
 
 def test_figures_depend_on_the_seed_alone():
@@ -162,9 +167,9 @@ def test_judged_points_are_not_those_that_a_fit_draws(monkeypatch):
         return sample_surface(mesh, **settings)
 
     mesh = ball(0.4, subdivisions=2)
-    monkeypatch.setattr(judge_module, "sample_surface", recording)
+    monkeypatch.setattr(surface_metrics, "sample_surface", recording)
     for seed in range(3):
-        judge(mesh, mesh, frame=BOX, samples=1000, seed=seed, iou_resolution=4)
+        compare_surfaces(mesh, mesh, normalization=BOX, samples=1000, seed=seed, iou_resolution=4)
     drawn += [sample_surface(mesh, count=1000, seed=seed).points for seed in range(6)]
     assert len({points.tobytes() for points in drawn}) == 2 * 3 + 6
 
@@ -185,7 +190,7 @@ def test_parts_that_overlap_are_judged_as_their_union():
     beyond = np.linalg.norm(outside.surface.triangles - other_centre, axis=2)
     assert beyond.min() > 0.2 - 0.005  # the depth of its facets, 0.003, and a face's side of 0.08 in 64 parts
     assert outside.distance.signed_distance(np.zeros((1, 3)))[0] == pytest.approx(-np.sqrt(0.03), abs=0.005)
-    figures = judge(ball(0.3, subdivisions=2), balls, frame=BOX, samples=1000, iou_resolution=8)
+    figures = compare_surfaces(ball(0.3, subdivisions=2), balls, normalization=BOX, samples=1000, iou_resolution=8)
     share = f"{100 * outside.share:.1f}"
     assert figures["notes"] == [
         f"{share} % of the reference's surface lies inside it, as where parts overlap; left out"
@@ -203,7 +208,7 @@ def test_cavities_and_concave_edges_are_no_inner_walls():
     faces = [*sides, *((a + 6, b + 6, c + 6) for a, b, c in lid), *((c, b, a) for a, b, c in lid)]
     angle = Mesh(vertices=vertices - 0.2, faces=np.array(faces))
     for shape in (hollow, angle):
-        assert judge(shape, shape, frame=BOX, samples=5000, iou_resolution=8)["notes"] == []
+        assert compare_surfaces(shape, shape, normalization=BOX, samples=5000, iou_resolution=8)["notes"] == []
 
 
 def flipped(mesh: Mesh) -> Mesh:
@@ -213,17 +218,17 @@ def flipped(mesh: Mesh) -> Mesh:
 def test_holes_are_noted():
     whole = ball(0.4, subdivisions=3)
     open_ball = Mesh(vertices=whole.vertices, faces=whole.faces[:-2])
-    figures = judge(whole, open_ball, frame=BOX, samples=1000, iou_resolution=32)
+    figures = compare_surfaces(whole, open_ball, normalization=BOX, samples=1000, iou_resolution=32)
     assert figures["iou"] > 0.98
     assert [note.split(":")[0] for note in figures["notes"]] == ["the reference is not watertight"]
-    figures = judge(open_ball, whole, frame=BOX, samples=1000, iou_resolution=32)
+    figures = compare_surfaces(open_ball, whole, normalization=BOX, samples=1000, iou_resolution=32)
     assert [note.split(":")[0] for note in figures["notes"]] == ["the mesh is not watertight"]
-    assert judge(whole, whole, frame=BOX, samples=1000, iou_resolution=8)["notes"] == []
+    assert compare_surfaces(whole, whole, normalization=BOX, samples=1000, iou_resolution=8)["notes"] == []
 
 
 def test_a_mesh_inside_out_is_noticed():
     inside_out = Mesh(vertices=ball(0.4).vertices, faces=ball(0.4).faces[:, ::-1].copy())
-    figures = judge(inside_out, ball(0.4), frame=BOX, samples=5000, iou_resolution=32)
+    figures = compare_surfaces(inside_out, ball(0.4), normalization=BOX, samples=5000, iou_resolution=32)
     assert figures["normal_consistency_signed"] < -0.99
     assert figures["normal_consistency"] > 0.99
     assert figures["iou"] == 0.0
@@ -234,13 +239,13 @@ def test_a_mesh_inside_out_is_noticed():
 def test_a_cloud_leaves_open_what_it_cannot_answer():
     points = ball(0.4).vertices
     cloud = PointCloud(points=points, normals=points / 0.4)
-    figures = judge(ball(0.41), cloud, frame=BOX, samples=5000)
+    figures = compare_surfaces(ball(0.41), cloud, normalization=BOX, samples=5000)
     assert figures["iou"] is figures["iou_published"] is figures["f_score"] is figures["hausdorff"] is None
     assert figures["surface_distance"]["to_reference"] is None
     assert figures["surface_distance"]["from_reference"]["rms"] == pytest.approx(0.01, rel=0.05)
     assert figures["normal_consistency"] > 0.99
     assert ["point cloud" in note for note in figures["notes"]] == [True]
-    with_mesh = judge(ball(0.41), ball(0.4), frame=BOX, samples=1000, iou_resolution=4)
+    with_mesh = compare_surfaces(ball(0.41), ball(0.4), normalization=BOX, samples=1000, iou_resolution=4)
     assert list(figures) == list(with_mesh)
 
 
@@ -248,13 +253,13 @@ def test_the_floor_of_a_sparse_cloud_counts_its_points():
     mesh = ball(0.4)
     points = sample_surface(mesh, count=3000, seed=7).points
     cloud = PointCloud(points=points, normals=np.zeros_like(points))
-    figures = judge(mesh, cloud, frame=BOX, samples=30_000)
+    figures = compare_surfaces(mesh, cloud, normalization=BOX, samples=30_000)
     assert figures["chamfer_l2_sum"] == pytest.approx(figures["chamfer_l2_sum_floor"], rel=0.05)
     assert figures["normal_consistency"] is None
 
 
 def test_no_surface_has_every_top_figure_of_a_judgement():
-    figures = judge(ball(0.41), ball(0.4), frame=BOX, samples=5000, iou_resolution=16)
+    figures = compare_surfaces(ball(0.41), ball(0.4), normalization=BOX, samples=5000, iou_resolution=16)
     assert set(no_surface()) <= set(figures)
     assert set(no_surface().values()) == {None}
 

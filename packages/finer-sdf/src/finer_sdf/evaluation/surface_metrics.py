@@ -1,51 +1,123 @@
 """All figures of a mesh against a reference surface, under names that say what each is."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from finer_sdf.frame import Frame
-from finer_sdf.judging.chamfer import chamfer_of_samples, sampling_floor
-from finer_sdf.judging.inner_walls import Outside, outside_of
-from finer_sdf.judging.occupancy import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
-from finer_sdf.judging.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
-from finer_sdf.judging.surface_sampling import SurfaceSamples, sample_surface
-from finer_sdf.judging.topology import topology_report
-from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_core.errors import InputError
+from finer_core.progress import ProgressOption, reporting
+from finer_core.resources import parse_memory
+from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.evaluation.inner_walls import Outside, outside_of
+from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
+from finer_sdf.evaluation.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
+from finer_sdf.evaluation.surface_sampling import SurfaceSamples, sample_surface
+from finer_sdf.evaluation.topology import topology_report
+from finer_sdf.inputs import as_shape
+from finer_sdf.model import SdfModel
+from finer_sdf.normalization import THE_BOX_ITSELF, Normalization, published_normalization
+from finer_sdf.shapes import LoadedShape, Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
 THRESHOLDS = (0.001, 0.002, 0.005)
 """Distances of the F-scores, in units of the box's side."""
 F_SCORE_THRESHOLD = 0.002
 """The one that `f_score` is at."""
+_STAGES = 5
 _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
 
-def judge(
+def evaluate(
+    surface: Any,
+    reference: Any,
+    *,
+    resolution: int = 256,
+    samples: int = PUBLISHED_SAMPLES,
+    seed: int = 0,
+    memory: str = "4GB",
+    progress: ProgressOption = False,
+) -> dict[str, Any]:
+    """Compare a fitted surface with the original, in units of the box that the original is fitted in.
+
+    Args:
+        surface: An `SdfModel`, or a mesh in the reference's coordinates: whatever `fit` takes that has faces.
+        reference: The original: whatever `fit` takes.
+        resolution: Grid points per axis of a model's mesh.
+        samples: Surface samples a side, at least 1000.
+        seed: Seed of the samples.
+        memory: What the work may take.
+        progress: False, True for lines on stderr, or a function of (done, total, {}) for each part of the work.
+
+    Returns:
+        `chamfer_l1`, `chamfer_l2_sum`, `iou`, `f_score`, `hausdorff` and more; see `compare_surfaces`.
+
+    Raises:
+        InputError: If one of them is no surface, a model has none in its box, or a setting cannot be used.
+
+    Example:
+        >>> import trimesh
+        >>> from finer_sdf import evaluate
+        >>> ball, larger = trimesh.creation.icosphere(radius=9.0), trimesh.creation.icosphere(radius=9.1)
+        >>> round(evaluate(larger, ball, samples=2000)["hausdorff"], 4)  # 0.1 of 20
+        0.005
+    """
+    if samples < 1000:
+        raise InputError(f"--samples must be at least 1000, got {samples}")
+    limit = parse_memory(memory)
+    loaded = as_shape(reference, memory=limit, what="reference")
+    normalization, boxed = published_normalization(loaded.shape), loaded.shape
+    if isinstance(surface, SdfModel):
+        mesh, notes = surface.extract(resolution=resolution, memory=limit, progress=progress).mesh, []
+        if surface.normalization == normalization:  # in the box as a fit compares them, with nothing lost on the way
+            normalization, boxed = THE_BOX_ITSELF, normalization.shape_to_box(boxed)
+        else:
+            mesh = surface.normalization.mesh_to_input(mesh)
+    else:
+        own = as_shape(surface, memory=limit, what="surface")
+        mesh, notes = mesh_of(own), [f"{own.name}: {note}" for note in own.notes]
+    with reporting("evaluate", unit="stage", progress=progress) as tell:
+        figures = compare_surfaces(mesh, boxed, normalization=normalization, samples=samples, seed=seed, on_stage=tell)
+    notes += [f"{loaded.name}: {note}" for note in loaded.notes]
+    return {**figures, "notes": [*figures["notes"], *notes]}
+
+
+def mesh_of(loaded: LoadedShape) -> Mesh:
+    """Return the mesh that a surface is.
+
+    Raises:
+        InputError: If it is a point cloud, to which there is no inside and no exact distance.
+    """
+    if not isinstance(loaded.shape, Mesh):
+        raise InputError(f"{loaded.name}: a point cloud cannot be evaluated, only be the reference; give a mesh")
+    return loaded.shape
+
+
+def compare_surfaces(
     mesh: Mesh,
     reference: Shape,
     *,
-    frame: Frame,
+    normalization: Normalization,
     samples: int = PUBLISHED_SAMPLES,
     seed: int = 0,
     iou_resolution: int = RESOLUTION,
     thresholds: Sequence[float] = THRESHOLDS,
-    on_stage: Callable[[str], None] = lambda name: None,
+    on_stage: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> dict[str, Any]:
     """Compare a mesh with a reference, in units of the reference's normalised box.
 
     Args:
-        mesh: What is judged.
+        mesh: What is compared.
         reference: A mesh, or a point cloud: then its points stand for the surface, there is no inside and no exact
             distance to it.
-        frame: Moves both into the box; every length below is in box units.
+        normalization: Moves both into the box; every length below is in box units.
         samples: Surface samples a side.
         seed: Seed of the samples; other numbers than a fit of the same seed draws.
         iou_resolution: Grid points an axis of both IoUs.
         thresholds: Distances of the F-scores.
-        on_stage: Called with the name of each part of the work before it.
+        on_stage: Called before each part of the work with those done, those in all, and its name.
 
     Returns:
         `chamfer_l2_sum` with `_floor` (what perfect agreement gives at this number of samples) and `_excess`,
@@ -57,19 +129,20 @@ def judge(
     Raises:
         InputError: If a mesh has no area.
     """
-    on_stage("sampling")
-    boxed = frame.mesh_to_box(mesh)
+    begin = _beginning(on_stage)
+    begin("sampling")
+    boxed = normalization.mesh_to_box(mesh)
     ours = outside_of(boxed)
     drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
-    on_stage("topology")
+    begin("topology")
     topology = topology_report(boxed)
     notes = _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
-        theirs = outside_of(frame.mesh_to_box(reference))
+        theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
-        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, on_stage)
+        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, begin)
     else:
-        figures = _against_cloud(ours, drawn, reference, frame, seed, thresholds, on_stage)
+        figures = _against_cloud(ours, drawn, reference, normalization, seed, thresholds, begin)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -79,6 +152,12 @@ def judge(
         "lengths_in": "sides of the normalised box",
         "notes": notes,
     }
+
+
+def _beginning(on_stage: Callable[[int, int, str], None]) -> Callable[[str], None]:
+    """Return a function to be told the name of each part of a comparison before it."""
+    done = itertools.count()
+    return lambda name: on_stage(next(done), _STAGES, name)
 
 
 def no_surface() -> dict[str, Any]:
@@ -117,17 +196,17 @@ def _against_mesh(
     seed: int,
     resolution: int,
     thresholds: Sequence[float],
-    on_stage: Callable[[str], None],
+    begin: Callable[[str], None],
 ) -> dict[str, Any]:
     count = len(drawn.points)
     theirs_drawn = sample_surface(theirs.surface, count=count, seed=(seed, _THEIRS))
-    on_stage("Chamfer distance")
+    begin("Chamfer distance")
     floor = sampling_floor(area=theirs.surface.area(), samples=count)
     figures = _chamfer_figures(drawn.points, theirs_drawn.points, floor)
-    on_stage("distances between the surfaces")
+    begin("distances between the surfaces")
     to_reference = distances_to_mesh(drawn, theirs.surface, theirs.distance)
     from_reference = distances_to_mesh(theirs_drawn, ours.surface, ours.distance)
-    on_stage("intersection over union")
+    begin("intersection over union")
     own, published = (
         overlap(ours.mesh, theirs.mesh, box=box, resolution=resolution, distances=(ours.distance, theirs.distance))
         for box in (joint_box(ours.mesh, theirs.mesh), PUBLISHED_BOX)
@@ -144,21 +223,21 @@ def _against_cloud(
     ours: Outside,
     drawn: SurfaceSamples,
     reference: PointCloud,
-    frame: Frame,
+    normalization: Normalization,
     seed: int,
     thresholds: Sequence[float],
-    on_stage: Callable[[str], None],
+    begin: Callable[[str], None],
 ) -> dict[str, Any]:
-    points, normals = frame.to_box(reference.points), reference.normals
+    points, normals = normalization.to_box(reference.points), reference.normals
     count = len(drawn.points)
     if len(points) > count:
         kept = np.random.default_rng((seed, _THEIRS)).choice(len(points), count, replace=False)
         points, normals = points[kept], normals[kept]
-    on_stage("Chamfer distance")
+    begin("Chamfer distance")
     area = ours.surface.area()
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
     figures = _chamfer_figures(drawn.points, points, floor)
-    on_stage("distances between the surfaces")
+    begin("distances between the surfaces")
     cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
     from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}

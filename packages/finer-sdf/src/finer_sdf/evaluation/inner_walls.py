@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.evaluation.surface_sampling import sample_surface
 from finer_sdf.mesh_distance import MeshDistance
 from finer_sdf.shapes import Mesh, unit_vectors
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_sdf.frame import Frame, published_frame
-from finer_sdf.judging.surface_sampling import sample_surface
+from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.shapes import Mesh, PointCloud
 
 from ..core import golden
@@ -18,30 +18,30 @@ def cloud(points: np.ndarray) -> PointCloud:
 
 def test_a_cloud_is_normalised_as_published():
     arrays = golden.load("sdf/point_cloud")
-    frame = published_frame(cloud(arrays["points"]))
-    np.testing.assert_allclose(frame.to_box(arrays["points"]), arrays["points_normalised"], rtol=0, atol=1e-13)
+    normalization = published_normalization(cloud(arrays["points"]))
+    np.testing.assert_allclose(normalization.to_box(arrays["points"]), arrays["points_normalised"], rtol=0, atol=1e-13)
     alignment = golden.load("metrics/alignment_and_export")
-    assert frame.scale == pytest.approx(float(alignment["scale"]), rel=1e-12)
-    np.testing.assert_allclose(frame.offset, alignment["offset"][0], atol=1e-12)
-    np.testing.assert_allclose(frame.to_box(alignment["points"]), alignment["affine_first500"], atol=1e-12)
+    assert normalization.scale == pytest.approx(float(alignment["scale"]), rel=1e-12)
+    np.testing.assert_allclose(normalization.offset, alignment["offset"][0], atol=1e-12)
+    np.testing.assert_allclose(normalization.to_box(alignment["points"]), alignment["affine_first500"], atol=1e-12)
 
 
 def test_a_mesh_has_the_frame_that_its_samples_tend_to():
     mesh = ellipsoid()
     samples = sample_surface(mesh, count=400_000, seed=0).points
-    of_mesh, of_cloud = published_frame(mesh), published_frame(cloud(samples))
+    of_mesh, of_cloud = published_normalization(mesh), published_normalization(cloud(samples))
     assert of_mesh.scale == pytest.approx(of_cloud.scale, rel=2e-3)
     np.testing.assert_allclose(of_mesh.offset, of_cloud.offset, atol=2e-3 * np.abs(of_mesh.offset).max())
 
 
 def test_there_and_back():
     mesh = ellipsoid()
-    frame = published_frame(mesh)
-    boxed = frame.mesh_to_box(mesh)
+    normalization = published_normalization(mesh)
+    boxed = normalization.mesh_to_box(mesh)
     assert boxed.bounds.min() == pytest.approx(-0.45)
     assert boxed.bounds.max() == pytest.approx(0.45)
-    np.testing.assert_allclose(frame.mesh_to_input(boxed).vertices, mesh.vertices, atol=1e-12)
-    assert Frame.from_dict(frame.to_dict()) == frame
+    np.testing.assert_allclose(normalization.mesh_to_input(boxed).vertices, mesh.vertices, atol=1e-12)
+    assert Normalization.from_dict(normalization.to_dict()) == normalization
 
 
 def test_the_mean_of_a_mesh_does_not_depend_on_how_it_is_cut():
@@ -52,15 +52,17 @@ def test_the_mean_of_a_mesh_does_not_depend_on_how_it_is_cut():
     new, (a, b, c) = len(mesh.vertices), mesh.faces[0]
     faces = np.vstack([mesh.faces[1:], [[a, b, new], [b, c, new], [c, a, new]]])
     np.testing.assert_allclose(
-        published_frame(Mesh(vertices=vertices, faces=faces)).offset, published_frame(mesh).offset, atol=1e-12
+        published_normalization(Mesh(vertices=vertices, faces=faces)).offset,
+        published_normalization(mesh).offset,
+        atol=1e-12,
     )
 
 
 def test_shapes_without_extent_are_refused():
     with pytest.raises(InputError, match="coincide"):
-        published_frame(cloud(np.ones((5, 3))))
+        published_normalization(cloud(np.ones((5, 3))))
     with pytest.raises(InputError, match="no area"):
-        published_frame(Mesh(vertices=np.zeros((3, 3)), faces=np.array([[0, 1, 2]])))
+        published_normalization(Mesh(vertices=np.zeros((3, 3)), faces=np.array([[0, 1, 2]])))
 
 
 @pytest.mark.parametrize(
@@ -68,4 +70,4 @@ def test_shapes_without_extent_are_refused():
 )
 def test_broken_frames_are_refused(data):
     with pytest.raises(InputError):
-        Frame.from_dict(data)
+        Normalization.from_dict(data)

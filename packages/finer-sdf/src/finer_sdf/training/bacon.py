@@ -13,8 +13,8 @@ from pykdtree.kdtree import KDTree
 
 from finer_core.errors import InputError
 from finer_core.training import Schedule
-from finer_sdf.fitting.samples import Samples
 from finer_sdf.shapes import PointCloud
+from finer_sdf.training.samples import SdfSamples
 
 COARSE_SCALE, FINE_SCALE = 0.1, 0.001
 """Scales of the Laplace noise of the even and the odd points, in box units."""
@@ -121,11 +121,11 @@ class PublishedSampler:
     def __init__(self, distance: CloudDistance, *, batch_points: int, seed: int) -> None:
         self._distance, self._batch_points, self._seed = distance, batch_points, seed
 
-    def batch(self, step: int) -> Samples:
+    def batch(self, step: int) -> SdfSamples:
         """Return the samples of step `step`."""
         state = np.random.SeedSequence([self._seed, step]).generate_state(8)
         drawn = published_batch(np.random.RandomState(state), self._distance, batch_points=self._batch_points)
-        return Samples(
+        return SdfSamples(
             coords=torch.from_numpy(drawn.points.astype(np.float32)),
             sdf=torch.from_numpy(drawn.sdf.astype(np.float32)),
             weight=published_weights(self._batch_points),

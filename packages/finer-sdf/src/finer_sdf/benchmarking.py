@@ -1,0 +1,108 @@
+"""Compare methods on surfaces, from Python: a row a fit."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from finer_core.benchmark import Result, compare
+from finer_core.progress import ProgressOption
+from finer_core.resources import parse_memory
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation.surface_metrics import evaluate
+from finer_sdf.inputs import as_shape
+from finer_sdf.model_data import TASK
+from finer_sdf.published_results import published_figures
+from finer_sdf.training.fit import fit
+
+COLUMNS = (
+    "shape",
+    "method",
+    "chamfer_l2_sum",
+    "chamfer_l2_sum_excess",
+    "iou",
+    "rms_to_reference",
+    "rms_from_reference",
+    "seconds",
+    "published_chamfer_l2_sum",
+    "published_iou",
+)
+
+
+def benchmark(
+    shapes: Mapping[str, Any],
+    methods: Sequence[str],
+    config: SdfConfig | None = None,
+    *,
+    progress: ProgressOption = False,
+    **overrides: Any,
+) -> list[dict[str, Any]]:
+    """Fit every method to every shape and evaluate it; `finer-sdf benchmark` does the same with a folder.
+
+    A fit that fails is a row with its "error". Ctrl-C ends the benchmark with the rows of the fits that are finished.
+
+    Args:
+        shapes: What `fit` takes, by name.
+        methods: Names of methods.
+        config: Settings of every fit, its `resolution` and `judge_samples` those of `evaluate`; None for the default.
+        progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
+        **overrides: Arguments of `fit`, such as steps=2000.
+
+    Returns:
+        A row a fit, for `pandas.DataFrame`: shape, method, chamfer_l2_sum, chamfer_l2_sum_excess, iou,
+        rms_to_reference, rms_from_reference (in sides of the box), seconds of training, and the figures published for
+        a shape of that name, published_chamfer_l2_sum and published_iou; None where there is none.
+
+    Raises:
+        InputError: For an unknown method, or one that fits no surfaces, before the first fit.
+
+    Example:
+        >>> import trimesh
+        >>> from finer_sdf import benchmark
+        >>> small = {"steps": 20, "samples": 2000, "batch_points": 256, "resolution": 16, "judge_samples": 1000}
+        >>> rows = benchmark({"box": trimesh.creation.box()}, ["finer"], network={"hidden_features": 16}, **small)
+        >>> [(row["shape"], row["method"]) for row in rows]
+        [('box', 'finer')]
+    """
+
+    def figures_of(shape: Any, method: str) -> Mapping[str, Any] | None:
+        given = {**overrides, "method": method}
+        settings = {name: given.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
+        loaded = as_shape(shape, memory=parse_memory(settings["memory"]))
+        model, history = fit(loaded, config, **given)
+        if history.interrupted:
+            return None
+        figures = evaluate(
+            model,
+            loaded,
+            resolution=settings["resolution"],
+            samples=settings["judge_samples"],
+            seed=settings["seed"],
+            memory=settings["memory"],
+        )
+        return {**figures, "seconds": round(history[-1].seconds, 3)}
+
+    return compare(shapes, methods, figures_of, row_of=row_of, task=TASK, progress=progress)
+
+
+_OF_EVALUATE = ("resolution", "judge_samples", "seed", "memory")
+
+
+def row_of(shape: str, method: str, result: Result) -> dict[str, Any]:
+    """Return the row of a fit.
+
+    Args:
+        shape: Name of the shape, or of its file.
+        method: Name of the method.
+        result: Figures, or the error that ended the fit.
+    """
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape, "method": method}
+    published = published_figures(shape=PurePath(shape).stem, method=method)
+    if published:
+        row |= {"published_chamfer_l2_sum": published.chamfer_l2_sum, "published_iou": published.iou}
+    if isinstance(result, Exception):
+        return row | {"error": str(result)}
+    row |= {name: result[name] for name in ("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou", "seconds")}
+    distances = result.get("surface_distance") or {}
+    for way in ("to_reference", "from_reference"):
+        row[f"rms_{way}"] = (distances.get(way) or {}).get("rms")
+    return row

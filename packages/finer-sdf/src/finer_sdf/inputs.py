@@ -1,0 +1,200 @@
+"""The surface that is worked on: a file, the built-in one, or what a program holds in memory."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_core.progress import ProgressOption, reporting
+from finer_sdf.config import BUILT_IN
+from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.normalization import Normalization
+from finer_sdf.shapes import LoadedShape, Mesh, PointCloud, Shape
+from finer_sdf.shapes.builtin import builtin_shape
+from finer_sdf.shapes.cloud_cleaning import clean_cloud
+from finer_sdf.shapes.download import download_shape
+from finer_sdf.shapes.limits import Room
+from finer_sdf.shapes.mesh_cleaning import clean_mesh
+from finer_sdf.shapes.raw_shape import index_table, number_table
+from finer_sdf.shapes.reader import read_shape
+
+_KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
+
+
+def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
+    """Read the input surface, or the built-in one.
+
+    Args:
+        name: File name; None or the built-in shape's name for that, unless a file has that name.
+        memory: Bytes that the process may use; None for no limit.
+
+    Raises:
+        InputError: If the file cannot be read as a surface, or not within the memory.
+    """
+    if name is None or (name == BUILT_IN and not Path(name).exists()):
+        return builtin_shape()
+    return read_shape(name, memory=memory)
+
+
+def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> LoadedShape:
+    """Take what a program calls a surface, and repair it as `read_shape` does.
+
+    Args:
+        shape: A path; what `read_shape` returned; a mesh, which is what has `vertices` and `faces`; points with or
+            without normals, (n, 3) each, in a pair, a `PointCloud` or by themselves; or a pair of vertices (n, 3) and
+            faces (m, 3), which are integers.
+        memory: Bytes that the process may use; None for no limit.
+        what: What it is, for messages.
+
+    Returns:
+        The surface in its own coordinates.
+
+    Raises:
+        InputError: If it is none of these, or no surface that can be computed with.
+    """
+    if isinstance(shape, LoadedShape):
+        return shape
+    if isinstance(shape, str | os.PathLike):
+        return read_input(os.fspath(shape), memory=memory)
+    try:
+        found, notes = _cleaned(*_tables_of(shape), room=Room(memory=memory))
+    except InputError as error:
+        raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
+    kind = "mesh" if isinstance(found, Mesh) else "point cloud"
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes)
+
+
+def _tables_of(shape: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return points, faces and normals; one of the last two, or both, are None."""
+    if hasattr(shape, "vertices") and hasattr(shape, "faces"):
+        return _numbers("vertices", shape.vertices), _indices("faces", shape.faces), None
+    if isinstance(shape, PointCloud):
+        return shape.points, None, shape.normals
+    if isinstance(shape, Sequence) and len(shape) == 2:
+        first, second = shape[0], _array("second table", shape[1])
+        if second.dtype.kind in "iu":
+            return _numbers("vertices", first), _indices("faces", second), None
+        points, normals = _numbers("points", first), _numbers("normals", second)
+        if len(points) != len(normals):
+            raise InputError(
+                f"{len(points)} points and {len(normals)} normals; there must be one a point, and faces are integers"
+            )
+        return points, None, normals
+    if isinstance(shape, np.ndarray | Tensor):
+        return _numbers("points", shape), None, None
+    hint = "; join its parts by .to_mesh()" if hasattr(shape, "to_mesh") else ""
+    raise InputError(f"is no surface; give {_KINDS}{hint}")
+
+
+def _cleaned(
+    points: np.ndarray, faces: np.ndarray | None, normals: np.ndarray | None, *, room: Room
+) -> tuple[Shape, tuple[str, ...]]:
+    if faces is not None:
+        room.claim(faces=len(faces), points=len(points))
+        return clean_mesh(points, faces)
+    if normals is None:
+        room.claim(bare_points=len(points))
+    else:
+        room.claim(points=len(points))
+    return clean_cloud(points, normals)
+
+
+def _array(name: str, table: Any) -> np.ndarray:
+    try:
+        return table.detach().cpu().numpy() if isinstance(table, Tensor) else np.asarray(table)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"its {name} cannot be read as an array ({error})") from None
+
+
+def _numbers(name: str, table: Any) -> np.ndarray:
+    return number_table(name, _array(name, table))
+
+
+def _indices(name: str, table: Any) -> np.ndarray:
+    found = index_table(name, _array(name, table))
+    if not len(found):
+        raise InputError("it has no faces; give points with normals as a pair, or as a PointCloud")
+    return found
+
+
+def distance_to(reference: Any, normalization: Normalization, *, memory: int | None = None) -> MeshDistance | None:
+    """Return the distances to a reference mesh, in the box; None without one.
+
+    Args:
+        reference: Whatever `as_shape` takes, or None.
+        normalization: Moves it into the box.
+        memory: Bytes that the process may use; None for no limit.
+
+    Raises:
+        InputError: If it is no mesh.
+    """
+    if reference is None:
+        return None
+    loaded = as_shape(reference, memory=memory, what="reference")
+    if not isinstance(loaded.shape, Mesh):
+        raise InputError(f"{loaded.name}: a picture of the error needs a mesh as reference, this is a point cloud")
+    return MeshDistance(normalization.mesh_to_box(loaded.shape))
+
+
+def digest_of(shape: Shape) -> str:
+    """Return the SHA-256 of a surface's content."""
+    tables = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points, shape.normals)
+    digest = hashlib.sha256(" ".join(f"{table.dtype} {table.shape}" for table in tables).encode())
+    for table in tables:
+        digest.update(np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()
+
+
+def facts_of(loaded: LoadedShape) -> dict[str, Any]:
+    """Return what a model file and a config say about a surface."""
+    shape = loaded.shape
+    kind = "mesh" if isinstance(shape, Mesh) else "point cloud"
+    return {
+        "name": Path(loaded.name).name,
+        "kind": kind,
+        "elements": len(shape.faces) if isinstance(shape, Mesh) else len(shape.points),
+        "bounds": shape.bounds.tolist(),
+        "notes": list(loaded.notes),
+    }
+
+
+def download(
+    name: str,
+    folder: str | os.PathLike[str] = ".",
+    *,
+    url: str | None = None,
+    sha256: str | None = None,
+    progress: ProgressOption = False,
+) -> Path:
+    """Fetch a scan of the Stanford 3D Scanning Repository, and check that it is the very file the papers fit.
+
+    Nothing else in the package uses the network. The scans are free for research with acknowledgement of the Stanford
+    Computer Graphics Laboratory, and not for commercial use without their permission.
+
+    Args:
+        name: "armadillo", "dragon", "lucy" or "thai".
+        folder: Where to; made if missing.
+        url: Another address of the same file.
+        sha256: Digest to check against, where that address has another copy.
+        progress: False, True for a line on stderr, or a function of (bytes done, bytes in all or 0, {}).
+
+    Returns:
+        The path of the PLY file; one that is there already is taken.
+
+    Raises:
+        InputError: If there is no such shape, the address cannot be reached, or the file is another one.
+
+    Example:
+        >>> from finer_sdf import download
+        >>> download("bunny")
+        Traceback (most recent call last):
+        ...
+        finer_core.errors.InputError: there is no shape 'bunny' to download; known are armadillo, dragon, lucy, thai
+    """
+    with reporting("download", unit="byte", progress=progress) as tell:
+        return download_shape(name, folder=Path(folder), url=url, sha256=sha256, on_bytes=tell)

@@ -1,0 +1,88 @@
+"""Ask a field of the box at points in the input's coordinates: tensors keep their graph, arrays are done in pieces."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from finer_core.differential import value_and_gradient
+from finer_core.errors import InputError
+from finer_sdf.normalization import Normalization
+
+Field = Callable[[Tensor], Tensor]
+_POINTS_AT_ONCE = 1 << 16
+
+
+def distances_at(points: Any, field: Field, normalization: Normalization, *, like: Tensor) -> Any:
+    """Return the signed distance at points, in the input's coordinates and units.
+
+    Args:
+        points: (..., 3), a tensor or an array.
+        field: Distance (n, 1) in box units at coords (n, 3) of the box.
+        normalization: From the input's coordinates to the box.
+        like: Tells where and in what type the field computes.
+
+    Returns:
+        (...,), of the points' floating type.
+    """
+    if isinstance(points, Tensor):
+        values = field(_coords(points, normalization, like=like))[..., 0]
+        return (values.to(_wide(values)) / normalization.scale).to(_type_of(points, values))
+    from finer_sdf.meshing.evaluate import evaluate_points  # here: its package loads what only meshes need
+
+    table = _table(points)
+    boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
+    found = evaluate_points(field, boxed, device=like.device).astype(np.float64) / normalization.scale
+    return found.astype(table.dtype).reshape(table.shape[:-1])
+
+
+def normals_at(points: Any, field: Field, normalization: Normalization, *, like: Tensor) -> Any:
+    """Return the direction of the field's exact gradient at points; the arguments are those of `distances_at`.
+
+    Returns:
+        (..., 3) of length 1, or 0 where the field is flat.
+    """
+    if isinstance(points, Tensor):
+        coords = _coords(points, normalization, like=like)
+        _, gradient = value_and_gradient(field, coords, create_graph=torch.is_grad_enabled())
+        return normalize(gradient, dim=-1).to(_type_of(points, gradient))
+    table = _table(points)
+    rows = table.reshape(-1, 3)
+    found = np.empty_like(rows)
+    for start in range(0, len(rows), _POINTS_AT_ONCE):
+        piece = torch.from_numpy(rows[start : start + _POINTS_AT_ONCE].astype(np.float64))
+        with torch.no_grad():
+            directions = normals_at(piece.to(like.device, _wide(like)), field, normalization, like=like)
+        found[start : start + len(piece)] = directions.cpu().numpy()
+    return found.reshape(table.shape)
+
+
+def _coords(points: Tensor, normalization: Normalization, *, like: Tensor) -> Tensor:
+    """Move points (..., 3) into the box, in more digits than the field computes with."""
+    _check(points.shape)
+    offset = torch.tensor(normalization.offset, dtype=_wide(like), device=points.device)
+    return (points.to(_wide(like)) * normalization.scale + offset).to(like.dtype)
+
+
+def _wide(like: Tensor) -> torch.dtype:
+    return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+def _type_of(points: Tensor, values: Tensor) -> torch.dtype:
+    return points.dtype if points.is_floating_point() else values.dtype
+
+
+def _table(points: Any) -> np.ndarray:
+    table = np.asarray(points)
+    _check(table.shape)
+    if table.dtype.kind not in "fiu":
+        raise InputError(f"points must be real numbers, got dtype {table.dtype}")
+    return table if table.dtype.kind == "f" else table.astype(np.float64)
+
+
+def _check(shape: tuple[int, ...]) -> None:
+    if not shape or shape[-1] != 3:
+        raise InputError(f"points must be (..., 3), got shape {tuple(shape)}")

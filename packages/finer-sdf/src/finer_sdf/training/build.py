@@ -1,0 +1,148 @@
+"""Put a fit together from its plan: samples, objective, optimiser and schedule of the chosen preset."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from finer_core.progress import reporting
+from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
+from finer_core.training.own_code import OwnCode, planned_network
+from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.inputs import facts_of
+from finer_sdf.model import SdfModel
+from finer_sdf.shapes import LoadedShape, PointCloud, Shape
+from finer_sdf.training.bacon import CloudDistance, PublishedSampler, published_schedule
+from finer_sdf.training.objective import DistanceObjective
+from finer_sdf.training.plan import FitPlan, chunk_points
+from finer_sdf.training.precomputed import PrecomputedSamples
+from finer_sdf.training.samples import Prefetcher, Sampler, workers_beside
+from finer_sdf.training.target_rms import target_test
+from finer_sdf.training.targets import target_of
+
+
+def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
+    """Return the network that a plan trains, ready for that; see `planned_network`.
+
+    Args:
+        plan: The plan.
+        own: The user's own module, or activation.
+    """
+    settings = plan.settings
+    return planned_network(
+        plan.network,
+        own=own,
+        seed=settings.seed,
+        device=plan.device,
+        compiled=bool(settings.compile),
+        precision=settings.precision or "fp32",
+    )
+
+
+@contextmanager
+def assembled_fit(
+    plan: FitPlan, loaded: LoadedShape, *, own: OwnCode | None = None, progress: bool = False
+) -> Iterator[tuple[SdfModel, Fit]]:
+    """Put a fit together, for the length of a block that runs it.
+
+    Args:
+        plan: The plan.
+        loaded: The surface, in the input's coordinates.
+        own: The user's own module, or activation.
+        progress: Show on stderr how many exact distances are computed.
+
+    Yields:
+        The model whose network the fit trains, and the fit.
+    """
+    settings, boxed = plan.settings, plan.frame.shape_to_box(loaded.shape)
+    network = network_of(plan, own=own)
+    model = SdfModel(network=network, normalization=plan.frame, shape=facts_of(loaded))
+    with reporting("distances", unit="sample", progress=progress) as tell:
+        sampler = build_sampler(plan, boxed, on_samples=lambda done: tell(done, settings.samples or done))
+    fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
+    if settings.target_rms is not None:
+        fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
+    try:
+        yield model, fit
+    finally:
+        close_fit(fit)
+
+
+def close_fit(fit: Fit) -> None:
+    """End the threads that make a fit's samples."""
+    if isinstance(fit.objective, DistanceObjective):
+        fit.objective.close()
+
+
+def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:
+    """Return a surface as an oriented cloud: a cloud as it is, a mesh as points uniform over its area."""
+    if isinstance(shape, PointCloud):
+        return shape
+    samples = sample_surface(shape, count=points, seed=seed)
+    return PointCloud(points=samples.points, normals=samples.normals)
+
+
+def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], None] = lambda done: None) -> Sampler:
+    """Return what makes the preset's samples.
+
+    Args:
+        plan: The plan.
+        shape: The surface, in box coordinates.
+        on_samples: Called with the number of distances computed before training.
+    """
+    settings = plan.settings
+    assert settings.batch_points and settings.steps
+    if settings.preset == "paper":
+        assert settings.cloud_points
+        cloud = cloud_of(shape, points=settings.cloud_points, seed=settings.seed)
+        return PublishedSampler(CloudDistance(cloud), batch_points=settings.batch_points, seed=settings.seed)
+    assert settings.samples
+    return PrecomputedSamples(
+        target_of(shape),
+        samples=settings.samples,
+        batch_points=settings.batch_points,
+        seed=settings.seed,
+        on_samples=on_samples,
+    )
+
+
+def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int) -> Fit:
+    """Assemble the fit loop of a plan.
+
+    Args:
+        plan: The plan.
+        network: Changed in place by the fit.
+        sampler: Makes the samples of a step.
+        chunk: Most points that go through the network at once.
+    """
+    settings = plan.settings
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    assert settings.betas is not None
+    paper = settings.preset == "paper"
+    return Fit(
+        network=network,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        objective=DistanceObjective(
+            Prefetcher(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
+            error="squared" if paper else "absolute",
+            chunk_points=chunk,
+            device=plan.device,
+        ),
+        optimizers=build_optimizers(
+            network,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            betas=settings.betas,
+            amsgrad=bool(settings.amsgrad),
+            ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
+        ),
+        schedule=schedule_of(settings.schedule)
+        if settings.schedule
+        else published_schedule(initial_rate=settings.learning_rate),
+        steps=settings.steps,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+    )
