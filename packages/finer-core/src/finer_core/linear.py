@@ -1,4 +1,4 @@
-"""The linear map of every layer: `nn.Linear` with an initialisation that is drawn once, and complex weights if asked."""
+"""The linear map of every layer: `nn.Linear`, drawn once by its own initialiser, with complex weights if asked."""
 
 from collections.abc import Callable
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finer_sdf._version import __version__
 
 if TYPE_CHECKING:
+    from finer_core.io.export import export
     from finer_sdf.benchmarking import benchmark
     from finer_sdf.config import SdfConfig
     from finer_sdf.evaluation.surface_metrics import evaluate
@@ -46,6 +47,7 @@ __all__ = [
     "benchmark",
     "download",
     "evaluate",
+    "export",
     "fit",
     "read_shape",
 ]
@@ -55,6 +57,8 @@ logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
+    if name == "export":
+        return import_module("finer_core.io.export").export
     if name in _HOME:
         return getattr(import_module(f"finer_sdf.{_HOME[name]}"), name)
     raise AttributeError(f"module 'finer_sdf' has no attribute {name!r}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from finer_core.app.export_command import add_export_command
 from finer_core.cli import OneLineParser, add_options, run_command, version_text
 from finer_core.fit_command import (
     add_command,
@@ -16,7 +17,7 @@ from finer_core.fit_command import (
     merged_settings,
     run_mode,
 )
-from finer_core.network_options import NetworkOptions, method_names
+from finer_core.network_options import add_network_options, method_names
 from finer_core.run_folder import check_writable
 from finer_sdf._version import __version__
 from finer_sdf.config import BUILT_IN, SdfConfig
@@ -43,7 +44,14 @@ def build_parser() -> OneLineParser:
     _add_benchmark(commands)
     _add_download(commands)
     _add_import(commands)
+    add_export_command(commands, _loaded, inputs="points (n, 3) of the input's coordinates to distances (n,)")
     return parser
+
+
+def _loaded(path: str) -> Any:
+    from finer_sdf.model import SdfModel
+
+    return SdfModel.load(path)
 
 
 def _add_fit(commands: Any) -> None:
@@ -222,7 +230,7 @@ def _add_import(commands: Any) -> None:
         "--shape", metavar="FILE", help="what was fitted, for its coordinates (default: the box itself)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_network_options(parser)
 
 
 def run_import(arguments: argparse.Namespace) -> None:

@@ -55,6 +55,7 @@ class SdfModel(nn.Module):
     """
 
     network: nn.Module
+    in_features = 3
 
     def __init__(
         self, *, network: nn.Module, normalization: Normalization, shape: Mapping[str, Any] | None = None
