@@ -19,6 +19,7 @@ from torch import Tensor
 
 from finer_core import activations
 from finer_core.activations import first_derivatives_only, fuse_activations
+from finer_core.c_library import allow_building
 
 Function = Callable[[Tensor], Tensor]
 
@@ -101,6 +102,7 @@ def compare(name: str, *, rows: int, width: int, rounds: int) -> dict[str, float
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=65_536)
     parser.add_argument("--width", type=int, default=256)

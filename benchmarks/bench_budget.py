@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from bench_quality import load, name_of
+from finer_core.c_library import allow_building
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.plan import plan_fit
@@ -158,6 +159,7 @@ def chart(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     study = commands.add_parser("run")

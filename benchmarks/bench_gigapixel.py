@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finer_core.c_library import allow_building
 from finer_core.resources import parse_memory
 from finer_image.band_writer import write_bands
 from finer_image.pixels import Image
@@ -84,6 +85,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures and compare the peaks with the budget."""
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=16384)
     parser.add_argument("--steps", type=int, default=300)

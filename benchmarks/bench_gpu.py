@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from skimage import data
 
 from eager import EagerFiner, full_batch_step
+from finer_core.c_library import allow_building
 from finer_core.coords import grid_coords
 from finer_core.training.optimizers import set_learning_rates
 from finer_image.evaluation import evaluate
@@ -31,6 +32,7 @@ from finer_image.training.build import build_fit, network_of
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", type=Path)
     parser.add_argument("--size", type=int, default=512)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from finer_core.c_library import allow_building
 from finer_core.resources import peak_memory_mb
 from finer_sdf.meshing import extract_mesh
 from finer_sdf.meshing.evaluate import evaluate_points
@@ -89,6 +90,7 @@ def compare(sparse: np.ndarray, dense: np.ndarray, *, planes: tuple[int, int], r
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--resolution", type=int, default=512)

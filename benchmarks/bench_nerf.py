@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from eager import EagerFiner
+from finer_core.c_library import allow_building
 from finer_core.metrics import psnr
 from finer_nerf.cameras import all_pixels, rays_of_pixels
 from finer_nerf.judging import judge_views, mean_figures
@@ -129,6 +130,7 @@ def train_ours(plan: TrainingPlan, scene: Scene, *, seconds: float) -> tuple:
 
 def main() -> None:
     """Train both ways and print the ratio."""
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene", nargs="?", help="Blender scene (default: the built-in one)")
     parser.add_argument("--seconds", type=float, default=120.0, help="training time of each")

@@ -24,6 +24,7 @@ import torch
 from torch.func import functional_call, jacrev, vmap
 
 from finer_core import build_network
+from finer_core.c_library import allow_building
 from finer_core.config import published_config
 from finer_core.errors import InputError
 from finer_core.networks import Network
@@ -139,6 +140,7 @@ def eigenpairs(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, measure, print."""
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=1024)
     parser.add_argument("--skip", nargs="*", default=[], choices=("jacrev", "nt1", "nt2", "nt3"))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_quality import load, name_of
+from finer_core.c_library import allow_building
 from finer_core.linear import InrLinear
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
@@ -98,6 +99,7 @@ def trial(file: str | None, side: int, seed: int, arm: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", default=[None])
     parser.add_argument("--side", type=int, default=128)

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from eager import EagerFiner, full_batch_step
+from finer_core.c_library import allow_building
 from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
 from finer_image.evaluation import evaluate
@@ -196,6 +197,7 @@ MODES: dict[str, Callable[[argparse.Namespace], list[dict]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("images", nargs="*", default=[None])

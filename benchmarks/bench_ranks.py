@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_core.c_library import allow_building
 from finer_core.team import joined
 from finer_core.training import GradientSum
 from finer_image.plan import plan_fit
@@ -155,6 +156,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison, or one process of it."""
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20, help="steps a round (default: %(default)s)")

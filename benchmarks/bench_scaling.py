@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from finer_core.c_library import allow_building
 from finer_core.config import published_config
 from finer_core.training import fresh_network
 from finer_image.objective import ImageObjective, PixelTarget
@@ -64,6 +65,7 @@ def row(side: int, width: int) -> dict[str, float]:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="*", default=[64, 128, 256, 512, 1024, 2048])
     parser.add_argument("--widths", type=int, nargs="*", default=[64, 128, 256, 512, 1024])

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 from eager import EagerFiner
+from finer_core.c_library import allow_building
 from finer_sdf.config import SdfConfig
 from finer_sdf.inputs import read_input
 from finer_sdf.training.build import build_fit, build_sampler, cloud_of, network_of
@@ -70,6 +71,7 @@ def our_steps(shape: str | None, *, most: int) -> tuple[Callable[[int], None], n
 
 def main() -> None:
     """Time all three in turns and print the ratios."""
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shape", nargs="?", help="mesh or point cloud (default: the built-in shape)")
     parser.add_argument("--steps", type=int, default=15, help="steps a turn")

@@ -25,6 +25,7 @@ from torch import nn
 from eager import EagerFiner, full_batch_step
 from finer_core import NetworkConfig, build_network
 from finer_core.activations import fuse_activations
+from finer_core.c_library import allow_building
 from finer_core.coords import grid_coords
 from finer_core.resources import peak_memory_mb
 from finer_image.objective import ImageObjective, PixelTarget
@@ -78,6 +79,7 @@ def answer(step: Callable[[], object], rounds: int) -> None:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)

@@ -16,6 +16,7 @@ import time
 import torch
 from skimage import data
 
+from finer_core.c_library import allow_building
 from finer_core.resources import resolve_device
 from finer_core.training import Fit, run_together, update_of
 from finer_image.pixels import Image
@@ -52,6 +53,7 @@ def seconds_of(way: str, fits: list[Fit], device: str) -> float:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)

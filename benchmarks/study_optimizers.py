@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from bench_quality import load
+from finer_core.c_library import allow_building
 from finer_core.differential import gradient
 from finer_core.training import Fit
 from finer_image.evaluation import evaluate
@@ -234,6 +235,7 @@ def table(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    allow_building()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     study = commands.add_parser("run")

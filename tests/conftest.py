@@ -9,6 +9,7 @@ from finer_core.cli import share_processor_politely
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and threads that wait for one another spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("FINER_KERNELS", "build")  # as the commands do
 share_processor_politely()  # before any test module loads PyTorch
 
 

@@ -1,6 +1,7 @@
 """Small C libraries: built once, kept in the user's cache, and a clear reason where they cannot be."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -274,3 +275,37 @@ def test_a_folder_in_a_library_s_place_does_no_harm(source, cache):
     path.unlink()
     path.mkdir()
     assert fresh(source, cache, "8") == 8
+
+
+PROBE = """
+import torch
+from finer_core import build_network
+from finer_core.activations import fuse_activations
+import sys
+if "allowed" in sys.argv:
+    fuse_activations(True)
+network = build_network("finer", in_features=2, out_features=1, hidden_features=8, hidden_layers=1)
+network(torch.zeros(4, 2)).sum().backward()
+print(network.layers[0].activation.kernel() is not None)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("cc") is None, reason="no C compiler called cc")
+def test_a_library_starts_no_compiler_unless_that_was_allowed(tmp_path):
+    calls, compiler, cache = tmp_path / "calls", tmp_path / "compiler", tmp_path / "cache"
+    compiler.write_text(f'#!/bin/sh\necho called >> {calls}\nexec cc "$@"\n')
+    compiler.chmod(0o700)
+    plain = {name: value for name, value in os.environ.items() if name != "FINER_KERNELS"}
+    environment = {**plain, "XDG_CACHE_HOME": str(cache), "CC": str(compiler)}
+
+    def has_kernels(*arguments: str, **variables: str) -> bool:
+        command = [sys.executable, "-c", PROBE, *arguments]
+        run = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, check=True)
+        return run.stdout.strip() == "True"
+
+    assert not has_kernels() and not has_kernels("allowed", FINER_KERNELS="off")
+    assert not calls.exists() and not cache.exists()
+    assert has_kernels("allowed")
+    built = calls.read_text()
+    assert has_kernels() and has_kernels(FINER_KERNELS="build") and not has_kernels(FINER_KERNELS="off")
+    assert calls.read_text() == built

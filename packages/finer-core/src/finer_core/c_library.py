@@ -1,4 +1,8 @@
-"""Small C libraries, built once by the compiler that the machine has and kept in the user's cache."""
+"""Small C libraries, built once by the compiler that the machine has and kept in the user's cache.
+
+A library does not start compilers behind its user's back: something is built only where that was allowed, by
+`allow_building` or FINER_KERNELS=build, as our commands do. What was built once is used by everybody who may read it.
+"""
 
 import atexit
 import ctypes
@@ -25,8 +29,31 @@ _LARGEST = 16 * 2**20
 """Bytes of a library that are read; ours have some 20,000."""
 
 
+VARIABLE = "FINER_KERNELS"
+"""Environment variable: "build" lets what is missing be built, "cached" takes what is there, "off" takes nothing."""
+_allowed = False
+
+
 class CannotBuild(Exception):
-    """There is no compiler, or it failed."""
+    """There is no compiler, it failed, or it was not allowed."""
+
+
+def allow_building() -> None:
+    """Let this process start the C compiler where a library is missing, and write to the user's cache."""
+    global _allowed
+    _allowed = True
+
+
+def _may_build() -> bool:
+    """Return whether what is missing may be built.
+
+    Raises:
+        CannotBuild: If the environment switches libraries off, or says what nobody knows.
+    """
+    wish = os.environ.get(VARIABLE) or ("build" if _allowed else "cached")
+    if wish not in ("build", "cached"):
+        raise CannotBuild(f"{VARIABLE}={wish}" if wish == "off" else f"{VARIABLE}={wish} is none of build, cached, off")
+    return wish == "build"
 
 
 def c_library(source: Path, *, defines: Mapping[str, str]) -> ctypes.CDLL:
@@ -40,19 +67,31 @@ def c_library(source: Path, *, defines: Mapping[str, str]) -> ctypes.CDLL:
         CannotBuild: If there is no compiler, or no folder to write to, or the file does not compile or load here.
     """
     try:
+        may_build = _may_build()
+        if not may_build and not _cache_path().is_dir():  # nothing was ever built, and no folder is made to look in
+            raise CannotBuild(_NOT_ALLOWED)
         command = [*_compiler(), *_FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
         texts = [path.read_text(encoding="utf-8") for path in (source, *sorted(source.parent.glob("*.h")))]
         identity = repr((texts, command, platform.system(), platform.machine(), _processor()))
         name = f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
         folder = cache_folder()
         library = _kept(folder, name)
+        if library is None and not may_build:
+            raise CannotBuild(_NOT_ALLOWED)
         content = _build(source, command, folder, name) if library is None else library
         try:
             return _load(folder, content)
         except OSError:  # no room there, or nothing may be executed from there
             return _load(_temporary_folder(), content)
-    except (OSError, ValueError) as error:  # ValueError: a CC that is no command line
+    except (OSError, ValueError, RuntimeError) as error:  # a CC that is no command line; a user without a home
         raise CannotBuild(str(error)) from error
+
+
+_NOT_ALLOWED = f"not built yet; {VARIABLE}=build, or fuse_activations(True), lets the C compiler do that once"
+
+
+def _cache_path() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finer"
 
 
 def digest_of(library: ctypes.CDLL) -> str:
@@ -67,7 +106,7 @@ def cache_folder() -> Path:
     others is not used, and one that others could write to is emptied and closed to them.
     """
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finer"
+        folder = _cache_path()
         _make_private(folder)
         if not _is_ours(folder):
             _log.warning("%s belongs to another user; compiled kernels go to a temporary folder", folder)

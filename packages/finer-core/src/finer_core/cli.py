@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
+from finer_core.c_library import allow_building
 from finer_core.errors import CollectiveError, InputError, Interrupted, ToldByFirst, shortened
 from finer_core.folder_lock import release_folders
 from finer_core.ranks import ranks_of_environment
@@ -191,6 +192,7 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
         The exit code.
     """
     share_processor_politely()
+    allow_building()
     with steady_streams() as out:
         try:
             code, parsed = _run(build_parser(), arguments)

@@ -1,7 +1,7 @@
 """Which kernels compute an activation in one pass over memory, forward and backward, in place of PyTorch's six.
 
-On a CPU they are C (`finer_core.activations.native`) and on wherever there is a C compiler; on an NVIDIA GPU they are
-Triton's for the sine family (`finer_core.activations.triton_real`), where that is installed. Others on other devices
+On a CPU they are C (`finer_core.activations.native`), once the user let a compiler build them; on an NVIDIA GPU they
+are Triton's for the sine family (`finer_core.activations.triton_real`), where that is installed. Others on other devices
 are `torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
 """
 
@@ -14,8 +14,9 @@ from typing import Any, Protocol, overload
 import torch
 from torch import Tensor
 
-from finer_core.activations.native import native_kernels
+from finer_core.activations.native import forget_kernels, native_kernels
 from finer_core.activations.real import FinerFormula, RealFormula
+from finer_core.c_library import allow_building
 
 _log = logging.getLogger(__name__)
 _choice: bool | None = None
@@ -51,10 +52,14 @@ def fuse_activations(choice: bool | None) -> None:
     Results of different kernels agree to rounding, not bit for bit. PyTorch does not compile the complex wavelets.
 
     Args:
-        choice: True for fused ones wherever something can be compiled; False for PyTorch's operations; None, which is
-            how it begins, for those that are there at once, on a CPU or an NVIDIA GPU.
+        choice: True for fused ones wherever something can be compiled, by the machine's C compiler too; False for
+            PyTorch's operations; None, which is how it begins, for those that are there at once, on a CPU or an NVIDIA
+            GPU: on a CPU, where they were built before or FINER_KERNELS=build allows it.
     """
     global _choice
+    if choice:
+        allow_building()
+        forget_kernels()
     _choice = choice
 
 

@@ -1,7 +1,8 @@
 """Activations in C: one pass over memory in place of six or more, on a CPU, in single precision.
 
-The machine's C compiler makes a formula's kernels when they are first wanted, in a third of a second (a second for the
-wavelets), and the user's cache keeps them. Without a compiler everything goes on in PyTorch's operations.
+Where it is allowed (`finer_core.c_library`), the machine's C compiler makes a formula's kernels when they are first
+wanted, in a third of a second (a second for the wavelets), and the user's cache keeps them. Without them everything
+goes on in PyTorch's operations.
 """
 
 import ctypes
@@ -220,6 +221,12 @@ def _library(function: str) -> ctypes.CDLL | None:
         _log.warning("activations stay unfused: the C compiler made something else of %s", function)
         return None
     return library
+
+
+def forget_kernels() -> None:
+    """Look again for kernels that were not to be had, when they are next wanted."""
+    native_kernels.cache_clear()
+    _library.cache_clear()
 
 
 @torch.no_grad()
