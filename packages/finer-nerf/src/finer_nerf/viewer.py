@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_nerf.camera_paths import mean_up
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.model import RadianceModel
-from finer_nerf.seeing.camera_paths import mean_up
+from finer_nerf.model import NerfModel
 
 RenderFrame = Callable[[Tensor, Intrinsics, str], np.ndarray]
 """Maps a camera-to-box pose (4, 4), a camera and a kind to a picture, uint8 (height, width, 3)."""
@@ -27,7 +27,7 @@ _WAIT_SECONDS = 0.05
 
 
 def view_model(
-    model: RadianceModel,
+    model: NerfModel,
     *,
     render: RenderFrame,
     host: str = "127.0.0.1",
@@ -100,7 +100,7 @@ def _check_port(host: str, port: int) -> None:
             raise InputError(f"--port {port} on {host} cannot be used ({error}); choose another") from error
 
 
-def _place(client: Any, model: RadianceModel) -> None:
+def _place(client: Any, model: NerfModel) -> None:
     """Put a client's camera at the first training view."""
     pose = np.asarray(model.train_poses)[0]
     client.camera.position = pose[:3, 3]

@@ -1,7 +1,7 @@
 """The published slow renderer: the same number of depths on every ray, no empty-space skipping."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ _LEAST_WEIGHT = 1e-4
 """Samples of at most this weight have no colour in the published renderer."""
 
 
+@runtime_checkable
 class PointField(Protocol):
     """What a renderer needs of a field."""
 
