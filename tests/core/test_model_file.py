@@ -185,12 +185,6 @@ def test_task_data_is_plain(tmp_path, task_data):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("network", [nn.Linear(2, 3), nn.Sequential()], ids=["Linear", "Sequential"])
-def test_only_networks_with_a_config_are_saved(tmp_path, network):
-    with pytest.raises(ValueError, match=f"got {type(network).__name__} without config"):
-        save_model(network, tmp_path / "m.safetensors")
-
-
 def test_a_class_used_directly_has_no_config(tmp_path):
     from finer_core import Siren
 

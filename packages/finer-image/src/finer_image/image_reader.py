@@ -102,6 +102,13 @@ def read_image(
     Raises:
         InputError: One line naming the file and the reason: missing, unreadable, empty, not an image, cut, corrupt, too
             large, a decompression bomb, of wrong rank or dtype, or holding infinite values or no data at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import read_image, write_image
+        >>> path = write_image("black.png", np.zeros((4, 6, 3), dtype=np.uint8))
+        >>> read_image(path).pixels.shape
+        (4, 6, 3)
     """
     path = Path(path)
     with opened(path, memory_bytes=memory_bytes, working_bytes=working_bytes) as (source, content):

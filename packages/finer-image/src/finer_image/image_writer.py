@@ -111,6 +111,12 @@ def write_image(path: str | os.PathLike[str], image: Image | np.ndarray) -> Path
     Raises:
         InputError: The suffix is unknown or cannot hold the image (see `check_writable`), or the place cannot
             be written to.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import write_image
+        >>> write_image("black.tif", np.zeros((4, 6), dtype=np.float32)).name
+        'black.tif'
     """
     path = Path(path)
     try:

@@ -46,6 +46,10 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
         pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     except (ValueError, TypeError) as error:
         raise InputError(f"the image, a {type(image).__name__}, cannot be read as an array: {error}") from error
+    if pixels.dtype == object:
+        raise InputError(
+            f"the image is a {type(image).__name__}; give an array, a tensor, an Image, a picture of Pillow's or a path"
+        )
     # PyTorch takes no array that must not be written to.
     return _named(pixels if pixels.flags.writeable else pixels.copy())
 

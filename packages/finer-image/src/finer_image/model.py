@@ -289,7 +289,7 @@ def load_image_model(
         model.with_pixels(np.zeros((1, 1, channels), dtype=model.dtype))
     except ValueError as error:
         raise InputError(f"{path}: its image data contradicts itself ({error})") from error
-    return model
+    return model.eval()
 
 
 def log_filled_pixels(model: ImageModel) -> None:

@@ -59,6 +59,13 @@ class Image(Raster):
 
     Raises:
         ValueError: The fields contradict each other.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import Image
+        >>> image = Image.from_pixels(np.zeros((4, 6, 3), dtype=np.uint8))
+        >>> image.mode, image.value_range, image.shape
+        ('RGB', (0.0, 255.0), (4, 6, 3))
     """
 
     pixels: np.ndarray

@@ -12,7 +12,19 @@ BUILT_IN = "astronaut"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig(FitSettings):
-    """Hold every setting of a fit; None is filled by `resolve` from the preset, the method and the image's size."""
+    """Hold every setting of a fit; None is filled from the preset, the method and the image's size.
+
+    `finer-image fit --help` says what each of them means.
+
+    Raises:
+        InputError: For a value outside its range.
+
+    Example:
+        >>> from finer_image import ImageConfig
+        >>> config = ImageConfig(method="siren", passes=20.0, network={"hidden_features": 128})
+        >>> config.method, config.preset, config.steps
+        ('siren', 'fast', None)
+    """
 
     passes: float | None = option(None, "length of the fit: how often every pixel is used (default: 40)")
     target_psnr: float | None = option(None, "end the fit as soon as the whole image has this PSNR, in dB")

@@ -107,7 +107,7 @@ def fit(
             callbacks=callbacks,
             progress=progress,
         )
-    return ImageModel.of(trained.eval(), raster, target_range=plan.target_range), history
+    return ImageModel.of(trained, raster, target_range=plan.target_range).eval(), history
 
 
 def _own_code(network: Any, activation: Any, settings: ImageConfig, *, channels: int) -> OwnCode:

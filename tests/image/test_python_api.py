@@ -1,0 +1,378 @@
+"""What finer_image exports: pure, in the same bits as the command, and open to code of the user's own."""
+
+import doctest
+import inspect
+import io
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+import finer_image
+from finer_core.errors import InputError
+from finer_core.training import Callback, TrainingHistory
+from finer_image import Image, ImageConfig, ImageModel, evaluate, fit, read_image, write_image
+from finer_image.cli import main
+
+from .image_files import noise
+
+NAMES = [name for name in finer_image.__all__ if not name.startswith("__")]
+FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(finer_image, name))]
+PICTURE = noise(24, 20, 3)
+SIZES = {"hidden_features": 16, "hidden_layers": 1}
+SMALL = {"steps": 12, "log_every": 4, "device": "cpu", "precision": "fp32", "batch_pixels": 100, "network": SIZES}
+OPTIONS = [
+    *("--steps", "12", "--log-every", "4", "--device", "cpu", "--precision", "fp32", "--batch-pixels", "100"),
+    *("--hidden-features", "16", "--hidden-layers", "1", "--quiet"),
+]
+
+
+class Squares(nn.Module):
+    """A network of a user's own, with something beside parameters."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.last = nn.Linear(2, 32), nn.Linear(32, 3)
+        self.register_buffer("scale", torch.tensor(3.0))
+
+    def forward(self, coords):
+        return self.last(torch.sin(self.scale * self.first(coords)).square())
+
+
+def square_wave(z):
+    return torch.tanh(2 * torch.sin(10 * z))
+
+
+def bits(model):
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def read_only(tmp_path, monkeypatch):
+    """Stand in a folder that takes no file and must stay empty, whoever runs the tests."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    folder.chmod(0o555)
+    monkeypatch.chdir(folder)
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit(PICTURE, **SMALL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_documented_and_its_example_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    value = getattr(finer_image, name)
+    wanted = ("Args:", "Raises:", "Example:") if name in FUNCTIONS else ("Example:",)
+    assert [word for word in wanted if word not in value.__doc__] == []
+    (test,) = doctest.DocTestFinder(recurse=False).find(value, name, globs={})
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_importing_loads_nothing_and_a_name_when_it_is_used():
+    code = "import finer_image, sys; print(*(m for m in ('torch', 'numpy', 'PIL', 'skimage') if m in sys.modules)); "
+    code += "finer_image.fit; from finer_image import evaluate; print('torch' in sys.modules, callable(evaluate))"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines() == ["", "True True"]
+    assert dir(finer_image) == sorted(finer_image.__all__)
+    with pytest.raises(AttributeError, match="'finer_image' has no attribute 'fits'"):
+        _ = finer_image.fits
+
+
+def test_a_fit_writes_and_prints_nothing_and_repeats_its_bits(read_only, capsys, fitted):
+    state = torch.get_rng_state()
+    model, history = fit(PICTURE, **SMALL)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_bits(bits(model), bits(fitted[0]))
+    assert history["loss"].tolist() == fitted[1]["loss"].tolist()
+    assert evaluate(model, PICTURE) == evaluate(fitted[0], PICTURE)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_does_the_same(tmp_path, fitted):
+    Pillow.fromarray(PICTURE).save(tmp_path / "picture.png")
+    assert main(["fit", str(tmp_path / "picture.png"), "--out", str(tmp_path / "run"), *OPTIONS]) == 0
+    model, history = fitted
+    loaded = ImageModel.load(tmp_path / "run" / "model.safetensors")
+    assert_same_bits(bits(loaded), bits(model))
+    model.save(tmp_path / "saved.safetensors")
+    assert (tmp_path / "saved.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for column in ("step", "loss", "psnr", "learning_rate", "rollbacks"):
+        assert history[column].tolist() == [line[column] for line in lines]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert evaluate(model, PICTURE) == {name: metrics[name] for name in ("psnr", "psnr_unclipped", "ssim")}
+    assert np.array_equal(read_image(tmp_path / "run" / "reconstruction.png").pixels, model.render())
+
+
+@pytest.mark.parametrize("kind", ["tensor", "read-only array", "picture", "path", "text", "image"])
+def test_what_an_image_may_be(kind, tmp_path, fitted):
+    path = tmp_path / "picture.png"
+    write_image(path, Image.from_pixels(PICTURE))
+    fixed = PICTURE.copy()
+    fixed.flags.writeable = False
+    given = {
+        "tensor": lambda: torch.from_numpy(PICTURE),
+        "read-only array": lambda: fixed,
+        "picture": lambda: Pillow.fromarray(PICTURE),
+        "path": lambda: path,
+        "text": lambda: str(path),
+        "image": lambda: read_image(path),
+    }[kind]()
+    model, _ = fit(given, ImageConfig(**{**SMALL, "seed": 1}), seed=0)  # keywords win
+    assert_same_bits(bits(model), bits(fitted[0]))
+    assert evaluate(model, given) == evaluate(fitted[0], PICTURE)
+
+
+def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
+    model, _ = fitted
+    assert repr(model) == "ImageModel: finer of 371 parameters, a 24x20 RGB image of uint8"
+    assert Pillow.open(io.BytesIO(model._repr_png_())).size == (20, 24)
+    coords = np.array([[[-1.0, -1.0], [1.0, 1.0]]])
+    corners = model(coords)
+    assert corners.shape == (1, 2, 3) and isinstance(corners, np.ndarray)
+    assert np.array_equal(model(torch.tensor(coords, dtype=torch.float32)).detach(), corners)
+    np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
+    assert np.array_equal(np.asarray(model), model.render())
+    assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
+    assert model.render().dtype == model.dtype == np.uint8 and model.render().shape == model.shape
+    grey, _ = fit(PICTURE[:, :, 0] / 255, **SMALL)
+    assert grey.shape == (24, 20) and grey.render().dtype == np.float64
+
+
+class Watcher(Callback):
+    """Write down what it is told."""
+
+    def __init__(self, stop_after=None):
+        self.told, self.stop_after = [], stop_after
+
+    def on_start(self, step, steps):
+        self.told.append(("start", step, steps))
+
+    def on_step(self, step, loss):
+        assert loss.ndim == 0
+        self.told.append(("step", step))
+
+    def on_log(self, entry):
+        self.told.append(("log", entry.step))
+
+    def on_end(self):
+        self.told.append(("end",))
+
+    def should_stop(self):
+        return self.stop_after is not None and ("step", self.stop_after) in self.told
+
+
+def test_callbacks_are_told_in_order_and_change_nothing(fitted):
+    watcher, told = Watcher(), []
+    model, history = fit(PICTURE, **SMALL, callbacks=[watcher], progress=lambda *each: told.append(each))
+    steps = [each for end in (4, 8, 12) for each in (*(("step", end + back) for back in (-3, -2, -1, 0)), ("log", end))]
+    assert watcher.told == [("start", 0, 12), *steps, ("end",)]
+    assert told == [(e.step, 12, {"loss": e.loss, "psnr": e.metrics["psnr"]}) for e in history]
+    assert_same_bits(bits(model), bits(fitted[0]))
+    with pytest.raises(TypeError, match=r"callback 3 has none of the methods on_start"):
+        fit(PICTURE, **SMALL, callbacks=[3])
+
+
+def test_progress_is_shown_on_stderr(capsys):
+    fit(PICTURE, **SMALL, progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and "fit finer" in err and "PSNR" in err
+
+
+def test_the_best_state_is_kept_when_a_callback_stops_the_fit():
+    seen = []
+
+    class Record(Watcher):
+        def on_log(self, entry):
+            super().on_log(entry)
+            seen.append((entry.loss, {name: value.clone() for name, value in network.state_dict().items()}))
+
+    network = Squares()
+    model, history = fit(PICTURE, **{**SMALL, "network": network}, callbacks=[Record(stop_after=10)])
+    assert history.interrupted and history["step"].tolist() == [4, 8]
+    assert_same_bits(bits(model), min(seen, key=lambda each: each[0])[1])
+    assert not model.training
+
+
+class Press:
+    """Press Ctrl-C at some steps."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def on_step(self, step, loss):
+        if step in self.steps:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    model, history = fit(PICTURE, **SMALL, callbacks=[Press(6)])
+    assert history.interrupted and len(history) == 1 and isinstance(model, ImageModel)
+    early, _ = fit(PICTURE, **SMALL, callbacks=[Watcher(stop_after=6)])
+    assert_same_bits(bits(model), bits(early))
+
+    class Twice(Press):
+        def on_step(self, step, loss):
+            super().on_step(step, loss)
+            super().on_step(step, loss)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(PICTURE, **SMALL, callbacks=[Twice(6)])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("own", ["", "network", "activation"])
+def test_a_checkpoint_is_gone_on_from_to_the_same_bits(own, tmp_path):
+    def code():
+        return {"": {}, "network": {"network": Squares()}, "activation": {"activation": square_wave}}[own]
+
+    whole, _ = fit(PICTURE, **{**SMALL, **code()})
+    habits = {"checkpoint": tmp_path / "fit.safetensors", "checkpoint_seconds": 0.0}
+    _, first = fit(PICTURE, **{**SMALL, **code()}, **habits, callbacks=[Watcher(stop_after=6)])
+    model, rest = fit(PICTURE, **{**SMALL, **code()}, **habits, resume=True)
+    assert first.interrupted and not rest.interrupted
+    assert [*first["step"], *rest["step"]] == [4, 8, 12]
+    assert_same_bits(bits(model), bits(whole))
+    other = {"network": nn.Linear(2, 3)} if own != "network" else {}
+    with pytest.raises(InputError, match="give the same network= or activation="):
+        fit(PICTURE, **{**SMALL, **other}, **habits, resume=True)
+
+
+def test_checkpoints_of_other_fits_are_refused(tmp_path):
+    path = tmp_path / "fit.safetensors"
+    fit(PICTURE, **SMALL, checkpoint=path)
+    for words, given in {
+        "already exists": {},
+        "of another image": {"resume": True, "image": PICTURE[::-1]},
+        "steps 13 differs from the fit's, 12": {"resume": True, "steps": 13},
+        "hidden_features 17 differs": {"resume": True, "network": {"hidden_features": 17}},
+    }.items():
+        with pytest.raises(InputError, match=words):
+            fit(given.pop("image", PICTURE), **{**SMALL, **given}, checkpoint=path)
+    with pytest.raises(InputError, match="needs checkpoint="):
+        fit(PICTURE, **SMALL, resume=True)
+
+
+def test_a_network_of_ones_own_is_trained_judged_saved_and_loaded(tmp_path):
+    network = Squares()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    model, history = fit(PICTURE, **{**SMALL, "network": network, "steps": 40})
+    assert model.network is network and history["loss"][-1] < history["loss"][0]
+    assert not torch.equal(before["last.weight"], network.last.weight) and torch.equal(before["scale"], network.scale)
+    assert repr(model).startswith("ImageModel: Squares of 195 parameters")
+    path = tmp_path / "own.safetensors"
+    model.save(path)
+    loaded = ImageModel.load(path, network=Squares(seed=1))
+    assert np.array_equal(loaded.render(scale=1.5), model.render(scale=1.5))
+    assert evaluate(loaded, PICTURE) == evaluate(model, PICTURE)
+    with pytest.raises(InputError, match=r"Squares', network of its user's own.*give network="):
+        ImageModel.load(path)
+    with pytest.raises(InputError, match="tensors do not fit Linear"):
+        ImageModel.load(path, network=nn.Linear(2, 3))
+    with pytest.raises(InputError, match="Squares is not a network of ours"):
+        _ = model.config
+    assert main(["render", str(path), "--out", str(tmp_path / "out.png")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "make"),
+    [("siren", lambda: square_wave), ("wire", lambda: square_wave), ("siren", lambda: nn.PReLU(init=0.1))],
+    ids=["function", "complex", "module"],
+)
+def test_an_activation_of_ones_own_is_trained_judged_saved_and_loaded(method, make, tmp_path):
+    activation = make()
+    model, history = fit(PICTURE, **SMALL, method=method, activation=activation)
+    assert len(history) == 3 and model.config.method == method
+    copies = [layer.activation for layer in model.network.layers]
+    assert len({id(each) for each in copies}) == 2 and activation not in copies
+    path = tmp_path / "own.safetensors"
+    model.save(path)
+    loaded = ImageModel.load(path, activation=make())
+    assert_same_bits(bits(loaded), bits(model))
+    assert np.array_equal(loaded.render(), model.render())
+    assert repr(loaded) == repr(model)
+    with pytest.raises(InputError, match=r"activation of its user's own.*give activation="):
+        ImageModel.load(path)
+
+
+def test_own_code_may_have_a_time_and_begins_untouched_by_the_timing():
+    network, seen = Squares(), []
+
+    class Start(Callback):
+        def on_start(self, step, steps):
+            seen.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    model, _ = fit(PICTURE, seconds=0.1, device="cpu", network=network, callbacks=[Start()])
+    assert_same_bits(seen[0], Squares().state_dict())
+    assert model.network is network
+
+
+def test_a_fit_ends_at_its_target():
+    slope = np.linspace(0, 1, 16)[:, None] * np.ones(16)
+    model, history = fit(slope, preset="paper", steps=400, target_psnr=15.0, network={"hidden_features": 32})
+    assert history["step"][-1] < 400 and not history.interrupted
+    assert evaluate(model, slope)["psnr"] >= 15.0
+
+
+def test_a_history_has_columns():
+    _, history = fit(PICTURE, **SMALL)
+    assert history.columns == ("step", "loss", "learning_rate", "seconds", "rollbacks", "psnr")
+    assert history["psnr"].shape == (3,) and np.all(np.diff(history["seconds"]) >= 0)
+    assert isinstance(history[1:], TrainingHistory) and len(history[1:]) == 2
+    assert history.metrics == {"loss": history[-1].loss, "psnr": history[-1].metrics["psnr"]}
+    with pytest.raises(KeyError, match="no column 'ssim'; there are step, loss"):
+        _ = history["ssim"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"image": "nowhere.png"}, "nowhere.png: no such file"),
+        ({"image": np.zeros((2, 2, 2, 2))}, r"\(2, 2, 2, 2\)"),
+        ({"image": np.zeros((2, 0))}, "the image"),
+        ({"image": None}, "the image is a NoneType; give an array"),
+        ({"method": "sirene"}, "did you mean 'siren'"),
+        ({"stepz": 3}, "did you mean 'steps'"),
+        ({"steps": "many"}, "'steps' must be an integer"),
+        ({"seconds": 3.0}, "both say how long"),
+        ({"network": {"hiden": 3}}, "has no option 'hiden'"),
+        ({"network": 3}, "hyper-parameters or a torch module, got 3"),
+        ({"network": nn.Identity()}, "Identity has no parameters"),
+        ({"network": nn.Linear(3, 3)}, r"Linear cannot take coordinates \(61, 2\): RuntimeError"),
+        ({"network": nn.Linear(2, 4)}, r"makes float32 \(61, 4\).*not float32 \(61, 3\)"),
+        ({"network": nn.Linear(2, 3).double()}, r"float64; fits compute in float32.*\.float\(\)"),
+        ({"network": nn.Linear(2, 3), "activation": torch.tanh}, "leave out activation="),
+        ({"activation": nn.Tanh}, "a class must be called"),
+        ({"activation": lambda z: z[:, :1]}, "must keep the shape"),
+        ({"activation": torch.tanh, "method": "bacon"}, "no activation that another could replace"),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_line(given, words):
+    with pytest.raises(InputError, match=words) as error:
+        fit(given.get("image", PICTURE), **{**SMALL, **{k: v for k, v in given.items() if k != "image"}})
+    assert len(str(error.value)) <= 300 and len(str(error.value).splitlines()) == 1
+
+
+def test_a_model_is_not_rendered_in_two_sizes(fitted):
+    with pytest.raises(InputError, match="both say how large"):
+        fitted[0].render(scale=2, size=(3, 3))
+    with pytest.raises(InputError, match="24x20 image with 3 channels"):
+        evaluate(fitted[0], PICTURE[:5])
