@@ -6,11 +6,12 @@ from finer_core.errors import InputError
 from finer_core.run_settings import refuse_two_lengths
 from finer_core.training import Fit
 from finer_core.training.budget import MEASURED_FRACTION, largest_within, step_cost
+from finer_core.training.own_code import OwnCode
 from finer_image.plan import FitPlan, plan_fit
 from finer_image.presets import SMALLEST_BATCH, Length, length_of
 from finer_image.raster import Raster
 from finer_image.settings import ImageConfig
-from finer_image.training.build import OwnCode, build_fit, network_of
+from finer_image.training.build import build_fit, network_of
 
 _LARGEST_TIMED = 8192
 """Pixels of the larger batch that is timed; larger ones cost in proportion."""

@@ -1,15 +1,10 @@
 """Put a fit together from its plan: the network, what it is trained on, and the loop."""
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
-from finer_core.own_network import OwnNetwork, name_of, set_activation
 from finer_core.resources import parse_memory
 from finer_core.training import (
     DivergenceGuard,
@@ -17,10 +12,9 @@ from finer_core.training import (
     GradientSum,
     LogPoint,
     build_optimizers,
-    fresh_network,
-    ready_network,
     schedule_of,
 )
+from finer_core.training.own_code import OwnCode, planned_network
 from finer_image.disk_image import DiskImage
 from finer_image.disk_target import DiskTarget
 from finer_image.error_sampling import ErrorSampledObjective
@@ -62,56 +56,22 @@ def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
     return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnCode:
-    """Hold what of the network is the user's own, at most one of the two.
-
-    Attributes:
-        network: A module in the place of the method's network; trained as it is.
-        described: What it takes.
-        activation: In the place of the method's.
-    """
-
-    network: nn.Module | None = None
-    described: OwnNetwork | None = None
-    activation: Callable[[Tensor], Tensor] | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the module or the activation; "" if all is ours."""
-        code = self.network if self.network is not None else self.activation
-        return "" if code is None else name_of(code)
-
-    def copied(self) -> "OwnCode":
-        """Return the same with a copy of the module, to be thrown away."""
-        return replace(self, network=copy.deepcopy(self.network))
-
-
 def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
-    """Return the network that a plan trains, ready for that.
+    """Return the network that a plan trains, ready for that; see `planned_network`.
 
     Args:
         plan: The plan.
         own: The user's own module, or activation.
-
-    Returns:
-        The user's module itself, else the plan's network drawn from its seed.
-
-    Raises:
-        InputError: If the plan is of a module of the user's own, and there is none.
     """
-    own, settings = own or OwnCode(), plan.settings
-    habits: dict[str, Any] = {
-        "device": plan.device,
-        "compiled": bool(settings.compile),
-        "precision": settings.precision or "fp32",
-    }
-    if own.network is not None:
-        return ready_network(own.network, **habits)
-    if isinstance(plan.network, OwnNetwork):
-        raise InputError(f"the fit is of a module of its user's own, {plan.network.own}; give it again by network=")
-    network = fresh_network(plan.network, seed=settings.seed, **habits)
-    return network if own.activation is None else set_activation(network, own.activation)
+    settings = plan.settings
+    return planned_network(
+        plan.network,
+        own=own,
+        seed=settings.seed,
+        device=plan.device,
+        compiled=bool(settings.compile),
+        precision=settings.precision or "fp32",
+    )
 
 
 def build_fit(

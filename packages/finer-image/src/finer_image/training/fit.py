@@ -1,34 +1,30 @@
 """Fit a network to an image, from Python: no folder, no file and no output unless asked for."""
 
-import dataclasses
 import os
-import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from finer_core.activations import fusion_kept
-from finer_core.cli import NONE, merge_settings
-from finer_core.errors import InputError
-from finer_core.own_network import describe_network
+from finer_core.overrides import config_with
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
-from finer_core.schema import check, check_entries, shown
-from finer_core.training import FitState, TrainingHistory, run_recorded, saved_state
+from finer_core.training import TrainingHistory, run_recorded, saved_state
+from finer_core.training.own_code import own_code
+from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_image.disk_image import DiskImage
 from finer_image.input_digest import sha256_of_input
 from finer_image.inputs import as_image
 from finer_image.model import ImageModel
 from finer_image.pixels import Image
-from finer_image.plan import FitPlan, digest_of, plan_of
+from finer_image.plan import digest_of, plan_of
 from finer_image.raster import Raster
 from finer_image.settings import ImageConfig
 from finer_image.timed_plan import plan_timed_fit
-from finer_image.training.build import OwnCode, build_fit, network_of, psnr_of_loss
+from finer_image.training.build import build_fit, network_of, psnr_of_loss
 
 
 def fit(
@@ -84,16 +80,19 @@ def fit(
     """
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
-    settings = config_with(config, overrides)
+    settings = config_with(ImageConfig, config, overrides)
     raster = as_image(image, memory=parse_memory(settings.memory))
-    own = _own_code(None if isinstance(network, Mapping) else network, activation, settings, channels=raster.channels)
+    own = own_code(network, activation, options=settings.network, in_features=2, out_features=raster.channels)
     state = saved_state(checkpoint, resume=resume)
-    about = {} if checkpoint is None else {"image_sha256": _digest(raster), "own": own.name}
+    about = {} if checkpoint is None else {"input_sha256": _digest(raster), "own": own.name}
     with fusion_kept(), torch.random.fork_rng(devices=[]):
         if state is None:
             plan = plan_timed_fit(settings, raster, own=own)
         else:
-            plan = _plan_of_state(state, settings, about, named=overrides, source=Path(checkpoint or ""))
+            source = Path(checkpoint or "")
+            saved = saved_fit(state, about, source=source, verb="finer_image.fit", signal="image")
+            plan = plan_of(saved, source=source)
+            refuse_other_settings(plan, settings, named=overrides, source=source)
         trained = network_of(plan, own=own)
         loop = build_fit(plan, trained, raster)
         loop.about = {**about, **plan.to_dict()} if about else {}
@@ -110,84 +109,9 @@ def fit(
     return ImageModel.of(trained, raster, target_range=plan.target_range).eval(), history
 
 
-def _own_code(network: Any, activation: Any, settings: ImageConfig, *, channels: int) -> OwnCode:
-    """Check what the user's own code is, before anything is trained.
-
-    Raises:
-        InputError: If it cannot be used, or contradicts another argument.
-    """
-    if network is None:
-        return OwnCode(activation=activation)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network must be a mapping of hyper-parameters or a torch module, got {shown(network)}")
-    if settings.network or activation is not None:
-        what = "activation=" if activation is not None else f"hyper-parameter {next(iter(settings.network))!r}"
-        raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")
-    return OwnCode(network=network, described=describe_network(network, in_features=2, out_features=channels))
-
-
-def config_with(config: ImageConfig | None, overrides: Mapping[str, Any]) -> ImageConfig:
-    """Return a config with some fields replaced.
-
-    Args:
-        config: The config; None for the default one.
-        overrides: Values by name; None means "decided later" where a field may be that.
-
-    Raises:
-        InputError: For a name that is no field, or a value of another type or choice.
-    """
-    before = {} if config is None else {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    kinds, layer = typing.get_type_hints(ImageConfig), {}
-    for name, value in overrides.items():
-        plain = value.item() if isinstance(value, np.generic) else value
-        if plain is None and name in kinds:
-            check(None, kinds[name], name=f"setting {name!r}")
-        layer[name] = NONE if plain is None else tuple(plain) if isinstance(plain, list) else plain
-    merged: ImageConfig = merge_settings(ImageConfig, before, layer)
-    return merged
-
-
 def _digest(image: Raster) -> str:
     """Return what tells whether an image is the one that a checkpoint was begun with."""
     if isinstance(image, Image):
         return digest_of(image)
     assert isinstance(image, DiskImage)
     return sha256_of_input(image.path)
-
-
-_MAY_DIFFER = {"network", "device", "memory", "checkpoint_seconds"}
-"""Settings that are compared in another way, or that a resumed fit takes from its checkpoint without a word."""
-
-
-def _plan_of_state(
-    state: FitState, settings: ImageConfig, about: Mapping[str, Any], *, named: Collection[str], source: Path
-) -> FitPlan:
-    """Take the plan back that a checkpoint holds.
-
-    Raises:
-        InputError: If it holds none, or is of another image or of other settings than the given ones.
-    """
-    saved = state.loop.get("about")
-    if not isinstance(saved, Mapping):
-        raise InputError(f"{source}: not a checkpoint of finer_image.fit; one of a run folder goes on by --resume")
-    check_entries(saved, {"image_sha256": str, "own": str, "network": Mapping}, what=os.fspath(source))
-    if saved["image_sha256"] != about["image_sha256"]:
-        raise InputError(f"{source}: a fit of another image; leave out resume=True and name another checkpoint")
-    plan = plan_of(saved, source=source)
-    network = plan.network.to_dict()
-    if saved["own"] != about["own"]:
-        raise InputError(
-            f"{source}: a fit of {shown(saved['own'] or 'a network of ours')}, not of "
-            f"{shown(about['own'] or 'a network of ours')}; give the same network= or activation= to go on"
-        )
-    default = ImageConfig()
-    given = {name for name, value in vars(settings).items() if name in named or value != getattr(default, name)}
-    pairs = [(name, getattr(settings, name), getattr(plan.settings, name)) for name in given - _MAY_DIFFER]
-    options = {**network, **network.get("options", {})}
-    pairs += [(name, value, options.get(name)) for name, value in settings.network.items()]
-    for name, value, before in pairs:
-        if value != before:
-            raise InputError(
-                f"{source}: {name} {shown(value)} differs from the fit's, {shown(before)}; leave it out to go on"
-            )
-    return plan
