@@ -14,7 +14,14 @@ BACKGROUNDS = {"white": 1.0, "black": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class NerfConfig(FitSettings):
-    """Hold every setting of a training; None is filled by `presets.resolve` from the preset and the method."""
+    """Hold every setting of a training; None is filled by `presets.resolve` from the preset and the method.
+
+    Example:
+        >>> from finer_nerf import NerfConfig
+        >>> config = NerfConfig(method="siren", steps=500, network={"hidden_features": 32})
+        >>> config.preset, config.background, config.batch_rays
+        ('fast', 'white', None)
+    """
 
     target_psnr: float | None = option(None, "end the training as soon as the held-out views have this PSNR, in dB")
     downscale: int | None = option(None, "divide the pictures' size by this")

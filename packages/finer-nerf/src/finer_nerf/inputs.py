@@ -79,6 +79,11 @@ def builtin_scene(size: int = builtin.BUILT_IN_SIZE) -> Scene:
 
     Raises:
         InputError: If the size is out of bounds.
+
+    Example:
+        >>> from finer_nerf import builtin_scene
+        >>> builtin_scene(size=8).train.images.shape
+        torch.Size([36, 8, 8, 4])
     """
     if not isinstance(size, int) or not 8 <= size <= 2048:
         raise InputError(f"size must be an integer between 8 and 2048, got {shown(size)}")
@@ -95,6 +100,14 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
 
     Raises:
         InputError: If the format cannot hold the scene, or the folder holds something and may not be replaced.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_nerf import builtin_scene, write_scene
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_scene(builtin_scene(size=8), folder)
+        ...     sorted(os.listdir(folder))[-3:]
+        ['transforms_train.json', 'transforms_val.json', 'val']
     """
     splits = {name: views for name, views in scene_splits(scene).items() if views is not None}
     for name, views in splits.items():

@@ -281,11 +281,9 @@ class NerfModel(nn.Module):
 
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.field.parameters())
-        views = f"{self.scene.get('name', 'a scene')}, {len(self.train_poses)} views of {self.camera.height}x{self.camera.width}"
+        scene = f"{self.scene.get('name', 'scene')} in {len(self.train_poses)} views"
         side = 2 * self.bound / self.frame.scale
-        return (
-            f"{type(self).__name__}: {self.field.method} of {count} parameters, {views}, box side {side:.4g}"
-        )
+        return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, a box of {side:.4g} units"
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows: the first training view, small."""

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from finer_core.config import NetworkConfig, published_config
 from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
-from finer_core.networks import Network
-from finer_core.own_network import set_activation
 from finer_core.parts import NetworkParts
 from finer_nerf.fields.density import truncated_exponential
 from finer_nerf.fields.spherical_harmonics import spherical_harmonics
@@ -148,7 +146,7 @@ class RadianceField(nn.Module):
     @property
     def method(self) -> str:
         """Name of the method, and of an activation of the user's own that is in the place of the method's."""
-        method, own = self.config.density.method, getattr(self.parts["density"], "own_activation", "")
+        method, own = self.config.density.method, self.parts.own_activation
         return f"{method} with {own}" if own else method
 
     def set_activation(self, activation: Callable[[Tensor], Tensor]) -> None:
@@ -157,9 +155,7 @@ class RadianceField(nn.Module):
         Raises:
             InputError: If it is none.
         """
-        for network in self.parts.values():
-            assert isinstance(network, Network)  # NetworkParts holds nothing else
-            set_activation(network, activation)
+        self.parts.set_activation(activation)
 
     def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return sigmas (n,), per box unit, and features (n, g) at points (n, 3) of the box."""

@@ -78,7 +78,7 @@ def run_attempts(
                 ) from error
             on_restart(f"{error}: starting over with other initial weights ({attempt})")
         else:
-            return model_of(plan, field.eval(), scene, objective.grid), objective, done
+            return model_of(plan, field, scene, objective.grid).eval(), objective, done
 
 
 def attempt_of(state: FitState | None, source: Path) -> int:
