@@ -12,7 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from finer_core import load_model
-from finer_image.benchmark import BenchmarkPlan
+from finer_image.benchmark_run import BenchmarkPlan
 from finer_image.cli import main
 from finer_image.settings import ImageConfig
 from tests import refusals

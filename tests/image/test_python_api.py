@@ -342,6 +342,20 @@ def test_a_history_has_columns():
         _ = history["ssim"]
 
 
+def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, tmp_path):
+    told = []
+    images = {"a": PICTURE, "b": tmp_path / "none.png"}
+    rows = finer_image.benchmark(images, ["finer", "siren"], ImageConfig(**SMALL), progress=lambda *e: told.append(e))
+    assert [(row["image"], row["method"]) for row in rows] == [(a, m) for a in "ab" for m in ("finer", "siren")]
+    figures = evaluate(fitted[0], PICTURE)
+    assert (rows[0]["psnr"], rows[0]["ssim"], rows[0]["size"]) == (figures["psnr"], figures["ssim"], "24x20")
+    assert "no such file" in rows[3]["error"] and rows[3]["psnr"] is None
+    assert told == [(done, 4, {}) for done in range(1, 5)]
+    with pytest.raises(InputError, match="did you mean 'siren'"):
+        finer_image.benchmark(images, ["finer", "sirene"])
+    assert finer_image.benchmark(images, ["finer"], **SMALL, callbacks=[Watcher(stop_after=6)]) == []
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

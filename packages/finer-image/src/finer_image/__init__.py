@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finer_image._version import __version__
 
 if TYPE_CHECKING:
+    from finer_image.benchmarking import benchmark
     from finer_image.evaluation import evaluate
     from finer_image.image_reader import read_image
     from finer_image.image_writer import write_image
@@ -23,6 +24,7 @@ _HOME = {
     "Image": "pixels",
     "ImageConfig": "settings",
     "ImageModel": "model",
+    "benchmark": "benchmarking",
     "evaluate": "evaluation",
     "fit": "training.fit",
     "read_image": "image_reader",
@@ -34,6 +36,7 @@ __all__ = [
     "ImageConfig",
     "ImageModel",
     "__version__",
+    "benchmark",
     "evaluate",
     "fit",
     "read_image",

@@ -10,7 +10,7 @@ from finer_core.files import refuse_existing
 from finer_core.fit_command import given_settings, run_mode
 from finer_core.network_options import given_options
 from finer_core.team import Team
-from finer_image.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
+from finer_image.benchmark_run import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
 from finer_image.import_model import import_reference
 from finer_image.notes import printable
 from finer_image.render import parse_size

@@ -14,6 +14,7 @@ from finer_core.interruption import interruptible
 from finer_core.ranks import my_share
 from finer_core.run_folder import Mode, RunFolder
 from finer_core.team import Team
+from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.fit_together import fit_images, kind_of_fit
 from finer_image.image_reader import FORMATS, TGA, ZARR
 from finer_image.image_source import file_error
@@ -23,7 +24,6 @@ from finer_image.run import PreparedRun, fill_run, fit_prepared, prepare_resumed
 from finer_image.settings import ImageConfig
 from finer_image.zarr_metadata import is_zarr
 
-COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
 HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "at once", "published mean (16 images)")
 MEAN_COLUMNS = ("method", "images", "psnr", "ssim", "seconds", "published_mean_psnr")
 SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
@@ -219,17 +219,8 @@ def _fit_at_once(plan: BenchmarkPlan, members: Sequence[PreparedRun]) -> list[Ma
 def _row(
     image: Path, method: str, result: Mapping[str, Any] | Exception, *, fitted: PreparedRun | None = None
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": printable(image.name), "method": method}
-    row["published_mean_psnr"] = published_mean_psnr(method)
-    if fitted:
-        row["size"] = f"{fitted.image.height}x{fitted.image.width}"
-    if isinstance(result, Exception):
-        return row | {"error": str(result)}
-    return (
-        row
-        | {"together": 1}
-        | {name: result[name] for name in ("psnr", "ssim", "seconds", "together") if name in result}
-    )
+    size = f"{fitted.image.height}x{fitted.image.width}" if fitted else None
+    return row_of(printable(image.name), method, result, size=size)
 
 
 def means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,88 @@
+"""Compare methods on images, from Python: a row a fit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finer_core.config import find_method
+from finer_core.errors import DivergenceError, InputError
+from finer_core.progress import ProgressOption, reporting
+from finer_image.evaluation import evaluate
+from finer_image.model_data import TASK
+from finer_image.published_results import published_mean_psnr
+from finer_image.settings import ImageConfig
+from finer_image.training.fit import fit
+
+COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
+
+
+def benchmark(
+    images: Mapping[str, Any],
+    methods: Sequence[str],
+    config: ImageConfig | None = None,
+    *,
+    progress: ProgressOption = False,
+    **overrides: Any,
+) -> list[dict[str, Any]]:
+    """Fit every method to every image and judge it; `finer-image benchmark` does the same with a folder.
+
+    A fit that fails is a row with its "error". Ctrl-C ends the benchmark with the rows of the fits that are finished.
+
+    Args:
+        images: What `fit` takes, by name.
+        methods: Names of methods.
+        config: Settings of every fit; None for the default ones.
+        progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
+        **overrides: Arguments of `fit`, such as steps=2000.
+
+    Returns:
+        A row a fit, for `pandas.DataFrame`: image, method, size ("HxW"), psnr (dB), ssim, seconds of training, together
+        (images fitted at once: 1), and published_mean_psnr of the paper's own images, None where there is none.
+
+    Raises:
+        InputError: For an unknown method, or one that fits no images, before the first fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import benchmark
+        >>> rows = benchmark({"eye": np.eye(16)}, ["finer", "siren"], steps=5, network={"hidden_features": 16})
+        >>> [(row["image"], row["method"], row["size"]) for row in rows]
+        [('eye', 'finer', '16x16'), ('eye', 'siren', '16x16')]
+    """
+    methods = [methods] if isinstance(methods, str) else list(methods)
+    for method in methods:
+        find_method(method).for_task(TASK)
+    rows: list[dict[str, Any]] = []
+    with reporting("benchmark", unit="fit", progress=progress) as tell:
+        for name, image in images.items():
+            for method in methods:
+                try:
+                    model, history = fit(image, config, **{**overrides, "method": method})
+                    if history.interrupted:
+                        return rows
+                    figures: Mapping[str, Any] | Exception = {
+                        **evaluate(model, image),
+                        "seconds": round(history[-1].seconds, 3),
+                    }
+                    size = f"{model.height}x{model.width}"
+                except (InputError, DivergenceError) as error:
+                    figures, size = error, None
+                rows.append(row_of(name, method, figures, size=size))
+                tell(len(rows), len(images) * len(methods))
+    return rows
+
+
+def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:
+    """Return the row of a fit.
+
+    Args:
+        image: Name of the image.
+        method: Name of the method.
+        result: Figures, or the error that ended the fit.
+        size: "HxW", or None where it is not known.
+    """
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image, "method": method, "size": size}
+    row["published_mean_psnr"] = published_mean_psnr(method)
+    if isinstance(result, Exception):
+        return row | {"error": str(result)}
+    figures = {name: result[name] for name in ("psnr", "ssim", "seconds", "together") if name in result}
+    return row | {"together": 1} | figures
