@@ -41,6 +41,43 @@ OPTIONS = [
 ]
 
 
+class Waves(nn.Module):
+    """A field of a user's own: densities and colours at once."""
+
+    def __init__(self, seed=0, width=12):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.last = nn.Linear(3, width), nn.Linear(width, 2)
+            self.shade = nn.Linear(4, 3)
+
+    def density_of(self, points):
+        out = self.last(torch.sin(5 * self.first(points)))
+        return nn.functional.softplus(out[:, 0] + 2), out[:, 1:]
+
+    def forward(self, points, directions):
+        sigmas, features = self.density_of(points)
+        return sigmas, torch.sigmoid(self.shade(torch.cat([features, directions], dim=1)))
+
+
+class Apart(Waves):
+    """The same, with densities and colours apart, as the renderer wants them."""
+
+    def density_and_features(self, points):
+        return self.density_of(points)
+
+    def color(self, directions, features):
+        return torch.sigmoid(self.shade(torch.cat([features, directions], dim=1)))
+
+
+class Negative(Waves):
+    """No field: densities are negative."""
+
+    def forward(self, points, directions):
+        sigmas, colors = super().forward(points, directions)
+        return -sigmas, colors
+
+
 def square_wave(z):
     return torch.tanh(2 * torch.sin(10 * z))
 
@@ -201,12 +238,15 @@ def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once(scene):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("own", [{}, {"activation": square_wave}], ids=["", "activation"])
+@pytest.mark.parametrize("own", ["", "network", "activation"])
 def test_a_checkpoint_is_gone_on_from_to_the_same_bits(own, scene, tmp_path):
-    whole, _ = fit(scene, **SMALL, **own)
+    def settings():
+        return {**SMALL, **{"": {}, "network": {"network": Waves()}, "activation": {"activation": square_wave}}[own]}
+
+    whole, _ = fit(scene, **settings())
     habits = {"checkpoint": tmp_path / "fit.safetensors", "checkpoint_seconds": 0.0}
-    _, first = fit(scene, **SMALL, **own, **habits, callbacks=[Watcher(stop_after=6)])
-    model, rest = fit(scene, **SMALL, **own, **habits, resume=True)
+    _, first = fit(scene, **settings(), **habits, callbacks=[Watcher(stop_after=6)])
+    model, rest = fit(scene, **settings(), **habits, resume=True)
     assert first.interrupted and not rest.interrupted
     assert [*first["step"], *rest["step"]] == [4, 8, 12]
     assert_same_bits(bits(model), bits(whole))
@@ -260,6 +300,8 @@ def test_a_collapsed_fit_starts_over_as_the_command_does(scene, folder, tmp_path
     monkeypatch.setattr(objective.PhotometricObjective, "collapses", 9)
     with pytest.raises(DivergenceError, match="and so did 3 restarts"):
         fit(scene, **SMALL)
+    with pytest.raises(DivergenceError, match="other weights to begin with"):  # nobody else can draw them
+        fit(scene, **{**SMALL, "network": Waves()})
 
 
 @pytest.mark.parametrize(
@@ -282,6 +324,40 @@ def test_an_activation_of_ones_own_is_trained_judged_saved_and_loaded(method, ma
     with pytest.raises(InputError, match=r"activation of its user's own.*give activation="):
         NerfModel.load(path)
     assert main(["mesh", str(path), "--out", str(tmp_path / "m.ply")]) == 2
+
+
+def test_a_field_of_ones_own_is_trained_judged_saved_and_loaded(scene, tmp_path):
+    fitted, path = [], tmp_path / "own.safetensors"
+    for kind in (Waves, Apart):
+        field = kind()
+        model, history = fit(scene, **{**SMALL, "network": field, "steps": 40, "learning_rate": 5e-3})
+        assert model.field.network is field and history["loss"][-1] < history["loss"][0]
+        assert repr(model).startswith(f"NerfModel: {kind.__name__} of 89 parameters, ball in 4 views")
+        model.save(path)
+        loaded = NerfModel.load(path, network=kind(seed=1))
+        assert evaluate(loaded, scene.test) == evaluate(model, scene.test)
+        fitted.append(model)
+    for name, values in fitted[0].field.network.state_dict().items():
+        # Rounding apart: gradients of densities and colours are added in another order.
+        torch.testing.assert_close(values, fitted[1].field.network.state_dict()[name], rtol=1e-2, atol=1e-3)
+    sigmas, _ = loaded(np.zeros((1, 3)), np.ones((1, 3)))
+    assert sigmas.tolist() == pytest.approx([0.8 * field.density_of(torch.zeros(1, 3))[0].item()], rel=1e-5)
+    loaded.video(tmp_path / "frames", loaded.orbit(1), kind="normals")
+    with pytest.raises(InputError, match=r"Apart', network of its user's own.*give network="):
+        NerfModel.load(path)
+    with pytest.raises(InputError, match="tensors do not fit Linear"):
+        NerfModel.load(path, network=nn.Linear(2, 3))
+    assert main(["mesh", str(path), "--out", str(tmp_path / "m.ply")]) == 2
+
+
+def test_a_run_folder_holds_no_field_of_ones_own(folder, tmp_path, capsys):
+    arguments = ["train", str(folder), *OPTIONS, "--steps", "1", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["field"] = {"own": "mine.Waves", "hidden_features": 12, "row_bytes": 100}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert main(["train", str(folder), "--resume", "--out", str(tmp_path / "run")]) == 2
+    assert "config.json: field is a module of its user's own, mine.Waves" in capsys.readouterr().err
 
 
 def test_a_module_that_is_no_field_is_named(scene):
@@ -462,8 +538,12 @@ def views_with(**given):
         ({"downscale": 2}, "downscale says how a scene is read"),
         ({"test_every": 8}, "test_every says how a scene is read"),
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
-        ({"network": 3}, "must be a mapping of hyper-parameters, got 'int'"),
-        ({"network": nn.Linear(3, 4)}, "got 'Linear'.*activation= may be your own"),
+        ({"network": 3}, "hyper-parameters or a torch module, got 3"),
+        ({"network": nn.Linear(3, 4)}, r"Linear: it must return sigmas \(n,\) and rgbs \(n, 3\) \(.*positional"),
+        ({"network": nn.Bilinear(3, 3, 4)}, r"Bilinear: it must return sigmas \(n,\) and rgbs \(n, 3\)"),
+        ({"network": Negative()}, "Negative: densities must not be negative"),
+        ({"network": Waves().double()}, r"float64; fits compute in float32.*\.float\(\)"),
+        ({"network": Waves(), "activation": torch.tanh}, "leave out activation="),
         ({"activation": nn.Tanh}, "a class must be called"),
         ({"activation": lambda z: z[:, :1]}, "must keep the shape"),
         ({"memory": "1MB"}, "leaves no room"),

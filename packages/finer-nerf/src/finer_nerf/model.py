@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.model_file import check_finite, load_model, save_model
-from finer_core.parts import NetworkParts
+from finer_core.model_file import save_model
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
 from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.fields.radiance_field import RadianceField
+from finer_nerf.fields.field import Field
 from finer_nerf.frame import Frame
 from finer_nerf.meshing import extract_mesh
-from finer_nerf.model_data import TASK, model_parts, task_data_of
+from finer_nerf.model_data import TASK, read_parts, task_data_of
 from finer_nerf.rendering.images import Kind, frame_of, png_bytes, small_camera
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.points import look_at_arrays, look_at_tensors
@@ -65,12 +64,12 @@ class NerfModel(nn.Module):
         {'rgb': (8, 8, 3), 'depth': (8, 8), 'accumulation': (8, 8)}
     """
 
-    field: RadianceField
+    field: Field
 
     def __init__(
         self,
         *,
-        field: RadianceField,
+        field: Field,
         frame: Frame,
         bound: float,
         grid: OccupancyGrid,
@@ -94,6 +93,7 @@ class NerfModel(nn.Module):
         path: str | os.PathLike[str],
         *,
         device: str = "cpu",
+        network: nn.Module | None = None,
         activation: Callable[[Tensor], Tensor] | None = None,
     ) -> "NerfModel":
         """Load a model file, of `save` or of `finer-nerf train`; no code in it is run.
@@ -101,35 +101,27 @@ class NerfModel(nn.Module):
         Args:
             path: The file.
             device: Where the field goes.
+            network: The module of your own that was fitted, built anew, which takes the weights.
             activation: The activation of your own that it was fitted with.
 
         Returns:
             The model, in evaluation mode.
 
         Raises:
-            InputError: If it is not a model file, one of another task, or of another activation than is given.
+            InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        source = os.fspath(path)
-        parts = load_model(source, device=device, activation=activation)
-        check_finite(parts, source)
-        info = parts.info
-        if info.task != TASK or not isinstance(parts, NetworkParts):
-            raise InputError(
-                f"{source}: a model of task {info.task!r}, not a radiance field; use the command of that task"
-            )
-        rest = model_parts(info, source, device=device)
-        field = RadianceField(parts, directions=rest.pop("directions"))
-        return cls(field=field.to(device), **rest).eval()
+        parts = read_parts(os.fspath(path), device=device, network=network, activation=activation)
+        return cls(**parts).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file, the same that `finer-nerf train` writes, replacing what is there.
 
-        Of an activation of your own it has the name alone: `load` is given it again.
+        Of code of your own, a network or an activation, it has the name alone: `load` is given it again.
 
         Args:
             path: The file; its folder exists.
         """
-        save_model(self.field.parts, path, task=TASK, task_data=task_data_of(self, scene=self.scene))
+        save_model(self.field.saved, path, task=TASK, task_data=task_data_of(self, scene=self.scene))
 
     @property
     def device(self) -> torch.device:

@@ -1,16 +1,19 @@
 """What the model file of a radiance field says beside its networks: box, cameras, and how it is rendered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.model_file import ModelInfo
+from finer_core.model_file import ModelInfo, check_finite, load_model, model_info
+from finer_core.parts import NetworkParts
 from finer_core.schema import check_entries
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.config import BACKGROUNDS
-from finer_nerf.fields.radiance_field import FieldConfig
+from finer_nerf.fields.own_field import OwnField
+from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
 from finer_nerf.frame import Frame
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.occupancy import OccupancyGrid
@@ -58,13 +61,37 @@ def task_data_of(model: FittedScene, *, scene: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def model_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
-    """Return the arguments of `NerfModel`, and how directions are encoded, from a file that anybody may have changed.
+def read_parts(
+    path: str, *, device: str, network: nn.Module | None = None, activation: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `NerfModel` from a file that anybody may have changed.
 
     Args:
-        info: What the file says.
-        path: The file, for messages.
-        device: Where the occupancy grid goes.
+        path: The file.
+        device: Where field and occupancy grid go.
+        network: The module of the user's own that was saved, which takes the weights.
+        activation: The activation of the user's own that it was saved with.
+
+    Raises:
+        InputError: If it is not a model file, one of another task, or of other code than is given.
+    """
+    saved: nn.Module = (
+        load_model(path, device=device, activation=activation)
+        if network is None
+        else load_model(path, device=device, network=network)
+    )
+    check_finite(saved, path)
+    info = model_info(path)
+    if info.task != TASK or not (isinstance(saved, NetworkParts) or info.own_network):
+        raise InputError(f"{path}: a model of task {info.task!r}, not a radiance field; use the command of that task")
+    rest = _task_parts(info, path, device=device)
+    directions = rest.pop("directions")
+    field = RadianceField(saved, directions=directions) if isinstance(saved, NetworkParts) else OwnField(saved)
+    return {"field": field.to(device), **rest}
+
+
+def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
+    """Return the arguments that are no networks, and how directions are encoded.
 
     Raises:
         InputError: If the data is not a radiance field's.
@@ -75,9 +102,8 @@ def model_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
     if not (0 < data["bound"] <= _LARGEST_BOUND and 0 <= data["min_near"] <= _LARGEST_BOUND):
         raise InputError(f"{path}: no scene has a bound of {data['bound']!r} and begins at {data['min_near']!r}")
     try:
-        config = FieldConfig(
-            density=info.configs["density"], color=info.configs["color"], directions=data["directions"]
-        )
+        if not info.own_network:  # refuses what does not fit together
+            FieldConfig(density=info.configs["density"], color=info.configs["color"], directions=data["directions"])
         grid = OccupancyGrid(
             resolution=_between(data["grid"]["resolution"], 2, _LARGEST_GRID),
             bound=float(data["bound"]),
@@ -90,7 +116,7 @@ def model_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
         if data["background"] not in BACKGROUNDS or not len(poses) or np.abs(poses).max() > _LARGEST_BOUND:
             raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
         return {
-            "directions": config.directions,
+            "directions": data["directions"],
             "frame": Frame.from_dict(data["frame"]),
             "bound": grid.bound,
             "grid": grid,

@@ -10,6 +10,7 @@ from finer_core.errors import InputError
 from finer_core.files import write_json
 from finer_core.fit_command import refuse_changes
 from finer_core.interruption import interruptible
+from finer_core.own_network import OwnNetwork
 from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder, environment_versions, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
@@ -47,8 +48,10 @@ def resume_run(
     run = open_run_folder(out, mode="resume")
     config = read_run(run, command="finer-nerf train")
     plan = FitPlan.from_config(config, source=run.config)
+    if isinstance(plan.field, OwnNetwork):
+        raise InputError(f"{run.config}: field is a module of its user's own, {plan.field.own}, which no command has")
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
-    check_weights(run, [plan.field.density, plan.field.color], memory=parse_memory(plan.settings.memory))
+    check_weights(run, plan.networks, memory=parse_memory(plan.settings.memory))
     tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]
     scene = read_as_resolved(name, plan.settings)
@@ -80,8 +83,7 @@ def config_of(plan: FitPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
 
 
 def _kernels(plan: FitPlan) -> dict[str, str]:
-    networks = [plan.field.density, plan.field.color]
-    return kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
+    return kernels_of(plan.networks, device=plan.device, compiled=plan.settings.compile)
 
 
 def _train_and_fill(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.fields.radiance_field import RadianceField
+from finer_nerf.fields.field import Field
 from finer_nerf.frame import Frame
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
@@ -30,7 +30,7 @@ class FittedScene(Protocol):
         train_poses: Camera-to-box matrices of the training views, (n, 4, 4): x right, y down, z forwards.
     """
 
-    field: RadianceField
+    field: Field
     frame: Frame
     bound: float
     grid: OccupancyGrid

@@ -103,10 +103,9 @@ def normals_of(model: FittedScene, view: View) -> np.ndarray:
     flat = torch.from_numpy(view.points.reshape(-1, 3))
     solid = torch.isfinite(flat).all(dim=-1)
     normals = torch.full_like(flat, torch.nan)
-    density = model.field.parts["density"]
 
     def look(points: Tensor) -> Tensor:
-        gradient = value_and_gradient(lambda x: density(x)[..., :1], points.to(model.device))[1].cpu()
+        gradient = value_and_gradient(model.field.log_density, points.to(model.device))[1].cpu()
         return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
     found = list(on_all_cores(look, flat[solid].split(1 << 14), device=model.device))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from finer_core.activations import fuse_activations
 from finer_core.errors import DivergenceError
@@ -13,8 +12,11 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.precision import set_backward_precision
 from finer_core.schema import check
 from finer_core.training import DivergenceGuard, Fit, FitState, LogPoint, TimedLength, build_optimizers, schedule_of
+from finer_core.training.own_code import OwnCode
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.evaluation import judge_views
+from finer_nerf.fields.field import Field
+from finer_nerf.fields.own_field import OwnField
 from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.fields.tcnn_grid import use_tcnn
 from finer_nerf.inputs import judged_views
@@ -33,7 +35,6 @@ _ATTEMPT_SEEDS = 1_000_003
 _MOST_ATTEMPTS = 4
 _NEAR = 0.5
 """Decibels below the target from which on views are rendered: the training PSNR is a mean over steps, and lags."""
-Activation = Callable[[Tensor], Tensor]
 Done = TypeVar("Done")
 
 
@@ -42,7 +43,7 @@ def run_attempts(
     scene: Scene,
     run: Callable[[Fit, PhotometricObjective], Done],
     *,
-    activation: Activation | None = None,
+    own: OwnCode | None = None,
     first: int = 0,
     on_restart: Callable[[str], None],
 ) -> tuple[NerfModel, PhotometricObjective, Done]:
@@ -52,7 +53,7 @@ def run_attempts(
         plan: The plan.
         scene: The scene.
         run: Runs a fit, which is put together here, to its end.
-        activation: Of the user's own, in the place of the method's.
+        own: The user's own module, or activation.
         first: The attempt to begin with.
         on_restart: Called with what happened, in words, before another attempt, to remove what the last one left.
 
@@ -64,7 +65,7 @@ def run_attempts(
     """
     attempt = first
     while True:
-        field = field_of(plan, attempt=attempt, activation=activation)
+        field = field_of(plan, attempt=attempt, own=own)
         objective = build_objective(plan, scene, attempt=attempt)
         fit = build_fit(plan, field, objective)
         fit.is_reached = target_test(plan, field, scene, objective)
@@ -72,6 +73,8 @@ def run_attempts(
             done = run(fit, objective)
         except EmptySceneError as error:
             attempt += 1
+            if own and own.network is not None:
+                raise DivergenceError(f"{error}; try a lower learning rate, or other weights to begin with") from error
             if attempt == _MOST_ATTEMPTS:
                 raise DivergenceError(
                     f"{error}, and so did {attempt - 1} restarts; lower the learning rate or check bound and cameras"
@@ -93,7 +96,7 @@ def attempt_of(state: FitState | None, source: Path) -> int:
 
 
 def target_test(
-    plan: FitPlan, field: RadianceField, scene: Scene, objective: PhotometricObjective
+    plan: FitPlan, field: Field, scene: Scene, objective: PhotometricObjective
 ) -> Callable[[LogPoint], bool]:
     """Return what tells at a log point whether the held-out views have the PSNR that ends the training.
 
@@ -124,31 +127,33 @@ def metrics_of(loss: float, objective: PhotometricObjective) -> dict[str, float]
     }
 
 
-def field_of(plan: FitPlan, *, attempt: int = 0, activation: Activation | None = None) -> RadianceField:
-    """Build the plan's field, drawn on the CPU from its seed, ready to train.
+def field_of(plan: FitPlan, *, attempt: int = 0, own: OwnCode | None = None) -> Field:
+    """Return the plan's field, drawn on the CPU from its seed, or the user's own module, ready to train.
 
     Args:
         plan: The plan.
         attempt: How often the training started over; each attempt draws other weights.
-        activation: Of the user's own, in the place of the method's in both networks.
+        own: The user's own module, or activation, which goes into both networks.
 
     Raises:
-        InputError: If the activation cannot be used.
+        InputError: If the activation cannot be used, or the plan is of a module that is not given.
     """
-    settings = plan.settings
-    generator = torch.Generator().manual_seed((settings.seed + attempt * _ATTEMPT_SEEDS) % (1 << 63))
-    field = RadianceField.build(plan.field, generator=generator).to(plan.device)
-    if activation is not None:
-        field.set_activation(activation)
-    field.train()
+    settings, own = plan.settings, own or OwnCode()
+    if own.network is not None:
+        field: Field = OwnField(own.network)
+    else:
+        generator = torch.Generator().manual_seed((settings.seed + attempt * _ATTEMPT_SEEDS) % (1 << 63))
+        ours = RadianceField.build(plan.config, generator=generator)
+        field = ours if own.activation is None else ours.set_activation(own.activation)
+    field = field.to(plan.device).train()
     fuse_activations(bool(settings.compile))
     set_backward_precision(field, settings.precision or "fp32")
-    if plan.backend == "tcnn":
+    if plan.backend == "tcnn" and isinstance(field, RadianceField):
         use_tcnn(field.parts["density"])
     return field
 
 
-def model_of(plan: FitPlan, field: RadianceField, scene: Scene, grid: OccupancyGrid) -> NerfModel:
+def model_of(plan: FitPlan, field: Field, scene: Scene, grid: OccupancyGrid) -> NerfModel:
     """Return a field with all that rendering it needs."""
     settings = plan.settings
     assert settings.max_samples is not None and settings.least_weight is not None
@@ -215,7 +220,7 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
     )
 
 
-def build_fit(plan: FitPlan, field: RadianceField, objective: PhotometricObjective) -> Fit:
+def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from finer_core.activations import fusion_kept
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.overrides import config_with
-from finer_core.own_network import name_of
 from finer_core.progress import ProgressOption
 from finer_core.schema import shown
 from finer_core.training import Fit, FitState, TrainingHistory, run_recorded, saved_state
+from finer_core.training.own_code import OwnCode
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_nerf.config import NerfConfig
+from finer_nerf.fields.own_field import describe_field
 from finer_nerf.inputs import content_digest, given_scene, scene_again
 from finer_nerf.model import NerfModel
 from finer_nerf.scenes import Scene
@@ -34,7 +35,7 @@ def fit(
     scene: Scene | str | os.PathLike[str],
     config: NerfConfig | None = None,
     *,
-    network: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | nn.Module | None = None,
     activation: Callable[[Tensor], Tensor] | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
@@ -51,7 +52,11 @@ def fit(
     Args:
         scene: What `read_scene` returns, which is trained on as it is; or a path, read as `config` says.
         config: The settings; None for the default ones.
-        network: Hyper-parameters of the method's networks by name, such as {"hidden_features": 128}.
+        network: Hyper-parameters of the method's networks by name, such as {"hidden_features": 128}; or a module of
+            your own, float32, that maps points (n, 3) of the box and unit directions (n, 3) to densities (n,) per box
+            unit and colours (n, 3) in [0, 1], each row by itself. It is trained in place, from the weights that it
+            has, at the method's rates. One that has `density_and_features(points)` and `color(directions, features)`
+            is asked for them apart, which costs less.
         activation: Of your own, in the place of the method's in both networks: a module, copied for each layer, or a
             function of tensors. Weights are drawn by the method's rule.
         callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
@@ -80,26 +85,26 @@ def fit(
         >>> len(history), history[-1].step, history["psnr"].shape
         (4, 4, (4,))
     """
-    if network is not None:
-        overrides["network"] = _options(network)
+    if isinstance(network, Mapping):
+        overrides["network"] = dict(network)
     settings = config_with(NerfConfig, config, overrides)
+    own = _own_code(network, activation, settings)
     state = saved_state(checkpoint, resume=resume)
-    own = "" if activation is None else name_of(activation)
     path = Path(checkpoint or "")
     if state is None:
         opened, settings = given_scene(scene, settings, named=overrides)
         views = opened.scene
-        plan = plan_fit(settings, views, original_views=opened.views, original_height=opened.height)
-        about = _about(checkpoint, plan, views, own=own)
+        plan = plan_fit(settings, views, original_views=opened.views, original_height=opened.height, own=own.described)
+        about = _about(checkpoint, plan, views, own=own.name)
     else:
         plan = FitPlan.from_config(_mapping(state, path), source=path)
-        refuse_other_settings(plan, settings, named=overrides, source=path, may_differ=("orbit_frames",))
         views = scene_again(scene, plan.settings)
-        about = _about(checkpoint, plan, views, own=own)
+        about = _about(checkpoint, plan, views, own=own.name)
         saved_fit(state, about, source=path, verb="finer_nerf.fit", signal="scene")
+        refuse_other_settings(plan, settings, named=overrides, source=path, may_differ=("orbit_frames",))
     for note in (*views.notes, *plan.notes):
         logger.info("%s: %s", views.name, note)
-    name, begun = f"train {plan.settings.method}", state
+    name, begun = f"train {type(network).__name__ if own.network else plan.settings.method}", state
 
     def run(loop: Fit, objective: PhotometricObjective) -> TrainingHistory:
         loop.about = about
@@ -125,18 +130,25 @@ def fit(
 
     with fusion_kept(), torch.random.fork_rng(devices=[]):
         model, _, history = run_attempts(
-            plan, views, run, activation=activation, first=attempt_of(state, path), on_restart=start_over
+            plan, views, run, own=own, first=attempt_of(state, path), on_restart=start_over
         )
     return model, history
 
 
-def _options(network: Any) -> dict[str, Any]:
-    if not isinstance(network, Mapping):
-        raise InputError(
-            f"network must be a mapping of hyper-parameters, got {shown(type(network).__name__)}: a radiance field is "
-            "two networks of ours, in which activation= may be your own"
-        )
-    return dict(network)
+def _own_code(network: Any, activation: Any, settings: NerfConfig) -> OwnCode:
+    """Check what of the field is the user's own, before anything is trained.
+
+    Raises:
+        InputError: If it cannot be used, or contradicts another argument.
+    """
+    if network is None or isinstance(network, Mapping):
+        return OwnCode(activation=activation)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network must be a mapping of hyper-parameters or a torch module, got {shown(network)}")
+    if settings.network or activation is not None:
+        what = "activation=" if activation is not None else f"hyper-parameter {next(iter(settings.network))!r}"
+        raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")
+    return OwnCode(network=network, described=describe_field(network))
 
 
 def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict[str, Any]:

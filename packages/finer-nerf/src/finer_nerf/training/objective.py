@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from finer_core.errors import InputError
 from finer_core.threads import worker_count
 from finer_core.training import accumulate_gradients
+from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.cores import on_all_cores
-from finer_nerf.rendering.dense import PointField
 from finer_nerf.rendering.marching import PackedSamples, march
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.packed import RayRendering, render_packed

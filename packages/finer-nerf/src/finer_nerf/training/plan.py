@@ -8,8 +8,10 @@ from typing import Any
 
 from finer_core.config import NetworkConfig, build_network, find_method
 from finer_core.errors import InputError
+from finer_core.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.saved_run import plan_of_config
+from finer_core.training import bytes_a_row
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.fields.tcnn_grid import choose_backend
@@ -45,7 +47,7 @@ class FitPlan:
 
     Attributes:
         settings: Every setting, resolved.
-        field: The networks.
+        field: The networks, or what a module of the user's own takes.
         frame: From the input's coordinates to the box.
         bound: Half the box's side.
         device: Where it runs, resolved.
@@ -54,7 +56,7 @@ class FitPlan:
     """
 
     settings: NerfConfig
-    field: FieldConfig
+    field: FieldConfig | OwnNetwork
     frame: Frame
     bound: float
     device: str
@@ -86,12 +88,30 @@ class FitPlan:
         return plan
 
     @property
-    def network(self) -> NetworkConfig:
-        """Return the density network, which the user's network options speak of."""
-        return self.field.density
+    def network(self) -> NetworkConfig | OwnNetwork:
+        """Return the density network, which the user's network options speak of, or the user's own module."""
+        return self.field if isinstance(self.field, OwnNetwork) else self.field.density
+
+    @property
+    def config(self) -> FieldConfig:
+        """Return our field.
+
+        Raises:
+            InputError: If the training is of a module of its user's own.
+        """
+        if isinstance(self.field, OwnNetwork):
+            raise InputError(f"the training is of a module of its user's own, {self.field.own}; give it by network=")
+        return self.field
+
+    @property
+    def networks(self) -> tuple[NetworkConfig, NetworkConfig]:
+        """Return density and colour network; see `config`."""
+        return self.config.density, self.config.color
 
 
-def plan_fit(settings: NerfConfig, scene: Scene, *, original_views: int, original_height: int) -> FitPlan:
+def plan_fit(
+    settings: NerfConfig, scene: Scene, *, original_views: int, original_height: int, own: OwnNetwork | None = None
+) -> FitPlan:
     """Decide everything about a training.
 
     Args:
@@ -99,6 +119,7 @@ def plan_fit(settings: NerfConfig, scene: Scene, *, original_views: int, origina
         scene: The scene as it will be trained on.
         original_views: Training views before any were left out.
         original_height: Height of the pictures before downscaling.
+        own: What a module of the user's own takes, which is in the place of our networks.
 
     Raises:
         InputError: For an unknown method or option, a device or backend that is absent, or a memory limit that leaves
@@ -116,15 +137,16 @@ def plan_fit(settings: NerfConfig, scene: Scene, *, original_views: int, origina
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
-    field = field_config(
+    field = own or field_config(
         method=settings.method,
         geometry_features=settings.geometry_features,
         color_layers=FAST_COLOR_LAYERS if fast and settings.color_layers is None else settings.color_layers,
         **{**tuned, **settings.network},
     )
-    for network in (field.density, field.color):
+    for network in () if isinstance(field, OwnNetwork) else (field.density, field.color):
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
-    backend = choose_backend(settings.backend, device) if settings.method == "ngp" else "torch"
+    is_grid = settings.method == "ngp" and own is None
+    backend = choose_backend(settings.backend, device) if is_grid else "torch"
     frame, bound, notes = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
     plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
@@ -163,10 +185,9 @@ def _samples(settings: NerfConfig) -> int:
 
 def _sample_bytes(plan: FitPlan) -> int:
     """Return what the networks keep of a sample for its gradients."""
-    return sum(
-        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
-        for network in (plan.field.density, plan.field.color)
-    )
+    if isinstance(plan.field, OwnNetwork):
+        return 2 * bytes_a_row(plan.field)  # for its density, and again for its colour
+    return sum(bytes_a_row(network) for network in plan.networks)
 
 
 def _kept_bytes(plan: FitPlan, scene: Scene) -> int:
