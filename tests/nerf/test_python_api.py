@@ -223,8 +223,16 @@ class Press:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def python_handles_ctrl_c():
+    """Let Ctrl-C raise KeyboardInterrupt, as Python begins, also where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once(scene):
-    before = signal.getsignal(signal.SIGINT)
     model, history = fit(scene, **SMALL, callbacks=[Press(10)])
     assert history.interrupted and history["step"].tolist() == [4, 8] and isinstance(model, NerfModel)
     losses, states = history["loss"], []
@@ -235,7 +243,7 @@ def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once(scene):
     assert torch.equal(model.grid.occupied, best.grid.occupied)
     with pytest.raises(KeyboardInterrupt):
         fit(scene, **SMALL, callbacks=[Press(6), Press(6)])
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("own", ["", "network", "activation"])

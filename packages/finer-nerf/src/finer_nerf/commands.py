@@ -178,16 +178,8 @@ def mesh_model(arguments: argparse.Namespace) -> str:
 
 def view(arguments: argparse.Namespace) -> None:
     """Show a model in the browser until interrupted."""
-    from finer_nerf.viewer import view_model
-
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
-    view_model(
-        model,
-        render=lambda pose, camera, kind: frame_of(model, pose, camera, kind=kind),
-        host=arguments.host,
-        port=arguments.port,
-        on_ready=lambda url: print(f"viewer: {url} (Ctrl-C ends it)", file=sys.stderr, flush=True),
-    )
+    model.view(host=arguments.host, port=arguments.port)
 
 
 def write_scene(arguments: argparse.Namespace) -> str:

@@ -25,6 +25,7 @@ from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.points import look_at_arrays, look_at_tensors
 from finer_nerf.rendering.video import render_video
 from finer_nerf.rendering.views import render_view
+from finer_nerf.viewer import show
 
 logger = logging.getLogger(__name__)
 
@@ -270,6 +271,14 @@ class NerfModel(nn.Module):
                 background=background,
                 on_frame=lambda done: tell(done, len(inside)),
             )
+
+    def view(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        """Show the model in the browser until Ctrl-C, at an address that is told on stderr.
+
+        Raises:
+            InputError: If the extra finer-nerf[viewer] is absent, or the port is taken.
+        """
+        show(self, host=host, port=port)
 
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.field.parameters())
