@@ -19,12 +19,12 @@ from eager import EagerFiner
 from finer_core.c_library import allow_building
 from finer_core.metrics import psnr
 from finer_nerf.cameras import all_pixels, rays_of_pixels
-from finer_nerf.judging import judge_views, mean_figures
-from finer_nerf.run import judged_views, read_input
+from finer_nerf.config import NerfConfig
+from finer_nerf.evaluation import judge_views, mean_figures
+from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.scenes import Scene
-from finer_nerf.settings import NerfSettings
-from finer_nerf.training.fit import build_fit, build_objective, field_of, model_of
-from finer_nerf.training.plan import TrainingPlan, plan_training
+from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
+from finer_nerf.training.plan import FitPlan, plan_fit
 from finer_nerf.training.rays import blend
 
 NEAR_LEAST = 0.2
@@ -33,7 +33,7 @@ NEAR_LEAST = 0.2
 class EagerField(nn.Module):
     """Density and colour networks of a plan's sizes, as anyone would write them."""
 
-    def __init__(self, plan: TrainingPlan) -> None:
+    def __init__(self, plan: FitPlan) -> None:
         super().__init__()
         sizes = {
             name: {
@@ -68,7 +68,7 @@ def dense_image(field: nn.Module, rays_o: Tensor, rays_d: Tensor, *, samples: in
     return (weights[..., None] * colors).sum(dim=1) + 1 - weights.sum(dim=1, keepdim=True)
 
 
-def train_dense(plan: TrainingPlan, scene: Scene, *, seconds: float, rays: int, samples: int, rate: float) -> tuple:
+def train_dense(plan: FitPlan, scene: Scene, *, seconds: float, rays: int, samples: int, rate: float) -> tuple:
     """Train the plain way for some time; return the field, rays drawn, and seconds."""
     torch.manual_seed(0)
     field = EagerField(plan)
@@ -91,7 +91,7 @@ def train_dense(plan: TrainingPlan, scene: Scene, *, seconds: float, rays: int, 
 
 
 @torch.no_grad()
-def judge_dense(field: nn.Module, plan: TrainingPlan, scene: Scene, *, samples: int) -> float:
+def judge_dense(field: nn.Module, plan: FitPlan, scene: Scene, *, samples: int) -> float:
     """Return the mean test PSNR of a plainly trained field."""
     views, total = judged_views(scene), 0.0
     for image, pose, camera in zip(views.images, plan.frame.poses_to_box(views.poses), views.cameras, strict=True):
@@ -103,7 +103,7 @@ def judge_dense(field: nn.Module, plan: TrainingPlan, scene: Scene, *, samples: 
     return total / len(views)
 
 
-def train_ours(plan: TrainingPlan, scene: Scene, *, seconds: float) -> tuple:
+def train_ours(plan: FitPlan, scene: Scene, *, seconds: float) -> tuple:
     """Train by the default preset in about the given time; return the PSNR, rays drawn, and seconds.
 
     The time of a step is only known while training, so the number of steps is set by a first training of a fifth of the
@@ -111,8 +111,8 @@ def train_ours(plan: TrainingPlan, scene: Scene, *, seconds: float) -> tuple:
     """
 
     def train(steps: int) -> tuple:
-        settings = NerfSettings(**{**plan.settings.__dict__, "steps": steps, "log_every": max(1, steps // 50)})
-        whole = plan_training(settings, scene, original_views=len(scene.train), original_height=scene.train.height)
+        settings = NerfConfig(**{**plan.settings.__dict__, "steps": steps, "log_every": max(1, steps // 50)})
+        whole = plan_fit(settings, scene, original_views=len(scene.train), original_height=scene.train.height)
         field, objective = field_of(whole), build_objective(whole, scene)
         started = time.perf_counter()
         build_fit(whole, field, objective).run()
@@ -140,8 +140,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     scene = read_input(arguments.scene)
-    plan = plan_training(
-        NerfSettings(device="cpu"), scene, original_views=len(scene.train), original_height=scene.train.height
+    plan = plan_fit(
+        NerfConfig(device="cpu"), scene, original_views=len(scene.train), original_height=scene.train.height
     )
     psnr_ours, rays_ours, seconds_ours, steps = train_ours(plan, scene, seconds=arguments.seconds)
     field, rays, seconds = train_dense(

@@ -141,11 +141,11 @@ def nearness(network: torch.nn.Module, points: torch.Tensor) -> float:
 
 
 def scene_trials(folders: list[Path], arguments: argparse.Namespace) -> Iterator[Trial]:
-    from finer_nerf.judging import judge_views, mean_figures
-    from finer_nerf.run import judged_views, read_input
-    from finer_nerf.settings import NerfSettings
-    from finer_nerf.training.fit import build_fit, build_objective, field_of, model_of
-    from finer_nerf.training.plan import plan_training
+    from finer_nerf.config import NerfConfig
+    from finer_nerf.evaluation import judge_views, mean_figures
+    from finer_nerf.inputs import judged_views, read_input
+    from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
+    from finer_nerf.training.plan import plan_fit
 
     for folder in folders:
         scene = read_input(str(folder))
@@ -154,7 +154,7 @@ def scene_trials(folders: list[Path], arguments: argparse.Namespace) -> Iterator
 
                 def start(steps: int, changes=changes, seed=seed, scene=scene):
                     sizes = {"original_views": len(scene.train), "original_height": scene.train.height}
-                    plan = plan_training(NerfSettings(**changes, steps=steps, seed=seed), scene, **sizes)
+                    plan = plan_fit(NerfConfig(**changes, steps=steps, seed=seed), scene, **sizes)
                     field, objective = field_of(plan), build_objective(plan, scene)
 
                     def figure() -> float:

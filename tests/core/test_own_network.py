@@ -107,10 +107,20 @@ def test_own_code_must_be_given_exactly_where_it_was_saved(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             load_model(path, **given)
-    parts = NetworkParts.build({"a": small.config_of("siren")})
+
+
+def test_several_networks_have_the_same_activation_or_none(tmp_path):
+    path, parts = tmp_path / "parts.safetensors", NetworkParts.build(dict.fromkeys("ab", small.config_of("siren")))
     set_activation(parts.a, torch.tanh)
     with pytest.raises(ValueError, match="activation of its user's own"):
-        save_model(parts, tmp_path / "parts.safetensors")
+        save_model(parts, path)
+    assert parts.set_activation(torch.tanh) is parts
+    save_model(parts, path)
+    loaded, x = load_model(path, activation=torch.tanh), small.coords_of()
+    assert loaded.own_activation == "torch.tanh" and loaded.config == parts.config
+    assert all(torch.equal(loaded[name](x), parts[name](x)) for name in "ab")
+    with pytest.raises(InputError, match="give activation="):
+        load_model(path)
 
 
 @pytest.mark.parametrize(

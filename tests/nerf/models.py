@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_nerf.frame import Frame
-from finer_nerf.model import RadianceModel
+from finer_nerf.model import NerfModel
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 from .small_scenes import ball_views
@@ -46,7 +46,7 @@ class BallField(nn.Module):
         return sigmas, self.color(directions, features)
 
 
-def ball_model(*, views: int = 12, empty: bool = False, scale: float = 0.8) -> RadianceModel:
+def ball_model(*, views: int = 12, empty: bool = False, scale: float = 0.8) -> NerfModel:
     """Return the ball with a ring of training cameras."""
     field, frame = BallField(empty=empty), Frame(scale=scale, offset=(0.0, 0.0, 0.0))
     grid = OccupancyGrid(resolution=32, bound=1.0, threshold=1.0)
@@ -55,7 +55,7 @@ def ball_model(*, views: int = 12, empty: bool = False, scale: float = 0.8) -> R
         radius = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).norm(dim=0)
         grid.occupied = radius < BALL + math.sqrt(3) * grid.cell
     ring = ball_views(views, size=24)
-    return RadianceModel(
+    return NerfModel(
         field=field,  # type: ignore[arg-type]
         frame=frame,
         bound=1.0,

@@ -10,7 +10,7 @@ from finer_core import InputError, save_model
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.fields.radiance_field import RadianceField, field_config
 from finer_nerf.frame import Frame
-from finer_nerf.model import TASK, RadianceModel, load_nerf_model
+from finer_nerf.model import TASK, NerfModel
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 HUGE = 10**400
@@ -19,7 +19,7 @@ HUGE = 10**400
 @pytest.fixture
 def model():
     config = field_config(method="finer", geometry_features=4, color_layers=0, hidden_features=8, hidden_layers=0)
-    return RadianceModel(
+    return NerfModel(
         field=RadianceField.build(config, generator=torch.Generator().manual_seed(0)),
         frame=Frame(scale=1.0),
         bound=1.0,
@@ -51,7 +51,7 @@ def saved(model, path, monkeypatch, *names, value):
 
 
 def test_it_is_loaded_as_it_was_saved(model, tmp_path, monkeypatch):
-    loaded = load_nerf_model(saved(model, tmp_path / "m.safetensors", monkeypatch, value=None))
+    loaded = NerfModel.load(saved(model, tmp_path / "m.safetensors", monkeypatch, value=None))
     assert (loaded.bound, loaded.max_samples, loaded.camera) == (1.0, 16, model.camera)
     assert TASK == "nerf"
 
@@ -87,7 +87,7 @@ def test_it_is_loaded_as_it_was_saved(model, tmp_path, monkeypatch):
 def test_changed_scene_data_is_refused_by_name(model, tmp_path, monkeypatch, names, value):
     path = saved(model, tmp_path / "m.safetensors", monkeypatch, *names, value=value)
     with pytest.raises(InputError) as caught:
-        load_nerf_model(path)
+        NerfModel.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) <= 300
 
@@ -96,4 +96,4 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path, monkeypatch):
     with torch.no_grad():
         next(model.field.parameters())[0] = math.inf
     with pytest.raises(InputError, match="hold NaN or infinity"):
-        load_nerf_model(saved(model, tmp_path / "m.safetensors", monkeypatch, value=None))
+        NerfModel.load(saved(model, tmp_path / "m.safetensors", monkeypatch, value=None))

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_nerf.evaluation import judge_views, ssim
 from finer_nerf.frame import Frame
-from finer_nerf.judging import judge_views, ssim
 from finer_nerf.scenes import Views
 from finer_nerf.scenes.pictures import read_mask
 from finer_nerf.scenes.reader import read_scene

@@ -7,27 +7,27 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from finer_core.errors import InputError
+from finer_nerf.config import NerfConfig
 from finer_nerf.rendering.marching import march, slots_of
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.packed import render_packed
-from finer_nerf.settings import NerfSettings
-from finer_nerf.training.fit import build_objective
-from finer_nerf.training.plan import TrainingPlan, piece_samples, plan_training
+from finer_nerf.training.build import build_objective
+from finer_nerf.training.plan import FitPlan, piece_samples, plan_fit
 
 from .small_scenes import ball_scene
 
 
-def plan_on(device: str, monkeypatch: pytest.MonkeyPatch, **settings) -> TrainingPlan:
+def plan_on(device: str, monkeypatch: pytest.MonkeyPatch, **settings) -> FitPlan:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     scene = ball_scene()
-    given = NerfSettings(device=device, **settings)
-    return plan_training(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+    given = NerfConfig(device=device, **settings)
+    return plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
 
 
 def objective_of(*, device: str, piece: int, samples_per_ray: float):
     scene = ball_scene()
-    given = NerfSettings(device="cpu", grid_resolution=8, max_samples=512)
-    plan = plan_training(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+    given = NerfConfig(device="cpu", grid_resolution=8, max_samples=512)
+    plan = plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
     objective = build_objective(plan, scene)
     objective.rays.device, objective.piece_samples, objective.samples_per_ray = device, piece, samples_per_ray
     return objective

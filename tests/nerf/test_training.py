@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
+from finer_nerf.config import NerfConfig
+from finer_nerf.evaluation import judge_views, mean_figures
 from finer_nerf.frame import Frame
-from finer_nerf.judging import judge_views, mean_figures
 from finer_nerf.rendering.occupancy import OccupancyGrid
-from finer_nerf.settings import NerfSettings
+from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.carving import carve
-from finer_nerf.training.fit import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.objective import EmptySceneError
-from finer_nerf.training.plan import TrainingPlan, plan_training
+from finer_nerf.training.plan import FitPlan, plan_fit
 from finer_nerf.training.rays import TrainingRays, blend
 
 from .small_scenes import RADIUS, ball_scene
@@ -21,9 +21,9 @@ FRAME = Frame(scale=0.8)
 SMALL = {"network": {"hidden_features": 32, "hidden_layers": 1}, "batch_samples": 8000, "max_samples": 48}
 
 
-def plan_of(scene, **settings) -> TrainingPlan:
-    given = NerfSettings(**{"device": "cpu", "grid_resolution": 32, **SMALL, **settings})
-    return plan_training(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+def plan_of(scene, **settings) -> FitPlan:
+    given = NerfConfig(**{"device": "cpu", "grid_resolution": 32, **SMALL, **settings})
+    return plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
 
 
 def train(scene, **settings):
@@ -94,14 +94,14 @@ def test_every_method_learns(method, steps):
 
 
 def test_a_short_training_is_recognisable_and_its_model_comes_back(tmp_path):
-    from finer_nerf.model import load_nerf_model
+    from finer_nerf.model import NerfModel
 
     scene = ball_scene()
     model, _, _ = train(scene, steps=150)
     judged = list(judge_views(model, scene.test, background="white"))
     assert mean_figures(judged, background="white")["psnr"] > 22
     model.save(str(tmp_path / "model.safetensors"))
-    loaded = load_nerf_model(str(tmp_path / "model.safetensors"))
+    loaded = NerfModel.load(str(tmp_path / "model.safetensors"))
     again = list(judge_views(loaded, scene.test, background="white"))
     assert [view.psnr for view in again] == pytest.approx([view.psnr for view in judged], abs=1e-9)
     assert loaded.train_poses == pytest.approx(model.train_poses)
@@ -133,10 +133,10 @@ def test_the_published_preset_averages_its_weights_once_a_pass():
 
 def test_paper_preset_takes_25_views_and_200_lines():
     scene = ball_scene(train=4)
-    given = NerfSettings(preset="paper", device="cpu")
-    settings = plan_training(given, scene, original_views=100, original_height=800).settings
+    given = NerfConfig(preset="paper", device="cpu")
+    settings = plan_fit(given, scene, original_views=100, original_height=800).settings
     assert (settings.train_every, settings.downscale, settings.steps, settings.batch_rays) == (4, 4, 37_500, 4096)
-    settings = plan_training(given, scene, original_views=25, original_height=100).settings
+    settings = plan_fit(given, scene, original_views=25, original_height=100).settings
     assert (settings.train_every, settings.downscale) == (1, 1)
 
 
@@ -163,5 +163,5 @@ def test_another_attempt_draws_other_weights_and_rays():
 
 def test_a_plan_comes_back_from_its_config(tmp_path):
     plan = plan_of(ball_scene(), steps=3, method="wire")
-    assert TrainingPlan.from_config(plan.to_dict(), source=tmp_path) == plan
+    assert FitPlan.from_config(plan.to_dict(), source=tmp_path) == plan
     assert dataclasses.asdict(plan.settings)["batch_rays"] is not None

@@ -84,12 +84,10 @@ def save_model(
     """
     config = getattr(network, "config", None)
     if isinstance(network, NetworkParts):
-        if any(part.own_activation for part in network.children() if isinstance(part, Network)):
-            raise ValueError("a model of several networks is of ours alone; one has an activation of its user's own")
-        described: dict[str, Any] = {"parts": {name: part.to_dict() for name, part in network.config.items()}}
+        ours: dict[str, Any] = {"parts": {name: part.to_dict() for name, part in network.config.items()}}
+        described = _activated(ours, network.own_activation)
     elif isinstance(config, NetworkConfig):
-        own = network.own_activation if isinstance(network, Network) else ""
-        described = {"activation": own, "network": config.to_dict()} if own else config.to_dict()
+        described = _activated(config.to_dict(), network.own_activation if isinstance(network, Network) else "")
     elif not isinstance(network, Network):
         described = {"own": name_of(network)}
     else:
@@ -105,6 +103,11 @@ def save_model(
         "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
     }
     write_tensors(path, network.state_dict(), header)
+
+
+def _activated(described: dict[str, Any], own: str) -> dict[str, Any]:
+    """Return the description of networks of ours, with the name of an activation of the user's own in them."""
+    return {"activation": own, "network": described} if own else described
 
 
 @overload
@@ -179,12 +182,15 @@ def _network_of(
         raise InputError(f"{path}: hidden_layers asks for more layers than the file has tensors")
     try:
         with torch.device("meta"):  # shapes only: a hostile size costs nothing
-            if set(info.configs) != {""}:
-                return NetworkParts.build(info.configs)
-            network = build_network(info.config)
+            one = set(info.configs) == {""}
+            network = build_network(info.config) if one else NetworkParts.build(info.configs)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: {error}") from error  # LookupError: a network is called like a method of ours
-    return network if activation is None else set_activation(network, activation)
+    if activation is None:
+        return network
+    return (
+        network.set_activation(activation) if isinstance(network, NetworkParts) else set_activation(network, activation)
+    )
 
 
 def check_finite(network: nn.Module, path: str | os.PathLike[str]) -> None:

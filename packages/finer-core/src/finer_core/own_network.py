@@ -42,18 +42,27 @@ class OwnNetwork:
         return asdict(self)
 
 
-def describe_network(network: nn.Module, *, in_features: int, out_features: int) -> OwnNetwork:
+def describe_network(
+    network: nn.Module,
+    *,
+    in_features: int,
+    out_features: int,
+    call: Callable[[nn.Module, Tensor], Tensor] = lambda network, coords: network(coords),
+    inputs: str = "coordinates",
+) -> OwnNetwork:
     """Try a copy of a module on a few coordinates, and describe it.
 
     Args:
         network: Maps coordinates (n, in_features) to (n, out_features), each row by itself.
         in_features: Number of coordinates.
         out_features: Number of signal channels.
+        call: Calls a module of another form, whose inputs and outputs are these columns; it may refuse what it returns.
+        inputs: What the columns are called.
 
     Raises:
         InputError: If it does something else, has nothing to train, or computes in another precision.
     """
-    name, what = type(network).__name__, f"coordinates ({_PROBED}, {in_features})"
+    name, what = type(network).__name__, f"{inputs} ({_PROBED}, {in_features})"
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise InputError(f"network {name} has no parameters to train")
@@ -71,7 +80,9 @@ def describe_network(network: nn.Module, *, in_features: int, out_features: int)
     try:
         probe = copy.deepcopy(network)
         with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            values = probe(coords)
+            values = call(probe, coords)
+    except InputError as error:
+        raise InputError(f"network {name}: {error}") from error
     except Exception as error:  # code of the user's may raise anything
         raise InputError(f"network {name} cannot take {what}: {_told(error)}") from error
     if not isinstance(values, Tensor) or values.shape != (_PROBED, out_features) or values.dtype != torch.float32:

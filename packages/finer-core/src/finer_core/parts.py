@@ -1,13 +1,14 @@
 """Several networks in one model: a radiance field, say, has one for density and one for colour."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from finer_core.config import NetworkConfig, build_network
 from finer_core.networks import Network
+from finer_core.own_network import set_activation
 
 if TYPE_CHECKING:
     from finer_core.model_file import ModelInfo
@@ -49,3 +50,28 @@ class NetworkParts(nn.ModuleDict):
     def config(self) -> dict[str, NetworkConfig]:
         """Return what each network was built from."""
         return {name: network.config for name, network in self.items()}  # type: ignore[misc]
+
+    @property
+    def own_activation(self) -> str:
+        """Name of the activation that its user put in the place of the methods'; "" for none.
+
+        Raises:
+            ValueError: If the networks differ in it, which no file can say.
+        """
+        names = {network.own_activation for network in self.values()}
+        if len(names) > 1:
+            raise ValueError("either all networks of a model have the same activation of its user's own, or none has")
+        return str(names.pop())
+
+    def set_activation(self, activation: Callable[[Tensor], Tensor]) -> "NetworkParts":
+        """Do what `finer_core.set_activation` does in every network, and return this.
+
+        Args:
+            activation: Elementwise, a module or a function of tensors.
+
+        Raises:
+            InputError: If it is none, or a network has no activations to replace.
+        """
+        for network in self.values():
+            set_activation(network, activation)  # type: ignore[type-var]
+        return self

@@ -1,5 +1,61 @@
-"""finer-nerf: train, judge, render and mesh radiance fields, with every activation."""
+"""finer-nerf: train, judge, render and mesh radiance fields, with every activation.
+
+What is exported works on scenes and models alone, writes no file and prints nothing unless told. Importing the package
+is cheap: names are loaded when first used.
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finer_nerf._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from finer_nerf.cameras import Intrinsics
+    from finer_nerf.config import NerfConfig
+    from finer_nerf.evaluation import evaluate
+    from finer_nerf.inputs import builtin_scene, read_scene, write_scene
+    from finer_nerf.model import NerfModel
+    from finer_nerf.scenes.types import Scene, Views
+    from finer_nerf.training.fit import fit
+
+_HOME = {
+    "Intrinsics": "cameras",
+    "NerfConfig": "config",
+    "NerfModel": "model",
+    "Scene": "scenes.types",
+    "Views": "scenes.types",
+    "builtin_scene": "inputs",
+    "evaluate": "evaluation",
+    "fit": "training.fit",
+    "read_scene": "inputs",
+    "write_scene": "inputs",
+}
+
+__all__ = [
+    "Intrinsics",
+    "NerfConfig",
+    "NerfModel",
+    "Scene",
+    "Views",
+    "__version__",
+    "builtin_scene",
+    "evaluate",
+    "fit",
+    "read_scene",
+    "write_scene",
+]
+
+logging.getLogger("finer_nerf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"finer_nerf.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'finer_nerf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

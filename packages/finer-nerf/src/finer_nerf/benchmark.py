@@ -9,9 +9,9 @@ from typing import Any
 from finer_core import benchmark_table
 from finer_core.errors import DivergenceError, InputError
 from finer_nerf.cli import scene_name
+from finer_nerf.config import NerfConfig
 from finer_nerf.published_results import SOURCE, published_psnr
 from finer_nerf.run import resume_run, start_run
-from finer_nerf.settings import NerfSettings
 
 COLUMNS = (
     "scene",
@@ -42,7 +42,7 @@ class BenchmarkPlan:
     """
 
     scenes: Sequence[str]
-    settings: Sequence[NerfSettings]
+    settings: Sequence[NerfConfig]
     out: Path
     resume: bool = False
     overwrite: bool = False
@@ -73,7 +73,7 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(plan: BenchmarkPlan, scene: str, settings: NerfSettings) -> dict[str, Any]:
+def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig) -> dict[str, Any]:
     name = scene_name(scene)
     out = plan.out / f"{name}-{settings.method}"
     if not plan.quiet:
@@ -88,7 +88,7 @@ def _row(plan: BenchmarkPlan, scene: str, settings: NerfSettings) -> dict[str, A
     return row
 
 
-def _figures(plan: BenchmarkPlan, scene: str, settings: NerfSettings, out: Path) -> Mapping[str, Any]:
+def _figures(plan: BenchmarkPlan, scene: str, settings: NerfConfig, out: Path) -> Mapping[str, Any]:
     habits = {"quiet": plan.quiet, "tensorboard": False}
     return benchmark_table.figures_of_run(
         out,

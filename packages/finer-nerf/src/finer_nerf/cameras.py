@@ -45,6 +45,11 @@ class Intrinsics:
         cy: Principal point along the height.
         distortion: k1, k2, p1, p2, and where others are not zero these in the order of `lenses.Distortion`.
         projection: One of `lenses.PROJECTIONS`.
+
+    Example:
+        >>> from finer_nerf import Intrinsics
+        >>> Intrinsics(width=640, height=480, fx=500.0, fy=500.0, cx=320.0, cy=240.0).resized(width=320, height=240).fx
+        250.0
     """
 
     width: int

@@ -19,7 +19,7 @@ from finer_core.fit_command import (
 from finer_core.network_options import method_names
 from finer_core.run_folder import check_writable
 from finer_nerf._version import __version__
-from finer_nerf.settings import BUILT_IN, NerfSettings
+from finer_nerf.config import BUILT_IN, NerfConfig
 
 _SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
 
@@ -49,13 +49,13 @@ def _add_train(commands: Any) -> None:
     parser = add_command(commands, "train", run_train, text)
     parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
     parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
-    add_fit_options(parser, NerfSettings, out="runs/nerf/SCENE-METHOD")
+    add_fit_options(parser, NerfConfig, out="runs/nerf/SCENE-METHOD")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Train, save, judge, film, report."""
     mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, NerfSettings)
+    settings, named = merged_settings(arguments, NerfConfig)
     signal = arguments.signal or (None if named == BUILT_IN else named)
     out = Path(arguments.out or Path("runs") / "nerf" / f"{scene_name(signal)}-{settings.method}")
     check_writable(out, mode=mode)
@@ -65,7 +65,7 @@ def run_train(arguments: argparse.Namespace) -> None:
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
     if mode == "resume" and (out / "config.json").is_file():
-        given = asked_settings(arguments, NerfSettings)
+        given = asked_settings(arguments, NerfConfig)
         metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
     else:
         metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
@@ -208,7 +208,7 @@ def _add_benchmark(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_options(parser, NerfSettings, group="settings of every training", without=("method",))
+    add_options(parser, NerfConfig, group="settings of every training", without=("method",))
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from finer_core.cli import merge_settings
@@ -19,21 +18,22 @@ from finer_core.files import atomic_path, refuse_existing
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory, resolve_device
 from finer_nerf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
+from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.judging import mean_figures
+from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.evaluation import mean_figures
+from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.memory import check_room
-from finer_nerf.mesh import extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
-from finer_nerf.model import TASK, RadianceModel, load_nerf_model
-from finer_nerf.pictures import JUDGED_BYTES, judge_and_write, small_camera, to_bytes
-from finer_nerf.rendering.views import BYTES_PER_PIXEL, normals_of, render_view
-from finer_nerf.run import judged_views, read_input
+from finer_nerf.meshing import check_resolution, extract_mesh
+from finer_nerf.model import NerfModel
+from finer_nerf.model_data import TASK
+from finer_nerf.pictures import JUDGED_BYTES, judge_and_write
+from finer_nerf.rendering.images import frame_of, small_camera
+from finer_nerf.rendering.video import check_movie_path, write_movie
+from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.scene_writer import write_blender_scene
-from finer_nerf.seeing.camera_paths import CameraPath, orbit, read_path, spiral
-from finer_nerf.seeing.colormaps import depth_picture, normals_picture
-from finer_nerf.seeing.movie import check_movie_path, write_movie
-from finer_nerf.settings import BUILT_IN, NerfSettings
 
 
 def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
     if out is not None:
         _check_folder(out, overwrite=arguments.overwrite)
     memory = parse_memory(arguments.memory)
-    model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
     if not arguments.quiet:
         for note in scene.notes:
@@ -103,7 +103,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     if arguments.frames < 1 or not 0 < arguments.fps <= 1000:
         raise InputError(f"--frames must be at least 1 and --fps positive, got {arguments.frames} and {arguments.fps}")
     size = parse_size(arguments.size) if arguments.size else None
-    model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     path = _path(arguments.path, model, frames=1 if single else arguments.frames)
     camera = _camera(model, size)
     check_room(
@@ -131,19 +131,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     return f"{count}, {camera.height}x{camera.width}, {arguments.kind}: {out}"
 
 
-def frame_of(
-    model: RadianceModel, pose: torch.Tensor, camera: Intrinsics, *, kind: str, background: str | None = None
-) -> np.ndarray:
-    """Render one picture as uint8 (height, width, 3): "color", "depth" or "normals"."""
-    view = render_view(model, pose, camera, background=background)
-    if kind == "depth":
-        return depth_picture(view.depth)
-    if kind == "normals":
-        return normals_picture(normals_of(model, view))
-    return to_bytes(view.color)
-
-
-def _path(name: str, model: RadianceModel, *, frames: int) -> CameraPath:
+def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
     known: dict[str, Callable[[], CameraPath]] = {
         "orbit": lambda: orbit(model, frames=frames),
         "spiral": lambda: spiral(model, frames=frames),
@@ -151,7 +139,7 @@ def _path(name: str, model: RadianceModel, *, frames: int) -> CameraPath:
     return known[name]() if name in known else read_path(name, model)
 
 
-def _camera(model: RadianceModel, size: tuple[int, int] | None) -> Intrinsics:
+def _camera(model: NerfModel, size: tuple[int, int] | None) -> Intrinsics:
     """Return the training camera without distortion, with the same field of view along the shorter change of size."""
     if size is None:
         return small_camera(model.camera, side=max(model.camera.width, model.camera.height))
@@ -172,9 +160,8 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
     check_mesh_path(arguments.out)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    if not 8 <= arguments.resolution <= 4096:
-        raise InputError(f"--resolution must be between 8 and 4096, got {arguments.resolution}")
-    model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
+    check_resolution(arguments.resolution)
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     progress = Progress("mesh", total=arguments.resolution**3, unit="point", quiet=arguments.quiet)
     mesh = extract_mesh(
         model,
@@ -191,16 +178,8 @@ def mesh_model(arguments: argparse.Namespace) -> str:
 
 def view(arguments: argparse.Namespace) -> None:
     """Show a model in the browser until interrupted."""
-    from finer_nerf.viewer import view_model
-
-    model = load_nerf_model(arguments.model, device=resolve_device(arguments.device))
-    view_model(
-        model,
-        render=lambda pose, camera, kind: frame_of(model, pose, camera, kind=kind),
-        host=arguments.host,
-        port=arguments.port,
-        on_ready=lambda url: print(f"viewer: {url} (Ctrl-C ends it)", file=sys.stderr, flush=True),
-    )
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
+    model.view(host=arguments.host, port=arguments.port)
 
 
 def write_scene(arguments: argparse.Namespace) -> str:
@@ -222,8 +201,8 @@ def write_scene(arguments: argparse.Namespace) -> str:
 
 def compare_methods(arguments: argparse.Namespace) -> str:
     """Train every method on every scene; return the table to print."""
-    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(NerfSettings)}
-    settings = [merge_settings(NerfSettings, {**given, "method": method}) for method in arguments.methods]
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(NerfConfig)}
+    settings = [merge_settings(NerfConfig, {**given, "method": method}) for method in arguments.methods]
     for method in arguments.methods:
         find_method(method).for_task(TASK)  # refuses an unknown name before the first training, not after it
     rows = run_benchmark(

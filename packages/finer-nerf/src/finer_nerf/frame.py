@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.schema import build
@@ -44,6 +45,14 @@ class Frame:
         """Move points (n, 3) from the box into the input's coordinates."""
         back = np.argsort(_TURN)
         return ((np.asarray(points) - np.asarray(self.offset)) / self.scale)[..., back]
+
+    def points_to_box(self, points: Tensor) -> Tensor:
+        """Move points (..., 3) into the box as `to_box` does, differentiably, in their own precision."""
+        return points[..., list(_TURN)] * self.scale + points.new_tensor(self.offset)
+
+    def directions_to_box(self, directions: Tensor) -> Tensor:
+        """Turn directions (..., 3) of the input's axes to the box's; their length stays."""
+        return directions[..., list(_TURN)]
 
     def poses_to_box(self, poses: np.ndarray) -> np.ndarray:
         """Convert cameras into the box.

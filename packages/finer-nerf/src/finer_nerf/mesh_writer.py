@@ -7,7 +7,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.files import atomic_path
-from finer_nerf.mesh import ColoredMesh
+from finer_nerf.meshing import ColoredMesh
 
 _SUFFIXES = (".ply", ".glb")
 _LARGEST_ROUNDING = 1e-5
@@ -72,11 +72,8 @@ def _glb(mesh: ColoredMesh, offset: np.ndarray) -> bytes:
     """Return a GLB file whose one node is moved by the offset."""
     import trimesh
 
-    shape = trimesh.Trimesh(
-        vertices=mesh.vertices - offset, faces=mesh.faces, vertex_colors=mesh.colors, process=False, validate=False
-    )
     scene = trimesh.Scene()
-    scene.add_geometry(shape, transform=trimesh.transformations.translation_matrix(offset))
+    scene.add_geometry(mesh.to_trimesh(offset=offset), transform=trimesh.transformations.translation_matrix(offset))
     content = scene.export(file_type="glb")
     assert isinstance(content, bytes)
     return content

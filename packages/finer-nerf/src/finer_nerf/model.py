@@ -1,159 +1,298 @@
-"""A trained radiance field: the field, its box, and the way back to the user's coordinates."""
+"""A trained radiance field: a function of the scene's points, with its box and all that rendering it needs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.model_file import check_finite, load_model, save_model
-from finer_core.parts import NetworkParts
-from finer_core.schema import check_entries
+from finer_core.model_file import save_model
+from finer_core.progress import ProgressOption, reporting
+from finer_core.resources import parse_memory
+from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
+from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
+from finer_nerf.fields.field import Field
 from finer_nerf.frame import Frame
+from finer_nerf.meshing import extract_mesh
+from finer_nerf.model_data import TASK, read_parts, task_data_of
+from finer_nerf.rendering.images import Kind, frame_of, png_bytes, small_camera
 from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.rendering.points import look_at_arrays, look_at_tensors
+from finer_nerf.rendering.video import render_video
+from finer_nerf.rendering.views import render_view
+from finer_nerf.viewer import show
 
-TASK = "nerf"
-BACKGROUNDS = {"white": 1.0, "black": 0.0}
-_LARGEST_GRID = 512
+logger = logging.getLogger(__name__)
+
+_PREVIEW_SIDE = 200
+"""Longest side of what a notebook shows, in pixels."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RadianceModel:
-    """Hold a radiance field and all that rendering it needs.
+class NerfModel(nn.Module):
+    """Hold a radiance field and all that rendering it needs: a function of the scene's points and directions.
 
-    Attributes:
+    Coordinates are the scene's own, and cameras are as in its files: x right, y up, z backwards (OpenGL, Blender,
+    nerfstudio). Where the occupancy grid says that nothing is, and outside the box, the density is 0, as in rendering.
+
+    Args:
         field: Density and colour in the box.
-        frame: From the input's coordinates to the box.
+        frame: From the scene's coordinates to the box.
         bound: The box is [-bound, bound]^3.
         grid: Where the box is not empty.
         background: "white" or "black", behind everything.
-        min_near: Nearest that a ray sees.
+        min_near: Nearest that a ray sees, in box units.
         max_samples: Most samples a ray.
         least_weight: Smallest weight of a sample that is seen.
         camera: Of the first training picture.
         train_poses: Camera-to-box matrices of the training views, (n, 4, 4): x right, y down, z forwards.
-        scene: What was trained on: name, digest, kind; plain data.
+        scene: What was trained on: name, digest, kind, views; plain data.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_nerf import builtin_scene, fit
+        >>> scene = builtin_scene(size=8)
+        >>> model, _ = fit(scene, steps=2, network={"hidden_features": 8}, max_samples=8, grid_resolution=8)
+        >>> sigmas, rgbs = model(np.zeros((5, 3)), np.tile([0.0, 0.0, 1.0], (5, 1)))
+        >>> sigmas.shape, rgbs.shape
+        ((5,), (5, 3))
+        >>> out = model.render(scene.test.poses[0], scene.test.cameras[0])
+        >>> {name: values.shape for name, values in out.items()}
+        {'rgb': (8, 8, 3), 'depth': (8, 8), 'accumulation': (8, 8)}
     """
 
-    field: RadianceField
-    frame: Frame
-    bound: float
-    grid: OccupancyGrid
-    background: str
-    min_near: float
-    max_samples: int
-    least_weight: float
-    camera: Intrinsics
-    train_poses: np.ndarray
-    scene: Mapping[str, Any] = field(default_factory=dict)
+    field: Field
+
+    def __init__(
+        self,
+        *,
+        field: Field,
+        frame: Frame,
+        bound: float,
+        grid: OccupancyGrid,
+        background: str,
+        min_near: float,
+        max_samples: int,
+        least_weight: float,
+        camera: Intrinsics,
+        train_poses: np.ndarray,
+        scene: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.field, self.frame, self.bound, self.grid = field, frame, bound, grid
+        self.background, self.min_near, self.max_samples = background, min_near, max_samples
+        self.least_weight, self.camera, self.train_poses = least_weight, camera, train_poses
+        self.scene = dict(scene or {})
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        network: nn.Module | None = None,
+        activation: Callable[[Tensor], Tensor] | None = None,
+    ) -> "NerfModel":
+        """Load a model file, of `save` or of `finer-nerf train`; no code in it is run.
+
+        Args:
+            path: The file.
+            device: Where the field goes.
+            network: The module of your own that was fitted, built anew, which takes the weights.
+            activation: The activation of your own that it was fitted with.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            InputError: If it is not a model file, one of another task, or of other code than is given.
+        """
+        parts = read_parts(os.fspath(path), device=device, network=network, activation=activation)
+        return cls(**parts).eval()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one safetensors file, the same that `finer-nerf train` writes, replacing what is there.
+
+        Of code of your own, a network or an activation, it has the name alone: `load` is given it again.
+
+        Args:
+            path: The file; its folder exists.
+        """
+        save_model(self.field.saved, path, task=TASK, task_data=task_data_of(self, scene=self.scene))
 
     @property
     def device(self) -> torch.device:
-        """Return where the field computes."""
+        """Where the field computes."""
         return next(self.field.parameters()).device
 
-    @property
-    def background_value(self) -> float:
-        """Return the background as a number, the same for every channel."""
-        return BACKGROUNDS[self.background]
-
     def density(self, points: Tensor) -> Tensor:
-        """Return sigmas (n,) at points (n, 3) of the box, per box unit."""
+        """Return sigmas (n,) at points (n, 3) of the box, per box unit, whatever the occupancy grid says."""
         return self.field.density(points)
 
-    def save(self, path: str) -> None:
-        """Write the model file."""
-        data = {
-            "directions": self.field.directions,
-            "frame": self.frame.to_dict(),
-            "bound": self.bound,
-            "background": self.background,
-            "min_near": self.min_near,
-            "max_samples": self.max_samples,
-            "least_weight": self.least_weight,
-            "camera": self.camera.to_dict(),
-            "train_poses": np.asarray(self.train_poses, dtype=np.float64)[:, :3].round(9).tolist(),
-            "grid": {
-                "resolution": self.grid.resolution,
-                "threshold": self.grid.threshold,
-                "occupied": self.grid.to_text(),
-            },
-            "scene": dict(self.scene),
-        }
-        save_model(self.field.parts, path, task=TASK, task_data=data)
+    def forward(self, points: Any, directions: Any) -> tuple[Any, Any]:
+        """Return density and colour.
 
+        Args:
+            points: (n, 3) in the scene's coordinates; an array or a tensor.
+            directions: (n, 3), which way is looked, of any length.
 
-def load_nerf_model(path: str, *, device: str = "cpu") -> RadianceModel:
-    """Load a model file of this application.
+        Returns:
+            sigmas (n,), per unit of the scene, and rgbs (n, 3) in [0, 1]; float32 arrays without a graph, unless one of
+            the two is a tensor.
 
-    Raises:
-        InputError: If it is not a model file, or one of another task.
-    """
-    parts = load_model(path, device=device)
-    check_finite(parts, path)
-    info = parts.info
-    if info.task != TASK or not isinstance(parts, NetworkParts):
-        raise InputError(f"{path}: a model of task {info.task!r}, not a radiance field; use the command of that task")
-    data = info.task_data
-    check_entries(data, _TASK_DATA, what=f"{path}: scene data")
-    check_entries(data["grid"], _GRID, what=f"{path}: grid")
-    if not (0 < data["bound"] <= _LARGEST_BOUND and 0 <= data["min_near"] <= _LARGEST_BOUND):
-        raise InputError(f"{path}: no scene has a bound of {data['bound']!r} and begins at {data['min_near']!r}")
-    try:
-        config = FieldConfig(
-            density=info.configs["density"], color=info.configs["color"], directions=data["directions"]
-        )
-        grid = OccupancyGrid(
-            resolution=_between(data["grid"]["resolution"], 2, _LARGEST_GRID),
-            bound=float(data["bound"]),
-            threshold=float(data["grid"]["threshold"]),
-            device=device,
-        )
-        grid.load_text(data["grid"]["occupied"])
-        poses = np.tile(np.eye(4), (len(data["train_poses"]), 1, 1))
-        poses[:, :3] = np.asarray(data["train_poses"], dtype=np.float64).reshape(-1, 3, 4)
-        if data["background"] not in BACKGROUNDS or not len(poses) or np.abs(poses).max() > _LARGEST_BOUND:
-            raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
-        return RadianceModel(
-            field=RadianceField(parts, directions=config.directions).to(device).eval(),
-            frame=Frame.from_dict(data["frame"]),
-            bound=grid.bound,
-            grid=grid,
-            background=data["background"],
-            min_near=float(data["min_near"]),
-            max_samples=_between(data["max_samples"], 2, 1 << 16),
-            least_weight=float(data["least_weight"]),
-            camera=Intrinsics.from_dict(data["camera"]),
-            train_poses=poses,
-            scene=data["scene"],
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{path}: {error}") from error
-        raise InputError(f"{path}: its scene data is incomplete ({error})") from error
+        Raises:
+            InputError: If the shapes are others.
+        """
+        if isinstance(points, Tensor) or isinstance(directions, Tensor):
+            points, directions = (torch.as_tensor(each) for each in (points, directions))
+            check_points_and_directions(points, directions)
+            return look_at_tensors(self, points, directions)
+        points, directions = (np.asarray(each, dtype=np.float64) for each in (points, directions))
+        check_points_and_directions(points, directions)
+        return look_at_arrays(self, points, directions)
 
+    def render(
+        self, camera_to_world: Any, camera: Intrinsics, *, background: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """Render a view.
 
-_ROW = tuple[float, float, float, float]
-_TASK_DATA: dict[str, Any] = {
-    **{"directions": str, "frame": Mapping, "bound": float, "background": str, "min_near": float, "max_samples": int},
-    **{
-        "least_weight": float,
-        "camera": Mapping,
-        "train_poses": Sequence[tuple[_ROW, _ROW, _ROW]],
-        "grid": Mapping,
-        "scene": Mapping,
-    },
-}
-_GRID: dict[str, Any] = {"resolution": int, "threshold": float, "occupied": str}
-_LARGEST_BOUND = 1e6
+        Args:
+            camera_to_world: Pose (4, 4) in the scene's coordinates: x right, y up, z backwards.
+            camera: Lens and size.
+            background: "white" or "black"; None for the model's.
 
+        Returns:
+            float32 "rgb" (H, W, 3) in [0, 1], on the background; "depth" (H, W), the distance along the ray in units of
+            the scene, NaN where nothing is; "accumulation" (H, W) in [0, 1], the opacity.
 
-def _between(value: Any, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"expected an integer between {low} and {high}, got {value!r}")
-    return value
+        Raises:
+            InputError: If the pose is no pose, or there is no such background.
+        """
+        pose = self.frame.poses_to_box(
+            checked_poses(camera_to_world[None] if hasattr(camera_to_world, "shape") else [camera_to_world])
+        )[0]
+        check_camera(camera, background)
+        view = render_view(self, torch.from_numpy(pose), camera, background=background)
+        depth = np.where(np.isfinite(view.depth), view.depth / np.float32(self.frame.scale), np.float32(np.nan))
+        return {"rgb": view.color, "depth": depth, "accumulation": view.opacity}
+
+    def mesh(
+        self,
+        *,
+        resolution: int = 256,
+        level: float | None = None,
+        memory: str = "4GB",
+        progress: ProgressOption = False,
+    ) -> Any:
+        """Extract the surface where the density crosses a level.
+
+        Args:
+            resolution: Grid points per axis, 8 to 4096.
+            level: Density of the surface, per unit of the scene; None for what makes 1 % of the box half opaque.
+            memory: What the work may take.
+            progress: False, True for a line on stderr, or a function of (points done, points, {}).
+
+        Returns:
+            A `trimesh.Trimesh` in the scene's coordinates, each vertex with the colour that it has seen straight on.
+
+        Raises:
+            InputError: If the grid does not fit the memory, or nothing is as dense as that.
+        """
+        with reporting("mesh", unit="point", progress=progress) as tell:
+            found = extract_mesh(
+                self,
+                resolution=resolution,
+                level=level,
+                level_unit=self.frame.scale,
+                memory=parse_memory(memory),
+                on_points=lambda done: tell(done, resolution**3),
+            )
+        return found.to_trimesh()
+
+    def orbit(self, frames: int = 96) -> np.ndarray:
+        """Return cameras that circle the scene, or swing to and fro where the training views cover one side only.
+
+        Args:
+            frames: Number of poses; the last is followed by the first.
+
+        Returns:
+            Camera-to-world matrices (frames, 4, 4), as `render` and `video` take them.
+
+        Raises:
+            InputError: If there are less than one.
+        """
+        if frames < 1:
+            raise InputError(f"frames must be at least 1, got {frames!r}")
+        path = orbit(self, frames=frames)
+        if path.note:
+            logger.info("orbit: %s", path.note)
+        return self.frame.poses_to_input(path.poses.numpy())
+
+    def video(
+        self,
+        path: str | os.PathLike[str],
+        poses: Any = None,
+        *,
+        camera: Intrinsics | None = None,
+        kind: Kind = "color",
+        fps: float = 24.0,
+        background: str | None = None,
+        progress: ProgressOption = False,
+    ) -> None:
+        """Render a video: H.264 in an .mp4 file, or numbered PNG files in a folder.
+
+        Args:
+            path: File with the suffix .mp4, or a folder's name, made if need be.
+            poses: Camera-to-world matrices (n, 4, 4); None for `orbit()`.
+            camera: Lens and size; None for that of the first training view, without distortion.
+            kind: "color", "depth" or "normals".
+            fps: Frames a second.
+            background: "white" or "black"; None for the model's.
+            progress: False, True for a line on stderr, or a function of (frames done, frames, {}).
+
+        Raises:
+            InputError: If the file cannot be made, or an argument is none of those.
+        """
+        inside = self.frame.poses_to_box(self.orbit() if poses is None else checked_poses(poses))
+        lens = camera or small_camera(self.camera, side=max(self.camera.width, self.camera.height))
+        check_camera(lens, background)
+        with reporting("video", unit="frame", progress=progress) as tell:
+            render_video(
+                self,
+                path,
+                torch.from_numpy(inside),
+                camera=lens,
+                kind=kind,
+                fps=fps,
+                background=background,
+                on_frame=lambda done: tell(done, len(inside)),
+            )
+
+    def view(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        """Show the model in the browser until Ctrl-C, at an address that is told on stderr.
+
+        Raises:
+            InputError: If the extra finer-nerf[viewer] is absent, or the port is taken.
+        """
+        show(self, host=host, port=port)
+
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.field.parameters())
+        scene = f"{self.scene.get('name', 'scene')} in {len(self.train_poses)} views"
+        side = 2 * self.bound / self.frame.scale
+        return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, a box of {side:.4g} units"
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture that a notebook shows: the first training view, small."""
+        camera = small_camera(self.camera, side=_PREVIEW_SIDE)
+        return png_bytes(frame_of(self, torch.from_numpy(self.train_poses[0]), camera, kind="color"))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "NerfModel":
+        """Take the occupancy grid along where the field goes."""
+        super()._apply(fn, recurse)
+        self.grid.to(self.device)
+        return self

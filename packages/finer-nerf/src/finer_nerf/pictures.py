@@ -12,15 +12,14 @@ from PIL import Image
 from finer_core.files import atomic_path
 from finer_core.progress import Progress
 from finer_core.run_folder import RunFolder
-from finer_nerf.cameras import Intrinsics
-from finer_nerf.judging import JudgedView, ViewFigures, judge_views, load_lpips
-from finer_nerf.model import RadianceModel
-from finer_nerf.rendering.views import render_view
+from finer_nerf.camera_paths import orbit
+from finer_nerf.evaluation import JudgedView, ViewFigures, judge_views, load_lpips
+from finer_nerf.model import NerfModel
+from finer_nerf.rendering.colormaps import depth_picture
+from finer_nerf.rendering.images import small_camera, to_bytes
+from finer_nerf.rendering.video import render_video
 from finer_nerf.run_report import HeldOutView, write_report
 from finer_nerf.scenes import Views
-from finer_nerf.seeing.camera_paths import orbit
-from finer_nerf.seeing.colormaps import depth_picture
-from finer_nerf.seeing.movie import write_movie
 
 _REPORTED_VIEWS = 6
 JUDGED_BYTES = _REPORTED_VIEWS * 56
@@ -33,13 +32,8 @@ _LONGEST_NAME = 150
 _PICTURE_SUFFIX = r"(?i)\.(png|jpe?g|webp|tiff?|bmp|gif|ppm|tga|jp2|avif)$"
 
 
-def to_bytes(color: np.ndarray) -> np.ndarray:
-    """Return colours in [0, 1] as uint8."""
-    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
-
-
 def judge_and_write(
-    model: RadianceModel, views: Views, *, background: str, folder: Path | None, quiet: bool, title: str
+    model: NerfModel, views: Views, *, background: str, folder: Path | None, quiet: bool, title: str
 ) -> tuple[list[ViewFigures], list[JudgedView]]:
     """Judge views one after another, and write truth and rendering side by side, and the depth.
 
@@ -90,17 +84,10 @@ def file_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def small_camera(camera: Intrinsics, *, side: int) -> Intrinsics:
-    """Return the camera at a size whose longest side is at most `side`, even in both directions, for films."""
-    factor = min(1.0, side / max(camera.width, camera.height))
-    width, height = (max(2, int(size * factor) // 2 * 2) for size in (camera.width, camera.height))
-    return camera.pinhole().resized(width=width, height=height)
-
-
 def fill_report(
     run: RunFolder,
     *,
-    model: RadianceModel,
+    model: NerfModel,
     judged: Sequence[JudgedView],
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
@@ -117,13 +104,7 @@ def fill_report(
         note = path.note
         camera = small_camera(model.camera, side=_FILM_SIDE)
         progress = Progress("film", total=orbit_frames, unit="frame", quiet=quiet)
-
-        def frames() -> Any:
-            for i, pose in enumerate(path.poses):
-                yield to_bytes(render_view(model, pose, camera).color)
-                progress.update(i + 1)
-
-        write_movie(frames(), film, fps=_FRAMES_A_SECOND)
+        render_video(model, film, path.poses, camera=camera, fps=_FRAMES_A_SECOND, on_frame=progress.update)
         progress.close()
     views = [
         HeldOutView(

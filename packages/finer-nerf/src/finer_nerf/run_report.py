@@ -12,7 +12,7 @@ from PIL import Image
 
 from finer_core.report import Report
 from finer_nerf.camera_plot import camera_plot_svg
-from finer_nerf.seeing.colormaps import error_picture
+from finer_nerf.rendering.colormaps import error_picture
 
 _MOST_ERROR = 0.25
 

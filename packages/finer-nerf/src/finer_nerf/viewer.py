@@ -13,21 +13,36 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_nerf.camera_paths import mean_up
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.model import RadianceModel
-from finer_nerf.seeing.camera_paths import mean_up
+from finer_nerf.rendering.fitted import FittedScene
+from finer_nerf.rendering.images import KINDS, frame_of
 
 RenderFrame = Callable[[Tensor, Intrinsics, str], np.ndarray]
 """Maps a camera-to-box pose (4, 4), a camera and a kind to a picture, uint8 (height, width, 3)."""
 
 _SIDES = (96, 192, 384)
 """Longest sides of the pictures that are sent one after another while the camera rests."""
-_KINDS = ("color", "depth", "normals")
 _WAIT_SECONDS = 0.05
 
 
+def show(model: FittedScene, *, host: str, port: int) -> None:
+    """Serve a viewer until interrupted, and say on stderr where.
+
+    Raises:
+        InputError: If viser is absent or the port is taken.
+    """
+    view_model(
+        model,
+        render=lambda pose, camera, kind: frame_of(model, pose, camera, kind=kind),
+        host=host,
+        port=port,
+        on_ready=lambda url: print(f"viewer: {url} (Ctrl-C ends it)", file=sys.stderr, flush=True),
+    )
+
+
 def view_model(
-    model: RadianceModel,
+    model: FittedScene,
     *,
     render: RenderFrame,
     host: str = "127.0.0.1",
@@ -64,7 +79,7 @@ def view_model(
     stop = stop or threading.Event()
     try:
         server.scene.set_up_direction(mean_up(model.train_poses))
-        kind = server.gui.add_dropdown("shows", _KINDS, initial_value=_KINDS[0])
+        kind = server.gui.add_dropdown("shows", KINDS, initial_value=KINDS[0])
         reset = server.gui.add_button("first training view")
 
         @server.on_client_connect
@@ -100,7 +115,7 @@ def _check_port(host: str, port: int) -> None:
             raise InputError(f"--port {port} on {host} cannot be used ({error}); choose another") from error
 
 
-def _place(client: Any, model: RadianceModel) -> None:
+def _place(client: Any, model: FittedScene) -> None:
     """Put a client's camera at the first training view."""
     pose = np.asarray(model.train_poses)[0]
     client.camera.position = pose[:3, 3]

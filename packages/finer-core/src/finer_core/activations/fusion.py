@@ -1,8 +1,8 @@
 """Which kernels compute an activation in one pass over memory, forward and backward, in place of PyTorch's six.
 
 On a CPU they are C (`finer_core.activations.native`), once the user let a compiler build them; on an NVIDIA GPU they
-are Triton's for the sine family (`finer_core.activations.triton_real`), where that is installed. Others on other devices
-are `torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
+are Triton's for the sine family (`finer_core.activations.triton_real`), where that is installed. Others on other
+devices are `torch.compile`'s, which take some 20 seconds the first time and so are off until asked for.
 """
 
 import logging

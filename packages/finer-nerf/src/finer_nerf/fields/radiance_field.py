@@ -1,5 +1,6 @@
 """A radiance field of two networks: density and features of a point, then colour seen from a direction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
 from finer_core.parts import NetworkParts
 from finer_nerf.fields.density import truncated_exponential
+from finer_nerf.fields.field import Field
 from finer_nerf.fields.spherical_harmonics import spherical_harmonics
 
 DirectionEncoding = Literal["none", "frequencies", "harmonics"]
@@ -114,7 +116,7 @@ def field_config(
     return FieldConfig(density=density, color=color, directions=directions)
 
 
-class RadianceField(nn.Module):
+class RadianceField(Field):
     """Map points and directions to density and colour.
 
     Formula: (s, g) = F(x), sigma = exp(s) with a bounded derivative, c = logistic(G([e(d), g])); direction first, e the
@@ -124,6 +126,8 @@ class RadianceField(nn.Module):
         parts: The networks "density" and "color".
         directions: How the direction is encoded.
     """
+
+    directions: DirectionEncoding
 
     def __init__(self, parts: NetworkParts, *, directions: DirectionEncoding) -> None:
         super().__init__()
@@ -142,14 +146,38 @@ class RadianceField(nn.Module):
         configs = self.parts.config
         return FieldConfig(density=configs["density"], color=configs["color"], directions=self.directions)
 
+    @property
+    def method(self) -> str:
+        """Name of the method, and of an activation of the user's own that is in the place of the method's."""
+        method, own = self.config.density.method, self.parts.own_activation
+        return f"{method} with {own}" if own else method
+
+    @property
+    def saved(self) -> nn.Module:
+        """The two networks."""
+        return self.parts
+
+    def set_activation(self, activation: Callable[[Tensor], Tensor]) -> "RadianceField":
+        """Put an activation of the user's own in the place of the method's; see `finer_core.set_activation`.
+
+        Returns:
+            The field.
+
+        Raises:
+            InputError: If it is none.
+        """
+        self.parts.set_activation(activation)
+        return self
+
     def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return sigmas (n,), per box unit, and features (n, g) at points (n, 3) of the box."""
         out = self.parts["density"](points)
         return truncated_exponential(out[..., 0]), out[..., 1:]
 
-    def density(self, points: Tensor) -> Tensor:
-        """Return sigmas (n,), per box unit, at points (n, 3) of the box."""
-        return self.density_and_features(points)[0]
+    def log_density(self, points: Tensor) -> Tensor:
+        """Return the logarithm of the density, (n, 1), as the network has it."""
+        logarithm: Tensor = self.parts["density"](points)[..., :1]
+        return logarithm
 
     def color(self, directions: Tensor, features: Tensor) -> Tensor:
         """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
@@ -158,8 +186,3 @@ class RadianceField(nn.Module):
         elif self.directions == "harmonics":
             directions = spherical_harmonics(directions, degree=_HARMONICS)
         return torch.sigmoid(self.parts["color"](torch.cat([directions, features], dim=-1)))
-
-    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sigmas (n,) and colours (n, 3)."""
-        sigmas, features = self.density_and_features(points)
-        return sigmas, self.color(directions, features)

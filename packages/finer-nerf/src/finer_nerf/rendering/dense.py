@@ -1,27 +1,15 @@
 """The published slow renderer: the same number of depths on every ray, no empty-space skipping."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.box import box_interval
 
 _LEAST_WEIGHT = 1e-4
 """Samples of at most this weight have no colour in the published renderer."""
-
-
-class PointField(Protocol):
-    """What a renderer needs of a field."""
-
-    def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sigmas (n,) and features (n, g) at points (n, 3)."""
-        ...
-
-    def color(self, directions: Tensor, features: Tensor) -> Tensor:
-        """Return colours (n, 3)."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

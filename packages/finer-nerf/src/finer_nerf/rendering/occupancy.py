@@ -118,6 +118,11 @@ class OccupancyGrid:
         self.occupied = (self.densities > level) & self.opened
         self._widened = {}
 
+    def to(self, device: torch.device | str) -> None:
+        """Go to a device."""
+        self.densities, self.occupied = self.densities.to(device), self.occupied.to(device)
+        self.opened, self._widened = self.opened.to(device), {}
+
     def open_only(self, cells: Tensor) -> None:
         """Make every other cell empty for good; `cells` is a mask of the grid's shape."""
         self.opened = cells.to(self.occupied.device)

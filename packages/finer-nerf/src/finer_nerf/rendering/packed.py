@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.compositing import sum_along_rays, transmittance_and_weights
-from finer_nerf.rendering.dense import PointField
 from finer_nerf.rendering.marching import PackedSamples
 
 EARLY_STOP = 1e-4

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from finer_core.differential import value_and_gradient
 from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
-from finer_nerf.model import BACKGROUNDS, RadianceModel
+from finer_nerf.config import BACKGROUNDS
 from finer_nerf.rendering.cores import on_all_cores
+from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.marching import march
 from finer_nerf.rendering.packed import RayRendering, render_packed
 
@@ -40,7 +41,7 @@ class View:
 
 
 def render_view(
-    model: RadianceModel,
+    model: FittedScene,
     pose: Tensor,
     camera: Intrinsics,
     *,
@@ -86,7 +87,7 @@ def render_view(
     )
 
 
-def normals_of(model: RadianceModel, view: View) -> np.ndarray:
+def normals_of(model: FittedScene, view: View) -> np.ndarray:
     """Return the surface normals of a picture, outwards, in the input's axes.
 
     Formula: n = -grad s / |grad s|, s the logarithm of the density, by exact derivatives; automatic differentiation of
@@ -102,10 +103,9 @@ def normals_of(model: RadianceModel, view: View) -> np.ndarray:
     flat = torch.from_numpy(view.points.reshape(-1, 3))
     solid = torch.isfinite(flat).all(dim=-1)
     normals = torch.full_like(flat, torch.nan)
-    density = model.field.parts["density"]
 
     def look(points: Tensor) -> Tensor:
-        gradient = value_and_gradient(lambda x: density(x)[..., :1], points.to(model.device))[1].cpu()
+        gradient = value_and_gradient(model.field.log_density, points.to(model.device))[1].cpu()
         return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
     found = list(on_all_cores(look, flat[solid].split(1 << 14), device=model.device))

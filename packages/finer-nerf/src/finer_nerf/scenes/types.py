@@ -20,6 +20,12 @@ class Views:
         poses: Camera-to-world matrices as in the files, (n, 4, 4) float64: x right, y up, z backwards.
         cameras: A camera a picture; most scenes repeat one.
         masks: Which pixels count in the loss and in the figures, bool (n, height, width); None for all.
+
+    Example:
+        >>> from finer_nerf import builtin_scene
+        >>> views = builtin_scene(size=8).train.take([0, 2])
+        >>> views.names, views.images.shape, views.poses.shape, views.cameras[0].width
+        (('train/r_0', 'train/r_2'), torch.Size([2, 8, 8, 4]), (2, 4, 4), 8)
     """
 
     names: tuple[str, ...]
@@ -67,6 +73,12 @@ class Scene:
         points: Points on the surfaces where the scene knows some (COLMAP), (n, 3) in the files' coordinates.
         notes: What was done to the input, to be shown to the user.
         aabb_scale: How far the scene goes on behind what the cameras look at (instant-ngp); 1 for not.
+
+    Example:
+        >>> from finer_nerf import builtin_scene
+        >>> scene = builtin_scene(size=8)
+        >>> scene.name, len(scene.train), len(scene.val), len(scene.test)
+        ('workbench', 36, 4, 8)
     """
 
     name: str

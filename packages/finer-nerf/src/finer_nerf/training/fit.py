@@ -1,135 +1,170 @@
-"""Assemble a training: field, rays, grid, objective, optimiser and schedule of the chosen preset."""
+"""Train a radiance field on posed pictures, from Python: no folder, no file and no output unless asked for."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from finer_core.activations import fuse_activations
-from finer_core.precision import set_backward_precision
-from finer_core.training import DivergenceGuard, Fit, TimedLength, build_optimizers, schedule_of
-from finer_nerf.fields.radiance_field import RadianceField
-from finer_nerf.fields.tcnn_grid import use_tcnn
-from finer_nerf.model import BACKGROUNDS, RadianceModel
-from finer_nerf.rendering.marching import march
-from finer_nerf.rendering.nerfacc_backend import march_by_nerfacc
-from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_core.activations import fusion_kept
+from finer_core.errors import InputError
+from finer_core.metrics import psnr_of_mse
+from finer_core.overrides import config_with
+from finer_core.progress import ProgressOption
+from finer_core.schema import shown
+from finer_core.training import Fit, FitState, TrainingHistory, run_recorded, saved_state
+from finer_core.training.own_code import OwnCode
+from finer_core.training.resumption import refuse_other_settings, saved_fit
+from finer_nerf.config import NerfConfig
+from finer_nerf.fields.own_field import describe_field
+from finer_nerf.inputs import content_digest, given_scene, scene_again
+from finer_nerf.model import NerfModel
 from finer_nerf.scenes import Scene
-from finer_nerf.training.carving import carve
+from finer_nerf.training.build import attempt_of, metrics_of, run_attempts
 from finer_nerf.training.objective import PhotometricObjective
-from finer_nerf.training.plan import TrainingPlan, piece_samples
-from finer_nerf.training.rays import TrainingRays
+from finer_nerf.training.plan import FitPlan, plan_fit
 
-_ATTEMPT_SEEDS = 1_000_003
-"""Distance between the seeds of a training's first and second attempt."""
+logger = logging.getLogger(__name__)
 
 
-def field_of(plan: TrainingPlan, *, attempt: int = 0) -> RadianceField:
-    """Build the plan's field, drawn on the CPU from its seed, ready to train.
+def fit(
+    scene: Scene | str | os.PathLike[str],
+    config: NerfConfig | None = None,
+    *,
+    network: Mapping[str, Any] | nn.Module | None = None,
+    activation: Callable[[Tensor], Tensor] | None = None,
+    callbacks: Sequence[Any] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: ProgressOption = False,
+    **overrides: Any,
+) -> tuple[NerfModel, TrainingHistory]:
+    """Train a radiance field on a scene, in the same bits as `finer-nerf train` with the same settings.
+
+    Ctrl-C, and a callback's `should_stop`, end the training with its best state so far; `history.interrupted` says so.
+    A second Ctrl-C raises KeyboardInterrupt. A field that turned transparent where the pictures are not is begun anew
+    from other weights: callbacks are then started again, and the history is of the last attempt.
 
     Args:
-        plan: The plan.
-        attempt: How often the training started over; each attempt draws other weights.
+        scene: What `read_scene` returns, which is trained on as it is; or a path, read as `config` says.
+        config: The settings; None for the default ones.
+        network: Hyper-parameters of the method's networks by name, such as {"hidden_features": 128}; or a module of
+            your own, float32, that maps points (n, 3) of the box and unit directions (n, 3) to densities (n,) per box
+            unit and colours (n, 3) in [0, 1], each row by itself. It is trained in place, from the weights that it
+            has, at the method's rates. One that has `density_and_features(points)` and `color(directions, features)`
+            is asked for them apart, which costs less.
+        activation: Of your own, in the place of the method's in both networks: a module, copied for each layer, or a
+            function of tensors. Weights are drawn by the method's rule.
+        callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
+        checkpoint: A file that the state is written to every `checkpoint_seconds`, and at the end.
+        resume: Go on from the checkpoint, if there is one yet, to the same bits as without the interruption. Settings
+            come from it; others that are given must be equal. The history is of this call.
+        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+        **overrides: Fields of `NerfConfig` that replace those of `config`, such as method="siren", preset="paper",
+            seed=1, and the length: steps= or seconds=, and with any of them target_psnr=.
+
+    Returns:
+        The model, in evaluation mode, and the history: an entry a log interval, with the columns "psnr" (dB, of the
+        training rays), "samples_per_ray" and "rays" (so far).
+
+    Raises:
+        InputError: For a scene, a setting or an activation that cannot be used, or a checkpoint that is of another
+            training or exists.
+        DivergenceError: If the training diverged for good, or the field became empty again and again.
+        TypeError: If a callback has none of the methods.
+
+    Example:
+        >>> from finer_nerf import builtin_scene, fit
+        >>> scene = builtin_scene(size=8)
+        >>> small = {"network": {"hidden_features": 8}, "max_samples": 8, "grid_resolution": 8}
+        >>> model, history = fit(scene, steps=4, **small)
+        >>> len(history), history[-1].step, history["psnr"].shape
+        (4, 4, (4,))
     """
-    settings = plan.settings
-    generator = torch.Generator().manual_seed((settings.seed + attempt * _ATTEMPT_SEEDS) % (1 << 63))
-    field = RadianceField.build(plan.field, generator=generator).to(plan.device).train()
-    fuse_activations(bool(settings.compile))
-    set_backward_precision(field, settings.precision or "fp32")
-    if plan.backend == "tcnn":
-        use_tcnn(field.parts["density"])
-    return field
-
-
-def model_of(plan: TrainingPlan, field: RadianceField, scene: Scene, grid: OccupancyGrid) -> RadianceModel:
-    """Return a field with all that rendering it needs."""
-    settings = plan.settings
-    assert settings.max_samples is not None and settings.least_weight is not None
-    return RadianceModel(
-        field=field,
-        frame=plan.frame,
-        bound=plan.bound,
-        grid=grid,
-        background=settings.background,
-        min_near=settings.min_near,
-        max_samples=settings.max_samples,
-        least_weight=settings.least_weight,
-        camera=scene.train.cameras[0],
-        train_poses=plan.frame.poses_to_box(scene.train.poses),
-        scene={"name": scene.name, "kind": scene.kind, "digest": scene.digest, "views": len(scene.train)},
-    )
-
-
-def build_objective(plan: TrainingPlan, scene: Scene, *, attempt: int = 0) -> PhotometricObjective:
-    """Return what the training minimises, with its own occupancy grid."""
-    settings = plan.settings
-    assert settings.grid_resolution and settings.density_threshold and settings.batch_rays and settings.max_samples
-    transparent = scene.train.images.shape[-1] == 4
-    random = settings.train_background == "random" or (
-        settings.train_background is None and (transparent or scene.kind != "blender")
-    )
-    paper = settings.preset == "paper"
-    grid = OccupancyGrid(
-        resolution=settings.grid_resolution,
-        bound=plan.bound,
-        threshold=settings.density_threshold,
-        device=plan.device,
-    )
-    if paper and not settings.carve:
-        opened = torch.ones_like(grid.occupied)
+    if isinstance(network, Mapping):
+        overrides["network"] = dict(network)
+    settings = config_with(NerfConfig, config, overrides)
+    own = _own_code(network, activation, settings)
+    state = saved_state(checkpoint, resume=resume)
+    path = Path(checkpoint or "")
+    if state is None:
+        opened, settings = given_scene(scene, settings, named=overrides)
+        views = opened.scene
+        plan = plan_fit(settings, views, original_views=opened.views, original_height=opened.height, own=own.described)
+        about = _about(checkpoint, plan, views, own=own.name)
     else:
-        opened = carve(
-            scene.train,
-            plan.frame,
-            resolution=settings.grid_resolution,
-            bound=plan.bound,
-            silhouettes=bool(settings.carve),
+        plan = FitPlan.from_config(_mapping(state, path), source=path)
+        views = scene_again(scene, plan.settings)
+        about = _about(checkpoint, plan, views, own=own.name)
+        saved_fit(state, about, source=path, verb="finer_nerf.fit", signal="scene")
+        refuse_other_settings(plan, settings, named=overrides, source=path, may_differ=("orbit_frames",))
+    for note in (*views.notes, *plan.notes):
+        logger.info("%s: %s", views.name, note)
+    name, begun = f"train {type(network).__name__ if own.network else plan.settings.method}", state
+
+    def run(loop: Fit, objective: PhotometricObjective) -> TrainingHistory:
+        loop.about = about
+        return run_recorded(
+            loop,
+            name=name,
+            metrics_of=lambda loss: metrics_of(loss, objective),
+            figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
+            state=begun,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            progress=progress,
         )
-    return PhotometricObjective(
-        TrainingRays(
-            scene.train,
-            plan.frame,
-            draw="one view" if paper else "all views",
-            background="random" if random else BACKGROUNDS[settings.background],
-            device=plan.device,
-        ),
-        grid=grid,
-        opened=opened,
-        seed=settings.seed,
-        batch_rays=settings.batch_rays,
-        batch_samples=settings.batch_samples or 0,
-        min_near=settings.min_near,
-        max_samples=settings.max_samples,
-        least_weight=settings.least_weight or 0.0,
-        piece_samples=piece_samples(plan, scene),
-        grid_every=settings.grid_every,
-        attempt=attempt,
-        sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,
-    )
+
+    def start_over(text: str) -> None:
+        nonlocal begun
+        begun = None
+        logger.info("%s: %s", name, text)
+        if progress is True and sys.stderr:
+            print(f"{name}: {text}", file=sys.stderr)
+        if checkpoint is not None:
+            path.unlink(missing_ok=True)
+
+    with fusion_kept(), torch.random.fork_rng(devices=[]):
+        model, _, history = run_attempts(
+            plan, views, run, own=own, first=attempt_of(state, path), on_restart=start_over
+        )
+    return model, history
 
 
-def build_fit(plan: TrainingPlan, field: RadianceField, objective: PhotometricObjective) -> Fit:
-    """Assemble the fit loop of a plan."""
-    settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
-    return Fit(
-        network=field,
-        checkpoint_seconds=settings.checkpoint_seconds,
-        objective=objective,
-        optimizers=build_optimizers(
-            field,
-            name=settings.optimizer or "adam",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate,
-            betas=settings.betas,
-            eps=settings.eps,
-            ema_decay=settings.ema_decay or 0.0,
-            precision=settings.precision or "fp32",
-            ema_every=settings.ema_every or 1,
-        ),
-        schedule=schedule_of(settings.schedule),
-        steps=settings.steps,
-        # Steps cost more until the second look at the density: until then every part of the box may be occupied.
-        length=TimedLength(seconds=settings.seconds, after=3 * settings.grid_every) if settings.seconds else None,
-        log_every=settings.log_every,
-        max_grad_norm=settings.max_grad_norm,
-        # Where most of a picture is background, an untrained field is half right; an empty one is begun anew in `run`.
-        guard=DivergenceGuard(max_restarts=0) if settings.guard else DivergenceGuard(max_rollbacks=0),
-    )
+def _own_code(network: Any, activation: Any, settings: NerfConfig) -> OwnCode:
+    """Check what of the field is the user's own, before anything is trained.
+
+    Raises:
+        InputError: If it cannot be used, or contradicts another argument.
+    """
+    if network is None or isinstance(network, Mapping):
+        return OwnCode(activation=activation)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"network must be a mapping of hyper-parameters or a torch module, got {shown(network)}")
+    if settings.network or activation is not None:
+        what = "activation=" if activation is not None else f"hyper-parameter {next(iter(settings.network))!r}"
+        raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")
+    return OwnCode(network=network, described=describe_field(network))
+
+
+def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict[str, Any]:
+    """Return what a checkpoint says of its training; nothing where there is none."""
+    if checkpoint is None:
+        return {}
+    return {
+        "input_sha256": content_digest(scene),
+        "own": own,
+        "network": plan.network.to_dict(),
+        **plan.to_dict(),
+    }
+
+
+def _mapping(state: FitState, path: Path) -> Mapping[str, Any]:
+    saved = state.loop.get("about")
+    if not isinstance(saved, Mapping):
+        raise InputError(f"{path}: not a checkpoint of finer_nerf.fit; one of a run folder goes on by --resume")
+    return saved

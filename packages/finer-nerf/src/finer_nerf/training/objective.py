@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.errors import InputError
 from finer_core.threads import worker_count
 from finer_core.training import accumulate_gradients
-from finer_nerf.fields.radiance_field import RadianceField
+from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.marching import PackedSamples, march
 from finer_nerf.rendering.occupancy import OccupancyGrid
@@ -98,8 +99,13 @@ class PhotometricObjective:
 
         Raises:
             EmptySceneError: If the field has become empty.
+            InputError: If the network is no radiance field.
         """
-        assert isinstance(network, RadianceField)
+        if not isinstance(network, PointField):
+            raise InputError(
+                f"{type(network).__name__} is no radiance field: it needs density_and_features(points) and "
+                "color(directions, features); see finer_nerf.fields.radiance_field.RadianceField"
+            )
         if step % self.grid_every == 0:
             self._look(network, step)
         batch = self.rays.batch(rays=self._count(), generator=self._generator(step, purpose=0))
@@ -115,7 +121,7 @@ class PhotometricObjective:
         self._remember(seen, step)
         return loss
 
-    def _render(self, field: RadianceField, piece: RayBatch) -> RayRendering:
+    def _render(self, field: PointField, piece: RayBatch) -> RayRendering:
         samples = self.sample(
             piece.rays_o,
             piece.rays_d,
@@ -166,15 +172,16 @@ class PhotometricObjective:
         if step >= _EMPTY_CHECK_FROM and self.opacity < _EMPTY_OPACITY:
             raise EmptySceneError(step=step, opacity=self.opacity)
 
-    def _look(self, field: RadianceField, step: int) -> None:
+    def _look(self, field: PointField, step: int) -> None:
         looks = step // self.grid_every
         device = self.grid.occupied.device
 
         def density(points: Tensor) -> Tensor:
             if device.type != "cpu":
                 with torch.no_grad():
-                    return field.density(points)
-            return torch.cat(list(on_all_cores(field.density, points.split(_GRID_PIECE), device=device)))
+                    return field.density_and_features(points)[0]
+            pieces = points.split(_GRID_PIECE)
+            return torch.cat(list(on_all_cores(lambda x: field.density_and_features(x)[0], pieces, device=device)))
 
         share = 1.0 if looks < _FULL_LOOKS else _LATER_SHARE
         self.grid.update(density, generator=self._generator(step, purpose=1), share=share)

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finer_core.config import build_network, find_method
+from finer_core.config import NetworkConfig, build_network, find_method
 from finer_core.errors import InputError
+from finer_core.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.saved_run import plan_of_config
+from finer_core.training import bytes_a_row
+from finer_nerf.config import NerfConfig
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.fields.tcnn_grid import choose_backend
 from finer_nerf.frame import Frame
 from finer_nerf.memory import PROCESS_BYTES
-from finer_nerf.model import TASK
+from finer_nerf.model_data import TASK
+from finer_nerf.presets import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, resolve
 from finer_nerf.rendering.nerfacc_backend import check_renderer
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
 from finer_nerf.scenes.placing import place_scene
-from finer_nerf.settings import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, NerfSettings, resolve
 
 _RAY_BYTES = 12
 """A pixel of every lens: the direction of its ray."""
@@ -39,12 +42,12 @@ _RESOLVED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
+class FitPlan:
     """Hold a training completely decided: what `config.json` says and a resumed run takes back.
 
     Attributes:
         settings: Every setting, resolved.
-        field: The networks.
+        field: The networks, or what a module of the user's own takes.
         frame: From the input's coordinates to the box.
         bound: Half the box's side.
         device: Where it runs, resolved.
@@ -52,8 +55,8 @@ class TrainingPlan:
         notes: How the scene was placed, where that is not as usual, to be shown to the user.
     """
 
-    settings: NerfSettings
-    field: FieldConfig
+    settings: NerfConfig
+    field: FieldConfig | OwnNetwork
     frame: Frame
     bound: float
     device: str
@@ -73,7 +76,7 @@ class TrainingPlan:
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "TrainingPlan":
+    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "FitPlan":
         """Take a plan back from a run's config.
 
         Raises:
@@ -85,12 +88,30 @@ class TrainingPlan:
         return plan
 
     @property
-    def network(self) -> dict[str, Any]:
-        """Return the density network as plain data, which the user's network options speak of."""
-        return self.field.density.to_dict()
+    def network(self) -> NetworkConfig | OwnNetwork:
+        """Return the density network, which the user's network options speak of, or the user's own module."""
+        return self.field if isinstance(self.field, OwnNetwork) else self.field.density
+
+    @property
+    def config(self) -> FieldConfig:
+        """Return our field.
+
+        Raises:
+            InputError: If the training is of a module of its user's own.
+        """
+        if isinstance(self.field, OwnNetwork):
+            raise InputError(f"the training is of a module of its user's own, {self.field.own}; give it by network=")
+        return self.field
+
+    @property
+    def networks(self) -> tuple[NetworkConfig, NetworkConfig]:
+        """Return density and colour network; see `config`."""
+        return self.config.density, self.config.color
 
 
-def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, original_height: int) -> TrainingPlan:
+def plan_fit(
+    settings: NerfConfig, scene: Scene, *, original_views: int, original_height: int, own: OwnNetwork | None = None
+) -> FitPlan:
     """Decide everything about a training.
 
     Args:
@@ -98,6 +119,7 @@ def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, 
         scene: The scene as it will be trained on.
         original_views: Training views before any were left out.
         original_height: Height of the pictures before downscaling.
+        own: What a module of the user's own takes, which is in the place of our networks.
 
     Raises:
         InputError: For an unknown method or option, a device or backend that is absent, or a memory limit that leaves
@@ -115,24 +137,25 @@ def plan_training(settings: NerfSettings, scene: Scene, *, original_views: int, 
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
-    field = field_config(
+    field = own or field_config(
         method=settings.method,
         geometry_features=settings.geometry_features,
         color_layers=FAST_COLOR_LAYERS if fast and settings.color_layers is None else settings.color_layers,
         **{**tuned, **settings.network},
     )
-    for network in (field.density, field.color):
+    for network in () if isinstance(field, OwnNetwork) else (field.density, field.color):
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
-    backend = choose_backend(settings.backend, device) if settings.method == "ngp" else "torch"
+    is_grid = settings.method == "ngp" and own is None
+    backend = choose_backend(settings.backend, device) if is_grid else "torch"
     frame, bound, notes = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
-    plan = TrainingPlan(
+    plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
     )
     _check_memory(plan, scene)
     return plan
 
 
-def piece_samples(plan: TrainingPlan, scene: Scene) -> int:
+def piece_samples(plan: FitPlan, scene: Scene) -> int:
     """Return how many samples go through the networks at once elsewhere than on a CPU: as many as the memory holds.
 
     Args:
@@ -143,7 +166,7 @@ def piece_samples(plan: TrainingPlan, scene: Scene) -> int:
     return max(_LEAST_AT_ONCE, int(room / _sample_bytes(plan)))
 
 
-def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
+def _check_memory(plan: FitPlan, scene: Scene) -> None:
     """Raise InputError if a step cannot fit the memory, cut into pieces as it is."""
     settings = plan.settings
     needed = _kept_bytes(plan, scene) + min(_samples(settings), _LEAST_AT_ONCE) * _sample_bytes(plan)
@@ -154,21 +177,20 @@ def _check_memory(plan: TrainingPlan, scene: Scene) -> None:
         )
 
 
-def _samples(settings: NerfSettings) -> int:
+def _samples(settings: NerfConfig) -> int:
     """Return the samples of a step."""
     assert settings.batch_rays
     return settings.batch_samples or settings.batch_rays * _FOG_SAMPLES_A_RAY
 
 
-def _sample_bytes(plan: TrainingPlan) -> int:
+def _sample_bytes(plan: FitPlan) -> int:
     """Return what the networks keep of a sample for its gradients."""
-    return sum(
-        4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
-        for network in (plan.field.density, plan.field.color)
-    )
+    if isinstance(plan.field, OwnNetwork):
+        return 2 * bytes_a_row(plan.field)  # for its density, and again for its colour
+    return sum(bytes_a_row(network) for network in plan.networks)
 
 
-def _kept_bytes(plan: TrainingPlan, scene: Scene) -> int:
+def _kept_bytes(plan: FitPlan, scene: Scene) -> int:
     """Return what is there all the time: the process, pictures, lenses, grid, samples of a step, judged views."""
     settings = plan.settings
     assert settings.grid_resolution

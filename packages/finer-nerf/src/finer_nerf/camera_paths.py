@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_nerf.model import RadianceModel
+from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.checks import read_json
 from finer_nerf.scenes.placing import looked_at
 from finer_nerf.scenes.posed_frames import check_pose, straighten
@@ -31,7 +31,7 @@ class CameraPath:
     note: str = ""
 
 
-def orbit(model: RadianceModel, *, frames: int) -> CameraPath:
+def orbit(model: FittedScene, *, frames: int) -> CameraPath:
     """Return a circle round the scene at the training cameras' median height and distance.
 
     Where the training views cover one side only, the cameras swing to and fro inside that side.
@@ -59,7 +59,7 @@ def orbit(model: RadianceModel, *, frames: int) -> CameraPath:
     return CameraPath(poses=_stacked([look_at(eye, centre, up) for eye in eyes]), note=note)
 
 
-def spiral(model: RadianceModel, *, frames: int, rounds: int = 2) -> CameraPath:
+def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
     """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread.
 
     Args:
@@ -80,7 +80,7 @@ def spiral(model: RadianceModel, *, frames: int, rounds: int = 2) -> CameraPath:
     return CameraPath(poses=_stacked(poses))
 
 
-def read_path(file: str, model: RadianceModel) -> CameraPath:
+def read_path(file: str, model: FittedScene) -> CameraPath:
     """Read a path: a JSON file with "frames", each with a "transform_matrix" as in a transforms.json.
 
     Raises:
@@ -127,7 +127,7 @@ def scene_centre(poses: np.ndarray) -> np.ndarray:
     return looked_at(turned)
 
 
-def _seen_from(model: RadianceModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _seen_from(model: FittedScene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centre, up, and each training camera's distance, azimuth and elevation, (n, 3)."""
     poses = np.asarray(model.train_poses, dtype=np.float64)
     centre, up = scene_centre(poses), mean_up(poses)

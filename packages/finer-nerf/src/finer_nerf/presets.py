@@ -1,65 +1,14 @@
-"""Settings of a radiance-field training, and the two presets that complete them. Needs no PyTorch."""
+"""The two presets of a radiance-field training: the published run, and ours for a CPU. Needs no PyTorch."""
 
 import dataclasses
-from dataclasses import dataclass, field
 from typing import Any
 
-from finer_core.cli import option
 from finer_core.errors import InputError
-from finer_core.run_settings import FitSettings, check_at_least, check_positive, matrix_rate, refuse_two_lengths
+from finer_core.run_settings import matrix_rate, refuse_two_lengths
+from finer_nerf.config import NerfConfig
 
-BUILT_IN = "workbench"
-"""What `train` takes when no scene is given; `scenes/builtin` makes it."""
 PUBLISHED_STEPS, PUBLISHED_BATCH, PUBLISHED_VIEWS = 37_500, 4096, 25
 PUBLISHED_HEIGHT = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class NerfSettings(FitSettings):
-    """Hold every setting of a training; None is filled by `resolve` from the preset and the method."""
-
-    target_psnr: float | None = option(None, "end the training as soon as the held-out views have this PSNR, in dB")
-    downscale: int | None = option(None, "divide the pictures' size by this")
-    train_every: int | None = option(None, "learn from every n-th training view")
-    test_every: int = option(8, "hold out every n-th view where the scene has no test views")
-    scene_scale: float | None = option(None, "box units per unit of the scene (default: from the cameras; Blender 0.8)")
-    bound: float | None = option(None, "half the box's side (default: from the cameras; Blender 1)")
-    min_near: float = option(0.2, "nearest that a ray sees, in box units")
-    background: str = option(
-        "white", "behind transparent pictures, in training and judging", choices=("white", "black")
-    )
-    train_background: str | None = option(
-        None, "what training rays end on: a fresh random colour keeps the field opaque", choices=("random", "same")
-    )
-    backend: str = option(
-        "auto", "who computes the hash grid of ngp; tcnn needs tinycudann", choices=("auto", "torch", "tcnn")
-    )
-    renderer: str = option("torch", "who marches rays; nerfacc needs CUDA", choices=("torch", "nerfacc"))
-    batch_rays: int | None = option(None, "most rays a step")
-    batch_samples: int | None = option(None, "samples a step that the number of rays is chosen for; 0 for no limit")
-    max_samples: int | None = option(None, "most samples a ray: sets the step along it")
-    grid_resolution: int | None = option(None, "cells per axis of the occupancy grid")
-    grid_every: int = option(16, "steps between two looks at the density for the occupancy grid")
-    density_threshold: float | None = option(None, "density from which on a cell is occupied")
-    carve: bool | None = option(None, "leave out what the pictures' transparency shows to be empty")
-    least_weight: float | None = option(None, "smallest weight of a sample that is trained and seen")
-    ema_every: int | None = option(None, "steps between two updates of that average")
-    geometry_features: int | None = option(None, "features that the density network hands to the colour network")
-    color_layers: int | None = option(None, "hidden-to-hidden layers of the colour network")
-    orbit_frames: int = option(48, "frames of the film in the report; 0 for none")
-    network: dict[str, Any] = field(default_factory=dict)
-    betas: tuple[float, float] = (0.9, 0.99)
-    eps: float = 1e-15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, 1, "downscale", "train_every", "batch_rays", "grid_every", "ema_every")
-        check_at_least(self, 1, "geometry_features")
-        check_at_least(self, 2, "test_every", "max_samples", "grid_resolution")
-        check_at_least(self, 0, "batch_samples", "least_weight", "color_layers", "orbit_frames", "min_near")
-        check_positive(self, "target_psnr", "scene_scale", "bound", "density_threshold")
-
-
 FAST_NETWORK: dict[str, dict[str, Any]] = {
     "gauss": {"scale": 5.0},
     "wire": {"first_omega_0": 5.0, "hidden_omega_0": 5.0, "scale": 2.0},
@@ -76,7 +25,7 @@ FAST_LEARNING_RATE, SHORT_LEARNING_RATE = 1e-3, 2e-3
 """Adam's rate in the fast preset at `SHORT_STEPS` and more, and the most that a shorter training takes."""
 
 
-def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: float, compiles: bool) -> NerfSettings:
+def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: float, compiles: bool) -> NerfConfig:
     """Fill every None by the preset.
 
     Args:
@@ -105,7 +54,7 @@ def resolve(settings: NerfSettings, *, views: int, height: int, learning_rate: f
     if merged.get("log_every") is None:
         # A time is made steps of at the end of a log interval, which shows the cost of whole cycles of steps.
         merged["log_every"] = settings.grid_every if settings.seconds else max(1, min(100, merged["steps"] // 50))
-    return NerfSettings(**merged)
+    return NerfConfig(**merged)
 
 
 def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:

@@ -1,14 +1,59 @@
-"""Films as MP4, or as a folder of PNG frames."""
+"""Videos as MP4, or as a folder of PNG frames."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.files import atomic_path
+from finer_core.schema import shown
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.rendering.fitted import FittedScene
+from finer_nerf.rendering.images import KINDS, frame_of
+
+
+def render_video(
+    model: FittedScene,
+    path: str | os.PathLike[str],
+    poses: Tensor,
+    *,
+    camera: Intrinsics,
+    kind: str = "color",
+    fps: float = 24.0,
+    background: str | None = None,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Render a video.
+
+    Args:
+        model: The model.
+        path: See `check_movie_path`.
+        poses: Camera-to-box matrices (n, 4, 4): x right, y down, z forwards.
+        camera: Lens and size.
+        kind: One of `KINDS`.
+        fps: Frames a second.
+        background: "white" or "black"; None for the model's.
+        on_frame: Called with the number of frames done.
+
+    Raises:
+        InputError: If the file cannot be made, or kind or rate are none.
+    """
+    check_movie_path(path)
+    if kind not in KINDS:
+        raise InputError(f"kind must be one of {', '.join(KINDS)}, got {shown(kind)}")
+    if not 0 < fps <= 1000:
+        raise InputError(f"fps must be positive and at most 1000, got {fps!r}")
+
+    def frames() -> Iterator[np.ndarray]:
+        for number, pose in enumerate(poses):
+            yield frame_of(model, pose, camera, kind=kind, background=background)
+            on_frame(number + 1)
+
+    write_movie(frames(), path, fps=fps)
 
 
 def check_movie_path(path: str | os.PathLike[str]) -> None:

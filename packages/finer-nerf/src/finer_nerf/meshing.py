@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from torch.nn import functional as F
 
 from finer_core.errors import InputError
 from finer_nerf.memory import check_room
-from finer_nerf.model import RadianceModel
 from finer_nerf.rendering.cores import on_all_cores
+from finer_nerf.rendering.fitted import FittedScene
 
 _HALF_OPAQUE_IN = 0.01
 """The default level makes this share of the box's side half opaque."""
@@ -37,17 +38,36 @@ class ColoredMesh:
     faces: np.ndarray
     colors: np.ndarray
 
+    def to_trimesh(self, *, offset: np.ndarray | float = 0.0) -> Any:
+        """Return a `trimesh.Trimesh` with vertex colours, moved by `-offset`."""
+        import trimesh
+
+        return trimesh.Trimesh(
+            vertices=self.vertices - offset,
+            faces=self.faces,
+            vertex_colors=self.colors,
+            process=False,
+            validate=False,
+        )
+
 
 def default_level(*, bound: float) -> float:
     """Return the density at which 1 % of the box's side is half opaque: ln 2 / (0.01 * 2 bound)."""
     return float(np.log(2) / (_HALF_OPAQUE_IN * 2 * bound))
 
 
+def check_resolution(resolution: int) -> None:
+    """Raise InputError for a grid that is none, or beyond all memory."""
+    if not 8 <= resolution <= 4096:
+        raise InputError(f"--resolution must be between 8 and 4096, got {resolution}")
+
+
 def extract_mesh(
-    model: RadianceModel,
+    model: FittedScene,
     *,
     resolution: int = 256,
     level: float | None = None,
+    level_unit: float = 1.0,
     memory: int = 4_000_000_000,
     smallest_part: float = _SMALLEST_PART,
     on_points: Callable[[int], None] = lambda done: None,
@@ -60,26 +80,30 @@ def extract_mesh(
     Args:
         model: The model.
         resolution: Grid points per axis.
-        level: Density of the surface, per box unit; None for `default_level`.
+        level: Density of the surface; None for `default_level`.
+        level_unit: What densities are per, here and in messages, in box units.
         memory: Bytes to stay within.
         smallest_part: Connected parts with fewer than this share of the faces are floaters and left out.
         on_points: Called with the number of grid points done.
 
     Raises:
-        InputError: If the grid does not fit the memory, the level is not positive, or nothing is as dense as that.
+        InputError: If the resolution is out of bounds, the grid does not fit the memory, the level is not positive, or
+            nothing is as dense as that.
     """
     from skimage.measure import marching_cubes
 
+    check_resolution(resolution)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
-    wanted = default_level(bound=model.bound) if level is None else level
+    wanted = default_level(bound=model.bound) if level is None else level / level_unit
     if not 0 < wanted < float("inf"):
         raise InputError(f"--level must be a positive density, got {level!r}")
     padded = np.zeros((resolution + 2,) * 3, dtype=np.float32)  # empty outside: closes what touches the box
     _fill_densities(padded[1:-1, 1:-1, 1:-1], model, on_points=on_points)
     most = float(padded.max())
     if not most > wanted:
-        raise InputError(f"no surface: the largest density is {most:.4g}, lower --level {wanted:.4g}")
+        found, asked = most * level_unit, wanted * level_unit
+        raise InputError(f"no surface: the largest density is {found:.4g}, lower --level {asked:.4g}")
     step = 2 * model.bound / (resolution - 1)
     # Logarithms, because the density is an exponential: its level set is then placed by a nearly linear function.
     np.log(np.divide(np.maximum(padded, wanted * _FLOOR, out=padded), wanted, out=padded), out=padded)
@@ -107,7 +131,7 @@ def _crossed_edges(values: np.ndarray) -> int:
     return count
 
 
-def _fill_densities(volume: np.ndarray, model: RadianceModel, *, on_points: Callable[[int], None]) -> None:
+def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callable[[int], None]) -> None:
     """Put the density at the grid's points into an array of zeros, where the occupancy grid has something nearby."""
     resolution = len(volume)
     axis = torch.linspace(-model.bound, model.bound, resolution)
@@ -153,7 +177,7 @@ def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def _colors(model: RadianceModel, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return the colour of each vertex seen straight on, uint8."""
 
     def look(piece: tuple[Tensor, Tensor]) -> Tensor:

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from finer_core.errors import InputError
 from finer_core.metrics import psnr
-from finer_nerf.model import RadianceModel
+from finer_core.progress import ProgressOption, reporting
+from finer_nerf.arguments import check_background, check_views
+from finer_nerf.config import BACKGROUNDS
+from finer_nerf.model import NerfModel
 from finer_nerf.rendering.views import View, render_view
 from finer_nerf.scenes import Views
 from finer_nerf.training.rays import blend
@@ -18,6 +23,55 @@ _VGG_WEIGHTS = "vgg16-397923af.pth"
 _WINDOW = 11
 """Pixels a side of the window of SSIM: 3.5 standard deviations of 1.5 to each side."""
 Lpips = Callable[[np.ndarray, np.ndarray], float]
+
+
+def evaluate(
+    model: NerfModel,
+    views: Views,
+    *,
+    background: str = "white",
+    lpips: bool = False,
+    progress: ProgressOption = False,
+) -> dict[str, Any]:
+    """Render views and compare them with their pictures; pixels that a mask leaves out count in no figure.
+
+    Args:
+        model: The model.
+        views: With what it is compared, such as `scene.test`.
+        background: "white" or "black", behind transparent pictures and behind what is rendered.
+        lpips: Also the learned distance of Zhang et al. (VGG), which needs the extra finer-nerf[lpips].
+        progress: False, True for a line on stderr, or a function of (views done, views, {}).
+
+    Returns:
+        psnr (dB, of the clipped pictures), ssim and lpips, means over the views; background; views, their number;
+        per_view, the three figures by name. What cannot be had is None: lpips unless asked for, and ssim of pictures
+        smaller than its window of 11 pixels.
+
+    Raises:
+        InputError: If the views are none, or the learned distance cannot be had.
+
+    Example:
+        >>> from finer_nerf import builtin_scene, evaluate, fit
+        >>> scene = builtin_scene(size=8)
+        >>> model, _ = fit(scene, steps=2, network={"hidden_features": 8}, max_samples=8, grid_resolution=8)
+        >>> figures = evaluate(model, scene.test)
+        >>> sorted(figures), len(figures["per_view"])
+        (['background', 'lpips', 'per_view', 'psnr', 'ssim', 'views'], 8)
+    """
+    check_views(views)
+    check_background(background)
+    reasons: list[str] = []
+    distance = load_lpips(say=reasons.append) if lpips else None
+    if lpips and distance is None:
+        raise InputError(reasons[0] if reasons else 'lpips=True needs an extra: pip install "finer-nerf[lpips]"')
+    with reporting("evaluate", unit="view", progress=progress) as tell:
+        judged = [
+            view.figures
+            for view in judge_views(
+                model, views, background=background, lpips=distance, on_view=lambda done: tell(done, len(views))
+            )
+        ]
+    return {**mean_figures(judged, background=background), "per_view": {view.name: view.row for view in judged}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +115,7 @@ class JudgedView(ViewFigures):
 
 
 def judge_views(
-    model: RadianceModel,
+    model: NerfModel,
     views: Views,
     *,
     background: str,
@@ -77,7 +131,7 @@ def judge_views(
         lpips: From `load_lpips`.
         on_view: Called with the number of views done.
     """
-    behind = {"white": 1.0, "black": 0.0}[background]
+    behind = BACKGROUNDS[background]
     poses = model.frame.poses_to_box(views.poses)
     for i, name in enumerate(views.names):
         truth = blend(views.images[i], background=behind)

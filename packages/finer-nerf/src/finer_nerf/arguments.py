@@ -1,0 +1,101 @@
+"""Check what is given from Python: poses, cameras, backgrounds, views. What files say is checked where it is read."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.errors import InputError
+from finer_core.schema import shown
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.config import BACKGROUNDS
+from finer_nerf.scenes import Scene, Views
+
+_LARGEST_SHEAR = 1e-3
+"""Of a rotation's rows: how far their products may be from those of a rotation."""
+
+
+def check_camera(camera: Any, background: Any = None) -> None:
+    """Raise InputError for what is no camera, or no background."""
+    check_background(background)
+    if not isinstance(camera, Intrinsics):
+        raise InputError(f"camera must be an {Intrinsics.__name__}, got {shown(camera)}")
+
+
+def check_background(background: Any) -> None:
+    """Raise InputError for what is neither None nor a background."""
+    if background is not None and (not isinstance(background, str) or background not in BACKGROUNDS):
+        raise InputError(f"background must be one of {', '.join(BACKGROUNDS)}, got {shown(background)}")
+
+
+def check_points_and_directions(points: Any, directions: Any) -> None:
+    """Raise InputError unless both are (n, 3)."""
+    if points.ndim != 2 or points.shape[1] != 3 or tuple(directions.shape) != tuple(points.shape):
+        raise InputError(
+            f"points and directions must both be (n, 3), got {tuple(points.shape)} and {tuple(directions.shape)}"
+        )
+
+
+def checked_poses(poses: Any) -> np.ndarray:
+    """Return camera-to-world matrices as (n, 4, 4) float64.
+
+    Args:
+        poses: (n, 4, 4), an array, a tensor or lists.
+
+    Raises:
+        InputError: If they are something else.
+    """
+    found = np.asarray(poses.detach().cpu() if isinstance(poses, Tensor) else poses)
+    if found.ndim != 3 or found.shape[1:] != (4, 4) or not len(found) or found.dtype.kind not in "fiu":
+        shape = "x".join(map(str, found.shape[1:] if found.ndim == 3 else found.shape))
+        raise InputError(
+            f"a pose is a camera-to-world matrix of 4x4 numbers, got {len(found)} of {found.dtype} {shape}"
+        )
+    found = found.astype(np.float64)
+    axes = found[:, :3, :3]
+    shear = np.abs(np.swapaxes(axes, 1, 2) @ axes - np.eye(3)).max(axis=(1, 2))
+    wrong = ~((shear <= _LARGEST_SHEAR) & np.isfinite(found).all(axis=(1, 2)))
+    if wrong.any():
+        index = int(wrong.argmax())
+        raise InputError(
+            f"pose {index} is no camera-to-world matrix: its upper left 3x3 must be a rotation, and all of it finite"
+        )
+    return found
+
+
+def check_views(views: Any, *, name: str = "views") -> None:
+    """Raise InputError for what are no posed pictures of one size.
+
+    Args:
+        views: What is given.
+        name: What it is called, for messages.
+    """
+    if not isinstance(views, Views) or not len(views):
+        hint = f"; a scene has .{' .'.join(('train', 'val', 'test'))}" if isinstance(views, Scene) else ""
+        found = "no view" if isinstance(views, Views) else shown(type(views).__name__)
+        raise InputError(f"{name} must be posed pictures, Views, got {found}{hint}")
+    images, count = views.images, len(views)
+    if (
+        not isinstance(images, Tensor)
+        or images.dtype != torch.uint8
+        or images.ndim != 4
+        or images.shape[3] not in (3, 4)
+    ):
+        found = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "shape") else type(images).__name__
+        raise InputError(f"{name}: images must be a tensor (n, height, width, 3 or 4) of uint8, got {found}")
+    size = tuple(images.shape[:3])
+    counts = {"images": size[0], "poses": len(views.poses), "cameras": len(views.cameras)}
+    for what, number in counts.items():
+        if number != count:
+            raise InputError(f"{name}: {count} names, and {number} {what}; every view needs one")
+    checked_poses(views.poses)
+    for number, camera in enumerate(views.cameras):
+        check_camera(camera)
+        if (camera.height, camera.width) != size[1:]:
+            raise InputError(
+                f"{name}: camera {number} has {camera.height}x{camera.width} pixels, its picture {size[1]}x{size[2]}"
+            )
+    masks = views.masks
+    if masks is not None and not (isinstance(masks, Tensor) and masks.dtype == torch.bool and masks.shape == size):
+        raise InputError(f"{name}: masks must be a tensor of bool {size}, got {shown(getattr(masks, 'shape', masks))}")

@@ -1,0 +1,280 @@
+"""What is trained on and judged by: a scene that was read, the built-in one, or one made in Python."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.resources import parse_memory
+from finer_core.schema import shown
+from finer_nerf.arguments import check_views
+from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.presets import resolve
+from finer_nerf.scenes import Scene, Views, builtin, reader
+from finer_nerf.scenes.scene_writer import write_blender_scene
+
+_OF_READING = ("downscale", "train_every", "test_every")
+"""Settings that say how a scene is read."""
+
+
+def read_scene(
+    path: str | os.PathLike[str],
+    *,
+    downscale: int = 1,
+    train_stride: int = 1,
+    test_every: int = 8,
+    memory: str = "4GB",
+) -> Scene:
+    """Read a scene.
+
+    Args:
+        path: A folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio) or a COLMAP
+            model, or a transforms file itself.
+        downscale: Divide the pictures' size by this.
+        train_stride: Keep every n-th training view.
+        test_every: Hold out views 0, n, 2n ... as test views where the scene has no test split.
+        memory: What the process may take.
+
+    Returns:
+        The scene; its `notes` say what was done to the input.
+
+    Raises:
+        InputError: For anything that is not a readable scene, and pictures that do not fit the memory.
+
+    Example:
+        >>> import tempfile
+        >>> from finer_nerf import builtin_scene, read_scene, write_scene
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_scene(builtin_scene(size=8), folder)
+        ...     scene = read_scene(folder, train_stride=4)
+        >>> scene.kind, len(scene.train), len(scene.test), scene.train.images.shape
+        ('blender', 9, 8, torch.Size([9, 8, 8, 4]))
+    """
+    for name, value, least in (
+        ("downscale", downscale, 1),
+        ("train_stride", train_stride, 1),
+        ("test_every", test_every, 2),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be an integer of at least {least}, got {shown(value)}")
+    return reader.read_scene(
+        os.fspath(path), downscale=downscale, every=train_stride, test_every=test_every, memory=parse_memory(memory)
+    )
+
+
+def builtin_scene(size: int = builtin.BUILT_IN_SIZE) -> Scene:
+    """Return the built-in scene: textured solids on a plate, ray-traced, with transparency.
+
+    Args:
+        size: Side of the pictures in pixels, 8 to 2048.
+
+    Returns:
+        36 training, 4 validation and 8 test views.
+
+    Raises:
+        InputError: If the size is out of bounds.
+
+    Example:
+        >>> from finer_nerf import builtin_scene
+        >>> builtin_scene(size=8).train.images.shape
+        torch.Size([36, 8, 8, 4])
+    """
+    if not isinstance(size, int) or not 8 <= size <= 2048:
+        raise InputError(f"size must be an integer between 8 and 2048, got {shown(size)}")
+    return builtin.builtin_scene(size=size)
+
+
+def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a scene in Blender's format: transforms_train.json and the like, and the pictures.
+
+    Args:
+        scene: One lens without distortion, whose centre is that of all pictures, and no masks, for the format has none.
+        folder: Where; its parent exists.
+        overwrite: Write into a folder that holds something.
+
+    Raises:
+        InputError: If the format cannot hold the scene, or the folder holds something and may not be replaced.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_nerf import builtin_scene, write_scene
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_scene(builtin_scene(size=8), folder)
+        ...     sorted(os.listdir(folder))[-3:]
+        ['transforms_train.json', 'transforms_val.json', 'val']
+    """
+    splits = {name: views for name, views in scene_splits(scene).items() if views is not None}
+    for name, views in splits.items():
+        check_views(views, name=name)
+        if views.masks is not None:
+            raise InputError(f"{scene.name}: {name} has masks, which Blender's format cannot hold")
+    lenses = [camera for views in splits.values() for camera in views.cameras]
+    lens = lenses[0]
+    centred = dataclasses.replace(lens.pinhole(), fy=lens.fx, cx=lens.width / 2, cy=lens.height / 2)
+    other = next((camera for camera in lenses if camera != centred), None)
+    if other is not None:
+        raise InputError(
+            f"{scene.name}: Blender's format holds one lens without distortion for all, not {other!r:.150}"
+        )
+    out = Path(folder)
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: its parent folder does not exist")
+    if out.is_file():
+        raise InputError(f"{out}: a file; name a folder")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: already holds something; give overwrite=True or another folder")
+    write_blender_scene(scene, out, overwrite=overwrite)
+
+
+def scene_splits(scene: Scene) -> dict[str, Views | None]:
+    """Return the views of a scene by the names of its splits."""
+    return {"train": scene.train, "val": scene.val, "test": scene.test}
+
+
+def judged_views(scene: Scene) -> Views:
+    """Return the views a training is judged by: the test views, or the validation views where there are none."""
+    return scene.split("test" if scene.test is not None and len(scene.test) else "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedScene:
+    """Hold a scene as it is trained on, and what it was before it was thinned and reduced.
+
+    Attributes:
+        scene: The scene.
+        views: Training views that it had.
+        height: Of its pictures, in pixels, before.
+    """
+
+    scene: Scene
+    views: int
+    height: int
+
+
+def open_scene(name: str | None, settings: NerfConfig) -> OpenedScene:
+    """Read a scene as settings say, or make the built-in one.
+
+    Args:
+        name: Folder or file; None or the built-in scene's name for that, unless a file has that name.
+        settings: As given, or resolved.
+
+    Raises:
+        InputError: If it cannot be read as a scene, or does not fit the memory.
+    """
+    views, height = builtin.BUILT_IN_VIEWS, builtin.BUILT_IN_SIZE
+    # The paper preset chooses views and size by what the scene has: known before pictures are read, and not read twice.
+    if settings.preset == "paper" and not _is_built_in(name):
+        views, height = reader.measure_scene(str(name), test_every=settings.test_every)
+    sizes = resolve(settings, views=views, height=height, learning_rate=1.0, compiles=False)
+    return OpenedScene(scene=read_as_resolved(name, sizes), views=views, height=height)
+
+
+def given_scene(scene: Any, settings: NerfConfig, *, named: Collection[str]) -> tuple[OpenedScene, NerfConfig]:
+    """Return what a new training from Python is given, and the settings that go with it.
+
+    Args:
+        scene: A path, or a `Scene`, which is trained on as it is.
+        settings: As given.
+        named: Settings that were named.
+
+    Raises:
+        InputError: If it is no scene, or settings of reading are given with one that was read.
+    """
+    if isinstance(scene, str | os.PathLike):
+        return open_scene(os.fspath(scene), settings), settings
+    checked = _checked_scene(scene)
+    default = NerfConfig()
+    for name in _OF_READING:
+        if name in named or getattr(settings, name) != getattr(default, name):
+            raise InputError(
+                f"{name} says how a scene is read, and this one was; give it to read_scene, or give a path"
+            )
+    if settings.target_psnr is not None:
+        judged_views(checked)  # refuses a scene without any
+    as_it_is = dataclasses.replace(settings, downscale=1, train_every=1)
+    return OpenedScene(scene=checked, views=len(checked.train), height=checked.train.height), as_it_is
+
+
+def scene_again(scene: Any, settings: NerfConfig) -> Scene:
+    """Return what a training from Python that goes on is given.
+
+    Args:
+        scene: A path, or a `Scene`.
+        settings: Resolved.
+
+    Raises:
+        InputError: If it is no scene.
+    """
+    if not isinstance(scene, str | os.PathLike):
+        return _checked_scene(scene)
+    return read_as_resolved(os.fspath(scene), settings)
+
+
+def _checked_scene(scene: Any) -> Scene:
+    if not isinstance(scene, Scene):
+        raise InputError(f"a scene is a path or what read_scene returns, got {shown(type(scene).__name__)}")
+    for split, views in scene_splits(scene).items():
+        if split == "train" or views is not None:
+            check_views(views, name=f"{scene.name}: {split} views")
+    return scene
+
+
+def read_as_resolved(name: str | None, settings: NerfConfig) -> Scene:
+    """Read a scene, or make the built-in one, as resolved settings say."""
+    return read_input(
+        name,
+        downscale=settings.downscale or 1,
+        every=settings.train_every or 1,
+        test_every=settings.test_every,
+        memory=parse_memory(settings.memory),
+    )
+
+
+def read_input(
+    name: str | None, *, downscale: int = 1, every: int = 1, test_every: int = 8, memory: int | None = None
+) -> Scene:
+    """Read the scene, or make the built-in one.
+
+    Args:
+        name: Folder or file; None or the built-in scene's name for that, unless a file has that name.
+        downscale: Divide the pictures' size by this.
+        every: Keep every n-th training view.
+        test_every: Hold out every n-th view where the scene has no test views.
+        memory: Bytes that the process may take; None for no limit.
+
+    Raises:
+        InputError: If it cannot be read as a scene, or does not fit the memory.
+    """
+    if name is not None and not _is_built_in(name):
+        return reader.read_scene(name, downscale=downscale, every=every, test_every=test_every, memory=memory)
+    scene = builtin.builtin_scene(size=max(1, builtin.BUILT_IN_SIZE // downscale))
+    if every == 1:
+        return scene
+    kept = scene.train.take(list(range(0, len(scene.train), every)))
+    return dataclasses.replace(scene, train=kept)
+
+
+def _is_built_in(name: str | None) -> bool:
+    return name is None or (name == BUILT_IN and not Path(name).exists())
+
+
+def content_digest(scene: Scene) -> str:
+    """Return the SHA-256 over all that a training takes of a scene, to know it again."""
+    digest = hashlib.sha256(f"{scene.kind} {scene.aabb_scale!r}".encode())
+    for name, views in scene_splits(scene).items():
+        if views is None:
+            continue
+        digest.update(f"{name} {tuple(views.images.shape)} {views.cameras!r}".encode())
+        digest.update(views.images.numpy().tobytes())
+        digest.update(np.ascontiguousarray(views.poses, dtype=np.float64).tobytes())
+        if views.masks is not None:
+            digest.update(views.masks.numpy().tobytes())
+    if scene.points is not None:
+        digest.update(np.ascontiguousarray(scene.points, dtype=np.float64).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,51 @@
+"""What rendering, meshing and camera paths need of a fitted scene."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.fields.field import Field
+from finer_nerf.frame import Frame
+from finer_nerf.rendering.occupancy import OccupancyGrid
+
+
+class FittedScene(Protocol):
+    """A radiance field, its box, and the way from there to the user's coordinates.
+
+    `finer_nerf.model.NerfModel` is one.
+
+    Attributes:
+        field: Density and colour in the box.
+        frame: From the input's coordinates to the box.
+        bound: The box is [-bound, bound]^3.
+        grid: Where the box is not empty.
+        background: "white" or "black".
+        min_near: Nearest that a ray sees, in box units.
+        max_samples: Most samples a ray.
+        least_weight: Smallest weight of a sample that is seen.
+        camera: Of the first training picture.
+        train_poses: Camera-to-box matrices of the training views, (n, 4, 4): x right, y down, z forwards.
+    """
+
+    field: Field
+    frame: Frame
+    bound: float
+    grid: OccupancyGrid
+    background: str
+    min_near: float
+    max_samples: int
+    least_weight: float
+    camera: Intrinsics
+    train_poses: np.ndarray
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field computes."""
+        ...
+
+    def density(self, points: Tensor) -> Tensor:
+        """Return sigmas (n,) at points (n, 3) of the box, per box unit."""
+        ...

@@ -1,0 +1,59 @@
+"""Renderings as 8-bit images: colour, depth or normals, of a camera that suits a film."""
+
+import io
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.rendering.colormaps import depth_picture, normals_picture
+from finer_nerf.rendering.fitted import FittedScene
+from finer_nerf.rendering.views import normals_of, render_view
+
+Kind = Literal["color", "depth", "normals"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""What an image can show."""
+
+
+def to_bytes(color: np.ndarray) -> np.ndarray:
+    """Return colours in [0, 1] as uint8."""
+    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+    """Return an image, uint8 (height, width, 3), as a PNG file."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, format="PNG")
+    return out.getvalue()
+
+
+def small_camera(camera: Intrinsics, *, side: int) -> Intrinsics:
+    """Return the camera at a size whose longest side is at most `side`, even in both directions, for films."""
+    factor = min(1.0, side / max(camera.width, camera.height))
+    width, height = (max(2, int(size * factor) // 2 * 2) for size in (camera.width, camera.height))
+    return camera.pinhole().resized(width=width, height=height)
+
+
+def frame_of(
+    model: FittedScene, pose: Tensor, camera: Intrinsics, *, kind: str, background: str | None = None
+) -> np.ndarray:
+    """Render one image.
+
+    Args:
+        model: The model.
+        pose: Camera-to-box matrix (4, 4): x right, y down, z forwards.
+        camera: Lens and size.
+        kind: One of `KINDS`.
+        background: "white" or "black"; None for the model's.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    view = render_view(model, pose, camera, background=background)
+    if kind == "depth":
+        return depth_picture(view.depth)
+    if kind == "normals":
+        return normals_picture(normals_of(model, view))
+    return to_bytes(view.color)

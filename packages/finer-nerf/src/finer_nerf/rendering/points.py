@@ -1,0 +1,44 @@
+"""Density and colour at points of the scene, in the scene's units."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from finer_nerf.rendering.cores import on_all_cores
+from finer_nerf.rendering.fitted import FittedScene
+
+_POINTS_AT_ONCE = 1 << 14
+
+
+def look_at_tensors(model: FittedScene, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return density and colour, differentiably.
+
+    Args:
+        model: The model.
+        points: (n, 3) in the scene's coordinates.
+        directions: (n, 3) along its axes, of any length.
+
+    Returns:
+        sigmas (n,) per unit of the scene, 0 where the occupancy grid or the box says that nothing is, and rgbs (n, 3).
+    """
+    return _look(model, model.frame.points_to_box(points), model.frame.directions_to_box(directions))
+
+
+def look_at_arrays(model: FittedScene, points: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `look_at_tensors` does for arrays of any length, without a graph; float32."""
+    places = torch.from_numpy(model.frame.to_box(points).astype(np.float32))
+    towards = model.frame.directions_to_box(torch.from_numpy(directions)).float()
+    pieces = zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
+    seen = list(on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device))
+    sigmas, rgbs = (torch.cat(parts).cpu().numpy() for parts in zip(*seen, strict=True))
+    return sigmas, rgbs
+
+
+def _look(model: FittedScene, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sigmas per scene unit and rgbs at points of the box, seen along directions of the box."""
+    like = next(model.field.parameters())
+    points, directions = (each.to(device=like.device, dtype=like.dtype) for each in (points, directions))
+    sigmas, rgbs = model.field(points, F.normalize(directions, dim=-1))
+    is_there = (points.abs() <= model.bound).all(dim=-1) & model.grid.at(points.detach())
+    return torch.where(is_there, sigmas * model.frame.scale, 0.0), rgbs

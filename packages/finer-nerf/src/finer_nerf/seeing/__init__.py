@@ -1,1 +1,0 @@
-"""Paths of cameras, films, and pictures of depth and normals."""

@@ -1,0 +1,250 @@
+"""Put a training together from its plan: field, rays, grid, objective, optimiser and loop; begun anew where it must."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from finer_core.activations import fuse_activations
+from finer_core.errors import DivergenceError
+from finer_core.metrics import psnr_of_mse
+from finer_core.precision import set_backward_precision
+from finer_core.schema import check
+from finer_core.training import DivergenceGuard, Fit, FitState, LogPoint, TimedLength, build_optimizers, schedule_of
+from finer_core.training.own_code import OwnCode
+from finer_nerf.config import BACKGROUNDS
+from finer_nerf.evaluation import judge_views
+from finer_nerf.fields.field import Field
+from finer_nerf.fields.own_field import OwnField
+from finer_nerf.fields.radiance_field import RadianceField
+from finer_nerf.fields.tcnn_grid import use_tcnn
+from finer_nerf.inputs import judged_views
+from finer_nerf.model import NerfModel
+from finer_nerf.rendering.marching import march
+from finer_nerf.rendering.nerfacc_backend import march_by_nerfacc
+from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.scenes import Scene
+from finer_nerf.training.carving import carve
+from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
+from finer_nerf.training.plan import FitPlan, piece_samples
+from finer_nerf.training.rays import TrainingRays
+
+_ATTEMPT_SEEDS = 1_000_003
+"""Distance between the seeds of a training's first and second attempt."""
+_MOST_ATTEMPTS = 4
+_NEAR = 0.5
+"""Decibels below the target from which on views are rendered: the training PSNR is a mean over steps, and lags."""
+Done = TypeVar("Done")
+
+
+def run_attempts(
+    plan: FitPlan,
+    scene: Scene,
+    run: Callable[[Fit, PhotometricObjective], Done],
+    *,
+    own: OwnCode | None = None,
+    first: int = 0,
+    on_restart: Callable[[str], None],
+) -> tuple[NerfModel, PhotometricObjective, Done]:
+    """Train; a field that becomes empty is drawn again from another seed, and the training starts over.
+
+    Args:
+        plan: The plan.
+        scene: The scene.
+        run: Runs a fit, which is put together here, to its end.
+        own: The user's own module, or activation.
+        first: The attempt to begin with.
+        on_restart: Called with what happened, in words, before another attempt, to remove what the last one left.
+
+    Returns:
+        The model in evaluation mode, the objective, and what `run` returned.
+
+    Raises:
+        DivergenceError: If the field becomes empty every time.
+    """
+    attempt = first
+    while True:
+        field = field_of(plan, attempt=attempt, own=own)
+        objective = build_objective(plan, scene, attempt=attempt)
+        fit = build_fit(plan, field, objective)
+        fit.is_reached = target_test(plan, field, scene, objective)
+        try:
+            done = run(fit, objective)
+        except EmptySceneError as error:
+            attempt += 1
+            if own and own.network is not None:
+                raise DivergenceError(f"{error}; try a lower learning rate, or other weights to begin with") from error
+            if attempt == _MOST_ATTEMPTS:
+                raise DivergenceError(
+                    f"{error}, and so did {attempt - 1} restarts; lower the learning rate or check bound and cameras"
+                ) from error
+            on_restart(f"{error}: starting over with other initial weights ({attempt})")
+        else:
+            return model_of(plan, field, scene, objective.grid).eval(), objective, done
+
+
+def attempt_of(state: FitState | None, source: Path) -> int:
+    """Return which attempt a checkpoint is of; 0 for none.
+
+    Raises:
+        InputError: If it does not say.
+    """
+    attempt = 0 if state is None else state.objective.get("attempt", 0)
+    check(attempt, int, name=f"{source}: attempt")
+    return int(attempt)
+
+
+def target_test(
+    plan: FitPlan, field: Field, scene: Scene, objective: PhotometricObjective
+) -> Callable[[LogPoint], bool]:
+    """Return what tells at a log point whether the held-out views have the PSNR that ends the training.
+
+    They are rendered only where the rays that were trained on have come near it: unseen views are no better than these.
+    """
+    target = plan.settings.target_psnr
+    if target is None:
+        return lambda point: False
+
+    def is_reached(point: LogPoint) -> bool:
+        if psnr_of_mse(point.loss) < target - _NEAR:
+            return False
+        field.eval()
+        model = model_of(plan, field, scene, objective.grid)
+        judged = list(judge_views(model, judged_views(scene), background=plan.settings.background))
+        field.train()
+        return sum(view.psnr for view in judged) >= target * len(judged)
+
+    return is_reached
+
+
+def metrics_of(loss: float, objective: PhotometricObjective) -> dict[str, float]:
+    """Return what a log interval's loss tells, and what its rays were."""
+    return {
+        "psnr": psnr_of_mse(loss),
+        "samples_per_ray": objective.samples_per_ray,
+        "rays": objective.rays_seen,
+    }
+
+
+def field_of(plan: FitPlan, *, attempt: int = 0, own: OwnCode | None = None) -> Field:
+    """Return the plan's field, drawn on the CPU from its seed, or the user's own module, ready to train.
+
+    Args:
+        plan: The plan.
+        attempt: How often the training started over; each attempt draws other weights.
+        own: The user's own module, or activation, which goes into both networks.
+
+    Raises:
+        InputError: If the activation cannot be used, or the plan is of a module that is not given.
+    """
+    settings, own = plan.settings, own or OwnCode()
+    if own.network is not None:
+        field: Field = OwnField(own.network)
+    else:
+        generator = torch.Generator().manual_seed((settings.seed + attempt * _ATTEMPT_SEEDS) % (1 << 63))
+        ours = RadianceField.build(plan.config, generator=generator)
+        field = ours if own.activation is None else ours.set_activation(own.activation)
+    field = field.to(plan.device).train()
+    fuse_activations(bool(settings.compile))
+    set_backward_precision(field, settings.precision or "fp32")
+    if plan.backend == "tcnn" and isinstance(field, RadianceField):
+        use_tcnn(field.parts["density"])
+    return field
+
+
+def model_of(plan: FitPlan, field: Field, scene: Scene, grid: OccupancyGrid) -> NerfModel:
+    """Return a field with all that rendering it needs."""
+    settings = plan.settings
+    assert settings.max_samples is not None and settings.least_weight is not None
+    return NerfModel(
+        field=field,
+        frame=plan.frame,
+        bound=plan.bound,
+        grid=grid,
+        background=settings.background,
+        min_near=settings.min_near,
+        max_samples=settings.max_samples,
+        least_weight=settings.least_weight,
+        camera=scene.train.cameras[0],
+        train_poses=plan.frame.poses_to_box(scene.train.poses),
+        scene={"name": scene.name, "kind": scene.kind, "digest": scene.digest, "views": len(scene.train)},
+    )
+
+
+def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> PhotometricObjective:
+    """Return what the training minimises, with its own occupancy grid."""
+    settings = plan.settings
+    assert settings.grid_resolution and settings.density_threshold and settings.batch_rays and settings.max_samples
+    transparent = scene.train.images.shape[-1] == 4
+    random = settings.train_background == "random" or (
+        settings.train_background is None and (transparent or scene.kind != "blender")
+    )
+    paper = settings.preset == "paper"
+    grid = OccupancyGrid(
+        resolution=settings.grid_resolution,
+        bound=plan.bound,
+        threshold=settings.density_threshold,
+        device=plan.device,
+    )
+    if paper and not settings.carve:
+        opened = torch.ones_like(grid.occupied)
+    else:
+        opened = carve(
+            scene.train,
+            plan.frame,
+            resolution=settings.grid_resolution,
+            bound=plan.bound,
+            silhouettes=bool(settings.carve),
+        )
+    return PhotometricObjective(
+        TrainingRays(
+            scene.train,
+            plan.frame,
+            draw="one view" if paper else "all views",
+            background="random" if random else BACKGROUNDS[settings.background],
+            device=plan.device,
+        ),
+        grid=grid,
+        opened=opened,
+        seed=settings.seed,
+        batch_rays=settings.batch_rays,
+        batch_samples=settings.batch_samples or 0,
+        min_near=settings.min_near,
+        max_samples=settings.max_samples,
+        least_weight=settings.least_weight or 0.0,
+        piece_samples=piece_samples(plan, scene),
+        grid_every=settings.grid_every,
+        attempt=attempt,
+        sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,
+    )
+
+
+def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> Fit:
+    """Assemble the fit loop of a plan."""
+    settings = plan.settings
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    return Fit(
+        network=field,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        objective=objective,
+        optimizers=build_optimizers(
+            field,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            betas=settings.betas,
+            eps=settings.eps,
+            ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
+            ema_every=settings.ema_every or 1,
+        ),
+        schedule=schedule_of(settings.schedule),
+        steps=settings.steps,
+        # Steps cost more until the second look at the density: until then every part of the box may be occupied.
+        length=TimedLength(seconds=settings.seconds, after=3 * settings.grid_every) if settings.seconds else None,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        # Where most of a picture is background, an untrained field is half right; an empty one is begun anew in `run`.
+        guard=DivergenceGuard(max_restarts=0) if settings.guard else DivergenceGuard(max_rollbacks=0),
+    )
