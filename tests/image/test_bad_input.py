@@ -202,6 +202,13 @@ def test_resume_of_a_changed_run(run, tmp_path, capsys):
     fails(arguments, capsys, "config.json")
 
 
+def test_resume_of_a_run_that_claims_a_network_of_the_users_own(run, tmp_path, capsys):
+    config = json.loads((run / "config.json").read_text())
+    config["network"] = {"own": "somewhere.Net", "hidden_features": 8, "row_bytes": 100}
+    (run / "config.json").write_text(json.dumps(config))
+    fails(["fit", str(tmp_path / "a.png"), "--out", str(run), "--resume"], capsys, "not one of ours")
+
+
 def test_debug_shows_the_traceback(tmp_path, capsys):
     assert main(["fit", str(tmp_path / "none.png"), "--debug", "--out", str(tmp_path / "r")]) == 2
     assert "Traceback" in capsys.readouterr().err

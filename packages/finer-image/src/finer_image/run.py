@@ -8,6 +8,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.fit_command import refuse_changes
+from finer_core.own_network import OwnNetwork
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
@@ -88,6 +89,8 @@ def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, An
     run = open_run_folder(out, mode="resume")
     config = read_run(run, command="finer-image fit")
     plan = plan_of(config, source=run.config)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
     kernels = kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
