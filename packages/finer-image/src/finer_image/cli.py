@@ -257,8 +257,8 @@ def _add_neurons(commands: Any) -> None:
 
 def run_neurons(arguments: argparse.Namespace) -> None:
     """Draw neurons to a file."""
-    from finer_image.figures import draw_neurons, save_figure
     from finer_image.model import load_image_model
+    from finer_image.plots import neurons, save_figure
     from finer_image.render import parse_size
 
     if arguments.count < 1:
@@ -267,7 +267,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     model = load_image_model(arguments.model)
     method = model.config.method
-    figure = draw_neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
+    figure = neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
     save_figure(figure, arguments.out)
     print(printable(arguments.out))
 
@@ -285,12 +285,12 @@ def _add_activations(commands: Any) -> None:
 
 def run_activations(arguments: argparse.Namespace) -> None:
     """Draw the curves to a file."""
-    from finer_image.figures import draw_activations, save_figure
+    from finer_image.plots import activations, save_figure
 
     if not 0 < arguments.extent < float("inf"):
         raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    save_figure(draw_activations(extent=arguments.extent), arguments.out)
+    save_figure(activations(extent=arguments.extent), arguments.out)
     print(printable(arguments.out))
 
 

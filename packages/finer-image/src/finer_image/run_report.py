@@ -9,7 +9,7 @@ import numpy as np
 from finer_core.report import Report
 from finer_core.run_folder import RunFolder
 from finer_core.training import read_jsonl
-from finer_image import figures
+from finer_image import plots
 from finer_image.notes import printable
 from finer_image.pixels import unit_from_pixels
 from finer_image.preview import png_bytes
@@ -59,16 +59,21 @@ def write_report(
         [
             (
                 "absolute error, share of the value range",
-                figures.figure_bytes(figures.draw_error_map(error), kind="png"),
+                plots.figure_bytes(plots.error_map(error), kind="png"),
             ),
-            ("radial power spectrum", figures.figure_bytes(figures.draw_spectra(spectra), kind="svg").decode()),
-            ("training", figures.figure_bytes(figures.draw_psnr(read_jsonl(run.metrics_log)), kind="svg").decode()),
+            ("radial power spectrum", plots.figure_bytes(plots.spectra(spectra), kind="svg").decode()),
+            ("training", plots.figure_bytes(_psnr_curve(run), kind="svg").decode()),
         ]
     )
     page.heading("Settings")
     page.table({**config["settings"], "network": json.dumps(config["network"])})
     page.table({"input": f"SHA-256 {config['input_sha256']}", **config["versions"]}, folded="versions")
     page.write(run.report)
+
+
+def _psnr_curve(run: RunFolder) -> Any:
+    finite = [line for line in read_jsonl(run.metrics_log) if line.get("psnr") is not None]
+    return plots.psnr_curve([line["step"] for line in finite], [line["psnr"] for line in finite])
 
 
 def _db(value: float) -> str:

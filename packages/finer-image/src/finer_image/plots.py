@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core import activations
+from finer_core.activations import functional
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.files import atomic_path
+from finer_core.training.history import TrainingHistory
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -46,7 +47,7 @@ def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Ten
     return (out.real if out.is_complex() else out).reshape(height, width, -1).cpu()
 
 
-def draw_neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str) -> Any:
+def neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str) -> Any:
     """Draw the first `count` neurons' maps in a grid, colour range -1..1 as in the paper; returns the figure."""
     maps = first_layer_responses(network, height=size[0], width=size[1]).numpy()
     count = min(count, maps.shape[2])
@@ -61,18 +62,18 @@ def draw_neurons(network: nn.Module, *, count: int, size: tuple[int, int], title
     return figure
 
 
-def draw_activations(*, extent: float) -> Any:
+def activations(*, extent: float) -> Any:
     """Draw the curves of the whole family at the papers' image settings over [-extent, extent]; returns the figure."""
     z = torch.linspace(-extent, extent, 4001)
     curves: Sequence[tuple[str, Tensor]] = (
-        ("SIREN  sin(30 z)", activations.sine(z)),
-        ("FINER  sin(30 (|z|+1) z)", activations.finer(z)),
-        ("Gauss  exp(-(30 z)²)", activations.gauss(z)),
-        ("Gauss-FINER  scale 3, omega 10", activations.gauss_finer(z)),
-        ("WIRE  omega 20, scale 10 (real part)", activations.wire(z).real),
-        ("Wire-FINER  scale 2, omega_w 4, omega 5 (real part)", activations.wire_finer(z).real),
-        ("real WIRE  omega_w 20, scale 10", activations.real_wire(z)),
-        ("real Wire-FINER  scale 2, omega_w 4, omega 5", activations.real_wire_finer(z)),
+        ("SIREN  sin(30 z)", functional.sine(z)),
+        ("FINER  sin(30 (|z|+1) z)", functional.finer(z)),
+        ("Gauss  exp(-(30 z)²)", functional.gauss(z)),
+        ("Gauss-FINER  scale 3, omega 10", functional.gauss_finer(z)),
+        ("WIRE  omega 20, scale 10 (real part)", functional.wire(z).real),
+        ("Wire-FINER  scale 2, omega_w 4, omega 5 (real part)", functional.wire_finer(z).real),
+        ("real WIRE  omega_w 20, scale 10", functional.real_wire(z)),
+        ("real Wire-FINER  scale 2, omega_w 4, omega 5", functional.real_wire_finer(z)),
     )
     figure, grid = _subplots(4, 2, figsize=(11, 9))
     for axes, (name, values) in zip(grid.ravel(), curves, strict=True):
@@ -84,23 +85,42 @@ def draw_activations(*, extent: float) -> Any:
     return figure
 
 
-def draw_psnr(lines: Sequence[Mapping[str, float]]) -> Any:
-    """Draw the PSNR over time of a run's log lines; returns the figure."""
+def history(history: TrainingHistory) -> Any:
+    """Draw the course of a fit from Python, the PSNR of the pixels trained on by step.
+
+    Args:
+        history: From `finer_image.fit`.
+
+    Returns:
+        The figure, of matplotlib; a notebook shows it, and `figure.savefig(path)` writes it.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import fit, plots
+        >>> _, history = fit(np.eye(16), steps=5, network={"hidden_features": 16})
+        >>> figure = plots.history(history)
+        >>> figure.axes[0].get_ylabel(), len(figure.axes[0].lines[0].get_xdata())
+        ('PSNR of the batches (dB)', 5)
+    """
+    return psnr_curve(history["step"], history["psnr"])
+
+
+def psnr_curve(steps: Sequence[float] | np.ndarray, psnr: Sequence[float] | np.ndarray) -> Any:
+    """Draw PSNRs (dB) by step; returns the figure."""
     figure, grid = _subplots(1, 1, figsize=(6, 3.6))
     axes = grid[0, 0]
-    finite = [line for line in lines if line.get("psnr") is not None]
-    axes.plot([line["step"] for line in finite], [line["psnr"] for line in finite])
+    axes.plot(steps, psnr)
     axes.set_xlabel("step")
     axes.set_ylabel("PSNR of the batches (dB)")
     axes.grid(alpha=0.3)
     return figure
 
 
-def draw_spectra(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     """Draw named radial spectra on logarithmic axes; returns the figure."""
     figure, grid = _subplots(1, 1, figsize=(6, 3.6))
     axes = grid[0, 0]
-    for name, (frequency, power) in spectra.items():
+    for name, (frequency, power) in named.items():
         shown = power > 0
         if shown.any():
             axes.loglog(frequency[shown], power[shown], label=name, linewidth=1.2)
@@ -112,7 +132,7 @@ def draw_spectra(spectra: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     return figure
 
 
-def draw_error_map(error: np.ndarray) -> Any:
+def error_map(error: np.ndarray) -> Any:
     """Draw absolute errors (height, width), as shares of the value range, with a colour scale; returns the figure."""
     figure, grid = _subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]
