@@ -17,11 +17,10 @@ from finer_core.config import find_method
 from finer_core.errors import InputError
 from finer_core.files import atomic_path, refuse_existing
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory, resolve_device
+from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_nerf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.judging import mean_figures
-from finer_nerf.memory import check_room
 from finer_nerf.mesh import extract_mesh
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.model import TASK, RadianceModel, load_nerf_model
