@@ -11,10 +11,13 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.lenses import Distortion
+from finer_nerf.mesh import ColoredMesh
+from finer_nerf.mesh_writer import write_mesh
 from finer_nerf.scenes.pictures import read_picture
 from finer_nerf.scenes.placing import place_scene
 from finer_nerf.scenes.reader import read_scene
 from finer_nerf.scenes.types import Scene
+from finer_nerf.seeing.movie import write_movie
 
 from .small_scenes import ball_views, write_ball, write_transforms
 
@@ -130,3 +133,15 @@ def test_what_libraries_print_of_a_damaged_picture_stays_away(tmp_path, capfd):
         read_picture(tmp_path / "p.tif")
     sys.stderr.flush()
     assert capfd.readouterr() == ("", "")
+
+
+def test_outputs_that_cannot_be_written_are_named(tmp_path):
+    corner = ColoredMesh(vertices=np.eye(3), faces=np.array([[0, 1, 2]]), colors=np.zeros((3, 3), dtype=np.uint8))
+    for suffix in (".ply", ".mp4"):
+        out = tmp_path / "none" / f"a{suffix}"
+        with pytest.raises(InputError, match="cannot be written") as caught:
+            if suffix == ".ply":
+                write_mesh(out, corner)
+            else:
+                write_movie([np.zeros((4, 4, 3), np.uint8)], out, fps=10)
+        assert str(caught.value).startswith(f"{out}: ") and "partial" not in str(caught.value)

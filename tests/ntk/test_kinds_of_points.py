@@ -184,3 +184,9 @@ def test_an_archive_is_no_kernel_file(tmp_path, capsys):
     (tmp_path / "k.npz").rename(tmp_path / "k.npy")
     assert main(["spectrum", str(tmp_path / "k.npy"), "--out", str(tmp_path / "out")]) == 2
     assert "it is an archive" in capsys.readouterr().err
+
+
+def test_a_kernel_whose_squares_are_no_numbers_is_refused(tmp_path, capsys):
+    np.save(tmp_path / "k.npy", np.diag([1.0, 1e200]))
+    assert main(["spectrum", str(tmp_path / "k.npy"), "--out", str(tmp_path / "out")]) == 2
+    assert "values of up to 1e+200" in capsys.readouterr().err

@@ -31,6 +31,9 @@ from finer_ntk.spectrum.prediction import (
 )
 from finer_ntk.subject.networks import Subject, load_subject
 
+_LARGEST = 1e150
+"""Values of a kernel file up to which its figures can be computed."""
+
 
 def run_spectrum(
     out: Path, *, settings: SpectrumSettings, model: str | None, mode: Mode, quiet: bool, tensorboard: bool
@@ -120,6 +123,9 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         )
     if settings.top is not None and settings.top > len(kernel):
         raise InputError(f"--top {settings.top}: the kernel of {len(kernel)} points has {len(kernel)} eigenvalues")
+    largest = float(np.abs(kernel).max(initial=0))
+    if largest > _LARGEST:
+        raise InputError(f"{kernel_file}: values of up to {largest:g}, whose squares are no numbers; scale it down")
     started = time.monotonic()
     found = analyze_kernel(np.asarray(kernel), top=settings.top)
     run = open_run_folder(out, mode=mode)
