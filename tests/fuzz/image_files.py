@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
+from finer_image.cli import main
 from finer_image.image_opener import open_image
+from finer_image.model import load_image_model
 from tests.image.format_samples import FILES
 from tests.image.image_files import exr_file, noise, tiff_bytes
 from tests.image.large_files import large_file
 
+from .model_files import MODEL, run_sample, saved_model_sample
 from .sample import Sample, files_of
 
 PIXEL_BYTES, WORKING_BYTES = 20_000_000, 60_000_000
@@ -47,6 +50,11 @@ def samples(folder: Path) -> dict[str, Sample]:
         )
         for name, content in files.items()
     }
+    (folder / "a.png").write_bytes(files["a.png"])
+    run = run_sample(main, ["fit", str(folder / "a.png"), *TINY], folder / "run")
+    render = ("finer-image", "render", "{input}/" + MODEL, "--out", "{out}.png", "--size", "6x6", "--quiet")
+    found["model"] = saved_model_sample(folder / "run" / MODEL, lambda path: load_image_model(str(path)), render)
+    found["run"] = run
     for kind in ("zarr2", "zarr3"):
         (folder / kind).mkdir(exist_ok=True)
         try:
