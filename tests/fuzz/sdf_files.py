@@ -100,7 +100,7 @@ def samples(folder: Path) -> dict[str, Sample]:
         for name, content in _contents().items()
     }
     data = {"name": "n", "bounds": [[-1, -1, -1], [1, 1, 1]]}
-    render = ("finer-sdf", "render", "{input}/model.safetensors", "--out", "{out}.png", "--size", "8", "--quiet")
+    render = ("finer-sdf", "render", "{input}/model.safetensors", "--out", "{out}.png", "--size", "8x8", "--quiet")
     return found | {
         "model": model_sample(
             method="siren",

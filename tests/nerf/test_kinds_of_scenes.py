@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_nerf.benchmark import labels_of
 from finer_nerf.lenses import Distortion
 from finer_nerf.mesh import ColoredMesh
 from finer_nerf.mesh_writer import write_mesh
@@ -145,3 +146,8 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path):
             else:
                 write_movie([np.zeros((4, 4, 3), np.uint8)], out, fps=10)
         assert str(caught.value).startswith(f"{out}: ") and "partial" not in str(caught.value)
+
+
+def test_scenes_of_one_name_have_rows_and_folders_of_their_own_in_a_benchmark():
+    assert labels_of(["x/s", "y/S", "z/t", "s"]) == ["s", "S-2", "t", "s-3"]
+    assert labels_of(["s-2", "a/s", "b/s"]) == ["s-2", "s", "s-3"]
