@@ -11,7 +11,7 @@ import pytest
 from .driver import PACKAGES, fuzz, table
 
 pytest.importorskip("resource", reason="this system does not limit the time of a process")
-COUNT, SEED = int(os.environ.get("FINER_FUZZ_FILES", "100")), os.environ.get("FINER_FUZZ_SEED", "0")
+COUNT, SEED = int(os.environ.get("FINER_FUZZ_FILES", "60")), os.environ.get("FINER_FUZZ_SEED", "0")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
