@@ -190,3 +190,9 @@ def test_a_kernel_whose_squares_are_no_numbers_is_refused(tmp_path, capsys):
     np.save(tmp_path / "k.npy", np.diag([1.0, 1e200]))
     assert main(["spectrum", str(tmp_path / "k.npy"), "--out", str(tmp_path / "out")]) == 2
     assert "values of up to 1e+200" in capsys.readouterr().err
+
+
+def test_coordinates_that_no_network_can_compute_with_are_refused(tmp_path):
+    (tmp_path / "p.csv").write_text("0.5,1\n1e200,0\n")
+    with pytest.raises(InputError, match=r"a coordinate of 1e\+200; they must be within"):
+        file_points(str(tmp_path / "p.csv"))

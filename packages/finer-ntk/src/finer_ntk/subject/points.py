@@ -18,6 +18,8 @@ from finer_ntk.subject.point_files import read_table
 _DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
 _SIGNAL_FREQUENCIES = (1, 3, 8, 20)
 _MOST_POINTS = 10**8
+_LARGEST = 1e15
+"""Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,9 @@ def file_points(path: str, *, memory: int | None = None) -> Points:
         raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
     if not np.isfinite(coords).all():
         raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
+    largest = float(np.abs(coords).max())
+    if largest > _LARGEST:
+        raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
     values = None
     if table.target is not None:
         values = np.array(table.target, dtype=np.float64)
