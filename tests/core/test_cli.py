@@ -293,3 +293,12 @@ def test_version_text():
 def test_light_modules_do_not_load_torch(module):
     code = f"import finer_core{module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("odd", ["\x1b[2Ja", "a\x00b", "\ud800", "a\x9bb", "\u202eb"])
+def test_a_message_holds_nothing_that_a_terminal_would_obey(odd):
+    assert str(InputError(f"file: {odd}")).isprintable()
+
+
+def test_a_file_name_that_is_not_utf8_stays_as_it_is_in_a_message():
+    assert str(InputError("caf\udce9.png: no such file")) == "caf\udce9.png: no such file"

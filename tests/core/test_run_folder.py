@@ -277,3 +277,8 @@ def test_a_file_where_the_checkpoint_s_folder_belongs_is_refused(run):
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     with pytest.raises(InputError, match="not UTF-8"):
         check_writable(os.fsdecode(os.fsencode(str(tmp_path)) + b"/\xff"), mode="new")
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "c.json").write_text('{"steps": 3}', encoding="utf-8-sig")
+    assert read_settings(tmp_path / "c.json") == {"steps": 3}

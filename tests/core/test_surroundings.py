@@ -192,7 +192,7 @@ def tool() -> OneLineParser:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [([""], "IMAGE"), (["--out", ""], "--out"), (["--out="], "--out"), (["--methods", "finer", ""], "--methods"),
-     (["--method", ""], "--method"), (["--memory", ""], "--memory")],
+     (["--method", ""], "--method"), (["--memory", ""], "--memory"), ([" "], "IMAGE"), (["--out", "\t "], "--out")],
 )  # fmt: skip
 def test_an_empty_argument_is_refused(capsys, arguments, name):
     with pytest.raises(SystemExit) as caught:

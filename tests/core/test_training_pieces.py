@@ -296,3 +296,12 @@ def test_every_schedule_has_a_name(name):
 def test_an_unknown_schedule():
     with pytest.raises(InputError, match="unknown schedule 'steps'"):
         schedule_of("steps")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 3, "psnr": "high"}', '{"step": 3, "psnr": [1]}', '{"step": 3, "loss": NaN}']
+)
+def test_a_log_line_of_other_things_than_numbers_is_refused(tmp_path, line):
+    (tmp_path / "m.jsonl").write_text(line + '\n{"step": 4, "loss": 1.0}\n')
+    with pytest.raises(InputError, match="line 1 is no log line"):
+        read_jsonl(tmp_path / "m.jsonl")

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_nerf.memory import PROCESS_BYTES
+from finer_core.resources import PROCESS_BYTES
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.meshing import default_level, extract_mesh
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.memory import PROCESS_BYTES
+from finer_core.resources import PROCESS_BYTES
 from finer_nerf.pictures import file_names
 from finer_nerf.scenes.pictures import read_header, read_picture
 from finer_nerf.scenes.reader import measure_scene, read_scene

@@ -210,3 +210,8 @@ def test_coordinates_that_a_model_does_not_take_and_parameters_without_derivativ
         empirical_ntk(nn.Linear(2, 1), (3 * X).long())
     with pytest.raises(InputError, match=r"'n' is torch\.int64, which has no derivatives"):
         empirical_ntk(lambda params, x: x * params["n"], X, params={"n": torch.tensor(2)})
+
+
+def test_a_second_set_of_points_of_a_type_that_the_model_does_not_take():
+    with pytest.raises(ValueError, match=r"does not take coordinates of torch.int64"):
+        empirical_ntk(nn.Linear(2, 1), torch.zeros(3, 2), torch.zeros(4, 2, dtype=torch.int64))

@@ -12,7 +12,8 @@ from finer_core.errors import InputError
 from finer_ntk.settings import SubjectSettings
 from finer_ntk.subject.networks import load_subject
 from finer_ntk.subject.notebook import draw_as_in_notebook
-from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points, read_pixels
+from finer_ntk.subject.pictures import read_picture
+from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points
 
 
 def test_a_line_is_the_published_one():
@@ -107,7 +108,7 @@ def test_a_photograph_is_turned_as_it_says(orientation, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "p.png", exif=exif)
     stored = Image.fromarray(pixels)
     right = stored if orientation == 1 else stored.transpose(Image.Transpose(turns[orientation]))
-    np.testing.assert_array_equal(read_pixels(str(tmp_path / "p.png")) * 255, np.asarray(right))
+    np.testing.assert_array_equal(read_picture(str(tmp_path / "p.png"), limit=100).pixels * 255, np.asarray(right))
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "1x" * 40 + "1" * 10, "100000x100000", "1000000000"])
@@ -145,11 +146,11 @@ def test_damaged_files_of_points_are_refused_by_name(name, write, tmp_path):
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
-def test_a_small_archive_of_large_arrays_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("finer_ntk.subject.points._MOST_BYTES", 10**5)
-    np.savez_compressed(tmp_path / "p.npz", points=np.zeros((10**5, 3)))
-    with pytest.raises(InputError, match="bytes when unpacked"):
-        file_points(str(tmp_path / "p.npz"))
+def test_a_small_archive_of_large_arrays_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "p.npz", points=np.zeros((10**6, 3)))
+    assert (tmp_path / "p.npz").stat().st_size < 10**5
+    with pytest.raises(InputError, match=r"reading 30000\d\d numbers needs about .* --memory allows 550 MB"):
+        file_points(str(tmp_path / "p.npz"), memory=550 * 10**6)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,6 @@ def test_a_small_archive_of_large_arrays_is_refused(tmp_path, monkeypatch):
 def test_damaged_pictures_are_refused_by_name(content, tmp_path):
     (tmp_path / "p.png").write_bytes(content)
     with pytest.raises(InputError, match=r"p\.png: cannot be read as an image"):
-        read_pixels(str(tmp_path / "p.png"))
+        read_picture(str(tmp_path / "p.png"), limit=100)
     with pytest.raises(InputError, match="no such file"):
-        read_pixels(str(tmp_path / "none.png"))
+        read_picture(str(tmp_path / "none.png"), limit=100)

@@ -240,10 +240,10 @@ def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, a
 
 
 def _refuse_empty(parser: OneLineParser, parsed: argparse.Namespace) -> None:
-    """Refuse an empty argument: it is a variable of the shell that is not set, and no name, number or choice."""
+    """Refuse an argument without a letter: it is a variable of the shell that is not set, and no name or number."""
     for action in parser._actions:
         value = getattr(parsed, action.dest, None)
-        if "" in (value if isinstance(value, list) else [value]):
+        if any(isinstance(part, str) and not part.strip() for part in (value if isinstance(value, list) else [value])):
             name = "/".join(action.option_strings) or action.metavar or action.dest
             parser.error(f"argument {name}: is empty (an unset variable?); give a value, or leave it out")
 

@@ -8,19 +8,26 @@ _LONGEST_WORD = 120
 
 
 def shortened(text: str, limit: int = LONGEST_MESSAGE) -> str:
-    """Return a text in one line of at most `limit` characters.
+    """Return a text in one line of at most `limit` characters, all of which can be shown.
 
-    Long words lose their middle first, because they are values, whose ends tell most; then the text does, because its
-    beginning names the file and says what is wrong, and its end what to do.
+    A file may hold what moves a terminal's cursor, or halves of characters. Long words lose their middle first, because
+    they are values, whose ends tell most; then the text does, because its beginning names the file and says what is
+    wrong, and its end what to do.
 
     Args:
         text: Any text.
         limit: Most characters.
     """
-    line = " ".join(text.split())
+    line = "".join(_shown(character) for character in " ".join(text.split()))
     if len(line) > limit:
         line = " ".join(_without_middle(word, _LONGEST_WORD) for word in line.split(" "))
     return _without_middle(line, limit)
+
+
+def _shown(character: str) -> str:
+    """Return a character, or another in its place; bytes of file names that are not UTF-8 stay."""
+    stays = character.isprintable() or "\udc80" <= character <= "\udcff"
+    return character if stays else "\N{REPLACEMENT CHARACTER}"
 
 
 def _without_middle(text: str, length: int) -> str:

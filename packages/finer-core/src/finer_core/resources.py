@@ -23,6 +23,26 @@ def parse_memory(text: str) -> int:
     return size
 
 
+PROCESS_BYTES = 500_000_000
+"""What Python, PyTorch and an application's libraries take by themselves."""
+
+
+def check_room(needed: float, memory: int | None, *, what: str, advice: str) -> None:
+    """Raise InputError, before it is taken, for memory that the limit has no room for.
+
+    Args:
+        needed: Bytes, besides the process itself.
+        memory: The limit in bytes; None for none.
+        what: Takes it.
+        advice: What the user can do.
+    """
+    if memory is not None and PROCESS_BYTES + needed > memory:
+        raise InputError(
+            f"{what} needs about {(PROCESS_BYTES + needed) / 1e6:.0f} MB of memory, and --memory allows "
+            f"{memory / 1e6:.0f} MB; {advice}, or raise --memory"
+        )
+
+
 def peak_memory_mb() -> float:
     """Return the process's largest resident memory so far, in megabytes (10^6 bytes); NaN where it is unknown."""
     status = Path("/proc/self/status")  # Linux; getrusage there counts the memory of the parent before exec too

@@ -153,7 +153,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: If it is missing or not a JSON object.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})"

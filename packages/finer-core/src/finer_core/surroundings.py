@@ -112,6 +112,30 @@ def steady_streams() -> Iterator[SteadyStream]:
         sys.stdout, sys.stderr = before
 
 
+@contextmanager
+def native_silence() -> Iterator[None]:
+    """Keep what libraries in C print to the process's stderr, past Python, from getting there.
+
+    It holds for all threads, so it is for the short time in which a file is opened.
+
+    Yields:
+        Nothing.
+    """
+    if sys.__stderr__ is None:  # It is closed, and its number may be that of any file by now.
+        yield
+        return
+    sys.__stderr__.flush()
+    saved = os.dup(2)
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def _open_standard_descriptors() -> None:
     """Open descriptors 0 to 2 where they are closed: a file opened later would get the number, and libraries' words."""
     for number in range(3):

@@ -14,12 +14,13 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.surroundings import native_silence
 from finer_image.decode_arrays import decode_hdr, decode_netpbm, open_npy
 from finer_image.decode_exr import decode_exr
 from finer_image.decode_pillow import decode_pillow
 from finer_image.decode_png import decode_png
 from finer_image.image_source import DecodedImage, ImageSource, file_error, named
-from finer_image.library_guard import native_silence, reading
+from finer_image.library_guard import reading
 from finer_image.part_reader import Parts
 from finer_image.pixels import Image
 from finer_image.tiff_parts import open_tiff

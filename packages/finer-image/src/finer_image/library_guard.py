@@ -3,8 +3,6 @@
 import contextlib
 import importlib
 import logging
-import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -131,30 +129,6 @@ def silenced(*names: str) -> Iterator[None]:
                     logger = logging.getLogger(name)
                     logger.propagate = True
                     logger.removeHandler(_NOWHERE)
-
-
-@contextlib.contextmanager
-def native_silence() -> Iterator[None]:
-    """Keep what libraries in C print to the process's stderr, past Python, from getting there.
-
-    It holds for all threads, so it is for the short time in which a file is opened.
-
-    Yields:
-        Nothing.
-    """
-    if sys.__stderr__ is None:  # It is closed, and its number may be that of any file by now.
-        yield
-        return
-    sys.__stderr__.flush()
-    saved = os.dup(2)
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 _NOWHERE = logging.NullHandler()

@@ -56,35 +56,42 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     A training that fails is a row with its error: one bad scene does not lose the others.
 
     Raises:
-        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set, or if two
-            scenes have one name.
+        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
     """
     benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
-    names = [scene_name(scene) for scene in plan.scenes]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two scenes are called {name!r}; their runs would share a folder")
     rows: list[dict[str, Any]] = []
-    for scene in plan.scenes:
+    for scene, label in zip(plan.scenes, labels_of(plan.scenes), strict=True):
         for settings in plan.settings:
-            rows.append(_row(plan, scene, settings))
+            rows.append(_row(plan, scene, settings, label=label))
             markdown = markdown_table(rows)
             benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
-def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig) -> dict[str, Any]:
-    name = scene_name(scene)
-    out = plan.out / f"{name}-{settings.method}"
+def labels_of(scenes: Sequence[str]) -> list[str]:
+    """Return a name for each scene, of its own also where letters' case does not count: "s", "s-2" ..."""
+    labels: list[str] = []
+    for scene in scenes:
+        name, number = scene_name(scene), 1
+        label = name
+        while label.casefold() in map(str.casefold, labels):
+            number += 1
+            label = f"{name}-{number}"
+        labels.append(label)
+    return labels
+
+
+def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig, *, label: str) -> dict[str, Any]:
+    out = plan.out / f"{label}-{settings.method}"
     if not plan.quiet:
-        print(f"{name}, {settings.method}: {out}", file=sys.stderr)
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "scene": name, "method": settings.method}
+        print(f"{label}, {settings.method}: {out}", file=sys.stderr)
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "scene": label, "method": settings.method}
     try:
         figures = _figures(plan, scene, settings, out)
         row |= {column: figures[column] for column in COLUMNS if column in figures}
     except (InputError, DivergenceError, RuntimeError) as error:
         row["error"] = str(error)
-    row["published_psnr"] = published_psnr(scene=name, method=settings.method)
+    row["published_psnr"] = published_psnr(scene=scene_name(scene), method=settings.method)
     return row
 
 

@@ -14,16 +14,15 @@ from PIL import Image
 from finer_core.cli import merge_settings
 from finer_core.config import find_method
 from finer_core.errors import InputError
-from finer_core.files import atomic_path, refuse_existing
+from finer_core.files import check_output_path, output_path, refuse_existing
 from finer_core.progress import Progress
-from finer_core.resources import parse_memory, resolve_device
+from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_nerf.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
-from finer_nerf.memory import check_room
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.meshing import check_resolution, extract_mesh
 from finer_nerf.model import NerfModel
@@ -100,6 +99,7 @@ def render_model(arguments: argparse.Namespace) -> str:
         _check_folder(out, overwrite=arguments.overwrite)
     else:
         refuse_existing(out, overwrite=arguments.overwrite)
+        check_output_path(out)
     if arguments.frames < 1 or not 0 < arguments.fps <= 1000:
         raise InputError(f"--frames must be at least 1 and --fps positive, got {arguments.frames} and {arguments.fps}")
     size = parse_size(arguments.size) if arguments.size else None
@@ -120,7 +120,7 @@ def render_model(arguments: argparse.Namespace) -> str:
             progress.update(i + 1)
 
     if single:
-        with atomic_path(out) as temporary:
+        with output_path(out) as temporary:
             Image.fromarray(next(frames())).save(temporary)
     else:
         write_movie(frames(), out, fps=arguments.fps)
@@ -160,6 +160,7 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
     check_mesh_path(arguments.out)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out)
     check_resolution(arguments.resolution)
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     progress = Progress("mesh", total=arguments.resolution**3, unit="point", quiet=arguments.quiet)

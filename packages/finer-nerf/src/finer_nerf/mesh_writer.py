@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.files import output_path
 from finer_nerf.meshing import ColoredMesh
 
 _SUFFIXES = (".ply", ".glb")
@@ -43,7 +43,7 @@ def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh) -> str:
         offset = (lowest + highest) / 2 if is_far else np.zeros(3)
         shown = ", ".join(f"{value:.10g}" for value in offset)
         content, note = _glb(mesh, offset), f"offset by its node's translation, {shown}"
-    with atomic_path(out) as temporary:
+    with output_path(out) as temporary:
         temporary.write_bytes(content)
     return note if is_far else ""
 

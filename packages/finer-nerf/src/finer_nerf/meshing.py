@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
-from finer_nerf.memory import check_room
+from finer_core.resources import check_room
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 

@@ -115,18 +115,23 @@ def _curve_svg(curve: Sequence[Mapping[str, Any]]) -> str:
     from matplotlib import pyplot
 
     figure, left = pyplot.subplots(figsize=(8, 3))
-    steps = [line["step"] for line in curve]
-    left.plot(steps, [line["psnr"] for line in curve], color="tab:blue")
+    _draw(left, curve, "psnr", color="tab:blue")
     left.set_xlabel("step")
     left.set_ylabel("training PSNR (dB)", color="tab:blue")
     right = left.twinx()
-    right.plot(steps, [line["samples_per_ray"] for line in curve], color="tab:orange", linewidth=1)
+    _draw(right, curve, "samples_per_ray", color="tab:orange", linewidth=1)
     right.set_ylabel("samples a ray", color="tab:orange")
     figure.tight_layout()
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     pyplot.close(figure)
     return text.getvalue()
+
+
+def _draw(axes: Any, curve: Sequence[Mapping[str, Any]], name: str, **style: Any) -> None:
+    """Draw one figure of the log lines that have it."""
+    known = [line for line in curve if line.get(name) is not None]
+    axes.plot([line["step"] for line in known], [line[name] for line in known], **style)
 
 
 def _bytes(color: np.ndarray) -> np.ndarray:

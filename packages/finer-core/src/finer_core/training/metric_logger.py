@@ -77,7 +77,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     """Return the complete lines of a JSON-lines file; a half-written last line of a killed run is left out.
 
     Raises:
-        InputError: If another line is no object with a step.
+        InputError: If another line is no object of numbers with a step.
     """
     file = Path(path)
     texts = file.read_bytes().splitlines() if file.is_file() else []
@@ -85,7 +85,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     for text in texts:
         try:
             line = json.loads(text)
-            usable = isinstance(line, dict) and fits(line.get("step"), int)
+            usable = fits(line, dict[str, float | None]) and fits(line.get("step"), int)
         except (ValueError, RecursionError):
             usable = False
         if usable:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.files import output_path
 from finer_core.schema import shown
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.rendering.fitted import FittedScene
@@ -76,12 +76,12 @@ def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, f
     """
     out = Path(path)
     if out.suffix.lower() == ".mp4":
-        with atomic_path(out) as temporary:
+        with output_path(out) as temporary:
             _write_mp4(frames, temporary, fps=fps)
         return
     out.mkdir(exist_ok=True)
     for number, frame in enumerate(frames):
-        with atomic_path(out / f"frame_{number:04d}.png") as temporary:
+        with output_path(out / f"frame_{number:04d}.png") as temporary:
             Image.fromarray(frame).save(temporary)
 
 

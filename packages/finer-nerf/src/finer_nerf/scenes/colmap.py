@@ -4,6 +4,7 @@ Read here and not by COLMAP's library: that one cuts names at blanks in text mod
 points a binary file claims to hold.
 """
 
+import codecs
 import itertools
 import math
 import os
@@ -78,7 +79,7 @@ def read_colmap(folder: Path) -> Found:
             continue
         if image.camera not in cameras:
             raise InputError(f"{where}: its camera {image.camera} is not in {files[0].name}")
-        own = find_picture(folder / "masks", f"{image.name}.png") or find_picture(folder / "masks", image.name)
+        own = _own_mask(folder / "masks", image.name)
         unmasked += own is None
         frames.append(
             PosedFrame(
@@ -101,7 +102,7 @@ def read_colmap(folder: Path) -> Found:
     if listed.is_file():
         files.append(listed)
         with readable(listed):
-            names = [line.strip() for line in listed.read_bytes().splitlines()]
+            names = [line.strip() for line in listed.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()]
         lists["test"] = [printable(os.fsdecode(name)) for name in names if name]
     splits, more = split_by_names(frames, lists)
     return Found(
@@ -113,6 +114,13 @@ def read_colmap(folder: Path) -> Found:
         notes=[*notes, *more],
         points=points[np.isfinite(points).all(axis=1)] if np.isfinite(points).all(axis=1).any() else None,
     )
+
+
+def _own_mask(masks: Path, name: str) -> Path | None:
+    """Return the mask of a picture; a name that leads out of the folder would find the picture itself."""
+    if os.path.isabs(name) or ".." in Path(name).parts:
+        return None
+    return find_picture(masks, f"{name}.png") or find_picture(masks, name)
 
 
 def _pose(image: _Image, *, where: str) -> np.ndarray:
@@ -167,7 +175,7 @@ def _records(path: Path, of_text, of_binary) -> Iterator:  # type: ignore[no-unt
         if path.suffix == ".txt":
             lines = enumerate(file, 1)
             for number, line in lines:
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(codecs.BOM_UTF8)
                 if not line.strip() or line.lstrip().startswith(b"#"):
                     continue
                 try:
@@ -177,7 +185,12 @@ def _records(path: Path, of_text, of_binary) -> Iterator:  # type: ignore[no-unt
                         raise
                     raise InputError(f"{path}: line {number}: not a line of a COLMAP model: {brief(line)}") from error
                 if of_text is _text_image:
-                    next(lines, None)  # the image's points, maybe none: an empty line
+                    _, points = next(lines, (0, b""))  # the image's, maybe none: an empty line
+                    if _names_an_image(points):
+                        raise InputError(
+                            f"{path}: line {number + 1}: an image where the points of the one above belong; "
+                            "a line, which may be empty, must follow every image"
+                        )
             return
         size = path.stat().st_size
         (count,) = _unpack(_COUNT, file, path)
@@ -197,6 +210,15 @@ def _text_image(line: bytes, *, where: str) -> _Image:
     if len(values) < 10:
         raise ValueError(where)
     return _Image(os.fsdecode(values[9]), int(values[8]), tuple(float(value) for value in values[1:8]))
+
+
+def _names_an_image(line: bytes) -> bool:
+    """Return whether a line ends in a name after nine numbers, as no list of points x y id does."""
+    words = line.split(maxsplit=9)
+    try:
+        return len(words) == 10 and not [float(word) for word in words[9].split()]
+    except ValueError:
+        return True
 
 
 def _text_point(line: bytes, *, where: str) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from finer_core.errors import InputError
+from finer_core.surroundings import native_silence
 from finer_nerf.scenes.checks import brief
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF")
@@ -42,7 +43,7 @@ class Header(NamedTuple):
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open a picture; whatever Pillow and the libraries behind it raise becomes an `InputError`."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
             Image.init()
             with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:

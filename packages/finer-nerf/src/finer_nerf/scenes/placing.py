@@ -7,12 +7,15 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_nerf.frame import Frame
+from finer_nerf.scenes.checks import brief
 from finer_nerf.scenes.types import Scene
 
 _BLENDER_SCALE, _BLENDER_BOUND = 0.8, 1.0
 _USUAL, _USUAL_OFFSET = (0.7, 1.5), 0.3
 """Cameras of the benchmark see 1.16 box units to each side of the origin; between these bounds a scene is like it."""
 _ONE_PLACE = 1e-9
+_FAR = 20
+"""Times the median camera's distance from the middle of all; even long captures stay below 5."""
 _CAMERA_RADIUS = 0.9
 """Distance from the box's centre that the farthest camera is put at, when everything lies between the cameras."""
 _WIDE_CAMERA_RADIUS = 1.0
@@ -70,7 +73,7 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
         )
         return Placement(frame, half, (note,))
     farthest = float(np.linalg.norm(poses[:, :3, 3] - centre, axis=1).max())
-    if not farthest > _ONE_PLACE * (1 + float(np.abs(centre).max())):
+    if not float(np.ptp(poses[:, :3, 3], axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
         raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale and --bound")
     wide = scene.aabb_scale > 1
     reach = 0.0
@@ -78,7 +81,21 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
         wide = wide or reach > farthest
     chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
-    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND))
+    notes = [] if scale is not None else _far_notes(scene)
+    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), tuple(notes))
+
+
+def _far_notes(scene: Scene) -> list[str]:
+    """Return a note if a camera is so far from the others that what these see takes a small part of the box."""
+    places = scene.train.poses[:, :3, 3]
+    distances = np.linalg.norm(places - np.median(places, axis=0), axis=1)
+    typical, last = float(np.median(distances)), int(distances.argmax())
+    if distances[last] <= _FAR * typical:
+        return []
+    return [
+        f"{brief(scene.train.names[last])} is {distances[last]:.4g} units from the other cameras, half of which are "
+        f"within {typical:.4g}: what these see takes a small part of the box; remove it, or give --scene-scale"
+    ]
 
 
 def _centred(centre: np.ndarray, *, scale: float) -> Frame:

@@ -2,7 +2,7 @@
 
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,15 @@ _OTHER_LENSES = (
     "s4",
     "p3",
     "p4",
+    "b1",
+    "b2",
+    "xi",
+    "skew",
+    "distortion",
 )
 """Names that only lenses have which are not read; any value but null, false and zero is refused."""
+_LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
+"""What the entries of "distortion_params" are."""
 _LEFT_ASIDE = ("rolling_shutter", "mask_color", "sharpen")
 
 
@@ -37,7 +44,7 @@ def read_blender(folder: Path) -> Found:
         InputError: If a file cannot be used.
     """
     paths = {split: folder / f"transforms_{split}.json" for split in _SPLITS}
-    found = {split: read_transforms(path) for split, path in paths.items() if path.is_file()}
+    found = {split: read_transforms(path, lists=()) for split, path in paths.items() if path.is_file()}
     if len(found) < 2:
         raise InputError(f"{folder}: no transforms_test.json and no transforms_val.json to judge by")
     return Found(
@@ -50,10 +57,14 @@ def read_blender(folder: Path) -> Found:
     )
 
 
-def read_transforms(path: Path) -> Found:
+def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
     """Read a transforms file: frames with poses, and a lens for all of them or for each.
 
     What a frame says overrules what the file says for all; frames whose picture is missing are left out and counted.
+
+    Args:
+        path: The file.
+        lists: The splits whose lists of names are followed: none where the file itself is of one split.
 
     Raises:
         InputError: If it is not such a file, or all pictures are missing.
@@ -85,9 +96,9 @@ def read_transforms(path: Path) -> Found:
         )
     if not frames:
         raise InputError(f"{path}: all {len(missing)} pictures are missing, for example {brief(missing[0])}")
-    lists = {split: texts_of(data, f"{split}_filenames", where=path) for split in _SPLITS}
+    named = {split: texts_of(data, f"{split}_filenames", where=path) for split in lists}
     splits, notes = split_by_names(
-        frames, {split: [name_of(name) for name in names] for split, names in lists.items() if names is not None}
+        frames, {split: [name_of(name) for name in names] for split, names in named.items() if names is not None}
     )
     left = [name for name in _LEFT_ASIDE if _says(data.get(name)) or any(_says(entry.get(name)) for entry in entries)]
     return Found(
@@ -146,7 +157,7 @@ def _lens(
         where: For messages.
     """
     model = _model(entry, data, where=where)
-    numbers = {**shared, **own}
+    numbers = {**_listed(data, where=where), **shared, **_listed(entry, where=where), **own}
     if model == "FULL_OPENCV":
         below = {"q1": numbers.pop("k4", 0.0), "q2": numbers.pop("k5", 0.0), "q3": numbers.pop("k6", 0.0)}
     else:
@@ -173,6 +184,14 @@ def _lens(
         cy=numbers.get("cy"),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
+
+
+def _listed(entry: Mapping[str, Any], *, where: str) -> dict[str, float]:
+    """Return the coefficients that nerfstudio's "distortion_params" lists."""
+    given = entry.get("distortion_params") or []
+    if not isinstance(given, list) or len(given) > len(_LISTED):
+        raise InputError(f"{where}: distortion_params must be a list of {' '.join(_LISTED)}, got {brief(given)}")
+    return numbers_of(dict(zip(_LISTED, given, strict=False)), where=f"{where}: distortion_params")
 
 
 def _model(entry: Mapping[str, Any], data: Mapping[str, Any], *, where: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.resources import check_room
 from finer_nerf.cameras import Intrinsics, seen_pixels
-from finer_nerf.memory import check_room
 from finer_nerf.scenes.pictures import Header, downscale_picture, read_header, read_mask, read_picture
 from finer_nerf.scenes.posed_frames import PosedFrame
 from finer_nerf.scenes.types import Views

@@ -134,6 +134,8 @@ def empirical_ntk(
     as_derivative(derivative)
     function = as_row_function(model, params)
     left, right = as_coords(x1, function), None if x2 is None else as_coords(x2, function)
+    if right is not None:
+        function.channels(right)  # refuses coordinates of a type that the model does not take
     plan, problem = plan_for(
         function,
         left,

@@ -17,6 +17,7 @@ from finer_core.schema import fits
 from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
 from finer_ntk.kernel.plan import as_output
 from finer_ntk.kernel.row_function import as_derivative, as_row_function
+from finer_ntk.runs.files import mapped_array
 from finer_ntk.settings import KernelSettings
 from finer_ntk.subject.networks import Subject
 from finer_ntk.subject.points import Points
@@ -112,8 +113,8 @@ def assemble(
 def _mapped(path: Path) -> np.ndarray | None:
     """Return the array of a .npy file without reading it; None where it is none, or cut short."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return mapped_array(path)
+    except InputError:
         return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.report import Report
+from finer_core.resources import parse_memory
 from finer_core.run_folder import Mode, RunFolder
 from finer_ntk import figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
@@ -17,7 +18,7 @@ from finer_ntk.kernel import as_derivative
 from finer_ntk.kernel.plan import as_output
 from finer_ntk.runs.files import write_arrays
 from finer_ntk.runs.kernel_file import KERNEL, assemble
-from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.settings import LARGEST_DENSE, KernelSettings
 from finer_ntk.spectrum import diagonal_energy
 from finer_ntk.subject.networks import Subject, load_subject
@@ -35,8 +36,9 @@ def run_kernel(
         InputError: Before anything was written, for any wrong input.
     """
     subject = load_subject(settings, model=model)
-    against = None if settings.against is None else file_points(settings.against)
+    against = None if settings.against is None else file_points(settings.against, memory=parse_memory(settings.memory))
     _check(subject, settings, against)
+    tell(subject.points, against, quiet=quiet)
     run, config = open_run(out, subject, settings, command="kernel", signal=model, mode=mode)
     started = time.monotonic()
     if settings.engine == "torch":

@@ -1,5 +1,6 @@
 """What every run has in common: its config, resuming, and the figures that all of them write."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from finer_core.schema import build
 from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_ntk.settings import SHOWN_EIGENVALUES, SubjectSettings, SweepSettings
 from finer_ntk.subject.networks import Subject
+from finer_ntk.subject.points import Points
 
 Settings = TypeVar("Settings", bound=SubjectSettings)
 
@@ -101,9 +103,17 @@ def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: floa
         "device": str(subject.coords.device),
         "seed": settings.seed,
         "points": len(subject.coords),
+        "notes": list(subject.points.notes),
         "rule": settings.rule,
         "precision": settings.precision,
     }
+
+
+def tell(*points: Points | None, quiet: bool) -> None:
+    """Say on stderr what was left out, or taken for something, when points were read."""
+    for part in filter(None, points):
+        for note in () if quiet else part.notes:
+            print(f"{part.what}: {note}", file=sys.stderr)
 
 
 def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorboard: bool) -> None:

@@ -17,8 +17,8 @@ from finer_core.run_settings import as_plain
 from finer_ntk import figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.kernel import as_derivative
-from finer_ntk.runs.files import write_arrays
-from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
+from finer_ntk.runs.files import mapped_array, write_arrays
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.settings import LARGEST_DENSE, SpectrumSettings
 from finer_ntk.spectrum.prediction import (
     DEFAULT_STEPS,
@@ -30,6 +30,9 @@ from finer_ntk.spectrum.prediction import (
     why_unpredicted,
 )
 from finer_ntk.subject.networks import Subject, load_subject
+
+_LARGEST = 1e150
+"""Values of a kernel file up to which its figures can be computed."""
 
 
 def run_spectrum(
@@ -48,6 +51,7 @@ def run_spectrum(
     steps, note = _steps(settings, subject)
     if target is not None and (steps or has_channels_for(target, subject.network.out_features)):
         target = fit_channels(target, subject.network.out_features)
+    tell(subject.points, quiet=quiet)
     if note and not quiet:
         print(note, file=sys.stderr)
     run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
@@ -110,10 +114,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     Raises:
         InputError: If it is not a square finite kernel.
     """
-    try:
-        kernel = np.load(kernel_file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{kernel_file}: cannot be read as a kernel ({error})") from error
+    kernel = mapped_array(kernel_file)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.dtype.kind != "f":
         raise InputError(f"{kernel_file}: eigenvalues need a square real kernel, got {kernel.dtype} {kernel.shape}")
     if len(kernel) > 4 * LARGEST_DENSE:
@@ -122,6 +123,9 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         )
     if settings.top is not None and settings.top > len(kernel):
         raise InputError(f"--top {settings.top}: the kernel of {len(kernel)} points has {len(kernel)} eigenvalues")
+    largest = float(np.abs(kernel).max(initial=0))
+    if largest > _LARGEST:
+        raise InputError(f"{kernel_file}: values of up to {largest:g}, whose squares are no numbers; scale it down")
     started = time.monotonic()
     found = analyze_kernel(np.asarray(kernel), top=settings.top)
     run = open_run_folder(out, mode=mode)

@@ -25,7 +25,7 @@ from finer_ntk import figures
 from finer_ntk.analysis import alignments, measure
 from finer_ntk.kernel import as_derivative
 from finer_ntk.runs.files import write_arrays
-from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues
+from finer_ntk.runs.opening import common_figures, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.settings import LARGEST_DENSE, SweepSettings
 from finer_ntk.subject.networks import Subject, given_points, load_subject, subject_at_start
 from finer_ntk.subject.points import Points, grid_points
@@ -61,6 +61,7 @@ def run_sweep(
             f"got {len(points.coords)}; take fewer by --grid or --max-points"
         )
     subjects = [_subject(entry, points, seed=settings.seed) for entry in entries]  # all, so that a wrong one shows now
+    tell(points, quiet=quiet)
     run, config = open_run(out, subjects[0], settings, command="sweep", signal=None, mode=mode)
     started = time.monotonic()
     rows, kernels, values = _measure(run, entries, points, settings, quiet=quiet)

@@ -117,9 +117,9 @@ def given_points(settings: SubjectSettings) -> Points | None:
     if settings.grid is not None:
         return grid_points(settings.grid)
     if settings.points is not None:
-        return file_points(settings.points)
+        return file_points(settings.points, memory=parse_memory(settings.memory))
     if settings.image is not None:
-        return image_points(settings.image, limit=settings.max_points)
+        return image_points(settings.image, limit=settings.max_points, memory=parse_memory(settings.memory))
     return None
 
 

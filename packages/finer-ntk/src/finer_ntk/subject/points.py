@@ -1,15 +1,10 @@
 """Points that a kernel is computed on: a grid, an image's pixels, or a file; with a target signal if there is one."""
 
+import dataclasses
 import hashlib
 import math
-import os
 import re
-import warnings
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +12,14 @@ from torch import Tensor
 
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
+from finer_ntk.subject.pictures import read_picture, stride_for
+from finer_ntk.subject.point_files import read_table
 
 _DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
 _SIGNAL_FREQUENCIES = (1, 3, 8, 20)
 _MOST_POINTS = 10**8
-_MOST_BYTES = 2 * 10**9
-"""Of an .npz file when it is unpacked: a small one may hold anything."""
+_LARGEST = 1e15
+"""Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +31,7 @@ class Points:
         shape: Of the grid that they are, in row-major order; None for scattered points.
         target: A signal at the points, (n, channels) in [-1, 1]; None where there is none.
         what: One line for people.
+        notes: What was left out or taken for something when a file was read, a sentence each.
 
     Example:
         >>> from finer_ntk import line_grid
@@ -45,6 +43,7 @@ class Points:
     shape: tuple[int, ...] | None
     target: np.ndarray | None
     what: str
+    notes: tuple[str, ...] = ()
 
     @property
     def in_features(self) -> int:
@@ -151,116 +150,51 @@ def pixel_points(height: int, width: int, *, limit: int) -> Points:
     return _of_axes([rows, columns], what=f"pixels of {height}x{width}{which}")
 
 
-def stride_for(height: int, width: int, *, limit: int) -> int:
-    """Return the smallest step that leaves at most `limit` pixels."""
-    step = 1
-    while -(-height // step) * -(-width // step) > limit:
-        step += 1
-    return step
-
-
-def image_points(path: str, *, limit: int) -> Points:
+def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
     """Return an image's pixels as points, with their values in [-1, 1] as the target.
+
+    Args:
+        path: The file.
+        limit: Most points; every s-th row and column of a larger image.
+        memory: Bytes that the process may take; None for no limit.
 
     Raises:
         InputError: If the file cannot be read as an image.
     """
-    pixels = read_pixels(path)
-    height, width = pixels.shape[:2]
-    points = pixel_points(height, width, limit=limit)
-    step = stride_for(height, width, limit=limit)
-    target = pixels[::step, ::step].reshape(len(points.coords), -1)
-    return Points(coords=points.coords, shape=points.shape, target=2 * target - 1, what=f"{path}: {points.what}")
+    picture = read_picture(path, limit=limit, memory=memory)
+    points = pixel_points(picture.height, picture.width, limit=limit)
+    target = picture.pixels.reshape(len(points.coords), -1)
+    return dataclasses.replace(points, target=2 * target - 1, what=f"{path}: {points.what}", notes=picture.notes)
 
 
-def read_pixels(path: str) -> np.ndarray:
-    """Return (height, width, 1 or 3) in [0, 1], upright as its EXIF says; transparency is left out."""
-    from PIL import Image, ImageOps
-
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata that is not needed
-            with Image.open(path) as file:
-                upright = ImageOps.exif_transpose(file)
-        deep = upright.mode.startswith(("I", "F"))
-        picture = upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
-        values = np.asarray(picture, dtype=np.float64)
-    except Exception as error:  # a damaged file makes Pillow raise anything
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
-    if deep:
-        low, high = float(values.min()), float(values.max())
-        if not math.isfinite(high - low):
-            raise InputError(f"{path}: pixels hold NaN or infinity")
-        values = (values - low) / ((high - low) or 1.0)
-    else:
-        values = values / 255
-    return values.reshape(*values.shape[:2], -1)
-
-
-def file_points(path: str) -> Points:
+def file_points(path: str, *, memory: int | None = None) -> Points:
     """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
+
+    Args:
+        path: The file.
+        memory: Bytes that the process may take; None for no limit.
 
     Raises:
         InputError: If the file is missing, of another kind, or holds no finite points.
     """
-    suffix = Path(path).suffix.lower()
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_text, ".txt": _read_text, ".xyz": _read_text}
-    if suffix not in readers:
-        raise InputError(f"{path}: points are read from {', '.join(readers)}")
-    try:
-        data = readers[suffix](path)
-        coords, values = _numbers(data["points"]), None if data.get("target") is None else _numbers(data["target"])
-    except Exception as error:  # a damaged file makes NumPy and zipfile raise anything
-        raise InputError(f"{path}: cannot be read as points ({error})") from error
+    table = read_table(path, memory=memory)
+    coords = np.array(table.points, dtype=np.float64)
     coords = coords[:, None] if coords.ndim == 1 else coords
-    if suffix == ".xyz" and coords.ndim == 2 and coords.shape[1] == 6:
-        coords = coords[:, :3]  # an oriented cloud: positions and normals
     if coords.ndim != 2 or coords.shape[0] < 1 or coords.shape[1] < 1:
         raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
     if not np.isfinite(coords).all():
         raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
-    if values is not None:
+    largest = float(np.abs(coords).max())
+    if largest > _LARGEST:
+        raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
+    values = None
+    if table.target is not None:
+        values = np.array(table.target, dtype=np.float64)
         values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
         if len(values) != len(coords) or not np.isfinite(values).all():
             raise InputError(f"{path}: a target of shape {values.shape} for {len(coords)} points, or not finite")
-    return Points(
-        coords=torch.from_numpy(np.ascontiguousarray(coords)),
-        shape=None,
-        target=values,
-        what=f"{path}: {len(coords)} points",
-    )
-
-
-def _numbers(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{array.dtype} values, not real numbers")
-    return np.array(array, dtype=np.float64)
-
-
-def _read_npy(path: str) -> Mapping[str, Any]:
-    return {"points": np.load(path, allow_pickle=False, mmap_mode="r")}  # maps no more than the file has
-
-
-def _read_npz(path: str) -> Mapping[str, Any]:
-    with zipfile.ZipFile(path) as packed:
-        unpacked = sum(entry.file_size for entry in packed.infolist())
-    if unpacked > _MOST_BYTES:
-        raise ValueError(f"{unpacked} bytes when unpacked, at most {_MOST_BYTES}")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in ("points", "target") if name in file}
-
-
-def _read_text(path: str) -> Mapping[str, Any]:
-    text = Path(path).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ValueError("no points in it")
-    rows = [[float(word) for word in re.split(r"[,;\s]+", line.strip())] for line in lines]
-    if len({len(row) for row in rows}) != 1:
-        raise ValueError("lines of different lengths")
-    return {"points": np.array(rows)}
+    what = f"{path}: {len(coords)} points"
+    return Points(coords=torch.from_numpy(coords), shape=None, target=values, what=what, notes=table.notes)
 
 
 def _of_axes(axes: list[Tensor], *, what: str) -> Points:

@@ -10,6 +10,8 @@ from finer_sdf.shapes.types import PointCloud, unit_vectors
 
 _LEAST_POINTS = 4
 """Fewer enclose nothing."""
+_UNEQUAL = 0.1
+"""Share of the median length by which a tenth of all normals differ if they are colours."""
 
 
 def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCloud, tuple[str, ...]]:
@@ -30,12 +32,14 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
         InputError: If numbers cannot be computed with, or there are too few points or all at one place.
     """
     check_coordinates("points", points)
+    odd: list[str] = []
     if len(points) < _LEAST_POINTS:
         raise InputError(f"it has {counted(len(points), 'point')} and no faces; a surface needs more")
     if np.ptp(points, axis=0).max() == 0:
         raise InputError("it has no extent: all its points are at one place")
     if normals is not None:
         check_finite("normals", normals)
+        odd = _colours_note(normals)
         normals = _of_length_1(normals)
     given = len(points)
     points, normals = merge_places(points, normals)
@@ -43,7 +47,7 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
     notes = [f"merged {counted(merged, 'point')} with others at the same place"] if merged else []
     if len(points) < _LEAST_POINTS:
         raise InputError(f"it has {counted(len(points), 'different point')} and no faces; a surface needs more")
-    notes += check_spread("points", points)
+    notes += [*odd, *check_spread("points", points)]
     if normals is None or not normals.any():
         why = "its normals are all zero" if normals is not None else "it has no normals"
         cloud = PointCloud(points=points, normals=estimate_normals(points))
@@ -54,6 +58,18 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
     if enclosed_volume(points, normals) < 0:
         notes.append("its normals look inwards on the whole; kept, so inside and outside may be swapped")
     return PointCloud(points=points, normals=normals), tuple(notes)
+
+
+def _colours_note(normals: np.ndarray) -> list[str]:
+    """Return a note where no normal has a negative part and their lengths differ: so are colours."""
+    if (normals < 0).any() or not normals.any():
+        return []
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(normals[normals.any(axis=1)], axis=1)
+        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL
+    if alike.mean() > 0.9:
+        return []
+    return ["its normals are never negative and of different lengths, as colours are; if they are, leave them out"]
 
 
 def _of_length_1(normals: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_sdf.shapes.limits import Room
-from finer_sdf.shapes.raw_shape import RawShape, check_indices
+from finer_sdf.shapes.raw_shape import RawShape, check_indices, counted
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -31,7 +31,8 @@ def read_gltf(path: Path, room: Room) -> RawShape:
     """
     file = _File(path, room)
     _refuse_extensions(file.json)
-    vertices, faces, notes = list[np.ndarray](), list[np.ndarray](), dict[str, None]()
+    vertices, faces = list[np.ndarray](), list[np.ndarray]()
+    notes = {f"left out {counted(file.left, 'byte')} after its end": None} if file.left else dict[str, None]()
     points, count = list[np.ndarray](), 0
     for node, place in _placed_nodes(file.json):
         if "mesh" not in node:
@@ -171,9 +172,10 @@ class _File:
         self.room, self._folder = room, path.parent
         room.claim(text=path.stat().st_size // 2)
         content = path.read_bytes()
-        self._chunk, text = b"", content
+        self._chunk, text, self.left = b"", content, 0
         if content[:4] == b"glTF":
             text, self._chunk = _chunks(content)
+            self.left = len(content) - int.from_bytes(content[8:12], "little")
         data = json.loads(text)
         if not isinstance(data, dict) or not str(data.get("asset", {}).get("version", "")).startswith("2"):
             raise InputError("it is not glTF of version 2; it may be older, or of another format")

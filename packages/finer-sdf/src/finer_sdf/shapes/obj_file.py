@@ -43,7 +43,7 @@ def read_obj(path: Path, room: Room) -> RawShape:
             sizes.append(len(words) - 1)
         elif words[0] in _OTHER_FORMS:
             more.add(_OTHER_FORMS[words[0]])
-    _check_last(line, count)
+    _check_last(line, count, sizes)
     room.claim(faces=len(corners) - 2 * len(sizes), points=len(vertices) // 3)
     points, directions = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in (vertices, normals))
     if sizes:
@@ -70,8 +70,11 @@ def _corners(words: list[str], *, vertices: int, line: int) -> list[int]:
     return indices
 
 
-def _check_last(line: str, count: int) -> None:
-    """Refuse a last line that breaks off within a face."""
+def _check_last(line: str, count: int, sizes: "array[int]") -> None:
+    """Refuse a last line that breaks off within a face: in a corner, or before the corners that all others have."""
     words = line.split()
-    if words[:1] == ["f"] and not line.endswith("\n") and len({word.count("/") for word in words[1:]}) > 1:
+    if words[:1] != ["f"] or line.endswith("\n"):
+        return
+    fewer = len(set(sizes[:-1])) == 1 and sizes[-1] < sizes[0]
+    if fewer or len({word.count("/") for word in words[1:]}) > 1:
         raise InputError(f"line {count}: {' '.join(words)[:40]!r} breaks off; it was cut short, copy it again")

@@ -1,5 +1,6 @@
 """Read the Object File Format, .off: counted vertices, then counted polygons."""
 
+import dataclasses
 import re
 from array import array
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_sdf.shapes.limits import Room
 from finer_sdf.shapes.polygons import polygon_mesh
-from finer_sdf.shapes.raw_shape import RawShape
+from finer_sdf.shapes.raw_shape import RawShape, counted
 from finer_sdf.shapes.text import LINES_A_CLAIM, integer, number, text_lines
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
@@ -58,9 +59,12 @@ def read_off(path: Path, room: Room) -> RawShape:
         if done % LINES_A_CLAIM == 0:
             room.claim(faces=len(corners) - 2 * len(sizes), points=declared[0])
     points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
+    left = sum(1 for _ in rows)
+    notes = (f"left out {counted(left, 'line')} after its last face",) if left else ()
     if not sizes:
-        return RawShape(vertices=points)
-    return polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
+        return RawShape(vertices=points, notes=notes)
+    mesh = polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
+    return dataclasses.replace(mesh, notes=notes + mesh.notes)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:

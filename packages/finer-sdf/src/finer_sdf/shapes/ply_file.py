@@ -1,5 +1,6 @@
 """Read PLY, text or binary: elements of any properties, of which positions, normals and polygons are kept."""
 
+import codecs
 import dataclasses
 import struct
 from array import array
@@ -102,7 +103,7 @@ def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
     """Return the byte order ("" for text) and the elements."""
     order, elements = None, list[_Element]()
     for number in range(_LONGEST_HEADER):
-        line = file.readline(_LONGEST_HEADER)
+        line = file.readline(_LONGEST_HEADER).removeprefix(b"" if number else codecs.BOM_UTF8)
         words = line.decode("latin-1").split()
         if (number == 0 and words != ["ply"]) or not line or file.tell() > _LONGEST_HEADER:
             raise InputError("its header does not begin with `ply` and end with `end_header`; it is of another format")

@@ -11,7 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_sdf.shapes.limits import Room
-from finer_sdf.shapes.raw_shape import RawShape, index_table, number_table
+from finer_sdf.shapes.raw_shape import RawShape, counted, index_table, number_table
 from finer_sdf.shapes.text import LINES_A_CLAIM, text_lines
 
 _POSITION, _NORMAL = ("x", "y", "z"), ("nx", "ny", "nz")
@@ -83,14 +83,21 @@ class _Rows:
         self.commas = ""
 
     def __iter__(self) -> Iterator[str]:
-        done = 0
+        done = width = 0
         for count, line in text_lines(self._path):
             row, *comment = re.split("#|//", line, maxsplit=1)
             row = row.strip()
             if not done and not self.names and (names := _names_in(row or "".join(comment))):
                 self.names = names
             elif row:
-                yield self._plain(row, count)
+                row = self._plain(row, count)
+                numbers = len(row.split())
+                width = width or numbers
+                if numbers != width:
+                    raise InputError(
+                        f"line {count} has {counted(numbers, 'column')}, those above have {width}; it may be cut short"
+                    )
+                yield row
                 done += 1
                 if done % LINES_A_CLAIM == 0:
                     self._room.claim(points=done)

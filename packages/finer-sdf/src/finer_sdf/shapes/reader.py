@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from finer_core.errors import InputError
 from finer_core.files import sha256_of_file
 from finer_sdf.shapes.cloud_cleaning import clean_cloud
@@ -18,8 +20,6 @@ from finer_sdf.shapes.point_files import read_npz, read_xyz
 from finer_sdf.shapes.raw_shape import RawShape, counted
 from finer_sdf.shapes.stl_file import read_stl
 from finer_sdf.shapes.types import LoadedShape, Shape
-
-_LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,8 @@ def _format_of(path: Path) -> Format:
 
 def _read(kind: Format, path: Path, *, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:
     try:
-        raw = kind.read(path, room)
+        with np.errstate(all="ignore"):  # what is not finite is refused by name below
+            raw = kind.read(path, room)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
@@ -143,11 +144,4 @@ def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[
 
 
 def _error(path: Path, reason: object) -> InputError:
-    """Return a line that names the file, of a length that a terminal shows whatever the file is called."""
-    line = " ".join(f"{path}: {reason}".split())
-    excess = len(line) - _LONGEST_MESSAGE
-    if excess > 0:
-        name = str(path)
-        shorter = f"{name[:20]}...{name[23 + excess :]}" if len(name) - excess > 60 else name
-        line = " ".join(f"{shorter}: {reason}".split())[:_LONGEST_MESSAGE]
-    return InputError(line)
+    return InputError(f"{path}: {reason}")

@@ -58,22 +58,23 @@ def _read_binary(path: Path, room: Room) -> RawShape:
 
 def _read_text(path: Path, room: Room) -> RawShape:
     vertices, sizes = array("d"), array("q")
-    last = ""
+    ended = False
     for count, line in text_lines(path):
         words = line.split()
         if not words:
             continue
-        where, last = f"line {count}", words[0].lower()
-        if last == "vertex":
+        where, word = f"line {count}", words[0].lower()
+        ended = word == "endsolid" or (ended and word not in ("solid", "facet", "vertex"))
+        if word == "vertex":
             if len(words) < 4 or not sizes:
                 raise InputError(f"{where}: {line.strip()[:40]!r} needs 3 numbers within a facet; it may be cut short")
-            vertices.extend([number(word, where=where) for word in words[1:4]])
+            vertices.extend([number(text, where=where) for text in words[1:4]])
             sizes[-1] += 1
-        elif last == "facet":
+        elif word == "facet":
             sizes.append(0)
         if count % LINES_A_CLAIM == 0:
             room.claim(faces=len(sizes))
-    if sizes and last != "endsolid":
+    if sizes and not ended:
         raise InputError("it ends without `endsolid`; it was cut short, copy it again")
     points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
     room.claim(faces=len(points) - 2 * len(sizes))

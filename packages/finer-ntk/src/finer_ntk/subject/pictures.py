@@ -1,0 +1,116 @@
+"""Read pictures as target signals."""
+
+import math
+import os
+import re
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.resources import check_room
+from finer_core.surroundings import native_silence
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
+"""Formats of pictures; Pillow has others, of which some start other programs."""
+_BYTES_A_PIXEL = 16
+"""Of a picture that is decoded, turned and converted, at most."""
+_KIND_OF_PAGE, _DESCRIPTION, _NODATA = 254, 270, 42113
+"""Tags of TIFF."""
+
+
+class Picture(NamedTuple):
+    """Hold every `step`-th row and column of a picture.
+
+    Attributes:
+        pixels: (rows, columns, 1 or 3) in [0, 1], upright as its EXIF says.
+        height: Of the whole picture. So `width`.
+        width: See `height`.
+        step: Rows from one to the next that is held.
+        notes: What was left out, a sentence each.
+    """
+
+    pixels: np.ndarray
+    height: int
+    width: int
+    step: int
+    notes: tuple[str, ...]
+
+
+def read_picture(path: str, *, limit: int, memory: int | None = None) -> Picture:
+    """Read a picture, at most `limit` pixels of it; gray of more than 8 bits is scaled to its own range.
+
+    Args:
+        path: The file.
+        limit: Most pixels.
+        memory: Bytes that the process may take; None for no limit.
+
+    Raises:
+        InputError: If it is missing, no picture, has no room, holds values that are none, or a reduced copy first.
+    """
+    from PIL import Image, ImageOps
+
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # of metadata that is not needed
+            Image.init()
+            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as file:
+                needed = _BYTES_A_PIXEL * file.height * file.width
+                what = f"reading {file.height}x{file.width} pixels"
+                check_room(needed, memory, what=what, advice="give a smaller picture")
+                tags = dict(getattr(file, "tag_v2", {}))
+                notes = _notes(file, tags)
+                upright = ImageOps.exif_transpose(file)
+            deep = upright.mode.startswith(("I", "F"))
+            picture = upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
+            whole = np.asarray(picture)
+            step = stride_for(*whole.shape[:2], limit=limit)
+            values = whole[::step, ::step].astype(np.float64)
+            low, high = (float(whole.min()), float(whole.max())) if deep else (0.0, 255.0)
+            _check_values(whole, tags)
+    except Exception as error:  # a damaged file makes Pillow raise anything
+        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+    if not math.isfinite(high - low):
+        raise InputError(f"{path}: pixels hold NaN or infinity")
+    values = (values - low) / ((high - low) or 1.0)
+    pixels = values.reshape(*values.shape[:2], -1)
+    return Picture(pixels=pixels, height=whole.shape[0], width=whole.shape[1], step=step, notes=notes)
+
+
+def stride_for(height: int, width: int, *, limit: int) -> int:
+    """Return the smallest step that leaves at most `limit` pixels."""
+    step = 1
+    while -(-height // step) * -(-width // step) > limit:
+        step += 1
+    return step
+
+
+def _notes(file: Any, tags: dict[int, Any]) -> tuple[str, ...]:
+    """Return what a picture file holds besides what is taken.
+
+    Raises:
+        InputError: If its first picture is a reduced copy of another.
+    """
+    if int(tags.get(_KIND_OF_PAGE, 0)) & 1:
+        raise InputError("its first picture is a thumbnail, as in raw photographs; convert it to PNG or TIFF")
+    notes = []
+    stack = re.search(r"^images=(\d+)", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)
+    pages = 1 if file.format in ("MPO", "ICO") else max(getattr(file, "n_frames", 1), int(stack[1]) if stack else 1)
+    if pages > 1:
+        notes.append(f"it holds {pages} pictures; took the first")
+    if "A" in file.getbands() or "transparency" in file.info:
+        notes.append("left out its transparency")
+    return tuple(notes)
+
+
+def _check_values(pixels: np.ndarray, tags: dict[int, Any]) -> None:
+    """Refuse pixels of the value that a GeoTIFF names for no data."""
+    if _NODATA not in tags:
+        return
+    named = float(str(tags[_NODATA]).strip("\0 "))
+    empty = int((pixels == pixels.dtype.type(named) if math.isfinite(named) else ~np.isfinite(pixels)).sum())
+    if empty:
+        raise InputError(f"{empty} of {pixels.size} values are its no-data value {named:g}; fill or crop them")
