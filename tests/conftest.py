@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def activations_as_at_first():
 
     yield
     fuse_activations(None)
+
+
+@pytest.fixture
+def python_handles_ctrl_c():
+    """Let Ctrl-C raise KeyboardInterrupt, as Python begins, also where the tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -223,6 +223,7 @@ class Press:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once():
     before = signal.getsignal(signal.SIGINT)
     model, history = fit(PICTURE, **SMALL, callbacks=[Press(6)])

@@ -223,14 +223,6 @@ class Press:
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def python_handles_ctrl_c():
-    """Let Ctrl-C raise KeyboardInterrupt, as Python begins, also where the tests run in a shell's background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_ends_a_fit_with_its_best_state_and_a_second_one_at_once(scene):
     model, history = fit(scene, **SMALL, callbacks=[Press(10)])

@@ -92,7 +92,7 @@ def test_the_paper_preset_reads_reduced_pictures_at_once(tmp_path, monkeypatch):
         asked.append((how["downscale"], how["every"]))
         raise InputError("enough")
 
-    monkeypatch.setattr("finer_nerf.run.read_scene", read)
+    monkeypatch.setattr("finer_nerf.scenes.reader.read_scene", read)
     scene = write_transforms(tmp_path / "scene", count=58, size=(400, 8))
     assert main(["train", str(scene), "--out", str(tmp_path / "run"), "--preset", "paper"]) == 2
     assert asked == [(2, 2)]  # 50 views to train on, and 25 published; 400 lines, and 200 published

@@ -323,6 +323,7 @@ class Press:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_ends_a_fit_with_its_best_state():
     before = signal.getsignal(signal.SIGINT)
     network = Distance(radius=0.1)

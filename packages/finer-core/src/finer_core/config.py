@@ -150,6 +150,7 @@ def build_network(
         InputError: For an unknown method or option, a missing size, or a value that the method refuses.
 
     Example:
+        >>> import torch
         >>> from finer_core import build_network
         >>> network = build_network("finer", in_features=2, out_features=3, first_bias_scale=5.0)
         >>> network(torch.zeros(4, 2)).shape

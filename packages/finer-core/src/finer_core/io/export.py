@@ -46,7 +46,8 @@ def export(
 
     Example:
         >>> import tempfile
-        >>> from finer_core import build_network
+        >>> import torch
+        >>> from finer_core import build_network, export
         >>> network = build_network("wire", in_features=2, out_features=1, hidden_features=32)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     export(network, f"{folder}/network.pt2")

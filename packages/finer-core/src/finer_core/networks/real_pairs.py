@@ -49,6 +49,7 @@ class RealPairs(nn.Module):
         network: WIRE or Wire-FINER.
 
     Example:
+        >>> import torch
         >>> from finer_core import build_network
         >>> network = build_network("wire", in_features=2, out_features=1, hidden_features=32)
         >>> coords = torch.rand(5, 2)

@@ -85,7 +85,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     for text in texts:
         try:
             line = json.loads(text)
-            usable = fits(line, dict[str, float | None]) and fits(line.get("step"), int)
+            usable = fits(line, dict[str, float | bool | None]) and fits(line.get("step"), int)
         except (ValueError, RecursionError):
             usable = False
         if usable:
