@@ -70,7 +70,9 @@ def test_a_module_comes_back_bit_for_bit(tmp_path):
         _ = info.config
 
 
-@pytest.mark.parametrize("activation", [torch.tanh, nn.PReLU(), nn.Softplus(beta=3.0)], ids=["tanh", "PReLU", "Softplus"])
+@pytest.mark.parametrize(
+    "activation", [torch.tanh, nn.PReLU(), nn.Softplus(beta=3.0)], ids=["tanh", "PReLU", "Softplus"]
+)
 @pytest.mark.parametrize("method", ["finer", "pemlp"])
 def test_a_network_with_another_activation_comes_back(method, activation, tmp_path):
     path, network = tmp_path / "m.safetensors", small.network_of(method)

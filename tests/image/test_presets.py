@@ -7,15 +7,16 @@ import math
 import pytest
 
 from finer_core.errors import InputError
-from finer_image.presets import default_passes, length_of, resolve, steps_per_pass
+from finer_image.presets import default_passes, fast_network, length_of, resolve, steps_per_pass
 from finer_image.settings import ImageConfig
 
 
-def resolved(side: int = 256, *, measured: float | None = None, **given) -> ImageConfig:
+def resolved(side: int = 256, *, measured: float | None = None, hidden_features: int = 256, **given) -> ImageConfig:
     return resolve(
         ImageConfig(**given),
         height=side,
         width=side,
+        hidden_features=hidden_features,
         learning_rate=5e-4,
         bf16_is_native=True,
         compiles=True,
@@ -47,6 +48,26 @@ def test_batch_and_steps_grow_with_the_root_of_the_passes_and_the_rate_stays(sid
         # What noise adds to the weights, in units of the default's: equal but for the rounding of the batch.
         batch = side**2 / steps_per_pass(side, side, fit.batch_pixels)
         assert fit.steps * fit.matrix_learning_rate**2 / batch < 2.1 * 1280 * 5e-4**2 / 2048
+
+
+def test_half_the_width_goes_twice_as_far_as_noise_allows():
+    usual, narrow, wide = (resolved(256, passes=125, hidden_features=width) for width in (256, 128, 512))
+    assert narrow.steps == usual.steps == wide.steps
+    assert wide.matrix_learning_rate == pytest.approx(usual.matrix_learning_rate / 2)
+    assert usual.matrix_learning_rate < narrow.matrix_learning_rate <= 2 * usual.matrix_learning_rate
+    batch = 256**2 / steps_per_pass(256, 256, narrow.batch_pixels)
+    assert narrow.matrix_learning_rate <= 5e-4 * math.sqrt(batch / 1024) * 1.1
+
+
+def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network():
+    def omega(passes: float, values_per_weight: float) -> float:
+        return fast_network("finer", passes=passes, values_per_weight=values_per_weight)["first_omega_0"]
+
+    assert {omega(passes, 4.0) for passes in (1, 10, 40)} == {15.0}
+    assert {omega(passes, 1.0) for passes in (10, 40, 320)} == {15.0}
+    assert omega(125, 4.0) == omega(125, 100.0) == pytest.approx(10.26, abs=0.01)
+    assert omega(40, 2.0) > omega(80, 2.0) > omega(80, 4.0) > omega(320, 4.0) == 7.5
+    assert fast_network("siren", passes=125, values_per_weight=4.0) == {}
 
 
 def test_the_fewest_passes_are_one_step():

@@ -52,6 +52,7 @@ def paper_fit(name: str, *, dtype: torch.dtype) -> tuple[Fit, torch.nn.Module, t
         ImageConfig(method=method, preset="paper", steps=STEPS, log_every=1),
         height=64,
         width=64,
+        hidden_features=128,
         learning_rate=raw["learning_rate"],
         bf16_is_native=True,
         compiles=True,
@@ -107,7 +108,13 @@ def test_coordinates_and_targets():
 
 def test_the_paper_preset_states_the_published_settings():
     settings = resolve(
-        ImageConfig(preset="paper"), height=512, width=512, learning_rate=5e-4, bf16_is_native=True, compiles=True
+        ImageConfig(preset="paper"),
+        height=512,
+        width=512,
+        hidden_features=256,
+        learning_rate=5e-4,
+        bf16_is_native=True,
+        compiles=True,
     )
     assert (settings.steps, settings.batch_pixels, settings.learning_rate) == (5000, 0, 5e-4)
     assert (settings.optimizer, settings.betas, settings.schedule) == ("adam", (0.9, 0.999), "exponential")

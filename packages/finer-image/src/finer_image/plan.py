@@ -21,7 +21,7 @@ from finer_image.budget import PROCESS_BYTES
 from finer_image.disk_image import DiskImage
 from finer_image.model_data import TASK
 from finer_image.pixels import Image
-from finer_image.presets import FAST_NETWORK, resolve
+from finer_image.presets import fast_network, resolve
 from finer_image.raster import Raster
 from finer_image.settings import ImageConfig
 
@@ -80,11 +80,14 @@ def plan_fit(
         settings,
         height=image.height,
         width=image.width,
+        hidden_features=network.hidden_features,
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
         compiles=device == "cpu",
         passes=passes,
     )
+    if isinstance(network, NetworkConfig) and settings.preset == "fast":
+        network = _fast_network(network, resolved, image)
     if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
         raise InputError(
             "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
@@ -96,12 +99,27 @@ def plan_fit(
 
 
 def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
-    ours = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
     network = published_config(
-        method=settings.method, task=TASK, in_features=2, out_features=channels, **{**ours, **settings.network}
+        method=settings.method, task=TASK, in_features=2, out_features=channels, **settings.network
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     return network
+
+
+def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) -> NetworkConfig:
+    """Return a method's network with the fast preset's hyper-parameters, but for those that were given."""
+    assert settings.passes
+    weights = network.hidden_features**2 * max(1, network.hidden_layers)
+    ours = fast_network(
+        network.method,
+        passes=settings.passes,
+        values_per_weight=image.height * image.width * image.channels / weights,
+    )
+    return dataclasses.replace(network, options={**network.options, **ours, **_options_of(settings.network)})
+
+
+def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in ("hidden_features", "hidden_layers")}
 
 
 def chunk_pixels(

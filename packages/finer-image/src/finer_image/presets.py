@@ -5,8 +5,10 @@ The rules of the fast preset, with N pixels used P times each (docs/budgets.md h
     batch   grows as sqrt(N P), and so do the steps: what the noise of a step adds to the weights, which goes with
             steps rate^2 / batch, is then the same in a fit of any length;
     rate    steps times rate, the way that the weights can go, grows as sqrt(N P) too, so the rate is the same at every
-            length but for the rounding of the batch, which it makes up for;
-    decay   a warm-up, then a straight line to 0, whatever the length.
+            length but for the rounding of the batch, which it makes up for; half the width goes twice as far;
+    decay   a warm-up, then a straight line to 0, whatever the length;
+    omega   FINER's first one falls in long fits of images that are large for the network: high frequencies are quicker,
+            low ones end better where there are fewer weights than values.
 """
 
 import dataclasses
@@ -19,12 +21,11 @@ from finer_core.run_settings import matrix_rate, refuse_two_lengths
 from finer_image.pixel_sampling import cell_shape
 from finer_image.settings import ImageConfig
 
-FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_omega_0": 15.0, "first_bias_scale": 12.0}}
-"""Hyper-parameters that the fast preset takes in place of the published ones, by method.
-
-In equal time they gain 3 to 4 dB on photographs at 256x256, and nothing at 128x128 (docs/speed.md). Other methods keep
-published values.
-"""
+_FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
+"""FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256
+over the published ones, and nothing at 128x128 (docs/speed.md). Other methods keep published values."""
+_OMEGA_EXPONENT, _CROWDED = 1 / 3, 4.0
+"""First omega falls as the passes to this power where there are so many values for a weight (docs/budgets.md)."""
 MUON_RATE = 1.5e-3
 """Muon's rate in the fast preset; it loses 2 dB at twice that."""
 PAPER_STEPS = 5000
@@ -41,6 +42,8 @@ _BATCH_FACTOR = 1.26
 """Batch over sqrt(N P)."""
 _TRAVEL_FACTOR = 3.95e-4
 """Steps times SOAP's rate, over sqrt(N P)."""
+_USUAL_WIDTH = 256
+"""Hidden features that the factors of rate and batch are for."""
 _USUAL_RATE = 5e-4
 """SOAP's rate that the methods' published rates go with; where it is another, so are theirs, by the same factor."""
 _STEADY_RATE = 5e-4
@@ -110,11 +113,29 @@ def passes_of_steps(height: int, width: int, *, steps: int, batch_pixels: int | 
     return passes
 
 
+def fast_network(method: str, *, passes: float, values_per_weight: float) -> dict[str, Any]:
+    """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
+
+    Formula: omega = 15 min(1, 40 / P)^(c / 3) with c = log4(values per weight), between 0 and 1; k = 12.
+
+    Args:
+        method: The method.
+        passes: P, how often every pixel is used.
+        values_per_weight: The image's values over the weights between hidden layers: 1 at 256x256, 4 at 512x512.
+    """
+    if method != "finer":
+        return {}
+    crowding = min(1.0, max(0.0, math.log(values_per_weight, _CROWDED)))
+    omega = _FIRST_OMEGA * min(1.0, PASSES / passes) ** (_OMEGA_EXPONENT * crowding)
+    return {"first_omega_0": round(omega, 3), "first_bias_scale": _FIRST_BIAS_SCALE}
+
+
 def resolve(
     settings: ImageConfig,
     *,
     height: int,
     width: int,
+    hidden_features: int,
     learning_rate: float,
     bf16_is_native: bool,
     compiles: bool,
@@ -126,6 +147,7 @@ def resolve(
         settings: As given.
         height: Rows of the image.
         width: Columns of the image.
+        hidden_features: Width of the network.
         learning_rate: The method's published rate.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
         compiles: Whether activations are compiled unless `--no-compile` says otherwise.
@@ -142,7 +164,7 @@ def resolve(
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     refuse_two_lengths(settings)
     length = _length(settings, height, width, passes)
-    values = defaults(length, height * width, learning_rate, bf16_is_native)
+    values = defaults(length, height * width, hidden_features, learning_rate, bf16_is_native)
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
@@ -173,7 +195,9 @@ def _length(settings: ImageConfig, height: int, width: int, passes: float | None
     return length_of(height, width, passes=passes or default_passes(height, width), batch_pixels=batch)
 
 
-def _paper(length: Length, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
+def _paper(
+    length: Length, pixels: int, hidden_features: int, learning_rate: float, bf16_is_native: bool
+) -> dict[str, Any]:
     """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
     return {
         "batch_pixels": length.batch_pixels,
@@ -190,10 +214,13 @@ def _paper(length: Length, pixels: int, learning_rate: float, bf16_is_native: bo
     }
 
 
-def _fast(length: Length, pixels: int, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
+def _fast(
+    length: Length, pixels: int, hidden_features: int, learning_rate: float, bf16_is_native: bool
+) -> dict[str, Any]:
     """Stratified pixel batches, SOAP on the matrices, warm-up and a straight decay to 0."""
     steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
-    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) / length.steps)
+    travel = _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * _USUAL_WIDTH / hidden_features
+    rate = min(steady, travel / length.steps)
     return {
         "batch_pixels": length.batch_pixels,
         "learning_rate": learning_rate * rate / _USUAL_RATE,
