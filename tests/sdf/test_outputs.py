@@ -13,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.model_file import save_model
 from finer_core.networks.build import network_config
-from finer_sdf import benchmark_run
+from finer_sdf.app import benchmark as benchmark_run
 from finer_sdf.app.benchmark import BenchmarkPlan, run_benchmark, run_names
 from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig

@@ -81,7 +81,7 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
         config={
             "signal": NASTY,
             "settings": {"steps": 100},
-            "network": network_config.to_dict(),
+            "network": config.to_dict(),
             "versions": {"finer-sdf": "0.1.0", "torch": "2"},
             "started": "2026-01-01T00:00:00+0000",
             "input_sha256": "ab" * 32,
