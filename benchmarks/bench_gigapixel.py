@@ -28,8 +28,8 @@ import numpy as np
 
 from finer_core.c_library import allow_building
 from finer_core.resources import parse_memory
-from finer_image.band_writer import write_bands
-from finer_image.pixels import Image
+from finer_image.io.image import Image
+from finer_image.io.strip_writer import write_bands
 
 _WAVES = 48
 

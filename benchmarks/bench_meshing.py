@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 from finer_core.c_library import allow_building
 from finer_core.resources import peak_memory_mb
 from finer_sdf.meshing import extract_mesh
-from finer_sdf.meshing.evaluate import evaluate_points
+from finer_sdf.meshing.field_values import evaluate_points
 from finer_sdf.meshing.grid import Grid, Sampler
 from finer_sdf.meshing.marching_cubes import BRICK, triangulate, weld
 from finer_sdf.model import SdfModel

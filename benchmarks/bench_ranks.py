@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from finer_core.c_library import allow_building
-from finer_core.team import joined
-from finer_core.training import GradientSum
-from finer_image.plan import plan_fit
-from finer_image.run import read_signal
-from finer_image.settings import ImageConfig
+from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.team import joined
+from finer_image.app.experiment import read_signal
+from finer_image.config import ImageConfig
 from finer_image.training.build import build_fit, network_of
+from finer_image.training.plan import plan_fit
 
 
 def worker(options: argparse.Namespace) -> None:

@@ -28,9 +28,9 @@ from finer_core.activations import fuse_activations
 from finer_core.c_library import allow_building
 from finer_core.coords import grid_coords
 from finer_core.resources import peak_memory_mb
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixels import Image
-from finer_image.plan import chunk_pixels
+from finer_image.io.image import Image
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.plan import chunk_pixels
 from floor import floor_of
 
 

@@ -17,12 +17,13 @@ import torch
 from skimage import data
 
 from finer_core.c_library import allow_building
+from finer_core.experimental.batched_fits import run_together, update_of
 from finer_core.resources import resolve_device
-from finer_core.training import Fit, run_together, update_of
-from finer_image.pixels import Image
-from finer_image.plan import plan_fit
-from finer_image.settings import ImageConfig
+from finer_core.training import Fit
+from finer_image.config import ImageConfig
+from finer_image.io.image import Image
 from finer_image.training.build import build_fit, network_of
+from finer_image.training.plan import plan_fit
 
 WAYS = ("alone", "together", "stacked")
 

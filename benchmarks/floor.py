@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from finer_core.threads import in_threads
+from finer_core.parallel import in_threads
 
 HIDDEN_LAYERS = 3
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finer_core.cli import share_processor_politely
+from finer_core.app.cli import share_processor_politely
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and threads that wait for one another spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")

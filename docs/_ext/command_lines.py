@@ -1,6 +1,6 @@
 """The directive `command-line`: every command and option of a program, as its argparse parser has them.
 
-    .. command-line:: finer_image.cli
+    .. command-line:: finer_image.app.cli
 
 The module's `build_parser()` makes the parser that the program itself uses.
 """

@@ -17,7 +17,7 @@ NEEDS_AN_EXTRA = "torch.utils.tensorboard"
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name: `from finer_core.files import json_text` is finer_core.files.json_text."""
+    """One imported name: `from finer_core.io.files import json_text` is finer_core.io.files.json_text."""
 
     name: str
     line: int
@@ -92,7 +92,7 @@ def test_imports_no_application(package):
         assert not [f"{path}:{i.line}: {i.name}" for i in imports_of(tree) if i.root in others]
 
 
-TRITON_KERNELS = {"finer_core.activations.triton_real", "finer_core.training.gram_schmidt"}
+TRITON_KERNELS = {"finer_core.activations._kernels.triton_sine", "finer_core.training.optimizers.gram_schmidt"}
 """Modules of finer-core that need Triton; they are imported inside functions alone, where there is a GPU."""
 
 
@@ -137,10 +137,10 @@ def test_the_check_of_core_allows(code):
 @pytest.mark.parametrize(
     ("code", "name"),
     [
-        ("from finer_core.files import _write", "finer_core.files._write"),
+        ("from finer_core.io.files import _write", "finer_core.io.files._write"),
         ("from finer_core._version import __version__", "finer_core._version.__version__"),
         ("def f():\n    import finer_core._files", "finer_core._files"),
-        ("import finer_core.files\nfiner_core.files._write()", "finer_core.files._write"),
+        ("import finer_core.io.files\nfiner_core.io.files._write()", "finer_core.io.files._write"),
         ("from finer_core import files as f\nf._write()", "f._write"),
     ],
 )

@@ -23,7 +23,7 @@ FOREIGN = {
     "finer-ntk": {"jax", "jaxlib", "neural-tangents", "tensorflow", "trimesh", "viser"},
 }
 """What a package must not bring unasked."""
-OPTIONAL = ("finer_core.activations.triton_real", "finer_core.training.gram_schmidt")
+OPTIONAL = ("finer_core.activations._kernels.triton_sine", "finer_core.training.optimizers.gram_schmidt")
 """Modules that are loaded only where Triton is, which comes with PyTorch for NVIDIA GPUs."""
 OUR_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT")
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import blocks, exact_derivatives, first_derivatives_only, functional
-from finer_core.large_pages import SMALLEST_BYTES, empty_in_large_pages
+from finer_core.activations import exact_derivatives, first_derivatives_only, functional
+from finer_core.activations._kernels import chunked as blocks
+from finer_core.activations.large_pages import SMALLEST_BYTES, empty_in_large_pages
 
 REAL = {
     "sine": lambda z: functional.sine(z, omega_0=3.0),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from finer_core import benchmark_table
+from finer_core.app import benchmark as benchmark_table
 from finer_core.errors import InputError
 
 COLUMNS = ("what", "method", "psnr", "views")

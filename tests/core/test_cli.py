@@ -9,23 +9,24 @@ import pytest
 
 from finer_core import InputError
 from finer_core._version import __version__
-from finer_core.cli import NONE, OneLineParser, add_options, merge_settings, option, run_command, version_text
+from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.network_options import NetworkOptions, given_options
+from finer_core.config import NONE, merge_settings, setting
 from finer_core.errors import DivergenceError
-from finer_core.network_options import NetworkOptions, given_options
-from finer_core.run_settings import RunSettings, as_plain, check_at_least, check_positive
 from finer_core.training import Interrupted
+from finer_core.training_config import RunConfig, as_plain, check_at_least, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Settings of every kind that options have."""
 
-    steps: int | None = option(None, "updates")
-    rate: float = option(0.5, "rate")
-    scale: float | None = option(2.0, "scale, or none")
-    mode: str = option("fast", "how", choices=("fast", "paper"))
-    first_name: str | None = option("x", "a name", metavar="NAME")
-    guard: bool | None = option(None, "look out")
+    steps: int | None = setting(None, "updates")
+    rate: float = setting(0.5, "rate")
+    scale: float | None = setting(2.0, "scale, or none")
+    mode: str = setting("fast", "how", choices=("fast", "paper"))
+    first_name: str | None = setting("x", "a name", metavar="NAME")
+    guard: bool | None = setting(None, "look out")
     hidden: tuple[float, float] = (0.9, 0.99)
     network: dict = field(default_factory=dict)
 
@@ -105,7 +106,7 @@ def test_debug_shows_the_traceback_and_keeps_the_code(capsys, error):
 
 def test_a_closed_pipe_is_not_an_error_message():
     code = (
-        "import sys\nfrom finer_core.cli import OneLineParser, run_command\n"
+        "import sys\nfrom finer_core.app.cli import OneLineParser, run_command\n"
         "def action(arguments):\n    print('x' * 100_000, flush=True)\n    print('more', flush=True)\n"
         "parser = OneLineParser(prog='tool')\nparser.set_defaults(run=action)\n"
         "sys.exit(run_command(lambda: parser, []))"
@@ -249,12 +250,12 @@ def test_a_whole_number_is_a_number():
 )
 def test_shared_settings_are_checked(change, message):
     with pytest.raises(InputError, match=message):
-        RunSettings(**change)
+        RunConfig(**change)
 
 
 def test_shared_settings_defaults():
     expected = {"method": "finer", "preset": "fast", "steps": None, "seed": 0, "device": "auto", "memory": "4GB"}
-    assert {name: as_plain(RunSettings())[name] for name in expected} == expected
+    assert {name: as_plain(RunConfig())[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
@@ -287,8 +288,8 @@ def test_version_text():
 
 @pytest.mark.parametrize(
     "module",
-    ["", ".cli", ".errors", ".run_settings", ".network_options", ".run_folder", ".files", ".progress"]
-    + [".resources", ".report", ".interruption"],
+    ["", ".app.cli", ".errors", ".config", ".training_config", ".methods", ".app.network_options", ".app.run_folder"]
+    + [".io.files", ".progress", ".resources", ".app.report", ".interruption"],
 )
 def test_light_modules_do_not_load_torch(module):
     code = f"import finer_core{module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from finer_core.activations import first_derivatives_only, fuse_activations, fusion
+from finer_core.activations import first_derivatives_only, fuse_activations
+from finer_core.activations._kernels import dispatch as fusion
 from finer_core.training import SquaredError, add_compiled_gradients, compiled_gradients
 from finer_sdf.training.objective import WeightedError
 from finer_sdf.training.samples import SdfSamples

@@ -10,7 +10,7 @@ from finer_core import build_network, init_report
 from finer_core.coords import grid_coords
 from finer_core.layers import SineLayer
 from finer_core.linear import InrLinear
-from finer_core.precision import set_backward_precision
+from finer_core.training.precision import set_backward_precision
 
 from . import small
 

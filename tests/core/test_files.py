@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from finer_core import InputError
-from finer_core.files import (
+from finer_core.io.files import (
     TEMPORARY_PREFIX,
     atomic_path,
     json_text,
@@ -60,7 +60,7 @@ def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_recognised(tmp_p
     path.parent.mkdir()
     path.write_text("old")
     code = (
-        "import os, signal, sys\nfrom finer_core.files import atomic_path\n"
+        "import os, signal, sys\nfrom finer_core.io.files import atomic_path\n"
         "with atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -157,7 +157,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, m
             refuse_existing(tmp_path / name, overwrite=overwrite)
     for name in ("file", "new"):
         refuse_existing(tmp_path / name, overwrite=True)
-    monkeypatch.setattr("finer_core.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr("finer_core.io.files.os.access", lambda path, mode: False)
     with pytest.raises(InputError, match="new: cannot write here"):
         refuse_existing(tmp_path / "new", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import exact_derivatives, functional, fuse_activations, fusion
+from finer_core.activations import exact_derivatives, functional, fuse_activations
+from finer_core.activations._kernels import dispatch as fusion
 
 from . import small
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from finer_core import InputError
-from finer_core.run_folder import open_run_folder
-from finer_core.tensor_file import read_tensors, write_tensors
-from finer_core.training import DivergenceGuard, Interrupted, run_session
+from finer_core.app.run_folder import open_run_folder
+from finer_core.app.session import run_session
+from finer_core.io.tensor_file import read_tensors, write_tensors
+from finer_core.training import DivergenceGuard, Interrupted
 from finer_core.training.state import read_state
 
 from . import fits

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from finer_core import InputError, load_model, model_info, save_model, tensor_file
-from finer_core.model_file import FORMAT
+from finer_core import InputError, load_model, model_info, save_model
+from finer_core.io import tensor_file
+from finer_core.io.model_file import FORMAT
+from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.resources import peak_memory_mb
-from finer_core.tensor_file import read_tensors, write_tensors
 
 from . import small
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from finer_core import InputError, load_model
-from finer_core.reference_weights import network_of_reference, read_reference, save_checked
+from finer_core.io.reference_weights import network_of_reference, read_reference, save_checked
 
 
 def weights(width: int = 8) -> dict[str, torch.Tensor]:
@@ -75,7 +75,7 @@ def test_a_transposed_matrix_is_no_repetition(tmp_path):
 MEASURED = """
 import sys
 from finer_core import InputError
-from finer_core.reference_weights import network_of_reference, read_reference
+from finer_core.io.reference_weights import network_of_reference, read_reference
 from finer_core.resources import peak_memory_mb
 before = peak_memory_mb()
 try:
@@ -133,7 +133,7 @@ def test_a_file_that_was_cut_is_refused(tmp_path, length, new_format):
 def test_a_model_that_is_not_what_was_imported_leaves_no_file(tmp_path, monkeypatch):
     logging.disable(logging.NOTSET)
     network = imported(saved(tmp_path / "w.pt", weights()))
-    monkeypatch.setattr("finer_core.reference_weights.load_model", lambda path: lambda coords: coords)
+    monkeypatch.setattr("finer_core.io.reference_weights.load_model", lambda path: lambda coords: coords)
     with pytest.raises(RuntimeError, match="gives other outputs"):
         save_checked(network, tmp_path / "m.safetensors", task="image", task_data={})
     assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]

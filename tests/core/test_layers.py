@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from finer_core import InputError, activations, build_network, layers
-from finer_core.config import option_names
 from finer_core.networks import MultiscaleBacon
-from finer_core.precision import set_backward_precision
+from finer_core.networks.config import option_names
+from finer_core.training.precision import set_backward_precision
 
 from . import small
 

@@ -16,10 +16,10 @@ from finer_core.activations import (
     first_derivatives_only,
     fuse_activations,
 )
-from finer_core.activations.maps import activated_maps
+from finer_core.activations._kernels.fused_mlp import activated_maps
 from finer_core.layers import InrLayer
 from finer_core.networks import base
-from finer_core.precision import set_backward_precision
+from finer_core.training.precision import set_backward_precision
 
 from . import small
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from finer_core import InputError, NetworkConfig, build_network, load_model, model_info, save_model
 from finer_core import __version__ as version
-from finer_core.model_file import FORMAT, FORMAT_VERSION
-from finer_core.precision import set_backward_precision
+from finer_core.io.model_file import FORMAT, FORMAT_VERSION
+from finer_core.training.precision import set_backward_precision
 
 from . import small
 
@@ -171,7 +171,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
             file.write(b"half a file")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("finer_core.tensor_file.write_safetensors", break_off)
+    monkeypatch.setattr("finer_core.io.tensor_file.write_safetensors", break_off)
     with pytest.raises(OSError, match="no space"):
         save_model(small.network_of("siren", seed=1), path)
     assert path.read_bytes() == old

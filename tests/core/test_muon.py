@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from finer_core.training import Muon
-from finer_core.training.muon import orthogonalise, step_muons
+from finer_core.training.optimizers.muon import orthogonalise, step_muons
 
 
 def test_singular_values_come_near_one():

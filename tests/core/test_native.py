@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import fuse_activations, native, real, wavelet
-from finer_core.activations.blocks import SMALLEST
-from finer_core.activations.fusion import kernels_for
-from finer_core.activations.native import native_kernels
+from finer_core.activations import formulas as real
+from finer_core.activations import fuse_activations
+from finer_core.activations import wavelets as wavelet
+from finer_core.activations._kernels import cpu as native
+from finer_core.activations._kernels.chunked import SMALLEST
+from finer_core.activations._kernels.cpu import native_kernels
+from finer_core.activations._kernels.dispatch import kernels_for
 from finer_core.c_library import CannotBuild
 
 FORMULAS = {

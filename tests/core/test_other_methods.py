@@ -64,7 +64,7 @@ def test_a_method_is_found_and_kept(installed, tmp_path):
     import torch
 
     from finer_core import build_network, load_model, save_model
-    from finer_core.network_options import method_names
+    from finer_core.methods import method_names
 
     assert method_names("image")[-3:] == ("broken", "cube", "other")
     network = build_network("cube", in_features=2, out_features=1, hidden_features=8, beta=0.5)
@@ -78,7 +78,7 @@ def test_a_method_is_found_and_kept(installed, tmp_path):
 )
 def test_what_is_no_method_is_said(installed, name, word):
     from finer_core import InputError
-    from finer_core.config import find_method
+    from finer_core.networks.config import find_method
 
     with pytest.raises(InputError, match=word):
         find_method(name)
@@ -88,7 +88,7 @@ def test_what_is_no_method_is_said(installed, name, word):
 def test_option_without_a_name_is_refused(value, capsys):
     import argparse
 
-    from finer_core.network_options import add_network_options
+    from finer_core.app.network_options import add_network_options
 
     parser = argparse.ArgumentParser()
     add_network_options(parser)
@@ -100,7 +100,7 @@ def test_option_without_a_name_is_refused(value, capsys):
 def test_option_values():
     import argparse
 
-    from finer_core.network_options import add_network_options, given_options
+    from finer_core.app.network_options import add_network_options, given_options
 
     parser = argparse.ArgumentParser()
     add_network_options(parser)

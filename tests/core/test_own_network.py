@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from finer_core import InputError, build_network, load_model, load_network, model_info, save_model, set_activation
-from finer_core.own_network import describe_network, name_of
-from finer_core.parts import NetworkParts
-from finer_core.tensor_file import read_tensors, write_tensors
+from finer_core.io.tensor_file import read_tensors, write_tensors
+from finer_core.networks.network_dict import NetworkDict
+from finer_core.networks.own_network import describe_network, name_of
 from finer_core.training import bytes_a_row, rows_a_piece
 
 from . import small
@@ -112,7 +112,7 @@ def test_own_code_must_be_given_exactly_where_it_was_saved(tmp_path):
 
 
 def test_several_networks_have_the_same_activation_or_none(tmp_path):
-    path, parts = tmp_path / "parts.safetensors", NetworkParts.build(dict.fromkeys("ab", small.config_of("siren")))
+    path, parts = tmp_path / "parts.safetensors", NetworkDict.build(dict.fromkeys("ab", small.config_of("siren")))
     set_activation(parts.a, torch.tanh)
     with pytest.raises(ValueError, match="activation of its user's own"):
         save_model(parts, path)

@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from finer_core import InputError, NetworkParts, load_model, load_network, model_info, save_model
+from finer_core import InputError, NetworkDict, load_model, load_network, model_info, save_model
 
 from . import small
 
 
-def parts() -> NetworkParts:
+def parts() -> NetworkDict:
     configs = {"density": small.config_of("finer"), "color": small.config_of("wire", out_features=2)}
-    return NetworkParts.build(configs, generator=torch.Generator().manual_seed(0))
+    return NetworkDict.build(configs, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_model_of_several_networks_comes_back(tmp_path):
     before = parts()
     save_model(before, tmp_path / "m.safetensors", task="both", task_data={"a": 1})
     after = load_model(tmp_path / "m.safetensors")
-    assert isinstance(after, NetworkParts)
+    assert isinstance(after, NetworkDict)
     assert after.config == before.config
     assert (after.info.task, after.info.task_data) == ("both", {"a": 1})
     for name in ("density", "color"):
@@ -25,7 +25,7 @@ def test_a_model_of_several_networks_comes_back(tmp_path):
 
 
 def test_the_networks_of_one_generator_differ():
-    two = NetworkParts.build(dict.fromkeys("ab", small.config_of("siren")), generator=torch.Generator().manual_seed(0))
+    two = NetworkDict.build(dict.fromkeys("ab", small.config_of("siren")), generator=torch.Generator().manual_seed(0))
     assert not torch.equal(two["a"].head.weight, two["b"].head.weight)
 
 
@@ -41,4 +41,4 @@ def test_one_network_is_asked_for_by_name(tmp_path):
 
 def test_no_networks_are_refused():
     with pytest.raises(ValueError, match="at least one"):
-        NetworkParts({})
+        NetworkDict({})

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finer_core import layers, precision
-from finer_core.precision import SMALLEST, bf16_products_are_native, set_backward_precision
+from finer_core import layers
+from finer_core.training import precision
+from finer_core.training.precision import SMALLEST, bf16_products_are_native, set_backward_precision
 
 from . import small
 

@@ -64,7 +64,7 @@ def test_other_names_are_attribute_errors(name):
 
 
 def test_a_submodule_that_cannot_be_loaded_says_why():
-    code = "import sys; sys.modules['safetensors'] = None\nimport finer_core\nfiner_core.tensor_file"
+    code = "import sys; sys.modules['safetensors'] = None\nimport finer_core\nfiner_core.save_model"
     result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert result.returncode == 1
     assert "safetensors" in result.stderr.splitlines()[-1]

@@ -7,13 +7,12 @@ import signal
 import pytest
 import torch
 
-from finer_core.cli import OneLineParser, judge, run_command
-from finer_core.errors import CollectiveError, InputError, ToldByFirst
+from finer_core.app.cli import OneLineParser, run_command
+from finer_core.distributed.gradient_sum import GradientSum, checksum_of
+from finer_core.distributed.ranks import ALONE, Ranks, cores_of, my_share, part_of, ranks_of_environment, threads_of
+from finer_core.distributed.team import Team, collective, joined
+from finer_core.errors import CollectiveError, InputError, ToldByFirst, exit_code_and_line
 from finer_core.interruption import interruptible
-from finer_core.ranks import ALONE, Ranks, cores_of, my_share, part_of, ranks_of_environment, threads_of
-from finer_core.team import Team, collective, joined
-from finer_core.training import GradientSum
-from finer_core.training.gradient_sum import checksum_of
 
 PLACE = {
     **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},
@@ -62,7 +61,7 @@ def test_parts_cover_everything_once_and_evenly(count, size):
 
 
 def test_threads_are_shared_out_unless_the_user_chose(monkeypatch):
-    monkeypatch.setattr("finer_core.ranks.usable_cores", lambda: 8)
+    monkeypatch.setattr("finer_core.distributed.ranks.usable_cores", lambda: 8)
     pair = Ranks(size=2, local_size=2)
     assert threads_of(pair, {"OMP_NUM_THREADS": "1"}) == threads_of(pair, {}) == 4
     assert threads_of(Ranks(size=20, local_size=20), {}) == 1
@@ -120,7 +119,7 @@ def test_what_gloo_says_becomes_one_clear_line():
     with pytest.raises(CollectiveError) as caught, collective():
         raise RuntimeError(gloo)
     assert str(caught.value).endswith("(Read error [127.0.0.1]:9: Connection reset by peer)")
-    assert judge(caught.value) == (1, str(caught.value))
+    assert exit_code_and_line(caught.value) == (1, str(caught.value))
 
 
 def test_a_checksum_sees_every_bit():
@@ -140,7 +139,7 @@ def program(run=lambda parsed: None, **defaults) -> OneLineParser:
 
 
 def as_process(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
-    monkeypatch.setattr("finer_core.cli.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("finer_core.app.cli.time.sleep", lambda seconds: None)
     for name, value in {**PLACE, "RANK": str(rank), "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_core.reference_weights import network_of_reference, read_reference
+from finer_core.io.reference_weights import network_of_reference, read_reference
 
 from . import golden
 

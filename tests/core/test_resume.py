@@ -96,7 +96,7 @@ def test_killed_at_any_step_between_two_writes(tmp_path, case, monkeypatch, upda
 
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_killed_while_a_checkpoint_is_written(tmp_path, case, monkeypatch, write):
-    from finer_core import tensor_file
+    from finer_core.io import tensor_file
 
     real, count = tensor_file.write_safetensors, [0]
 

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from finer_core import InputError
-from finer_core.files import TEMPORARY_PREFIX
-from finer_core.run_folder import check_writable, environment_versions, open_run_folder, read_settings
+from finer_core.app.run_folder import check_writable, open_run_folder, read_settings
+from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.resources import environment_versions
 
 MODES = ("new", "overwrite", "resume")
 
@@ -122,7 +123,7 @@ def test_a_file_where_the_folder_should_be(tmp_path, mode, below):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("finer_core.run_folder.os.access", lambda path, mode: False)
+    monkeypatch.setattr("finer_core.app.run_folder.os.access", lambda path, mode: False)
     with pytest.raises(InputError, match=f"{tmp_path}: cannot write here"):
         open_run_folder(tmp_path / "a", mode="new")
     assert not os.listdir(tmp_path)
@@ -188,7 +189,7 @@ def test_versions_name_what_a_result_depends_on():
 
 HOLDER = """
 import sys
-from finer_core.run_folder import open_run_folder
+from finer_core.app.run_folder import open_run_folder
 run = open_run_folder(sys.argv[1], mode="resume")
 print("open", flush=True)
 sys.stdin.read()

@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from finer_core import InputError, build_network
-from finer_core.cli import OneLineParser
-from finer_core.config import NetworkConfig
-from finer_core.fit_command import add_fit_options, asked_settings, merged_settings, refuse_changes
-from finer_core.run_folder import open_run_folder
-from finer_core.run_settings import FitSettings
-from finer_core.saved_run import check_weights, kernels_of, plan_of_config, read_run, tell_of_other_kernels
-from finer_core.tensor_file import write_tensors
+from finer_core.app.cli import OneLineParser
+from finer_core.app.fit_command import add_fit_options, asked_settings, merged_settings, refuse_changes
+from finer_core.app.run_folder import open_run_folder
+from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.config import plan_of_config
+from finer_core.io.tensor_file import write_tensors
+from finer_core.networks.config import NetworkConfig
+from finer_core.training_config import TrainingConfig
 
 from . import small
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(FitSettings):
+class Settings(TrainingConfig):
     batch: int | None = field(default=None, metadata={"help": "of a step", "choices": None, "metavar": None})
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from finer_core.training import Soap
-from finer_core.training.soap import RENEW_EVERY, followed
+from finer_core.training.optimizers.soap import RENEW_EVERY, followed
 
 SHAPES = ((20, 20), (20, 2), (3, 20))
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from finer_core.activations import spare
+from finer_core.activations import buffers as spare
 
 CPU = torch.device("cpu")
 

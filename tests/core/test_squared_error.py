@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from finer_core.activations import first_derivatives_only
-from finer_core.precision import set_backward_precision
 from finer_core.training import SquaredError, squared_error
+from finer_core.training.precision import set_backward_precision
 
 from . import small
 

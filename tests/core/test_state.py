@@ -273,7 +273,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(path, monkeypatch):
         name.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("finer_core.tensor_file.write_safetensors", break_off)
+    monkeypatch.setattr("finer_core.io.tensor_file.write_safetensors", break_off)
     with pytest.raises(OSError, match="disk full"):
         write_state(state_of(), path)
     assert path.read_bytes() == old

@@ -8,16 +8,16 @@ import sys
 import pytest
 
 from finer_core import InputError
-from finer_core.cli import OneLineParser, add_options, run_command
-from finer_core.config import NetworkConfig
+from finer_core.app.cli import OneLineParser, add_options, run_command
 from finer_core.errors import LONGEST_MESSAGE, shortened
+from finer_core.networks.config import NetworkConfig
 from finer_core.progress import Progress
-from finer_core.run_settings import RunSettings
 from finer_core.surroundings import SteadyStream
+from finer_core.training_config import RunConfig
 
 TOOL = """
 import sys
-from finer_core.cli import OneLineParser, run_command
+from finer_core.app.cli import OneLineParser, run_command
 from finer_core.progress import Progress
 
 def action(arguments):
@@ -184,7 +184,7 @@ def tool() -> OneLineParser:
     parser.add_argument("signal", nargs="?", metavar="IMAGE")
     parser.add_argument("--out")
     parser.add_argument("--methods", nargs="+", default=["finer"])
-    add_options(parser, RunSettings, group="settings")
+    add_options(parser, RunConfig, group="settings")
     parser.set_defaults(run=lambda arguments: None)
     return parser
 

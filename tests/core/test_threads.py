@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from finer_core.threads import in_threads, one_thread_an_operation, worker_count
-from finer_core.training import accumulate_gradients, pieces
-from finer_core.training.optimizers import step_optimizer
+from finer_core.parallel import in_threads, one_thread_an_operation, worker_count
+from finer_core.training import accumulate as pieces
+from finer_core.training import accumulate_gradients
+from finer_core.training.optimizers.build import step_optimizer
 
 from . import small
 

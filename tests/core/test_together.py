@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import DivergenceError, InputError
-from finer_core.network_options import method_names
+from finer_core.experimental.batched_fits import run_together, update_of
+from finer_core.experimental.stacked import accumulate_gradients_stacked
+from finer_core.methods import method_names
 from finer_core.training import (
     DivergenceGuard,
     Fit,
@@ -18,12 +20,9 @@ from finer_core.training import (
     StatelessObjective,
     accumulate_gradients,
     accumulate_gradients_of_many,
-    accumulate_gradients_stacked,
     build_optimizers,
     exponential_decay,
     read_state,
-    run_together,
-    update_of,
     warmup_linear,
 )
 
@@ -230,7 +229,7 @@ def test_a_killed_group_resumes_to_the_same_bits_in_any_company(tmp_path, optimi
 
 def test_members_save_and_load_like_any_network(tmp_path: Path):
     from finer_core import load_model
-    from finer_core.model_file import save_model
+    from finer_core.io.model_file import save_model
 
     fits = [member(0), member(1)]
     run_together(fits, update_of(fits, stacked=True))

@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from finer_core import own_network
+from finer_core.networks import own_network
 from finer_core.training import callbacks, history
 
 

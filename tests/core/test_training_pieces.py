@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from finer_core import InputError
-from finer_core.run_settings import OPTIMIZERS, SCHEDULES
 from finer_core.training import (
     DivergenceGuard,
     JsonlLogger,
@@ -25,7 +24,8 @@ from finer_core.training import (
     warmup_cosine,
     warmup_linear,
 )
-from finer_core.training.optimizers import set_learning_rates
+from finer_core.training.optimizers.build import set_learning_rates
+from finer_core.training_config import OPTIMIZERS, SCHEDULES
 
 from . import small
 

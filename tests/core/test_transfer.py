@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_core.transfer import send
+from finer_core.training.transfer import send
 
 
 class Recorded:

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is n
 
 _CODE = """
 import json, torch
-from finer_core.activations.real import FinerFormula, SineFormula
-from finer_core.activations.triton_real import triton_kernels
-from finer_core.training.gram_schmidt import gram_schmidt
+from finer_core.activations.formulas import FinerFormula, SineFormula
+from finer_core.activations._kernels.triton_sine import triton_kernels
+from finer_core.training.optimizers.gram_schmidt import gram_schmidt
 
 found = {}
 generator = torch.Generator().manual_seed(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_image.cli import main
-from finer_image.image_opener import open_image
+from finer_image.app.cli import main
+from finer_image.io.opening import open_image
 from finer_image.model import load_image_model
 from tests.image.format_samples import FILES
 from tests.image.image_files import exr_file, noise, tiff_bytes

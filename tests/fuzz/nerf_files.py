@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from finer_nerf.app.cli import main
 from finer_nerf.camera_paths import read_path
-from finer_nerf.cli import main
-from finer_nerf.frame import Frame
 from finer_nerf.model import NerfModel
-from finer_nerf.scenes.placing import place_scene
+from finer_nerf.normalization import Frame
+from finer_nerf.scenes.auto_scale import place_scene
 from finer_nerf.scenes.reader import read_scene
 from tests.nerf.small_scenes import ball_views, write_ball, write_transforms
 from tests.nerf.test_colmap import binary_model

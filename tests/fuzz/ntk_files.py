@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from finer_ntk.cli import main
-from finer_ntk.settings import SpectrumSettings
-from finer_ntk.subject.networks import load_subject
-from finer_ntk.subject.points import file_points, image_points
+from finer_ntk.app.cli import main
+from finer_ntk.config import SpectrumSettings
+from finer_ntk.inputs.networks import load_subject
+from finer_ntk.inputs.points import file_points, image_points
 
 from .model_files import MODEL, model_sample, run_sample
 from .sample import Sample, ran

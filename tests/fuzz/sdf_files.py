@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
+from finer_sdf.geometry.reader import read_shape
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import THE_BOX_ITSELF
-from finer_sdf.shapes.reader import read_shape
 from tests.sdf.test_shape_formats import CORNERS, OUTLINE, QUADS, RELATIVE, off, ply, prism
 
 from .model_files import model_sample, run_sample

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.ranks import Ranks
+from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError, ToldByFirst
-from finer_core.precision import SMALLEST
-from finer_core.ranks import Ranks
-from finer_core.team import Team, joined
-from finer_core.training import GradientSum
-from finer_image.pixels import Image
-from finer_image.plan import plan_fit
-from finer_image.settings import ImageConfig
+from finer_core.training.precision import SMALLEST
+from finer_image.config import ImageConfig
+from finer_image.io.image import Image
 from finer_image.training.build import build_fit, network_of
+from finer_image.training.plan import plan_fit
 
 STEPS = 30
 NETWORK = {"hidden_features": 16, "hidden_layers": 2}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_image.cli import main
+from finer_image.app.cli import main
 
 from ..refusals import assert_refused
 

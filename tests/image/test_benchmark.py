@@ -12,9 +12,9 @@ import torch
 from PIL import Image as Pillow
 
 from finer_core import load_model
-from finer_image.benchmark_run import BenchmarkPlan
-from finer_image.cli import main
-from finer_image.settings import ImageConfig
+from finer_image.app.benchmark import BenchmarkPlan
+from finer_image.app.cli import main
+from finer_image.config import ImageConfig
 from tests import refusals
 
 from .image_files import noise, png, saved

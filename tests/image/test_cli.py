@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_core.network_options import method_names
-from finer_image.cli import main
-from finer_image.image_reader import read_image
+from finer_core.methods import method_names
+from finer_image.app.cli import main
+from finer_image.io.reader import read_image
 
 SMALL = ["--steps", "30", "--hidden-features", "24", "--hidden-layers", "1", "--quiet"]
 

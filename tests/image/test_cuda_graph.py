@@ -7,8 +7,8 @@ import torch
 from finer_core.training import Fit, build_optimizers, schedule_of
 from finer_core.training.cuda_graph import GraphedStep, graphed_step
 from finer_core.training.state import put_state, take_state
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixel_sampling import StratifiedPixels
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.stratified import StratifiedPixels
 
 from ..core import small
 

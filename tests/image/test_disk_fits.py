@@ -7,23 +7,25 @@ import pytest
 import torch
 
 from finer_core import NetworkConfig, build_network
-from finer_core.run_folder import open_run_folder
+from finer_core.app.run_folder import open_run_folder
 from finer_core.training import Interrupted
-from finer_image import bands, budget, evaluation
-from finer_image.cli import main
-from finer_image.disk_target import DiskTarget
+from finer_image import evaluation
+from finer_image import memory as budget
+from finer_image.app.cli import main
+from finer_image.app.folder_fit import fit_image
+from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
-from finer_image.folder_fit import fit_image
-from finer_image.image_opener import open_in_parts
-from finer_image.image_reader import read_image
+from finer_image.io import strips as bands
+from finer_image.io.image import Image
+from finer_image.io.opening import open_in_parts
+from finer_image.io.reader import read_image
 from finer_image.model import ImageModel, load_image_model
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixels import Image
-from finer_image.plan import chunk_pixels, plan_fit
 from finer_image.reconstruction import judge_and_write
-from finer_image.render import render
-from finer_image.settings import ImageConfig
-from finer_image.tile_sampling import TiledPixels, tiled_pixels_of
+from finer_image.rendering import render
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.plan import chunk_pixels, plan_fit
+from finer_image.training.streamed_target import DiskTarget
+from finer_image.training.tiles import TiledPixels, tiled_pixels_of
 
 from ..refusals import assert_refused
 from .image_files import noise, png, saved, tiff_bytes

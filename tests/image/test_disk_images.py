@@ -11,12 +11,12 @@ import pytest
 import tifffile
 
 from finer_core.errors import InputError
-from finer_image.disk_image import DiskImage
-from finer_image.image_opener import open_image, open_in_parts
-from finer_image.image_reader import read_image
-from finer_image.input_digest import sha256_of_input
-from finer_image.part_reader import BlockReader
-from finer_image.pixels import Image
+from finer_image.io.image import Image
+from finer_image.io.input_digest import sha256_of_input
+from finer_image.io.lazy_image import DiskImage
+from finer_image.io.opening import open_image, open_in_parts
+from finer_image.io.reader import read_image
+from finer_image.io.windows.reader import BlockReader
 
 from .image_files import noise, saved, tiff_bytes
 from .large_files import WRITERS, large_file
@@ -181,7 +181,7 @@ def test_values_that_are_not_finite(tmp_path, kind, monkeypatch):
     pixels[100, 5, 1] = np.nan
     pixels[101, 5, 1] = np.inf
     pixels[102, 0, 0] = -np.inf
-    monkeypatch.setattr("finer_image.value_range._BLOCK_NUMBERS", 5000)  # several blocks
+    monkeypatch.setattr("finer_image.io.value_range._BLOCK_NUMBERS", 5000)  # several blocks
     message = refusal(large_file(tmp_path, kind, pixels))
     assert "2 infinite values, the first at row 101, column 5, channel 1 (inf)" in message
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from finer_image import ImageModel, export, fit
-from finer_image.cli import main
+from finer_image.app.cli import main
 
 
 @pytest.fixture(scope="module")

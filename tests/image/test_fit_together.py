@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from finer_core import load_model
+from finer_core.app.run_folder import RunFolder
 from finer_core.errors import InputError
-from finer_core.run_folder import RunFolder
 from finer_core.training import Interrupted, read_jsonl
-from finer_image.fit_together import fit_images
-from finer_image.folder_fit import fit_image
-from finer_image.pixels import Image
-from finer_image.plan import plan_fit
-from finer_image.settings import ImageConfig
+from finer_image.app.folder_fit import fit_image
+from finer_image.config import ImageConfig
+from finer_image.experimental.batched import fit_images
+from finer_image.io.image import Image
+from finer_image.training.plan import plan_fit
 
 SHAPE = (22, 27)
 """Not a multiple of the sampler's cells, so that batches differ in length between seeds."""

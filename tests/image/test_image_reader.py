@@ -12,7 +12,7 @@ import PIL.ImageOps
 import pytest
 import tifffile
 
-from finer_image.image_reader import read_image
+from finer_image.io.reader import read_image
 
 from .image_files import chunk, exif, exr_file, noise, pillow_bytes, png, saved, smooth, tiff_bytes
 

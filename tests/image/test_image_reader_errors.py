@@ -16,8 +16,8 @@ import PIL.ImageFile
 import pytest
 import tifffile
 
-from finer_image import image_source
-from finer_image.image_reader import read_image
+from finer_image.io import source as image_source
+from finer_image.io.reader import read_image
 
 from .image_files import chunk, exr_file, noise, pillow_bytes, png, saved, tiff_bytes
 
@@ -350,7 +350,7 @@ def test_a_picture_inside_a_picture_counts(tmp_path):
 
 
 def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
-    monkeypatch.setattr("finer_image.decode_arrays._TEXT_PIECE", 64)  # words and comments go on in the next piece
+    monkeypatch.setattr("finer_image.io.formats.plain._TEXT_PIECE", 64)  # words and comments go on in the next piece
     numbers = noise(20, 30)
     text = b"# a comment\n".join(b" ".join(b"%d" % value for value in row) + b"\n" for row in numbers)
     path = saved(tmp_path / "a.pgm", b"P2 30 20 255\n" + text)
@@ -386,7 +386,7 @@ def test_pillow_is_left_as_it_was(tmp_path, monkeypatch):
 
 def test_imaging_libraries_wait_until_they_are_needed():
     code = (
-        "import sys, finer_image.image_reader, finer_image.image_writer\n"
+        "import sys, finer_image.io.reader, finer_image.io.writer\n"
         "print({'PIL', 'imagecodecs', 'tifffile', 'OpenEXR'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

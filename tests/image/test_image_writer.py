@@ -9,10 +9,10 @@ import PIL.Image
 import pytest
 import tifffile
 
-from finer_image import image_writer
-from finer_image.image_reader import read_image
-from finer_image.image_writer import WRITABLE, check_writable, default_suffix, write_image
-from finer_image.pixels import DTYPES, Image
+from finer_image.io import writer as image_writer
+from finer_image.io.image import DTYPES, Image
+from finer_image.io.reader import read_image
+from finer_image.io.writer import WRITABLE, check_writable, default_suffix, write_image
 
 from .image_files import noise, smooth
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from finer_core import load_model
-from finer_image.cli import main
-from finer_image.image_reader import read_image
+from finer_image.app.cli import main
+from finer_image.io.reader import read_image
 from finer_image.model import load_image_model
 from tests import refusals
 from tests.core import golden

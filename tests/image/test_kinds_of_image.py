@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finer_image.cli import main
-from finer_image.image_reader import read_image
-from finer_image.image_writer import write_image
+from finer_image.app.cli import main
+from finer_image.io.reader import read_image
+from finer_image.io.writer import write_image
 
 SMALL = ["--steps", "120", "--hidden-features", "32", "--hidden-layers", "1", "--quiet"]
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from finer_core.training import Fit, Muon, Soap, WeightAverage, schedule_of
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixel_sampling import StratifiedPixels
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.stratified import StratifiedPixels
 
 from ..core import small
 

@@ -9,19 +9,19 @@ import tifffile
 import torch
 
 from finer_core.errors import InputError
-from finer_image.cli import main
-from finer_image.disk_image import DiskImage
-from finer_image.disk_target import DiskTarget
+from finer_image.app.cli import main
 from finer_image.evaluation import Judge
-from finer_image.image_opener import open_image, open_in_parts
-from finer_image.image_reader import read_image
-from finer_image.image_writer import write_image
+from finer_image.io.image import Image
+from finer_image.io.lazy_image import DiskImage
+from finer_image.io.nodata import keep_apart, missing_pixels, nodata_of_attributes, nodata_of_text
+from finer_image.io.opening import open_image, open_in_parts
+from finer_image.io.reader import read_image
+from finer_image.io.writer import write_image
 from finer_image.model import load_image_model
-from finer_image.nodata import keep_apart, missing_pixels, nodata_of_attributes, nodata_of_text
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixel_sampling import PixelsWithData, StratifiedPixels, enlarged_batch
-from finer_image.pixels import Image
-from finer_image.tile_sampling import tiled_pixels_of
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
+from finer_image.training.streamed_target import DiskTarget
+from finer_image.training.tiles import tiled_pixels_of
 
 from .image_files import noise, saved, tiff_bytes
 
@@ -234,9 +234,9 @@ def test_no_window_without_missing_pixels_gives_no_ssim():
 @pytest.mark.parametrize("memory", ["4GB", "on disk"])
 def test_a_fit_of_a_map(tmp_path, memory, monkeypatch, capsys):
     if memory == "on disk":
-        monkeypatch.setattr("finer_image.budget.PROCESS_BYTES", 4 * 10**9 - 9_000_000)
-        monkeypatch.setattr("finer_image.plan.PROCESS_BYTES", 0)
-        monkeypatch.setattr("finer_image.budget.room_for_pixels", lambda *_, **__: 100)
+        monkeypatch.setattr("finer_image.memory.PROCESS_BYTES", 4 * 10**9 - 9_000_000)
+        monkeypatch.setattr("finer_image.training.plan.PROCESS_BYTES", 0)
+        monkeypatch.setattr("finer_image.memory.room_for_pixels", lambda *_, **__: 100)
     path = geotiff(tmp_path / "dem.tif", heights(), str(LEAST))
     assert main(["fit", str(path), "--out", str(tmp_path / "run"), *SMALL]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "no data" in line]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from finer_image.cli import main
-from finer_image.image_reader import FORMATS, read_image
-from finer_image.library_guard import reading, silenced
+from finer_image.app.cli import main
+from finer_image.io.library_guard import reading, silenced
+from finer_image.io.reader import FORMATS, read_image
 
 from .format_samples import FILES
 from .image_files import exr_file, noise, saved, tiff_bytes
@@ -58,7 +58,7 @@ def test_commands_keep_what_libraries_say_to_themselves():
     """In a process of its own, since pytest takes the places where warnings and records go."""
     code = """
 import argparse, logging, sys, warnings
-from finer_image.notes import with_notes
+from finer_image.io.notes import with_notes
 def run(arguments):
     warnings.warn("a library's warning")
     logging.getLogger("some.library").warning("a library's record")

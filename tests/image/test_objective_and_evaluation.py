@@ -8,15 +8,14 @@ from skimage.metrics import structural_similarity
 from finer_core import NetworkConfig, build_network
 from finer_core.activations import first_derivatives_only
 from finer_core.errors import InputError
-from finer_image import evaluation
-from finer_image import render as rendering
+from finer_image import evaluation, rendering
 from finer_image.evaluation import evaluate
+from finer_image.io.image import Image
 from finer_image.model import ImageModel
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixel_sampling import StratifiedPixels
-from finer_image.pixels import Image
-from finer_image.plan import chunk_pixels
-from finer_image.render import Crop, render
+from finer_image.rendering import Crop, render
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.plan import chunk_pixels
+from finer_image.training.stratified import StratifiedPixels
 
 
 def network(channels: int = 3) -> torch.nn.Module:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_image.pixel_sampling import StratifiedPixels, places_of
+from finer_image.training.stratified import StratifiedPixels, places_of
 
 SHAPES = [(64, 64, 128), (60, 44, 100), (7, 300, 64), (300, 1, 16), (1, 999, 32), (33, 31, 5000), (5, 5, 1)]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from finer_image.pixels import DTYPES, Image, pixels_from_unit, unit_from_pixels
+from finer_image.io.image import DTYPES, Image, pixels_from_unit, unit_from_pixels
 
 from .image_files import noise
 

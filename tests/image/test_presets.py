@@ -7,8 +7,8 @@ import math
 import pytest
 
 from finer_core.errors import InputError
+from finer_image.config import ImageConfig
 from finer_image.presets import default_passes, fast_network, length_of, resolve, steps_per_pass
-from finer_image.settings import ImageConfig
 
 
 def resolved(side: int = 256, *, measured: float | None = None, hidden_features: int = 256, **given) -> ImageConfig:

@@ -9,12 +9,12 @@ import torch
 from finer_core import NetworkConfig, build_network
 from finer_core.metrics import psnr_of_mse
 from finer_core.training import Fit, build_optimizers, exponential_decay
-from finer_image.objective import ImageObjective, PixelTarget
-from finer_image.pixels import Image
-from finer_image.plan import FitPlan
+from finer_image.config import ImageConfig
+from finer_image.io.image import Image
 from finer_image.presets import resolve
-from finer_image.settings import ImageConfig
 from finer_image.training.build import build_fit
+from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.plan import FitPlan
 
 from ..core import golden
 

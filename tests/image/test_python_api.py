@@ -18,7 +18,7 @@ import finer_image
 from finer_core.errors import InputError
 from finer_core.training import Callback, TrainingHistory
 from finer_image import Image, ImageConfig, ImageModel, evaluate, fit, read_image, write_image
-from finer_image.cli import main
+from finer_image.app.cli import main
 
 from .image_files import noise
 

@@ -17,11 +17,12 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from finer_core.ranks import ALONE, Ranks, usable_cores
-from finer_core.training import GradientSum, read_state
-from finer_image.cli import main
-from finer_image.plan import chunk_pixels, plan_fit
+from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.ranks import ALONE, Ranks, usable_cores
+from finer_core.training import read_state
+from finer_image.app.cli import main
 from finer_image.training.build import build_fit, network_of
+from finer_image.training.plan import chunk_pixels, plan_fit
 
 from . import fits_by_ranks
 from .processes import by_hand, by_torchrun, child_of, ends_of, wait_for_lines

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_image.cli import main
+from finer_image.app.cli import main
 
 STEPS = 400
 ARGUMENTS = [

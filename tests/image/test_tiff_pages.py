@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from finer_core.errors import InputError
-from finer_image.image_opener import open_image
-from finer_image.image_reader import read_image
+from finer_image.io.opening import open_image
+from finer_image.io.reader import read_image
 
 from .image_files import noise, pillow_bytes, saved, tiff_bytes
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_image.image_opener import open_image
-from finer_image.image_reader import read_image
+from finer_image.io.opening import open_image
+from finer_image.io.reader import read_image
 
 zarr = pytest.importorskip("zarr", reason="the extra finer-image[zarr] is not installed")
 KNOWS_3 = not zarr.__version__.startswith("2.")
@@ -254,7 +254,7 @@ def packed(codec: str) -> tuple[bytes, dict[str, Any]]:
 def test_a_chunk_that_unpacks_to_more_than_its_pixels_is_a_bomb(tmp_path, codec, monkeypatch):
     """Each is a few kilobytes; what comes out of it is never made."""
     chunk, config = packed(codec)
-    monkeypatch.setattr("finer_image.zarr_parts._OVERHEAD", 10**6)  # so that the size of the file does not tell
+    monkeypatch.setattr("finer_image.io.windows.zarr._OVERHEAD", 10**6)  # so that the size of the file does not tell
     path = array_of(tmp_path / "a.zarr", {**ARRAY_2, "compressor": config}, chunk=chunk)
     with pytest.raises(InputError, match="is a truncated or corrupt Zarr array at row 0, column 0"):
         read_image(path)

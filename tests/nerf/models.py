@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_nerf.frame import Frame
 from finer_nerf.model import NerfModel
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 from .small_scenes import ball_views

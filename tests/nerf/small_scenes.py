@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.scenes import Scene, Views
 
 RADIUS = 0.6

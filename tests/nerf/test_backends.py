@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_nerf.fields.tcnn_grid import choose_backend, tcnn_available
-from finer_nerf.rendering.nerfacc_backend import check_renderer
+from finer_nerf.backends.nerfacc import check_renderer
+from finer_nerf.backends.tinycudann import choose_backend, tcnn_available
 
 
 def test_auto_is_torch_on_a_cpu():
@@ -28,8 +28,8 @@ def test_nerfacc_needs_cuda_or_is_absent():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available() or not tcnn_available(), reason="needs CUDA and tinycudann")
 def test_tcnn_computes_the_same_grid():
-    from finer_core.hash_grid import HashGrid
-    from finer_nerf.fields.tcnn_grid import TcnnHashGrid
+    from finer_core.encodings.hash_grid import HashGrid
+    from finer_nerf.backends.tinycudann import TcnnHashGrid
 
     grid = HashGrid(levels=8, log2_table_size=14, finest_resolution=256).cuda()
     with torch.no_grad():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from finer_core.model_file import save_model
-from finer_nerf.cli import main
+from finer_core.io.model_file import save_model
+from finer_nerf.app.cli import main
 
 from ..refusals import assert_refused
 from .small_scenes import write_ball
@@ -123,10 +123,10 @@ def test_no_scene(tmp_path, capsys):
 
 def test_commands_on_a_model_of_another_task(tmp_path, capsys):
     from finer_core import build_network
-    from finer_core.config import published_config
+    from finer_core.networks.build import network_config
 
     path = tmp_path / "image.safetensors"
-    config = published_config(method="siren", task="image", in_features=2, out_features=3, hidden_features=16)
+    config = network_config(method="siren", task="image", in_features=2, out_features=3, hidden_features=16)
     save_model(build_network(config), path, task="image", task_data={})
     for command in (
         ["evaluate", str(path), "workbench"],

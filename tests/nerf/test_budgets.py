@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finer_nerf.cli import main
+from finer_nerf.app.cli import main
 
 from .small_scenes import write_ball
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from finer_nerf.app.cli import main
 from finer_nerf.cameras import all_pixels, camera_directions
-from finer_nerf.cli import main
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
+from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder
 from finer_nerf.scenes.builtin.scene import builtin_camera
-from finer_nerf.scenes.builtin.solids import Ball, Box, Cylinder
 from finer_nerf.scenes.builtin.textures import pearl
 from finer_nerf.scenes.reader import read_scene
 

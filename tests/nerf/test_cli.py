@@ -11,8 +11,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from finer_core import NetworkParts, load_model
-from finer_nerf.cli import main
+from finer_core import NetworkDict, load_model
+from finer_nerf.app.cli import main
 
 from .small_scenes import write_ball
 
@@ -84,7 +84,7 @@ def test_evaluate_repeats_the_figures(run, capsys):
 
 def test_core_alone_loads_the_model(run):
     parts = load_model(run / "model.safetensors")
-    assert isinstance(parts, NetworkParts) and set(parts) == {"density", "color"}
+    assert isinstance(parts, NetworkDict) and set(parts) == {"density", "color"}
 
 
 @pytest.mark.parametrize("kind", ["color", "depth", "normals"])
@@ -141,7 +141,7 @@ def test_ngp_trains_and_comes_back(run, tmp_path):
 
 
 def test_help_is_quick_and_needs_no_torch():
-    code = "import sys; from finer_nerf.cli import build_parser; build_parser(); print('torch' in sys.modules)"
+    code = "import sys; from finer_nerf.app.cli import build_parser; build_parser(); print('torch' in sys.modules)"
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

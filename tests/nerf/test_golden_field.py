@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_nerf.fields.density import truncated_exponential
+from finer_nerf.fields.trunc_exp import truncated_exponential
 
 from .golden import golden_field, golden_state, load, tensor
 

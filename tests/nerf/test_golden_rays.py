@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from finer_nerf.cameras import Intrinsics, all_pixels, distort, rays_of_pixels, undistort
-from finer_nerf.frame import Frame
-from finer_nerf.rendering.box import box_interval
+from finer_nerf.normalization import Frame
+from finer_nerf.rendering.aabb import box_interval
 
 from .golden import load, tensor
 

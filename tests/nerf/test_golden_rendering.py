@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from finer_nerf.rendering.dense import render_dense
-from finer_nerf.rendering.marching import PackedSamples
-from finer_nerf.rendering.packed import render_packed
+from finer_nerf.rendering.ray_marching import PackedSamples
+from finer_nerf.rendering.volume import render_packed
 
 from .golden import golden_field, golden_state, load, tensor
 

@@ -9,8 +9,8 @@ import torch
 from finer_core import InputError, save_model
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.fields.radiance_field import RadianceField, field_config
-from finer_nerf.frame import Frame
 from finer_nerf.model import TASK, NerfModel
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 HUGE = 10**400

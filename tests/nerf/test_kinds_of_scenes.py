@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.benchmark import labels_of
+from finer_nerf.app.benchmark import labels_of
 from finer_nerf.lenses import Distortion
 from finer_nerf.mesh_writer import write_mesh
 from finer_nerf.meshing import ColoredMesh
 from finer_nerf.rendering.video import write_movie
-from finer_nerf.scenes.pictures import read_picture
-from finer_nerf.scenes.placing import place_scene
+from finer_nerf.scenes.auto_scale import place_scene
+from finer_nerf.scenes.images import read_picture
 from finer_nerf.scenes.reader import read_scene
-from finer_nerf.scenes.types import Scene
+from finer_nerf.scenes.scene import Scene
 
 from .small_scenes import ball_views, write_ball, write_transforms
 

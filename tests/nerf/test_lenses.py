@@ -15,10 +15,10 @@ from finer_nerf.cameras import (
     project_to_pixels,
     seen_pixels,
 )
-from finer_nerf.frame import Frame
 from finer_nerf.lenses import MODELS, Distortion, distort, fold_radius, undistort
+from finer_nerf.normalization import Frame
 from finer_nerf.scenes.colmap import _lens
-from finer_nerf.training.carving import carve
+from finer_nerf.training.visual_hull import carve
 
 from .small_scenes import ball_views
 

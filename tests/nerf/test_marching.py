@@ -5,8 +5,8 @@ import torch
 
 from finer_core.errors import InputError
 from finer_nerf.rendering.compositing import sum_along_rays, transmittance_and_weights
-from finer_nerf.rendering.marching import PackedSamples, march, slots_of, step_length
 from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.rendering.ray_marching import PackedSamples, march, slots_of, step_length
 
 
 def random_rays(count: int, *, distance: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:

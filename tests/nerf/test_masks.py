@@ -7,12 +7,12 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.evaluation import judge_views, ssim
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.scenes import Views
-from finer_nerf.scenes.pictures import read_mask
+from finer_nerf.scenes.images import read_mask
 from finer_nerf.scenes.reader import read_scene
-from finer_nerf.training.carving import carve
 from finer_nerf.training.rays import TrainingRays
+from finer_nerf.training.visual_hull import carve
 
 from .models import ball_model
 from .small_scenes import ball_views, write_transforms

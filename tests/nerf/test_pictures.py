@@ -8,8 +8,8 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_core.resources import PROCESS_BYTES
-from finer_nerf.pictures import file_names
-from finer_nerf.scenes.pictures import read_header, read_picture
+from finer_nerf.app.pictures import file_names
+from finer_nerf.scenes.images import read_header, read_picture
 from finer_nerf.scenes.reader import measure_scene, read_scene
 
 from .small_scenes import write_transforms

@@ -8,9 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from finer_core.errors import InputError
 from finer_nerf.config import NerfConfig
-from finer_nerf.rendering.marching import march, slots_of
 from finer_nerf.rendering.occupancy import OccupancyGrid
-from finer_nerf.rendering.packed import render_packed
+from finer_nerf.rendering.ray_marching import march, slots_of
+from finer_nerf.rendering.volume import render_packed
 from finer_nerf.training.build import build_objective
 from finer_nerf.training.plan import FitPlan, piece_samples, plan_fit
 

@@ -20,7 +20,7 @@ import finer_nerf
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
 from finer_nerf import Intrinsics, NerfConfig, NerfModel, builtin_scene, evaluate, fit, read_scene, write_scene
-from finer_nerf.cli import main
+from finer_nerf.app.cli import main
 from finer_nerf.training import objective
 from finer_nerf.training.build import build_fit, build_objective
 from finer_nerf.training.plan import plan_fit

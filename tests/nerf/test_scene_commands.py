@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.cli import main
+from finer_nerf.app.cli import main
 
 from ..refusals import assert_refused
 from .small_scenes import write_ball, write_transforms

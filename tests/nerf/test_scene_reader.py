@@ -9,9 +9,9 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.cameras import Intrinsics
-from finer_nerf.frame import Frame
-from finer_nerf.scenes.pictures import downscale_picture, read_picture
-from finer_nerf.scenes.placing import looked_at, place_scene
+from finer_nerf.normalization import Frame
+from finer_nerf.scenes.auto_scale import looked_at, place_scene
+from finer_nerf.scenes.images import downscale_picture, read_picture
 from finer_nerf.scenes.reader import read_scene
 from finer_nerf.training.rays import TrainingRays, blend
 

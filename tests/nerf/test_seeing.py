@@ -11,7 +11,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.camera_paths import look_at, mean_up, orbit, read_path, scene_centre, spiral
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.colormaps import depth_picture, error_picture, normals_picture
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import normals_of, render_view

@@ -7,13 +7,13 @@ import torch
 
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import judge_views, mean_figures
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
-from finer_nerf.training.carving import carve
 from finer_nerf.training.objective import EmptySceneError
 from finer_nerf.training.plan import FitPlan, plan_fit
 from finer_nerf.training.rays import TrainingRays, blend
+from finer_nerf.training.visual_hull import carve
 
 from .small_scenes import RADIUS, ball_scene
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.scenes.posed_frames import straighten
+from finer_nerf.scenes.frames import straighten
 from finer_nerf.scenes.reader import read_scene
 
 from .small_scenes import ball_views, write_transforms

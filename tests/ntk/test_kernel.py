@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from finer_core import METHODS, build_network
-from finer_core.config import published_config
 from finer_core.errors import InputError
-from finer_core.network_options import method_names
+from finer_core.methods import method_names
+from finer_core.networks.build import network_config
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator, product
-from finer_ntk.kernel.linear_layers import find_linear_maps
+from finer_ntk.kernel.layerwise import find_linear_maps
 
 X = torch.rand(9, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
 Y = torch.rand(5, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -18,7 +18,7 @@ Y = torch.rand(5, 2, generator=torch.Generator().manual_seed(2), dtype=torch.flo
 
 def network(method="finer", **options):
     sizes = {"in_features": 2, "out_features": 2, "hidden_features": 16, "hidden_layers": 2}
-    config = published_config(method=method, task="image", **{**sizes, **options})
+    config = network_config(method=method, task="image", **{**sizes, **options})
     return build_network(config, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 

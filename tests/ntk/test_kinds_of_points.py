@@ -9,9 +9,9 @@ import tifffile
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_ntk.cli import main
-from finer_ntk.subject.pictures import read_picture
-from finer_ntk.subject.points import file_points, image_points
+from finer_ntk.app.cli import main
+from finer_ntk.inputs.images import read_picture
+from finer_ntk.inputs.points import file_points, image_points
 
 TABLE = np.array([[0.5, -1.25], [2.0, 0.125], [3.0, 7.75]])
 

@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 
 from finer_core import build_network
-from finer_core.config import published_config
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
-from finer_ntk.settings import SubjectSettings
-from finer_ntk.subject.networks import load_subject
-from finer_ntk.subject.notebook import draw_as_in_notebook
-from finer_ntk.subject.pictures import read_picture
-from finer_ntk.subject.points import file_points, grid_points, image_points, parse_grid, pixel_points
+from finer_core.networks.build import network_config
+from finer_ntk.config import SubjectSettings
+from finer_ntk.inputs.images import read_picture
+from finer_ntk.inputs.networks import load_subject
+from finer_ntk.inputs.notebook_init import draw_as_in_notebook
+from finer_ntk.inputs.points import file_points, grid_points, image_points, parse_grid, pixel_points
 
 
 def test_a_line_is_the_published_one():
@@ -93,7 +93,7 @@ def test_the_notebooks_networks(method):
 
 
 def test_methods_that_the_notebook_has_not():
-    config = published_config(method="gauss", task="ntk", in_features=1, out_features=1)
+    config = network_config(method="gauss", task="ntk", in_features=1, out_features=1)
     network = build_network(config)
     with pytest.raises(InputError, match="notebook"):
         draw_as_in_notebook(network, generator=torch.Generator())

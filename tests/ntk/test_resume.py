@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from finer_ntk.cli import main
+from finer_ntk.app.cli import main
 
 KERNEL = [
     "kernel",

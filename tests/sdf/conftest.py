@@ -9,5 +9,5 @@ import pytest
 def small_pictures() -> Iterator[None]:
     """Draw the reports' pictures at a sixteenth of their pixels: hardly trained fields take long to trace."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_sdf.pictures.SIDE", 100)
+        patch.setattr("finer_sdf.app.pictures.SIDE", 100)
         yield

@@ -7,7 +7,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from finer_sdf.shapes import Mesh
+from finer_sdf.geometry import Mesh
 
 Field = Callable[[Tensor], Tensor]
 

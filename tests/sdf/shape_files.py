@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from finer_sdf.shapes import Mesh
+from finer_sdf.geometry import Mesh
 
 SMALL = [
     *("--steps", "400", "--samples", "20000", "--batch-points", "1024", "--hidden-features", "64"),

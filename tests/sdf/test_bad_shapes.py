@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_sdf.shapes.reader import read_shape
+from finer_sdf.geometry.reader import read_shape
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 8
 NO_FACES = (
@@ -223,7 +223,7 @@ def test_the_parser_writes_nothing_to_the_terminal(tmp_path):
     saved(tmp_path / "a.obj", text)
     saved(tmp_path / "b.ply", exported("ply", encoding="ascii").replace(b"0.85065079", b"zero", 1))
     code = (
-        "import sys\nfrom finer_sdf.shapes.reader import read_shape\n"
+        "import sys\nfrom finer_sdf.geometry.reader import read_shape\n"
         "read_shape(sys.argv[1])\n"
         "try:\n    read_shape(sys.argv[2])\nexcept ValueError:\n    pass\nelse:\n    sys.exit(3)\n"
     )

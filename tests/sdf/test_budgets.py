@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from finer_core.networks import Network
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
-from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.training.build import build_fit, build_sampler, network_of

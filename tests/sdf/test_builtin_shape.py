@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.armillary import BUILTIN, CHORD, GAP, builtin_distance, builtin_parts, builtin_shape
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.primitives import RoundedBox, Torus
 from finer_sdf.normalization import SHAPE_HALF_SIDE, published_normalization
-from finer_sdf.shapes import Mesh
-from finer_sdf.shapes.builtin import BUILTIN, CHORD, GAP, builtin_distance, builtin_parts, builtin_shape
-from finer_sdf.shapes.solids import RoundedBox, Torus
 
 AXES = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
 SOLIDS = {

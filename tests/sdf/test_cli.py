@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_core.network_options import method_names
-from finer_sdf.cli import SHAPES_TO_DOWNLOAD, main
+from finer_core.methods import method_names
+from finer_sdf.app.cli import SHAPES_TO_DOWNLOAD, main
 from finer_sdf.config import BUILT_IN
-from finer_sdf.shapes.builtin import BUILTIN
-from finer_sdf.shapes.download import SOURCES
+from finer_sdf.geometry.armillary import BUILTIN
+from finer_sdf.geometry.download import SOURCES
 
 from .shape_files import SMALL, ellipsoid, write_cloud, write_ellipsoid
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_sdf.shapes.cloud_normals import enclosed_volume, estimate_normals
-from finer_sdf.shapes.reader import read_shape
+from finer_sdf.geometry.normals import enclosed_volume, estimate_normals
+from finer_sdf.geometry.reader import read_shape
 
 
 def sphere(count: int, *, seed: int = 0) -> np.ndarray:

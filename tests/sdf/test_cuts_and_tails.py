@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_sdf.shapes.reader import read_shape
+from finer_sdf.geometry.reader import read_shape
 
 from .test_shape_formats import BOX, CORNERS, QUADS, figures, off, ply, refusal, saved
 

@@ -15,9 +15,9 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_sdf.shapes import download
-from finer_sdf.shapes.download import ACKNOWLEDGEMENT, RECORD, SOURCES, download_shape
-from finer_sdf.shapes.reader import read_shape
+from finer_sdf.geometry import download
+from finer_sdf.geometry.download import ACKNOWLEDGEMENT, RECORD, SOURCES, download_shape
+from finer_sdf.geometry.reader import read_shape
 
 PLY = trimesh.creation.icosphere(subdivisions=3).export(file_type="ply")
 

@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from finer_sdf import SdfModel, export, fit
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
 
 
 @pytest.fixture(scope="module")

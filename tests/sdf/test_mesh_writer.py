@@ -5,8 +5,8 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_sdf.geometry import Mesh
 from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
-from finer_sdf.shapes import Mesh
 
 from .distance_fields import sphere
 
@@ -123,7 +123,7 @@ def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path):
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeypatch):
     path = tmp_path / f"mesh{suffix}"
     path.write_text("old")
-    target = "finer_sdf.meshing.mesh_writer._write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
+    target = "finer_sdf.meshing.writer._write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
 
     def fail(*arguments, **options):
         raise OSError("disk full")

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.marching_cubes import triangulate, weld
-from finer_sdf.shapes import Mesh
 
 from .distance_fields import as_trimesh, assert_closed
 

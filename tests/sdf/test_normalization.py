@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.geometry import Mesh, PointCloud
+from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.normalization import Normalization, published_normalization
-from finer_sdf.shapes import Mesh, PointCloud
 
 from ..core import golden
 from .shape_files import ellipsoid

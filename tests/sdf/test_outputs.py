@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from finer_core import build_network
-from finer_core.config import published_config
 from finer_core.errors import InputError
-from finer_core.files import check_output_path, output_path
-from finer_core.model_file import save_model
-from finer_sdf import benchmark_run
-from finer_sdf.benchmark_run import BenchmarkPlan, run_benchmark, run_names
-from finer_sdf.cli import main
+from finer_core.io.files import check_output_path, output_path
+from finer_core.io.model_file import save_model
+from finer_core.networks.build import network_config
+from finer_sdf.app import benchmark as benchmark_run
+from finer_sdf.app.benchmark import BenchmarkPlan, run_benchmark, run_names
+from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation import surface_metrics
 from finer_sdf.model import SdfModel
@@ -30,7 +30,7 @@ UNWRITABLE = "/proc" if os.path.isdir("/proc/self") else "/dev/null"
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    config = published_config(method="siren", task=TASK, in_features=3, out_features=1, hidden_features=4)
+    config = network_config(method="siren", task=TASK, in_features=3, out_features=1, hidden_features=4)
     network = build_network(config)
     data = SdfModel(
         network=network, normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)), shape={}
@@ -123,7 +123,7 @@ def test_what_a_reader_left_out_is_among_the_figures(tmp_path, monkeypatch, caps
 def test_commands_load_no_library_of_films_or_of_other_formats():
     code = (
         "import sys\nsys.modules.update(imageio_ffmpeg=None, trimesh=None)\n"  # as where they are not installed
-        "import finer_sdf.benchmark_run, finer_sdf.commands, finer_sdf.run, finer_sdf.pictures"
+        "import finer_sdf.app.benchmark, finer_sdf.app.commands, finer_sdf.app.experiment, finer_sdf.app.pictures"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from finer_sdf.geometry import PointCloud
+from finer_sdf.geometry.reader import read_shape
 from finer_sdf.normalization import published_normalization
-from finer_sdf.shapes import PointCloud
-from finer_sdf.shapes.reader import read_shape
 from finer_sdf.training.targets import CloudTarget
 
 from .test_shape_formats import refusal, saved

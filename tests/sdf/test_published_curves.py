@@ -9,7 +9,7 @@ import torch
 
 from finer_core import NetworkConfig, build_network
 from finer_core.activations import fuse_activations
-from finer_core.config import find_method
+from finer_core.networks.config import find_method
 from finer_core.training import Fit
 from finer_sdf.config import SdfConfig
 from finer_sdf.normalization import Normalization

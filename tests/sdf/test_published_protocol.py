@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_sdf.shapes import PointCloud
+from finer_sdf.geometry import PointCloud
 from finer_sdf.training.bacon import (
     CloudDistance,
     PublishedSampler,

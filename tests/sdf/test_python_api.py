@@ -20,7 +20,7 @@ import finer_sdf
 from finer_core.errors import InputError
 from finer_core.training import Callback
 from finer_sdf import Mesh, PointCloud, SdfConfig, SdfModel, benchmark, download, evaluate, fit, read_shape
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
 from finer_sdf.evaluation import surface_metrics
 from finer_sdf.evaluation.iou import overlap
 

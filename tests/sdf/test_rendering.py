@@ -13,7 +13,8 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.rendering import raycast
@@ -22,7 +23,6 @@ from finer_sdf.rendering.images import check_view_path, paint, parse_size, write
 from finer_sdf.rendering.raycast import raycast_field, raycast_mesh, steepness_of
 from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_colour_bar
 from finer_sdf.rendering.sphere_tracing import box_interval, trace
-from finer_sdf.shapes import Mesh
 
 from .analytic import SHAPES, Torus
 

@@ -13,15 +13,15 @@ import torch
 import trimesh
 
 from finer_core import build_network
-from finer_core.config import published_config
-from finer_core.run_folder import RunFolder
+from finer_core.app.run_folder import RunFolder
+from finer_core.networks.build import network_config
 from finer_core.training import JsonlLogger
+from finer_sdf.app.report import cut_by_plane, field_on_slice, flat, write_report
+from finer_sdf.geometry import Mesh, PointCloud, unit_vectors
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import Normalization
 from finer_sdf.rendering import viewer
 from finer_sdf.rendering.viewer import reduce_mesh, viewer_markup
-from finer_sdf.run_report import cut_by_plane, field_on_slice, flat, write_report
-from finer_sdf.shapes import Mesh, PointCloud, unit_vectors
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NASTY = "<script>alert('x')</script>.ply"
@@ -66,8 +66,8 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
     for step in (1, 50, 100):
         logger.log(step, {"loss": 1.0 / step, "learning_rate": 1e-3, "seconds": 0.1 * step})
     logger.close()
-    network_config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
-    network = build_network(network_config, generator=torch.Generator().manual_seed(0)).eval()
+    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
+    network = build_network(config, generator=torch.Generator().manual_seed(0)).eval()
     for parameter in network.parameters() if weights is not None else ():
         torch.nn.init.constant_(parameter, weights)
     write_report(
@@ -81,7 +81,7 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
         config={
             "signal": NASTY,
             "settings": {"steps": 100},
-            "network": network_config.to_dict(),
+            "network": config.to_dict(),
             "versions": {"finer-sdf": "0.1.0", "torch": "2"},
             "started": "2026-01-01T00:00:00+0000",
             "input_sha256": "ab" * 32,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
 
 from .shape_files import SMALL, write_ellipsoid
 

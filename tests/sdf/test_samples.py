@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from finer_sdf.shapes import Mesh, PointCloud
+from finer_sdf.geometry import Mesh, PointCloud
 from finer_sdf.training.precomputed import BANDS, Band, PrecomputedSamples, points_of_band, shares_of
 from finer_sdf.training.targets import CloudTarget, MeshTarget, target_of
 

@@ -8,8 +8,8 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_sdf.shapes import Mesh
-from finer_sdf.shapes.reader import read_shape
+from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.reader import read_shape
 
 CORNERS = [(x, y, z) for z in (0, 1) for y in (0, 2) for x in (0, 3)]
 QUADS = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
@@ -281,7 +281,7 @@ def test_text_in_utf_16_is_named(tmp_path):
 @pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb", "npz", "ascii.ply", "ascii.stl"])
 def test_memory_is_refused_from_what_a_file_declares(tmp_path, suffix, monkeypatch):
     """A limit just under what the faces take refuses them in every format, before anything is cleaned."""
-    from finer_sdf.shapes import limits, reader
+    from finer_sdf.geometry import limits, reader
 
     made, path = trimesh.creation.icosphere(subdivisions=2), tmp_path / f"a.{suffix}"
     if suffix == "npz":

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_core.files import sha256_of_file
-from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.shapes import Mesh, PointCloud
-from finer_sdf.shapes.reader import SUFFIXES, read_shape
+from finer_core.io.files import sha256_of_file
+from finer_sdf.geometry import Mesh, PointCloud
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.reader import SUFFIXES, read_shape
 
 
 def ball(subdivisions: int = 2, *, radius: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> Mesh:

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 import trimesh
 
-from finer_sdf import mesh_distance
 from finer_sdf.evaluation import chamfer, surface_metrics
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import outside_of
 from finer_sdf.evaluation.iou import PUBLISHED_BOX, joint_box, occupancy, overlap
 from finer_sdf.evaluation.surface_distance import f_score
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
-from finer_sdf.evaluation.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.evaluation.topology import topology_report
-from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.geometry import Mesh, PointCloud, mesh_distance
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.normalization import Normalization, published_normalization
-from finer_sdf.shapes import Mesh, PointCloud
-from finer_sdf.shapes.reader import read_shape
 
 from ..core import golden
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from finer_core._version import __version__
 
 if TYPE_CHECKING:
-    from finer_core.config import NetworkConfig, build_network, published_config
     from finer_core.diagnostics import init_report
     from finer_core.errors import InputError
     from finer_core.io.export import export
+    from finer_core.io.model_file import load_model, load_network, model_info, save_model
     from finer_core.methods import METHODS
-    from finer_core.model_file import load_model, load_network, model_info, save_model
     from finer_core.networks import (
         PEMLP,
         Bacon,
@@ -31,23 +30,25 @@ if TYPE_CHECKING:
         Wire,
         WireFiner,
     )
-    from finer_core.own_network import set_activation
-    from finer_core.parts import NetworkParts
+    from finer_core.networks.build import build_network, network_config
+    from finer_core.networks.config import NetworkConfig
+    from finer_core.networks.network_dict import NetworkDict
+    from finer_core.networks.own_network import set_activation
 
 _HOME = {
-    "NetworkConfig": "config",
-    "build_network": "config",
-    "NetworkParts": "parts",
-    "published_config": "config",
+    "NetworkConfig": "networks.config",
+    "build_network": "networks.build",
+    "NetworkDict": "networks.network_dict",
+    "network_config": "networks.build",
     "init_report": "diagnostics",
     "InputError": "errors",
     "export": "io.export",
     "METHODS": "methods",
-    "load_model": "model_file",
-    "load_network": "model_file",
-    "model_info": "model_file",
-    "save_model": "model_file",
-    "set_activation": "own_network",
+    "load_model": "io.model_file",
+    "load_network": "io.model_file",
+    "model_info": "io.model_file",
+    "save_model": "io.model_file",
+    "set_activation": "networks.own_network",
     **dict.fromkeys(
         (
             "PEMLP",
@@ -80,7 +81,7 @@ __all__ = [
     "InputError",
     "MultiscaleBacon",
     "NetworkConfig",
-    "NetworkParts",
+    "NetworkDict",
     "RealWire",
     "RealWireFiner",
     "Siren",
@@ -93,7 +94,7 @@ __all__ = [
     "load_model",
     "load_network",
     "model_info",
-    "published_config",
+    "network_config",
     "save_model",
     "set_activation",
 ]

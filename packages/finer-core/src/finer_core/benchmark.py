@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from finer_core.config import find_method
 from finer_core.errors import DivergenceError, InputError
+from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
 
 Result = Mapping[str, Any] | Exception

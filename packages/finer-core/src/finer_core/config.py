@@ -1,179 +1,141 @@
-"""Describe a network as data, and build it.
+"""Settings as dataclass fields: their help, their checks, and how layers of them are merged; needs no PyTorch.
 
-A `NetworkConfig` is what a model file stores and what a command line fills; `METHODS` in `finer_core.methods` says
-which class a method name stands for and with which published values.
+A field made by `setting` is an option of every command whose settings have it. A preset, a config file and the command
+line are merged in this order by `merge_settings`; a program's keywords replace a config's fields by `config_with`.
 """
 
+import dataclasses
 import difflib
-import inspect
+import os
+import types
 import typing
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import torch
-from torch import Generator
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, Method, load_method
-from finer_core.networks import Network
-from finer_core.schema import build, fits, shown
+from finer_core.schema import build, check, described, fits, shown
 
-_SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
-_LARGEST_NUMBER = 3.4e38
-"""Of single precision, in which networks compute."""
-_PLACEMENT = ("generator", "device", "dtype")
+Config = TypeVar("Config")
+Plan = TypeVar("Plan")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Describe a network completely: method, sizes, and the method's own options.
+def setting(default: Any, help: str, *, choices: Sequence[str] | None = None, metavar: str | None = None) -> Any:
+    """Describe a setting: its default, its help text, and the values it may take.
 
-    Attributes:
-        method: A key of `METHODS`.
-        in_features: Number of coordinates.
-        out_features: Number of signal channels.
-        hidden_features: Width.
-        hidden_layers: Hidden-to-hidden layers.
-        options: Every other argument of the method's class; missing ones take the class's defaults.
+    Args:
+        default: Value when no preset, file or argument gives one.
+        help: One line for `--help`.
+        choices: The allowed values.
+        metavar: Name of the value in the help.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "metavar": metavar})
+
+
+def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
+    """Build a settings object from layers of values, the later winning.
+
+    A layer's None means "not given"; the string "none" on the command line arrives as `NONE` and sets None.
 
     Raises:
-        InputError: For an unknown method, an option that the method does not have, or a value of another type.
+        InputError: For a name that the settings do not have, or a value of another type or choice than the option's.
     """
-
-    method: str
-    in_features: int
-    out_features: int
-    hidden_features: int = 256
-    hidden_layers: int = 3
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        known = option_names(self.method)
-        for name in self.options:
+    known = {field.name: field for field in dataclasses.fields(settings)}
+    types_of = typing.get_type_hints(settings)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
             if name not in known:
-                raise InputError(f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}")
-        kinds = typing.get_type_hints(find_method(self.method).network.__init__)
-        for name, value in self.options.items():
-            numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]
-            if not fits(value, kinds[name]) or any(fits(n, float) and abs(n) > _LARGEST_NUMBER for n in numbers):
-                raise InputError(f"method {self.method!r}: option {name!r} cannot be {shown(value)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `from_dict` takes back."""
-        return {**asdict(self), "options": dict(self.options)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "NetworkConfig":
-        """Build from plain data, refusing unknown or missing keys.
-
-        Raises:
-            InputError: If a key is unknown, missing, or of the wrong type.
-        """
-        return build(cls, data, what="network config")
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise InputError(f"unknown setting {name!r}{hint}")
+            if value is not None and value is not NONE:
+                _check_value(name, value, plain_type(types_of[name]), known[name].metadata.get("choices"))
+            if value is not None:
+                merged[name] = None if value is NONE else value
+    return settings(**merged)
 
 
-def find_method(name: str) -> Method:
-    """Return the method of that name.
-
-    Raises:
-        InputError: If there is none; the message names the nearest.
-    """
-    method = METHODS.get(name) or load_method(name)
-    if method is not None:
-        return method
-    near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
+def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
+    """Raise InputError for a value, mostly from a config file, that an option cannot have."""
+    if not fits(value, kind):
+        as_option = "--" + name.replace("_", "-")
+        raise InputError(f"setting {name!r} must be {described(kind)}, got {shown(value)} ({as_option})")
+    if choices and value not in choices:
+        raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
 
-def option_names(method: str) -> frozenset[str]:
-    """Return the names of the options that a method's class takes besides sizes and placement."""
-    parameters = inspect.signature(find_method(method).network).parameters
-    return frozenset(parameters) - {*_SIZES, *_PLACEMENT}
+class _None:
+    def __repr__(self) -> str:
+        return "none"
 
 
-def published_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
-    """Return a method's published network for a task, with overrides.
+NONE = _None()
+"""An explicit "none" given by the user, which is not the same as nothing given."""
+
+
+def plain_type(kind: Any) -> type:
+    """Return T of T | None."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def config_with(kind: type[Config], config: Config | None, overrides: Mapping[str, Any]) -> Config:
+    """Return a config with some fields replaced.
 
     Args:
-        method: A key of `METHODS`.
-        task: "image", "sdf", "nerf" or "ntk".
-        in_features: Number of coordinates.
-        out_features: Number of signal channels.
-        **overrides: `hidden_features`, `hidden_layers`, or any option of the method. A value of None counts: it is
-            PyTorch's default for `first_bias_scale`.
+        kind: Its dataclass.
+        config: The config; None for the default one.
+        overrides: Values by name; None means "decided later" where a field may be that.
 
     Raises:
-        InputError: If the method has no values for the task, or an override is unknown.
+        InputError: For a name that is no field, or a value of another type or choice.
     """
-    values = find_method(method).for_task(task)
-    sizes = {name: overrides.pop(name) for name in ("hidden_features", "hidden_layers") if name in overrides}
-    return NetworkConfig(
-        method=method,
-        in_features=in_features,
-        out_features=out_features,
-        hidden_features=sizes.get("hidden_features", values.hidden_features),
-        hidden_layers=sizes.get("hidden_layers", values.hidden_layers),
-        options={**values.options, **overrides},
-    )
+    import numpy as np  # not for `--help`
+
+    before = {} if config is None else vars(config)
+    kinds, layer = typing.get_type_hints(kind), {}
+    for name, value in overrides.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if plain is None and name in kinds:
+            check(None, kinds[name], name=f"setting {name!r}")
+        layer[name] = NONE if plain is None else tuple(plain) if isinstance(plain, list) else plain
+    merged: Config = merge_settings(kind, {name: before[name] for name in kinds if name in before}, layer)
+    return merged
 
 
-def build_network(
-    method: str | NetworkConfig,
-    *,
-    in_features: int | None = None,
-    out_features: int | None = None,
-    task: str = "image",
-    generator: Generator | None = None,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    **overrides: Any,
-) -> Network:
-    """Build a method's published network, or the one that a config describes.
+def given_fields(config: Any, named: Collection[str]) -> set[str]:
+    """Return the fields of a config that a program gave: those it named, and those that are not the default's.
 
     Args:
-        method: A key of `METHODS`, or a config; the sizes, the task and overrides are those of a config then.
-        in_features: Number of coordinates.
-        out_features: Number of signal channels.
-        task: Whose published values are taken: "image", "sdf", "nerf" or "ntk".
-        generator: Source of randomness of the initialisation; None for the global one.
-        device: Where the parameters are made.
-        dtype: Their (real) type.
-        **overrides: `hidden_features`, `hidden_layers`, or any option of the method, in place of the published values.
+        config: A dataclass whose fields all have defaults.
+        named: Fields that it named.
+    """
+    default = type(config)()
+    names = [field.name for field in dataclasses.fields(config)]
+    return {name for name in names if name in named or getattr(config, name) != getattr(default, name)}
 
-    Returns:
-        The network, freshly initialised: coords (..., in_features) in [-1, 1] to (..., out_features). `network.config`
-        describes it.
+
+def plan_of_config(
+    kind: type[Plan], config: Mapping[str, Any], *, source: str | os.PathLike[str], needed: Sequence[str] = ()
+) -> Plan:
+    """Return a plan, a dataclass with `settings` and `device`, from the entries of `config.json` that are its fields.
+
+    Args:
+        kind: The dataclass.
+        config: The content.
+        source: The file, for messages.
+        needed: Settings that may not be None, because a plan has them resolved.
 
     Raises:
-        InputError: For an unknown method or option, a missing size, or a value that the method refuses.
-
-    Example:
-        >>> import torch
-        >>> from finer_core import build_network
-        >>> network = build_network("finer", in_features=2, out_features=3, first_bias_scale=5.0)
-        >>> network(torch.zeros(4, 2)).shape
-        torch.Size([4, 3])
+        InputError: If an entry is missing or of another type, a value is refused, or the device is absent.
     """
-    if isinstance(method, NetworkConfig):
-        sizes = {"in_features": in_features, "out_features": out_features}
-        given = [*(name for name, value in sizes.items() if value is not None), *overrides]
-        if given:
-            raise InputError(f"{given[0]} is given beside a config, which has its own; use dataclasses.replace on it")
-        return _built(method, generator=generator, device=device, dtype=dtype)
-    if in_features is None or out_features is None:
-        raise InputError(f"a network of method {method!r} needs in_features and out_features")
-    config = published_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
-    return _built(config, generator=generator, device=device, dtype=dtype)
+    from finer_core.resources import resolve_device
 
-
-def _built(config: NetworkConfig, **placement: Any) -> Network:
-    sizes = {name: getattr(config, name) for name in _SIZES}
-    try:
-        network = find_method(config.method).network(**sizes, **config.options, **placement)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
-        raise InputError(f"cannot build method {config.method!r}: {reason}") from error
-    network.config = config
-    return network
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    plan: Any = build(kind, {name: config[name] for name in names if name in config}, what=os.fspath(source))
+    missing = [name for name in needed if getattr(plan.settings, name) is None]
+    if missing:
+        raise InputError(f"{os.fspath(source)}: settings: {missing[0]} is none; a run has it decided")
+    resolved: Plan = dataclasses.replace(plan, device=resolve_device(plan.device))
+    return resolved

@@ -1,5 +1,9 @@
 """Errors that a command turns into an exit code, and how long a message may be."""
 
+import errno
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
 LONGEST_MESSAGE = 300
 """Characters of a message. A value that a file holds may have millions, and nobody reads beyond a few lines."""
 
@@ -74,3 +78,33 @@ class ToldByFirst(Exception):
     def __init__(self, exit_code: int) -> None:
         super().__init__(f"reported by the first process; exit code {exit_code}")
         self.exit_code = exit_code
+
+
+def exit_code_and_line(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the one line for an exception."""
+    code, text = _exit_code_and_text(error, " ".join(str(error).split()) or type(error).__name__)
+    return code, shortened(text)
+
+
+def _exit_code_and_text(error: BaseException, text: str) -> tuple[int, str]:
+    if isinstance(error, InputError):
+        return EXIT_USAGE, text
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, "interrupted"
+    if isinstance(error, Interrupted):
+        return EXIT_INTERRUPTED, text
+    if isinstance(error, ToldByFirst):
+        return error.exit_code, text
+    if isinstance(error, CollectiveError):
+        return EXIT_FAILED, text
+    if isinstance(error, OSError) and error.errno in _FULL:
+        place = f"{error.filename}: " if error.filename else ""
+        return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
+    memory = ("not enough memory", "out of memory", "can't allocate memory")
+    if isinstance(error, MemoryError) or any(words in text for words in memory):
+        return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
+    return EXIT_FAILED, f"{type(error).__name__}: {shortened(text, 240)} (--debug shows the traceback)"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit is full."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from finer_core import activations, initializers
 from finer_core.activations import Activation
-from finer_core.activations.maps import ActivatedMap, activated_maps, joins
-from finer_core.activations.wavelet import ComplexFactor
+from finer_core.activations._kernels.fused_mlp import ActivatedMap, activated_maps, joins
+from finer_core.activations.wavelets import ComplexFactor
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear, WeightInit
 

@@ -7,11 +7,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from finer_core import initializers
-from finer_core.activations.maps import ActivatedMap
+from finer_core.activations._kernels.fused_mlp import ActivatedMap
 from finer_core.casts import PairwiseCasts, keeps_precision
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back; see `finer_core.precision`."""
+"""Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back."""
 WeightInit = Callable[..., Tensor]
 """An initialiser called as `init(weight, generator=generator)`."""
 
@@ -45,7 +45,7 @@ class InrLinear(PairwiseCasts, nn.Linear):
         dtype: torch.dtype | None = None,
     ) -> None:
         nn.Module.__init__(self)  # not nn.Linear's: it would draw default weights first
-        self.linear: LinearMap = F.linear  # finer_core.precision may replace it
+        self.linear: LinearMap = F.linear  # finer_core.training.precision may replace it
         if in_features < 1 or out_features < 1:
             raise ValueError(f"in_features and out_features must be at least 1, got {in_features} and {out_features}")
         self.in_features = in_features

@@ -1,4 +1,4 @@
-"""The methods by name, with their published values for each task.
+"""The methods by name, with their published values for each task; needs no PyTorch.
 
 Values come from the FINER and FINER++ papers and their authors' run scripts; `published=False` marks a task for which
 no value was published and ours is a measured or derived choice.
@@ -6,27 +6,12 @@ no value was published and ours is a measured or derived choice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from math import sqrt
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.network_options import installed_methods
-from finer_core.networks import (
-    PEMLP,
-    Bacon,
-    Finer,
-    FourierFeatures,
-    Gauss,
-    GaussFiner,
-    HashGridMLP,
-    MultiscaleBacon,
-    Network,
-    RealWire,
-    RealWireFiner,
-    Siren,
-    Wire,
-    WireFiner,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +39,26 @@ class TaskValues:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Name a network class and its values per task ("image", "sdf", "nerf", "ntk")."""
+    """Name a network class and its values per task.
+
+    Attributes:
+        name: What commands call it.
+        network: A `Network` class, or "module:Class", which is not loaded before a network is built.
+        tasks: Values by task: "image", "sdf", "nerf", "ntk".
+    """
 
     name: str
-    network: type[Network]
+    network: str | type[Any]
     tasks: Mapping[str, TaskValues]
+
+    @property
+    def network_class(self) -> type[Any]:
+        """Return the class of its networks, which PyTorch is loaded for."""
+        if isinstance(self.network, type):
+            return self.network
+        module, _, name = self.network.partition(":")
+        found: type[Any] = getattr(import_module(module), name)
+        return found
 
     def for_task(self, task: str) -> TaskValues:
         """Return the values for `task`.
@@ -101,7 +101,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             name="finer",
-            network=Finer,
+            network="finer_core.networks:Finer",
             tasks={
                 "image": _image(5e-4, options={**_SINES, "first_bias_scale": None}),
                 "sdf": _sdf(1e-4, options={**_SINES, "first_bias_scale": 1.0}),
@@ -111,7 +111,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="siren",
-            network=Siren,
+            network="finer_core.networks:Siren",
             tasks={
                 "image": _image(5e-4, options=_SINES),
                 "sdf": _sdf(1e-4, options=_SINES),
@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="gauss",
-            network=Gauss,
+            network="finer_core.networks:Gauss",
             tasks={
                 "image": _image(5e-3, options={"scale": 30.0}),
                 "sdf": _sdf(1e-4, options={"scale": 30.0}),
@@ -131,7 +131,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="wire",
-            network=Wire,
+            network="finer_core.networks:Wire",
             tasks={
                 "image": _image(5e-3, options=_WIRE),
                 "sdf": _sdf(1e-4, options=_WIRE, amsgrad=False),
@@ -141,7 +141,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="pemlp",
-            network=PEMLP,
+            network="finer_core.networks:PEMLP",
             tasks={
                 "image": _image(1e-3, options={"num_frequencies": 10}, target_range=(0.0, 1.0)),
                 "sdf": _sdf(5e-4, options={"num_frequencies": 10, "weight_init": "he"}),
@@ -151,7 +151,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="gauss-finer",
-            network=GaussFiner,
+            network="finer_core.networks:GaussFiner",
             tasks={
                 "image": _image(1e-3, options={**_GAUSS_FINER, "first_bias_scale": 1.0}),
                 "sdf": _sdf(1e-4, options={**_GAUSS_FINER, "first_bias_scale": 1.0, "normalised": True}),
@@ -161,7 +161,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="wire-finer",
-            network=WireFiner,
+            network="finer_core.networks:WireFiner",
             tasks={
                 "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}),
                 "sdf": _sdf(
@@ -175,7 +175,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="real-wire",
-            network=RealWire,
+            network="finer_core.networks:RealWire",
             tasks={
                 "image": _image(1e-3, options=_REAL_WIRE, published=False),
                 "sdf": _sdf(1e-4, options=_REAL_WIRE, published=False),
@@ -185,7 +185,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="real-wire-finer",
-            network=RealWireFiner,
+            network="finer_core.networks:RealWireFiner",
             tasks={
                 "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
                 "sdf": _sdf(1e-4, options={**_WIRE_FINER, "first_bias_scale": 1 / sqrt(3)}, published=False),
@@ -195,7 +195,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="ff",
-            network=FourierFeatures,
+            network="finer_core.networks:FourierFeatures",
             tasks={
                 "image": _image(1e-3, options={"frequency_std": 10.0}, target_range=(0.0, 1.0), published=False),
                 "sdf": _sdf(1e-3, options={"frequency_std": 8.0}),
@@ -205,7 +205,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="bacon",
-            network=Bacon,
+            network="finer_core.networks:Bacon",
             tasks={
                 # Our image coordinates span 2 units and BACON's functions have period 1, hence the factor 0.5.
                 "image": _image(
@@ -219,14 +219,14 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="multiscale-bacon",
-            network=MultiscaleBacon,
+            network="finer_core.networks:MultiscaleBacon",
             tasks={
                 "sdf": _sdf(1e-2, options={"max_frequency": 384.0, "reuse_filters": True}, hidden_layers=8),
             },
         ),
         Method(
             name="ngp",
-            network=HashGridMLP,
+            network="finer_core.networks:HashGridMLP",
             tasks={
                 "nerf": TaskValues(
                     learning_rate=1e-2,
@@ -265,3 +265,21 @@ def load_method(name: str) -> Method | None:
         METHODS[name] = method
         return method
     return None
+
+
+METHOD_GROUP = "finer.methods"
+"""Entry points of this group are methods of other packages: `name = "package.module:METHOD"`, a `Method`."""
+
+
+def installed_methods() -> tuple[EntryPoint, ...]:
+    """Return the methods that installed packages offer, not loaded."""
+    return tuple(entry_points(group=METHOD_GROUP))
+
+
+def method_names(task: str) -> tuple[str, ...]:
+    """Return the keys of `METHODS` that have values for a task.
+
+    Methods of other packages are among them whatever their tasks, unless they were loaded: nobody has asked them yet.
+    """
+    own = tuple(name for name, method in METHODS.items() if task in method.tasks)
+    return own + tuple(sorted({entry.name for entry in installed_methods()} - set(METHODS)))

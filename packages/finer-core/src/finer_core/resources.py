@@ -1,8 +1,10 @@
 """How much memory a process used and may use, and which device it runs on."""
 
+import platform
 import re
 import sys
 from fractions import Fraction
+from importlib import metadata
 from pathlib import Path
 
 from finer_core.errors import InputError
@@ -107,3 +109,14 @@ def resolve_device(name: str, *, shared: bool = False) -> str:
         where = "to several processes" if shared else "here"
         raise InputError(f"device {name!r} is not available {where}; use --device auto")
     return name
+
+
+def environment_versions(*packages: str) -> dict[str, str]:
+    """Return the versions a result depends on: the named packages, Python and the platform."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

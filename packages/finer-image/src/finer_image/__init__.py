@@ -13,23 +13,23 @@ from finer_image._version import __version__
 if TYPE_CHECKING:
     from finer_core.io.export import export
     from finer_image.benchmarking import benchmark
+    from finer_image.config import ImageConfig
     from finer_image.evaluation import evaluate
-    from finer_image.image_reader import read_image
-    from finer_image.image_writer import write_image
+    from finer_image.io.image import Image
+    from finer_image.io.reader import read_image
+    from finer_image.io.writer import write_image
     from finer_image.model import ImageModel
-    from finer_image.pixels import Image
-    from finer_image.settings import ImageConfig
     from finer_image.training.fit import fit
 
 _HOME = {
-    "Image": "pixels",
-    "ImageConfig": "settings",
+    "Image": "io.image",
+    "ImageConfig": "config",
     "ImageModel": "model",
     "benchmark": "benchmarking",
     "evaluate": "evaluation",
     "fit": "training.fit",
-    "read_image": "image_reader",
-    "write_image": "image_writer",
+    "read_image": "io.reader",
+    "write_image": "io.writer",
 }
 
 __all__ = [

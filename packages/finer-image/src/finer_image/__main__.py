@@ -2,6 +2,6 @@
 
 import sys
 
-from finer_image.cli import main
+from finer_image.app.cli import main
 
 sys.exit(main())

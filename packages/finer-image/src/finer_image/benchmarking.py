@@ -5,10 +5,10 @@ from typing import Any
 
 from finer_core.benchmark import Result, compare
 from finer_core.progress import ProgressOption
+from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.model_data import TASK
-from finer_image.published_results import published_mean_psnr
-from finer_image.settings import ImageConfig
+from finer_image.published import published_mean_psnr
 from finer_image.training.fit import fit
 
 COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")

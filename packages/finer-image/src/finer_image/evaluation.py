@@ -10,10 +10,10 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_image.inputs import as_image
+from finer_image.io.image import unit_from_pixels
+from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.pixels import unit_from_pixels
-from finer_image.raster import Raster
-from finer_image.render import CHUNK_PIXELS, first_parameter, pixel_axes, unit_rows
+from finer_image.rendering import CHUNK_PIXELS, first_parameter, pixel_axes, unit_rows
 
 _RADIUS = 5
 """SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) reaches this many pixels."""

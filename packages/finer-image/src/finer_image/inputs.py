@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_image import budget
-from finer_image.decode_pillow import in_bands, mode_after_decoding
-from finer_image.image_opener import open_image
-from finer_image.pixels import Image
-from finer_image.raster import Raster
-from finer_image.settings import BUILT_IN
+from finer_image import memory as budget
+from finer_image.config import BUILT_IN
+from finer_image.io.formats.pillow import in_bands, mode_after_decoding
+from finer_image.io.image import Image
+from finer_image.io.opening import open_image
+from finer_image.io.raster import Raster
 
 _AS_THEY_ARE = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of Pillow's pictures that are arrays of their own pixels; the others are converted."""

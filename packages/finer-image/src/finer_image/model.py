@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
-from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
-from finer_core.own_network import config_of, title_of
+from finer_core.io.model_file import check_finite, load_model, load_network, model_info, save_model
+from finer_core.networks.config import NetworkConfig
+from finer_core.networks.own_network import config_of, title_of
+from finer_image.io.image import Image, pixels_from_unit, unit_from_pixels
+from finer_image.io.nodata import keep_apart
+from finer_image.io.raster import Raster
 from finer_image.model_data import TASK, checked_task_data
-from finer_image.nodata import keep_apart
-from finer_image.pixels import Image, pixels_from_unit, unit_from_pixels
 from finer_image.preview import PREVIEW_SIDE, png_bytes
-from finer_image.raster import Raster
-from finer_image.render import Crop, first_parameter, pixel_axes, render, scaled_size
+from finer_image.rendering import Crop, first_parameter, pixel_axes, render, scaled_size
 
 logger = logging.getLogger(__name__)
 

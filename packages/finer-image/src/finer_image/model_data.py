@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.model_file import ModelInfo
+from finer_core.io.model_file import ModelInfo
 from finer_core.schema import check_entries
-from finer_image.pixels import DTYPES
+from finer_image.io.image import DTYPES
 
 TASK = "image"
 _TASK_DATA = {"height": int, "width": int, "target_range": tuple[float, float], "image": Mapping[str, Any]}

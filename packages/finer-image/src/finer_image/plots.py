@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from finer_core.activations import functional
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
-from finer_core.files import atomic_path
+from finer_core.io.files import atomic_path
 from finer_core.training.history import TrainingHistory
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.run_settings import matrix_rate, refuse_two_lengths
-from finer_image.pixel_sampling import cell_shape
-from finer_image.settings import ImageConfig
+from finer_core.training_config import matrix_rate, refuse_two_lengths
+from finer_image.config import ImageConfig
+from finer_image.training.stratified import cell_shape
 
 _FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
 """FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256

@@ -13,7 +13,7 @@ def png_bytes(unit: np.ndarray, *, mode: str) -> bytes:
 
     Args:
         unit: (H, W, C) in [0, 1].
-        mode: Mode of the image; see `finer_image.raster.Raster`.
+        mode: Mode of the image; see `finer_image.io.raster.Raster`.
     """
     from PIL import Image as Pillow
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from finer_image.band_writer import write_bands
 from finer_image.evaluation import Judge, unit_bands
-from finer_image.image_opener import open_in_parts
-from finer_image.image_writer import write_image
+from finer_image.io.image import Image
+from finer_image.io.nodata import mark_missing
+from finer_image.io.opening import open_in_parts
+from finer_image.io.raster import Raster
+from finer_image.io.strip_writer import write_bands
+from finer_image.io.writer import write_image
 from finer_image.model import ImageModel
-from finer_image.nodata import mark_missing
-from finer_image.pixels import Image
-from finer_image.raster import Raster
 
 
 def judge_and_write(

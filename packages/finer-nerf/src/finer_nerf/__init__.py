@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from finer_nerf.evaluation import evaluate
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
     from finer_nerf.model import NerfModel
-    from finer_nerf.scenes.types import Scene, Views
+    from finer_nerf.scenes.scene import Scene, Views
     from finer_nerf.training.fit import fit
 
 _HOME = {
     "Intrinsics": "cameras",
     "NerfConfig": "config",
     "NerfModel": "model",
-    "Scene": "scenes.types",
-    "Views": "scenes.types",
+    "Scene": "scenes.scene",
+    "Views": "scenes.scene",
     "builtin_scene": "inputs",
     "evaluate": "evaluation",
     "fit": "training.fit",

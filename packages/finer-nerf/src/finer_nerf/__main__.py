@@ -2,7 +2,7 @@
 
 import sys
 
-from finer_nerf.cli import main
+from finer_nerf.app.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_nerf.rendering.fitted import FittedScene
+from finer_nerf.scenes.auto_scale import looked_at
 from finer_nerf.scenes.checks import read_json
-from finer_nerf.scenes.placing import looked_at
-from finer_nerf.scenes.posed_frames import check_pose, straighten
+from finer_nerf.scenes.frames import check_pose, straighten
 
 _WIDEST_GAP = math.radians(120)
 """Views that leave a larger gap than this show the scene from one side only: an orbit would pass unseen space."""

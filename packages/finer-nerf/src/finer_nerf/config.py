@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from finer_core.cli import option
-from finer_core.run_settings import FitSettings, check_at_least, check_positive
+from finer_core.config import setting
+from finer_core.training_config import TrainingConfig, check_at_least, check_positive
 
 BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
@@ -13,7 +13,7 @@ BACKGROUNDS = {"white": 1.0, "black": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NerfConfig(FitSettings):
+class NerfConfig(TrainingConfig):
     """Hold every setting of a training; None is filled by `presets.resolve` from the preset and the method.
 
     Example:
@@ -23,35 +23,37 @@ class NerfConfig(FitSettings):
         ('fast', 'white', None)
     """
 
-    target_psnr: float | None = option(None, "end the training as soon as the held-out views have this PSNR, in dB")
-    downscale: int | None = option(None, "divide the pictures' size by this")
-    train_every: int | None = option(None, "learn from every n-th training view")
-    test_every: int = option(8, "hold out every n-th view where the scene has no test views")
-    scene_scale: float | None = option(None, "box units per unit of the scene (default: from the cameras; Blender 0.8)")
-    bound: float | None = option(None, "half the box's side (default: from the cameras; Blender 1)")
-    min_near: float = option(0.2, "nearest that a ray sees, in box units")
-    background: str = option(
+    target_psnr: float | None = setting(None, "end the training as soon as the held-out views have this PSNR, in dB")
+    downscale: int | None = setting(None, "divide the pictures' size by this")
+    train_every: int | None = setting(None, "learn from every n-th training view")
+    test_every: int = setting(8, "hold out every n-th view where the scene has no test views")
+    scene_scale: float | None = setting(
+        None, "box units per unit of the scene (default: from the cameras; Blender 0.8)"
+    )
+    bound: float | None = setting(None, "half the box's side (default: from the cameras; Blender 1)")
+    min_near: float = setting(0.2, "nearest that a ray sees, in box units")
+    background: str = setting(
         "white", "behind transparent pictures, in training and judging", choices=tuple(BACKGROUNDS)
     )
-    train_background: str | None = option(
+    train_background: str | None = setting(
         None, "what training rays end on: a fresh random colour keeps the field opaque", choices=("random", "same")
     )
-    backend: str = option(
+    backend: str = setting(
         "auto", "who computes the hash grid of ngp; tcnn needs tinycudann", choices=("auto", "torch", "tcnn")
     )
-    renderer: str = option("torch", "who marches rays; nerfacc needs CUDA", choices=("torch", "nerfacc"))
-    batch_rays: int | None = option(None, "most rays a step")
-    batch_samples: int | None = option(None, "samples a step that the number of rays is chosen for; 0 for no limit")
-    max_samples: int | None = option(None, "most samples a ray: sets the step along it")
-    grid_resolution: int | None = option(None, "cells per axis of the occupancy grid")
-    grid_every: int = option(16, "steps between two looks at the density for the occupancy grid")
-    density_threshold: float | None = option(None, "density from which on a cell is occupied")
-    carve: bool | None = option(None, "leave out what the pictures' transparency shows to be empty")
-    least_weight: float | None = option(None, "smallest weight of a sample that is trained and seen")
-    ema_every: int | None = option(None, "steps between two updates of that average")
-    geometry_features: int | None = option(None, "features that the density network hands to the colour network")
-    color_layers: int | None = option(None, "hidden-to-hidden layers of the colour network")
-    orbit_frames: int = option(48, "frames of the film in the report; 0 for none")
+    renderer: str = setting("torch", "who marches rays; nerfacc needs CUDA", choices=("torch", "nerfacc"))
+    batch_rays: int | None = setting(None, "most rays a step")
+    batch_samples: int | None = setting(None, "samples a step that the number of rays is chosen for; 0 for no limit")
+    max_samples: int | None = setting(None, "most samples a ray: sets the step along it")
+    grid_resolution: int | None = setting(None, "cells per axis of the occupancy grid")
+    grid_every: int = setting(16, "steps between two looks at the density for the occupancy grid")
+    density_threshold: float | None = setting(None, "density from which on a cell is occupied")
+    carve: bool | None = setting(None, "leave out what the pictures' transparency shows to be empty")
+    least_weight: float | None = setting(None, "smallest weight of a sample that is trained and seen")
+    ema_every: int | None = setting(None, "steps between two updates of that average")
+    geometry_features: int | None = setting(None, "features that the density network hands to the colour network")
+    color_layers: int | None = setting(None, "hidden-to-hidden layers of the colour network")
+    orbit_frames: int = setting(48, "frames of the film in the report; 0 for none")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-15

@@ -17,7 +17,7 @@ from finer_nerf.arguments import check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.presets import resolve
 from finer_nerf.scenes import Scene, Views, builtin, reader
-from finer_nerf.scenes.scene_writer import write_blender_scene
+from finer_nerf.scenes.writer import write_blender_scene
 
 _OF_READING = ("downscale", "train_every", "test_every")
 """Settings that say how a scene is read."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.files import output_path
+from finer_core.io.files import output_path
 from finer_nerf.meshing import ColoredMesh
 
 _SUFFIXES = (".ply", ".glb")

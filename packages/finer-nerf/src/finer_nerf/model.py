@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.model_file import save_model
+from finer_core.io.model_file import save_model
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
 from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.fields.field import Field
-from finer_nerf.frame import Frame
 from finer_nerf.meshing import extract_mesh
 from finer_nerf.model_data import TASK, read_parts, task_data_of
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.images import Kind, frame_of, png_bytes, small_camera
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.points import look_at_arrays, look_at_tensors

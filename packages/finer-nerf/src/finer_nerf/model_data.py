@@ -7,14 +7,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.model_file import ModelInfo, check_finite, load_model, model_info
-from finer_core.parts import NetworkParts
+from finer_core.io.model_file import ModelInfo, check_finite, load_model, model_info
+from finer_core.networks.network_dict import NetworkDict
 from finer_core.schema import check_entries
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.fields.own_field import OwnField
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
@@ -82,11 +82,11 @@ def read_parts(
     )
     check_finite(saved, path)
     info = model_info(path)
-    if info.task != TASK or not (isinstance(saved, NetworkParts) or info.own_network):
+    if info.task != TASK or not (isinstance(saved, NetworkDict) or info.own_network):
         raise InputError(f"{path}: a model of task {info.task!r}, not a radiance field; use the command of that task")
     rest = _task_parts(info, path, device=device)
     directions = rest.pop("directions")
-    field = RadianceField(saved, directions=directions) if isinstance(saved, NetworkParts) else OwnField(saved)
+    field = RadianceField(saved, directions=directions) if isinstance(saved, NetworkDict) else OwnField(saved)
     return {"field": field.to(device), **rest}
 
 

@@ -11,20 +11,20 @@ from finer_ntk._version import __version__
 
 if TYPE_CHECKING:
     from finer_ntk.analysis import NtkSpectrum, analyze, sweep
+    from finer_ntk.inputs.points import Points, box_grid, line_grid
     from finer_ntk.kernel.empirical import empirical_ntk
     from finer_ntk.kernel.operator import NtkOperator, ntk_operator
     from finer_ntk.spectrum.prediction import TrainingPrediction, predict_training
-    from finer_ntk.subject.points import Points, box_grid, line_grid
 
 _HOME = {
     "NtkOperator": "kernel.operator",
     "NtkSpectrum": "analysis",
-    "Points": "subject.points",
+    "Points": "inputs.points",
     "TrainingPrediction": "spectrum.prediction",
     "analyze": "analysis",
-    "box_grid": "subject.points",
+    "box_grid": "inputs.points",
     "empirical_ntk": "kernel.empirical",
-    "line_grid": "subject.points",
+    "line_grid": "inputs.points",
     "ntk_operator": "kernel.operator",
     "predict_training": "spectrum.prediction",
     "sweep": "analysis",

@@ -2,6 +2,6 @@
 
 import sys
 
-from finer_ntk.cli import main
+from finer_ntk.app.cli import main
 
 sys.exit(main())

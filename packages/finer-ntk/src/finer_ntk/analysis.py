@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.config import NetworkConfig, build_network
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.networks.build import build_network
+from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
+from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
-from finer_ntk.settings import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.spectrum import (
     alignment,
     all_eigenpairs,
@@ -96,9 +97,9 @@ def analyze(
 
     Example:
         >>> import torch
-        >>> from finer_core import build_network, published_config
+        >>> from finer_core import build_network, network_config
         >>> from finer_ntk import analyze, line_grid
-        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> network = build_network(config, generator=torch.Generator().manual_seed(0))
         >>> points = line_grid(32)
         >>> found = analyze(network, points.coords, points.target)
@@ -196,12 +197,12 @@ def sweep(
         ValueError: If an argument is none of the choices, or does not fit a network.
 
     Example:
-        >>> from finer_core import published_config
+        >>> from finer_core import network_config
         >>> from finer_ntk import line_grid, sweep
         >>> sizes = {"in_features": 1, "out_features": 1, "hidden_features": 16}
         >>> scales = {"low": 1.0, "high": 20.0}
         >>> configs = {
-        ...     name: published_config(method="finer", task="ntk", first_bias_scale=k, **sizes)
+        ...     name: network_config(method="finer", task="ntk", first_bias_scale=k, **sizes)
         ...     for name, k in scales.items()
         ... }
         >>> low, high = sweep(configs, line_grid(64).coords, seeds=range(3))

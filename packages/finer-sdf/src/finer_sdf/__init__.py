@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from finer_sdf.benchmarking import benchmark
     from finer_sdf.config import SdfConfig
     from finer_sdf.evaluation.surface_metrics import evaluate
+    from finer_sdf.geometry import LoadedShape, Mesh, PointCloud
+    from finer_sdf.geometry.reader import read_shape
     from finer_sdf.inputs import download
     from finer_sdf.model import SdfModel
     from finer_sdf.normalization import Normalization
-    from finer_sdf.shapes import LoadedShape, Mesh, PointCloud
-    from finer_sdf.shapes.reader import read_shape
     from finer_sdf.training.fit import fit
 
 _HOME = {
-    "LoadedShape": "shapes",
-    "Mesh": "shapes",
+    "LoadedShape": "geometry",
+    "Mesh": "geometry",
     "Normalization": "normalization",
-    "PointCloud": "shapes",
+    "PointCloud": "geometry",
     "SdfConfig": "config",
     "SdfModel": "model",
     "benchmark": "benchmarking",
     "download": "inputs",
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",
-    "read_shape": "shapes.reader",
+    "read_shape": "geometry.reader",
 }
 
 __all__ = [

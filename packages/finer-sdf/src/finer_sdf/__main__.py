@@ -2,6 +2,6 @@
 
 import sys
 
-from finer_sdf.cli import main
+from finer_sdf.app.cli import main
 
 sys.exit(main())

@@ -11,7 +11,7 @@ from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate
 from finer_sdf.inputs import as_shape
 from finer_sdf.model_data import TASK
-from finer_sdf.published_results import published_figures
+from finer_sdf.published import published_figures
 from finer_sdf.training.fit import fit
 
 COLUMNS = (

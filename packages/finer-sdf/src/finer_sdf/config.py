@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from finer_core.cli import option
-from finer_core.run_settings import FitSettings, check_at_least, check_positive
+from finer_core.config import setting
+from finer_core.training_config import TrainingConfig, check_at_least, check_positive
 
 BUILT_IN = "armillary"
 """What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdfConfig(FitSettings):
+class SdfConfig(TrainingConfig):
     """Hold every setting of a fit; None is filled from the preset and the method.
 
     Each field is an option of `finer-sdf fit`, whose help says what it does; `network` holds those of the network.
@@ -24,14 +24,14 @@ class SdfConfig(FitSettings):
         (1000, None)
     """
 
-    target_rms: float | None = option(
+    target_rms: float | None = setting(
         None, "end the fit as soon as the surface's points are this close to the level set, RMS in units of the box"
     )
-    batch_points: int | None = option(None, "points a step")
-    samples: int | None = option(None, "exact distances computed before training (preset fast)")
-    cloud_points: int | None = option(None, "points that a mesh is turned into (preset paper)")
-    resolution: int = option(256, "grid points per axis of the mesh in the run folder")
-    judge_samples: int = option(300_000, "surface samples a side that the result is judged by")
+    batch_points: int | None = setting(None, "points a step")
+    samples: int | None = setting(None, "exact distances computed before training (preset fast)")
+    cloud_points: int | None = setting(None, "points that a mesh is turned into (preset paper)")
+    resolution: int = setting(256, "grid points per axis of the mesh in the run folder")
+    judge_samples: int = setting(300_000, "surface samples a side that the result is judged by")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
     amsgrad: bool | None = None

@@ -12,16 +12,16 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
-from finer_sdf.mesh_distance import MeshDistance
+from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
+from finer_sdf.geometry.armillary import builtin_shape
+from finer_sdf.geometry.download import download_shape
+from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.point_cloud import clean_cloud
+from finer_sdf.geometry.raw import index_table, number_table
+from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.normalization import Normalization
-from finer_sdf.shapes import LoadedShape, Mesh, PointCloud, Shape
-from finer_sdf.shapes.builtin import builtin_shape
-from finer_sdf.shapes.cloud_cleaning import clean_cloud
-from finer_sdf.shapes.download import download_shape
-from finer_sdf.shapes.limits import Room
-from finer_sdf.shapes.mesh_cleaning import clean_mesh
-from finer_sdf.shapes.raw_shape import index_table, number_table
-from finer_sdf.shapes.reader import read_shape
 
 _KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.differential import value_and_gradient
-from finer_core.model_file import check_finite, load_model, load_network, model_info, save_model
-from finer_core.own_network import config_of, describe_network, title_of
+from finer_core.io.model_file import check_finite, load_model, load_network, model_info, save_model
+from finer_core.networks.own_network import config_of, describe_network, title_of
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_core.schema import fits
@@ -21,7 +21,7 @@ from finer_sdf.queries import distances_at, normals_at
 if TYPE_CHECKING:
     import trimesh
 
-    from finer_core.config import NetworkConfig
+    from finer_core.networks.config import NetworkConfig
     from finer_sdf.meshing.extract import Extraction
 
 _PREVIEW_SIDE = 256

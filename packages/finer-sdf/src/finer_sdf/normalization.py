@@ -11,7 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.schema import build
-from finer_sdf.shapes import Mesh, PointCloud, Shape
+from finer_sdf.geometry import Mesh, PointCloud, Shape
 
 BOX_HALF_SIDE = 0.5
 """The field's box is [-0.5, 0.5]^3."""

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.run_settings import matrix_rate, refuse_two_lengths
+from finer_core.training_config import matrix_rate, refuse_two_lengths
 from finer_sdf.config import SdfConfig
 
 PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000

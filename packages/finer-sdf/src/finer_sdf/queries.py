@@ -31,7 +31,7 @@ def distances_at(points: Any, field: Field, normalization: Normalization, *, lik
     if isinstance(points, Tensor):
         values = field(_coords(points, normalization, like=like))[..., 0]
         return (values.to(_wide(values)) / normalization.scale).to(_type_of(points, values))
-    from finer_sdf.meshing.evaluate import evaluate_points  # here: its package loads what only meshes need
+    from finer_sdf.meshing.field_values import evaluate_points  # here: its package loads what only meshes need
 
     table = _table(points)
     boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)

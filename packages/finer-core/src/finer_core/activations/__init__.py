@@ -1,10 +1,12 @@
 """Activations of implicit neural representations: functions, modules, and the rule of the FINER factor.
 
-`functional` holds the formulas' public functions, `modules` their `nn.Module` wrappers; `real` and `wavelet` the
-formulas with their derivatives; `pointwise` the one autograd function; `rules` the switch to exact derivatives;
-`fusion` the choice of compiled kernels, `native` those in C, of `kernels.c` and `wavelets.c`.
+`functional` holds the public functions, `modules` their `nn.Module` wrappers; `formulas` and `wavelets` the formulas
+with their derivatives; `derivative_mode` the switch to exact derivatives; `_kernels` the autograd functions, the choice
+of compiled kernels (`dispatch`) and those in C and Triton.
 """
 
+from finer_core.activations._kernels.dispatch import fuse_activations, fusion_kept
+from finer_core.activations.derivative_mode import derivatives_are_exact, exact_derivatives, first_derivatives_only
 from finer_core.activations.functional import (
     finer,
     gauss,
@@ -16,7 +18,6 @@ from finer_core.activations.functional import (
     wire,
     wire_finer,
 )
-from finer_core.activations.fusion import fuse_activations, fusion_kept
 from finer_core.activations.modules import (
     Activation,
     FinerActivation,
@@ -29,7 +30,6 @@ from finer_core.activations.modules import (
     WireActivation,
     WireFinerActivation,
 )
-from finer_core.activations.rules import derivatives_are_exact, exact_derivatives, first_derivatives_only
 
 __all__ = [
     "Activation",

@@ -10,8 +10,8 @@ published training rule. Inside `exact_derivatives()` the derivative is exact wh
 import torch
 from torch import Tensor
 
-from finer_core.activations.pointwise import apply_formula
-from finer_core.activations.real import (
+from finer_core.activations._kernels.autograd import apply_formula
+from finer_core.activations.formulas import (
     FinerFormula,
     GaussFormula,
     RealWireFormula,
@@ -19,7 +19,7 @@ from finer_core.activations.real import (
     gauss_finer_formula,
     real_wire_finer_formula,
 )
-from finer_core.activations.wavelet import ComplexFactor, WireFinerFormula, WireFormula
+from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
 
 
 def sine(z: Tensor, *, omega_0: float = 30.0) -> Tensor:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from finer_core.activations import functional
-from finer_core.activations.maps import is_hooked
-from finer_core.activations.native import kernel_of
-from finer_core.activations.real import (
+from finer_core.activations._kernels.cpu import kernel_of
+from finer_core.activations._kernels.fused_mlp import is_hooked
+from finer_core.activations.formulas import (
     FinerFormula,
     GaussFormula,
     RealFormula,
@@ -24,7 +24,7 @@ from finer_core.activations.real import (
     gauss_finer_formula,
     real_wire_finer_formula,
 )
-from finer_core.activations.wavelet import ComplexFactor, WireFinerFormula, WireFormula
+from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
 
 
 class Activation(nn.Module):

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from finer_core.files import refuse_existing
-from finer_core.fit_command import add_command
+from finer_core.app.fit_command import add_command
+from finer_core.io.files import refuse_existing
 
 
 def add_export_command(

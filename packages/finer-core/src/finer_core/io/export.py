@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.files import check_output_path, output_path
+from finer_core.io.files import check_output_path, output_path
 from finer_core.networks.real_pairs import without_complex_numbers
 
 SUFFIXES = (".onnx", ".pt2")

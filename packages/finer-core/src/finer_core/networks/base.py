@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor, nn
 
-from finer_core.activations.maps import ActivatedMap, activated_maps, is_hooked, joins
+from finer_core.activations._kernels.fused_mlp import ActivatedMap, activated_maps, is_hooked, joins
 from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear, WeightInit
 from finer_core.schema import shown
 
 if TYPE_CHECKING:
-    from finer_core.config import NetworkConfig
-    from finer_core.model_file import ModelInfo
+    from finer_core.networks.config import NetworkConfig
 
 _MOST_LAYERS = 1000
 _MOST_FEATURES = 2**24
@@ -39,7 +38,7 @@ class Network(nn.Module):
     out_features: int
     own_activation: str = ""
     config: "NetworkConfig"
-    info: "ModelInfo"
+    info: Any
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Network":
         """Refuse before anything is changed what a complex layer would refuse; see `PairwiseCasts`."""

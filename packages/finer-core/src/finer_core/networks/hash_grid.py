@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core import initializers
-from finer_core.hash_grid import HashGrid
+from finer_core.encodings.hash_grid import HashGrid
 from finer_core.layers import ReluLayer
 from finer_core.networks.base import CoordinateMLP, check_sizes
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 from torch import Tensor, nn
 
 from finer_core.activations import Activation
-from finer_core.activations.wavelet import Pair, WireFinerFormula, WireFormula
+from finer_core.activations.wavelets import Pair, WireFinerFormula, WireFormula
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
 from finer_core.networks.base import CoordinateMLP

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from finer_core.activations.wavelet import ComplexFactor
+from finer_core.activations.wavelets import ComplexFactor
 from finer_core.layers import (
     RealWireFinerLayer,
     RealWireLayer,

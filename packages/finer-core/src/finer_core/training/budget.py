@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from finer_core.training.loop import Fit
-from finer_core.training.optimizers import set_learning_rates
+from finer_core.training.optimizers.build import set_learning_rates
 
 MEASURED_FRACTION = 0.05
 """Of the time that a fit may take, how much measuring its speed may."""

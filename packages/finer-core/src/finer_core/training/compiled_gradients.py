@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finer_core.activations.fusion import compiles_on
+from finer_core.activations._kernels.dispatch import compiles_on
 from finer_core.training.gradients import GradientSums, add_gradients
 
 Loss = Callable[..., Tensor]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.activations.fusion import compiles_on
+from finer_core.activations._kernels.dispatch import compiles_on
 from finer_core.training.objective import CapturableObjective, Objective
 
 _log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
-from finer_core.training.averaging import WeightAverage
 from finer_core.training.cuda_graph import graphed_step
+from finer_core.training.ema import WeightAverage
 from finer_core.training.guard import DivergenceGuard, Setback
 from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
-from finer_core.training.optimizers import each, set_learning_rates, step_optimizer
+from finer_core.training.optimizers.build import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
 from finer_core.training.state import FitState, put_state, take_state, write_state
 from finer_core.training.timed_length import TimedLength

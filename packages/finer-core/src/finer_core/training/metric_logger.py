@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from finer_core.errors import InputError
-from finer_core.files import json_text, write_text
+from finer_core.io.files import json_text, write_text
 from finer_core.schema import fits
 
 

@@ -34,7 +34,8 @@ class Objective(Protocol):
 class SquaredErrorObjective(Objective, Protocol):
     """Compute L = sum (f(x) - t)^2 / count over the examples (x, t) of a batch that comes in pieces.
 
-    An objective that says so can be trained together with others of its kind; see `finer_core.training.together`.
+    An objective that says so can be trained together with others of its kind; see
+    `finer_core.experimental.batched_fits`.
     """
 
     def pieces(self, step: int) -> tuple[Sequence[Any], int]:

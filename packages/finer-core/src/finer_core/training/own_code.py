@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from finer_core.config import NetworkConfig
 from finer_core.errors import InputError
-from finer_core.own_network import OwnNetwork, describe_network, name_of, set_activation
+from finer_core.networks.config import NetworkConfig
+from finer_core.networks.own_network import OwnNetwork, describe_network, name_of, set_activation
 from finer_core.schema import shown
-from finer_core.training.preparation import fresh_network, ready_network
+from finer_core.training.batching import fresh_network, ready_network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from finer_core.config import given_fields
 from finer_core.errors import InputError
-from finer_core.overrides import given_fields
 from finer_core.schema import check_entries, shown
 from finer_core.training.state import FitState
 

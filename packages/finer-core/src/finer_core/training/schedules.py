@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from finer_core.errors import InputError
-from finer_core.run_settings import SCHEDULES
+from finer_core.training_config import SCHEDULES
 
 Schedule = Callable[[int, int], float]
 """Return the factor on the initial rate for update `step` (0-based) of `steps`."""

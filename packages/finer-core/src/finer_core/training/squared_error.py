@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finer_core.activations.maps import ActivatedMap, evaluate, is_hooked, pull_back
+from finer_core.activations._kernels.fused_mlp import ActivatedMap, evaluate, is_hooked, pull_back
 from finer_core.networks.base import CoordinateMLP
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from finer_core.errors import InputError
+from finer_core.io.tensor_file import read_shapes, read_tensors, write_tensors
 from finer_core.schema import fits, shown
-from finer_core.tensor_file import read_shapes, read_tensors, write_tensors
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.objective import Objective
 

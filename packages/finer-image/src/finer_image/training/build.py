@@ -4,29 +4,23 @@ from collections.abc import Callable
 
 from torch import nn
 
+from finer_core.distributed.gradient_sum import GradientSum
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import parse_memory
-from finer_core.training import (
-    DivergenceGuard,
-    Fit,
-    GradientSum,
-    LogPoint,
-    build_optimizers,
-    schedule_of,
-)
+from finer_core.training import DivergenceGuard, Fit, LogPoint, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode, planned_network
-from finer_image.disk_image import DiskImage
-from finer_image.disk_target import DiskTarget
-from finer_image.error_sampling import ErrorSampledObjective
 from finer_image.evaluation import evaluate
+from finer_image.io.image import Image
+from finer_image.io.lazy_image import DiskImage
+from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.objective import ImageObjective, PixelTarget, Sampler, Target
-from finer_image.pixel_sampling import PixelsWithData, StratifiedPixels, enlarged_batch
-from finer_image.pixels import Image
-from finer_image.plan import FitPlan, chunk_pixels
 from finer_image.presets import steps_per_pass
-from finer_image.raster import Raster
-from finer_image.tile_sampling import tiled_pixels_of
+from finer_image.training.importance import ErrorSampledObjective
+from finer_image.training.objective import ImageObjective, PixelTarget, Sampler, Target
+from finer_image.training.plan import FitPlan, chunk_pixels
+from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
+from finer_image.training.streamed_target import DiskTarget
+from finer_image.training.tiles import tiled_pixels_of
 
 
 def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogPoint], bool]:

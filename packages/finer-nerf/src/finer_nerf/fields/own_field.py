@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.own_network import OwnNetwork, describe_network
+from finer_core.networks.own_network import OwnNetwork, describe_network
 from finer_nerf.fields.field import Field, PointField
 
 OWN = "own"

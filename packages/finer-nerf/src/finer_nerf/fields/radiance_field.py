@@ -7,13 +7,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from finer_core.config import NetworkConfig, published_config
 from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
-from finer_core.parts import NetworkParts
-from finer_nerf.fields.density import truncated_exponential
+from finer_core.networks.build import network_config
+from finer_core.networks.config import NetworkConfig
+from finer_core.networks.network_dict import NetworkDict
 from finer_nerf.fields.field import Field
 from finer_nerf.fields.spherical_harmonics import spherical_harmonics
+from finer_nerf.fields.trunc_exp import truncated_exponential
 
 DirectionEncoding = Literal["none", "frequencies", "harmonics"]
 
@@ -97,9 +98,9 @@ def field_config(
     sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
     given = {**{name: value for name, value in sizes.items() if value is not None}, **options}
     directions = _ENCODED.get(method, "none")
-    probe = published_config(method=method, task="nerf", in_features=3, out_features=2, **given)
+    probe = network_config(method=method, task="nerf", in_features=3, out_features=2, **given)
     features = geometry_features or (15 if method == "ngp" else probe.hidden_features)
-    density = published_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
+    density = network_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
     color_in = _DIRECTION_FEATURES[directions] + features
     if color_layers is None:
         color_layers = 1 if method == "ngp" else density.hidden_layers
@@ -129,7 +130,7 @@ class RadianceField(Field):
 
     directions: DirectionEncoding
 
-    def __init__(self, parts: NetworkParts, *, directions: DirectionEncoding) -> None:
+    def __init__(self, parts: NetworkDict, *, directions: DirectionEncoding) -> None:
         super().__init__()
         self.parts, self.directions = parts, directions
         self._frequencies = PositionalEncoding(in_features=3, num_frequencies=_FREQUENCIES)
@@ -137,7 +138,7 @@ class RadianceField(Field):
     @classmethod
     def build(cls, config: FieldConfig, *, generator: torch.Generator | None = None) -> "RadianceField":
         """Build a fresh field."""
-        parts = NetworkParts.build({"density": config.density, "color": config.color}, generator=generator)
+        parts = NetworkDict.build({"density": config.density, "color": config.color}, generator=generator)
         return cls(parts, directions=config.directions)
 
     @property

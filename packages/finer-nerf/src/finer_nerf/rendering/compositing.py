@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from finer_nerf.rendering.marching import PackedSamples
+from finer_nerf.rendering.ray_marching import PackedSamples
 
 
 def transmittance_and_weights(sigmas: Tensor, samples: PackedSamples) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from finer_core.threads import one_thread_an_operation, worker_count
+from finer_core.parallel import one_thread_an_operation, worker_count
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from finer_nerf.fields.field import PointField
-from finer_nerf.rendering.box import box_interval
+from finer_nerf.rendering.aabb import box_interval
 
 _LEAST_WEIGHT = 1e-4
 """Samples of at most this weight have no colour in the published renderer."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.fields.field import Field
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 

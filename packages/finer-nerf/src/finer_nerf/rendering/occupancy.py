@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
-from finer_core.transfer import send
+from finer_core.training.transfer import send
 
 _DECAY = 0.95
 _POINTS_AT_ONCE = 1 << 17

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_core.files import output_path
+from finer_core.io.files import output_path
 from finer_core.schema import shown
 from finer_nerf.cameras import Intrinsics
 from finer_nerf.rendering.fitted import FittedScene

@@ -12,8 +12,8 @@ from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
-from finer_nerf.rendering.marching import march
-from finer_nerf.rendering.packed import RayRendering, render_packed
+from finer_nerf.rendering.ray_marching import march
+from finer_nerf.rendering.volume import RayRendering, render_packed
 
 _PIECE_SAMPLES = 1 << 18
 """Samples a piece of a picture may have at most; bounds the memory of rendering."""

@@ -19,8 +19,8 @@ from finer_core.errors import InputError
 from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, printable, readable
-from finer_nerf.scenes.pictures import find_picture, missing_note
-from finer_nerf.scenes.posed_frames import Found, Lens, PosedFrame, check_pose, split_by_names
+from finer_nerf.scenes.frames import Found, Lens, PosedFrame, check_pose, split_by_names
+from finer_nerf.scenes.images import find_picture, missing_note
 
 _PLACES = (".", "sparse/0", "sparse", "colmap/sparse/0")
 _NUMBERS = (

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.files import sha256_of_file
+from finer_core.io.files import sha256_of_file
 from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
-from finer_nerf.scenes.posed_frames import Found, PosedFrame, straighten
+from finer_nerf.scenes.frames import Found, PosedFrame, straighten
+from finer_nerf.scenes.scene import Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
-from finer_nerf.scenes.types import Scene
 from finer_nerf.scenes.views import check_pictures, read_headers, read_views
 
 _FORMATS: tuple[tuple[Callable[[Path], object], Callable[[Path], Found]], ...] = (

@@ -9,8 +9,8 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
-from finer_nerf.scenes.pictures import find_picture, missing_note
-from finer_nerf.scenes.posed_frames import Found, Lens, PosedFrame, check_pose, split_by_names
+from finer_nerf.scenes.frames import Found, Lens, PosedFrame, check_pose, split_by_names
+from finer_nerf.scenes.images import find_picture, missing_note
 
 _SPLITS = ("train", "val", "test")
 _OTHER_LENSES = (

@@ -10,9 +10,9 @@ import torch
 from finer_core.errors import InputError
 from finer_core.resources import check_room
 from finer_nerf.cameras import Intrinsics, seen_pixels
-from finer_nerf.scenes.pictures import Header, downscale_picture, read_header, read_mask, read_picture
-from finer_nerf.scenes.posed_frames import PosedFrame
-from finer_nerf.scenes.types import Views
+from finer_nerf.scenes.frames import PosedFrame
+from finer_nerf.scenes.images import Header, downscale_picture, read_header, read_mask, read_picture
+from finer_nerf.scenes.scene import Views
 
 _DECODING = 16
 """Bytes a pixel of the picture that is being read, at most: Pillow's own, ours, and a channel in float64."""

@@ -9,26 +9,26 @@ import torch
 from finer_core.activations import fuse_activations
 from finer_core.errors import DivergenceError
 from finer_core.metrics import psnr_of_mse
-from finer_core.precision import set_backward_precision
 from finer_core.schema import check
 from finer_core.training import DivergenceGuard, Fit, FitState, LogPoint, TimedLength, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode
+from finer_core.training.precision import set_backward_precision
+from finer_nerf.backends.nerfacc import march_by_nerfacc
+from finer_nerf.backends.tinycudann import use_tcnn
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.evaluation import judge_views
 from finer_nerf.fields.field import Field
 from finer_nerf.fields.own_field import OwnField
 from finer_nerf.fields.radiance_field import RadianceField
-from finer_nerf.fields.tcnn_grid import use_tcnn
 from finer_nerf.inputs import judged_views
 from finer_nerf.model import NerfModel
-from finer_nerf.rendering.marching import march
-from finer_nerf.rendering.nerfacc_backend import march_by_nerfacc
 from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.rendering.ray_marching import march
 from finer_nerf.scenes import Scene
-from finer_nerf.training.carving import carve
 from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
 from finer_nerf.training.plan import FitPlan, piece_samples
 from finer_nerf.training.rays import TrainingRays
+from finer_nerf.training.visual_hull import carve
 
 _ATTEMPT_SEEDS = 1_000_003
 """Distance between the seeds of a training's first and second attempt."""

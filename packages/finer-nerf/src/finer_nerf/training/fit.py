@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import fusion_kept
+from finer_core.config import config_with
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
-from finer_core.overrides import config_with
 from finer_core.progress import ProgressOption
 from finer_core.schema import shown
 from finer_core.training import Fit, FitState, TrainingHistory, run_recorded, saved_state

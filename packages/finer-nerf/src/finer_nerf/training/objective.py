@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.threads import worker_count
+from finer_core.parallel import worker_count
 from finer_core.training import accumulate_gradients
 from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.cores import on_all_cores
-from finer_nerf.rendering.marching import PackedSamples, march
 from finer_nerf.rendering.occupancy import OccupancyGrid
-from finer_nerf.rendering.packed import RayRendering, render_packed
+from finer_nerf.rendering.ray_marching import PackedSamples, march
+from finer_nerf.rendering.volume import RayRendering, render_packed
 from finer_nerf.training.rays import RayBatch, TrainingRays
 
 _FULL_LOOKS = 16

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finer_core.config import NetworkConfig, build_network, find_method
+from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.own_network import OwnNetwork
+from finer_core.networks.build import build_network
+from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
-from finer_core.saved_run import plan_of_config
 from finer_core.training import bytes_a_row
+from finer_nerf.backends.nerfacc import check_renderer
+from finer_nerf.backends.tinycudann import choose_backend
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
-from finer_nerf.fields.tcnn_grid import choose_backend
-from finer_nerf.frame import Frame
 from finer_nerf.model_data import TASK
+from finer_nerf.normalization import Frame
 from finer_nerf.presets import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, resolve
-from finer_nerf.rendering.nerfacc_backend import check_renderer
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
-from finer_nerf.scenes.placing import place_scene
+from finer_nerf.scenes.auto_scale import place_scene
 
 _RAY_BYTES = 12
 """A pixel of every lens: the direction of its ray."""

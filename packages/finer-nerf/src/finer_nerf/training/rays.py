@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.transfer import send
+from finer_core.training.transfer import send
 from finer_nerf.cameras import all_pixels, camera_directions
-from finer_nerf.frame import Frame
+from finer_nerf.normalization import Frame
 from finer_nerf.scenes import Views
 
 Draw = Literal["one view", "all views"]

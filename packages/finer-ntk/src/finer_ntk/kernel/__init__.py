@@ -1,9 +1,7 @@
 """The empirical kernel: as a matrix (`empirical`), as an operator (`operator`), by three paths that agree."""
 
 from finer_ntk.kernel.empirical import empirical_ntk
-from finer_ntk.kernel.jacobian import product
-from finer_ntk.kernel.operator import NtkOperator, ntk_operator
-from finer_ntk.kernel.row_function import (
+from finer_ntk.kernel.functional_model import (
     DERIVATIVES,
     Derivative,
     RowFunction,
@@ -11,6 +9,8 @@ from finer_ntk.kernel.row_function import (
     as_derivative,
     as_row_function,
 )
+from finer_ntk.kernel.jacobian import product
+from finer_ntk.kernel.operator import NtkOperator, ntk_operator
 
 __all__ = [
     "DERIVATIVES",

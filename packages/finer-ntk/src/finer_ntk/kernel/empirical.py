@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_ntk.kernel.linear_layers import find_linear_maps
-from finer_ntk.kernel.paths import SIDES
-from finer_ntk.kernel.plan import Output, Path, Plan, Problem, as_output, plan_kernel
-from finer_ntk.kernel.row_function import (
+from finer_ntk.kernel.cost_model import Output, Path, Plan, Problem, as_output, plan_kernel
+from finer_ntk.kernel.functional_model import (
     Call,
     Derivative,
     Params,
@@ -25,6 +23,8 @@ from finer_ntk.kernel.row_function import (
     left_is_exact,
     right_is_exact,
 )
+from finer_ntk.kernel.layerwise import find_linear_maps
+from finer_ntk.kernel.paths import SIDES
 
 OnProgress = Callable[[int, int], None]
 """Called with blocks done and blocks in all."""
@@ -123,9 +123,9 @@ def empirical_ntk(
         ValueError: If an argument is none of the choices, or the model's output is not (n, c).
 
     Example:
-        >>> from finer_core import build_network, published_config
+        >>> from finer_core import build_network, network_config
         >>> from finer_ntk import empirical_ntk, line_grid
-        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> kernel = empirical_ntk(build_network(config), line_grid(32).coords)
         >>> kernel.shape, bool((kernel == kernel.T).all())
         (torch.Size([32, 32]), True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from finer_ntk.kernel.row_function import Derivative, Params, RowFunction, left_is_exact, right_is_exact
+from finer_ntk.kernel.functional_model import Derivative, Params, RowFunction, left_is_exact, right_is_exact
 
 
 def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:

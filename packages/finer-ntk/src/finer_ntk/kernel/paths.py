@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_ntk.kernel.cost_model import Path
+from finer_ntk.kernel.functional_model import Derivative, RowFunction, left_is_exact, right_is_exact
 from finer_ntk.kernel.jacobian import contract, jacobian_rows, pull_back, push_forward
-from finer_ntk.kernel.linear_layers import Factors, factor_kernel, layer_factors
-from finer_ntk.kernel.plan import Path
-from finer_ntk.kernel.row_function import Derivative, RowFunction, left_is_exact, right_is_exact
+from finer_ntk.kernel.layerwise import Factors, factor_kernel, layer_factors
 
 
 class _Layers:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_ntk.kernel.row_function import RowFunction
+from finer_ntk.kernel.functional_model import RowFunction
 
 
 def predicted_losses(kernel: np.ndarray, residual: np.ndarray, *, learning_rate: float, steps: int) -> np.ndarray:

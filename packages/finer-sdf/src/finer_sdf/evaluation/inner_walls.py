@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_sdf.evaluation.surface_sampling import sample_surface
-from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.shapes import Mesh, unit_vectors
+from finer_sdf.geometry import Mesh, unit_vectors
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.surface_sampling import sample_surface
 
 _OFFSET = 1e-5
 """How far beside a wall its sides are asked for, in units of the box: libigl answers in single precision."""

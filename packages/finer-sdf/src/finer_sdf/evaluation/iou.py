@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.shapes import Mesh
+from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.mesh_distance import MeshDistance
 
 PUBLISHED_BOX = np.array([[-1.0] * 3, [1.0] * 3])
 """Box of the published figure, though the shapes fill only [-0.45, 0.45]^3 of it."""

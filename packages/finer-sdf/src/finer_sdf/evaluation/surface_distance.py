@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from finer_sdf.evaluation.surface_sampling import SurfaceSamples
-from finer_sdf.mesh_distance import MeshDistance
-from finer_sdf.shapes import Mesh, unit_vectors
+from finer_sdf.geometry import Mesh, unit_vectors
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.geometry.surface_sampling import SurfaceSamples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
 from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
 from finer_sdf.evaluation.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
-from finer_sdf.evaluation.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.evaluation.topology import topology_report
+from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
+from finer_sdf.geometry.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.inputs import as_shape
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF, Normalization, published_normalization
-from finer_sdf.shapes import LoadedShape, Mesh, PointCloud, Shape
 
 PUBLISHED_SAMPLES = 300_000
 THRESHOLDS = (0.001, 0.002, 0.005)

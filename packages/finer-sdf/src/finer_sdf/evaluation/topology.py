@@ -6,8 +6,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from finer_sdf.shapes import Mesh
-from finer_sdf.shapes.mesh_edges import Edges
+from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.edges import Edges
 
 
 def topology_report(mesh: Mesh) -> dict[str, Any]:

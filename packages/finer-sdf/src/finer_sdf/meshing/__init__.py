@@ -1,8 +1,8 @@
 """From a fitted field to a triangle mesh: sparse evaluation, marching cubes, mesh files."""
 
-from finer_sdf.meshing.evaluate import evaluate_points
 from finer_sdf.meshing.extract import Extraction, check_resolution, extract_mesh
-from finer_sdf.meshing.mesh_writer import check_mesh_path, write_mesh
+from finer_sdf.meshing.field_values import evaluate_points
+from finer_sdf.meshing.writer import check_mesh_path, write_mesh
 
 __all__ = [
     "Extraction",

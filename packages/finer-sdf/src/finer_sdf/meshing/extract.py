@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
-from finer_sdf.meshing.block_values import BLOCK
-from finer_sdf.meshing.evaluate import Field
+from finer_sdf.geometry import Mesh
+from finer_sdf.meshing.blocks import BLOCK
+from finer_sdf.meshing.field_values import Field
 from finer_sdf.meshing.grid import Grid, Sampler
 from finer_sdf.meshing.marching_cubes import BRICK, Triangles, triangulate, weld
 from finer_sdf.meshing.memory import MemoryLimit
-from finer_sdf.meshing.sparse_grid import search
-from finer_sdf.shapes import Mesh
+from finer_sdf.meshing.sparse import search
 
 DEFAULT_RESOLUTION = 512
 DEFAULT_MEMORY = 4 * 10**9
@@ -73,7 +73,7 @@ def extract_mesh(
     """Extract a level set by marching cubes.
 
     The sparse and the dense way give the same mesh, to the bit on a CPU, under the guarantee that
-    `finer_sdf.meshing.sparse_grid.search` states.
+    `finer_sdf.meshing.sparse.search` states.
 
     Args:
         field: Distances in the box, negative inside.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
-from finer_sdf.meshing.evaluate import Field, evaluate_points
+from finer_sdf.meshing.field_values import Field, evaluate_points
 
 PLACEMENTS = ("exact", "published")
 BATCH_POINTS = 1 << 18

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from finer_core.errors import InputError
-from finer_sdf.meshing.block_values import BLOCK
+from finer_sdf.meshing.blocks import BLOCK
 from finer_sdf.meshing.marching_cubes import BRICK
 
 PROCESS_BYTES = 500_000_000

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_core.files import check_output_path, output_path
-from finer_sdf.mesh_distance import MeshDistance
+from finer_core.io.files import check_output_path, output_path
+from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 

@@ -8,10 +8,10 @@ import igl
 import numpy as np
 import torch
 
+from finer_sdf.geometry import Mesh, unit_vectors
 from finer_sdf.rendering.camera import OrbitCamera, sphere_around
 from finer_sdf.rendering.cone_marching import clear_depths
 from finer_sdf.rendering.sphere_tracing import trace
-from finer_sdf.shapes import Mesh, unit_vectors
 
 _RAYS_AT_ONCE = 1 << 19
 

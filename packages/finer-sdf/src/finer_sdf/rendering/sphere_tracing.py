@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from finer_sdf.meshing.evaluate import DEVICE_POINTS, evaluate_points
+from finer_sdf.meshing.field_values import DEVICE_POINTS, evaluate_points
 from finer_sdf.normalization import BOX_HALF_SIDE
 
 Field = Callable[[Tensor], Tensor]

@@ -8,8 +8,8 @@ from importlib import resources
 
 import numpy as np
 
+from finer_sdf.geometry import Mesh, PointCloud, Shape
 from finer_sdf.normalization import BOX_HALF_SIDE
-from finer_sdf.shapes import Mesh, PointCloud, Shape
 
 MOST_FACES = 150_000
 """A mesh of more faces (a cloud of more points) is reduced for the view: two of this size make a page of 6 MB."""

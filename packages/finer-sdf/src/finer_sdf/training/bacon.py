@@ -13,7 +13,7 @@ from pykdtree.kdtree import KDTree
 
 from finer_core.errors import InputError
 from finer_core.training import Schedule
-from finer_sdf.shapes import PointCloud
+from finer_sdf.geometry import PointCloud
 from finer_sdf.training.samples import SdfSamples
 
 COARSE_SCALE, FINE_SCALE = 0.1, 0.001

@@ -8,10 +8,10 @@ from torch import nn
 from finer_core.progress import reporting
 from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode, planned_network
-from finer_sdf.evaluation.surface_sampling import sample_surface
+from finer_sdf.geometry import LoadedShape, PointCloud, Shape
+from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.inputs import facts_of
 from finer_sdf.model import SdfModel
-from finer_sdf.shapes import LoadedShape, PointCloud, Shape
 from finer_sdf.training.bacon import CloudDistance, PublishedSampler, published_schedule
 from finer_sdf.training.objective import DistanceObjective
 from finer_sdf.training.plan import FitPlan, chunk_points

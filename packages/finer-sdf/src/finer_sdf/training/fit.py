@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import fusion_kept
-from finer_core.overrides import config_with
+from finer_core.config import config_with
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state

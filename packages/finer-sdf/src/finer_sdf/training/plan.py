@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finer_core.config import NetworkConfig, build_network, find_method, published_config
+from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.own_network import OwnNetwork
-from finer_core.precision import bf16_products_are_native
+from finer_core.networks.build import build_network, network_config
+from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
-from finer_core.saved_run import plan_of_config
 from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
+from finer_core.training.precision import bf16_products_are_native
 from finer_sdf.config import SdfConfig
+from finer_sdf.geometry import Mesh, Shape
+from finer_sdf.geometry.limits import BYTES_A_FACE, PROCESS_BYTES
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.presets import FAST_NETWORK, resolve
-from finer_sdf.shapes import Mesh, Shape
-from finer_sdf.shapes.limits import BYTES_A_FACE, PROCESS_BYTES
 
 _BYTES_A_SAMPLE = 4 * 4
 _BYTES_A_POINT = 400
@@ -107,7 +108,7 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None
 
 def _network_config(settings: SdfConfig) -> NetworkConfig:
     tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = published_config(
+    network = network_config(
         method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost

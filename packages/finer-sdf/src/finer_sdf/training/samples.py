@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from finer_core.threads import worker_count
-from finer_core.transfer import send
+from finer_core.parallel import worker_count
+from finer_core.training.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from finer_core.training import LogPoint
+from finer_sdf.geometry import Shape
 from finer_sdf.model import SdfModel
-from finer_sdf.shapes import Shape
 from finer_sdf.training.targets import target_of
 
 _POINTS = 20_000

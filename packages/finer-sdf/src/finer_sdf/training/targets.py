@@ -5,10 +5,10 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from finer_sdf.evaluation.inner_walls import outside_of
-from finer_sdf.evaluation.surface_sampling import sample_surface
-from finer_sdf.mesh_distance import PIECE
-from finer_sdf.shapes import Mesh, PointCloud, Shape
-from finer_sdf.shapes.cloud_cleaning import merge_places
+from finer_sdf.geometry import Mesh, PointCloud, Shape
+from finer_sdf.geometry.mesh_distance import PIECE
+from finer_sdf.geometry.point_cloud import merge_places
+from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.training.precomputed import Target
 
 

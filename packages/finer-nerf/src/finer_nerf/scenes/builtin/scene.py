@@ -8,9 +8,9 @@ import torch
 
 from finer_nerf.cameras import Intrinsics, all_pixels, camera_directions
 from finer_nerf.config import BUILT_IN
-from finer_nerf.scenes.builtin.solids import Ball, Box, Cylinder, Solid
+from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder, Solid
 from finer_nerf.scenes.builtin.textures import checks, dice, globe, pearl, spiral
-from finer_nerf.scenes.types import Scene, Views
+from finer_nerf.scenes.scene import Scene, Views
 
 _SOLIDS: tuple[Solid, ...] = (
     Box(centre=(0.0, 0.0, -0.5), half=(0.85, 0.85, 0.06), texture=checks),

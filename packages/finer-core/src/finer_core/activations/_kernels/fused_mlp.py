@@ -1,0 +1,238 @@
+"""Linear maps and their activations as one function, for training: fewer passes over memory, and one node of the graph.
+
+Where only first derivatives are asked for, nobody sees what lies between the layers. The product that makes a
+pre-activation then takes the frequency factor in for nothing, the pre-activation's memory is used again for the slope,
+and what one layer has done with serves the next (`finer_core.activations.buffers`).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.activations import buffers as spare
+from finer_core.activations._kernels.chunked import in_blocks
+from finer_core.activations._kernels.dispatch import kernels_for
+from finer_core.activations.derivative_mode import only_first_derivatives, refuse_second_derivative
+from finer_core.activations.formulas import RealFormula
+from finer_core.casts import autocasts
+
+
+class ActivatedMap(NamedTuple):
+    """f(x W^T + b).
+
+    Attributes:
+        weight: W, (out_features, in_features), real.
+        bias: b, (out_features,), or None.
+        formula: f; None for the identity.
+        exact: Whether the FINER factor is differentiated too.
+        backward_dtype: What the factors of the backward products are rounded to; None for nothing.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    formula: RealFormula | None = None
+    exact: bool = False
+    backward_dtype: torch.dtype | None = None
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Return whether somebody asked to be told when the module is called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def joins(x: Tensor) -> bool:
+    """Return whether `activated_maps` may stand for linear maps and activations of `x` here."""
+    return (
+        not torch.compiler.is_compiling()
+        and only_first_derivatives()
+        and torch.is_grad_enabled()
+        and x.dtype in (torch.float32, torch.float64)
+        and not autocasts(x.device.type)
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:
+    """Return f_n(.. f_1(x W_1^T + b_1) .. W_n^T + b_n), which can be differentiated once.
+
+    Args:
+        x: (..., in_features), real.
+        maps: At least one, each taking what the one before it gives, all of the type of `x`.
+
+    Returns:
+        (..., out_features). For the backward pass it keeps each map's input, and one tensor of an activation's size.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    tensors = [tensor for each in maps for tensor in (each.weight, each.bias)]
+    value: Tensor = _ActivatedMaps.apply(rows, [each[2:] for each in maps], *tensors)
+    return value.view(*x.shape[:-1], maps[-1].weight.shape[0])
+
+
+def evaluate(x: Tensor, maps: Sequence[ActivatedMap]) -> tuple[Tensor, "Kept"]:
+    """Return what the maps give, and what `pull_back` needs; call it where no graph is recorded.
+
+    Args:
+        x: (rows, in_features), contiguous.
+        maps: As for `activated_maps`.
+    """
+    kept = Kept([], [], [each.backward_dtype for each in maps])
+    for each in maps:
+        value, slope, gain = _map(x, each)
+        kept.tensors.extend((x, each.weight, slope))
+        kept.gains.append(gain)
+        x = value
+    return x, kept
+
+
+class Kept(NamedTuple):
+    """What the derivative of a run of maps is made of.
+
+    Attributes:
+        tensors: Each map's input, weight, and slope in units of its product times its gain (None of the identity).
+        gains: Each map's factor on its product.
+        dtypes: What the factors of each map's backward products are rounded to, if anything.
+    """
+
+    tensors: list[Tensor | None]
+    gains: list[float]
+    dtypes: list[torch.dtype | None]
+
+
+def pull_back(
+    grad: Tensor, kept: Kept, *, wants: Sequence[bool], wants_x: bool = False, sums: Sequence[Tensor | None] = ()
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """Return the gradients of sum(grad * value) of what `evaluate` gave, whose memory is used up.
+
+    Args:
+        grad: (rows, out_features).
+        kept: What `evaluate` kept.
+        wants: Whether the gradient of each map's weight, and bias, is wanted: two a map.
+        wants_x: Whether that of the input is.
+        sums: Tensors that the gradients are added to, in the order of `wants`; None for a new one, or nothing at all.
+
+    Returns:
+        The gradient of the input, and those of weights and biases (None where it is not wanted).
+    """
+    grads: list[Tensor | None] = list(sums) or [None] * len(wants)
+    is_ours = False
+    for i in reversed(range(len(kept.gains))):
+        x, weight, slope = kept.tensors[3 * i : 3 * i + 3]
+        gain = kept.gains[i]
+        assert x is not None and weight is not None
+        if slope is not None:
+            above, grad = grad, slope.mul_(grad)
+            _done(above, is_ours)
+            is_ours = True
+        low = None if kept.dtypes[i] is None else grad.to(kept.dtypes[i])
+        if wants[2 * i] and low is not None:
+            grads[2 * i] = _rounded_times(gain, low.t(), x, add_to=grads[2 * i])
+        elif wants[2 * i]:
+            grads[2 * i] = _of_weight(gain, grad, x, add_to=grads[2 * i])
+        if wants[2 * i + 1]:
+            of_bias, before = grad.sum(0).mul_(gain), grads[2 * i + 1]
+            grads[2 * i + 1] = of_bias if before is None else before.add_(of_bias)
+        if i == 0 and not wants_x:
+            _done(grad, is_ours)
+            return None, grads
+        below = spare.empty_like(x)
+        below = _times(gain, grad, weight, out=below) if low is None else _rounded_times(gain, low, weight, out=below)
+        _done(grad, is_ours)
+        _done(x, i > 0)
+        grad, is_ours = below, True
+    return grad, grads
+
+
+class _ActivatedMaps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, functions: Sequence[tuple[Any, ...]], *tensors: Tensor) -> Tensor:
+        with torch.no_grad():
+            maps = [ActivatedMap(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
+            value, kept = evaluate(x, maps)
+        ctx.save_for_backward(*kept.tensors)
+        ctx.gains, ctx.dtypes = kept.gains, kept.dtypes
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        refuse_second_derivative()
+        kept = Kept(ctx.saved_tensors, ctx.gains, ctx.dtypes)  # a second pass finds the slopes changed, and says so
+        wants_x, _, *wants = ctx.needs_input_grad
+        of_x, grads = pull_back(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
+        return of_x, None, *grads
+
+
+def _map(x: Tensor, this: ActivatedMap) -> tuple[Tensor, Tensor | None, float]:
+    """Return a map's value, its slope in units of the product times the gain, and the gain."""
+    weight, bias, formula, exact, _ = this
+    z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
+    kernels = kernels_for(formula, z)
+    gain = formula.gain if formula and not kernels else 1.0
+    if bias is None:
+        _times(gain, x, weight.t(), out=z)
+    else:
+        torch.addmm(bias, x, weight.t(), beta=gain, alpha=gain, out=z)
+    if formula is None:
+        return z, None, gain
+    if kernels:
+        value, slope = kernels.value_and_slope_(z, exact=exact)
+    else:
+        value, slope = in_blocks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
+    return value, slope, gain
+
+
+def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
+    """Return gain a b, in `out` or added to `add_to`: the product takes the factor and the sum in for nothing."""
+    if add_to is not None:
+        return torch.addmm(add_to, a, b, alpha=gain, out=add_to)
+    out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
+    return torch.addmm(out, a, b, beta=0, alpha=gain, out=out)
+
+
+def _rounded_times(
+    gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None
+) -> Tensor:
+    """Return gain a b in the type of `b`, its factors rounded to that of `a`; in `out`, or added to `add_to`."""
+    product = rounded_product(a, b.to(a.dtype), dtype=b.dtype)
+    if add_to is not None:
+        return add_to.add_(product, alpha=gain)
+    return (product if out is None else out.copy_(product)).mul_(gain)
+
+
+def rounded_product(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Return a b in `dtype`, of factors in another type: on an NVIDIA GPU as it was summed up, not rounded before.
+
+    Args:
+        a: (n, k).
+        b: (k, m), of the type of `a`.
+        dtype: Of the result.
+    """
+    if a.is_cuda and dtype == torch.float32 and _KEEPS_SUMS:
+        return torch.mm(a, b, out_dtype=dtype)
+    return (a @ b).to(dtype)
+
+
+_KEEPS_SUMS = hasattr(torch.ops.aten.mm, "dtype")
+"""Whether this PyTorch returns products of half-precision factors in float32, which 2.8 was the first to do."""
+
+
+def _of_weight(gain: float, grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
+    """Return gain grad^T x, in new memory or added to `add_to`."""
+    if x.shape[1] > _NARROW:
+        return _times(gain, grad.t(), x, add_to=add_to)
+    # Products with a few columns are slow, those with a few rows are not: 0.6 and 0.07 ms for 1024 coordinates.
+    product = _times(gain, x.t(), grad).t()
+    return product.contiguous() if add_to is None else add_to.add_(product)
+
+
+_NARROW = 48
+"""Columns up to which a product is made as its transpose."""
+
+
+def _done(tensor: Tensor, is_ours: bool) -> None:
+    if is_ours:
+        spare.give_back(tensor)

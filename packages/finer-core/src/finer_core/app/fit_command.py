@@ -1,0 +1,180 @@
+"""What every fitting command has in common: its options, and how a config file and the command line become settings.
+
+Importing this module does not load PyTorch, so `--help` stays fast.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.cli import OneLineParser, add_options
+from finer_core.app.network_options import add_network_options, given_options
+from finer_core.app.run_folder import Mode, read_settings
+from finer_core.config import merge_settings
+from finer_core.errors import InputError
+from finer_core.schema import check, shown
+from finer_core.training_config import LENGTHS, RunConfig
+
+_UNLISTED = ("network", "betas")
+"""Fields of a fit's settings that are not options of their own."""
+
+
+def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> OneLineParser:
+    """Add a command to a program.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        name: The command.
+        run: Function of the parsed arguments.
+        text: One line for the help.
+
+    Returns:
+        The command's parser.
+    """
+    parser: OneLineParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run, parser=parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunConfig], *, out: str) -> None:
+    """Add the options that every fitting command shares, those of its settings, and those of the network.
+
+    Args:
+        parser: The command's parser.
+        settings: The application's settings class, with a field `network`.
+        out: The default run folder, for the help.
+    """
+    add_run_options(parser, out=out)
+    add_options(parser, settings, group="settings")
+    add_network_options(parser)
+
+
+def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """Add the options of a run folder, which every command that makes one shares.
+
+    Args:
+        parser: The command's parser.
+        out: The default run folder, for the help.
+    """
+    parser.add_argument("--out", metavar="DIR", help=f"run folder (default: {out})")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+    parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
+    parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
+
+
+def run_mode(arguments: argparse.Namespace) -> Mode:
+    """Return how the run folder is to be opened.
+
+    Raises:
+        InputError: If both --resume and --overwrite were given.
+    """
+    if arguments.resume and arguments.overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    return "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
+
+
+def given_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> dict[str, Any]:
+    """Return what the command line itself sets."""
+    names = [field.name for field in dataclasses.fields(settings) if field.name not in _UNLISTED]
+    given = {name: getattr(arguments, name, None) for name in names}
+    network = given_options(arguments)
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        **({"network": network} if network else {}),
+    }
+
+
+def merged_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> tuple[Any, str | None]:
+    """Merge defaults, config file and command line.
+
+    Returns:
+        The settings object, and the input that the config file names, if any.
+
+    Raises:
+        InputError: For a config file or a value that cannot be used.
+    """
+    layer, signal = _file_settings(arguments)
+    given = given_settings(arguments, settings)
+    layer = _one_length(layer, given)
+    return merge_settings(settings, layer, _over(layer, given)), signal
+
+
+def asked_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> dict[str, Any]:
+    """Return what the command line and the config file it names set, which a resumed run must be able to honour.
+
+    Raises:
+        InputError: As `merged_settings`.
+    """
+    given = given_settings(arguments, settings)
+    layer = _one_length(_file_settings(arguments)[0], given)
+    given = _over(layer, given)
+    return {**{name: value for name, value in layer.items() if value is not None}, **given}
+
+
+def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    """Return the settings and the input that the config file names; it may be a run's config.json."""
+    if not arguments.config:
+        return {}, None
+    file = read_settings(arguments.config)
+    for name, kind in (("settings", Mapping), ("network", Mapping | None), ("signal", str | None)):
+        check(file.get(name, {} if kind is Mapping else None), kind, name=f"{arguments.config}: {name}")
+    if file.get("signal") == "":
+        raise InputError(f"{arguments.config}: signal is empty; name the input, or leave it out")
+    layer = dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
+    network = file.get("network")
+    if "settings" in file and network:  # a run's config.json: its network is what was resolved
+        options = network.get("options", {})
+        check(options, Mapping, name=f"{arguments.config}: network: options")
+        sizes = {name: network[name] for name in ("hidden_features", "hidden_layers") if name in network}
+        layer["network"] = {**sizes, **options}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.items()}, file.get("signal")
+
+
+def _over(layer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given, its network options over the layer's, which another method's are taken out of."""
+    if given.get("method") not in (None, layer.get("method")):
+        layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
+    if "network" not in given:
+        return given
+    return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}
+
+
+def _one_length(layer: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config file's settings with at most one length, and with none where the command line has its own."""
+    named = [name for name in LENGTHS if layer.get(name) is not None]
+    dropped = named if any(name in given for name in LENGTHS) else named[1:]
+    return {name: value for name, value in layer.items() if name not in dropped}
+
+
+def length_line(metrics: Mapping[str, Any]) -> str:
+    """Return what the last line of a fit says of its length, and of its target where it had one."""
+    reached = metrics.get("target_reached")
+    target = "" if reached is None else ", target reached" if reached else ", target not reached"
+    return f"{metrics['steps']} steps in {metrics['seconds']:.1f} s{target}"
+
+
+def refuse_changes(settings: RunConfig, network: Mapping[str, Any], given: Mapping[str, Any], out: Path) -> None:
+    """Raise InputError for an argument that a resumed run cannot honour.
+
+    Args:
+        settings: The run's settings.
+        network: The run's network as plain data.
+        given: From `asked_settings`.
+        out: The run folder, for the message.
+    """
+    before_settings, before_network = dataclasses.asdict(settings), {**network, **network["options"]}
+    for name, value in {**given, **given.get("network", {})}.items():
+        if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
+            continue
+        before = before_network.get(name, "none") if name in given.get("network", {}) else before_settings[name]
+        if value != before:
+            raise InputError(
+                f"--{name.replace('_', '-')} {shown(value)} differs from the run in {out} ({shown(before)}); "
+                "leave it out (or out of --config) to resume, or use another --out"
+            )

@@ -1,0 +1,71 @@
+"""Network hyper-parameters as command-line options, shared by every fitting command; needs no PyTorch."""
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from finer_core.app.cli import add_options
+from finer_core.config import NONE, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Override a method's published hyper-parameters; None keeps the published value."""
+
+    hidden_features: int | None = setting(None, "width")
+    hidden_layers: int | None = setting(None, "hidden-to-hidden layers; linear maps are two more")
+    first_omega_0: float | None = setting(None, "frequency factor of the first layer (finer, siren, wire)")
+    hidden_omega_0: float | None = setting(None, "frequency factor of the other layers (finer, siren, wire)")
+    omega_0: float | None = setting(None, "frequency factor of the inner sine (gauss-finer, wire-finer)")
+    omega_w: float | None = setting(None, "frequency of the wavelet (wire-finer, real-wire)")
+    scale: float | None = setting(None, "inverse width of the Gaussian (gauss, wire and their FINER forms)")
+    first_bias_scale: float | None = setting(
+        None, "half-width k of the first bias, FINER's tuning knob; 'none' for PyTorch's default"
+    )
+    scale_req_grad: bool | None = setting(None, "train through the FINER factor; not the published rule")
+    num_frequencies: int | None = setting(None, "octaves of the positional encoding (pemlp)")
+    frequency_std: float | None = setting(None, "standard deviation of the frequencies (ff)")
+    max_frequency: float | None = setting(None, "band limit (bacon)")
+    levels: int | None = setting(None, "grids of the hash grid (ngp)")
+    log2_table_size: int | None = setting(None, "logarithm of the rows of a grid (ngp)")
+    finest_resolution: int | None = setting(None, "corners per axis of the finest grid (ngp)")
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every hyper-parameter of our methods, and one for those of other packages' methods.
+
+    Args:
+        parser: The command's parser.
+    """
+    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_other_option(parser)
+
+
+def add_other_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--option NAME=VALUE`, which may be given several times."""
+    parser.add_argument(
+        "--option",
+        action="append",
+        type=_named_value,
+        metavar="NAME=VALUE",
+        help="another option of the method, such as beta=2.0; for methods of other packages",
+    )
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"NAME=VALUE is wanted, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, NONE if value.lower() == "none" else value
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the network options that the user gave; an explicit "none" becomes None."""
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
+    given |= dict(getattr(arguments, "option", None) or ())
+    return {name: None if value is NONE else value for name, value in given.items() if value is not None}

@@ -1,0 +1,108 @@
+"""Take a run back from its folder: one check of what `config.json` says, for all commands that resume.
+
+The file may have been changed, or be another command's. Sizes are believed only as far as the checkpoint's weights go.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.run_folder import RunFolder
+from finer_core.errors import InputError
+from finer_core.schema import check_entries
+
+_ENTRIES: dict[str, Any] = {
+    "command": str,
+    "signal": str | None,
+    "input_sha256": str,
+    "settings": Mapping[str, Any],
+    "versions": Mapping[str, str],
+    "started": str,
+}
+"""What every command writes, and its report shows again."""
+
+
+def read_run(run: RunFolder, *, command: str) -> dict[str, Any]:
+    """Return the content of `config.json`, with the entries that all commands have.
+
+    Args:
+        run: The folder.
+        command: Whose run it must be, e.g. "finer-image fit".
+
+    Raises:
+        InputError: If there is none, it is of another command, or an entry is missing or of another type.
+    """
+    config = run.read_config()
+    check_entries(config, _ENTRIES, what=os.fspath(run.config))
+    if config["command"] != command:
+        raise InputError(f"{run.path}: a run of {config['command']!r}, not of {command!r}; choose another --out")
+    program = command.partition(" ")[0]
+    if program not in config["versions"]:
+        raise InputError(f"{run.config}: versions lacks {program!r}")
+    return config
+
+
+def check_weights(run: RunFolder, configs: Sequence[Any], *, memory: int) -> None:
+    """Refuse networks that are larger than the weights of the run's checkpoint, or than the memory, before building.
+
+    Args:
+        run: The run.
+        configs: Its networks, each a `NetworkConfig`.
+        memory: Bytes that the process may use.
+
+    Raises:
+        InputError: If they are, or the checkpoint is damaged.
+    """
+    from finer_core.networks.build import build_network
+    from finer_core.training.state import saved_numbers
+
+    networks = [build_network(config, device="meta") for config in configs]
+    needed = sum(value.numel() for network in networks for value in network.state_dict().values())
+    if run.checkpoint.is_file():
+        found = saved_numbers(run.checkpoint)
+        if needed > found:
+            sizes = "; ".join(f"hidden_features {c.hidden_features}, hidden_layers {c.hidden_layers}" for c in configs)
+            raise InputError(
+                f"{run.config}: network ({sizes}) has {needed} numbers, its checkpoint {found}: one of them was changed"
+            )
+    if 4 * needed > memory:
+        raise InputError(f"{run.config}: network has {needed} numbers, more than --memory allows")
+
+
+def kernels_of(configs: Sequence[Any], *, device: str, compiled: bool | None) -> dict[str, str]:
+    """Return the compiled kernels that networks compute with, by name: digests of what the compiler made.
+
+    Args:
+        configs: The networks, each a `NetworkConfig`.
+        device: Where they compute; the kernels are for a CPU.
+        compiled: Whether activations are compiled.
+    """
+    from finer_core.activations.modules import Activation
+    from finer_core.networks.build import build_network
+
+    if device != "cpu" or compiled is False:
+        return {}
+    modules = [module for config in configs for module in build_network(config, device="meta").modules()]
+    return dict(sorted(filter(None, (m.kernel() for m in modules if isinstance(m, Activation)))))
+
+
+def tell_of_other_kernels(config: Mapping[str, Any], kernels: Mapping[str, str], *, out: Path) -> None:
+    """Say on stderr if a run goes on with other kernels than it began with: its result may differ in rounding.
+
+    Args:
+        config: Content of the run's `config.json`.
+        kernels: From `kernels_of`, now.
+        out: The run folder.
+    """
+    before = config.get("kernels")
+    if not isinstance(before, Mapping) or dict(before) == dict(kernels):
+        return
+    if kernels and before:
+        what = "other compiled kernels than now (another compiler, processor or version)"
+    elif before:
+        what = "compiled kernels, which cannot be built here (no C compiler?)"
+    else:
+        what = "PyTorch's operations in place of the compiled kernels that are used now"
+    print(f"{out}: begun with {what}; the result agrees to rounding, its bits may differ", file=sys.stderr)

@@ -1,0 +1,164 @@
+"""Run a fit inside a run folder: checkpoint, log files, progress, and going on from where it stopped."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from finer_core.app.run_folder import RunFolder
+from finer_core.distributed.team import Team
+from finer_core.training.connection import connected
+from finer_core.training.log_point import LogPoint
+from finer_core.training.loop import Fit
+from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
+from finer_core.training.state import FitState, blaming, read_state
+
+
+def run_session(
+    fit: Fit,
+    run: RunFolder,
+    *,
+    name: str,
+    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    figure: Callable[[float], str],
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
+) -> LogPoint:
+    """Run a fit to its end.
+
+    Args:
+        fit: The fit; its checkpoint and callbacks are set here.
+        run: Where checkpoint and logs go.
+        name: What the progress line calls the work.
+        figures_of: Makes a log line of a stretch.
+        figure: Makes the progress line's figure of a step's loss.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+        team: The processes that share the fit; the others call `follow_session`.
+
+    Returns:
+        The last stretch.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+    """
+    with session(
+        fit,
+        run,
+        name=name,
+        figures_of=figures_of,
+        figure=figure,
+        resume=resume,
+        quiet=quiet,
+        tensorboard=tensorboard,
+        should_stop=should_stop,
+        team=team,
+    ) as state:
+        return fit.run(state)
+
+
+@contextmanager
+def session(
+    fit: Fit,
+    run: RunFolder,
+    *,
+    name: str,
+    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    figure: Callable[[float], str],
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
+) -> Iterator[FitState | None]:
+    """Connect a fit to its run folder for the length of a block, which runs it.
+
+    Args:
+        fit: As for `run_session`, and so are the others.
+        run: Where checkpoint and logs go.
+        name: What the progress line calls the work.
+        figures_of: Makes a log line of a stretch.
+        figure: Makes the progress line's figure of a step's loss.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+        team: The processes that share the fit.
+
+    Yields:
+        The state to run from; None for the beginning.
+    """
+    team = team or Team()
+    with team.agreed():
+        state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+    if not team.ranks.is_alone:
+        team.broadcast(run.checkpoint.read_bytes() if state else b"")
+    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
+    if tensorboard:
+        log.append(TensorBoardLogger(run.tensorboard))
+
+    def on_log(point: LogPoint) -> None:
+        for logger in log:
+            logger.log(point.step, figures_of(point))
+
+    try:
+        with connected(
+            fit,
+            name=name,
+            figure=figure,
+            state=state,
+            checkpoint=run.checkpoint,
+            quiet=quiet,
+            on_log=on_log,
+            should_stop=should_stop,
+        ):
+            yield state
+    finally:
+        for logger in log:
+            logger.close()
+
+
+def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> LogPoint:
+    """Run the same fit beside the first process, which keeps the run folder and sends the checkpoint to go on from.
+
+    Args:
+        fit: The fit.
+        team: The processes that share it.
+        should_stop: Asked before every step; must answer alike in all processes.
+
+    Returns:
+        The last stretch.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+        ToldByFirst: If the first process cannot read its checkpoint.
+    """
+    with team.agreed():
+        pass  # the first process reads its checkpoint
+    content = team.broadcast()
+    fit.should_stop = should_stop
+    begun = not content
+
+    def on_step(step: int, steps: int, loss: Tensor) -> None:
+        nonlocal begun
+        begun = True
+
+    fit.on_step = on_step
+    with blaming("the checkpoint", begun=lambda: begun):
+        return fit.run(_state_of(content) if content else None)
+
+
+def _state_of(content: bytes) -> FitState:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.safetensors"
+        path.write_bytes(content)
+        return read_state(path)

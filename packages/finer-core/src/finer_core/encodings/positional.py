@@ -1,0 +1,59 @@
+"""The positional encoding: sines and cosines of fixed octaves."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.casts import keeps_precision
+
+
+class PositionalEncoding(nn.Module):
+    """Encode coordinates by sines and cosines of fixed octaves.
+
+    Formula: [x, sin(f_0 x), cos(f_0 x), sin(f_1 x), ...], f_j = 2^j without a factor of pi
+    (NeRF, ECCV 2020, section 5.1; each sine or cosine block holds all coordinates).
+
+    Args:
+        in_features: Number of coordinates.
+        num_frequencies: Number of octaves; 0 leaves the coordinates as they are.
+        spacing: "log" for 2^0 .. 2^(n-1), "linear" for n values evenly spaced between these two.
+    """
+
+    def __init__(
+        self, *, in_features: int, num_frequencies: int = 10, spacing: Literal["log", "linear"] = "log"
+    ) -> None:
+        super().__init__()
+        if in_features < 1 or num_frequencies < 0:
+            raise ValueError(
+                f"in_features must be at least 1 and num_frequencies at least 0, got {in_features}, {num_frequencies}"
+            )
+        if spacing not in ("log", "linear"):
+            raise ValueError(f"spacing must be 'log' or 'linear', got {spacing!r}")
+        self.in_features = in_features
+        self.num_frequencies = num_frequencies
+        self.spacing = spacing
+
+    @property
+    def out_features(self) -> int:
+        """Return the number of encoded features."""
+        return self.in_features * (1 + 2 * self.num_frequencies)
+
+    def frequencies(self) -> list[float]:
+        """Return f_0 .. f_(n-1), in radians per unit."""
+        n = self.num_frequencies
+        if self.spacing == "log":
+            return [2.0**j for j in range(n)]
+        return torch.linspace(1.0, 2.0 ** (n - 1), n, dtype=torch.float64).tolist()
+
+    @keeps_precision
+    def forward(self, coords: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features)."""
+        blocks = [coords]
+        for frequency in self.frequencies():
+            blocks += [torch.sin(frequency * coords), torch.cos(frequency * coords)]
+        return torch.cat(blocks, dim=-1)
+
+    def extra_repr(self) -> str:
+        """Show every hyper-parameter."""
+        return f"in_features={self.in_features}, num_frequencies={self.num_frequencies}, spacing={self.spacing!r}"

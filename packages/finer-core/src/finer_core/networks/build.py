@@ -1,0 +1,96 @@
+"""Build the network that a config, or a method's published values, describe."""
+
+from typing import Any
+
+import torch
+from torch import Generator
+
+from finer_core.errors import InputError
+from finer_core.networks.base import Network
+from finer_core.networks.config import SIZES, NetworkConfig, find_method
+
+
+def network_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
+    """Return a method's published network for a task, with overrides.
+
+    Args:
+        method: A key of `METHODS`.
+        task: "image", "sdf", "nerf" or "ntk".
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        **overrides: `hidden_features`, `hidden_layers`, or any option of the method. A value of None counts: it is
+            PyTorch's default for `first_bias_scale`.
+
+    Raises:
+        InputError: If the method has no values for the task, or an override is unknown.
+    """
+    values = find_method(method).for_task(task)
+    sizes = {name: overrides.pop(name) for name in ("hidden_features", "hidden_layers") if name in overrides}
+    return NetworkConfig(
+        method=method,
+        in_features=in_features,
+        out_features=out_features,
+        hidden_features=sizes.get("hidden_features", values.hidden_features),
+        hidden_layers=sizes.get("hidden_layers", values.hidden_layers),
+        options={**values.options, **overrides},
+    )
+
+
+def build_network(
+    method: str | NetworkConfig,
+    *,
+    in_features: int | None = None,
+    out_features: int | None = None,
+    task: str = "image",
+    generator: Generator | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **overrides: Any,
+) -> Network:
+    """Build a method's published network, or the one that a config describes.
+
+    Args:
+        method: A key of `METHODS`, or a config; the sizes, the task and overrides are those of a config then.
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        task: Whose published values are taken: "image", "sdf", "nerf" or "ntk".
+        generator: Source of randomness of the initialisation; None for the global one.
+        device: Where the parameters are made.
+        dtype: Their (real) type.
+        **overrides: `hidden_features`, `hidden_layers`, or any option of the method, in place of the published values.
+
+    Returns:
+        The network, freshly initialised: coords (..., in_features) in [-1, 1] to (..., out_features). `network.config`
+        describes it.
+
+    Raises:
+        InputError: For an unknown method or option, a missing size, or a value that the method refuses.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import build_network
+        >>> network = build_network("finer", in_features=2, out_features=3, first_bias_scale=5.0)
+        >>> network(torch.zeros(4, 2)).shape
+        torch.Size([4, 3])
+    """
+    if isinstance(method, NetworkConfig):
+        sizes = {"in_features": in_features, "out_features": out_features}
+        given = [*(name for name, value in sizes.items() if value is not None), *overrides]
+        if given:
+            raise InputError(f"{given[0]} is given beside a config, which has its own; use dataclasses.replace on it")
+        return _built(method, generator=generator, device=device, dtype=dtype)
+    if in_features is None or out_features is None:
+        raise InputError(f"a network of method {method!r} needs in_features and out_features")
+    config = network_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
+    return _built(config, generator=generator, device=device, dtype=dtype)
+
+
+def _built(config: NetworkConfig, **placement: Any) -> Network:
+    sizes = {name: getattr(config, name) for name in SIZES}
+    try:
+        network = find_method(config.method).network_class(**sizes, **config.options, **placement)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
+        raise InputError(f"cannot build method {config.method!r}: {reason}") from error
+    network.config = config
+    return network

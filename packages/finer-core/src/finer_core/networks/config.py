@@ -1,0 +1,89 @@
+"""Describe a network as data.
+
+A `NetworkConfig` is what a model file stores and what a command line fills; `METHODS` in `finer_core.methods` says
+which class a method name stands for and with which published values.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.methods import METHODS, Method, load_method
+from finer_core.schema import build, fits, shown
+
+SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
+_LARGEST_NUMBER = 3.4e38
+"""Of single precision, in which networks compute."""
+_PLACEMENT = ("generator", "device", "dtype")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Describe a network completely: method, sizes, and the method's own options.
+
+    Attributes:
+        method: A key of `METHODS`.
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        hidden_features: Width.
+        hidden_layers: Hidden-to-hidden layers.
+        options: Every other argument of the method's class; missing ones take the class's defaults.
+
+    Raises:
+        InputError: For an unknown method, an option that the method does not have, or a value of another type.
+    """
+
+    method: str
+    in_features: int
+    out_features: int
+    hidden_features: int = 256
+    hidden_layers: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = option_names(self.method)
+        for name in self.options:
+            if name not in known:
+                raise InputError(f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}")
+        kinds = typing.get_type_hints(find_method(self.method).network_class.__init__)
+        for name, value in self.options.items():
+            numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]
+            if not fits(value, kinds[name]) or any(fits(n, float) and abs(n) > _LARGEST_NUMBER for n in numbers):
+                raise InputError(f"method {self.method!r}: option {name!r} cannot be {shown(value)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` takes back."""
+        return {**asdict(self), "options": dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "NetworkConfig":
+        """Build from plain data, refusing unknown or missing keys.
+
+        Raises:
+            InputError: If a key is unknown, missing, or of the wrong type.
+        """
+        return build(cls, data, what="network config")
+
+
+def find_method(name: str) -> Method:
+    """Return the method of that name.
+
+    Raises:
+        InputError: If there is none; the message names the nearest.
+    """
+    method = METHODS.get(name) or load_method(name)
+    if method is not None:
+        return method
+    near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
+
+
+def option_names(method: str) -> frozenset[str]:
+    """Return the names of the options that a method's class takes besides sizes and placement."""
+    parameters = inspect.signature(find_method(method).network_class).parameters
+    return frozenset(parameters) - {*SIZES, *_PLACEMENT}

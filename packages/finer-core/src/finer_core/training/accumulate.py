@@ -1,0 +1,105 @@
+"""Gradients of a batch, piece by piece: in memory that does not grow with the batch, and on a CPU one core a piece.
+
+A small network's layers are short operations. Splitting each of them over the cores makes the cores wait for each other
+thousands of times a step; giving each core whole pieces makes them wait once. The sums are formed in a fixed order, so
+a fit with the same number of threads is reproducible to the bit.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from finer_core.activations import first_derivatives_only
+from finer_core.parallel import in_threads, one_thread_an_operation, worker_count
+from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.objective import PieceLoss
+
+Piece = TypeVar("Piece")
+
+
+def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: Callable[[Piece], Tensor]) -> Tensor:
+    """Add the gradients of the sum of all pieces' losses to the parameters' `grad`.
+
+    Args:
+        network: Whose parameters the losses depend on; on a CPU the pieces run in as many threads as PyTorch has.
+        pieces: Parts of a batch, at least one.
+        loss_of: Returns a piece's share of the loss, a scalar. It is called from several threads and must not change
+            anything. Derivatives in it (an eikonal term) come from `finer_core.differential`. A `PieceLoss`
+            has its own way to its gradients.
+
+    Returns:
+        The detached sum of the losses.
+
+    Raises:
+        ValueError: If there are no pieces.
+    """
+    if not pieces:
+        raise ValueError("a batch needs at least one piece, got none")
+    shares = _shares(network, pieces)
+    with one_thread_an_operation():
+        return _add_up(network, in_threads(lambda share: _share(network, share, loss_of), shares))
+
+
+def accumulate_gradients_of_many(
+    batches: Sequence[tuple[nn.Module, Sequence[Piece], Callable[[Piece], Tensor]]],
+) -> list[Tensor]:
+    """Do what `accumulate_gradients` does for several networks at once, so that no core waits between two of them.
+
+    Each network's sums are formed as `accumulate_gradients` forms them, whatever the others are: with at least two
+    pieces on a CPU of several threads, they have the same bits.
+
+    Args:
+        batches: Arguments of `accumulate_gradients`, a tuple a network; all networks on the CPU.
+
+    Returns:
+        The detached sums of the losses, one a network.
+
+    Raises:
+        ValueError: If a batch has no pieces.
+    """
+    if not all(pieces for _, pieces, _ in batches):
+        raise ValueError("a batch needs at least one piece, got none")
+    jobs = [(network, share, loss_of) for network, pieces, loss_of in batches for share in _shares(network, pieces)]
+    with one_thread_an_operation():
+        results = iter(in_threads(lambda job: _share(*job), jobs))
+        return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
+
+
+def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
+    """Deal the pieces out to the threads, in runs of neighbours; elsewhere than on a CPU there is one thread.
+
+    The runs are those that as many processes of one thread each would take of the batch where it divides evenly, so
+    sums over threads and over processes then have the same bits.
+    """
+    on_cpu = all(p.device.type == "cpu" for p in network.parameters() if p.requires_grad)
+    workers = min(worker_count(), len(pieces)) if on_cpu else 1
+    ends = [len(pieces) * i // workers for i in range(workers + 1)]
+    return [pieces[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _add_up(network: nn.Module, results: Sequence[tuple[Tensor, GradientSums]]) -> Tensor:
+    """Add the threads' gradients to the parameters', in order, and return the sum of their losses."""
+    for _, sums in results:
+        for parameter in network.parameters():
+            grad = sums.get(parameter)
+            if grad is not None:
+                parameter.grad = grad if parameter.grad is None else parameter.grad.add_(grad)
+    return torch.stack([loss for loss, _ in results]).sum()
+
+
+def _share(
+    network: nn.Module, pieces: Sequence[Piece], loss_of: Callable[[Piece], Tensor]
+) -> tuple[Tensor, GradientSums]:
+    """Return the loss and the gradients of one worker's pieces."""
+    total: Tensor | None = None
+    sums: GradientSums = {}
+    own_way = loss_of.add_gradients if isinstance(loss_of, PieceLoss) else None
+    for piece in pieces:
+        with first_derivatives_only():  # here, because a thread does not inherit its caller's context
+            loss = own_way(piece, sums) if own_way else add_gradients(loss_of(piece), network, sums)
+        total = loss if total is None else total + loss
+    assert total is not None
+    return total, sums

@@ -1,0 +1,74 @@
+"""What every fit needs before its first step: a network drawn from the seed, and pieces that fit cache and memory."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from finer_core.activations import fuse_activations
+from finer_core.networks import Network
+from finer_core.networks.build import build_network
+from finer_core.networks.config import NetworkConfig
+from finer_core.networks.own_network import OwnNetwork
+from finer_core.training.precision import set_backward_precision
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+_CACHED_NUMBERS = 1024 * 256
+"""Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
+_LARGEST_PIECE = 1 << 20
+SMALLEST_PIECE = 256
+"""Rows below which a piece is not worth training on."""
+
+
+def fresh_network(
+    config: NetworkConfig, *, seed: int, device: torch.device | str, compiled: bool, precision: str
+) -> Network:
+    """Build a network, drawn from its seed, ready to train.
+
+    Args:
+        config: The network.
+        seed: Seed of the initialisation. It is drawn on the CPU wherever it trains, so that a seed means the same
+            network on every device.
+        device: Where it trains.
+        compiled: Whether activations are compiled. An NVIDIA GPU has kernels for some that are there at once.
+        precision: Of the backward products, "fp32" or "bf16".
+    """
+    network = build_network(config, generator=torch.Generator().manual_seed(seed))
+    return ready_network(network, device=device, compiled=compiled, precision=precision)
+
+
+def ready_network(network: AnyModule, *, device: torch.device | str, compiled: bool, precision: str) -> AnyModule:
+    """Make a network ready to train, and return it.
+
+    Args:
+        network: The network; changed in place.
+        device: As for `fresh_network`, and so are the others.
+        compiled: Whether activations are compiled.
+        precision: Of the backward products of layers of ours.
+    """
+    network = network.to(device).train()
+    fuse_activations(None if torch.device(device).type == "cuda" and not compiled else compiled)
+    set_backward_precision(network, precision)
+    return network
+
+
+def bytes_a_row(network: NetworkConfig | OwnNetwork) -> int:
+    """Return what training takes for each row of a piece, with gradients and temporaries."""
+    if isinstance(network, OwnNetwork):
+        return network.row_bytes
+    return 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
+
+
+def rows_a_piece(network: NetworkConfig | OwnNetwork, *, room: int, device: str) -> int:
+    """Return how many rows go through a network at once in training.
+
+    Args:
+        network: The network.
+        room: Bytes that are free.
+        device: On the CPU a piece is what the cache holds; elsewhere as much as the memory allows, up to a million.
+
+    Returns:
+        Rows; below `SMALLEST_PIECE` the memory is too small.
+    """
+    cached = max(SMALLEST_PIECE, _CACHED_NUMBERS // network.hidden_features)
+    return min(cached if device == "cpu" else _LARGEST_PIECE, room // bytes_a_row(network))

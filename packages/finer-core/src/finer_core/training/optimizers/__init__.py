@@ -1,0 +1,1 @@
+"""Adam, Muon and SOAP, and which parameters each of them updates."""

@@ -1,0 +1,125 @@
+"""Optimisers by name, each a list so that two can share a network.
+
+The list is what `fit` steps; every group remembers its `initial_lr`, which the schedule multiplies.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from finer_core.distributed.ranks import ALONE, Ranks
+from finer_core.errors import InputError
+from finer_core.parallel import one_thread_an_operation
+from finer_core.training.ema import WeightAverage
+from finer_core.training.optimizers.muon import Muon
+from finer_core.training.optimizers.shared_muon import SharedMuon
+from finer_core.training.optimizers.shared_soap import SharedSoap
+from finer_core.training.optimizers.soap import Soap
+from finer_core.training_config import OPTIMIZERS
+
+_SMALL = 1 << 20
+"""Numbers below which Adam's step is over sooner than threads share it."""
+
+
+def build_optimizers(
+    network: nn.Module,
+    *,
+    name: str = "adam",
+    learning_rate: float,
+    matrix_learning_rate: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    amsgrad: bool = False,
+    ema_decay: float = 0.0,
+    ema_every: int = 1,
+    precision: str = "fp32",
+    ranks: Ranks = ALONE,
+) -> list[Optimizer]:
+    """Build the optimisers of a network.
+
+    "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
+    et al., 2024), "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas et al., 2024),
+    both of them real ones only and everything else by Adam; a network without real square matrices gets Adam alone.
+
+    Args:
+        network: The network.
+        name: One of `OPTIMIZERS`.
+        learning_rate: Adam's rate.
+        matrix_learning_rate: Muon's or SOAP's rate.
+        betas: Decay rates of Adam and SOAP.
+        eps: Adam's epsilon.
+        amsgrad: Whether Adam keeps the maximum of its second moments.
+        ema_decay: Decay of the weights' running average, which a `Fit` leaves in the network; 0 for none.
+        ema_every: Steps between its updates.
+        precision: Of Muon's products, "fp32" or "bf16". A fit that several processes share has them in float32: it
+            groups the sums of gradients otherwise than a single process, and bfloat16 would magnify that rounding.
+        ranks: The place of this process among those that share the fit; they also share Muon's and SOAP's work.
+
+    Raises:
+        InputError: For an unknown name, or a rate that is not positive.
+    """
+    if name not in OPTIMIZERS:
+        raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
+    if not learning_rate > 0 or not matrix_learning_rate > 0:
+        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
+    matrices = [p for p in parameters if suits(p)] if any(map(_is_hidden_matrix, parameters)) else []
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in parameters if id(p) not in chosen]
+    # The fused form is several times faster on small networks; it has no complex arithmetic.
+    fused = None if any(p.is_complex() for p in rest) else True
+    optimizers: list[Optimizer] = []
+    if rest:
+        on_gpu = all(p.is_cuda for p in rest)  # there a CUDA graph may hold the step
+        adam = Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused, capturable=on_gpu)
+        optimizers.append(adam)
+    if matrices and name == "soap" and ranks.is_alone:
+        optimizers.append(Soap(matrices, lr=matrix_learning_rate, betas=betas))
+    elif matrices and name == "soap":
+        optimizers.append(SharedSoap(matrices, ranks=ranks, lr=matrix_learning_rate, betas=betas))
+    elif matrices and ranks.is_alone:
+        low = torch.bfloat16 if precision == "bf16" else None
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate, dtype=low))
+    elif matrices:
+        optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
+    if ema_decay:
+        optimizers.append(WeightAverage(parameters, decay=ema_decay, every=ema_every))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def set_learning_rates(optimizers: list[Optimizer], *, factor: float) -> None:
+    """Set every group's rate to `factor` times its initial one."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def each(optimizers: list[Optimizer], action: Callable[[Optimizer], object]) -> None:
+    """Apply `action` to every optimiser."""
+    for optimizer in optimizers:
+        action(optimizer)
+
+
+def step_optimizer(optimizer: Optimizer) -> None:
+    """Make an optimiser's step; that of an Adam on a small network in one thread.
+
+    Split over threads it takes as long, and its threads then spin where the next gradients are wanted.
+    """
+    numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+    with one_thread_an_operation() if isinstance(optimizer, Adam) and numbers < _SMALL else nullcontext():
+        optimizer.step()
+
+
+def _is_real_matrix(parameter: nn.Parameter) -> bool:
+    return parameter.ndim == 2 and not parameter.is_complex()
+
+
+def _is_hidden_matrix(parameter: nn.Parameter) -> bool:
+    return _is_real_matrix(parameter) and parameter.shape[0] == parameter.shape[1] and parameter.shape[0] > 8

@@ -1,0 +1,180 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner; a core a matrix, or on a GPU all of a shape at once."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from finer_core.parallel import in_threads
+from finer_core.training.optimizers.matrices import check_matrices
+from finer_core.training.optimizers.soap_stack import SoapStack, renew
+
+RENEW_EVERY = 10
+"""Steps between two renewals of the eigenbases, as SOAP's authors have it."""
+Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
+
+
+class Soap(Optimizer):
+    """Update matrices by Adam in the eigenbases of their gradients' covariances (Vyas et al., 2024, "SOAP").
+
+    Formula: with G = dL/dW, running means L of G G^T and R of G^T G (decay beta_2), and their eigenvectors Q_L and Q_R,
+    Adam's running means m of g = Q_L^T G Q_R (decay beta_1) and v of g^2 (decay beta_2) give the step
+    W <- W - lr Q_L (m / (sqrt(v) + eps)) Q_R^T, both means freed of their bias. The first gradient only sets up the
+    bases. Every `RENEW_EVERY` steps they follow L and R by one power iteration and a QR decomposition.
+
+    The steps are those of pytorch-optimizer's SOAP, sooner: the mean is kept in the eigenbasis, and every matrix has a
+    core to itself, so that the result does not depend on the number of cores either. On other devices matrices of one
+    shape are stacked (`SoapStack`).
+
+    Args:
+        params: Real matrices.
+        lr: Rate.
+        betas: Decay of the mean; decay of the squares and of the covariances.
+        eps: Added to the root of the squares.
+
+    Raises:
+        ValueError: For a parameter that is not a real matrix.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float = 5e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        check_matrices(self)
+
+        self._stacks: list[SoapStack] = []
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every matrix that has a gradient."""
+        loss = None if closure is None else closure()
+        jobs = self._jobs()
+        if all(parameter.device.type == "cpu" for parameter, _, _ in jobs):
+            jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
+            in_threads(_update, jobs)
+        else:
+            self.advance()
+            self.finish()
+        return loss
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Do what of a step can be recorded and repeated: all but beginnings, counting, and the renewal of bases."""
+        self._stacks = self._stacks_of(self._jobs())
+        settings = {id(p): group for group in self.param_groups for p in group["params"]}
+        for stack in self._stacks:
+            group = settings[id(stack.parameters[0])]
+            stack.advance(lr=group["lr"], betas=group["betas"], eps=group["eps"])
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Do the rest of a step, after `advance` or what repeats it."""
+        for stack in self._stacks:
+            for state in stack.states:
+                state["step"] += 1
+        due = [stack for stack in self._stacks if stack.states[0]["step"] % RENEW_EVERY == 0]
+        if due:
+            renew(due)
+        for parameter, state, group in self._jobs():
+            if not state:
+                assert parameter.grad is not None
+                state.update(_begin(parameter.grad, beta2=group["betas"][1]))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        super().load_state_dict(state_dict)
+        self._stacks = []
+
+    def _jobs(self) -> list[Job]:
+        """Return the matrices that have a gradient, each with its state and its group's settings."""
+        return [(p, self.state[p], group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+
+    def _stacks_of(self, jobs: list[Job]) -> list[SoapStack]:
+        """Return the matrices with a state in stacks: those of the step before, if they still are the same ones."""
+        alike: defaultdict[tuple[Any, ...], list[Job]] = defaultdict(list)
+        for job in jobs:
+            parameter, state, group = job
+            if state:
+                alike[id(group), parameter.shape, parameter.device, state["step"]].append(job)
+        members = [[parameter for parameter, _, _ in stack] for stack in alike.values()]
+        if [[*map(id, stack)] for stack in members] == [[*map(id, stack.parameters)] for stack in self._stacks]:
+            return self._stacks
+        return [SoapStack([p for p, _, _ in stack], [state for _, state, _ in stack]) for stack in alike.values()]
+
+
+@torch.no_grad()
+def _update(job: Job) -> None:
+    """Update one matrix, given with its state and its group's settings."""
+    parameter, state, group = job
+    grad, (beta1, beta2) = parameter.grad, group["betas"]
+    assert grad is not None
+    if not state:
+        state.update(_begin(grad, beta2=beta2))
+        return
+    state["step"] += 1
+    step, left, right = state["step"], state["left_basis"], state["right_basis"]
+    turned = left.T @ grad @ right
+    state["mean"].lerp_(turned, 1 - beta1)
+    state["square"].lerp_(turned.square_(), 1 - beta2)
+    direction = state["mean"] / state["square"].sqrt().add_(group["eps"])
+    rate = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+    parameter.sub_(left @ direction @ right.T, alpha=rate)
+    state["left"].lerp_(grad @ grad.T, 1 - beta2)
+    state["right"].lerp_(grad.T @ grad, 1 - beta2)
+    if step % RENEW_EVERY == 0:
+        _renew(state)
+
+
+def _begin(grad: Tensor, *, beta2: float) -> dict[str, Any]:
+    """Return the state after a matrix's first gradient."""
+    left, right = (1 - beta2) * (grad @ grad.T), (1 - beta2) * (grad.T @ grad)
+    return {
+        "step": 0,
+        "mean": torch.zeros_like(grad),
+        "square": torch.zeros_like(grad),
+        "left": left,
+        "right": right,
+        "left_basis": _eigenvectors(left),
+        "right_basis": _eigenvectors(right),
+    }
+
+
+def _eigenvectors(covariance: Tensor) -> Tensor:
+    """Return the eigenvectors as columns, that of the largest eigenvalue first."""
+    # Of a fit that diverges at once the guard is to say so, not LAPACK; to branch would be to wait for a GPU.
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    finite = torch.where(covariance.isfinite().all(), covariance, identity)
+    if covariance.device.type not in ("cpu", "meta"):
+        # Once a fit. It is nearly of rank 2 then, which single precision on a GPU does not always get done with.
+        return torch.linalg.eigh(finite.cpu().double()).eigenvectors.flip(1).to(covariance).contiguous()
+    return torch.linalg.eigh(finite).eigenvectors.flip(1).contiguous()
+
+
+def _renew(state: dict[str, Any]) -> None:
+    """Move the bases towards the eigenvectors of the covariances, and the means along with them."""
+    left, left_order = followed(state["left_basis"], state["left"])
+    right, right_order = followed(state["right_basis"], state["right"])
+    mean = state["left_basis"] @ state["mean"] @ state["right_basis"].T
+    state["mean"] = left.T @ mean @ right
+    state["square"] = state["square"][left_order][:, right_order].contiguous()  # each goes on as its eigenvector's
+    state["left_basis"], state["right_basis"] = left, right
+
+
+def followed(basis: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a basis after one power iteration, ordered by eigenvalue, and that order.
+
+    Args:
+        basis: (n, n), orthonormal columns near the eigenvectors.
+        covariance: (n, n), symmetric.
+    """
+    product = covariance @ basis
+    order = (basis * product).sum(0).argsort(descending=True)
+    return torch.linalg.qr(product[:, order]).Q.contiguous(), order

@@ -1,0 +1,299 @@
+"""The command line `finer-image`. Heavy imports happen inside the commands, so that `--help` answers at once."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.export_command import add_export_command
+from finer_core.app.fit_command import (
+    add_command,
+    add_fit_options,
+    asked_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
+from finer_core.app.network_options import add_network_options
+from finer_core.app.run_folder import check_writable
+from finer_core.distributed.team import Team, joined
+from finer_core.errors import InputError
+from finer_core.io.files import refuse_existing
+from finer_core.methods import method_names
+from finer_image._version import __version__
+from finer_image.config import BUILT_IN, ImageConfig
+from finer_image.io.notes import printable, with_notes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(build_parser, arguments)
+
+
+def build_parser() -> OneLineParser:
+    """Describe every command."""
+    parser = OneLineParser(
+        prog="finer-image", description="Fit images with implicit neural representations, render and judge them."
+    )
+    parser.add_argument("--version", action="version", version=version_text("finer-image", __version__))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_fit(commands)
+    _add_render(commands)
+    _add_evaluate(commands)
+    _add_benchmark(commands)
+    _add_import(commands)
+    _add_neurons(commands)
+    _add_activations(commands)
+    add_export_command(commands, _loaded, inputs=_MAPPING, wrap=with_notes)
+    return parser
+
+
+_MAPPING = "coordinates (n, 2), (row, column) in [-1, 1], to (n, channels) in [0, 1]"
+
+
+def _loaded(path: str) -> Any:
+    from finer_image.model import load_image_model
+
+    return load_image_model(path)
+
+
+def _add_fit(commands: Any) -> None:
+    parser = add_command(commands, "fit", with_notes(run_fit), "Fit a network to an image and write a run folder.")
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
+    parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
+    add_fit_options(parser, ImageConfig, out="runs/image/INPUT-METHOD")
+    parser.set_defaults(shares_work=True)
+
+
+def run_fit(arguments: argparse.Namespace) -> None:
+    """Fit, save, judge, report; with the other processes that torchrun started, if it did."""
+    with joined() as team:
+        if team.ranks.is_first:
+            _lead_fit(arguments, team)
+        else:
+            from finer_image.app.experiment import help_run
+
+            help_run(team)
+
+
+def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
+    mode = run_mode(arguments)
+    settings, named = merged_settings(arguments, ImageConfig)
+    signal = arguments.signal or (None if named == BUILT_IN else named)
+    out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
+    check_writable(out, mode=mode)
+    if sys.stderr.isatty() and not arguments.quiet:
+        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
+    from finer_image.app.experiment import resume_run, start_run
+
+    if mode == "resume" and (out / "config.json").is_file():
+        metrics = resume_run(
+            out,
+            signal=arguments.signal or named,
+            given=asked_settings(arguments, ImageConfig),
+            **_habits(arguments),
+            team=team,
+        )
+    else:
+        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments), team=team)
+    if arguments.json:
+        print(json.dumps(metrics))
+    else:
+        ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
+        psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
+        print(f"PSNR {psnr}{ssim}, {length_line(metrics)}: {printable(out)}")
+
+
+def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
+    return {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+
+
+def _add_render(commands: Any) -> None:
+    parser = add_command(commands, "render", with_notes(run_render), "Render a fitted image at any size or crop.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help="image file; the suffix chooses the format")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, metavar="FACTOR", help="size relative to the fitted image")
+    size.add_argument("--size", metavar="HxW", help="size in pixels")
+    parser.add_argument("--crop", metavar="Y0:Y1,X0:X1", help="window of the rendered size, ends excluded")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run_render(arguments: argparse.Namespace) -> None:
+    """Render to a file."""
+    from finer_core.progress import Progress
+    from finer_core.resources import parse_memory, resolve_device
+    from finer_image.app.render_file import check_file, render_to_file
+    from finer_image.model import load_image_model, log_filled_pixels
+    from finer_image.rendering import parse_crop, parse_size, scaled_size, window_of
+
+    crop = parse_crop(arguments.crop) if arguments.crop else None
+    size = parse_size(arguments.size) if arguments.size else None
+    memory = parse_memory(arguments.memory)
+    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    if arguments.scale is not None:
+        size = scaled_size(model, arguments.scale)
+    size = size or (model.height, model.width)
+    log_filled_pixels(model)
+    is_zarr = Path(arguments.out).suffix.lower() == ".zarr"
+    refuse_existing(arguments.out, overwrite=arguments.overwrite, may_be_folder=is_zarr)
+    window = window_of(crop, height=size[0], width=size[1])
+    check_file(arguments.out, model, window=window, memory=memory)
+    progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
+    render_to_file(
+        arguments.out, model, size=size, window=window, memory=memory, on_rows=lambda done: progress.update(done)
+    )
+    progress.close()
+    kind = model.kind()
+    print(f"{window.y1 - window.y0}x{window.x1 - window.x0}, {kind.dtype}, {kind.mode}: {printable(arguments.out)}")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = add_command(commands, "evaluate", with_notes(run_evaluate), "Compare a fitted image with the original.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Print PSNR and SSIM."""
+    from finer_core.io.files import json_text
+    from finer_core.resources import parse_memory, resolve_device
+    from finer_image.evaluation import check_same_size, evaluate
+    from finer_image.inputs import open_signal
+    from finer_image.model import load_image_model
+
+    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    image = open_signal(arguments.signal, memory=parse_memory(arguments.memory), copies=1)
+    check_same_size(model, image)
+    figures = evaluate(model, image, progress=not arguments.quiet)
+    if arguments.json:
+        print(json_text(figures, indent=None))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<15}{'-' if value is None else format(value, '.4f')}")
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Fit every image of a folder by several methods and write a table (md, csv, json)."
+    parser = add_command(commands, "benchmark", with_notes(run_benchmark), text)
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
+    parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
+    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="fit up to N images of equal size at once (default: 1)"
+    )
+    parser.add_argument("--out", default="runs/image-benchmark", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
+    add_network_options(parser)
+    parser.set_defaults(shares_work=True)
+
+
+def run_benchmark(arguments: argparse.Namespace) -> None:
+    """Fit methods x images and print the table."""
+    from finer_image.app.commands import compare_methods
+
+    with joined(timeout=timedelta(days=7)) as team:  # the first to finish waits for the last
+        if not team.ranks.is_first:
+            team.listen()
+        table = compare_methods(arguments, team)
+        if team.ranks.is_first:
+            print(table.encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
+
+
+def _add_import(commands: Any) -> None:
+    text = "Turn weights of the published image scripts (.pt) into a model file, and check that the outputs are equal."
+    parser = add_command(commands, "import", with_notes(run_import), text)
+    parser.epilog = f"methods: {', '.join(method_names('image'))}"
+    parser.add_argument("reference", metavar="REFERENCE.pt", help="state dict written by the published code")
+    parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
+    parser.add_argument("--out", default="model.safetensors", metavar="FILE", help="model file (default: %(default)s)")
+    parser.add_argument(
+        "--size", default="512x512", metavar="HxW", help="size of the fitted image, which the file does not hold"
+    )
+    parser.add_argument(
+        "--target-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="what black and white were scaled to (default: the method's published range)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_network_options(parser)
+
+
+def run_import(arguments: argparse.Namespace) -> None:
+    """Import a reference file."""
+    from finer_image.app.commands import import_model
+
+    print(import_model(arguments))
+
+
+def _add_neurons(commands: Any) -> None:
+    text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
+    parser = add_command(commands, "neurons", with_notes(run_neurons), text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument(
+        "--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=int, default=64, help="neurons to draw (default: %(default)s)")
+    parser.add_argument("--size", default="128x128", metavar="HxW", help="pixels of a map (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run_neurons(arguments: argparse.Namespace) -> None:
+    """Draw neurons to a file."""
+    from finer_image.model import load_image_model
+    from finer_image.plots import neurons, save_figure
+    from finer_image.rendering import parse_size
+
+    if arguments.count < 1:
+        raise InputError(f"--count must be at least 1, got {arguments.count}")
+    size = parse_size(arguments.size)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    model = load_image_model(arguments.model)
+    method = model.config.method
+    figure = neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
+    save_figure(figure, arguments.out)
+    print(printable(arguments.out))
+
+
+def _add_activations(commands: Any) -> None:
+    parser = add_command(
+        commands, "activations", with_notes(run_activations), "Draw the curves of the activation family."
+    )
+    parser.add_argument(
+        "--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
+    )
+    parser.add_argument("--extent", type=float, default=1.0, help="draw over [-EXTENT, EXTENT] (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run_activations(arguments: argparse.Namespace) -> None:
+    """Draw the curves to a file."""
+    from finer_image.plots import activations, save_figure
+
+    if not 0 < arguments.extent < float("inf"):
+        raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    save_figure(activations(extent=arguments.extent), arguments.out)
+    print(printable(arguments.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What the commands `benchmark` and `import` do, once their modules may be loaded."""
+
+import argparse
+from pathlib import Path
+
+from finer_core.app.fit_command import given_settings, run_mode
+from finer_core.app.network_options import given_options
+from finer_core.config import merge_settings
+from finer_core.distributed.team import Team
+from finer_core.errors import InputError
+from finer_core.io.files import refuse_existing
+from finer_core.networks.config import find_method
+from finer_image.app.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
+from finer_image.config import ImageConfig
+from finer_image.io.notes import printable
+from finer_image.reference import import_reference
+from finer_image.rendering import parse_size
+
+
+def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
+    """Fit every method to every image; return the table to print.
+
+    Args:
+        arguments: The command line.
+        team: The processes that share the images; all were started with the same command line.
+
+    Raises:
+        InputError: For wrong input, before the first fit.
+    """
+    run_mode(arguments)  # refuses --resume together with --overwrite
+    for name in ("limit", "together"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+    given = given_settings(arguments, ImageConfig)
+    methods = list(dict.fromkeys(arguments.methods))
+    for method in methods:
+        find_method(method).for_task("image")  # refuses a wrong name before the first fit, not after it
+    plan = BenchmarkPlan(
+        images=images_in(arguments.folder, limit=arguments.limit),
+        settings=[merge_settings(ImageConfig, {**given, "method": method}) for method in methods],
+        out=Path(arguments.out),
+        given=given,
+        together=arguments.together,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        quiet=arguments.quiet or not team.ranks.is_first,
+    )
+    if team.ranks.is_first:
+        team.tell({"images": [str(image) for image in plan.images]})
+    rows = run_benchmark(plan, team)
+    return json_table(rows) if arguments.json else markdown_table(rows)
+
+
+def import_model(arguments: argparse.Namespace) -> str:
+    """Import a reference file; return the line to print.
+
+    Raises:
+        InputError: If the file cannot be taken over, or the model file exists.
+    """
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    if not Path(arguments.out).absolute().parent.is_dir():
+        raise InputError(f"{arguments.out}: there is no such folder; make it, or choose another --out")
+    height, width = parse_size(arguments.size)
+    model = import_reference(
+        arguments.reference,
+        arguments.out,
+        method=arguments.method,
+        height=height,
+        width=width,
+        target_range=tuple(arguments.target_range) if arguments.target_range else None,
+        options=given_options(arguments),
+    )
+    config = model.config
+    size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}, {height}x{width} {model.image['mode']}"
+    return f"{size}, every tensor equal, 1000 outputs equal: {printable(arguments.out)}"

@@ -1,0 +1,210 @@
+"""One `finer-image fit`, from the input file to the finished run folder."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.fit_command import refuse_changes
+from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.distributed.team import Team
+from finer_core.errors import InputError
+from finer_core.networks.own_network import OwnNetwork
+from finer_core.resources import memory_figures, parse_memory
+from finer_image.app.folder_fit import fit_along, fit_image
+from finer_image.app.report import write_report
+from finer_image.app.run_config import config_of, write_config
+from finer_image.config import BUILT_IN, ImageConfig
+from finer_image.inputs import is_built_in, open_signal
+from finer_image.io.image import Image
+from finer_image.io.input_digest import sha256_of_input
+from finer_image.io.notes import printable
+from finer_image.io.raster import Raster
+from finer_image.training.plan import FitPlan, digest_of, plan_of
+from finer_image.training.timed_plan import plan_timed_fit
+
+
+def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
+    """Open the input image; return it and the SHA-256 of its file (of its content for the built-in one).
+
+    Raises:
+        InputError: See `open_signal`.
+    """
+    image = open_signal(signal, memory=memory)
+    if isinstance(image, Image) and is_built_in(signal):
+        return image, digest_of(image)
+    assert signal is not None
+    return image, sha256_of_input(signal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """Hold a checked fit whose run folder is open, ready to begin or to go on.
+
+    Attributes:
+        run: The run folder.
+        plan: The fit.
+        image: The image.
+        config: Content of `config.json`.
+        resume: Whether to go on from the folder's checkpoint.
+    """
+
+    run: RunFolder
+    plan: FitPlan
+    image: Raster
+    config: Mapping[str, Any]
+    resume: bool
+
+
+def prepare_run(
+    out: Path, *, settings: ImageConfig, signal: str | None, mode: Mode, shared: bool = False
+) -> PreparedRun:
+    """Check everything, and make the run folder with its config.
+
+    Args:
+        out: The run folder.
+        settings: As given.
+        signal: The image.
+        mode: How the folder is opened.
+        shared: Whether several processes will share the fit.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
+    plan = plan_timed_fit(settings, image, shared=shared)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
+    write_config(run, config)
+    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=False)
+
+
+def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> PreparedRun:
+    """Open a run to go on with it.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = read_run(run, command="finer-image fit")
+    plan = plan_of(config, source=run.config)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
+    kernels = kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
+    tell_of_other_kernels(config, kernels, out=out)
+    name = signal or config["signal"]
+    image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
+    if sha256 != config["input_sha256"]:
+        raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
+    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=True)
+
+
+def start_run(
+    out: Path,
+    *,
+    settings: ImageConfig,
+    signal: str | None,
+    mode: Mode,
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
+) -> dict[str, Any]:
+    """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    team = team or Team()
+    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode, shared=not team.ranks.is_alone)
+    team.tell(prepared.config)
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def resume_run(
+    out: Path,
+    *,
+    signal: str | None,
+    given: Mapping[str, Any],
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    team = team or Team()
+    prepared = prepare_resumed_run(out, signal=signal, given=given)
+    team.tell({**prepared.config, "signal": signal or prepared.config["signal"]})
+    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def help_run(team: Team) -> None:
+    """Do this process's part of the run that the team's first process starts or resumes.
+
+    Raises:
+        ToldByFirst: For whatever the first process reports.
+    """
+    config = team.listen()
+
+    def image_of(plan: FitPlan) -> Raster:
+        image, sha256 = read_signal(config["signal"], memory=parse_memory(plan.settings.memory))
+        if sha256 != config["input_sha256"]:
+            raise InputError(f"{config['signal']}: not the image that the first process has; copy it to every machine")
+        return image
+
+    fit_along(config, image_of, team)
+
+
+def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team: Team | None = None) -> dict[str, Any]:
+    """Fit and fill the run folder; return the figures."""
+    team = team or Team()
+    with team.interruptible() as should_stop:
+        reconstruction, figures = fit_image(
+            prepared.plan,
+            prepared.image,
+            prepared.run,
+            resume=prepared.resume,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=should_stop,
+            team=team,
+        )
+    return fill_run(prepared.run, reconstruction, prepared.image, figures, prepared.config, quiet=quiet)
+
+
+def fill_run(
+    run: RunFolder,
+    reconstruction: Raster,
+    image: Raster,
+    figures: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write report and figures of a fitted image; return the figures as written.
+
+    Args:
+        run: The run folder.
+        reconstruction: The fitted image.
+        image: The image it was fitted to.
+        figures: Content of `metrics.json`.
+        config: Content of `config.json`.
+        quiet: Show no progress.
+    """
+    figures = {**figures, **memory_figures(figures["device"])}
+    write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
+    figures |= memory_figures(figures["device"])  # of the report too, which cannot tell it of itself
+    run.write_metrics(figures)  # last: it says that the run is complete
+    if not quiet:
+        print(f"report: {printable(run.report)}", file=sys.stderr)
+    return run.read_metrics()

@@ -1,0 +1,139 @@
+"""Fit a network to one image and fill a run folder."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from finer_core.app.run_folder import RunFolder
+from finer_core.app.session import follow_session, run_session
+from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.team import Team
+from finer_core.progress import Progress
+from finer_core.resources import memory_figures
+from finer_core.training import LogPoint
+from finer_image.io.raster import Raster
+from finer_image.io.writer import default_suffix
+from finer_image.model import ImageModel
+from finer_image.reconstruction import judge_and_write
+from finer_image.training.build import build_fit, figures_of, network_of, passes_of, psnr_of_loss
+from finer_image.training.plan import FitPlan, plan_of
+
+
+def fit_image(
+    plan: FitPlan,
+    image: Raster,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
+) -> tuple[Raster, dict[str, Any]]:
+    """Fit, save the model and its reconstruction, and judge it.
+
+    Args:
+        plan: From `plan_fit`, or read back from a run's config.
+        image: The image.
+        run: Where the results go.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+        team: The processes that share the fit; the others call `fit_along`. They part after training.
+
+    Returns:
+        The reconstruction and the figures of `metrics.json`.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    team = team or Team()
+    gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+    with team.agreed():
+        team.take_device(plan.device)
+        network = network_of(plan)
+        fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
+    last = run_session(
+        fit,
+        run,
+        name=f"fit {plan.settings.method}",
+        figures_of=lambda point: figures_of(plan, point),
+        figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
+        resume=resume,
+        quiet=quiet,
+        tensorboard=tensorboard,
+        should_stop=gradient_sum.should_stop,
+        team=team,
+    )
+    team.leave()
+    reconstruction, figures = save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+    return reconstruction, {**figures, "processes": team.ranks.size}
+
+
+def save_and_judge(
+    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
+) -> tuple[Raster, dict[str, Any]]:
+    """Save a trained network as the run's model, and its reconstruction, and judge it.
+
+    Args:
+        plan: What it was trained by.
+        network: The network.
+        image: The image.
+        run: Where the model goes.
+        last: The fit's last log point.
+        quiet: Show no progress.
+
+    Returns:
+        The reconstruction and the figures of `metrics.json`.
+    """
+    settings = plan.settings
+    model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
+    judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
+    model.save(run.model)
+    path = run.path / f"reconstruction{default_suffix(image)}"
+    reconstruction, figures = judge_and_write(model, image, path, on_rows=lambda rows: judging.update(rows))
+    judging.close()
+    return reconstruction, {
+        "method": settings.method,
+        "preset": settings.preset,
+        **figures,
+        "steps": last.step,
+        "passes": round(passes_of(plan, image, steps=last.step), 3),
+        "target_reached": None if settings.target_psnr is None else last.is_reached,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **memory_figures(plan.device),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rollbacks": last.rollbacks,
+        "processes": 1,
+    }
+
+
+def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], team: Team) -> None:
+    """Do this process's part of a fit that the first process leads with `fit_image`.
+
+    Args:
+        config: The first process's `config.json`.
+        image_of: Reads the image.
+        team: The processes that share the fit.
+
+    Raises:
+        ToldByFirst: If any process cannot begin.
+        Interrupted: If any process was asked to stop.
+        DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    with team.interruptible() as should_stop:
+        gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+        with team.agreed():
+            plan = plan_of(config, source=Path("config.json"))
+            team.take_device(plan.device)
+            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
+        follow_session(fit, team, should_stop=gradient_sum.should_stop)
+    team.leave()

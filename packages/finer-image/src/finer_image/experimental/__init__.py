@@ -1,0 +1,1 @@
+"""What works and is not settled: several images at once."""

@@ -1,0 +1,150 @@
+"""Decode everything that Pillow reads."""
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from finer_image.io.library_guard import import_library, strict_pillow
+from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_range import row_blocks
+
+_ORIENTATION_TAG = 0x0112
+_PSD_VERSION = 1057
+_BESIDE = {"AVIF": 8, "BMP": 4, "GIF": 8, "JPEG2000": 16, "QOI": 8, "WEBP": 16}
+"""Bytes a pixel that a decoder keeps beside the picture that it makes."""
+
+
+def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
+    """Decode one of the 8-bit formats: JPEG, WebP, BMP, GIF, ICO, TGA, QOI, PSD, PBM, Lab and YCbCr TIFF.
+
+    Palettes, CMYK, YCbCr, Lab and HSV become RGB, with alpha where the file has transparency. JPEG 2000 and
+    AVIF deeper than 8 bits, which Pillow would reduce, are decoded by imagecodecs instead.
+
+    Args:
+        source: The open file.
+        format_name: Pillow's name of the format.
+
+    Returns:
+        uint8 pixels, or uint16 from the deep variants.
+
+    Raises:
+        InputError: The image is too large, or stores layers and no picture.
+    """
+    from PIL import Image as pillow
+
+    head = _head(source) if format_name in ("AVIF", "JPEG2000") else b""
+    deep = _is_deep(head, format_name)
+    # An icon is a picture of its own, which Pillow decodes when it opens the file.
+    most_pixels = source.most_pixels if format_name == "ICO" else None
+    with strict_pillow(most_pixels=most_pixels), pillow.open(source.handle, formats=[format_name]) as image:
+        mode = mode_after_decoding(image)
+        _check_picture(source, image, format_name)
+        channels = len(image.getbands()) if deep else len(mode)
+        for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
+            beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
+            source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
+        pixels = _decode_deep(source, format_name) if deep else in_bands(image, mode)
+        try:
+            orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
+        except Exception:  # A broken EXIF block is no reason to refuse the picture.
+            orientation = 1
+        # A phone's multi-picture JPEG holds previews and depth maps, which nobody takes for more images.
+        if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
+            source.note("is animated; only its first picture is used")
+        icc_profile = image.info.get("icc_profile") or None
+        if image.mode in ("CMYK", "LAB"):
+            # The stored profile describes inks or Lab, not the RGB made from them.
+            source.note(f"is {image.mode}; converted to RGB without its colour profile")
+            icc_profile = None
+        return DecodedImage(
+            pixels=pixels,
+            mode=None if deep else mode,
+            orientation=orientation,
+            icc_profile=icc_profile,
+            source_mode="" if image.mode == mode else image.mode,
+        )
+
+
+def in_bands(image: Any, mode: str) -> np.ndarray:
+    """Decode a Pillow image, and convert it band by band, so that there is no second one of its size.
+
+    Args:
+        image: The image.
+        mode: What to convert it to.
+
+    Returns:
+        (H, W) or (H, W, C) uint8.
+    """
+    image.load()
+    shape = (image.height, image.width, len(mode)) if len(mode) > 1 else (image.height, image.width)
+    pixels = np.empty(shape, dtype=np.uint8)
+    for rows in row_blocks(shape):
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        pixels[rows] = np.asarray(band if band.mode == mode else band.convert(mode))
+    return pixels
+
+
+def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
+    """Refuse a PSD that holds layers alone: what stands in the place of its picture is white."""
+    if format_name != "PSD":
+        return
+    versions = [data for number, _, data in image.resources if number == _PSD_VERSION]
+    if versions and len(versions[0]) > 4 and not versions[0][4]:
+        raise source.error("stores its layers without the picture that they make; save it with maximum compatibility")
+
+
+def mode_after_decoding(image: Any) -> str:
+    """Choose L, LA, RGB or RGBA for a Pillow image that is open but not decoded."""
+    mode, info, palette = image.mode, image.info, image.palette
+    alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
+    alpha = alpha or (mode == "P" and palette is not None and palette.mode.endswith("A"))
+    colour = "L" if mode in ("1", "L", "LA", "La") else "RGB"
+    return colour + "A" * alpha
+
+
+def _head(source: ImageSource) -> bytes:
+    """Return the beginning of a file, where boxes and markers say what follows; the handle is left at the start."""
+    head = source.handle.read(1 << 16)
+    source.handle.seek(0)
+    return head
+
+
+def _is_deep(head: bytes, format_name: str) -> bool:
+    """Tell whether a JPEG 2000 or AVIF file holds more than 8 bits a channel."""
+    if format_name == "AVIF":
+        # av1C box: version, profile and level, then a byte whose bit 6 is high_bitdepth.
+        start = head.find(b"av1C")
+        return 0 <= start < len(head) - 6 and bool(head[start + 6] & 0x40)
+    # SIZ marker: markers and sizes, then from byte 40 on one Ssiz byte, depth - 1, for each component.
+    start = head.find(b"\xff\x4f\xff\x51")
+    return 0 <= start < len(head) - 42 and (head[start + 42] & 0x7F) + 1 > 8
+
+
+def _codestream_size(head: bytes) -> tuple[int, int] | None:
+    """Return rows and columns by the SIZ marker of a JPEG 2000, which may be others than the file around it says."""
+    start = head.find(b"\xff\x4f\xff\x51")
+    if not 0 <= start <= len(head) - 24:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
+    return bottom - top, right - left
+
+
+def _decode_deep(source: ImageSource, format_name: str) -> np.ndarray:
+    """Decode a deep JPEG 2000 or AVIF to (H, W) or (H, W, C) at its own depth."""
+    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose=f"deep {format_name}")
+    source.handle.seek(0)
+    decode = imagecodecs.avif_decode if format_name == "AVIF" else imagecodecs.jpeg2k_decode
+    return decode(source.handle.read())
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Read the orientation from a raw EXIF block; 1 where there is none or the block is broken."""
+    from PIL import Image as pillow
+
+    tags = pillow.Exif()
+    try:
+        tags.load(exif)
+        return int(tags.get(_ORIENTATION_TAG, 1))
+    except Exception:  # A broken EXIF block is no reason to refuse the picture.
+        return 1

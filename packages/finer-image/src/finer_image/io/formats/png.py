@@ -1,0 +1,89 @@
+"""Decode PNG at its true depth."""
+
+import struct
+import zlib
+
+from finer_image.io.formats.pillow import exif_orientation
+from finer_image.io.library_guard import import_library
+from finer_image.io.source import DecodedImage, ImageSource
+
+_SIGNATURE_BYTES = 8
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_MAX_PROFILE_BYTES = 1 << 25
+
+
+def decode_png(source: ImageSource) -> DecodedImage:
+    """Decode a PNG of any colour type and depth, its transparency included.
+
+    Pillow reduces 16-bit grey-alpha, RGB and RGBA to 8 bits without a word, and scales `tRNS` of 2- and 4-bit
+    grey wrongly, so libpng (through imagecodecs) decodes all of them. Chunks are checked first: a cut file
+    then says so.
+
+    Args:
+        source: The open file.
+
+    Returns:
+        uint8 or uint16 pixels.
+
+    Raises:
+        InputError: The file is cut, corrupt or too large.
+    """
+    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
+    data = source.handle.read(33)
+    if len(data) < 33 or data[12:16] != b"IHDR":
+        raise source.error("is a truncated PNG; copy or download it again")
+    width, height, depth, colour_type = struct.unpack(">IIBB", data[16:26])
+    if colour_type not in _CHANNELS:
+        raise source.error(f"is a PNG with the impossible colour type {colour_type}; save it again")
+    # Transparency in a tRNS chunk, which comes later, adds a channel; the limit is checked again with it.
+    item_bytes = 2 if depth == 16 else 1
+    size = {"height": height, "width": width, "item_bytes": item_bytes}
+    # The file is in memory whole; turning a picture upright takes another one.
+    size["beside"] = max(source.file_bytes, height * width * _CHANNELS[colour_type] * item_bytes)
+    source.check_size(channels=_CHANNELS[colour_type], **size)
+    source.handle.seek(0)
+    data = source.handle.read()
+    chunks = _chunks(source, data)
+    source.check_size(channels=_CHANNELS[colour_type] + (b"tRNS" in chunks), **size)
+    if struct.unpack(">I", chunks.get(b"acTL", bytes(4))[:4])[0] > 1:
+        source.note("is animated; only its first picture is used")
+    return DecodedImage(
+        pixels=imagecodecs.png_decode(data),
+        orientation=exif_orientation(chunks.get(b"eXIf", b"")),
+        icc_profile=_profile(chunks.get(b"iCCP", b"")),
+        source_mode="1" if depth == 1 and colour_type == 0 else "P" if colour_type == 3 else "",
+    )
+
+
+def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
+    """Check every chunk's length and checksum; return the first of each kind, IDAT left empty."""
+    chunks: dict[bytes, bytes] = {}
+    view, position = memoryview(data), _SIGNATURE_BYTES
+    while b"IEND" not in chunks:
+        if position + 12 > len(data):
+            raise source.error("is a truncated PNG; copy or download it again")
+        length, name = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            raise source.error("is a truncated PNG; copy or download it again")
+        (stored,) = struct.unpack_from(">I", data, end - 4)
+        if zlib.crc32(view[position + 4 : end - 4]) == stored:
+            chunks.setdefault(name, b"" if name == b"IDAT" else data[position + 8 : end - 4])
+        elif name[:1].isupper():
+            label = name.decode("ascii", "replace")
+            raise source.error(
+                f"is a corrupt PNG: the checksum of its {label} data is wrong; copy or download it again"
+            )
+        position = end
+    if b"IDAT" not in chunks:
+        raise source.error("is a PNG without image data; save it again")
+    return chunks
+
+
+def _profile(chunk: bytes) -> bytes | None:
+    """Unpack the colour profile of an iCCP chunk: name, zero byte, method byte, zlib data."""
+    compressed = chunk.partition(b"\0")[2][1:]
+    try:
+        return zlib.decompressobj().decompress(compressed, _MAX_PROFILE_BYTES) or None
+    except zlib.error:
+        return None

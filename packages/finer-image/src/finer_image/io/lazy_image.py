@@ -1,0 +1,124 @@
+"""An image that stays on disk: its kind is known, its pixels are read when they are asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_image.io.image import DTYPES, mode_of
+from finer_image.io.nodata import Nodata
+from finer_image.io.raster import Raster, missing_note, survey
+from finer_image.io.source import file_error, named
+from finer_image.io.value_range import row_blocks
+from finer_image.io.windows.reader import PartReader, Parts
+
+WORKING_BYTES = 160_000_000
+"""Bytes of the tiles that are trained on, the next ones that are read ahead, and the band that is written."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DiskImage(Raster):
+    """Read windows of an image that is too large for the memory; make one with `DiskImage.of`.
+
+    Args:
+        path: The file or folder.
+        reader: Reads samples.
+        pixels_of: Turns a window of samples into pixels.
+        channels_of_pixels: Channels of the pixels, which may be more or fewer than samples: a palette's are three.
+        type_of_pixels: Type of a pixel value, in native byte order.
+        mode: See `Raster`, like the rest.
+        value_range: (low, high).
+        channel_names: Always empty.
+        icc_profile: Colour profile, or None.
+        source_mode: The file's own mode where it differs.
+        nodata: Value of the pixels that hold no data, beside NaN, or None.
+        missing: How many pixels hold no data.
+        notes: What the user should know about what was read.
+    """
+
+    path: Path
+    reader: PartReader
+    pixels_of: Callable[[np.ndarray], np.ndarray]
+    channels_of_pixels: int
+    type_of_pixels: np.dtype
+    mode: str
+    value_range: tuple[float, float]
+    channel_names: tuple[str, ...] = ()
+    icc_profile: bytes | None = None
+    source_mode: str = ""
+    nodata: Nodata = None
+    missing: int = 0
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path, parts: Parts, *, notes: Sequence[str] = ()) -> "DiskImage":
+        """Find out what a file holds, by reading one pixel; then walk over it once, where `survey` needs that.
+
+        The walk finds the value range, counts the pixels without data and refuses infinite values, block by block.
+
+        Args:
+            path: The file or folder.
+            parts: Reads its samples and decodes them.
+            notes: What the user should know about what is read.
+
+        Returns:
+            The image.
+
+        Raises:
+            InputError: The file is cut, its pixels are of no type that is supported, stored turned, or infinite.
+        """
+
+        def pixels_of(samples: np.ndarray) -> np.ndarray:
+            pixels = parts.decode(samples).pixels
+            if pixels.dtype == np.bool_:
+                pixels = pixels.astype(np.uint8) * np.uint8(255)
+            pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+            return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+        samples = parts.reader.read(range(1), range(1))
+        first = parts.decode(samples)
+        if first.orientation not in (0, 1):
+            raise file_error(path, f"is stored turned (orientation {first.orientation}); save it upright")
+        pixels = pixels_of(samples)
+        if pixels.dtype.name not in DTYPES:
+            raise file_error(path, f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
+        image = cls(
+            path=path,
+            reader=parts.reader,
+            pixels_of=pixels_of,
+            channels_of_pixels=pixels.shape[2],
+            type_of_pixels=pixels.dtype,
+            mode=first.mode or mode_of(pixels.shape[2]),
+            value_range=(0.0, 255.0),
+            icc_profile=first.icc_profile,
+            source_mode=first.source_mode or ("1" if samples.dtype == np.bool_ else ""),
+            nodata=first.nodata,
+        )
+        blocks = ((rows.start, image.read(rows)) for rows in row_blocks(image.shape))
+        try:
+            value_range, missing = survey(blocks, dtype=image.dtype, mode=image.mode, nodata=image.nodata)
+        except InputError as error:
+            raise named(path, error) from None
+        more = missing_note(missing, pixels=image.height * image.width, nodata=image.nodata)
+        return replace(image, value_range=value_range, missing=missing, notes=(*notes, *more))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return (*self.reader.shape[:2], self.channels_of_pixels)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a pixel value, in native byte order."""
+        return self.type_of_pixels
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes that this image and its reconstruction take in memory while it is fitted and judged."""
+        return self.reader.cache_bytes + WORKING_BYTES
+
+    def read(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
+        """Return a window of the pixels, read now."""
+        return self.pixels_of(self.reader.read(range(*rows.indices(self.height)), range(*columns.indices(self.width))))

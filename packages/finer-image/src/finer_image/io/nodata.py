@@ -1,0 +1,121 @@
+"""Pixels without data: the value that a file names for them, and NaN. They are left out of fit and figures."""
+
+import base64
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Nodata = int | float | None
+"""A value that stands for "no data"; None if the file names none. NaN stands for it in any case."""
+
+
+def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
+    """Read a value that a file names for pixels without data.
+
+    Args:
+        text: A number, as GDAL writes it.
+        dtype: Type of the pixels.
+
+    Returns:
+        The value as the pixels hold it; None for NaN, and for a value that pixels of this type cannot have.
+
+    Raises:
+        ValueError: It is no number.
+    """
+    words = text.strip(" \t\n\0")
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):  # the greatest float32, written with too few digits, is rounded upwards
+            value = float(dtype.type(float(words)))
+        return None if np.isnan(value) else value
+    try:
+        whole = int(words)
+    except ValueError:
+        number = float(words)
+        if not number.is_integer():
+            return None
+        whole = int(number)
+    info = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.uint8)
+    return whole if info.min <= whole <= info.max else None
+
+
+def nodata_of_attributes(attributes: Mapping[str, Any], dtype: np.dtype, *, fill_value: Any = None) -> Nodata:
+    """Return the value that the attributes of a Zarr array name, by the CF conventions or as xarray writes it.
+
+    Args:
+        attributes: The array's attributes; `_FillValue` and `missing_value` name such a value.
+        dtype: Type of the pixels.
+        fill_value: The array's own fill value, which xarray takes for such a value in Zarr's format 2; else None.
+
+    Returns:
+        The value, or None.
+    """
+    named = [attributes.get("_FillValue"), attributes.get("missing_value")]
+    if "_ARRAY_DIMENSIONS" in attributes:  # what xarray wrote
+        named.append(fill_value)
+    for value in named:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            continue
+        try:
+            return nodata_of_text(str(value), dtype)
+        except (ValueError, OverflowError):
+            packed = _packed_double(str(value))
+            if packed is not None:
+                return nodata_of_text(repr(packed), dtype)
+    return None
+
+
+def _packed_double(text: str) -> float | None:
+    """Read the 8 bytes in base64 as which xarray stores a fill value that JSON cannot hold."""
+    try:
+        return float(struct.unpack("<d", base64.b64decode(text, validate=True))[0])
+    except (ValueError, struct.error):
+        return None
+
+
+def missing_pixels(pixels: np.ndarray, *, nodata: Nodata, mode: str) -> np.ndarray | None:
+    """Tell which pixels hold no data: those with NaN in any channel, or with the named value.
+
+    In a colour picture the named value stands in every colour of such a pixel, since a colour may well have no red; in
+    any other image one channel is enough.
+
+    Args:
+        pixels: (..., C).
+        nodata: The named value.
+        mode: Mode of the image; see `finer_image.io.image.MODES`.
+
+    Returns:
+        (...,) True where there is no data; None where there is data everywhere.
+    """
+    missing = None
+    if pixels.dtype.kind == "f":
+        missing = np.isnan(pixels).any(axis=-1)
+    if nodata is not None:
+        colours = pixels[..., : {"LA": 1, "RGBA": 3}.get(mode)]
+        named = colours == nodata
+        found = named.all(axis=-1) if mode in ("RGB", "RGBA") else named.any(axis=-1)
+        missing = found if missing is None else missing | found
+    return missing if missing is not None and missing.any() else None
+
+
+def mark_missing(pixels: np.ndarray, missing: np.ndarray, *, nodata: Nodata) -> None:
+    """Put the value for "no data" into pixels, in place.
+
+    Args:
+        pixels: (..., C) that may be written to.
+        missing: (...,) True where there is no data.
+        nodata: The named value; None for NaN.
+    """
+    pixels[missing] = np.nan if nodata is None else nodata
+
+
+def keep_apart(pixels: np.ndarray, *, nodata: Nodata, mode: str) -> None:
+    """Move pixels that have data, but happen to have the named value, to the next value, in place."""
+    missing = None if nodata is None else missing_pixels(pixels, nodata=nodata, mode=mode)
+    if missing is None or nodata is None:
+        return
+    if pixels.dtype.kind == "f":
+        pixels[missing] = np.nextafter(pixels.dtype.type(nodata), pixels.dtype.type(0 if nodata > 0 else 1))
+    else:
+        pixels[missing] = nodata + 1 if nodata < np.iinfo(pixels.dtype).max else nodata - 1

@@ -1,0 +1,178 @@
+"""Check pixel values, choose the interval that [0, 1] stands for, and convert between the two.
+
+Everything here works element by element on any block of rows, so callers stay in bounded memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from finer_core.errors import InputError
+
+# Conversions go through float64; about a million numbers at a time keeps that copy near 8 MB for any image.
+_BLOCK_NUMBERS = 1 << 20
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield slices over the first axis that together cover it in blocks of bounded size.
+
+    Args:
+        shape: Shape of the array to walk, at least one axis.
+
+    Yields:
+        Slices of at least one row and, beyond that, of about a million numbers.
+    """
+    numbers_in_row = int(np.prod(shape[1:], dtype=np.int64))
+    rows = max(1, _BLOCK_NUMBERS // max(1, numbers_in_row))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))
+
+
+class Extremes(NamedTuple):
+    """Hold the least and the greatest value of an image, and how many of its pixels hold no data."""
+
+    low: float
+    high: float
+    missing: int
+
+
+def extremes_of(
+    blocks: Iterable[tuple[int, np.ndarray]], *, missing_in: Callable[[np.ndarray], np.ndarray | None]
+) -> Extremes:
+    """Find the extremes of an image that comes in blocks of rows, without its missing pixels; reject infinite values.
+
+    Args:
+        blocks: Number of the first row and (rows, W, C) pixels of each block, from the top, at least one.
+        missing_in: Tells which pixels of a block hold no data; see `finer_image.io.nodata.missing_pixels`.
+
+    Returns:
+        The extremes.
+
+    Raises:
+        InputError: Some value is infinite; the line has the count of such values and the place of the first. Or there
+            is no pixel with data.
+    """
+    low, high, absent = np.inf, -np.inf, 0
+    count, first = 0, ""
+    for top, block in blocks:
+        missing = missing_in(block)
+        values = block if missing is None else block[~missing]
+        if missing is not None:
+            absent += int(missing.sum())
+        if block.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = ~np.isfinite(block) & (True if missing is None else ~missing[..., None])
+            if not count:
+                row, column, channel = (int(i) for i in np.argwhere(bad)[0])
+                first = f"row {top + row}, column {column}, channel {channel} ({float(block[row, column, channel])})"
+            count += int(bad.sum())
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if count:
+        raise InputError(
+            f"holds {count} infinite value{'s' * (count > 1)}, the first at {first}; "
+            "replace them with finite numbers, or with NaN where there is no data"
+        )
+    if low > high:
+        raise InputError("holds no pixel with data: all are NaN, or have the value that stands for 'no data' (nodata)")
+    return Extremes(low, high, absent)
+
+
+def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, float]:
+    """Choose the interval of pixel values that [0, 1] stands for, from the extremes of an image.
+
+    8-bit images use 0..255, as every published PSNR does. Every other type uses the data's own minimum and
+    maximum: a 16-bit elevation model of 236..1076 would otherwise fill 1 % of the interval, and a float image
+    has no other natural limits. A constant image has no width, so its interval is widened by max(1, |value|),
+    upwards where the dtype can hold that and downwards where it cannot.
+
+    Args:
+        low: Least value; 8-bit images need no look.
+        high: Greatest value.
+        dtype: Type of the pixels.
+
+    Returns:
+        (low, high) with low < high, in pixel values.
+
+    Raises:
+        InputError: The values are so far apart that float64 cannot hold the difference.
+    """
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    if low == high:
+        width = max(1.0, abs(low))
+        top = float(np.finfo(dtype).max if dtype.kind == "f" else np.iinfo(dtype).max)
+        # Compared as a difference: low + width itself can overflow float64.
+        low, high = (low, low + width) if width <= top - max(low, 0.0) else (low - width, low)
+    if not np.isfinite(high - low):
+        raise InputError(f"spans {low} to {high}, which is too wide for float64; rescale the values")
+    return low, high
+
+
+def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) -> np.ndarray:
+    r"""Map pixel values to the unit interval, element by element.
+
+    $u = (p - low) / (high - low)$. Any block of rows may be converted on its own. Values outside
+    `value_range` map outside [0, 1] (they are not clipped, so an error measured on them stays honest).
+
+    Args:
+        pixels: (...,) any real dtype, in pixel values.
+        value_range: (low, high) in pixel values.
+
+    Returns:
+        (...,) float32. uint8 and uint16 survive the way back exactly; wider types to float32 precision.
+    """
+    low, high = value_range
+    unit = np.empty(pixels.shape, dtype=np.float32)
+    for rows in row_blocks(pixels.shape):
+        block = pixels[rows].astype(np.float64)
+        block -= low
+        block /= high - low
+        with np.errstate(over="ignore"):  # a value for "no data" may be farther away than float32 reaches
+            unit[rows] = block
+    return unit
+
+
+def pixels_from_unit(unit: np.ndarray, *, dtype: npt.DTypeLike, value_range: tuple[float, float]) -> np.ndarray:
+    r"""Map unit-interval values back to pixels, element by element.
+
+    $p = low + clip(u, 0, 1)\,(high - low)$, rounded to the nearest integer for integer types. Any block of
+    rows may be converted on its own.
+
+    Args:
+        unit: (...,) floating point; values outside [0, 1] are clipped.
+        dtype: Type of the pixels.
+        value_range: (low, high) in pixel values.
+
+    Returns:
+        (...,) of `dtype`, inside `value_range` and inside what `dtype` holds.
+
+    Raises:
+        ValueError: `unit` holds NaN, which no pixel can show.
+    """
+    dtype = np.dtype(dtype)
+    low, high = value_range
+    lowest, highest = _limits(dtype)
+    pixels = np.empty(unit.shape, dtype=dtype)
+    for rows in row_blocks(unit.shape):
+        block = np.clip(unit[rows].astype(np.float64), 0.0, 1.0)
+        if np.isnan(block).any():
+            raise ValueError(f"{int(np.isnan(block).sum())} predicted values are NaN and cannot become {dtype} pixels")
+        block *= high - low
+        block += low
+        if dtype.kind != "f":
+            np.rint(block, out=block)
+        # The second clip absorbs rounding in low + (high - low), and a widened range beyond the dtype.
+        pixels[rows] = np.clip(block, max(low, lowest), min(high, highest), out=block)
+    return pixels
+
+
+def _limits(dtype: np.dtype) -> tuple[float, float]:
+    """Return the least and greatest float64 that fit in a dtype."""
+    if dtype.kind == "f":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    info = np.iinfo(dtype)
+    lowest, highest = float(info.min), float(info.max)
+    # float(2**63 - 1) rounds up to 2**63, which int64 cannot hold.
+    return lowest, (highest if int(highest) <= info.max else float(np.nextafter(highest, 0.0)))

@@ -1,0 +1,1 @@
+"""Parts of images that stay on disk."""

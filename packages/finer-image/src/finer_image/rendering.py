@@ -1,0 +1,203 @@
+"""Evaluate a fitted image at any size or crop, in tiles of bounded memory."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finer_core.coords import axis_coords
+from finer_core.errors import InputError
+from finer_core.parallel import in_threads
+from finer_image.io.image import Image
+
+CHUNK_PIXELS = 16384
+"""Pixels that go through a network at once when nothing has to be kept for gradients."""
+
+
+class FittedImage(Protocol):
+    """What is rendered: a function of the image plane and the kind of pixels that its values become.
+
+    `finer_image.model.ImageModel` is one.
+    """
+
+    network: nn.Module
+    height: int
+    width: int
+    image: Mapping[str, Any]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    def __call__(self, coords: Tensor) -> Tensor:
+        """Return the image at coords (n, 2), as (n, channels) in [0, 1], not clipped."""
+        ...
+
+    def pixels_of(self, unit: np.ndarray) -> np.ndarray:
+        """Turn values (..., channels) in [0, 1], clipped here, into pixels."""
+        ...
+
+    def with_pixels(self, pixels: np.ndarray) -> Image:
+        """Return pixels as an image of the fitted one's kind."""
+        ...
+
+
+class Crop(NamedTuple):
+    """Hold a pixel window: rows y0..y1, columns x0..x1, the ends excluded."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+
+def render(
+    model: FittedImage,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    crop: Crop | None = None,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Image:
+    """Render a fitted image.
+
+    The size names the whole image, whose border pixels stay at coordinates -1 and 1; a crop is a window of it.
+
+    Args:
+        model: The image.
+        height: Rows of the whole; the fitted image's if None.
+        width: Columns of the whole.
+        crop: Window of the whole; all of it if None.
+        on_rows: Called with the number of rows done.
+
+    Returns:
+        An image of the fitted one's type, range and profile.
+
+    Raises:
+        InputError: If the size is not positive or the crop lies outside it.
+    """
+    height, width = height or model.height, width or model.width
+    window = window_of(crop, height=height, width=width)
+    shape = (window.y1 - window.y0, window.x1 - window.x0, model.channels)
+    pixels = np.empty(shape, dtype=model.image["dtype"])
+    done = 0
+    for band in pixel_bands(model, height=height, width=width, window=window):
+        pixels[done : done + len(band)] = band
+        done += len(band)
+        on_rows(done)
+    return model.with_pixels(pixels)
+
+
+def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
+    """Render a fitted image band by band.
+
+    Args:
+        model: The image.
+        height: Rows of the whole.
+        width: Columns of the whole.
+        window: What to render of it.
+
+    Yields:
+        (rows, columns, channels) pixels of the fitted image's type, from the window's top.
+    """
+    all_rows, all_columns = pixel_axes(height, width, like=first_parameter(model.network))
+    rows, columns = all_rows[window.y0 : window.y1], all_columns[window.x0 : window.x1]
+    step = max(1, 4 * CHUNK_PIXELS // len(columns))
+    for start in range(0, len(rows), step):
+        block = unit_rows(model, rows[start : start + step], columns, chunk_pixels=CHUNK_PIXELS)
+        yield model.pixels_of(block.numpy())
+
+
+def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:
+    """Return the crop of a height x width image, or all of it.
+
+    Raises:
+        InputError: If the size is not positive or the crop lies outside it.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"cannot render an image of {height}x{width} pixels")
+    window = crop or Crop(0, height, 0, width)
+    if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
+        raise InputError(
+            f"crop {window.y0}:{window.y1},{window.x0}:{window.x1} does not lie inside the {height}x{width} image"
+        )
+    return window
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Turn "HxW" into (height, width).
+
+    Raises:
+        InputError: If it is not of that form, or not positive.
+    """
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    if not match or min(int(match[1]), int(match[2])) < 1:
+        raise InputError(f"--size {text!r} is not HEIGHTxWIDTH, e.g. 1024x768")
+    return int(match[1]), int(match[2])
+
+
+def parse_crop(text: str) -> Crop:
+    """Turn "Y0:Y1,X0:X1" into a window.
+
+    Raises:
+        InputError: If it is not of that form.
+    """
+    match = re.fullmatch(r"(\d+):(\d+),(\d+):(\d+)", text.strip())
+    if not match:
+        raise InputError(f"--crop {text!r} is not Y0:Y1,X0:X1, e.g. 0:256,128:384")
+    return Crop(*(int(part) for part in match.groups()))
+
+
+def scaled_size(model: FittedImage, scale: float) -> tuple[int, int]:
+    """Return the fitted size times `scale`, at least one pixel a side.
+
+    Raises:
+        InputError: If `scale` is not a positive finite number.
+    """
+    if not 0 < scale < float("inf"):
+        raise InputError(f"--scale must be a positive number, got {scale!r}")
+    return max(1, round(model.height * scale)), max(1, round(model.width * scale))
+
+
+def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
+    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
+    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
+
+
+def first_parameter(network: nn.Module) -> Tensor:
+    """Return the first parameter, which says where a network lives."""
+    return next(network.parameters())
+
+
+_CACHED_PIXELS = 4096
+"""Pixels that a core takes at once."""
+
+
+def unit_rows(model: FittedImage, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
+    """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
+
+    Args:
+        model: The image.
+        rows: (h,) row coordinates.
+        columns: (w,) column coordinates.
+        chunk_pixels: Most pixels that go through the network at once.
+
+    Returns:
+        (h, w, channels) on the CPU, in [0, 1], not clipped.
+    """
+    coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    on_cpu = coords.device.type == "cpu"
+
+    def unit(piece: Tensor) -> Tensor:
+        with torch.no_grad():  # a thread has its own grad mode
+            return model(piece).cpu()
+
+    pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
+    return torch.cat(in_threads(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
+        rows.shape[0], columns.shape[0], -1
+    )

@@ -1,0 +1,174 @@
+"""Decide everything about a fit of an image, write it down, and take it back."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.config import plan_of_config
+from finer_core.errors import InputError
+from finer_core.networks.build import build_network, network_config
+from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.own_network import OwnNetwork
+from finer_core.resources import parse_memory, resolve_device
+from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
+from finer_core.training.precision import bf16_products_are_native
+from finer_image.config import ImageConfig
+from finer_image.io.image import Image
+from finer_image.io.lazy_image import DiskImage
+from finer_image.io.raster import Raster
+from finer_image.memory import PROCESS_BYTES
+from finer_image.model_data import TASK
+from finer_image.presets import fast_network, resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
+
+    Attributes:
+        settings: Every setting, resolved.
+        network: The network, or what a module of the user's own takes.
+        target_range: What the image is scaled to for training.
+        device: Where it runs, resolved.
+    """
+
+    settings: ImageConfig
+    network: NetworkConfig | OwnNetwork
+    target_range: tuple[float, float]
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "network": self.network.to_dict(),
+            "target_range": list(self.target_range),
+            "device": self.device,
+        }
+
+
+def plan_fit(
+    settings: ImageConfig,
+    image: Raster,
+    *,
+    shared: bool = False,
+    passes: float | None = None,
+    own: OwnNetwork | None = None,
+) -> FitPlan:
+    """Decide everything about a fit before anything is written.
+
+    Args:
+        settings: As given.
+        image: The image.
+        shared: Whether several processes share the fit.
+        passes: How often every pixel can be used in `settings.seconds`, where these are given.
+        own: The module of the user's own that is trained; None for the method's network.
+
+    Raises:
+        InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
+    """
+    method = find_method(settings.method)
+    values = method.for_task(TASK)
+    network = own or _network_config(settings, channels=image.channels)
+    device = resolve_device(settings.device, shared=shared)
+    resolved = resolve(
+        settings,
+        height=image.height,
+        width=image.width,
+        hidden_features=network.hidden_features,
+        learning_rate=values.learning_rate,
+        bf16_is_native=bf16_products_are_native(device),
+        compiles=device == "cpu",
+        passes=passes,
+    )
+    if isinstance(network, NetworkConfig) and settings.preset == "fast":
+        network = _fast_network(network, resolved, image)
+    if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
+        raise InputError(
+            "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
+        )
+    if resolved.sampling == "error" and image.missing:
+        raise InputError("--sampling error needs an image without pixels that hold no data; use --sampling even")
+    chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
+    return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
+
+
+def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
+    network = network_config(
+        method=settings.method, task=TASK, in_features=2, out_features=channels, **settings.network
+    )
+    build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    return network
+
+
+def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) -> NetworkConfig:
+    """Return a method's network with the fast preset's hyper-parameters, but for those that were given."""
+    assert settings.passes
+    weights = network.hidden_features**2 * max(1, network.hidden_layers)
+    ours = fast_network(
+        network.method,
+        passes=settings.passes,
+        values_per_weight=image.height * image.width * image.channels / weights,
+    )
+    return dataclasses.replace(network, options={**network.options, **ours, **_options_of(settings.network)})
+
+
+def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in ("hidden_features", "hidden_layers")}
+
+
+def chunk_pixels(
+    network: NetworkConfig | OwnNetwork, *, memory: int, image: Raster, device: str, together: int = 1
+) -> int:
+    """Return how many pixels go through the network at once in training.
+
+    On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
+
+    Args:
+        network: The network.
+        memory: Bytes that the run may use.
+        image: The image.
+        device: Where it trains.
+        together: How many such images are fitted at once. On a CPU their pieces take turns; elsewhere they share the
+            memory.
+
+    Raises:
+        InputError: If not even a small piece fits beside the image, or beside what is read of it.
+    """
+    taken = PROCESS_BYTES + image.working_bytes * together
+    room = (memory - taken) // (1 if device == "cpu" else together)
+    rows = rows_a_piece(network, room=room, device=device)
+    if rows < SMALLEST_PIECE:
+        needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
+        raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
+    return rows
+
+
+def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
+    """Take a plan back from a run's config.
+
+    Raises:
+        InputError: If the config is not of an image fit, or was changed to what none can have.
+    """
+    plan = plan_of_config(FitPlan, config, source=source, needed=_RESOLVED)
+    low, high = plan.target_range
+    if not low < high:
+        raise InputError(f"{source}: target_range must be two numbers, the lower first, got {low!r} {high!r}")
+    return plan
+
+
+_RESOLVED = (
+    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
+    *("batch_pixels", "sampling", "schedule"),
+)
+"""Settings that every plan has decided."""
+
+
+def digest_of(image: Image) -> str:
+    """Return the SHA-256 of an image's content, for inputs that are not files."""
+    digest = hashlib.sha256(f"{image.pixels.dtype} {image.pixels.shape}".encode())
+    digest.update(image.pixels.tobytes())
+    return digest.hexdigest()

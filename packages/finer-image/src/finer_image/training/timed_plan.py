@@ -1,0 +1,79 @@
+"""Plan a fit that may take so many seconds: its length follows from the speed of its first steps."""
+
+import dataclasses
+
+from finer_core.errors import InputError
+from finer_core.training import Fit
+from finer_core.training.budget import MEASURED_FRACTION, largest_within, step_cost
+from finer_core.training.own_code import OwnCode
+from finer_core.training_config import refuse_two_lengths
+from finer_image.config import ImageConfig
+from finer_image.io.raster import Raster
+from finer_image.presets import SMALLEST_BATCH, Length, length_of
+from finer_image.training.build import build_fit, network_of
+from finer_image.training.plan import FitPlan, plan_fit
+
+_LARGEST_TIMED = 8192
+"""Pixels of the larger batch that is timed; larger ones cost in proportion."""
+_MOST_PASSES = 1e6
+_FEWEST_SOAP_STEPS = 250
+"""Steps of SOAP below which Adam, whose steps cost a half, gets further: in 6 s at 128x128, where SOAP makes some 100,
+it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/speed.md)."""
+
+
+def plan_timed_fit(
+    settings: ImageConfig, image: Raster, *, shared: bool = False, own: OwnCode | None = None
+) -> FitPlan:
+    """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
+
+    The first steps of fits with a small and a large batch are timed and thrown away; the seconds that this takes
+    belong to the budget. The length is then a number like any other, so that a resumed fit ends in the same bits.
+
+    Args:
+        settings: As given.
+        image: The image.
+        shared: Whether several processes share the fit.
+        own: The user's own module or activation, of which copies are timed.
+
+    Raises:
+        InputError: As `plan_fit`, and for a time to be shared by several processes.
+    """
+    own = own or OwnCode()
+    if settings.seconds is None:
+        return plan_fit(settings, image, shared=shared, own=own.described)
+    refuse_two_lengths(settings)
+    if shared:
+        raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
+    passes, steps = _longest(settings, image, own)
+    if settings.optimizer is None and settings.preset == "fast" and steps < _FEWEST_SOAP_STEPS:
+        settings = dataclasses.replace(settings, optimizer="adam")
+        passes, _ = _longest(settings, image, own)
+    return plan_fit(settings, image, passes=passes, own=own.described)
+
+
+def _longest(settings: ImageConfig, image: Raster, own: OwnCode) -> tuple[float, int]:
+    """Return the passes and the steps that fit into `settings.seconds`, by the cost of the first steps."""
+    assert settings.seconds is not None
+    untimed = dataclasses.replace(settings, seconds=None)
+    pixels = image.height * image.width
+
+    def fit_of(batch: int) -> Fit:
+        plan = plan_fit(dataclasses.replace(untimed, steps=1000, batch_pixels=batch), image, own=own.described)
+        return build_fit(plan, network_of(plan, own=own.copied()), image)
+
+    def length(passes: float) -> Length:
+        batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+        return length_of(image.height, image.width, passes=passes, batch_pixels=batch)
+
+    measuring = MEASURED_FRACTION * settings.seconds
+    given = length(1.0).batch_pixels or pixels
+    rows = [min(SMALLEST_BATCH, pixels), min(_LARGEST_TIMED, pixels)]
+    is_fixed = settings.batch_pixels is not None or settings.preset == "paper" or rows[0] == rows[1]
+    cost = step_cost(fit_of, [given] if is_fixed else rows, within=measuring)
+
+    def seconds_of(passes: float) -> float:
+        steps = length(passes).steps
+        return steps * cost.seconds(min(pixels, passes * pixels / steps))
+
+    passes = largest_within(settings.seconds - measuring, seconds_of, low=1 / pixels, high=_MOST_PASSES)
+    return passes, length(passes).steps

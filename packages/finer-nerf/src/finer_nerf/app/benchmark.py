@@ -1,0 +1,126 @@
+"""Compare methods on scenes: one run folder each, and one table in three formats."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finer_core.app import benchmark as benchmark_table
+from finer_core.errors import DivergenceError, InputError
+from finer_nerf.app.cli import scene_name
+from finer_nerf.app.experiment import resume_run, start_run
+from finer_nerf.config import NerfConfig
+from finer_nerf.published import SOURCE, published_psnr
+
+COLUMNS = (
+    "scene",
+    "method",
+    "psnr",
+    "ssim",
+    "lpips",
+    "background",
+    "views",
+    "size",
+    "seconds",
+    "parameters",
+    "published_psnr",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkPlan:
+    """Hold what is compared and how.
+
+    Attributes:
+        scenes: Folders or files, or the built-in scene's name.
+        settings: One per method.
+        out: Folder of the tables and of a run folder for each training.
+        resume: Keep what is finished, go on with what is not.
+        overwrite: Replace what is there.
+        quiet: No progress.
+    """
+
+    scenes: Sequence[str]
+    settings: Sequence[NerfConfig]
+    out: Path
+    resume: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+@benchmark_table.alone_in_folder
+def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
+    """Train every method on every scene; return the table's rows and write it after each training.
+
+    A training that fails is a row with its error: one bad scene does not lose the others.
+
+    Raises:
+        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
+    """
+    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
+    rows: list[dict[str, Any]] = []
+    for scene, label in zip(plan.scenes, labels_of(plan.scenes), strict=True):
+        for settings in plan.settings:
+            rows.append(_row(plan, scene, settings, label=label))
+            markdown = markdown_table(rows)
+            benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
+    return rows
+
+
+def labels_of(scenes: Sequence[str]) -> list[str]:
+    """Return a name for each scene, of its own also where letters' case does not count: "s", "s-2" ..."""
+    labels: list[str] = []
+    for scene in scenes:
+        name, number = scene_name(scene), 1
+        label = name
+        while label.casefold() in map(str.casefold, labels):
+            number += 1
+            label = f"{name}-{number}"
+        labels.append(label)
+    return labels
+
+
+def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig, *, label: str) -> dict[str, Any]:
+    out = plan.out / f"{label}-{settings.method}"
+    if not plan.quiet:
+        print(f"{label}, {settings.method}: {out}", file=sys.stderr)
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "scene": label, "method": settings.method}
+    try:
+        figures = _figures(plan, scene, settings, out)
+        row |= {column: figures[column] for column in COLUMNS if column in figures}
+    except (InputError, DivergenceError, RuntimeError) as error:
+        row["error"] = str(error)
+    row["published_psnr"] = published_psnr(scene=scene_name(scene), method=settings.method)
+    return row
+
+
+def _figures(plan: BenchmarkPlan, scene: str, settings: NerfConfig, out: Path) -> Mapping[str, Any]:
+    habits = {"quiet": plan.quiet, "tensorboard": False}
+    return benchmark_table.figures_of_run(
+        out,
+        resume=plan.resume,
+        overwrite=plan.overwrite,
+        go_on=lambda: resume_run(out, signal=scene, given={}, **habits),
+        start=lambda mode: start_run(out, settings=settings, signal=scene, mode=mode, **habits),
+    )
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a Markdown table, with the source of the published figures."""
+    head = [
+        "scene", "method", "PSNR (dB)", "SSIM", "LPIPS", "background", "views", "size", "seconds", "parameters",
+        "published",
+    ]  # fmt: skip
+    return benchmark_table.markdown_table(rows, columns=COLUMNS, headings=head, shown=_shown, source=SOURCE)
+
+
+def _shown(name: str, value: float) -> str:
+    if name == "seconds":
+        return f"{value:.0f}"
+    return f"{value:.4f}" if name in ("ssim", "lpips") else f"{value:.2f}"
+
+
+def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as one JSON object."""
+    return benchmark_table.json_table(rows, source=SOURCE)

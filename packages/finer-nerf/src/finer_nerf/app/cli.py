@@ -1,0 +1,229 @@
+"""The command line `finer-nerf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.fit_command import (
+    add_command,
+    add_fit_options,
+    asked_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
+from finer_core.app.run_folder import check_writable
+from finer_core.methods import method_names
+from finer_nerf._version import __version__
+from finer_nerf.config import BUILT_IN, NerfConfig
+
+_SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(build_parser, arguments)
+
+
+def build_parser() -> OneLineParser:
+    """Describe every command."""
+    parser = OneLineParser(prog="finer-nerf", description="Train, judge, render and mesh radiance fields.")
+    parser.add_argument("--version", action="version", version=version_text("finer-nerf", __version__))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_render(commands)
+    _add_mesh(commands)
+    _add_view(commands)
+    _add_scene(commands)
+    _add_benchmark(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    text = "Train a radiance field on posed pictures and write a run folder."
+    parser = add_command(commands, "train", run_train, text)
+    parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
+    parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
+    add_fit_options(parser, NerfConfig, out="runs/nerf/SCENE-METHOD")
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """Train, save, judge, film, report."""
+    mode = run_mode(arguments)
+    settings, named = merged_settings(arguments, NerfConfig)
+    signal = arguments.signal or (None if named == BUILT_IN else named)
+    out = Path(arguments.out or Path("runs") / "nerf" / f"{scene_name(signal)}-{settings.method}")
+    check_writable(out, mode=mode)
+    if sys.stderr.isatty() and not arguments.quiet:
+        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
+    from finer_nerf.app.experiment import resume_run, start_run
+
+    habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+    if mode == "resume" and (out / "config.json").is_file():
+        given = asked_settings(arguments, NerfConfig)
+        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
+    else:
+        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
+    if arguments.json:
+        print(json.dumps(metrics))
+    else:
+        print(f"{figures_line(metrics)}, {length_line(metrics)}: {out}")
+
+
+def scene_name(signal: str | None) -> str:
+    """Return a scene's name for a run folder."""
+    path = Path(signal or BUILT_IN)
+    return (path.resolve().parent if path.suffix == ".json" else path.resolve()).name
+
+
+def figures_line(figures: dict[str, Any]) -> str:
+    """Return the most telling figures in a line."""
+    parts = [f"PSNR {figures['psnr']:.2f} dB on {figures['background']}"]
+    if figures["ssim"] is not None:
+        parts.append(f"SSIM {figures['ssim']:.4f}")
+    if figures["lpips"] is not None:
+        parts.append(f"LPIPS {figures['lpips']:.4f}")
+    return ", ".join([*parts, f"{figures['views']} views"])
+
+
+def _add_evaluate(commands: Any) -> None:
+    text = "Compare a model with the views of a scene: PSNR, SSIM, LPIPS where installed."
+    parser = add_command(commands, "evaluate", run_evaluate, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("scene", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="views (default: test, or val without)")
+    parser.add_argument(
+        "--background", choices=("white", "black"), help="behind transparent pictures (default: the model's)"
+    )
+    parser.add_argument("--downscale", type=int, default=1, help="divide the pictures' size by this")
+    parser.add_argument(
+        "--test-every", type=int, default=8, help="as in training, where the scene has no test views of its own"
+    )
+    parser.add_argument("--out", metavar="DIR", help="also write the views, truth and rendering side by side")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_habits(parser)
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Print the figures, a view and on average."""
+    from finer_core.io.files import json_text
+    from finer_nerf.app.commands import evaluate_model
+
+    figures = evaluate_model(arguments)
+    if arguments.json:
+        print(json_text(figures, indent=None))
+        return
+    for name, row in figures["per_view"].items():
+        print(f"{name:<32}" + "  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
+    print(figures_line(figures))
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _add_render(commands: Any) -> None:
+    text = "Render a film (.mp4), a folder of frames, or one picture (.png) of a model."
+    parser = add_command(commands, "render", run_render, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help=".mp4, .png, or a folder for the frames")
+    parser.add_argument("--path", default="orbit", metavar="PATH", help="orbit, spiral, or a JSON file of cameras")
+    parser.add_argument(
+        "--kind", default="color", choices=("color", "depth", "normals"), help="what is shown (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=int, default=96, help="frames of an orbit or spiral (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=24.0, help="frames a second of a film (default: %(default)s)")
+    parser.add_argument("--size", metavar="HxW", help="size in pixels (default: the training pictures')")
+    parser.add_argument("--background", choices=("white", "black"), help="(default: the model's)")
+    _add_habits(parser)
+
+
+def run_render(arguments: argparse.Namespace) -> None:
+    """Render to a file."""
+    from finer_nerf.app.commands import render_model
+
+    print(render_model(arguments))
+
+
+def _add_mesh(commands: Any) -> None:
+    text = "Extract a coloured mesh: a level set of the density."
+    parser = add_command(commands, "mesh", run_mesh, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", default="mesh.ply", metavar="FILE", help=".ply or .glb (default: %(default)s)")
+    parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
+    parser.add_argument("--level", type=float, help="density of the surface (default: half opaque in 1 %% of the box)")
+    _add_habits(parser)
+
+
+def run_mesh(arguments: argparse.Namespace) -> None:
+    """Write a mesh in the scene's coordinates."""
+    from finer_nerf.app.commands import mesh_model
+
+    print(mesh_model(arguments))
+
+
+def _add_view(commands: Any) -> None:
+    text = "Show a model in the browser, to move around in; needs the extra finer-nerf[viewer]."
+    parser = add_command(commands, "view", run_view, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+
+
+def run_view(arguments: argparse.Namespace) -> None:
+    """Serve the viewer until interrupted."""
+    from finer_nerf.app.commands import view
+
+    view(arguments)
+
+
+def _add_scene(commands: Any) -> None:
+    text = f"Write the built-in scene '{BUILT_IN}' as a Blender-format scene with exact depths."
+    parser = add_command(commands, "scene", run_scene, text)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder")
+    parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in the folder")
+
+
+def run_scene(arguments: argparse.Namespace) -> None:
+    """Write the built-in scene."""
+    from finer_nerf.app.commands import write_scene
+
+    print(write_scene(arguments))
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Train every method on every scene and write a table (md, csv, json)."
+    parser = add_command(commands, "benchmark", run_benchmark, text)
+    parser.add_argument("scenes", nargs="+", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
+    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    parser.add_argument("--out", default="runs/nerf-benchmark", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="keep finished trainings and go on")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_options(parser, NerfConfig, group="settings of every training", without=("method",))
+
+
+def run_benchmark(arguments: argparse.Namespace) -> None:
+    """Train methods x scenes and print the table."""
+    from finer_nerf.app.commands import compare_methods
+
+    print(compare_methods(arguments))
+
+
+def _add_habits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

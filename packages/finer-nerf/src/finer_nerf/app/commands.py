@@ -1,0 +1,219 @@
+"""What the commands other than `train` do, once their modules may be loaded."""
+
+import argparse
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from finer_core.config import merge_settings
+from finer_core.errors import InputError
+from finer_core.io.files import check_output_path, output_path, refuse_existing
+from finer_core.networks.config import find_method
+from finer_core.progress import Progress
+from finer_core.resources import check_room, parse_memory, resolve_device
+from finer_nerf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
+from finer_nerf.app.pictures import JUDGED_BYTES, judge_and_write
+from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
+from finer_nerf.cameras import Intrinsics
+from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.evaluation import mean_figures
+from finer_nerf.inputs import judged_views, read_input
+from finer_nerf.mesh_writer import check_mesh_path, write_mesh
+from finer_nerf.meshing import check_resolution, extract_mesh
+from finer_nerf.model import NerfModel
+from finer_nerf.model_data import TASK
+from finer_nerf.rendering.images import frame_of, small_camera
+from finer_nerf.rendering.video import check_movie_path, write_movie
+from finer_nerf.rendering.views import BYTES_PER_PIXEL
+from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
+from finer_nerf.scenes.writer import write_blender_scene
+
+
+def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare a model with a scene's views; return the figures."""
+    if arguments.downscale < 1 or arguments.test_every < 2:
+        raise InputError(
+            f"--downscale must be at least 1 and --test-every at least 2, got {arguments.downscale} and "
+            f"{arguments.test_every}"
+        )
+    out = Path(arguments.out) if arguments.out else None
+    if out is not None:
+        _check_folder(out, overwrite=arguments.overwrite)
+    memory = parse_memory(arguments.memory)
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
+    scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
+    if not arguments.quiet:
+        for note in scene.notes:
+            print(f"{scene.name}: {note}", file=sys.stderr)
+    views = scene.split(arguments.split) if arguments.split else judged_views(scene)
+    check_room(
+        sum(part.images.numel() for part in (scene.train, scene.val, scene.test) if part is not None)
+        + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
+        memory,
+        what=f"judging views of {views.height}x{views.width}",
+        advice="use --downscale",
+    )
+    background = arguments.background or model.background
+    judged, _ = judge_and_write(
+        model, views, background=background, folder=out, quiet=arguments.quiet, title="evaluate"
+    )
+    rows = {view.name: view.row for view in judged}
+    return {**mean_figures(judged, background=background), "per_view": rows, "notes": list(scene.notes)}
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise InputError for an output folder that cannot be made or that holds something."""
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder.parent}: the folder does not exist")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not overwrite):
+        raise InputError(f"{folder}: already exists; use --overwrite or another --out")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Turn "HxW" into height and width.
+
+    Raises:
+        InputError: If it is not a size.
+    """
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not match or min(int(match[1]), int(match[2])) < 2:
+        raise InputError(f"--size {text!r} is not a size of at least 2x2; write 480x640, height first")
+    return int(match[1]), int(match[2])
+
+
+def render_model(arguments: argparse.Namespace) -> str:
+    """Render a film, frames, or one picture; return the line to print."""
+    out = Path(arguments.out)
+    single = out.suffix.lower() == ".png"
+    if not single:
+        check_movie_path(out)
+    elif not out.parent.is_dir():
+        raise InputError(f"{out.parent}: the folder does not exist")
+    if out.is_dir():
+        _check_folder(out, overwrite=arguments.overwrite)
+    else:
+        refuse_existing(out, overwrite=arguments.overwrite)
+        check_output_path(out)
+    if arguments.frames < 1 or not 0 < arguments.fps <= 1000:
+        raise InputError(f"--frames must be at least 1 and --fps positive, got {arguments.frames} and {arguments.fps}")
+    size = parse_size(arguments.size) if arguments.size else None
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
+    path = _path(arguments.path, model, frames=1 if single else arguments.frames)
+    camera = _camera(model, size)
+    check_room(
+        camera.width * camera.height * BYTES_PER_PIXEL,
+        parse_memory(arguments.memory),
+        what=f"a picture of {camera.height}x{camera.width}",
+        advice="give a smaller --size",
+    )
+    progress = Progress("render", total=len(path.poses), unit="frame", quiet=arguments.quiet)
+
+    def frames() -> Iterator[np.ndarray]:
+        for i, pose in enumerate(path.poses):
+            yield frame_of(model, pose, camera, kind=arguments.kind, background=arguments.background)
+            progress.update(i + 1)
+
+    if single:
+        with output_path(out) as temporary:
+            Image.fromarray(next(frames())).save(temporary)
+    else:
+        write_movie(frames(), out, fps=arguments.fps)
+    progress.close()
+    if path.note and not arguments.quiet:
+        print(path.note, file=sys.stderr)
+    count = "1 picture" if single else f"{len(path.poses)} frames"
+    return f"{count}, {camera.height}x{camera.width}, {arguments.kind}: {out}"
+
+
+def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
+    known: dict[str, Callable[[], CameraPath]] = {
+        "orbit": lambda: orbit(model, frames=frames),
+        "spiral": lambda: spiral(model, frames=frames),
+    }
+    return known[name]() if name in known else read_path(name, model)
+
+
+def _camera(model: NerfModel, size: tuple[int, int] | None) -> Intrinsics:
+    """Return the training camera without distortion, with the same field of view along the shorter change of size."""
+    if size is None:
+        return small_camera(model.camera, side=max(model.camera.width, model.camera.height))
+    height, width = size
+    training = model.camera.pinhole()
+    factor = min(height / training.height, width / training.width)
+    return Intrinsics(
+        width=width,
+        height=height,
+        fx=training.fx * factor,
+        fy=training.fy * factor,
+        cx=width / 2,
+        cy=height / 2,
+    )
+
+
+def mesh_model(arguments: argparse.Namespace) -> str:
+    """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
+    check_mesh_path(arguments.out)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out)
+    check_resolution(arguments.resolution)
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
+    progress = Progress("mesh", total=arguments.resolution**3, unit="point", quiet=arguments.quiet)
+    mesh = extract_mesh(
+        model,
+        resolution=arguments.resolution,
+        level=arguments.level,
+        memory=parse_memory(arguments.memory),
+        on_points=progress.update,
+    )
+    progress.close()
+    note = write_mesh(arguments.out, mesh)
+    kind = ", ".join(filter(None, ["coloured", note]))
+    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
+
+
+def view(arguments: argparse.Namespace) -> None:
+    """Show a model in the browser until interrupted."""
+    model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
+    model.view(host=arguments.host, port=arguments.port)
+
+
+def write_scene(arguments: argparse.Namespace) -> str:
+    """Write the built-in scene; return the line to print."""
+    if not 8 <= arguments.size <= 2048:
+        raise InputError(f"--size must be between 8 and 2048, got {arguments.size}")
+    out = Path(arguments.out)
+    _check_folder(out, overwrite=arguments.overwrite)
+    scene = builtin_scene(size=arguments.size)
+    depths = {
+        name: np.stack([builtin_depth(pose, camera) for pose, camera in zip(views.poses, views.cameras, strict=True)])
+        for name, views in (("train", scene.train), ("val", scene.val), ("test", scene.test))
+        if views is not None
+    }
+    write_blender_scene(scene, out, depths=depths, overwrite=arguments.overwrite)
+    counts = ", ".join(f"{len(depth)} {name}" for name, depth in depths.items())
+    return f"{BUILT_IN}: {counts} views of {arguments.size}x{arguments.size}, with depths: {out}"
+
+
+def compare_methods(arguments: argparse.Namespace) -> str:
+    """Train every method on every scene; return the table to print."""
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(NerfConfig)}
+    settings = [merge_settings(NerfConfig, {**given, "method": method}) for method in arguments.methods]
+    for method in arguments.methods:
+        find_method(method).for_task(TASK)  # refuses an unknown name before the first training, not after it
+    rows = run_benchmark(
+        BenchmarkPlan(
+            scenes=arguments.scenes,
+            settings=settings,
+            out=Path(arguments.out),
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            quiet=arguments.quiet,
+        )
+    )
+    return json_table(rows) if arguments.json else markdown_table(rows)

@@ -1,0 +1,106 @@
+"""One `finer-nerf train`, from the scene to the finished run folder."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.fit_command import refuse_changes
+from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.errors import InputError
+from finer_core.interruption import interruptible
+from finer_core.io.files import write_json
+from finer_core.networks.own_network import OwnNetwork
+from finer_core.resources import environment_versions, parse_memory
+from finer_nerf.app.folder_fit import fill_run, fit_scene
+from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.inputs import open_scene, read_as_resolved
+from finer_nerf.scenes import Scene
+from finer_nerf.training.plan import FitPlan, plan_fit
+
+
+def start_run(
+    out: Path, *, settings: NerfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Check everything, make the run folder, train, judge, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    opened = open_scene(signal, settings)
+    plan = plan_fit(settings, opened.scene, original_views=opened.views, original_height=opened.height)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, opened.scene, signal=signal or BUILT_IN)
+    write_json(run.config, config)
+    return _train_and_fill(run, plan, opened.scene, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the scene changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = read_run(run, command="finer-nerf train")
+    plan = FitPlan.from_config(config, source=run.config)
+    if isinstance(plan.field, OwnNetwork):
+        raise InputError(f"{run.config}: field is a module of its user's own, {plan.field.own}, which no command has")
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check_weights(run, plan.networks, memory=parse_memory(plan.settings.memory))
+    tell_of_other_kernels(config, _kernels(plan), out=out)
+    name = signal or config["signal"]
+    scene = read_as_resolved(name, plan.settings)
+    if scene.digest != config["input_sha256"]:
+        raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
+    config["scene"] = config_of(plan, scene, signal=name)["scene"]  # the report shows it
+    return _train_and_fill(run, plan, scene, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+
+
+def config_of(plan: FitPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-nerf train",
+        "signal": signal,
+        "input_sha256": scene.digest,
+        "scene": {
+            "name": scene.name,
+            "kind": scene.kind,
+            "train_views": len(scene.train),
+            "size": f"{scene.train.height}x{scene.train.width}",
+            "skipped_frames": scene.skipped,
+            "notes": [*scene.notes, *plan.notes],
+        },
+        **plan.to_dict(),
+        "kernels": _kernels(plan),
+        "versions": environment_versions("finer-core", "finer-nerf", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _kernels(plan: FitPlan) -> dict[str, str]:
+    return kernels_of(plan.networks, device=plan.device, compiled=plan.settings.compile)
+
+
+def _train_and_fill(
+    run: RunFolder,
+    plan: FitPlan,
+    scene: Scene,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    if not quiet:
+        for note in [*scene.notes, *plan.notes]:
+            print(f"{scene.name}: {note}", file=sys.stderr)
+    with interruptible() as should_stop:
+        model, objective, last = fit_scene(
+            run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
+        )
+    return fill_run(run, plan, scene, config, model=model, objective=objective, last=last, quiet=quiet)

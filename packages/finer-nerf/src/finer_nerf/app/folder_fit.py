@@ -1,0 +1,164 @@
+"""Train a radiance field and fill a run folder."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from finer_core.app.run_folder import RunFolder
+from finer_core.app.session import run_session
+from finer_core.io.files import write_json
+from finer_core.metrics import psnr_of_mse
+from finer_core.resources import memory_figures
+from finer_core.training import Fit, LogPoint, read_jsonl, read_state
+from finer_nerf.app.pictures import fill_report, judge_and_write
+from finer_nerf.evaluation import mean_figures
+from finer_nerf.inputs import judged_views
+from finer_nerf.model import NerfModel
+from finer_nerf.scenes import Scene
+from finer_nerf.training.build import attempt_of, metrics_of, run_attempts
+from finer_nerf.training.objective import PhotometricObjective
+from finer_nerf.training.plan import FitPlan
+
+
+def fit_scene(
+    run: RunFolder,
+    plan: FitPlan,
+    scene: Scene,
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+    should_stop: Callable[[], bool],
+) -> tuple[NerfModel, PhotometricObjective, LogPoint]:
+    """Train, with checkpoint and logs in a run folder.
+
+    Args:
+        run: The folder.
+        plan: The plan.
+        scene: The scene.
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: Show no progress.
+        tensorboard: Also write TensorBoard scalars.
+        should_stop: Asked before every step.
+
+    Returns:
+        The model, the objective and the last log point.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the training diverged for good.
+    """
+    goes_on = resume and run.checkpoint.is_file()
+
+    def train(fit: Fit, objective: PhotometricObjective) -> LogPoint:
+        fit.on_length = lambda steps: _write_length(run, steps)
+        return run_session(
+            fit,
+            run,
+            name=f"train {plan.settings.method}",
+            figures_of=lambda point: figures_of(point, objective),
+            figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
+            resume=goes_on,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=should_stop,
+        )
+
+    def start_over(text: str) -> None:
+        nonlocal goes_on
+        goes_on = False
+        if not quiet:
+            print(text, file=sys.stderr)
+        run.checkpoint.unlink(missing_ok=True)
+
+    first = attempt_of(read_state(run.checkpoint) if goes_on else None, run.checkpoint)
+    return run_attempts(plan, scene, train, first=first, on_restart=start_over)
+
+
+def _write_length(run: RunFolder, steps: int) -> None:
+    """Write down how many steps a training that may take so many seconds has."""
+    config = run.read_config()
+    write_json(run.config, {**config, "settings": {**config["settings"], "steps": steps}})
+
+
+def figures_of(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
+    """Return a log line."""
+    metrics = metrics_of(point.loss, objective)
+    return {
+        "loss": point.loss,
+        "psnr": metrics["psnr"],
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "samples_per_ray": metrics["samples_per_ray"],
+        "rays": metrics["rays"],
+        "rollbacks": point.rollbacks,
+    }
+
+
+def fill_run(
+    run: RunFolder,
+    plan: FitPlan,
+    scene: Scene,
+    config: Mapping[str, Any],
+    *,
+    model: NerfModel,
+    objective: PhotometricObjective,
+    last: LogPoint,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Save a trained model, judge it, and write views, video, report and figures; return the figures as written.
+
+    Args:
+        run: The run folder.
+        plan: What it was trained by.
+        scene: The scene.
+        config: Content of `config.json`.
+        model: The model.
+        objective: What was minimised.
+        last: The last log point.
+        quiet: Show no progress.
+    """
+    settings = plan.settings
+    model.save(run.model)
+    judged, shown = judge_and_write(
+        model,
+        judged_views(scene),
+        background=settings.background,
+        folder=run.path / "views",
+        quiet=quiet,
+        title="judge",
+    )
+    figures = {
+        "method": settings.method,
+        "preset": settings.preset,
+        **mean_figures(judged, background=settings.background),
+        "steps": last.step,
+        "target_reached": None if settings.target_psnr is None else last.is_reached,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in model.field.parameters()),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rays_per_second": round(objective.rays_seen / max(last.seconds, 1e-9)),
+        "train_views": len(scene.train),
+        "size": f"{scene.train.height}x{scene.train.width}",
+        "rollbacks": last.rollbacks,
+        "restarts": objective.attempt,
+        "occupied_share": model.grid.share,
+        "per_view": {view.name: view.row for view in judged},
+        "notes": [*scene.notes, *plan.notes],
+    }
+    fill_report(
+        run,
+        model=model,
+        judged=shown,
+        figures=figures,
+        config=config,
+        curve=list(read_jsonl(run.metrics_log)),
+        held_out=plan.frame.poses_to_box(judged_views(scene).poses),
+        orbit_frames=settings.orbit_frames,
+        quiet=quiet,
+    )
+    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
+    if not quiet:
+        print(f"report: {run.report}", file=sys.stderr)
+    return run.read_metrics()

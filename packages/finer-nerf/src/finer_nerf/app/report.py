@@ -1,0 +1,144 @@
+"""report.html of a training: held-out views, curves, cameras, and a film, in one page."""
+
+import base64
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from finer_core.app.report import Report
+from finer_nerf.camera_plot import camera_plot_svg
+from finer_nerf.rendering.colormaps import error_picture
+
+_MOST_ERROR = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutView:
+    """Hold a view that was not trained on.
+
+    Attributes:
+        name: Of the view.
+        truth: (height, width, 3) float in [0, 1].
+        rendered: The same view of the model.
+        depth: Its depth as a picture, uint8 (height, width, 3).
+        psnr: In dB.
+        ssim: Structural similarity, or None.
+    """
+
+    name: str
+    truth: np.ndarray
+    rendered: np.ndarray
+    depth: np.ndarray
+    psnr: float
+    ssim: float | None
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    note: str,
+    figures: Mapping[str, Any],
+    config: Mapping[str, Any],
+    curve: Sequence[Mapping[str, Any]],
+    views: Sequence[HeldOutView],
+    poses: Mapping[str, np.ndarray],
+    bound: float,
+    orbit_mp4: bytes | None,
+    orbit_note: str = "",
+) -> None:
+    """Write the page.
+
+    Args:
+        path: The file.
+        title: Heading.
+        note: Line under it.
+        figures: Content of metrics.json.
+        config: Content of config.json.
+        curve: Lines of metrics.jsonl.
+        views: Held-out views to show.
+        poses: Camera-to-box matrices (n, 4, 4) by name.
+        bound: Half the box's side.
+        orbit_mp4: The film, or None.
+        orbit_note: What to know about it.
+    """
+    background = figures["background"]
+    report = Report(title, note=note)
+    main = {name: value for name, value in figures.items() if name != "per_view"}
+    report.table({f"psnr (dB, on {background})" if name == "psnr" else name: value for name, value in main.items()})
+    if orbit_mp4 is not None:
+        report.heading("Film")
+        data = base64.b64encode(orbit_mp4).decode()
+        report.html(f'<video controls loop muted autoplay playsinline src="data:video/mp4;base64,{data}"></video>')
+        if orbit_note:
+            report.paragraph(orbit_note)
+    report.heading("Held-out views")
+    report.paragraph(
+        f"Truth, rendering, mean absolute error (brightest at {_MOST_ERROR} and above), depth (near is bright); "
+        f"on {background}."
+    )
+    for view in views:
+        ssim = "" if view.ssim is None else f", SSIM {view.ssim:.4f}"
+        report.figures(
+            [
+                (f"{view.name}: truth", _png(_bytes(view.truth))),
+                (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", _png(_bytes(view.rendered))),
+                ("error", _png(error_picture(view.rendered, view.truth, most=_MOST_ERROR))),
+                ("depth", _png(view.depth)),
+            ],
+            pixelated=max(view.truth.shape[:2]) < 300,
+        )
+    report.table(
+        {name: row for name, row in figures["per_view"].items()},
+        folded=f"all {len(figures['per_view'])} views",
+    )
+    if len(curve) > 1:
+        report.heading("Training")
+        report.figures([("training PSNR, and samples a ray", _curve_svg(curve))])
+    report.heading("Cameras")
+    report.figures([("cameras and the box", camera_plot_svg(dict(poses), bound=bound))])
+    report.heading("Settings")
+    report.table(config["settings"], folded="settings")
+    report.table({name: config[name] for name in ("scene", "frame", "bound", "versions")}, folded="scene and versions")
+    report.write(path)
+
+
+def _curve_svg(curve: Sequence[Mapping[str, Any]]) -> str:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, left = pyplot.subplots(figsize=(8, 3))
+    _draw(left, curve, "psnr", color="tab:blue")
+    left.set_xlabel("step")
+    left.set_ylabel("training PSNR (dB)", color="tab:blue")
+    right = left.twinx()
+    _draw(right, curve, "samples_per_ray", color="tab:orange", linewidth=1)
+    right.set_ylabel("samples a ray", color="tab:orange")
+    figure.tight_layout()
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    return text.getvalue()
+
+
+def _draw(axes: Any, curve: Sequence[Mapping[str, Any]], name: str, **style: Any) -> None:
+    """Draw one figure of the log lines that have it."""
+    known = [line for line in curve if line.get(name) is not None]
+    axes.plot([line["step"] for line in known], [line[name] for line in known], **style)
+
+
+def _bytes(color: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, format="PNG")
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Optional libraries for a GPU, used where they are installed."""

@@ -1,0 +1,140 @@
+"""Where a scene goes in the box, from its cameras, when the user does not say."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_nerf.normalization import Frame
+from finer_nerf.scenes.checks import brief
+from finer_nerf.scenes.scene import Scene
+
+_BLENDER_SCALE, _BLENDER_BOUND = 0.8, 1.0
+_USUAL, _USUAL_OFFSET = (0.7, 1.5), 0.3
+"""Cameras of the benchmark see 1.16 box units to each side of the origin; between these bounds a scene is like it."""
+_ONE_PLACE = 1e-9
+_FAR = 20
+"""Times the median camera's distance from the middle of all; even long captures stay below 5."""
+_CAMERA_RADIUS = 0.9
+"""Distance from the box's centre that the farthest camera is put at, when everything lies between the cameras."""
+_WIDE_CAMERA_RADIUS = 1.0
+_WIDE_BOUND = 2.0
+"""The same, and the box, when the scene says that it goes on behind what the cameras look at (aabb_scale)."""
+_POINTS_SHARE = 0.95
+"""Share of the known points that must be inside the box."""
+
+
+class Placement(NamedTuple):
+    """Where a scene goes.
+
+    Attributes:
+        frame: From the scene's coordinates to the box.
+        bound: Half the box's side.
+        notes: What to know about it.
+    """
+
+    frame: Frame
+    bound: float
+    notes: tuple[str, ...] = ()
+
+
+def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None = None) -> Placement:
+    """Return the scene's frame and half the box's side.
+
+    Blender scenes of about the benchmark's size take the published values: scale 0.8, no offset, bound 1; others are
+    scaled so that the box holds what the cameras see round the point that they look at. Scenes of other formats: that
+    point becomes the centre, and the farthest camera is put just inside the box; a scene with aabb_scale above 1, or
+    one whose known points reach farther, gets a box of twice the size.
+
+    Args:
+        scene: The scene.
+        scale: Box units per unit of the scene; None for automatic.
+        bound: Half the box's side; None for automatic.
+
+    Raises:
+        InputError: For a scale or bound that is not positive, or cameras that are all in one place.
+    """
+    for name, value in (("--scene-scale", scale), ("--bound", bound)):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} must be a positive number, got {value!r}")
+    poses = scene.train.poses
+    centre = looked_at(poses)
+    if scene.kind == "blender":
+        half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, centre)
+        usual = _USUAL[0] < _BLENDER_SCALE * seen < _USUAL[1]
+        usual = usual and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
+        if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
+            return Placement(Frame(scale=scale or _BLENDER_SCALE), half)
+        frame, shown = _centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
+        note = (
+            f"the cameras see {seen:.4g} units round {shown}, unlike the benchmark's 1.5 round the origin: scaled by "
+            f"{frame.scale:.4g} into the box; --scene-scale and --bound overrule this"
+        )
+        return Placement(frame, half, (note,))
+    farthest = float(np.linalg.norm(poses[:, :3, 3] - centre, axis=1).max())
+    if not float(np.ptp(poses[:, :3, 3], axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
+        raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale and --bound")
+    wide = scene.aabb_scale > 1
+    reach = 0.0
+    if scene.points is not None:
+        reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
+        wide = wide or reach > farthest
+    chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
+    notes = [] if scale is not None else _far_notes(scene)
+    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), tuple(notes))
+
+
+def _far_notes(scene: Scene) -> list[str]:
+    """Return a note if a camera is so far from the others that what these see takes a small part of the box."""
+    places = scene.train.poses[:, :3, 3]
+    distances = np.linalg.norm(places - np.median(places, axis=0), axis=1)
+    typical, last = float(np.median(distances)), int(distances.argmax())
+    if distances[last] <= _FAR * typical:
+        return []
+    return [
+        f"{brief(scene.train.names[last])} is {distances[last]:.4g} units from the other cameras, half of which are "
+        f"within {typical:.4g}: what these see takes a small part of the box; remove it, or give --scene-scale"
+    ]
+
+
+def _centred(centre: np.ndarray, *, scale: float) -> Frame:
+    """Return the frame that puts a point into the middle of the box."""
+    x, y, z = (float(value) for value in -Frame(scale=scale).to_box(centre[None])[0])
+    return Frame(scale=scale, offset=(x, y, z))
+
+
+def _seen_radius(scene: Scene, centre: np.ndarray) -> float:
+    """Return how far to the side the cameras see at the distance of a point: the median, along the longer side."""
+    distances = np.linalg.norm(scene.train.poses[:, :3, 3] - centre, axis=1)
+    slopes = [max(camera.width / camera.fx, camera.height / camera.fy) / 2 for camera in scene.train.cameras]
+    return float(np.median(distances * slopes))
+
+
+def looked_at(poses: np.ndarray) -> np.ndarray:
+    """Return the point nearest to all optical axes, in the least-squares sense, (3,).
+
+    Formula: minimise sum_i |(I - d_i d_i^T)(p - o_i)|^2. Where the axes are nearly parallel the point is ill-defined,
+    and a point ahead of the mean camera is taken, at the cameras' own spread.
+
+    Args:
+        poses: Camera-to-world (n, 4, 4): z backwards.
+    """
+    origins, directions, across = _axes(poses)
+    if not _meet(poses):
+        spread = float(np.linalg.norm(origins - origins.mean(axis=0), axis=1).max())
+        ahead = directions.mean(axis=0)
+        return origins.mean(axis=0) + max(spread, 1e-6) * ahead / max(float(np.linalg.norm(ahead)), 1e-9)
+    return np.linalg.solve(across.mean(axis=0), np.einsum("nij,nj->i", across, origins) / len(origins))
+
+
+def _axes(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cameras' places and unit directions, (n, 3), and the projections across these, (n, 3, 3)."""
+    origins, directions = poses[:, :3, 3], -poses[:, :3, 2]
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return origins, directions, np.eye(3) - directions[:, :, None] * directions[:, None, :]
+
+
+def _meet(poses: np.ndarray) -> bool:
+    """Return whether the optical axes define a point: they are not nearly parallel."""
+    return bool(np.linalg.cond(_axes(poses)[2].mean(axis=0)) <= 1e4)

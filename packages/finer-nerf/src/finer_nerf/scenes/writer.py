@@ -1,0 +1,53 @@
+"""Write a scene in Blender's format."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from finer_core.errors import InputError
+from finer_core.io.files import atomic_path, write_text
+from finer_nerf.scenes.scene import Scene
+
+
+def write_blender_scene(
+    scene: Scene,
+    folder: str | os.PathLike[str],
+    *,
+    depths: Mapping[str, np.ndarray] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write transforms_SPLIT.json, the pictures as SPLIT/NAME.png, and depths as depth_SPLIT.npz ("depth").
+
+    Args:
+        scene: A scene with one lens whose centre is the picture's, as the format needs.
+        folder: Where; its parent exists.
+        depths: Distances along the rays for some splits, (n, height, width), in the scene's units.
+        overwrite: Write into a folder that holds something.
+
+    Raises:
+        InputError: If the folder holds something and may not be replaced.
+    """
+    out = Path(folder)
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise InputError(f"{out}: already exists; use --overwrite or another --out")
+    out.mkdir(exist_ok=True)
+    for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
+        if views is None:
+            continue
+        (out / split).mkdir(exist_ok=True)
+        frames = []
+        for number, (image, pose) in enumerate(zip(views.images, views.poses, strict=True)):
+            with atomic_path(out / split / f"r_{number}.png") as temporary:
+                Image.fromarray(image.numpy()).save(temporary)
+            frames.append({"file_path": f"./{split}/r_{number}", "transform_matrix": pose.tolist()})
+        camera = views.cameras[0]
+        angle = 2 * float(np.arctan(camera.width / (2 * camera.fx)))
+        text = json.dumps({"camera_angle_x": angle, "frames": frames}, indent=1)
+        write_text(out / f"transforms_{split}.json", text + "\n")
+        if depths and split in depths:
+            with atomic_path(out / f"depth_{split}.npz") as temporary:
+                np.savez_compressed(temporary, depth=depths[split].astype(np.float32))

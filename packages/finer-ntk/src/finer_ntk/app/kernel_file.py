@@ -1,0 +1,131 @@
+"""A kernel on disk: assembled block by block into a memory-mapped .npy file, and gone on with after an interruption."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.app.run_folder import RunFolder
+from finer_core.errors import InputError, Interrupted
+from finer_core.interruption import interruptible
+from finer_core.io.files import write_json
+from finer_core.progress import Progress
+from finer_core.resources import parse_memory
+from finer_core.schema import fits
+from finer_ntk.app.arrays import mapped_array
+from finer_ntk.config import KernelSettings
+from finer_ntk.inputs.networks import Subject
+from finer_ntk.inputs.points import Points
+from finer_ntk.kernel.cost_model import as_output
+from finer_ntk.kernel.empirical import plan_for, result_shape, write_kernel
+from finer_ntk.kernel.functional_model import as_derivative, as_row_function
+
+KERNEL = "kernel.npy"
+_DISK_MARGIN = 1.05
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raise InputError if a folder's disk has no room for that many bytes."""
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(nearest).free
+    if needed * _DISK_MARGIN > free:
+        raise InputError(
+            f"the kernel takes {needed / 1e9:.1f} GB, {nearest} has {free / 1e9:.1f} GB free; take fewer points "
+            "(--grid, --max-points), or `spectrum --top`, which never forms it"
+        )
+
+
+def assemble(
+    run: RunFolder, subject: Subject, settings: KernelSettings, *, against: Points | None, quiet: bool
+) -> tuple[np.ndarray, str]:
+    """Compute the kernel into the run folder, going on where an earlier process stopped.
+
+    Returns:
+        The kernel, mapped from `kernel.npy`, and the path that computed it.
+
+    Raises:
+        InputError: If neither memory nor disk suffices.
+        Interrupted: When asked to stop; rows of blocks that are there are kept.
+    """
+    function = as_row_function(subject.network)
+    x2 = None if against is None else against.coords.to(subject.coords)
+    plan, problem = plan_for(
+        function,
+        subject.coords,
+        x2,
+        output=as_output(settings.output),
+        derivative=as_derivative(settings.rule),
+        path=None,
+        batch_size=settings.batch_size,
+        memory=parse_memory(settings.memory),
+        in_memory=False,
+    )
+    final, partial, state = run.path / KERNEL, run.checkpoint.parent / KERNEL, run.checkpoint.parent / "kernel.json"
+    shape, dtype = result_shape(problem), subject.coords.cpu().numpy().dtype
+    if final.is_file():
+        kept = _mapped(final)
+        if kept is None or kept.shape != shape or kept.dtype != dtype:
+            raise InputError(f"{final}: not this run's kernel, {dtype} {shape}; remove it, or use --overwrite")
+        return kept, plan.path
+    rows_in_all = -(-problem.n1 // plan.rows)
+    done = min(rows_in_all, _rows_done(state, partial, rows=plan.rows, shape=shape, dtype=dtype))
+    if not done:
+        check_disk(run.path, problem.result_bytes)
+        partial.parent.mkdir(exist_ok=True)
+    mode = "r+" if done else "w+"
+    target = np.lib.format.open_memmap(partial, mode=mode, dtype=dtype, shape=shape)
+    progress: Progress | None = None
+
+    def on_progress(blocks: int, total: int) -> None:
+        nonlocal progress
+        progress = progress or Progress("kernel", total=total, unit="block", quiet=quiet, done=blocks - 1)
+        progress.update(blocks)
+
+    with interruptible() as should_stop:
+
+        def on_block_row(number: int) -> None:
+            target.flush()
+            write_json(state, {"rows": plan.rows, "done": number})
+            if should_stop():
+                raise Interrupted(number)
+
+        write_kernel(
+            target,
+            function,
+            subject.coords,
+            x2,
+            plan=plan,
+            problem=problem,
+            derivative=as_derivative(settings.rule),
+            on_progress=on_progress,
+            first_block_row=done,
+            on_block_row=on_block_row,
+        )
+    if progress:
+        progress.close()
+    partial.replace(final)
+    shutil.rmtree(partial.parent)
+    return np.load(final, mmap_mode="r"), plan.path
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    """Return the array of a .npy file without reading it; None where it is none, or cut short."""
+    try:
+        return mapped_array(path)
+    except InputError:
+        return None
+
+
+def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return how many rows of blocks an earlier process left, cut in the same way."""
+    kept = _mapped(partial)
+    try:
+        left = json.loads(state.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return 0
+    fitting = kept is not None and kept.shape == shape and kept.dtype == dtype
+    if not fitting or not fits(left, Mapping[str, int]) or left.get("rows") != rows:
+        return 0
+    return max(0, int(left.get("done", 0)))

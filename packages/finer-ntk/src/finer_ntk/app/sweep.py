@@ -1,0 +1,246 @@
+"""One `finer-ntk sweep`: kernels of many settings, or of a sequence of models, beside each other."""
+
+import dataclasses
+import itertools
+import json
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finer_core.app.report import Report
+from finer_core.app.run_folder import Mode, RunFolder
+from finer_core.errors import InputError, Interrupted
+from finer_core.interruption import interruptible
+from finer_core.io.files import json_text, remove_partial_files, write_text
+from finer_core.networks.config import option_names
+from finer_core.progress import Progress
+from finer_core.schema import fits
+from finer_ntk import plots as figures
+from finer_ntk.analysis import alignments, measure
+from finer_ntk.app.arrays import write_arrays
+from finer_ntk.app.runs import common_figures, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.config import LARGEST_DENSE, SweepSettings
+from finer_ntk.inputs.networks import Subject, given_points, load_subject, subject_at_start
+from finer_ntk.inputs.points import Points, grid_points
+from finer_ntk.kernel import as_derivative
+
+_SIZES = ("hidden_features", "hidden_layers")
+_SHOWN = ("effective_rank", "diagonal_energy", "largest_eigenvalue_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Say which kernel is one of the sweep: a setting, or a model file."""
+
+    name: str
+    settings: SweepSettings
+    model: str | None
+
+
+def run_sweep(
+    out: Path, *, settings: SweepSettings, models: Sequence[str], mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Compute, write, report; return the figures, one row an entry.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    entries = entries_of(settings, models)
+    points = given_points(settings) or (
+        load_subject(settings, model=models[0]).points if models else grid_points("1024")
+    )
+    if len(points.coords) > LARGEST_DENSE:
+        raise InputError(
+            f"a sweep computes all eigenvalues of every kernel, for at most {LARGEST_DENSE} points, "
+            f"got {len(points.coords)}; take fewer by --grid or --max-points"
+        )
+    subjects = [_subject(entry, points, seed=settings.seed) for entry in entries]  # all, so that a wrong one shows now
+    tell(points, quiet=quiet)
+    run, config = open_run(out, subjects[0], settings, command="sweep", signal=None, mode=mode)
+    started = time.monotonic()
+    rows, kernels, values = _measure(run, entries, points, settings, quiet=quiet)
+    rows = _with_alignment(rows, kernels, sequence=bool(models))
+    _write_tables(run, rows)
+    series = [{key: row[key] for key in ("effective_rank", "diagonal_energy")} for row in rows]
+    log_points(run, series, tensorboard=tensorboard)
+    first = common_figures(subjects[0], settings, seconds=time.monotonic() - started, steps=0)
+    metrics = {
+        **first,
+        "method": [row["method"] for row in rows],
+        "parameters": [row["parameters"] for row in rows],
+        "effective_rank": [row["effective_rank"] for row in rows],
+        "top_eigenvalues": [shown_eigenvalues(value) for value in values],
+        "diagonal_energy": [row["diagonal_energy"] for row in rows],
+        "rows": rows,
+    }
+    _report(run, config, rows, kernels, values, points)
+    run.write_metrics(metrics)
+    return run.read_metrics()
+
+
+def entries_of(settings: SweepSettings, models: Sequence[str]) -> list[Entry]:
+    """Return the product of methods and option lists, or one entry a model file.
+
+    An option that a method does not have is left out for it, so that methods can be swept together.
+
+    Raises:
+        InputError: If both models and options were given, or no method has an option.
+    """
+    lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in settings.network.items()}
+    if models:
+        if lists:
+            raise InputError(
+                f"--{next(iter(lists)).replace('_', '-')} draws networks, model files are drawn already; give one"
+            )
+        return [Entry(name=model, settings=settings, model=model) for model in models]
+    for name in lists:
+        if not any(name in (*_SIZES, *option_names(method)) for method in settings.methods):
+            raise InputError(f"--{name.replace('_', '-')}: none of the methods {', '.join(settings.methods)} has it")
+    entries = []
+    for method in settings.methods:
+        own = {name: values for name, values in lists.items() if name in (*_SIZES, *option_names(method))}
+        for combination in itertools.product(*own.values()):
+            options = dict(zip(own, combination, strict=True))
+            varied = [f"{name} {value}" for name, value in options.items() if len(own[name]) > 1]
+            name = ", ".join([method, *varied])
+            entry = dataclasses.replace(settings, method=method, network=options)
+            entries.append(Entry(name=name, settings=entry, model=None))
+    return entries
+
+
+def _subject(entry: Entry, points: Points, *, seed: int) -> Subject:
+    settings = dataclasses.replace(entry.settings, seed=seed)
+    if entry.model is not None:
+        subject = load_subject(settings, model=entry.model)
+        if subject.points.sha256() != points.sha256():
+            raise InputError(f"{entry.model}: its points differ ({subject.points.what}); choose common ones by --grid")
+        return subject
+    return subject_at_start(settings, points=points)
+
+
+def _measure(
+    run: RunFolder, entries: Sequence[Entry], points: Points, settings: SweepSettings, *, quiet: bool
+) -> tuple[list[dict[str, Any]], list[np.ndarray], list[np.ndarray]]:
+    """Return rows, first seed's kernels and eigenvalues; what an interrupted run left is taken, not computed."""
+    kept = run.checkpoint.parent
+    kept.mkdir(exist_ok=True)
+    remove_partial_files(kept)
+    rows, kernels, spectra = [], [], []
+    progress = Progress("sweep", total=len(entries), unit="kernel", quiet=quiet)
+    with interruptible() as should_stop:
+        for number, entry in enumerate(entries):
+            stem = kept / f"entry-{number:03d}"
+            if not stem.with_suffix(".npz").is_file():
+                if should_stop():
+                    raise Interrupted(number)
+                row, kernel, values = _measure_one(entry, points, settings)
+                write_arrays(stem, {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values})
+                stem.with_suffix(".mat").unlink()
+            row, kernel, values = _kept(stem.with_suffix(".npz"), len(points.coords))
+            rows.append(row)
+            kernels.append(kernel)
+            spectra.append(values)
+            progress.update(number + 1, lambda: f"effective rank {rows[-1]['effective_rank']:.2f}")
+    progress.close()
+    return rows, kernels, spectra
+
+
+def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Return what was measured of one kernel.
+
+    Raises:
+        InputError: If the file was damaged or changed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            row, kernel, values = json.loads(str(file["row"])), file["kernel"], file["eigenvalues"]
+    except (OSError, ValueError, LookupError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged ({error}); remove it to compute this kernel again") from error
+    kinds = {kernel.dtype.kind, values.dtype.kind}
+    named = fits(row, Mapping[str, Any]) and {"name", "method", "parameters", "network", *_SHOWN} <= set(row)
+    if kernel.shape != (count, count) or values.shape != (count,) or kinds != {"f"} or not named:
+        raise InputError(f"{path}: not a kernel of this sweep; remove it to compute it again")
+    return row, kernel, values
+
+
+def _measure_one(
+    entry: Entry, points: Points, settings: SweepSettings
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    seeds = range(settings.seed, settings.seed + (1 if entry.model else settings.seeds))
+    subjects = [_subject(entry, points, seed=seed) for seed in seeds]
+    return measure(
+        entry.name,
+        [subject.network for subject in subjects],
+        subjects[0].coords,
+        points.target,
+        derivative=as_derivative(settings.rule),
+        memory=settings.memory,
+    )
+
+
+def _with_alignment(
+    rows: Sequence[Mapping[str, Any]], kernels: Sequence[np.ndarray], *, sequence: bool
+) -> list[dict[str, Any]]:
+    """Add each kernel's alignment with the first and, for a sequence of models, with the one before."""
+    return [
+        {**row, **alignments([kernels[0], *kernels[: index + 1]], sequence=sequence)} for index, row in enumerate(rows)
+    ]
+
+
+def _write_tables(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write table.md and table.csv of the plain figures."""
+    names = [key for key, value in rows[0].items() if not isinstance(value, list | Mapping)]
+    lines = [["" if row[key] is None else _cell(row[key]) for key in names] for row in rows]
+    markdown = ["| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *lines)]
+    write_text(run.path / "table.md", "\n".join(markdown) + "\n")
+    quoted = [[f'"{cell}"' if "," in cell else cell for cell in line] for line in (names, *lines)]
+    write_text(run.path / "table.csv", "\n".join(",".join(line) for line in quoted) + "\n")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _report(
+    run: RunFolder,
+    config: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    kernels: Sequence[np.ndarray],
+    spectra: Sequence[np.ndarray],
+    points: Points,
+) -> None:
+    names = [str(row["name"]) for row in rows]
+    heat = figures.draw_kernels(
+        {name: figures.shown_kernel(kernel) for name, kernel in zip(names, kernels, strict=True)}, normalise=True
+    )
+    drawn = {
+        "kernels": heat,
+        "eigenvalues": figures.draw_eigenvalues(dict(zip(names, spectra, strict=True))),
+        "trends": figures.draw_trends(rows, _SHOWN),
+    }
+    arrays = {f"kernel_{index}": kernel for index, kernel in enumerate(kernels)}
+    arrays |= {f"eigenvalues_{index}": values for index, values in enumerate(spectra)}
+    write_arrays(run.path / "sweep", {**arrays, "names": np.array(names), "points": points.coords.numpy()})
+    page = Report(
+        "Kernels compared", note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {points.what}"
+    )
+    for name, figure in drawn.items():
+        figures.save_figure(figure, run.path / name)
+        page.heading(name)
+        page.figures([(name, figures.figure_bytes(figure))])
+    page.heading("Figures")
+    for row in rows:
+        page.table(
+            {key: "-" if value is None else value for key, value in row.items() if key != "network"},
+            folded=str(row["name"]),
+        )
+    page.heading("Settings")
+    page.table(config["settings"])
+    page.table(config["versions"], folded="versions")
+    page.write(run.report)

@@ -1,0 +1,203 @@
+"""Points that a kernel is computed on: a grid, an image's pixels, or a file; with a target signal if there is one."""
+
+import dataclasses
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finer_core.coords import axis_coords
+from finer_core.errors import InputError
+from finer_ntk.inputs.images import read_picture, stride_for
+from finer_ntk.inputs.point_files import read_table
+
+_DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
+_SIGNAL_FREQUENCIES = (1, 3, 8, 20)
+_MOST_POINTS = 10**8
+_LARGEST = 1e15
+"""Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Hold points in double precision.
+
+    Attributes:
+        coords: (n, in_features).
+        shape: Of the grid that they are, in row-major order; None for scattered points.
+        target: A signal at the points, (n, channels) in [-1, 1]; None where there is none.
+        what: One line for people.
+        notes: What was left out or taken for something when a file was read, a sentence each.
+
+    Example:
+        >>> from finer_ntk import line_grid
+        >>> line_grid(8).in_features
+        1
+    """
+
+    coords: Tensor
+    shape: tuple[int, ...] | None
+    target: np.ndarray | None
+    what: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def in_features(self) -> int:
+        """Return the number of coordinates."""
+        return self.coords.shape[1]
+
+    def sha256(self) -> str:
+        """Return a digest of points and target."""
+        digest = hashlib.sha256(self.coords.numpy().tobytes())
+        if self.target is not None:
+            digest.update(np.ascontiguousarray(self.target).tobytes())
+        return digest.hexdigest()
+
+
+def line_grid(count: int) -> Points:
+    """Return evenly spaced points on [0, 1), the published figure's, with a built-in signal of four frequencies.
+
+    Formula: x_j = j / count; the target is the mean of sin(2 pi f x) over f = 1, 3, 8, 20.
+
+    Args:
+        count: How many.
+
+    Returns:
+        The points, (count, 1), and the target, (count, 1), in [-1, 1].
+
+    Raises:
+        InputError: If there are fewer than one.
+
+    Example:
+        >>> from finer_ntk import line_grid
+        >>> points = line_grid(4)
+        >>> points.coords[:, 0].tolist(), points.target.shape
+        ([0.0, 0.25, 0.5, 0.75], (4, 1))
+    """
+    if count < 1:
+        raise InputError(f"a grid needs at least 1 point, got {count}")
+    x = torch.arange(count, dtype=torch.float64)[:, None] / count
+    waves = [torch.sin(2 * math.pi * frequency * x) for frequency in _SIGNAL_FREQUENCIES]
+    target = (torch.cat(waves, dim=1).mean(1, keepdim=True)).numpy()
+    return Points(coords=x, shape=(count,), target=target, what=f"{count} points on [0, 1)")
+
+
+def box_grid(shape: tuple[int, ...]) -> Points:
+    """Return a grid over [-1, 1] in every direction, row-major, ends included.
+
+    Args:
+        shape: Points in each direction.
+
+    Returns:
+        The points, (product of `shape`, len(shape)), without a target.
+
+    Raises:
+        InputError: If a side has fewer than one point.
+
+    Example:
+        >>> from finer_ntk import box_grid
+        >>> box_grid((2, 3)).coords.tolist()
+        [[-1.0, -1.0], [-1.0, 0.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+    if not shape or min(shape) < 1:
+        raise InputError(f"a grid needs at least 1 point a side, got {shape}")
+    return _of_axes([axis_coords(length, dtype=torch.float64) for length in shape], what="grid on [-1, 1]")
+
+
+def parse_grid(text: str) -> tuple[int, ...]:
+    """Turn "1024" or "64x64" into sizes.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if not re.fullmatch(r"\d{1,9}(x\d{1,9})*", text.strip().lower()):
+        raise InputError(f"--grid {text!r} is not a size; write 1024 or 64x64")
+    sizes = tuple(int(part) for part in text.lower().split("x"))
+    if min(sizes) < 1:
+        raise InputError(f"--grid {text!r}: every side must be at least 1")
+    if math.prod(sizes) > _MOST_POINTS:
+        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; at most {_MOST_POINTS} are possible")
+    return sizes
+
+
+def grid_points(text: str) -> Points:
+    """Return the points of `--grid`."""
+    sizes = parse_grid(text)
+    return line_grid(sizes[0]) if len(sizes) == 1 else box_grid(sizes)
+
+
+def default_points(in_features: int) -> Points:
+    """Return the grid that is used when none was asked for.
+
+    Raises:
+        InputError: For more than three coordinates.
+    """
+    if in_features not in _DEFAULT_GRIDS:
+        raise InputError(f"a network of {in_features} coordinates has no default grid; give --points FILE")
+    return grid_points(_DEFAULT_GRIDS[in_features])
+
+
+def pixel_points(height: int, width: int, *, limit: int) -> Points:
+    """Return the coordinates of an image's pixels, every s-th row and column so that there are at most `limit`."""
+    step = stride_for(height, width, limit=limit)
+    rows = axis_coords(height, dtype=torch.float64)[::step]
+    columns = axis_coords(width, dtype=torch.float64)[::step]
+    which = "" if step == 1 else f", one in {step} a direction"
+    return _of_axes([rows, columns], what=f"pixels of {height}x{width}{which}")
+
+
+def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
+    """Return an image's pixels as points, with their values in [-1, 1] as the target.
+
+    Args:
+        path: The file.
+        limit: Most points; every s-th row and column of a larger image.
+        memory: Bytes that the process may take; None for no limit.
+
+    Raises:
+        InputError: If the file cannot be read as an image.
+    """
+    picture = read_picture(path, limit=limit, memory=memory)
+    points = pixel_points(picture.height, picture.width, limit=limit)
+    target = picture.pixels.reshape(len(points.coords), -1)
+    return dataclasses.replace(points, target=2 * target - 1, what=f"{path}: {points.what}", notes=picture.notes)
+
+
+def file_points(path: str, *, memory: int | None = None) -> Points:
+    """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
+
+    Args:
+        path: The file.
+        memory: Bytes that the process may take; None for no limit.
+
+    Raises:
+        InputError: If the file is missing, of another kind, or holds no finite points.
+    """
+    table = read_table(path, memory=memory)
+    coords = np.array(table.points, dtype=np.float64)
+    coords = coords[:, None] if coords.ndim == 1 else coords
+    if coords.ndim != 2 or coords.shape[0] < 1 or coords.shape[1] < 1:
+        raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
+    if not np.isfinite(coords).all():
+        raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
+    largest = float(np.abs(coords).max())
+    if largest > _LARGEST:
+        raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
+    values = None
+    if table.target is not None:
+        values = np.array(table.target, dtype=np.float64)
+        values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+        if len(values) != len(coords) or not np.isfinite(values).all():
+            raise InputError(f"{path}: a target of shape {values.shape} for {len(coords)} points, or not finite")
+    what = f"{path}: {len(coords)} points"
+    return Points(coords=torch.from_numpy(coords), shape=None, target=values, what=what, notes=table.notes)
+
+
+def _of_axes(axes: list[Tensor], *, what: str) -> Points:
+    coords = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
+    shape = tuple(len(axis) for axis in axes)
+    return Points(coords=coords, shape=shape, target=None, what=f"{'x'.join(map(str, shape))} {what}")

@@ -1,0 +1,171 @@
+"""The figures: kernels as heat maps, eigenvalues, eigenvectors, energies and training curves.
+
+Made without matplotlib's global state, so that no display is ever asked for.
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finer_core.io.files import atomic_path
+
+_LARGEST_SIDE = 512
+"""Kernels are drawn from at most this many rows."""
+
+
+def save_figure(figure: Any, stem: Path) -> None:
+    """Write a figure as PNG and as SVG."""
+    for suffix in (".png", ".svg"):
+        with atomic_path(stem.with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, dpi=150)
+
+
+def figure_bytes(figure: Any) -> bytes:
+    """Return a figure as PNG, for a report."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def shown_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Return every n-th row and column, few enough to draw; channels are added up."""
+    rows, columns = (max(1, -(-side // _LARGEST_SIDE)) for side in kernel.shape[:2])
+    small = np.asarray(kernel[::rows, ::columns], dtype=np.float64)
+    if small.ndim == 4:
+        return np.trace(small, axis1=2, axis2=3)
+    return small.sum(-1) if small.ndim == 3 else small
+
+
+def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalise: bool) -> Any:
+    """Draw kernels side by side on one colour scale.
+
+    Args:
+        kernels: Titles and what `shown_kernel` returned.
+        normalise: Divide each by the mean of its diagonal, so that kernels of unlike size can share the scale.
+
+    Returns:
+        The figure.
+    """
+    shown = {name: k / np.abs(np.diagonal(k)).mean() if normalise else k for name, k in kernels.items()}
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, grid = _subplots(rows, columns, figsize=(2.6 * columns + 1.2, 2.8 * rows))
+    low = min(float(kernel.min()) for kernel in shown.values())
+    high = max(float(kernel.max()) for kernel in shown.values())
+    image = None
+    for axes, (name, kernel) in zip(grid.ravel(), shown.items(), strict=False):
+        image = axes.imshow(kernel, vmin=low, vmax=high, cmap="viridis", interpolation="nearest")
+        axes.set_title(name, fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for axes in grid.ravel()[len(shown) :]:
+        axes.axis("off")
+    label = "K(x, x') / mean of the diagonal" if normalise else "K(x, x')"
+    figure.colorbar(image, ax=grid.ravel().tolist(), label=label, fraction=0.03)
+    return figure
+
+
+def draw_eigenvalues(spectra: Mapping[str, np.ndarray]) -> Any:
+    """Draw eigenvalues over their rank, each divided by the largest of its kernel."""
+    figure, grid = _subplots(1, 1, figsize=(6, 3.8))
+    axes = grid[0, 0]
+    for name, values in spectra.items():
+        shares = values / values[0]
+        shown = shares > 1e-12
+        axes.loglog(np.arange(1, len(values) + 1)[shown], shares[shown], label=name, linewidth=1.2)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("eigenvalue / largest")
+    axes.grid(alpha=0.3, which="both")
+    if len(spectra) > 1:
+        axes.legend(fontsize=7)
+    return figure
+
+
+def draw_eigenvectors(vectors: np.ndarray, shape: Sequence[int] | None) -> Any:
+    """Draw the first eigenvectors: curves on a line, maps on a plane (the middle slice of a box)."""
+    count = min(12, vectors.shape[1])
+    columns = min(4, count)
+    figure, grid = _subplots(-(-count // columns), columns, figsize=(2.4 * columns, 2.0 * -(-count // columns)))
+    for index, axes in enumerate(grid.ravel()):
+        if index >= count:
+            axes.axis("off")
+            continue
+        vector = vectors[:, index]
+        axes.set_title(f"{index + 1}", fontsize=8)
+        if shape is None or len(shape) == 1:
+            axes.plot(vector, linewidth=0.7)
+        else:
+            field = vector.reshape(shape)
+            while field.ndim > 2:
+                field = field[len(field) // 2]
+            top = float(np.abs(field).max()) or 1.0
+            axes.imshow(field, vmin=-top, vmax=top, cmap="RdBu_r", interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
+    """Draw K(centre, x) over the points x: how far learning at one point reaches."""
+    centre = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
+    row = np.asarray(kernel[centre], dtype=np.float64)
+    figure, grid = _subplots(1, 1, figsize=(4.2, 3.4))
+    axes = grid[0, 0]
+    if len(shape) == 1:
+        axes.plot(row, linewidth=0.9)
+        axes.set_xlabel("point")
+        return figure
+    field = row.reshape(tuple(shape))
+    while field.ndim > 2:
+        field = field[len(field) // 2]
+    figure.colorbar(axes.imshow(field, cmap="viridis", interpolation="nearest"), ax=axes)
+    return figure
+
+
+def draw_training(predicted: np.ndarray, real: np.ndarray) -> Any:
+    """Draw predicted and real losses."""
+    figure, grid = _subplots(1, 1, figsize=(6, 3.4))
+    axes = grid[0, 0]
+    axes.semilogy(real, label="gradient descent", linewidth=2.2, alpha=0.5)
+    axes.semilogy(predicted, "--", label="predicted by the kernel at the start", linewidth=1.2)
+    axes.set_xlabel("step")
+    axes.set_ylabel("mean square error")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> Any:
+    """Draw figures of a sweep as bars, one panel a figure."""
+    figure, grid = _subplots(1, len(figures), figsize=(3.6 * len(figures), max(2.4, 0.25 * len(rows) + 1.4)))
+    names = [str(row["name"]) for row in rows]
+    for axes, key in zip(grid[0], figures, strict=True):
+        axes.barh(range(len(rows)), [float(row[key]) if row[key] is not None else math.nan for row in rows])
+        axes.set_yticks(range(len(rows)), names if axes is grid[0, 0] else [""] * len(rows), fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel(key.replace("_", " "))
+    return figure
+
+
+def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
+    """Draw how much of a signal lies on the first eigenvectors of several kernels."""
+    figure, grid = _subplots(1, 1, figsize=(6, 3.8))
+    axes = grid[0, 0]
+    for name, values in shares.items():
+        axes.semilogx(np.arange(1, len(values) + 1), np.cumsum(values), label=name)
+    axes.set_xlabel("eigenvectors")
+    axes.set_ylabel("share of the signal's energy")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=7)
+    return figure
+
+
+def _subplots(rows: int, columns: int, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,253 @@
+"""The command line `finer-sdf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.export_command import add_export_command
+from finer_core.app.fit_command import (
+    add_command,
+    add_fit_options,
+    asked_settings,
+    length_line,
+    merged_settings,
+    run_mode,
+)
+from finer_core.app.network_options import add_network_options
+from finer_core.app.run_folder import check_writable
+from finer_core.methods import method_names
+from finer_sdf._version import __version__
+from finer_sdf.config import BUILT_IN, SdfConfig
+
+SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_command(build_parser, arguments)
+
+
+def build_parser() -> OneLineParser:
+    """Describe every command."""
+    parser = OneLineParser(
+        prog="finer-sdf", description="Fit signed distance fields to surfaces, mesh, judge and render them."
+    )
+    parser.add_argument("--version", action="version", version=version_text("finer-sdf", __version__))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_fit(commands)
+    _add_mesh(commands)
+    _add_evaluate(commands)
+    _add_render(commands)
+    _add_benchmark(commands)
+    _add_download(commands)
+    _add_import(commands)
+    add_export_command(commands, _loaded, inputs="points (n, 3) of the input's coordinates to distances (n,)")
+    return parser
+
+
+def _loaded(path: str) -> Any:
+    from finer_sdf.model import SdfModel
+
+    return SdfModel.load(path)
+
+
+def _add_fit(commands: Any) -> None:
+    text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
+    parser = add_command(commands, "fit", run_fit, text)
+    parser.epilog = f"methods: {', '.join(method_names('sdf'))}"
+    parser.add_argument(
+        "signal",
+        nargs="?",
+        metavar="SHAPE",
+        help=f".ply .obj .stl .off .glb .xyz .npz (default: the built-in {BUILT_IN})",
+    )
+    add_fit_options(parser, SdfConfig, out="runs/sdf/INPUT-METHOD")
+
+
+def run_fit(arguments: argparse.Namespace) -> None:
+    """Fit, save, mesh, judge, report."""
+    mode = run_mode(arguments)
+    settings, named = merged_settings(arguments, SdfConfig)
+    signal = arguments.signal or (None if named == BUILT_IN else named)
+    out = Path(arguments.out or Path("runs") / "sdf" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
+    check_writable(out, mode=mode)
+    if sys.stderr.isatty() and not arguments.quiet:
+        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
+    from finer_sdf.app.experiment import resume_run, start_run
+
+    habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+    if mode == "resume" and (out / "config.json").is_file():
+        given = asked_settings(arguments, SdfConfig)
+        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
+    else:
+        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
+    if arguments.json:
+        print(json.dumps(metrics))
+    else:
+        print(f"{_summary(metrics)}, {length_line(metrics)}: {out}")
+
+
+def _summary(figures: dict[str, Any]) -> str:
+    """Return the most telling figures in a line."""
+    chamfer = figures["chamfer_l2_sum"]
+    parts = ["no surface" if chamfer is None else f"Chamfer (L2 sum) {chamfer:.3e}"]
+    if figures["iou"] is not None:
+        parts.append(f"IoU {figures['iou']:.4f}")
+    return ", ".join(parts)
+
+
+def _add_mesh(commands: Any) -> None:
+    parser = add_command(commands, "mesh", run_mesh, "Extract the surface of a model as a triangle mesh.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--resolution", type=int, default=512, help="grid points per axis (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="mesh.ply", metavar="FILE", help=".ply .obj .stl .off .glb (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dense", action="store_true", help="evaluate the whole grid, not only what is near the surface"
+    )
+    _add_habits(parser)
+
+
+def run_mesh(arguments: argparse.Namespace) -> None:
+    """Write a mesh in the input's coordinates."""
+    from finer_sdf.app.commands import mesh_model
+
+    print(mesh_model(arguments))
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = add_command(commands, "evaluate", run_evaluate, "Compare a model or a mesh with a reference surface.")
+    parser.add_argument("candidate", metavar="MODEL|MESH", help="model.safetensors, or a mesh file")
+    parser.add_argument("reference", metavar="REFERENCE", help=f"mesh or point cloud, or '{BUILT_IN}'")
+    parser.add_argument(
+        "--resolution", type=int, default=512, help="grid points per axis for a model (default: %(default)s)"
+    )
+    parser.add_argument("--samples", type=int, default=300_000, help="surface samples a side (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_habits(parser, overwrite=False)
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Print the figures."""
+    from finer_core.io.files import json_text
+    from finer_sdf.app.commands import evaluate_candidate
+
+    figures = evaluate_candidate(arguments)
+    if arguments.json:
+        print(json_text(figures, indent=None))
+        return
+    for name, value in _flat(figures):
+        print(f"{name:<38}{_shown(value)}")
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested figures as dotted names."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in figures.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return format(value, ".6g") if isinstance(value, float) else str(value)
+
+
+def _add_render(commands: Any) -> None:
+    parser = add_command(commands, "render", run_render, "Render a model to a PNG, or a turntable to an MP4.")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("--out", required=True, metavar="FILE", help=".png or .mp4")
+    parser.add_argument("--size", default="720x720", metavar="HxW", help="size in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--kind", default="shaded", choices=("shaded", "normals", "error"), help="colours (default: %(default)s)"
+    )
+    parser.add_argument("--reference", metavar="MESH", help="what --kind error measures against")
+    parser.add_argument("--azimuth", type=float, default=30.0, help="degrees round the shape (default: %(default)s)")
+    parser.add_argument("--elevation", type=float, default=20.0, help="degrees above it (default: %(default)s)")
+    parser.add_argument("--up", default="y", choices=("x", "y", "z"), help="axis that is up (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=72, help="frames of a turntable (default: %(default)s)")
+    _add_habits(parser)
+
+
+def run_render(arguments: argparse.Namespace) -> None:
+    """Render to a file."""
+    from finer_sdf.app.commands import render_model
+
+    print(render_model(arguments))
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Fit every shape of a folder by several methods and write a table (md, csv, json)."
+    parser = add_command(commands, "benchmark", run_benchmark, text)
+    parser.add_argument("folder", metavar="FOLDER", help="folder of shapes, or one shape file")
+    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N shapes")
+    parser.add_argument("--out", default="runs/sdf-benchmark", metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_options(parser, SdfConfig, group="settings of every fit", without=("method",))
+
+
+def run_benchmark(arguments: argparse.Namespace) -> None:
+    """Fit methods x shapes and print the table."""
+    from finer_sdf.app.commands import compare_methods
+
+    print(compare_methods(arguments))
+
+
+def _add_download(commands: Any) -> None:
+    text = "Fetch a scan of the Stanford 3D Scanning Repository; the only command that uses the network."
+    parser = add_command(commands, "download", run_download, text)
+    parser.add_argument("name", choices=SHAPES_TO_DOWNLOAD, help="shape of the paper")
+    parser.add_argument("--out", default=".", metavar="DIR", help="folder (default: the current one)")
+    parser.add_argument("--url", metavar="URL", help="another address of the same file")
+    parser.add_argument("--sha256", metavar="HEX", help="digest to check against")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run_download(arguments: argparse.Namespace) -> None:
+    """Download, check, unpack."""
+    from finer_sdf.app.commands import download
+
+    print(download(arguments))
+
+
+def _add_import(commands: Any) -> None:
+    text = "Turn weights of the reference code (.pth) into a model file, and check that the outputs are equal."
+    parser = add_command(commands, "import", run_import, text)
+    parser.add_argument("reference", metavar="REFERENCE.pth", help="state dict written by the reference code")
+    parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
+    parser.add_argument("--out", default="model.safetensors", metavar="FILE", help="model file (default: %(default)s)")
+    parser.add_argument(
+        "--shape", metavar="FILE", help="what was fitted, for its coordinates (default: the box itself)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_network_options(parser)
+
+
+def run_import(arguments: argparse.Namespace) -> None:
+    """Import a reference file."""
+    from finer_sdf.app.commands import import_model
+
+    print(import_model(arguments))
+
+
+def _add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    if overwrite:
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

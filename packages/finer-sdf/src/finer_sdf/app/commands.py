@@ -1,0 +1,150 @@
+"""What the commands other than `fit` and `benchmark` do, once their modules may be loaded."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.network_options import given_options
+from finer_core.config import merge_settings
+from finer_core.errors import InputError
+from finer_core.io.files import check_output_path, refuse_existing
+from finer_core.networks.config import find_method
+from finer_core.resources import parse_memory, resolve_device
+from finer_sdf import inputs
+from finer_sdf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
+from finer_sdf.config import SdfConfig
+from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
+from finer_sdf.geometry import LoadedShape
+from finer_sdf.geometry.download import ACKNOWLEDGEMENT
+from finer_sdf.geometry.reader import read_shape
+from finer_sdf.inputs import read_input
+from finer_sdf.meshing.extract import check_resolution
+from finer_sdf.meshing.writer import check_mesh_path, write_mesh
+from finer_sdf.model import SdfModel
+from finer_sdf.reference import import_reference
+from finer_sdf.rendering.images import check_view_path, parse_size, write_png
+
+
+def mesh_model(arguments: argparse.Namespace) -> str:
+    """Extract a model's surface into a file, in the input's coordinates; return the line to print."""
+    check_mesh_path(arguments.out)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    memory = parse_memory(arguments.memory)
+    check_resolution(arguments.resolution, memory=memory, sparse=not arguments.dense)
+    model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
+    found = model.extract(
+        resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, progress=not arguments.quiet
+    )
+    for note in write_mesh(arguments.out, model.normalization.mesh_to_input(found.mesh)):
+        print(f"{arguments.out}: {note}", file=sys.stderr)
+    sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
+    return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
+
+
+def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compare a model or a mesh with a reference surface; return the figures."""
+    memory = parse_memory(arguments.memory)
+    loaded = read_input(arguments.reference, memory=memory)
+    _say(loaded, quiet=arguments.quiet)
+    surface: SdfModel | LoadedShape
+    if Path(arguments.candidate).suffix.lower() == ".safetensors":
+        check_resolution(arguments.resolution, memory=memory)
+        surface = SdfModel.load(arguments.candidate, device=resolve_device(arguments.device))
+    else:
+        surface = read_shape(arguments.candidate, memory=memory)
+        mesh_of(surface)  # refuses a point cloud before anything is told of it
+        _say(surface, quiet=arguments.quiet)
+    return evaluate(
+        surface,
+        loaded,
+        resolution=arguments.resolution,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        memory=arguments.memory,
+        progress=not arguments.quiet,
+    )
+
+
+def _say(loaded: LoadedShape, *, quiet: bool) -> None:
+    """Print what was repaired, estimated or left out in reading."""
+    for note in () if quiet else loaded.notes:
+        print(f"{loaded.name}: {note}", file=sys.stderr)
+
+
+def download(arguments: argparse.Namespace) -> str:
+    """Fetch a shape; return its path."""
+    path = inputs.download(
+        arguments.name, arguments.out, url=arguments.url, sha256=arguments.sha256, progress=not arguments.quiet
+    )
+    print(ACKNOWLEDGEMENT, file=sys.stderr)
+    return str(path)
+
+
+def import_model(arguments: argparse.Namespace) -> str:
+    """Import a reference file; return the line to print."""
+    check_output_path(arguments.out)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    loaded = read_shape(arguments.shape) if arguments.shape else None
+    if loaded:
+        _say(loaded, quiet=False)
+    model = import_reference(
+        arguments.reference, arguments.out, method=arguments.method, loaded=loaded, options=given_options(arguments)
+    )
+    config = model.config
+    size = f"{config.method}, {config.hidden_layers}x{config.hidden_features}"
+    return f"{size}, every tensor equal, 1000 outputs equal: {arguments.out}"
+
+
+def render_model(arguments: argparse.Namespace) -> str:
+    """Render a model to a PNG or a turntable; return the line to print."""
+    check_view_path(arguments.out)
+    height, width = parse_size(arguments.size)
+    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    if arguments.kind == "error" and not arguments.reference:
+        raise InputError("--kind error needs --reference, the mesh to measure against")
+    if arguments.frames < 1:
+        raise InputError(f"--frames must be at least 1, got {arguments.frames}")
+    model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
+    view: dict[str, Any] = {
+        "size": (height, width),
+        "elevation": arguments.elevation,
+        "up": arguments.up,
+        "kind": arguments.kind,
+        "reference": _reference(arguments) if arguments.reference else None,
+        "progress": not arguments.quiet,
+    }
+    if Path(arguments.out).suffix.lower() == ".mp4":
+        model.turntable(arguments.out, frames=arguments.frames, **view)
+    else:
+        write_png(arguments.out, model.render(azimuth=arguments.azimuth, **view))
+    return f"{height}x{width}, {arguments.kind}: {arguments.out}"
+
+
+def _reference(arguments: argparse.Namespace) -> LoadedShape:
+    loaded = read_input(arguments.reference, memory=parse_memory(arguments.memory))
+    _say(loaded, quiet=arguments.quiet)
+    return loaded
+
+
+def compare_methods(arguments: argparse.Namespace) -> str:
+    """Fit every method to every shape; return the table to print."""
+    if arguments.limit is not None and arguments.limit < 1:
+        raise InputError(f"--limit must be at least 1, got {arguments.limit}")
+    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfConfig)}
+    settings = [merge_settings(SdfConfig, {**given, "method": method}) for method in arguments.methods]
+    for method in arguments.methods:
+        find_method(method)  # refuses an unknown name before the first fit, not after it
+    check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))
+    rows = run_benchmark(
+        BenchmarkPlan(
+            shapes=shapes_in(arguments.folder, limit=arguments.limit),
+            settings=settings,
+            out=Path(arguments.out),
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            quiet=arguments.quiet,
+        )
+    )
+    return json_table(rows) if arguments.json else markdown_table(rows)

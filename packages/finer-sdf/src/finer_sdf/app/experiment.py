@@ -1,0 +1,179 @@
+"""One `finer-sdf fit`, from the input file to the finished run folder."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finer_core.app.fit_command import refuse_changes
+from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.app.session import run_session
+from finer_core.errors import InputError
+from finer_core.interruption import interruptible
+from finer_core.io.files import write_json
+from finer_core.networks.config import NetworkConfig
+from finer_core.progress import reporting
+from finer_core.resources import environment_versions, memory_figures, parse_memory
+from finer_core.training import LogPoint
+from finer_sdf.app.pictures import fill_report
+from finer_sdf.config import BUILT_IN, SdfConfig
+from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
+from finer_sdf.geometry import LoadedShape, Mesh, Shape
+from finer_sdf.inputs import facts_of, read_input
+from finer_sdf.meshing.extract import check_resolution
+from finer_sdf.meshing.writer import write_mesh
+from finer_sdf.model import SdfModel
+from finer_sdf.normalization import THE_BOX_ITSELF
+from finer_sdf.training.build import assembled_fit
+from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.timed_plan import plan_timed_fit
+
+
+def start_run(
+    out: Path, *, settings: SdfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    Raises:
+        InputError: Before anything was written, for any wrong input.
+    """
+    memory = parse_memory(settings.memory)
+    check_resolution(settings.resolution, memory=memory)
+    loaded = read_input(signal, memory=memory)
+    plan = plan_timed_fit(settings, loaded.shape)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, loaded, signal=signal or BUILT_IN)
+    write_json(run.config, config)
+    return _fit_and_fill(run, plan, loaded, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+
+
+def resume_run(
+    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+) -> dict[str, Any]:
+    """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = read_run(run, command="finer-sdf fit")
+    plan = FitPlan.from_config(config, source=run.config)
+    if not isinstance(plan.network, NetworkConfig):
+        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
+    tell_of_other_kernels(config, _kernels(plan), out=out)
+    name = signal or config["signal"]
+    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
+    if loaded.sha256 != config["input_sha256"]:
+        raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
+    config["shape"] = facts_of(loaded)  # the report shows it
+    return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+
+
+def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-sdf fit",
+        "signal": signal,
+        "input_sha256": loaded.sha256,
+        "shape": facts_of(loaded),
+        **plan.to_dict(),
+        "kernels": _kernels(plan),
+        "versions": environment_versions("finer-core", "finer-sdf", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _kernels(plan: FitPlan) -> dict[str, str]:
+    return kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
+
+
+def _fit_and_fill(
+    run: RunFolder,
+    plan: FitPlan,
+    loaded: LoadedShape,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    settings = plan.settings
+    if not quiet:
+        for note in loaded.notes:
+            print(f"{loaded.name}: {note}", file=sys.stderr)
+    with interruptible() as should_stop, assembled_fit(plan, loaded, progress=not quiet) as (model, fit):
+        last = run_session(
+            fit,
+            run,
+            name=f"fit {settings.method}",
+            figures_of=figures_of,
+            figure=lambda loss: f"loss {loss:.3e}",
+            resume=resume,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=should_stop,
+        )
+    boxed = plan.frame.shape_to_box(loaded.shape)
+    model.eval().save(run.model)
+    mesh = _mesh(run, model, plan, quiet=quiet)
+    figures = {
+        "method": settings.method,
+        "preset": settings.preset,
+        **_judgement(mesh, boxed, plan, quiet=quiet),
+        "steps": last.step,
+        "target_reached": None if settings.target_rms is None else last.is_reached,
+        "seconds": round(last.seconds, 3),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "device": plan.device,
+        "seed": settings.seed,
+        "rollbacks": last.rollbacks,
+        "resolution": settings.resolution,
+    }
+    fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
+    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
+    if not quiet:
+        print(f"report: {run.report}", file=sys.stderr)
+    return run.read_metrics()
+
+
+def figures_of(point: LogPoint) -> dict[str, float]:
+    """Return a log line."""
+    return {
+        "loss": point.loss,
+        "learning_rate": point.learning_rate,
+        "seconds": round(point.seconds, 3),
+        "rollbacks": point.rollbacks,
+    }
+
+
+def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
+    """Extract the surface into the run folder; return it in box coordinates, or None where there is none."""
+    settings = plan.settings
+    try:
+        found = model.extract(resolution=settings.resolution, memory=parse_memory(settings.memory), progress=not quiet)
+    except InputError as error:  # the fit is kept: its report shows what went wrong
+        print(f"no mesh: {error}", file=sys.stderr)
+        return None
+    write_mesh(run.path / "mesh.ply", model.normalization.mesh_to_input(found.mesh))
+    return found.mesh
+
+
+def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: bool) -> dict[str, Any]:
+    if mesh is None:
+        return no_surface()
+    with reporting("judge", unit="stage", progress=not quiet) as tell:
+        figures = compare_surfaces(
+            mesh,
+            reference,
+            normalization=THE_BOX_ITSELF,
+            samples=plan.settings.judge_samples,
+            seed=plan.settings.seed,
+            on_stage=tell,
+        )
+    for note in () if quiet else figures["notes"]:
+        print(f"figures: {note}", file=sys.stderr)
+    return figures

@@ -1,0 +1,5 @@
+"""Surfaces: what they are, how files become one, and the built-in one."""
+
+from finer_sdf.geometry.shapes import LoadedShape, Mesh, PointCloud, Shape, bounds_of, unit_vectors
+
+__all__ = ["LoadedShape", "Mesh", "PointCloud", "Shape", "bounds_of", "unit_vectors"]

@@ -1,0 +1,80 @@
+"""Read the Object File Format, .off: counted vertices, then counted polygons."""
+
+import dataclasses
+import re
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.text import LINES_A_CLAIM, integer, number, text_lines
+
+_HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
+
+
+def read_off(path: Path, room: Room) -> RawShape:
+    """Read an .off file, also with colours, normals or texture coordinates, which are left out.
+
+    The counts may stand on the line of the word OFF, even without a blank between them.
+
+    Raises:
+        InputError: If it is not such a file, declares more than it holds, or there is no room.
+    """
+    rows = _rows(path)
+    where, first = next(rows, ("", ""))
+    header = _HEADER.match(first)
+    if not header or "BINARY" in first:
+        raise InputError("it does not begin with OFF in text form; it may be binary, or of another format")
+    if header[1] or header[2]:
+        raise InputError("its vertices have other than 3 dimensions; give a surface in space")
+    rest = first[header.end() :].strip()
+    where, counts = (where, rest) if rest else next(rows, (where, ""))
+    declared = [integer(word, where=where) for word in counts.split()[:2]]
+    if len(declared) < 2 or min(declared) < 0:
+        raise InputError(f"{where}: {counts[:40]!r} are not the numbers of vertices and faces")
+    room.claim(faces=declared[1], points=declared[0])
+    vertices = array("d")
+    for done in range(declared[0]):
+        where, row = next(rows, ("", ""))
+        words = row.split()
+        if len(words) < 3:
+            raise InputError(_cut(f"{declared[0]} vertices", done, where))
+        vertices.extend([number(word, where=where) for word in words[:3]])
+    corners, sizes = array("q"), array("q")
+    for done in range(declared[1]):
+        where, row = next(rows, ("", ""))
+        words = row.split()
+        size = integer(words[0], where=where) if words else 0
+        if len(words) <= size or not words:
+            raise InputError(_cut(f"{declared[1]} faces", done, where))
+        if size < 3:
+            raise InputError(f"{where}: a face needs 3 corners, got {size}")
+        corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
+        sizes.append(size)
+        if done % LINES_A_CLAIM == 0:
+            room.claim(faces=len(corners) - 2 * len(sizes), points=declared[0])
+    points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
+    left = sum(1 for _ in rows)
+    notes = (f"left out {counted(left, 'line')} after its last face",) if left else ()
+    if not sizes:
+        return RawShape(vertices=points, notes=notes)
+    mesh = polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
+    return dataclasses.replace(mesh, notes=notes + mesh.notes)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield where it is, and the text, of every line that holds more than a comment."""
+    for count, line in text_lines(path):
+        row = line.split("#", 1)[0].strip()
+        if row:
+            yield f"line {count}", row
+
+
+def _cut(declared: str, done: int, where: str) -> str:
+    place = f"; {where} is too short" if where else ""
+    return f"it declares {declared} but holds {done}{place}; it was cut short, copy it again"

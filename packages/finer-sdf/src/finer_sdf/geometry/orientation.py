@@ -1,0 +1,149 @@
+"""Make the faces of a mesh look outwards: consistent within every patch first, then the right way round."""
+
+from dataclasses import dataclass
+
+import igl
+import numpy as np
+
+from finer_sdf.geometry.edges import Edges, forwards
+from finer_sdf.geometry.shapes import bounds_of
+
+_OFFSET = 1e-5
+"""How far above a face the winding number is asked, in units of the box: libigl answers it in single precision."""
+_SAMPLES, _SAMPLES_OPEN = 32, 1024
+"""Faces asked per closed patch, and for all open patches together."""
+_ROUNDS = 8
+"""Solids nested deeper than this inside reversed ones are left as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orientation:
+    """Hold faces after orientation.
+
+    Attributes:
+        faces: (m, 3) int64.
+        notes: What was changed, a sentence each.
+    """
+
+    faces: np.ndarray
+    notes: tuple[str, ...]
+
+
+def orient_outwards(
+    vertices: np.ndarray, faces: np.ndarray, *, edges: Edges | None = None, seed: int = 0
+) -> Orientation:
+    """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
+
+    A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
+    reversed. Then a patch looks inwards if the winding number just above its faces is -1, not 0: just above an
+    outward face is outside, also where that outside is a cavity, so cavities stay. Outer patches are turned before
+    inner ones are judged. Open patches are judged together, because a winding number needs all of a surface.
+
+    Args:
+        vertices: (n, 3) float64.
+        faces: (m, 3) int64; no repeated corners, no face without area.
+        edges: Of the faces, if they are known already.
+        seed: Of the choice of faces that are asked.
+
+    Returns:
+        The faces, and what was done.
+    """
+    notes = []
+    patches = igl.orientable_patches(faces)
+    edges = edges or Edges.of(faces)
+    if edges.wound_against:
+        consistent = _consistent(vertices, faces)
+        reversed_faces = int((consistent != faces).any(axis=1).sum())
+        faces, edges = consistent, Edges.of(consistent)
+        if reversed_faces:
+            notes.append(f"{reversed_faces} of {len(faces)} faces were wound against their neighbours; reversed them")
+        if edges.wound_against:
+            notes.append("it has only one side (like a Moebius strip): inside and outside cannot be told everywhere")
+    inwards = _inward_faces(vertices, faces, patches, closed=_closed_patches(faces, patches, edges), seed=seed)
+    if inwards.any():
+        faces = np.where(inwards[:, None], faces[:, ::-1], faces)
+        which = "its" if inwards.all() else f"{int(inwards.sum())} of {len(faces)}"
+        notes.append(f"{which} faces looked inwards; reversed them")
+    return Orientation(faces=np.ascontiguousarray(faces), notes=tuple(notes))
+
+
+def _consistent(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    oriented, patches = igl.bfs_orient(faces)
+    turned = (oriented != faces).any(axis=1)
+    area = _areas(vertices, faces)
+    share = np.bincount(patches, weights=area * turned) / np.bincount(patches, weights=area)
+    turned ^= (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
+    return np.where(turned[:, None], faces[:, ::-1], faces)
+
+
+def _inward_faces(
+    vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, *, closed: np.ndarray, seed: int
+) -> np.ndarray:
+    """Return which faces (m,) belong to patches that look inwards."""
+    corners = bounds_of(vertices)
+    unit = (vertices - corners.mean(axis=0)) / np.ptp(corners, axis=0).max()
+    groups = np.where(closed[patches], patches + 1, 0)  # 0: all open ones
+    group_samples = np.full(len(closed) + 1, _SAMPLES)
+    group_samples[0] = _SAMPLES_OPEN
+    asked = _faces_by_area(_areas(unit, faces), groups, samples=group_samples, seed=seed)
+    inwards = np.zeros(len(closed) + 1, dtype=bool)
+    for _ in range(_ROUNDS):
+        current = np.where(inwards[groups][:, None], faces[:, ::-1], faces)
+        above = _winding_above(unit, current, asked)
+        medians = _medians(above, groups[asked], count=len(inwards))
+        looks_inwards = np.round(medians) == -1
+        # An open sheet has -1/2 on one side and 1/2 on the other; only clearly more than that is a side.
+        looks_inwards[0] = medians[0] < -0.6
+        if not looks_inwards.any():
+            break
+        inwards ^= looks_inwards
+    return inwards[groups]
+
+
+def _closed_patches(faces: np.ndarray, patches: np.ndarray, edges: Edges) -> np.ndarray:
+    """Return for every patch whether each of its edges is used as often forwards as backwards by it."""
+    closed = np.ones(int(patches.max()) + 1, dtype=bool)
+    # Faces that share an edge with one other face are in its patch, so only other edges need a look.
+    doubtful = ((edges.uses != 2) | (edges.balance != 0))[edges.index]
+    if doubtful.any():
+        within = (patches[:, None] * len(edges.uses) + edges.index)[doubtful]
+        keys, which = np.unique(within, return_inverse=True)
+        balance = np.bincount(which.ravel(), weights=forwards(faces)[doubtful])
+        closed[keys[balance != 0] // len(edges.uses)] = False
+    return closed
+
+
+def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray, seed: int) -> np.ndarray:
+    """Draw faces of every group that has any, by area, `samples[group]` each; return their indices."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(areas[order])
+    present, first = np.unique(groups[order], return_index=True)
+    last = np.append(first[1:], len(order)) - 1
+    low = np.where(first > 0, ends[first - 1], 0.0)
+    drawn = np.repeat(np.arange(len(present)), samples[present])
+    place = low[drawn] + np.random.default_rng(seed).random(len(drawn)) * (ends[last] - low)[drawn]
+    return order[np.clip(np.searchsorted(ends, place, side="right"), first[drawn], last[drawn])]
+
+
+def _winding_above(unit: np.ndarray, faces: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    corners = unit[faces[asked]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    above = corners.mean(axis=1) + _OFFSET * normals
+    return np.atleast_1d(igl.fast_winding_number(unit, np.ascontiguousarray(faces), np.ascontiguousarray(above)))
+
+
+def _medians(values: np.ndarray, groups: np.ndarray, *, count: int) -> np.ndarray:
+    """Return the median of the values of every group, 0 for a group without values."""
+    order = np.lexsort((values, groups))
+    present, first, length = np.unique(groups[order], return_index=True, return_counts=True)
+    medians = np.zeros(count)
+    medians[present] = values[order][first + length // 2]
+    return medians
+
+
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas: np.ndarray = 0.5 * np.linalg.norm(cross, axis=1)
+    return areas

@@ -1,0 +1,276 @@
+"""Read PLY, text or binary: elements of any properties, of which positions, normals and polygons are kept."""
+
+import codecs
+import dataclasses
+import struct
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.text import LINES_A_CLAIM, numbers
+
+_TYPES = {
+    **dict.fromkeys(("char", "int8"), "i1"),
+    **dict.fromkeys(("uchar", "uint8"), "u1"),
+    **dict.fromkeys(("short", "int16"), "i2"),
+    **dict.fromkeys(("ushort", "uint16"), "u2"),
+    **dict.fromkeys(("int", "int32"), "i4"),
+    **dict.fromkeys(("uint", "uint32"), "u4"),
+    **dict.fromkeys(("float", "float32"), "f4"),
+    **dict.fromkeys(("double", "float64"), "f8"),
+}
+_STRUCT = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
+_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_LONGEST_HEADER = 1 << 16
+_LONGEST_FIRST = 1 << 22
+"""Bytes of the first row that are looked at to learn how long its lists are."""
+_CORNERS = ("vertex_indices", "vertex_index")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Property:
+    """Describe a value of every row; `counter` is the type of the count before it if it is a list, else None."""
+
+    name: str
+    kind: str
+    counter: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Element:
+    """Describe a table: its name, how many rows it declares, and its properties."""
+
+    name: str
+    count: int
+    properties: list[_Property] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """Hold an element: `values` of each plain property (n,), and `lists` as (flat values, lengths (n,))."""
+
+    values: dict[str, np.ndarray]
+    lists: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def read_ply(path: Path, room: Room) -> RawShape:
+    """Read the polygons of a .ply file; without any, its points and their normals.
+
+    Raises:
+        InputError: If its header cannot be understood, it holds less or more than that declares, its triangles are
+            stored as strips, or there is no room.
+    """
+    notes: tuple[str, ...] = ()
+    with path.open("rb") as file:
+        order, elements = _header(file)
+        declared = {element.name: element.count for element in elements}
+        if declared.get("tristrips"):
+            raise InputError("its triangles are stored as strips, which are not read; convert them to faces")
+        room.claim(faces=declared.get("face", 0), points=declared.get("vertex", 0))
+        if order:
+            tables = {element.name: _binary(file, element, order, room) for element in elements}
+            left = path.stat().st_size - file.tell()
+            notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
+        else:
+            tables = _text(file, elements, room)
+    vertices = tables.get("vertex", _Table(values={}, lists={})).values
+    missing = [axis for axis in "xyz" if axis not in vertices]
+    if missing:
+        raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
+    points = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    lists = tables["face"].lists if declared.get("face") else {}
+    polygons = next((lists[name] for name in _CORNERS if name in lists), None)
+    if declared.get("face") and polygons is None:
+        raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
+    if polygons is not None:
+        corners, sizes = polygons
+        mesh = polygon_mesh(points, _whole(corners), _whole(sizes))
+        return dataclasses.replace(mesh, notes=notes + mesh.notes)
+    if {"nx", "ny", "nz"} <= set(vertices):
+        normals = np.stack([vertices[f"n{axis}"].astype(np.float64) for axis in "xyz"], axis=1)
+        return RawShape(vertices=points, normals=normals, notes=notes)
+    return RawShape(vertices=points, notes=notes)
+
+
+def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
+    """Return the byte order ("" for text) and the elements."""
+    order, elements = None, list[_Element]()
+    for number in range(_LONGEST_HEADER):
+        line = file.readline(_LONGEST_HEADER).removeprefix(b"" if number else codecs.BOM_UTF8)
+        words = line.decode("latin-1").split()
+        if (number == 0 and words != ["ply"]) or not line or file.tell() > _LONGEST_HEADER:
+            raise InputError("its header does not begin with `ply` and end with `end_header`; it is of another format")
+        match words:
+            case ["format", ("ascii" | "binary_little_endian" | "binary_big_endian") as name, *_]:
+                order = _FORMATS[name]
+            case ["element", name, count] if count.isdecimal() and len(count) < 16:
+                elements.append(_Element(name=name, count=int(count)))
+            case ["property", "list", counter, kind, name] if elements and counter in _TYPES and kind in _TYPES:
+                elements[-1].properties.append(_Property(name=name, kind=_TYPES[kind], counter=_TYPES[counter]))
+            case ["property", kind, name] if elements and kind in _TYPES:
+                elements[-1].properties.append(_Property(name=name, kind=_TYPES[kind], counter=None))
+            case ["end_header"]:
+                break
+            case [] | ["ply" | "comment" | "obj_info", *_]:
+                pass
+            case _:
+                raise InputError(f"line {number + 1} of its header is not understood: {' '.join(words)[:60]!r}")
+    if order is None:
+        raise InputError("its header names no format")
+    if len({element.name for element in elements}) < len(elements):
+        raise InputError("its header declares an element twice")
+    return order, elements
+
+
+def _cut(element: _Element, done: int) -> InputError:
+    return InputError(
+        f"it declares {element.count} rows of {element.name!r} but ends after {done}; it was cut short, copy it again"
+    )
+
+
+def _binary(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
+    """Read the rows of an element: at once where all lists are as long as those of the first row, else one by one."""
+    start = file.tell()
+    left = file.seek(0, 2) - start
+    file.seek(start)
+    count = element.count
+    lengths = _lengths_of_first(file.read(min(left, _LONGEST_FIRST)), element, order)
+    row = _row_type(element, order, lengths)
+    file.seek(start)
+    if row.itemsize * count <= left:
+        rows = np.fromfile(file, dtype=row, count=count)
+        if all((rows[f"{name}#"] == length).all() for name, length in lengths.items()):
+            values = {p.name: rows[p.name] for p in element.properties if p.counter is None}
+            sizes = {name: np.full(count, length) for name, length in lengths.items()}
+            return _Table(values=values, lists={name: (rows[name].ravel(), sizes[name]) for name in lengths})
+        file.seek(start)
+    elif not lengths:
+        raise _cut(element, left // row.itemsize)
+    room.claim(faces=count if element.name == "face" else 0, text=left)
+    table, end = _walk_bytes(file.read(), element, order, room)
+    file.seek(start + end)
+    return table
+
+
+def _row_type(element: _Element, order: str, lengths: dict[str, int]) -> np.dtype:
+    """Return the type of a row whose lists have these lengths; the count of the list `a` is the field `a#`."""
+    fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
+    for p in element.properties:
+        if p.counter is None:
+            fields.append((p.name, order + p.kind))
+        else:
+            fields += [(f"{p.name}#", order + p.counter), (p.name, order + p.kind, (lengths[p.name],))]
+    return np.dtype(fields)
+
+
+def _lengths_of_first(data: bytes, element: _Element, order: str) -> dict[str, int]:
+    """Return how long the lists of the first row are, as far as its data reach."""
+    if not any(p.counter for p in element.properties):
+        return {}
+    first = _Element(name=element.name, count=min(1, element.count), properties=element.properties)
+    lists = _walk_bytes(data, first, order, Room())[0].lists
+    return {name: int(sizes[0]) if len(sizes) else 0 for name, (_, sizes) in lists.items()}
+
+
+def _walk_bytes(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Table, int]:
+    """Read rows one by one; return them and where they end."""
+    values = {p.name: array("d") for p in element.properties if p.counter is None}
+    lists = {p.name: (array("d"), array("q")) for p in element.properties if p.counter is not None}
+    at = 0
+    for done in range(element.count):
+        try:
+            for p in element.properties:
+                length = 1
+                if p.counter is not None:
+                    length = _length(*struct.unpack_from(order + _STRUCT[p.counter], data, at))
+                    at += int(p.counter[1])
+                    lists[p.name][1].append(length)
+                flat = values[p.name] if p.counter is None else lists[p.name][0]
+                flat.extend(struct.unpack_from(f"{order}{length}{_STRUCT[p.kind]}", data, at))
+                at += length * int(p.kind[1])
+        except (struct.error, OverflowError):
+            raise _cut(element, done) from None
+        if done % LINES_A_CLAIM == 0:
+            room.claim(faces=sum(len(flat) - 2 * len(sizes) for flat, sizes in lists.values()), text=len(data))
+    return _table(values, lists), at
+
+
+def _text(file: BinaryIO, elements: list[_Element], room: Room) -> dict[str, _Table]:
+    """Read the rows of all elements of a text file; line ends mean no more than blanks."""
+    start = file.tell()
+    size = file.seek(0, 2) - start
+    room.claim(text=2 * size)  # the text, and 8 bytes for every number
+    file.seek(start)
+    flat = numbers(file.read().decode("latin-1"), where="its data")
+    tables, at = {}, 0
+    for element in elements:
+        tables[element.name], used = _walk_numbers(flat[at:], element, room)
+        at += used
+    if at < len(flat):
+        raise InputError(f"it holds {len(flat) - at} numbers more than its header declares; it may be corrupt")
+    return tables
+
+
+def _walk_numbers(flat: np.ndarray, element: _Element, room: Room) -> tuple[_Table, int]:
+    """Take the rows of an element off the front of all numbers; return them and how many numbers they were."""
+    properties, count = element.properties, element.count
+    if not any(p.counter for p in properties):
+        used = count * len(properties)
+        if used > len(flat):
+            raise _cut(element, len(flat) // len(properties))
+        rows = flat[:used].reshape(count, len(properties))
+        return _Table(values={p.name: rows[:, i] for i, p in enumerate(properties)}, lists={}), used
+    if len(properties) == 1 and count and len(flat):  # as faces mostly are
+        size = _length(flat[0])
+        used = count * (size + 1)
+        if used <= len(flat):
+            rows = flat[:used].reshape(count, size + 1)
+            if (rows[:, 0] == size).all():
+                lists = {properties[0].name: (rows[:, 1:].ravel(), np.full(count, size))}
+                return _Table(values={}, lists=lists), used
+    values = {p.name: array("d") for p in properties if p.counter is None}
+    items = {p.name: (array("d"), array("q")) for p in properties if p.counter is not None}
+    at = 0
+    for done in range(count):
+        for p in properties:
+            size = 1 if p.counter is None else _length(flat[at]) if at < len(flat) else 0
+            at += p.counter is not None
+            if at + size > len(flat):
+                raise _cut(element, done)
+            if p.counter is None:
+                values[p.name].append(flat[at])
+            else:
+                items[p.name][0].frombytes(flat[at : at + size].tobytes())
+                items[p.name][1].append(size)
+            at += size
+        if done % LINES_A_CLAIM == 0:
+            room.claim(faces=sum(len(one) - 2 * len(sizes) for one, sizes in items.values()), text=8 * len(flat))
+    return _table(values, items), at
+
+
+def _table(values: dict[str, "array[float]"], lists: dict[str, tuple["array[float]", "array[int]"]]) -> _Table:
+    return _Table(
+        values={name: np.array(column, dtype=np.float64) for name, column in values.items()},
+        lists={name: (np.array(flat), np.array(sizes, dtype=np.int64)) for name, (flat, sizes) in lists.items()},
+    )
+
+
+def _length(value: float) -> int:
+    """Return the length of a list, which a list of floating-point or negative length is not."""
+    if not 0 <= value < 2**32 or value != int(value):
+        raise InputError(f"a list of {value:g} items is none; it may be corrupt")
+    return int(value)
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Return whole numbers as int64."""
+    if values.dtype.kind == "f" and not ((np.abs(values) < 2**53) & (values == np.floor(values))).all():
+        raise InputError("its faces name vertices by numbers that are not whole")
+    return np.ascontiguousarray(values, dtype=np.int64)

@@ -1,0 +1,102 @@
+"""Turn the points of a file into an oriented cloud, saying what was estimated."""
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.limits import check_coordinates, check_spread
+from finer_sdf.geometry.normals import enclosed_volume, estimate_normals
+from finer_sdf.geometry.raw import check_finite, counted
+from finer_sdf.geometry.shapes import PointCloud, unit_vectors
+
+_LEAST_POINTS = 4
+"""Fewer enclose nothing."""
+_UNEQUAL = 0.1
+"""Share of the median length by which a tenth of all normals differ if they are colours."""
+
+
+def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCloud, tuple[str, ...]]:
+    """Give every point a normal of length 1, and every place one point.
+
+    Given normals are kept as they point, for a scan of a room rightly has them inwards; if the cloud as a whole looks
+    inwards, a note says so. Zero ones stay zero, as the published protocol has them. Points at one place become one,
+    with their mean normal: trees of points cannot be built over many that no cut separates.
+
+    Args:
+        points: (n, 3) float64.
+        normals: (n, 3) float64 of any length, or None to estimate them.
+
+    Returns:
+        The cloud, and a sentence for everything a user should know.
+
+    Raises:
+        InputError: If numbers cannot be computed with, or there are too few points or all at one place.
+    """
+    check_coordinates("points", points)
+    odd: list[str] = []
+    if len(points) < _LEAST_POINTS:
+        raise InputError(f"it has {counted(len(points), 'point')} and no faces; a surface needs more")
+    if np.ptp(points, axis=0).max() == 0:
+        raise InputError("it has no extent: all its points are at one place")
+    if normals is not None:
+        check_finite("normals", normals)
+        odd = _colours_note(normals)
+        normals = _of_length_1(normals)
+    given = len(points)
+    points, normals = merge_places(points, normals)
+    merged = given - len(points)
+    notes = [f"merged {counted(merged, 'point')} with others at the same place"] if merged else []
+    if len(points) < _LEAST_POINTS:
+        raise InputError(f"it has {counted(len(points), 'different point')} and no faces; a surface needs more")
+    notes += [*odd, *check_spread("points", points)]
+    if normals is None or not normals.any():
+        why = "its normals are all zero" if normals is not None else "it has no normals"
+        cloud = PointCloud(points=points, normals=estimate_normals(points))
+        return cloud, (*notes, f"{why}; estimated them from the nearest points, looking outwards")
+    missing = int((~normals.any(axis=1)).sum())
+    if missing:
+        notes.append(f"{missing} of {counted(len(points), 'normal')} are zero; what they say is unknown")
+    if enclosed_volume(points, normals) < 0:
+        notes.append("its normals look inwards on the whole; kept, so inside and outside may be swapped")
+    return PointCloud(points=points, normals=normals), tuple(notes)
+
+
+def _colours_note(normals: np.ndarray) -> list[str]:
+    """Return a note where no normal has a negative part and their lengths differ: so are colours."""
+    if (normals < 0).any() or not normals.any():
+        return []
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(normals[normals.any(axis=1)], axis=1)
+        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL
+    if alike.mean() > 0.9:
+        return []
+    return ["its normals are never negative and of different lengths, as colours are; if they are, leave them out"]
+
+
+def _of_length_1(normals: np.ndarray) -> np.ndarray:
+    """Return directions of length 1; zero ones stay zero."""
+    largest = np.abs(normals).max(axis=1, keepdims=True)
+    # Divided by the largest first: the square of a tiny length would be 0, that of a huge one infinite.
+    return unit_vectors(np.divide(normals, largest, out=np.zeros_like(normals), where=largest > 0))
+
+
+def merge_places(points: np.ndarray, normals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the first point of every place (m, 3), in their order, and the mean direction of the normals there.
+
+    Where normals cancel each other out, as on both sides of a sheet, the first one stands for the place.
+
+    Args:
+        points: (n, 3), finite.
+        normals: (n, 3) of length 1 or 0, or None.
+    """
+    order = np.lexsort((points + 0.0).T)  # -0 is at the place of 0; stable: the first of equal points stays the first
+    new = np.append(True, (np.diff(points[order], axis=0) != 0).any(axis=1))
+    if new.all():
+        return points, normals
+    first, place = order[new], np.empty(len(points), dtype=np.int64)
+    place[order] = np.cumsum(new) - 1
+    kept = np.argsort(first)
+    if normals is not None:
+        sums = np.stack([np.bincount(place, weights=axis) for axis in normals.T], axis=1)
+        cancelled = np.linalg.norm(sums, axis=1) < 1e-6
+        normals = np.where(cancelled[:, None], normals[first], unit_vectors(sums))[kept]
+    return points[first[kept]], normals

@@ -1,0 +1,151 @@
+"""Cut polygons into triangles that cover them and nothing else."""
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.limits import check_coordinates
+from finer_sdf.geometry.raw import RawShape, check_indices, counted
+
+_MOST_CORNERS = 10_000
+"""Of a polygon that a fan does not cover: cutting its ears takes a time of the square of that."""
+_FLAT = 1e-12
+"""Share of a polygon's area below which a triangle of it counts as none."""
+
+
+def polygon_mesh(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> RawShape:
+    """Return the triangles of polygons, in their order.
+
+    A polygon is a fan about its first corner where that covers it; else its ears are cut one after the other, in the
+    plane of its area vector, so that nothing lies outside of a polygon that is not convex.
+
+    Args:
+        vertices: (n, 3) float64.
+        corners: (c,) int64, the vertices of all polygons in a row.
+        sizes: (p,) int64, how many of them each polygon has.
+
+    Raises:
+        InputError: If numbers cannot be computed with, or a polygon has less than three corners, names vertices that
+            do not exist, or needs more work than a file should ask for.
+    """
+    check_coordinates("vertices", vertices)
+    if len(sizes) and sizes.min() < 3:
+        first = int(np.flatnonzero(sizes < 3)[0])
+        raise InputError(f"face number {first} has {counted(int(sizes[first]), 'corner')}; a face needs 3")
+    check_indices(corners, count=len(vertices), sizes=sizes)
+    first_corner = np.cumsum(sizes) - sizes
+    first_face = np.cumsum(sizes - 2) - (sizes - 2)
+    faces = np.empty((int((sizes - 2).sum()), 3), dtype=np.int64)
+    crossed = 0
+    for size in np.unique(sizes):
+        which = np.flatnonzero(sizes == size)
+        polygons = corners[first_corner[which, None] + np.arange(size)]
+        cut, doubtful = _fans(vertices, polygons)
+        for row in doubtful:
+            if size > _MOST_CORNERS:
+                raise InputError(
+                    f"face number {which[row]} has {size} corners and is not convex; cut it into triangles"
+                )
+            cut[row], simple = _ears(vertices, polygons[row])
+            crossed += not simple
+        faces[first_face[which, None] + np.arange(size - 2)] = cut
+    notes = (f"{counted(crossed, 'polygon crosses itself', 'polygons cross themselves')}; cut as a fan",)
+    return RawShape(vertices=vertices, faces=faces, notes=notes if crossed else ())
+
+
+def _fans(vertices: np.ndarray, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return polygons (p, k) as fans (p, k - 2, 3), and the rows whose fan does not cover them.
+
+    Four corners have two fans; the second is taken where only it does.
+    """
+    size = polygons.shape[1]
+    fans = np.stack([np.repeat(polygons[:, :1], size - 2, axis=1), polygons[:, 1:-1], polygons[:, 2:]], axis=2)
+    if size == 3:
+        return fans, np.empty(0, dtype=np.int64)
+    share = _smallest_share(vertices, fans)
+    doubtful = np.flatnonzero(share <= _FLAT)
+    if size == 4 and len(doubtful):
+        a, b, c, d = polygons[doubtful].T
+        other = np.stack([np.stack([b, c, d], axis=1), np.stack([b, d, a], axis=1)], axis=1)
+        shares = _smallest_share(vertices, other)
+        better = shares > share[doubtful]
+        fans[doubtful[better]] = other[better]
+        doubtful = doubtful[np.maximum(shares, share[doubtful]) < -_FLAT]  # those of no area are left as they are
+    return fans, doubtful
+
+
+def _smallest_share(vertices: np.ndarray, fans: np.ndarray) -> np.ndarray:
+    """Return for every fan (p, m, 3) the share of its area that its smallest triangle has; negative if outside."""
+    share = np.empty(len(fans))
+    piece = max(1, (1 << 18) // fans.shape[1])
+    for start in range(0, len(fans), piece):
+        corners = vertices[fans[start : start + piece]]
+        vectors = np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+        whole = vectors.sum(axis=1, keepdims=True)
+        square = np.einsum("pij,pij->p", whole, whole)
+        smallest = np.einsum("pij,pij->pi", vectors, np.broadcast_to(whole, vectors.shape)).min(axis=1)
+        share[start : start + piece] = np.divide(smallest, square, out=np.zeros_like(square), where=square > 0)
+    return share
+
+
+def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Cut the ears off a polygon (k,); return its triangles (k - 2, 3), and whether all of them were ears.
+
+    An ear is a corner that turns the polygon's way and whose triangle holds no other corner (Meisters, "Polygons have
+    ears", 1975). Cutting one changes only whether its two neighbours are ears.
+    """
+    flat = _in_its_plane(vertices[polygon])
+    count = len(polygon)
+    before, after = np.roll(np.arange(count), 1), np.roll(np.arange(count), -1)
+    alive = np.ones(count, dtype=bool)
+    turn = np.array([_turn(*flat[[before[i], i, after[i]]]) for i in range(count)])
+    whole = abs(turn).sum()
+
+    def is_ear(i: int) -> bool:
+        if turn[i] <= _FLAT * whole:
+            return False
+        a, b, c = flat[before[i]], flat[i], flat[after[i]]
+        others = flat[alive & (turn <= _FLAT * whole)]  # only corners that turn the other way, or not, can be inside
+        inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
+        others = others[inside]
+        corner = (others == a).all(axis=1) | (others == b).all(axis=1) | (others == c).all(axis=1)
+        return bool(corner.all())
+
+    ears = [is_ear(i) for i in range(count)]
+    triangles: list[tuple[int, int, int]] = []
+    at, since = 0, 0
+    while len(triangles) < count - 2 and since <= count:
+        if not ears[at]:
+            at, since = int(after[at]), since + 1
+            continue
+        a, c = int(before[at]), int(after[at])
+        triangles.append((a, at, c))
+        alive[at], since = False, 0
+        after[a], before[c] = c, a
+        for i in (a, c):
+            turn[i] = _turn(*flat[[before[i], i, after[i]]])
+            ears[i] = is_ear(i)
+        at = int(after[c])  # not its neighbour: cutting round and round gives better triangles than a fan
+    # What is left is an edge, or corners on a line, or it crosses itself.
+    simple = len(triangles) == count - 2 or not (abs(turn[alive]) > _FLAT * whole).any()
+    while len(triangles) < count - 2:
+        triangles.append((at, int(after[at]), int(after[after[at]])))
+        after[at] = after[after[at]]
+    return polygon[np.array(triangles)], simple
+
+
+def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return twice the area of a b c, positive if it runs counter-clockwise; points (..., 2)."""
+    turn: np.ndarray = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
+        c[..., 0] - a[..., 0]
+    )
+    return turn
+
+
+def _in_its_plane(points: np.ndarray) -> np.ndarray:
+    """Return a polygon's points (k, 3) in the plane across its area vector, (k, 2), of a size of about 1."""
+    points = points - points.mean(axis=0)
+    points = points / (np.abs(points).max() or 1.0)
+    area = np.cross(points, np.roll(points, -1, axis=0)).sum(axis=0)
+    axis = int(np.abs(area).argmax())  # the coordinate plane that it covers most of; no projection is exacter
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    return points[:, [first, second] if area[axis] >= 0 else [second, first]]

@@ -1,0 +1,144 @@
+"""Turn the faces of a file into a mesh that distances and winding numbers can be asked of, saying what was changed."""
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.edges import Edges
+from finer_sdf.geometry.limits import check_coordinates, check_spread
+from finer_sdf.geometry.orientation import orient_outwards
+from finer_sdf.geometry.raw import check_indices, counted
+from finer_sdf.geometry.shapes import Mesh
+
+
+def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tuple[Mesh, tuple[str, ...]]:
+    """Merge, drop and orient what needs it.
+
+    Vertices at exactly the same place are merged where the mesh has open edges, as triangles without shared corners
+    have (STL); a mesh that is closed as it is keeps them, because merging could make it non-manifold. Faces without
+    area, repeated faces and vertices that no face uses are dropped. Faces are made to look outwards. Open edges and
+    several parts are kept and named.
+
+    Args:
+        vertices: (n, 3) float64.
+        faces: (m, 3) int64.
+        seed: Of the faces sampled to tell inside from outside.
+
+    Returns:
+        The mesh, and a sentence for everything a user should know.
+
+    Raises:
+        InputError: If numbers cannot be computed with, faces name vertices that do not exist, or no surface is left.
+    """
+    check_coordinates("vertices", vertices)
+    check_indices(faces, count=len(vertices))
+    given = len(faces)
+    corners = np.unique(faces)
+    loose = len(vertices) - len(corners)
+    if np.ptp(vertices[corners], axis=0).max() == 0:
+        raise InputError("it has no extent: all its vertices are at one place")
+    spread_notes = check_spread("vertices", vertices[corners])
+    faces = _keep(faces, ~_repeats_a_corner(faces))
+    edges = Edges.of(faces)
+    merged = twice = 0
+    if edges.open:
+        faces, merged = _merge(vertices, faces)
+        faces = _keep(faces, ~_repeats_a_corner(faces))
+        edges = Edges.of(faces)
+    flat = given - len(faces)
+    if edges.crowded or edges.wound_against:  # as repeated faces make them
+        faces, twice = _without_repeats(faces)
+        edges = Edges.of(faces)
+    edge_notes = _edge_notes(edges)  # before slivers go: the hole that a face without area leaves has no area either
+    slivers = _without_area(vertices, faces)
+    if slivers.any():
+        faces, flat = _keep(faces, ~slivers), flat + int(slivers.sum())
+        edges = Edges.of(faces)
+    used, inverse = np.unique(faces, return_inverse=True)
+    vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
+    oriented = orient_outwards(vertices, faces, edges=edges, seed=seed)
+    notes = list(spread_notes)
+    if loose:
+        notes.append(f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses")
+    if merged:
+        notes.append(f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place")
+    if flat:
+        notes.append(f"dropped {counted(flat, 'face')} without area")
+    if twice:
+        notes.append(f"dropped {counted(twice, 'repeated face')}")
+    notes += [*oriented.notes, *edge_notes, *_part_notes(oriented.faces, count=len(vertices))]
+    return Mesh(vertices=np.ascontiguousarray(vertices), faces=oriented.faces), tuple(notes)
+
+
+def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
+    if not which.any():
+        raise InputError("none of its faces has an area; there is no surface")
+    return faces if which.all() else faces[which]
+
+
+def _repeats_a_corner(faces: np.ndarray) -> np.ndarray:
+    a, b, c = faces.T
+    repeats: np.ndarray = (a == b) | (b == c) | (c == a)
+    return repeats
+
+
+def _without_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return which faces have no more area than the rounding of their corners gives."""
+    corners = vertices[faces]
+    sides = np.roll(corners, -1, axis=1) - corners
+    longest = np.linalg.norm(sides, axis=2).max(axis=1)
+    double_area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    rounding = np.finfo(np.float64).eps * np.abs(corners).max(axis=(1, 2))
+    flat: np.ndarray = double_area <= 4 * rounding * longest
+    return flat
+
+
+def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
+    """Let faces use the first of all vertices at one place; return them and how many vertices fell out of use."""
+    used = np.unique(faces)
+    rows = vertices[used] + 0.0  # -0 is at the place of 0
+    order = np.lexsort(rows.T)  # stable: equal rows stay in the order of the file
+    new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))
+    target = np.arange(len(vertices))
+    target[used[order]] = used[order[new]][np.cumsum(new) - 1]
+    return target[faces], len(used) - int(new.sum())
+
+
+def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
+    """Drop faces with the same corners in the same sense, and the back sides of a mesh that is two-sided throughout.
+
+    A single pair of back-to-back faces is left: it may be a thin fin, whose edges would open.
+    """
+    first = np.argmin(faces, axis=1)
+    turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
+    kept = _first_of_equals(turned)
+    both_senses = _first_of_equals(np.sort(turned[kept], axis=1))
+    if 2 * len(both_senses) == len(kept):
+        kept = kept[both_senses]
+    return faces[np.sort(kept)], len(faces) - len(kept)
+
+
+def _first_of_equals(rows: np.ndarray) -> np.ndarray:
+    """Return the index of the first of every set of equal rows (m, 3)."""
+    order = np.lexsort(rows.T)
+    new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))
+    first: np.ndarray = order[new]
+    return first
+
+
+def _edge_notes(edges: Edges) -> list[str]:
+    notes = []
+    if edges.crowded:
+        notes.append(f"more than two faces meet at {counted(edges.crowded, 'edge')}")
+    if edges.open:
+        found = counted(edges.open, "open edge")
+        notes.append(f"it is not watertight ({found}); the winding number decides what is inside")
+    return notes
+
+
+def _part_notes(faces: np.ndarray, *, count: int) -> list[str]:
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    graph = coo_matrix((np.ones(len(start), dtype=np.int8), (start, end)), shape=(count, count))
+    parts = connected_components(graph, directed=False, return_labels=False)
+    return [f"it has {parts} separate parts; all are kept"] if parts > 1 else []

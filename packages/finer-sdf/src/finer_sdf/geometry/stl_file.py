@@ -1,0 +1,81 @@
+"""Read STL, binary or text: triangles without shared corners."""
+
+import codecs
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.text import LINES_A_CLAIM, number, text_lines
+
+_HEAD = 84
+"""Bytes before the first record: a free text of 80, and the number of records."""
+_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+
+def read_stl(path: Path, room: Room) -> RawShape:
+    """Read an .stl file; whether it is text is told by what it holds, for the word `solid` begins many a binary one.
+
+    Raises:
+        InputError: If it is cut short, or there is no room.
+    """
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if start.removeprefix(codecs.BOM_UTF8).lstrip()[:5].lower() == b"solid" and b"\0" not in start:
+        return _read_text(path, room)
+    return _read_binary(path, room)
+
+
+def _read_binary(path: Path, room: Room) -> RawShape:
+    size = path.stat().st_size
+    if size < _HEAD:
+        raise InputError(f"it has {size} bytes, less than the header; it may be cut short, or of another format")
+    with path.open("rb") as file:
+        file.seek(_HEAD - 4)
+        declared = int(np.fromfile(file, dtype="<u4", count=1)[0])
+        present, rest = divmod(size - _HEAD, _RECORD.itemsize)
+        if declared > present:
+            raise InputError(
+                f"its header declares {counted(declared, 'triangle')} but {present} are there; it was cut short, or is "
+                "of another format"
+            )
+        # A tail of whole records is rather a wrong count than a tail.
+        count = declared if rest else present
+        room.claim(faces=count)
+        records = np.fromfile(file, dtype=_RECORD, count=count)
+    notes: tuple[str, ...] = ()
+    if rest:
+        notes = (f"left out {counted(size - _HEAD - declared * _RECORD.itemsize, 'byte')} after its last triangle",)
+    elif present > declared:
+        notes = (f"its header declares {counted(declared, 'triangle')} but {present} are there; read all",)
+    corners = records["corners"].astype(np.float64).reshape(-1, 3)
+    return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=notes)
+
+
+def _read_text(path: Path, room: Room) -> RawShape:
+    vertices, sizes = array("d"), array("q")
+    ended = False
+    for count, line in text_lines(path):
+        words = line.split()
+        if not words:
+            continue
+        where, word = f"line {count}", words[0].lower()
+        ended = word == "endsolid" or (ended and word not in ("solid", "facet", "vertex"))
+        if word == "vertex":
+            if len(words) < 4 or not sizes:
+                raise InputError(f"{where}: {line.strip()[:40]!r} needs 3 numbers within a facet; it may be cut short")
+            vertices.extend([number(text, where=where) for text in words[1:4]])
+            sizes[-1] += 1
+        elif word == "facet":
+            sizes.append(0)
+        if count % LINES_A_CLAIM == 0:
+            room.claim(faces=len(sizes))
+    if sizes and not ended:
+        raise InputError("it ends without `endsolid`; it was cut short, copy it again")
+    points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
+    room.claim(faces=len(points) - 2 * len(sizes))
+    return polygon_mesh(points, np.arange(len(points)), np.frombuffer(sizes or array("q"), dtype=np.int64))

@@ -1,0 +1,164 @@
+"""Write a triangle mesh to a file, atomically."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.io.files import check_output_path, output_path
+from finer_sdf.geometry import Mesh
+
+SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
+_WITH_ATTRIBUTES = (".ply", ".obj", ".glb")
+_SINGLE_PRECISION = (".stl", ".glb")
+_SMALLEST, _LARGEST = 1e-30, 1e30
+"""Extents whose thousandths, and whose areas, single precision holds."""
+_DIGITS = 9
+"""Decimals of text formats, relative to the size of the mesh."""
+
+
+def check_mesh_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a file name that no mesh can be written to, before any work.
+
+    Raises:
+        InputError: If the suffix is unknown, or no file can be written there.
+    """
+    name = Path(path)
+    if name.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: cannot write a mesh as {name.suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
+    check_output_path(path)
+
+
+def write_mesh(
+    path: str | os.PathLike[str],
+    mesh: Mesh,
+    *,
+    vertex_normals: np.ndarray | None = None,
+    vertex_colours: np.ndarray | None = None,
+) -> tuple[str, ...]:
+    """Write .ply (binary), .obj, .stl (binary), .off or .glb.
+
+    Where single precision would lose the shape, one far from the origin, a .ply file has double-precision coordinates.
+    Those of .stl and .glb always have single precision and are then written less an offset: a .glb file says it by
+    the place of its node, an .stl file only by words in its header.
+
+    Args:
+        path: The file; its folder exists.
+        mesh: In the coordinates to write.
+        vertex_normals: (n, 3); not for .stl and .off.
+        vertex_colours: (n, 3) uint8; not for .stl and .off.
+
+    Returns:
+        What a user should know about the file, a sentence each.
+
+    Raises:
+        InputError: If the file name does not do, the place cannot be written to, or the format holds no normals, no
+            colours or no numbers of that size.
+        ValueError: If there is not one normal or colour a vertex.
+    """
+    check_mesh_path(path)
+    suffix = Path(path).suffix.lower()
+    for name, table in (("normals", vertex_normals), ("colours", vertex_colours)):
+        if table is None:
+            continue
+        if table.shape != mesh.vertices.shape:
+            raise ValueError(f"vertex {name} must be {mesh.vertices.shape}, got {table.shape}")
+        if suffix not in _WITH_ATTRIBUTES:
+            raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
+    offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
+    with output_path(path) as temporary:
+        if suffix == ".ply":
+            _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
+        else:
+            _write_by_trimesh(temporary, mesh, normals=vertex_normals, colours=vertex_colours, offset=offset)
+    if not offset.any():
+        return ()
+    moved = f"{suffix} has single precision, too little so far from the origin: coordinates are less the offset"
+    place = "add it" if suffix == ".stl" else "its node adds it"
+    return (f"{moved} {_shown(offset)}; {place}, or use .ply",)
+
+
+def _write_by_trimesh(
+    path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None, offset: np.ndarray
+) -> None:
+    import trimesh  # here: PLY, which a fit writes, does without it
+
+    options: dict[str, Any] = {}
+    suffix = path.suffix.lower()
+    if suffix in (".obj", ".off"):
+        options["digits"] = _decimals(mesh)
+    if suffix == ".obj":
+        options["header"] = None
+    if suffix in (".obj", ".glb"):
+        options["include_normals"] = normals is not None
+    written: Any = trimesh.Trimesh(
+        vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
+    )
+    if suffix == ".glb" and offset.any():
+        place = np.eye(4)
+        place[:3, 3] = offset
+        scene = trimesh.Scene()
+        scene.add_geometry(written, transform=place)
+        written = scene
+    written.export(str(path), file_type=suffix[1:], **options)
+    if suffix == ".stl" and offset.any():
+        with path.open("rb+") as file:
+            file.write(f"finer-sdf: add {_shown(offset)}".encode("ascii")[:80].ljust(80))
+
+
+def _shown(offset: np.ndarray) -> str:
+    return " ".join(f"{value:.12g}" for value in offset)
+
+
+def _offset(path: str | os.PathLike[str], mesh: Mesh) -> np.ndarray:
+    """Return what to subtract from vertices before they are rounded to single precision: nothing, or a round number."""
+    low, high = mesh.bounds
+    extent = float((high - low).max())
+    if not _SMALLEST < extent < _LARGEST:
+        raise InputError(f"{path}: single precision holds no shape of extent {extent:g}; use .ply, .obj or .off")
+    if _single_precision_does(mesh):
+        return np.zeros(3)
+    step = 10.0 ** math.floor(math.log10(extent))
+    offset: np.ndarray = np.round((low + high) / 2 / step) * step
+    return offset
+
+
+def _decimals(mesh: Mesh) -> int:
+    extent = float(np.ptp(mesh.bounds, axis=0).max())
+    return max(0, _DIGITS - math.floor(math.log10(extent))) if extent > 0 else _DIGITS
+
+
+def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None) -> None:
+    """Write a binary PLY; trimesh's would always round coordinates to single precision."""
+    kind, name = ("<f4", "float") if _single_precision_does(mesh) else ("<f8", "double")
+    columns: list[tuple[str, str, str, np.ndarray]] = [
+        (axis, kind, name, mesh.vertices[:, i]) for i, axis in enumerate("xyz")
+    ]
+    if normals is not None:
+        columns += [(f"n{axis}", "<f4", "float", normals[:, i]) for i, axis in enumerate("xyz")]
+    if colours is not None:
+        columns += [(channel, "u1", "uchar", colours[:, i]) for i, channel in enumerate(("red", "green", "blue"))]
+    vertices = np.empty(len(mesh.vertices), dtype=[(column, dtype) for column, dtype, _, _ in columns])
+    for column, _, _, values in columns:
+        vertices[column] = values
+    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("index", "<i4", 3)])
+    faces["count"], faces["index"] = 3, mesh.faces
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
+    header += [f"property {name} {column}" for column, _, name, _ in columns]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
+    with open(path, "wb") as file:
+        file.write("\n".join(header).encode("ascii"))
+        vertices.tofile(file)
+        faces.tofile(file)
+
+
+def _single_precision_does(mesh: Mesh) -> bool:
+    """Return whether rounding to single precision moves vertices by less than 1e-6 of the mesh's size."""
+    bounds = mesh.bounds
+    if not _SMALLEST < float(np.ptp(bounds, axis=0).max()) < _LARGEST:
+        return False
+    rounding = float(np.abs(bounds).max()) * float(np.finfo(np.float32).eps) / 2
+    return rounding <= 1e-6 * float(np.ptp(bounds, axis=0).max())

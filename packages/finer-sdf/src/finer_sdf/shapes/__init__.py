@@ -1,5 +1,0 @@
-"""Surfaces: what they are, how files become one, and the built-in one."""
-
-from finer_sdf.shapes.types import LoadedShape, Mesh, PointCloud, Shape, bounds_of, unit_vectors
-
-__all__ = ["LoadedShape", "Mesh", "PointCloud", "Shape", "bounds_of", "unit_vectors"]

@@ -1,0 +1,22 @@
+"""The layers of the packages, the lowest first: a module imports from its own layer and from those before it."""
+
+CORE = (
+    ("_version", "errors", "methods", "schema", "metrics", "coords", "casts"),
+    ("progress", "resources", "interruption", "surroundings", "parallel", "c_library"),
+    ("config", "training_config", "initializers"),
+    ("activations.large_pages", "activations.buffers"),
+    ("activations.formulas", "activations.wavelets", "activations.derivative_mode"),
+    ("activations._kernels",),
+    ("activations",),
+    ("linear", "layers", "encodings", "differential", "diagnostics"),
+    ("networks",),
+    ("io",),
+    ("distributed",),
+    ("training", "benchmark"),
+    ("experimental",),
+    ("app",),
+)
+"""Prefixes of finer-core's modules; the longest that fits a module counts."""
+
+OF_COMMANDS = ("app", "experimental")
+"""Folders that only commands import: those of an application, and those of finer-core."""
