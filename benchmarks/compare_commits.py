@@ -2,8 +2,8 @@
 
     python benchmarks/compare_commits.py BASE_BIN NEW_BIN [--only NAME ...]
 
-Each BIN is the folder of an environment that has the commands of one checkout. A line a case says whether every loss, every
-tensor and every output are equal; the exit code is 1 where one is not.
+Each BIN is the folder of an environment that has the commands of one checkout. A line a case says whether every loss,
+every tensor and every output are equal; the exit code is 1 where one is not.
 """
 
 import argparse
