@@ -46,7 +46,7 @@ def model(tmp_path):
         (["kernel", "--memory", "much"], ("--memory", "much")),
         (["kernel", "--omega-w", "3"], ("omega_w", "finer")),
         (["kernel", "--hidden-features", "0"], ("hidden_features", "0")),
-        (["kernel", "--infinite"], ("--engine neural-tangents",)),
+        (["kernel", "--infinite"], ("--backend neural-tangents",)),
         (["kernel", "--preset", "paper", "--method", "gauss"], ("notebook", "gauss")),
         (["sweep", "--method", "sirenn"], ("sirenn", "siren")),
         (["sweep", "--omega-w", "3"], ("--omega-w", "finer")),

@@ -52,7 +52,7 @@ def test_kernel_fills_its_folder(tmp_path, capsys):
     assert main(["kernel", "--out", str(out), *SMALL]) == 0
     metrics = figures(capsys)
     assert metrics == json.loads((out / "metrics.json").read_text())
-    assert set(metrics) >= ALWAYS | FIGURES | {"rule", "path", "engine"}
+    assert set(metrics) >= ALWAYS | FIGURES | {"derivative", "path", "backend"}
     names = {path.name for path in out.iterdir()}
     assert names >= {"config.json", "metrics.json", "model.safetensors", "report.html", "kernel.npy", "kernel.npz"}
     assert names >= {"kernel.mat", "kernel.png", "kernel.svg", "eigenvalues.png", "eigenvalues.svg"}

@@ -99,7 +99,15 @@ def test_kernel_command_is_the_verbs(tmp_path):
 
 @pytest.mark.parametrize(("derivative", "top"), [("published", None), ("exact", 7)])
 def test_spectrum_command_is_the_verbs(derivative, top, tmp_path):
-    arguments = ["--seed", "3", "--steps", "5", "--rule", derivative, *([] if top is None else ["--top", str(top)])]
+    arguments = [
+        "--seed",
+        "3",
+        "--steps",
+        "5",
+        "--derivative",
+        derivative,
+        *([] if top is None else ["--top", str(top)]),
+    ]
     assert main(["spectrum", *arguments, *SMALL, str(tmp_path / "run")]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     net = network(seed=3)
