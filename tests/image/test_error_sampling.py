@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import fresh_network
 from finer_image.app.cli import main
 from finer_image.training.importance import ErrorSampledObjective
@@ -22,7 +22,7 @@ def objective_of(**settings) -> ErrorSampledObjective:
 
 
 def network_of():
-    config = network_config(
+    config = published_config(
         method="siren", task="image", in_features=2, out_features=3, hidden_features=8, hidden_layers=1
     )
     return fresh_network(config, seed=0, device="cpu", compiled=False, precision="fp32")

@@ -10,7 +10,7 @@ import torch
 from finer_core import Bacon, build_network
 from finer_core.errors import InputError
 from finer_core.methods import method_names
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.app.cli import main
 from finer_ntk.kernel import empirical_ntk
 from finer_ntk.neural_tangents import infinite_ntk, load_neural_tangents, neural_tangents_ntk
@@ -35,7 +35,7 @@ needs_it = [
 
 
 def network(method, *, in_features=1, out_features=1, hidden_features=24, hidden_layers=1, dtype=torch.float64):
-    config = network_config(
+    config = published_config(
         method=method,
         task="ntk",
         in_features=in_features,

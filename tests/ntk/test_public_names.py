@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import finer_ntk
-from finer_core import build_network, network_config
+from finer_core import build_network, published_config
 from finer_core.errors import InputError
 from finer_core.io.model_file import load_network
 from finer_ntk.app.cli import main
@@ -26,7 +26,7 @@ SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--device", "cpu"
 
 def config(**options):
     sizes = {"in_features": 1, "out_features": 1, "hidden_features": 16}
-    return network_config(method="finer", task="ntk", **{**sizes, **options})
+    return published_config(method="finer", task="ntk", **{**sizes, **options})
 
 
 def network(seed=0, **options):

@@ -9,7 +9,7 @@ from typing import Any
 
 from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
@@ -99,7 +99,7 @@ def plan_fit(
 
 
 def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
-    network = network_config(
+    network = published_config(
         method=settings.method, task=TASK, in_features=2, out_features=channels, **settings.network
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost

@@ -8,7 +8,7 @@ from typing import Any
 
 from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
@@ -108,7 +108,7 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None
 
 def _network_config(settings: SdfConfig) -> NetworkConfig:
     tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = network_config(
+    network = published_config(
         method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
