@@ -3,7 +3,7 @@
     python benchmarks/bench_activations.py [--rows 65536] [--width 256] [--rounds 5] [--no-fused] [--json]
 
 Eager is the formula as anyone would write it, differentiated by autograd, the FINER factor detached. Ours is the
-function of `finer_core.activations`, alone (any derivative may follow) and inside `first_derivatives_only`, as every
+function of `finer_core.activations`, alone (any derivative may follow) and inside `first_order_only`, as every
 fit calls it. They run in alternation in one process; the ratio is the median over rounds. --no-fused leaves out the
 kernels in C.
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from finer_core import activations
-from finer_core.activations import first_derivatives_only, fuse_activations
+from finer_core.activations import first_order_only, fuse_activations
 from finer_core.c_library import allow_building
 
 Function = Callable[[Tensor], Tensor]
@@ -80,7 +80,7 @@ def compare(name: str, *, rows: int, width: int, rounds: int) -> dict[str, float
     grad = torch.randn(rows, width, dtype=dtype, generator=generator)
 
     def promised(x: Tensor) -> Tensor:
-        with first_derivatives_only():
+        with first_order_only():
             return OURS[name](x)
 
     kinds = {"eager": EAGER[name], "ours": OURS[name], "in a fit": promised}

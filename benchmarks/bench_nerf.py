@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from eager import EagerFiner
 from finer_core.c_library import allow_building
 from finer_core.metrics import psnr
-from finer_nerf.cameras import all_pixels, rays_of_pixels
+from finer_nerf.cameras import all_pixels, camera_rays
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import judge_views, mean_figures
 from finer_nerf.inputs import judged_views, read_input
@@ -75,7 +75,7 @@ def train_dense(plan: FitPlan, scene: Scene, *, seconds: float, rays: int, sampl
     optimizer = torch.optim.Adam(field.parameters(), lr=rate, betas=(0.9, 0.99), eps=1e-15)
     camera = scene.train.cameras[0]
     poses = torch.from_numpy(plan.frame.poses_to_box(scene.train.poses))
-    every = [rays_of_pixels(pose, camera, all_pixels(camera)) for pose in poses]
+    every = [camera_rays(pose, camera, all_pixels(camera)) for pose in poses]
     rays_o, rays_d = (torch.cat([pair[i] for pair in every]) for i in (0, 1))
     target = torch.from_numpy(blend(scene.train.images, background=1.0)).reshape(-1, 3)
     started, drawn = time.perf_counter(), 0
@@ -95,7 +95,7 @@ def judge_dense(field: nn.Module, plan: FitPlan, scene: Scene, *, samples: int) 
     """Return the mean test PSNR of a plainly trained field."""
     views, total = judged_views(scene), 0.0
     for image, pose, camera in zip(views.images, plan.frame.poses_to_box(views.poses), views.cameras, strict=True):
-        rays_o, rays_d = rays_of_pixels(torch.from_numpy(pose), camera, all_pixels(camera))
+        rays_o, rays_d = camera_rays(torch.from_numpy(pose), camera, all_pixels(camera))
         pieces = zip(rays_o.split(256), rays_d.split(256), strict=True)
         picture = torch.cat([dense_image(field, o, d, samples=samples, jitter=False) for o, d in pieces])
         truth = torch.from_numpy(blend(image, background=1.0)).reshape(-1, 3)

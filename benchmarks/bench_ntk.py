@@ -27,7 +27,7 @@ from finer_core import build_network
 from finer_core.c_library import allow_building
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.resources import peak_memory_mb
 from finer_ntk.kernel import empirical_ntk, ntk_operator
 from finer_ntk.spectrum import top_eigenpairs
@@ -37,7 +37,7 @@ JACREV_ROWS = 128
 
 def build(*, points: int, in_features: int = 1, out_features: int = 1, hidden_layers: int = 3) -> Network:
     """Return the network, drawn from seed 0."""
-    config = network_config(
+    config = published_config(
         method="finer", task="image", in_features=in_features, out_features=out_features, hidden_layers=hidden_layers
     )
     return build_network(config, generator=torch.Generator().manual_seed(0))

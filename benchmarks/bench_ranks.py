@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from finer_core.c_library import allow_building
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import joined
 from finer_image.app.experiment import read_signal
 from finer_image.config import ImageConfig
@@ -45,7 +45,7 @@ def worker(options: argparse.Namespace) -> None:
     )
     plan = plan_fit(settings, image)
     with joined() as team:
-        fit = build_fit(plan, network_of(plan), image, gradient_sum=GradientSum(team.ranks))
+        fit = build_fit(plan, network_of(plan), image, gradient_sum=GradientReducer(team.ranks))
         torch.set_num_threads(options.threads)
         losses: list[float] = []
         started = time.perf_counter()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from finer_core.c_library import allow_building
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import fresh_network
 from finer_image.io.image import Image
 from finer_image.training.objective import ImageObjective, PixelTarget
@@ -28,7 +28,7 @@ def step_of(side: int, width: int) -> Callable[[], object]:
     """Return one full-batch step, gradients included, the optimiser not."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     image = Image.from_pixels(pixels)
-    config = network_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)
+    config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)
     network = fresh_network(config, seed=0, device="cpu", compiled=True, precision="fp32")
     objective = ImageObjective(
         PixelTarget(pixels, value_range=(0, 255), target_range=(-1, 1)),

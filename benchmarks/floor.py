@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from finer_core.parallel import in_threads
+from finer_core.parallel import parallel_map
 
 HIDDEN_LAYERS = 3
 
@@ -32,4 +32,4 @@ def floor_of(side: int, width: int) -> Callable[[], object]:
                 torch.sin(h, out=out)
                 torch.cos(h, out=out)
 
-    return lambda: in_threads(work, range(workers))
+    return lambda: parallel_map(work, range(workers))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from finer_core import activations
-from finer_core.activations import exact_derivatives, first_derivatives_only, functional
+from finer_core.activations import exact_derivatives, first_order_only, functional
 from finer_core.activations._kernels import chunked as blocks
 from finer_core.activations.large_pages import SMALLEST_BYTES, empty_in_large_pages
 
@@ -16,7 +16,7 @@ REAL = {
     "finer, exact": lambda z: functional.finer(z, omega_0=3.0, scale_req_grad=True),
     "gauss": lambda z: functional.gauss(z, scale=2.0),
     "gauss_finer": lambda z: functional.gauss_finer(z, scale=1.5, omega_0=2.0),
-    "gauss_finer, normalised": lambda z: functional.gauss_finer(z, scale=1.5, omega_0=2.0, normalised=True),
+    "gauss_finer, normalized": lambda z: functional.gauss_finer(z, scale=1.5, omega_0=2.0, normalized=True),
     "real_wire": lambda z: functional.real_wire(z, omega_w=3.0, scale=1.5),
     "real_wire_finer": lambda z: functional.real_wire_finer(z, omega_0=2.0, omega_w=3.0, scale=1.5),
 }
@@ -53,7 +53,7 @@ def kept_numbers(function, z: torch.Tensor) -> list[int]:
 def test_first_derivatives_alone_are_the_same(name, dtype):
     z = torch.linspace(-2, 2, 101, dtype=dtype)
     plain = values_and_gradient(REAL[name], z)
-    with first_derivatives_only():
+    with first_order_only():
         once = values_and_gradient(REAL[name], z)
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
     for a, b in zip(plain, once, strict=True):
@@ -65,7 +65,7 @@ def test_first_derivatives_alone_are_the_same(name, dtype):
 def test_one_tensor_is_kept(name, promised):
     z = torch.linspace(-1, 1, 64)
     if promised:
-        with first_derivatives_only():
+        with first_order_only():
             sizes = kept_numbers(ALL[name], z)
     else:
         sizes = kept_numbers(ALL[name], z)
@@ -75,7 +75,7 @@ def test_one_tensor_is_kept(name, promised):
 @pytest.mark.parametrize("name", REAL)
 def test_a_second_derivative_after_the_promise_is_refused(name):
     z = torch.linspace(-1, 1, 5).requires_grad_(True)
-    with first_derivatives_only():
+    with first_order_only():
         out = REAL[name](z).sum()
     with pytest.raises(RuntimeError, match="second derivative was asked for"):
         torch.autograd.grad(out, z, create_graph=True)
@@ -84,13 +84,13 @@ def test_a_second_derivative_after_the_promise_is_refused(name):
 @pytest.mark.parametrize("name", REAL)
 def test_exact_derivatives_come_before_the_promise(name):
     z = torch.linspace(-1, 1, 5, dtype=torch.float64).requires_grad_(True)
-    with first_derivatives_only(), exact_derivatives():
+    with first_order_only(), exact_derivatives():
         assert torch.autograd.gradgradcheck(REAL[name], z.detach()[:4].add(0.05).requires_grad_(True))
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("promise", [nullcontext, first_derivatives_only])
+@pytest.mark.parametrize("promise", [nullcontext, first_order_only])
 def test_large_tensors_give_what_small_ones_give(name, threads, promise, monkeypatch):
     monkeypatch.setattr(blocks, "SMALLEST", 100)
     monkeypatch.setattr(blocks, "BLOCK", 32)

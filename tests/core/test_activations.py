@@ -19,9 +19,9 @@ CURVES = {
     "wire_scale10_omega20": lambda z: activations.wire(z),
     "gauss_finer_scale3_omega10": lambda z: activations.gauss_finer(z),
     "gauss_finer_scale2.5_omega12": lambda z: activations.gauss_finer(z, scale=2.5, omega_0=12.0),
-    "gauss_finer_normalised_scale3_omega10": lambda z: activations.gauss_finer(z, normalised=True),
+    "gauss_finer_normalised_scale3_omega10": lambda z: activations.gauss_finer(z, normalized=True),
     "gauss_finer_normalised_scale1_omega1": lambda z: activations.gauss_finer(
-        z, scale=1.0, omega_0=1.0, normalised=True
+        z, scale=1.0, omega_0=1.0, normalized=True
     ),
     "wire_finer_scale2_wavelet4_omega5": lambda z: activations.wire_finer(z),
     "real_wire_scale10_omega20": lambda z: activations.real_wire(z),
@@ -39,7 +39,7 @@ REAL = {
     "finer": lambda z, **k: activations.finer(z, omega_0=3.0, **k),
     "gauss": lambda z, **k: activations.gauss(z, scale=2.0),
     "gauss_finer": lambda z, **k: activations.gauss_finer(z, scale=1.5, omega_0=2.0, **k),
-    "gauss_finer_normalised": lambda z, **k: activations.gauss_finer(z, scale=1.5, omega_0=2.0, normalised=True, **k),
+    "gauss_finer_normalised": lambda z, **k: activations.gauss_finer(z, scale=1.5, omega_0=2.0, normalized=True, **k),
     "wire": lambda z, **k: activations.wire(z, omega_0=3.0, scale=1.5),
     "wire_finer": lambda z, **k: activations.wire_finer(z, omega_0=2.0, omega_w=3.0, scale=1.2, **k),
     "real_wire": lambda z, **k: activations.real_wire(z, omega_w=3.0, scale=1.5),
@@ -208,7 +208,7 @@ def test_unknown_complex_factor():
         activations.SineActivation(omega_0=7.0),
         activations.FinerActivation(omega_0=7.0, scale_req_grad=True),
         activations.GaussActivation(scale=7.0),
-        activations.GaussFinerActivation(scale=7.0, omega_0=2.0, normalised=True),
+        activations.GaussFinerActivation(scale=7.0, omega_0=2.0, normalized=True),
         activations.WireActivation(omega_0=7.0, scale=2.0),
         activations.WireFinerActivation(omega_0=7.0, omega_w=2.0, complex_factor="modulus"),
         activations.RealWireActivation(omega_w=7.0),

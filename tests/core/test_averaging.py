@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from finer_core.training import WeightAverage, build_optimizers, put_state, take_state
+from finer_core.training import WeightEma, build_optimizers, put_state, take_state
 
 from . import fits, small
 
 
 def test_it_is_the_exponential_average():
     parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    average = WeightAverage([parameter], decay=0.5)
+    average = WeightEma([parameter], decay=0.5)
     values, expected = [4.0, 8.0, 2.0, 6.0], 0.0
     for update, value in enumerate(values):
         parameter.data.fill_(value)
@@ -24,20 +24,20 @@ def test_it_is_the_exponential_average():
 
 def test_it_is_updated_every_so_many_steps():
     parameter = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    average = WeightAverage([parameter], decay=0.1, every=3)
+    average = WeightEma([parameter], decay=0.1, every=3)
     for value in [4.0, 8.0, 2.0, 6.0, 9.0]:
         parameter.data.fill_(value)
         average.step()
     average.apply()
     assert parameter.item() == pytest.approx(0.1 * 4.0 + 0.9 * 6.0)
     with pytest.raises(ValueError, match="every must be at least 1"):
-        WeightAverage([parameter], decay=0.1, every=0)
+        WeightEma([parameter], decay=0.1, every=0)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1])
 def test_bad_decay(decay):
     with pytest.raises(ValueError, match="decay must be between 0 and 1"):
-        WeightAverage([torch.nn.Parameter(torch.zeros(1))], decay=decay)
+        WeightEma([torch.nn.Parameter(torch.zeros(1))], decay=decay)
 
 
 def test_a_fit_leaves_the_average_in_the_network():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_core.activations import first_derivatives_only, fuse_activations
+from finer_core.activations import first_order_only, fuse_activations
 from finer_core.activations._kernels import dispatch as fusion
 from finer_core.training import SquaredError, add_compiled_gradients, compiled_gradients
 from finer_sdf.training.objective import WeightedError
@@ -66,7 +66,7 @@ class Examples:
 def sums_of(loss_of, pieces) -> tuple[torch.Tensor, dict]:
     """Return the loss and the gradients of all pieces."""
     sums: dict = {}
-    with first_derivatives_only():
+    with first_order_only():
         losses = [loss_of.add_gradients(piece, sums) for piece in pieces]
     return sum(losses), sums
 

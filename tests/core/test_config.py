@@ -7,7 +7,7 @@ from math import sqrt
 import pytest
 import torch
 
-from finer_core import METHODS, InputError, NetworkConfig, build_network, network_config
+from finer_core import METHODS, InputError, NetworkConfig, build_network, published_config
 from finer_core.app.network_options import NetworkOptions
 from finer_core.methods import method_names
 from finer_core.networks.config import find_method, option_names
@@ -52,7 +52,7 @@ EVERY_TASK = [(method.name, task) for method in METHODS.values() for task in met
 
 def published(method: str, task: str, **overrides) -> NetworkConfig:
     in_features, out_features = CHANNELS[task]
-    return network_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
+    return published_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
 
 
 @pytest.mark.parametrize(("method", "task"), PUBLISHED)
@@ -171,7 +171,7 @@ def test_unknown_method_names_the_nearest(wrong, near):
 
 def test_unknown_method_far_from_all_lists_them():
     with pytest.raises(InputError, match=r"unknown method 'xyzzy' \(known: finer, siren") as caught:
-        network_config(method="xyzzy", task="image", in_features=2, out_features=3)
+        published_config(method="xyzzy", task="image", in_features=2, out_features=3)
     assert "did you mean" not in str(caught.value)
 
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from finer_core import build_network, load_model, network_config, save_model
+from finer_core import build_network, load_model, published_config, save_model
 from finer_core.encodings.hash_grid import HashGrid, corner_rows, grid_levels
 
 SMALL = {"levels": 3, "features_per_level": 2, "log2_table_size": 7, "base_resolution": 4, "finest_resolution": 16}
@@ -99,7 +99,7 @@ def test_the_backward_pass_is_reproducible_to_the_bit():
 
 
 def test_a_model_file_holds_the_grid(tmp_path):
-    config = network_config(method="ngp", task="nerf", in_features=3, out_features=4, log2_table_size=8, levels=4)
+    config = published_config(method="ngp", task="nerf", in_features=3, out_features=4, log2_table_size=8, levels=4)
     network = build_network(config, generator=torch.Generator().manual_seed(6))
     save_model(network, tmp_path / "m.safetensors")
     points = torch.rand(9, 3) * 2 - 1

@@ -28,7 +28,7 @@ def run(path: Path, *, stop_after: int | None = None, **fit) -> None:
         made,
         open_run_folder(path, mode="resume"),
         name="fit",
-        figures_of=lambda point: {"loss": point.loss},
+        metrics_of=lambda point: {"loss": point.loss},
         figure=str,
         resume=True,
         quiet=True,

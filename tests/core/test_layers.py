@@ -20,7 +20,7 @@ LAYERS = {
     "SineLayer": {"omega_0": 11.0},
     "FinerLayer": {"omega_0": 11.0, "scale_req_grad": True},
     "GaussLayer": {"scale": 11.0},
-    "GaussFinerLayer": {"scale": 1.5, "omega_0": 11.0, "normalised": True, "scale_req_grad": True},
+    "GaussFinerLayer": {"scale": 1.5, "omega_0": 11.0, "normalized": True, "scale_req_grad": True},
     "WireLayer": {"omega_0": 11.0, "scale": 1.5},
     "WireFinerLayer": {
         "omega_0": 1.25,

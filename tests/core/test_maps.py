@@ -13,10 +13,10 @@ from finer_core.activations import (
     RealWireFinerActivation,
     SineActivation,
     exact_derivatives,
-    first_derivatives_only,
+    first_order_only,
     fuse_activations,
 )
-from finer_core.activations._kernels.fused_mlp import activated_maps
+from finer_core.activations._kernels.fused_mlp import fused_mlp
 from finer_core.layers import InrLayer
 from finer_core.networks import base
 from finer_core.training.precision import set_backward_precision
@@ -29,7 +29,7 @@ ACTIVATIONS = [
     FinerActivation(omega_0=7.0, scale_req_grad=True),
     GaussActivation(scale=2.0),
     GaussFinerActivation(),
-    GaussFinerActivation(normalised=True, scale_req_grad=True),
+    GaussFinerActivation(normalized=True, scale_req_grad=True),
     RealWireActivation(omega_w=5.0, scale=2.0),
     RealWireFinerActivation(),
 ]
@@ -51,7 +51,7 @@ def gradients(layer: InrLayer, x: torch.Tensor, *, promised: bool) -> list[torch
     """Return the layer's value and all gradients of a function of it."""
     parameters = [x, *layer.parameters()]
     if promised:
-        with first_derivatives_only():
+        with first_order_only():
             value = layer(x)
     else:
         value = layer(x)
@@ -65,10 +65,10 @@ def joined(monkeypatch) -> list[torch.Tensor]:
     values: list[torch.Tensor] = []
 
     def recorded(*args, **options):
-        values.append(activated_maps(*args, **options))
+        values.append(fused_mlp(*args, **options))
         return values[-1]
 
-    monkeypatch.setattr(layers, "activated_maps", recorded)
+    monkeypatch.setattr(layers, "fused_mlp", recorded)
     return values
 
 
@@ -109,9 +109,9 @@ def test_a_network_is_one_function_and_gives_its_gradients(monkeypatch):
 
     def recorded(x, maps):
         lengths.append(len(maps))
-        return activated_maps(x, maps)
+        return fused_mlp(x, maps)
 
-    monkeypatch.setattr(base, "activated_maps", recorded)
+    monkeypatch.setattr(base, "fused_mlp", recorded)
     network = small.network_of("finer", dtype=torch.float64)
     x = small.coords_of(dtype=torch.float64).requires_grad_()
     ours, plain = (gradients(network, x, promised=promised) for promised in (True, False))
@@ -134,14 +134,14 @@ def test_memory_that_is_used_again_is_nobody_elses(joined):
 def test_only_what_needs_a_gradient_gets_one():
     layer, x = layer_of(FinerActivation()), inputs(4).detach()
     layer.weight.requires_grad_(False)
-    with first_derivatives_only():
+    with first_order_only():
         layer(x).sum().backward()
     assert x.grad is None and layer.weight.grad is None and layer.bias.grad is not None
 
 
 def test_a_second_derivative_and_a_second_pass_are_refused():
     layer, x = layer_of(FinerActivation()), inputs(4)
-    with first_derivatives_only():
+    with first_order_only():
         value = layer(x).sum()
     with pytest.raises(RuntimeError, match="second derivative"):
         torch.autograd.grad(value, x, create_graph=True)
@@ -151,7 +151,7 @@ def test_a_second_derivative_and_a_second_pass_are_refused():
 
 
 def exactly(layer, x):
-    with first_derivatives_only(), exact_derivatives():
+    with first_order_only(), exact_derivatives():
         return layer(x)
 
 
@@ -160,12 +160,12 @@ def without_promise(layer, x):
 
 
 def without_graph(layer, x):
-    with first_derivatives_only(), torch.no_grad():
+    with first_order_only(), torch.no_grad():
         return layer(x)
 
 
 def transformed(layer, x):
-    with first_derivatives_only():
+    with first_order_only():
         return torch.func.vmap(layer)(x)
 
 

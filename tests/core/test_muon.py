@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from finer_core.training import Muon
-from finer_core.training.optimizers.muon import orthogonalise, step_muons
+from finer_core.training.optimizers.muon import orthogonalize, step_muons
 
 
 def test_singular_values_come_near_one():
     matrices = torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    values = torch.linalg.svdvals(orthogonalise(matrices, dtype=torch.float64))
+    values = torch.linalg.svdvals(orthogonalize(matrices, dtype=torch.float64))
     assert values.median() == pytest.approx(0.9, abs=0.2)
     assert values.max() < 1.25
 
@@ -18,17 +18,17 @@ def test_singular_values_come_near_one():
 def test_singular_vectors_stay(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-    core = u.T @ orthogonalise(matrix[None], dtype=torch.float64)[0] @ vh.T
+    core = u.T @ orthogonalize(matrix[None], dtype=torch.float64)[0] @ vh.T
     torch.testing.assert_close(core, torch.diag(core.diagonal()), rtol=0, atol=1e-9)
 
 
 def test_a_matrix_of_zeros_stays_one():
-    assert not orthogonalise(torch.zeros(1, 9, 9)).any()
+    assert not orthogonalize(torch.zeros(1, 9, 9)).any()
 
 
 def test_matrices_do_not_influence_each_other():
     matrices = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(orthogonalise(matrices)[1:], orthogonalise(matrices[1:]))
+    torch.testing.assert_close(orthogonalize(matrices)[1:], orthogonalize(matrices[1:]))
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon to compare with")

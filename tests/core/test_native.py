@@ -21,8 +21,8 @@ FORMULAS = {
     "finer": real.FinerFormula(2.0),
     "gauss": real.GaussFormula(2.0),
     "real_wire": real.RealWireFormula(4.0, 0.5),
-    "gauss_finer": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalised=False),
-    "gauss_finer, normalised": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalised=True),
+    "gauss_finer": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalized=False),
+    "gauss_finer, normalized": real.gauss_finer_formula(scale=1.5, omega_0=2.0, normalized=True),
     "real_wire_finer": real.real_wire_finer_formula(omega_0=2.0, omega_w=4.0, scale=0.5),
 }
 WAVELETS = {

@@ -10,7 +10,7 @@ from finer_core import InputError, build_network, load_model, load_network, mode
 from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import describe_network, name_of
-from finer_core.training import bytes_a_row, rows_a_piece
+from finer_core.training import bytes_per_row, chunk_rows
 
 from . import small
 
@@ -22,10 +22,10 @@ def mlp(width=24):
 def test_what_a_module_takes_is_measured():
     described = describe_network(mlp(), in_features=2, out_features=3)
     # Autograd keeps the coordinates and both outputs of tanh; the weights are no row's.
-    assert described.row_bytes == bytes_a_row(described) == 3 * 4 * ((2 + 24 + 24) + (2 + 3))
+    assert described.row_bytes == bytes_per_row(described) == 3 * 4 * ((2 + 24 + 24) + (2 + 3))
     assert described.hidden_features == 24 and described.own == "torch.nn.modules.container.Sequential"
     wide = describe_network(mlp(2048), in_features=2, out_features=3)
-    assert rows_a_piece(wide, room=10**9, device="cpu") == 256 < rows_a_piece(described, room=10**9, device="cpu")
+    assert chunk_rows(wide, room=10**9, device="cpu") == 256 < chunk_rows(described, room=10**9, device="cpu")
 
 
 def test_trying_a_module_changes_nothing():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from finer_core.app.cli import OneLineParser, run_command
-from finer_core.distributed.gradient_sum import GradientSum, checksum_of
+from finer_core.distributed.gradient_sum import GradientReducer, checksum_of
 from finer_core.distributed.ranks import ALONE, Ranks, cores_of, my_share, part_of, ranks_of_environment, threads_of
 from finer_core.distributed.team import Team, collective, joined
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, exit_code_and_line
@@ -94,7 +94,7 @@ def test_alone_nothing_happens(monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
             assert should_stop()
     asked = iter([False, True])
-    alone = GradientSum(asked_to_stop=lambda: next(asked))
+    alone = GradientReducer(asked_to_stop=lambda: next(asked))
     loss = torch.tensor(1.0)
     assert alone(torch.nn.Linear(1, 1), loss) is loss
     assert [alone.should_stop(), alone.should_stop()] == [False, True]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from finer_core.activations import first_derivatives_only
+from finer_core.activations import first_order_only
 from finer_core.training import SquaredError, squared_error
 from finer_core.training.precision import set_backward_precision
 
@@ -38,7 +38,7 @@ def both_ways(network: nn.Module, examples: Examples) -> list[tuple[torch.Tensor
     total.backward()
     by_graph = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
     sums: dict = {}
-    with first_derivatives_only():
+    with first_order_only():
         loss = sum(loss_of.add_gradients(piece, sums) for piece in pieces)
     assert not loss.requires_grad
     names = {parameter: name for name, parameter in network.named_parameters()}
@@ -142,7 +142,7 @@ def test_backward_products_are_rounded_where_that_was_chosen(evaluated):
 
 def test_targets_of_another_shape_are_not_guessed_at(evaluated):
     network = small.network_of("finer", dtype=torch.float64)
-    with first_derivatives_only(), pytest.warns(UserWarning, match="target size"):
+    with first_order_only(), pytest.warns(UserWarning, match="target size"):
         SquaredError(network, Examples(channels=1), count=120).add_gradients(1.0, {})
     assert not evaluated
 
@@ -156,7 +156,7 @@ def test_coordinates_are_left_as_they_are():
     before = examples.coords.clone()
     losses = []
     for _ in range(3):
-        with first_derivatives_only():
+        with first_order_only():
             losses.append(SquaredError(network, examples, count=3072).add_gradients(1, {}))
     assert torch.equal(examples.coords, before)
     assert losses[0] == losses[1] == losses[2]

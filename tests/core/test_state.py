@@ -11,8 +11,8 @@ import torch
 from finer_core import InputError, save_model
 from finer_core.training import (
     DivergenceGuard,
-    FitState,
     StatelessObjective,
+    TrainState,
     build_optimizers,
     put_state,
     read_state,
@@ -61,7 +61,7 @@ def trained(method: str, *, name: str = "adam", dtype: torch.dtype | None = None
     return network, optimizers
 
 
-def state_of(method: str = "finer", *, objective=None, **how) -> FitState:
+def state_of(method: str = "finer", *, objective=None, **how) -> TrainState:
     network, optimizers = trained(method, **how)
     guard = {**DivergenceGuard().state_dict(), "rate": 0.7, "rollbacks": 2}
     loop = {"guard": guard, "seconds": 0.1, "steps": 9, "loss": math.nan, "is_reached": False}
@@ -182,7 +182,7 @@ def test_settings_come_back_with_the_state():
     assert (group["lr"], group["initial_lr"], group["betas"], group["amsgrad"]) == (1e-3, 1e-3, (0.8, 0.95), True)
 
 
-def put_into(state: FitState, method: str, *, name: str = "adam", objective=None, **config) -> None:
+def put_into(state: TrainState, method: str, *, name: str = "adam", objective=None, **config) -> None:
     network = small.network_of(method, **config)
     optimizers = build_optimizers(network, name=name, learning_rate=1e-3)
     put_state(state, network, optimizers, objective or small.WaveObjective())

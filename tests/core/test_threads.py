@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from finer_core.parallel import in_threads, one_thread_an_operation, worker_count
+from finer_core.parallel import one_thread_per_op, parallel_map, worker_count
 from finer_core.training import accumulate as pieces
 from finer_core.training import accumulate_gradients
 from finer_core.training.optimizers.build import step_optimizer
@@ -29,27 +29,27 @@ def seen(_: object = None) -> tuple[bool, int, int]:
 
 
 def test_pieces_get_a_thread_each_and_may_not_share_again():
-    assert in_threads(seen, range(5)) == [(False, 1, 1)] * 5
+    assert parallel_map(seen, range(5)) == [(False, 1, 1)] * 5
     assert seen() == (True, 3, 3)
 
 
 def test_a_single_piece_keeps_all_threads_wherever_it_is_asked_for():
-    assert in_threads(seen, [0]) == [(True, 3, 3)]
-    with one_thread_an_operation():
-        assert in_threads(seen, [0]) == [(True, 3, 3)]
+    assert parallel_map(seen, [0]) == [(True, 3, 3)]
+    with one_thread_per_op():
+        assert parallel_map(seen, [0]) == [(True, 3, 3)]
 
 
 def test_work_between_pieces_has_one_thread_and_knows_how_many_there_are():
-    with one_thread_an_operation() as threads:
+    with one_thread_per_op() as threads:
         assert threads == 3 and seen() == (True, 1, 3)
-        with one_thread_an_operation() as again:
+        with one_thread_per_op() as again:
             assert again == 3
-        assert in_threads(seen, range(2)) == [(False, 1, 1)] * 2
+        assert parallel_map(seen, range(2)) == [(False, 1, 1)] * 2
         assert seen() == (True, 1, 3)
 
 
 def test_an_error_gives_the_threads_back():
-    with pytest.raises(ArithmeticError), one_thread_an_operation():
+    with pytest.raises(ArithmeticError), one_thread_per_op():
         raise ArithmeticError
     assert seen() == (True, 3, 3)
 

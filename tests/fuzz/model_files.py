@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core import build_network, save_model
 from finer_core.io.tensor_file import read_tensors, write_tensors
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 
 from .sample import Sample, files_of, ran
 
@@ -54,7 +54,7 @@ def model_sample(
     command: Sequence[str] = (),
 ) -> Sample:
     """Return a model file of one network."""
-    config = network_config(
+    config = published_config(
         method=method, task=task, in_features=in_features, out_features=out_features, hidden_features=8
     )
     network = build_network(config, generator=torch.Generator().manual_seed(0))

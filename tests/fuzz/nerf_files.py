@@ -12,7 +12,7 @@ from PIL import Image
 from finer_nerf.app.cli import main
 from finer_nerf.camera_paths import read_path
 from finer_nerf.model import NerfModel
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.auto_scale import place_scene
 from finer_nerf.scenes.reader import read_scene
 from tests.nerf.small_scenes import ball_views, write_ball, write_transforms
@@ -116,7 +116,7 @@ def samples(folder: Path) -> dict[str, Sample]:
         command = ("finer-nerf", "train", "{input}", "--out", "{out}", *TINY)
         found[name] = Sample(files=files_of(folder / name), hit=hit, read=_read, command=command)
     path = json.dumps({"frames": [{"transform_matrix": pose.tolist()} for pose in ball_views(3, size=2).poses]})
-    model = SimpleNamespace(frame=Frame(scale=1.0))
+    model = SimpleNamespace(frame=Normalization(scale=1.0))
     found["path"] = Sample(
         files={"path.json": path.encode()},
         read=lambda inside: read_path(str(inside / "path.json"), model),  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ NETWORK = (
 )
 TINY = (
     *("--steps", "4", *NETWORK, "--batch-points", "64", "--samples", "1000", "--resolution", "16"),
-    *("--judge-samples", "1000", "--quiet"),
+    *("--eval-samples", "1000", "--quiet"),
 )
 
 

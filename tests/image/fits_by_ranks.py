@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import Ranks
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError, ToldByFirst
@@ -60,7 +60,7 @@ def run(image: Image, settings: ImageConfig, ranks: Ranks) -> dict[str, torch.Te
     """Fit; return the losses of all steps and the weights, and of SOAP, what it keeps of every matrix."""
     plan = plan_fit(settings, image)
     network = network_of(plan)
-    fit = build_fit(plan, network, image, gradient_sum=GradientSum(ranks))
+    fit = build_fit(plan, network, image, gradient_sum=GradientReducer(ranks))
     losses: list[float] = []
     fit.on_step = lambda step, steps, loss: losses.append(float(loss))
     fit.run()

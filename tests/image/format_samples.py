@@ -15,7 +15,7 @@ def hdr() -> bytes:
 
 
 FILES: dict[str, Callable[[], bytes]] = {
-    "a.png": lambda: png(PICTURE, depth=8, colour_type=2),
+    "a.png": lambda: png(PICTURE, depth=8, color_type=2),
     "a.jpg": lambda: pillow_bytes(PICTURE, "JPEG"),
     "a.gif": lambda: pillow_bytes(PICTURE, "GIF"),
     "a.webp": lambda: pillow_bytes(PICTURE, "WEBP"),

@@ -28,12 +28,12 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png(samples: np.ndarray, *, depth: int, colour_type: int, extra: bytes = b"", interlaced: bool = False) -> bytes:
+def png(samples: np.ndarray, *, depth: int, color_type: int, extra: bytes = b"", interlaced: bool = False) -> bytes:
     """Encode (H, W, C) samples, or palette indices, as a PNG with filter 0 and `extra` chunks before IDAT."""
     height, width = samples.shape[:2]
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlaced else [samples]
     rows = b"".join(b"\0" + _packed(row, depth) for part in passes if part.size for row in part)
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced))
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, int(interlaced))
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)

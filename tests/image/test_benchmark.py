@@ -170,7 +170,7 @@ def test_names_that_are_no_text(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     name = os.fsdecode(b"caf\xe9.png")
     try:
-        saved(tmp_path / "in" / name, png(noise(12, 12, 3), depth=8, colour_type=2))
+        saved(tmp_path / "in" / name, png(noise(12, 12, 3), depth=8, color_type=2))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     out = str(tmp_path / "out")

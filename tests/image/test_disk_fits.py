@@ -297,7 +297,7 @@ def test_missing_zarr_is_told_before_the_work(tmp_path, capsys, monkeypatch):
 
 def test_files_that_cannot_be_fitted(tmp_path, capsys, no_room):
     out = str(tmp_path / "run")
-    image = saved(tmp_path / "large.png", png(noise(40, 50, 3), depth=8, colour_type=2))
+    image = saved(tmp_path / "large.png", png(noise(40, 50, 3), depth=8, color_type=2))
     assert_refused(main, ["fit", str(image), "--out", out, *SMALL], capsys, "large.png", "--memory", ".npy, TIFF")
     cut = large_file(tmp_path, "tiff-tiles", noise(100, 120, 3))
     cut.write_bytes(cut.read_bytes()[:9000])

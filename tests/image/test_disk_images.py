@@ -189,7 +189,7 @@ def test_values_that_are_not_finite(tmp_path, kind, monkeypatch):
 def test_what_cannot_be_read_in_parts_is_told_what_can(tmp_path):
     from .image_files import png
 
-    path = saved(tmp_path / "large.png", png(noise(40, 50, 3), depth=8, colour_type=2))
+    path = saved(tmp_path / "large.png", png(noise(40, 50, 3), depth=8, color_type=2))
     message = refusal(path)
     for word in ("--memory", "6,000 bytes", ".npy", "TIFF", "Zarr"):
         assert word in message

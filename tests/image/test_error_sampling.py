@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import fresh_network
 from finer_image.app.cli import main
 from finer_image.training.importance import ErrorSampledObjective
@@ -22,7 +22,7 @@ def objective_of(**settings) -> ErrorSampledObjective:
 
 
 def network_of():
-    config = network_config(
+    config = published_config(
         method="siren", task="image", in_features=2, out_features=3, hidden_features=8, hidden_layers=1
     )
     return fresh_network(config, seed=0, device="cpu", compiled=False, precision="fp32")
@@ -95,7 +95,7 @@ def test_a_command_fits_by_it(tmp_path):
     Pillow.fromarray(np.random.default_rng(1).integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     small = ["--hidden-features", "16", "--hidden-layers", "1", "--steps", "6", "--batch-pixels", "64", "--quiet"]
     common = ["fit", str(tmp_path / "a.png"), *small]
-    assert main([*common, "--sampling", "error", "--out", str(tmp_path / "error")]) == 0
+    assert main([*common, "--sampling", "importance", "--out", str(tmp_path / "error")]) == 0
     assert main([*common, "--out", str(tmp_path / "even")]) == 0
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("error", "even")]
     assert models[0] != models[1]
@@ -103,5 +103,5 @@ def test_a_command_fits_by_it(tmp_path):
 
 def test_a_full_batch_cannot_be_sampled(tmp_path, capsys):
     out = ["--out", str(tmp_path / "run"), "--quiet"]
-    assert main(["fit", "--sampling", "error", "--batch-pixels", "0", *out]) == 2
-    assert "--sampling error needs a batch" in capsys.readouterr().err
+    assert main(["fit", "--sampling", "importance", "--batch-pixels", "0", *out]) == 2
+    assert "--sampling importance needs a batch" in capsys.readouterr().err

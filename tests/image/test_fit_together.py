@@ -113,8 +113,8 @@ def test_what_differs_in_more_than_content_and_seed_is_refused(tmp_path, other, 
 
 def test_sampling_by_error_is_refused(tmp_path):
     images = [picture(0), picture(1)]
-    plans = [plan_fit(settings_of(0, sampling="error", batch_pixels=64), image) for image in images]
-    with pytest.raises(InputError, match="--sampling error needs each image's own errors"):
+    plans = [plan_fit(settings_of(0, sampling="importance", batch_pixels=64), image) for image in images]
+    with pytest.raises(InputError, match="--sampling importance needs each image's own errors"):
         fit_images(plans, images, folders(tmp_path, 2), quiet=True)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finer_core import InputError, build_network, save_model
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_image.app.cli import main
 from finer_image.io.image import Image
 from finer_image.model import TASK, ImageModel, load_image_model
@@ -19,7 +19,7 @@ HUGE = 10**400
 @pytest.fixture
 def made(tmp_path):
     """Give a network, its image data, and the path that they are to be saved at."""
-    config = network_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
+    config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
     image = Image.from_pixels(np.zeros((4, 5, 3), dtype=np.uint8), value_range=(0.0, 255.0))
     model = ImageModel.of(network, image, target_range=(-1.0, 1.0))

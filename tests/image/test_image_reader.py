@@ -21,13 +21,13 @@ from .image_files import chunk, exif, exr_file, noise, pillow_bytes, png, saved,
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(
-    ("colour_type", "depth", "mode"),
+    ("color_type", "depth", "mode"),
     [*((0, d, "L") for d in (1, 2, 4, 8, 16)), (2, 8, "RGB"), (2, 16, "RGB"), (4, 8, "LA"), (4, 16, "LA")]
     + [(6, 8, "RGBA"), (6, 16, "RGBA")],
 )
-def test_png_of_every_depth(tmp_path, colour_type, depth, mode, interlaced):
+def test_png_of_every_depth(tmp_path, color_type, depth, mode, interlaced):
     samples = noise(13, 11, len(mode), dtype="uint16") >> (16 - depth)
-    path = saved(tmp_path / "a.png", png(samples, depth=depth, colour_type=colour_type, interlaced=interlaced))
+    path = saved(tmp_path / "a.png", png(samples, depth=depth, color_type=color_type, interlaced=interlaced))
     image = read_image(path)
     expected = samples if depth >= 8 else samples * (255 // (2**depth - 1))
     assert image.mode == mode
@@ -36,12 +36,12 @@ def test_png_of_every_depth(tmp_path, colour_type, depth, mode, interlaced):
     np.testing.assert_array_equal(image.pixels, expected)
 
 
-@pytest.mark.parametrize(("colour_type", "depth"), [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16)])
-def test_png_transparent_colour_becomes_alpha(tmp_path, colour_type, depth):
-    channels = 3 if colour_type == 2 else 1
+@pytest.mark.parametrize(("color_type", "depth"), [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16)])
+def test_png_transparent_colour_becomes_alpha(tmp_path, color_type, depth):
+    channels = 3 if color_type == 2 else 1
     samples = noise(5, 7, channels, dtype="uint16") >> (16 - depth)
     transparent = chunk(b"tRNS", struct.pack(f">{channels}H", *samples[2, 3]))
-    data = png(samples, depth=depth, colour_type=colour_type, extra=transparent)
+    data = png(samples, depth=depth, color_type=color_type, extra=transparent)
     image = read_image(saved(tmp_path / "a.png", data))
     full = 65535 if depth == 16 else 255
     scale = 1 if depth >= 8 else 255 // (2**depth - 1)
@@ -58,7 +58,7 @@ def test_png_palette_becomes_colours(tmp_path, depth, transparent):
     palette = noise(2**depth, 4, seed=1)
     extra = chunk(b"PLTE", palette[:, :3].tobytes())
     extra += chunk(b"tRNS", palette[:, 3].tobytes()) if transparent else b""
-    image = read_image(saved(tmp_path / "a.png", png(indices, depth=depth, colour_type=3, extra=extra)))
+    image = read_image(saved(tmp_path / "a.png", png(indices, depth=depth, color_type=3, extra=extra)))
     assert (image.mode, image.source_mode) == ("RGBA" if transparent else "RGB", "P")
     np.testing.assert_array_equal(image.pixels, palette[indices[..., 0], : 4 if transparent else 3])
 
@@ -68,7 +68,7 @@ def test_png_keeps_profile_and_survives_broken_metadata(tmp_path):
     data = pillow_bytes(noise(4, 5, 3), "PNG", icc_profile=profile)
     assert read_image(saved(tmp_path / "a.png", data)).icc_profile == profile
     broken = chunk(b"iCCP", b"x\0\0junk") + chunk(b"eXIf", b"junk") + chunk(b"tEXt", b"a\0b")[:-1] + b"?"
-    image = read_image(saved(tmp_path / "b.png", png(noise(4, 5, 3), depth=8, colour_type=2, extra=broken)))
+    image = read_image(saved(tmp_path / "b.png", png(noise(4, 5, 3), depth=8, color_type=2, extra=broken)))
     assert image.icc_profile is None
     np.testing.assert_array_equal(image.pixels, noise(4, 5, 3))
 
@@ -85,7 +85,7 @@ def test_orientation_is_honoured(tmp_path, kind, orientation):
     if kind.startswith("png"):
         stored = stored.astype(np.uint16) * 257 if kind == "png16" else stored
         block = chunk(b"eXIf", exif(orientation))
-        data = png(stored, depth=int(kind[3:]), colour_type=2, extra=block)
+        data = png(stored, depth=int(kind[3:]), color_type=2, extra=block)
     elif kind == "tiff":
         data = tiff_bytes(stored, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
     else:
@@ -105,7 +105,7 @@ def test_orientation_is_honoured(tmp_path, kind, orientation):
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_impossible_orientation_is_upright(tmp_path, orientation):
-    data = png(smooth(6, 10), depth=8, colour_type=2, extra=chunk(b"eXIf", exif(orientation)))
+    data = png(smooth(6, 10), depth=8, color_type=2, extra=chunk(b"eXIf", exif(orientation)))
     np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", data)).pixels, smooth(6, 10))
 
 

@@ -42,7 +42,7 @@ def test_folder(tmp_path):
 
 
 def test_permission(tmp_path, monkeypatch):
-    path = saved(tmp_path / "secret.png", png(noise(2, 2, 3), depth=8, colour_type=2))
+    path = saved(tmp_path / "secret.png", png(noise(2, 2, 3), depth=8, color_type=2))
 
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -74,8 +74,8 @@ def test_line_breaks_in_names_and_reasons_are_flattened(tmp_path):
 
 
 TRUNCATED = {
-    "png": lambda: png(noise(40, 50, 3), depth=8, colour_type=2),
-    "png16": lambda: png(noise(40, 50, 3, dtype="uint16"), depth=16, colour_type=2, interlaced=True),
+    "png": lambda: png(noise(40, 50, 3), depth=8, color_type=2),
+    "png16": lambda: png(noise(40, 50, 3, dtype="uint16"), depth=16, color_type=2, interlaced=True),
     "jpeg": lambda: pillow_bytes(noise(40, 50, 3), "JPEG"),
     "progressive": lambda: pillow_bytes(noise(40, 50, 3), "JPEG", progressive=True),
     "webp": lambda: pillow_bytes(noise(40, 50, 3), "WEBP"),
@@ -165,21 +165,21 @@ def test_corrupt_exr(tmp_path, capsys):
 
 
 def test_corrupt_png_checksum(tmp_path):
-    data = bytearray(png(noise(9, 9, 3), depth=8, colour_type=2))
+    data = bytearray(png(noise(9, 9, 3), depth=8, color_type=2))
     data[data.index(b"IDAT") + 30] ^= 1
     assert "checksum of its IDAT" in refusal(saved(tmp_path / "bad.png", bytes(data)))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_png_with_missing_rows(tmp_path, depth):
-    whole = png(noise(9, 9, 3), depth=depth, colour_type=2)
-    part = png(noise(5, 9, 3), depth=depth, colour_type=2)
+    whole = png(noise(9, 9, 3), depth=depth, color_type=2)
+    part = png(noise(5, 9, 3), depth=depth, color_type=2)
     data = whole[:33] + part[33:]
     refusal(saved(tmp_path / "short.png", data))
 
 
 def test_png_without_pixels(tmp_path):
-    data = png(noise(9, 9, 3), depth=8, colour_type=2)
+    data = png(noise(9, 9, 3), depth=8, color_type=2)
     refusal(saved(tmp_path / "none.png", data[:33] + chunk(b"IEND", b"")))
 
 
@@ -265,9 +265,9 @@ def declared(kind: str, side: int, scratch: Path) -> bytes:
     """Make a small file that declares side x side pixels."""
     if kind == "png":
         return (
-            png(noise(2, 2, 3), depth=8, colour_type=2)[:8]
+            png(noise(2, 2, 3), depth=8, color_type=2)[:8]
             + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            + png(noise(2, 2, 3), depth=8, colour_type=2)[33:]
+            + png(noise(2, 2, 3), depth=8, color_type=2)[33:]
         )
     if kind == "jpg":
         data = bytearray(pillow_bytes(noise(8, 8, 3), "JPEG"))
@@ -359,7 +359,7 @@ def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
 
 
 def test_memory_limit_is_exact(tmp_path):
-    path = saved(tmp_path / "a.png", png(noise(10, 12, 3, dtype="uint16"), depth=16, colour_type=2))
+    path = saved(tmp_path / "a.png", png(noise(10, 12, 3, dtype="uint16"), depth=16, color_type=2))
     assert read_image(path, memory_bytes=720).pixels.nbytes == 720
     assert "needs 720 bytes" in refusal(path, memory_bytes=719)
 

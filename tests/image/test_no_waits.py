@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from finer_core.training import Fit, Muon, Soap, WeightAverage, schedule_of
+from finer_core.training import Fit, Muon, Soap, WeightEma, schedule_of
 from finer_image.training.objective import ImageObjective, PixelTarget
 from finer_image.training.stratified import StratifiedPixels
 
@@ -25,7 +25,7 @@ def fit_of(network, *, batch_pixels: int, name: str, device: str) -> Fit:
     optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(rest)]
     if matrices:
         optimizers.append(Muon(matrices) if name == "muon" else Soap(matrices))
-    optimizers.append(WeightAverage(network.parameters(), decay=0.9))
+    optimizers.append(WeightEma(network.parameters(), decay=0.9))
     return Fit(
         network=network,
         objective=objective,

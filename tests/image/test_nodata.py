@@ -264,8 +264,8 @@ def test_the_other_ways_to_fit(tmp_path, capsys):
     assert (
         main(["fit", str(path), "--out", str(tmp_path / "a"), *SMALL, "--preset", "paper", "--batch-pixels", "0"]) == 0
     )
-    assert main(["fit", str(path), "--out", str(tmp_path / "b"), *SMALL, "--sampling", "error"]) == 2
-    assert "--sampling even" in capsys.readouterr().err
+    assert main(["fit", str(path), "--out", str(tmp_path / "b"), *SMALL, "--sampling", "importance"]) == 2
+    assert "--sampling stratified" in capsys.readouterr().err
     np.save(tmp_path / "whole.npy", heights(nodata=300))
     arguments = ["benchmark", str(tmp_path), "--methods", "finer", "--together", "2", "--out", str(tmp_path / "c")]
     assert main([*arguments, *SMALL, "--quiet"]) == 0

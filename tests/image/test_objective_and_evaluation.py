@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from finer_core import NetworkConfig, build_network
-from finer_core.activations import first_derivatives_only
+from finer_core.activations import first_order_only
 from finer_core.errors import InputError
 from finer_image import evaluation, rendering
 from finer_image.evaluation import evaluate
@@ -45,7 +45,7 @@ def test_pieces_give_the_whole_batch(chunk):
     ours, whole = network(), network()
     loss = ImageObjective(target, sampler=None, chunk_pixels=chunk).backward(ours, 0)
     coords, values = target.at(slice(0, len(target)))
-    with first_derivatives_only():  # as a fit has it: the same rounding, so that only the pieces can differ
+    with first_order_only():  # as a fit has it: the same rounding, so that only the pieces can differ
         reference = torch.mean((whole(coords) - values) ** 2)
     reference.backward()
     torch.testing.assert_close(loss, reference.detach(), rtol=1e-6, atol=0)

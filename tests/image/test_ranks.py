@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks, usable_cores
 from finer_core.training import read_state
 from finer_image.app.cli import main
@@ -108,7 +108,7 @@ def test_exchanges(results):
         assert found[1][f"failure {failing}"][::2] == ["ToldByFirst", 2]
 
 
-class Unsummed(GradientSum):
+class Unsummed(GradientReducer):
     """Leave each part's gradients as they are."""
 
     def __call__(self, network: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:

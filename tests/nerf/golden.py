@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "nerf"
@@ -27,7 +27,7 @@ def golden_field(arrays: dict[str, np.ndarray]) -> RadianceField:
     """Build the small FINER field of a golden file: four linear maps a network, 32 wide, 32 geometry features."""
 
     def config(in_features: int, out_features: int):
-        return network_config(
+        return published_config(
             method="finer", task="nerf", in_features=in_features, out_features=out_features, hidden_features=32
         )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_nerf.model import NerfModel
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 from .small_scenes import ball_views
@@ -48,7 +48,7 @@ class BallField(nn.Module):
 
 def ball_model(*, views: int = 12, empty: bool = False, scale: float = 0.8) -> NerfModel:
     """Return the ball with a ring of training cameras."""
-    field, frame = BallField(empty=empty), Frame(scale=scale, offset=(0.0, 0.0, 0.0))
+    field, frame = BallField(empty=empty), Normalization(scale=scale, offset=(0.0, 0.0, 0.0))
     grid = OccupancyGrid(resolution=32, bound=1.0, threshold=1.0)
     if not empty:
         axis = (torch.arange(32) + 0.5) * grid.cell - 1
@@ -63,7 +63,7 @@ def ball_model(*, views: int = 12, empty: bool = False, scale: float = 0.8) -> N
         background="white",
         min_near=0.2,
         max_samples=256,
-        least_weight=0.0,
+        min_weight=0.0,
         camera=ring.cameras[0],
         train_poses=np.asarray(frame.poses_to_box(ring.poses), dtype=np.float64),
     )

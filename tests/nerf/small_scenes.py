@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
-from finer_nerf.normalization import Frame
+from finer_nerf.cameras import Camera, all_pixels, camera_rays
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes import Scene, Views
 
 RADIUS = 0.6
@@ -26,14 +26,14 @@ def look_at(eye: np.ndarray) -> np.ndarray:
 
 def ball_views(count: int, *, size: int, phase: float = 0.0, alpha: bool = True, names: str = "r") -> Views:
     """Return views of a ball whose colour is its normal."""
-    camera = Intrinsics(width=size, height=size, fx=size * 1.2, fy=size * 1.2, cx=size / 2, cy=size / 2)
+    camera = Camera(width=size, height=size, fx=size * 1.2, fy=size * 1.2, cx=size / 2, cy=size / 2)
     poses, images = [], []
     for i in range(count):
         angle = 2 * np.pi * (i + phase) / count
         height = 0.9 * np.sin(2.4 * (i + phase))
         pose = look_at(2.5 * np.array([np.cos(angle), np.sin(angle), height]))
-        box_pose = torch.from_numpy(Frame(scale=1.0).poses_to_box(pose[None])[0])
-        rays_o, rays_d = rays_of_pixels(box_pose, camera, all_pixels(camera))
+        box_pose = torch.from_numpy(Normalization(scale=1.0).poses_to_box(pose[None])[0])
+        rays_o, rays_d = camera_rays(box_pose, camera, all_pixels(camera))
         along = -(rays_o * rays_d).sum(-1)
         inside = RADIUS**2 - (rays_o.square().sum(-1) - along.square())
         t = along - inside.clamp_min(0).sqrt()

@@ -123,10 +123,10 @@ def test_no_scene(tmp_path, capsys):
 
 def test_commands_on_a_model_of_another_task(tmp_path, capsys):
     from finer_core import build_network
-    from finer_core.networks.build import network_config
+    from finer_core.networks.build import published_config
 
     path = tmp_path / "image.safetensors"
-    config = network_config(method="siren", task="image", in_features=2, out_features=3, hidden_features=16)
+    config = published_config(method="siren", task="image", in_features=2, out_features=3, hidden_features=16)
     save_model(build_network(config), path, task="image", task_data={})
     for command in (
         ["evaluate", str(path), "workbench"],

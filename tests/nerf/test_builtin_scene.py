@@ -8,7 +8,7 @@ import torch
 
 from finer_nerf.app.cli import main
 from finer_nerf.cameras import all_pixels, camera_directions
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder
 from finer_nerf.scenes.builtin.scene import builtin_camera
@@ -79,7 +79,7 @@ def test_views_agree_on_what_they_see(scene):
 
 
 def test_the_scene_fits_the_box(scene):
-    frame = Frame(scale=0.8)
+    frame = Normalization(scale=0.8)
     camera = builtin_camera(48)
     local = camera_directions(camera, all_pixels(camera)).double().numpy() * [1, -1, -1]
     for pose in scene.train.poses[:4]:

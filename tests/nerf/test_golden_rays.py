@@ -3,30 +3,30 @@
 import numpy as np
 import torch
 
-from finer_nerf.cameras import Intrinsics, all_pixels, distort, rays_of_pixels, undistort
-from finer_nerf.normalization import Frame
+from finer_nerf.cameras import Camera, all_pixels, camera_rays, distort, undistort
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.aabb import box_interval
 
 from .golden import load, tensor
 
 
-def camera_of(arrays, name: str) -> Intrinsics:
+def camera_of(arrays, name: str) -> Camera:
     fx, fy, cx, cy = (float(value) for value in arrays[name])
-    return Intrinsics(width=int(arrays["width"]), height=int(arrays["height"]), fx=fx, fy=fy, cx=cx, cy=cy)
+    return Camera(width=int(arrays["width"]), height=int(arrays["height"]), fx=fx, fy=fy, cx=cx, cy=cy)
 
 
 def test_poses():
     arrays = load("poses_and_rays")
-    found = Frame(scale=0.8).poses_to_box(arrays["pose_input"])
+    found = Normalization(scale=0.8).poses_to_box(arrays["pose_input"])
     np.testing.assert_allclose(found, arrays["pose_scale0_8"], rtol=1e-6, atol=1e-6)
     offset = tuple(float(value) for value in arrays["offset"])
-    found = Frame(scale=0.33, offset=offset).poses_to_box(arrays["pose_input"])
+    found = Normalization(scale=0.33, offset=offset).poses_to_box(arrays["pose_input"])
     np.testing.assert_allclose(found, arrays["pose_scale0_33_offset"], rtol=1e-6, atol=1e-6)
 
 
 def test_poses_and_points_come_back():
     arrays = load("poses_and_rays")
-    frame = Frame(scale=0.33, offset=(0.1, -0.2, 0.3))
+    frame = Normalization(scale=0.33, offset=(0.1, -0.2, 0.3))
     back = frame.poses_to_input(frame.poses_to_box(arrays["pose_input"]))
     np.testing.assert_allclose(back, arrays["pose_input"], atol=1e-5)
     points = np.random.default_rng(0).normal(size=(20, 3))
@@ -42,7 +42,7 @@ def test_rays_of_all_pixels():
         camera = camera_of(arrays, intrinsics)
         for i in range(len(arrays[names[0]])):
             pose = tensor(arrays["pose_scale0_8"][i if intrinsics == "intrinsics" else _general(arrays)])
-            rays_o, rays_d = rays_of_pixels(pose, camera, all_pixels(camera))
+            rays_o, rays_d = camera_rays(pose, camera, all_pixels(camera))
             torch.testing.assert_close(rays_o, tensor(arrays[names[0]][i]), rtol=0, atol=1e-6)
             torch.testing.assert_close(rays_d, tensor(arrays[names[1]][i]), rtol=0, atol=1e-6)
 
@@ -59,7 +59,7 @@ def test_rays_of_drawn_pixels():
         camera.width * camera.height, (40,), generator=torch.Generator().manual_seed(int(arrays["random_seed"]))
     )
     assert torch.equal(pixels, tensor(arrays["random_pixel_index"][0]))
-    rays_o, rays_d = rays_of_pixels(tensor(arrays["pose_scale0_8"][0]), camera, pixels)
+    rays_o, rays_d = camera_rays(tensor(arrays["pose_scale0_8"][0]), camera, pixels)
     torch.testing.assert_close(rays_o, tensor(arrays["random_rays_origin"][0]), rtol=0, atol=1e-6)
     torch.testing.assert_close(rays_d, tensor(arrays["random_rays_direction"][0]), rtol=0, atol=1e-6)
 
@@ -97,8 +97,8 @@ def test_undistortion_inverts_distortion():
 
 
 def test_a_resized_camera_sees_the_same_rays():
-    camera = Intrinsics(width=40, height=20, fx=30.0, fy=31.0, cx=19.0, cy=11.0, distortion=(0.1, 0.0, 0.0, 0.0))
+    camera = Camera(width=40, height=20, fx=30.0, fy=31.0, cx=19.0, cy=11.0, distortion=(0.1, 0.0, 0.0, 0.0))
     half = camera.resized(width=20, height=10)
-    _, whole = rays_of_pixels(torch.eye(4), camera, torch.tensor([0, 1, 40, 41]))
-    _, one = rays_of_pixels(torch.eye(4), half, torch.tensor([0]))
+    _, whole = camera_rays(torch.eye(4), camera, torch.tensor([0, 1, 40, 41]))
+    _, one = camera_rays(torch.eye(4), half, torch.tensor([0]))
     torch.testing.assert_close(whole.mean(dim=0) / whole.mean(dim=0).norm(), one[0], rtol=0, atol=1e-4)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from finer_core import InputError, save_model
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.fields.radiance_field import RadianceField, field_config
 from finer_nerf.model import TASK, NerfModel
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 HUGE = 10**400
@@ -21,14 +21,14 @@ def model():
     config = field_config(method="finer", geometry_features=4, color_layers=0, hidden_features=8, hidden_layers=0)
     return NerfModel(
         field=RadianceField.build(config, generator=torch.Generator().manual_seed(0)),
-        frame=Frame(scale=1.0),
+        frame=Normalization(scale=1.0),
         bound=1.0,
         grid=OccupancyGrid(resolution=4, bound=1.0, threshold=0.1),
         background="white",
         min_near=0.2,
         max_samples=16,
-        least_weight=0.0,
-        camera=Intrinsics(width=4, height=3, fx=4.0, fy=4.0, cx=2.0, cy=1.5),
+        min_weight=0.0,
+        camera=Camera(width=4, height=3, fx=4.0, fy=4.0, cx=2.0, cy=1.5),
         train_poses=np.eye(4)[None],
         scene={"name": "n"},
     )
@@ -62,7 +62,7 @@ def test_it_is_loaded_as_it_was_saved(model, tmp_path, monkeypatch):
         *((("bound",), value) for value in (0, -1, HUGE, 1e300, "1", None)),
         *((("min_near",), value) for value in (-1, HUGE, "1", None)),
         *((("max_samples",), value) for value in (0, HUGE, 10**12, 2.5, None)),
-        *((("least_weight",), value) for value in (HUGE, "1", None)),
+        *((("min_weight",), value) for value in (HUGE, "1", None)),
         *((("background",), value) for value in ("red", 3, None, "x" * 5000)),
         *((("directions",), value) for value in ("what", 3, None)),
         *(

@@ -8,7 +8,7 @@ import torch
 
 from finer_core.errors import InputError
 from finer_nerf.cameras import (
-    Intrinsics,
+    Camera,
     all_pixels,
     camera_directions,
     equirectangular_camera,
@@ -16,7 +16,7 @@ from finer_nerf.cameras import (
     seen_pixels,
 )
 from finer_nerf.lenses import MODELS, Distortion, distort, fold_radius, undistort
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.colmap import _lens
 from finer_nerf.training.visual_hull import carve
 
@@ -42,14 +42,14 @@ PARAMETERS = {
 }
 
 
-def camera_of(model: str) -> Intrinsics:
+def camera_of(model: str) -> Camera:
     """Return the camera of a model with the parameters above."""
     height = 20 if model == "EQUIRECTANGULAR" else HEIGHT
     lens = _lens(model, WIDTH, height, [float(value) for value in PARAMETERS[model]], where="cameras.txt")
     return lens.camera(height=height, width=WIDTH, downscale=1)
 
 
-def pixel_centres(camera: Intrinsics) -> np.ndarray:
+def pixel_centres(camera: Camera) -> np.ndarray:
     rows, columns = np.meshgrid(np.arange(camera.height) + 0.5, np.arange(camera.width) + 0.5, indexing="ij")
     return np.stack([columns, rows], axis=-1).reshape(-1, 2)
 
@@ -80,7 +80,7 @@ def test_rays_are_colmaps(model):
 
 
 def test_a_fisheye_ray_is_as_many_radians_off_the_axis_as_its_pixel_is_focal_lengths_away():
-    camera = Intrinsics(width=3, height=1, fx=1.0, fy=1.0, cx=0.5, cy=0.5, projection="fisheye")
+    camera = Camera(width=3, height=1, fx=1.0, fy=1.0, cx=0.5, cy=0.5, projection="fisheye")
     directions = camera_directions(camera, all_pixels(camera))
     expected = [[math.sin(angle), 0, math.cos(angle)] for angle in (0, 1, 2)]
     torch.testing.assert_close(directions, torch.tensor(expected), rtol=0, atol=1e-6)
@@ -119,20 +119,20 @@ def test_where_a_lens_folds_back():
 
 
 def test_pixels_beyond_the_lens_have_no_ray_and_what_folds_back_is_not_in_the_picture():
-    barrel = Intrinsics(width=20, height=20, fx=8, fy=8, cx=10, cy=10, distortion=(-0.2, 0, 0, 0))
+    barrel = Camera(width=20, height=20, fx=8, fy=8, cx=10, cy=10, distortion=(-0.2, 0, 0, 0))
     seen = seen_pixels(barrel).view(20, 20)
     assert bool(seen[10, 10]) and not bool(seen[0, 0])  # at most 0.86 of a focal length is reached, the corner is 1.7
     assert bool(torch.isfinite(camera_directions(barrel, all_pixels(barrel))).all())
     folded = torch.tensor([[math.sqrt(5.0), 0.0, 1.0]])  # where 1 - 0.2 r^2 = 0: it would be in the very middle
     assert project_to_pixels(barrel, folded)[2].tolist() == [False]
-    circle = Intrinsics(width=20, height=20, fx=3, fy=3, cx=10, cy=10, projection="fisheye")
+    circle = Camera(width=20, height=20, fx=3, fy=3, cx=10, cy=10, projection="fisheye")
     assert not bool(seen_pixels(circle)[0])  # 4.5 radians off the axis
 
 
 def test_carving_leaves_open_what_any_lens_sees():
     views = ball_views(4, size=16)
-    frame = Frame(scale=0.5)
-    fisheye = Intrinsics(width=16, height=16, fx=14.0, fy=14.0, cx=8, cy=8, projection="fisheye")
+    frame = Normalization(scale=0.5)
+    fisheye = Camera(width=16, height=16, fx=14.0, fy=14.0, cx=8, cy=8, projection="fisheye")
     seen = carve(
         type(views)(names=views.names, images=views.images, poses=views.poses, cameras=(fisheye,) * 4),
         frame,
@@ -146,12 +146,12 @@ def test_carving_leaves_open_what_any_lens_sees():
 def test_cameras_go_into_a_model_file_and_come_back():
     for model in MODELS:
         camera = camera_of(model)
-        assert Intrinsics.from_dict(camera.to_dict()) == camera
+        assert Camera.from_dict(camera.to_dict()) == camera
     old = {"width": 4, "height": 4, "fx": 3.0, "fy": 3.0, "cx": 2.0, "cy": 2.0, "distortion": [0.1, 0, 0, 0]}
-    assert Intrinsics.from_dict(old).projection == "perspective"
+    assert Camera.from_dict(old).projection == "perspective"
     for wrong in ({"projection": "anamorphic"}, {"width": 10**9}, {"fx": 10**400}, {"distortion": 5}):
         with pytest.raises(InputError):
-            Intrinsics.from_dict({**old, **wrong})
+            Camera.from_dict({**old, **wrong})
 
 
 def test_new_views_are_seen_through_a_pinhole():

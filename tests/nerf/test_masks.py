@@ -7,7 +7,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.evaluation import judge_views, ssim
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes import Views
 from finer_nerf.scenes.images import read_mask
 from finer_nerf.scenes.reader import read_scene
@@ -110,7 +110,7 @@ def test_no_ray_of_a_masked_pixel_is_drawn_and_all_others_are(draw):
     views = masked_views(size=4)
     numbered = torch.arange(16, dtype=torch.uint8).view(1, 4, 4, 1).expand(4, 4, 4, 3).contiguous()
     views = Views(names=views.names, images=numbered, poses=views.poses, cameras=views.cameras, masks=views.masks)
-    rays = TrainingRays(views, Frame(scale=1.0), draw=draw, background=0.0, device="cpu")
+    rays = TrainingRays(views, Normalization(scale=1.0), draw=draw, background=0.0, device="cpu")
     batch = rays.batch(rays=2000, generator=torch.Generator().manual_seed(0))
     drawn = (batch.target[:, 0] * 255).round().long()
     assert set(drawn.tolist()) == set(range(8, 16))
@@ -149,5 +149,7 @@ def test_masked_pixels_close_no_cell():
     masks = torch.zeros(blank.shape[:3], dtype=torch.bool)
     how = {"resolution": 8, "bound": 1.0, "silhouettes": True}
     empty = Views(names=views.names, images=blank, poses=views.poses, cameras=views.cameras)
-    assert not bool(carve(empty, Frame(scale=0.5), **how)[3:5, 3:5, 3:5].any())
-    assert bool(carve(Views(**{**empty.__dict__, "masks": masks}), Frame(scale=0.5), **how)[3:5, 3:5, 3:5].all())
+    assert not bool(carve(empty, Normalization(scale=0.5), **how)[3:5, 3:5, 3:5].any())
+    assert bool(
+        carve(Views(**{**empty.__dict__, "masks": masks}), Normalization(scale=0.5), **how)[3:5, 3:5, 3:5].all()
+    )

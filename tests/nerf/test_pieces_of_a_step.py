@@ -12,7 +12,7 @@ from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import march, slots_of
 from finer_nerf.rendering.volume import render_packed
 from finer_nerf.training.build import build_objective
-from finer_nerf.training.plan import FitPlan, piece_samples, plan_fit
+from finer_nerf.training.plan import FitPlan, chunk_samples, plan_fit
 
 from .small_scenes import ball_scene
 
@@ -29,7 +29,7 @@ def objective_of(*, device: str, piece: int, samples_per_ray: float):
     given = NerfConfig(device="cpu", grid_resolution=8, max_samples=512)
     plan = plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
     objective = build_objective(plan, scene)
-    objective.rays.device, objective.piece_samples, objective.samples_per_ray = device, piece, samples_per_ray
+    objective.rays.device, objective.chunk_samples, objective.samples_per_ray = device, piece, samples_per_ray
     return objective
 
 
@@ -46,7 +46,7 @@ def test_a_gpu_takes_as_many_rays_as_its_memory_holds():
     assert objective._piece(4096) == 820  # five pieces of 49,200 samples for 245,760
     objective.samples_per_ray = 0.0  # the first step: a ray may have 512
     assert objective._piece(4096) * 512 <= 50_000
-    objective.piece_samples = 1
+    objective.chunk_samples = 1
     assert objective._piece(1) == 1
 
 
@@ -58,8 +58,8 @@ def test_a_cpu_has_a_piece_for_every_thread(monkeypatch):
 def test_the_published_step_fits_the_default_memory_of_a_gpu(monkeypatch):
     plan = plan_on("cuda", monkeypatch, preset="paper")
     small, large = (
-        piece_samples(plan, ball_scene()),
-        piece_samples(plan_on("cuda", monkeypatch, preset="paper", memory="60GB"), ball_scene()),
+        chunk_samples(plan, ball_scene()),
+        chunk_samples(plan_on("cuda", monkeypatch, preset="paper", memory="60GB"), ball_scene()),
     )
     assert 48_000 <= small < 4096 * 64 < large, "cut at 4 GB, whole at 60"
 
@@ -122,7 +122,7 @@ def test_how_often_rays_ask_their_device():
     assert len(samples) > 100
     assert asked.found == {"nonzero": 3, "_local_scalar_dense": 1}
     with Asked() as asked:
-        render_packed(Fog(), rays_o, rays_d, samples, background=1.0, least_weight=1e-3)
+        render_packed(Fog(), rays_o, rays_d, samples, background=1.0, min_weight=1e-3)
     looks = 2  # a CPU looks how long a row must be; on a GPU `most` is taken
     assert asked.found == {"nonzero": 1, "_local_scalar_dense": looks}
 

@@ -19,7 +19,7 @@ from torch import nn
 import finer_nerf
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
-from finer_nerf import Intrinsics, NerfConfig, NerfModel, builtin_scene, evaluate, fit, read_scene, write_scene
+from finer_nerf import Camera, NerfConfig, NerfModel, builtin_scene, evaluate, fit, read_scene, write_scene
 from finer_nerf.app.cli import main
 from finer_nerf.training import objective
 from finer_nerf.training.build import build_fit, build_objective
@@ -463,7 +463,7 @@ def test_an_orbit_is_rendered_as_a_video(tmp_path):
     model.video(tmp_path / "frames", poses[:2], kind="depth")
     frames = sorted((tmp_path / "frames").iterdir())
     assert [frame.name for frame in frames] == ["frame_0000.png", "frame_0001.png"]
-    small = Intrinsics(width=8, height=6, fx=10.0, fy=10.0, cx=4.0, cy=3.0)
+    small = Camera(width=8, height=6, fx=10.0, fy=10.0, cx=4.0, cy=3.0)
     model.video(tmp_path / "orbit.mp4", poses, camera=small)
     assert (tmp_path / "orbit.mp4").stat().st_size > 200
     for given, words in (
@@ -572,7 +572,7 @@ def test_wrong_views_are_named_in_one_line(fitted, scene):
         (lambda: evaluate(model, scene), "got 'Scene'; a scene has .train .val .test"),
         (lambda: evaluate(model, None), "got 'NoneType'"),
         (lambda: evaluate(model, scene.test, background="red"), "must be one of white, black, got 'red'"),
-        (lambda: model.render(pose, None), "camera must be an Intrinsics, got None"),
+        (lambda: model.render(pose, None), "camera must be an Camera, got None"),
         (lambda: model.render(pose[:3], camera), "matrix of 4x4 numbers"),
         (lambda: model.render(np.full((4, 4), np.nan), camera), "all of it finite"),
         (lambda: model.render(pose, camera, background=0), "must be one of white, black, got 0"),

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.cameras import Intrinsics
-from finer_nerf.normalization import Frame
+from finer_nerf.cameras import Camera
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.auto_scale import looked_at, place_scene
 from finer_nerf.scenes.images import downscale_picture, read_picture
 from finer_nerf.scenes.reader import read_scene
@@ -51,7 +51,7 @@ def test_the_published_loader(golden, key, split, downscale, every):
     views = read_scene(str(folder), downscale=downscale, every=every).split(split)
     assert len(views) == int(arrays[f"{key}.count"]) == len(arrays[f"{key}.poses"])
     assert [views.height, views.width] == arrays[f"{key}.size"].tolist()
-    poses = Frame(scale=0.8).poses_to_box(views.poses)
+    poses = Normalization(scale=0.8).poses_to_box(views.poses)
     np.testing.assert_allclose(poses, arrays[f"{key}.poses"], atol=1e-6)
     camera = views.cameras[0]
     np.testing.assert_allclose([camera.fx, camera.fy, camera.cx, camera.cy], arrays[f"{key}.intrinsics"], rtol=1e-12)
@@ -74,7 +74,7 @@ def test_alpha_is_blended_on_white_as_published(golden):
 def test_rays_of_a_published_batch(golden):
     arrays, folder = golden
     views = read_scene(str(folder), downscale=2, every=4).train.take([int(arrays["train_batch.frame"])])
-    rays = TrainingRays(views, Frame(scale=0.8), draw="all views", background=0.0, device="cpu")
+    rays = TrainingRays(views, Normalization(scale=0.8), draw="all views", background=0.0, device="cpu")
     pixels = torch.randint(
         views.width * views.height, (64,), generator=torch.Generator().manual_seed(int(arrays["train_batch.seed"]))
     )
@@ -105,9 +105,7 @@ def test_transforms_json_with_missing_pictures(tmp_path):
     assert scene.test.names == ("images/000.png", "images/004.png", "images/008.png")
     assert any("3 frames skipped" in note for note in scene.notes)
     camera = scene.train.cameras[0]
-    assert camera == Intrinsics(
-        width=16, height=16, fx=20.0, fy=21.0, cx=7.0, cy=9.0, distortion=(0.1, 0.0, 0.0, -0.01)
-    )
+    assert camera == Camera(width=16, height=16, fx=20.0, fy=21.0, cx=7.0, cy=9.0, distortion=(0.1, 0.0, 0.0, -0.01))
     assert scene.train.images.shape[-1] == 3
 
 
@@ -145,8 +143,8 @@ def test_downscaling_is_an_area_average():
 
 
 def test_blender_scenes_have_the_published_place():
-    assert place_scene(ball_scene()) == (Frame(scale=0.8), 1.0, ())
-    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Frame(scale=0.5), 2.0, ())
+    assert place_scene(ball_scene()) == (Normalization(scale=0.8), 1.0, ())
+    assert place_scene(ball_scene(), scale=0.5, bound=2.0) == (Normalization(scale=0.5), 2.0, ())
 
 
 @pytest.mark.parametrize("times", [0.2, 2.0, 5.0, 1000.0])
@@ -159,13 +157,13 @@ def test_blender_scenes_of_another_size_or_place_fit_the_box(times, shift):
     np.testing.assert_allclose(frame.to_box(np.full((1, 3), shift * times)), 0, atol=1e-9)
     # The ball, of radius 0.6, is in every picture as a whole: it must lie inside the box, and not be lost in it.
     assert 0.4 < RADIUS * times * frame.scale < 1
-    assert place_scene(scene, scale=0.1) == (Frame(scale=0.1), 1.0, ())
+    assert place_scene(scene, scale=0.1) == (Normalization(scale=0.1), 1.0, ())
 
 
 def test_a_blender_scene_whose_cameras_meet_nowhere_keeps_the_published_place():
     scene = ball_scene()
     scene.train.poses[:] = scene.train.poses[:1]
-    assert place_scene(scene) == (Frame(scale=0.8), 1.0, ())
+    assert place_scene(scene) == (Normalization(scale=0.8), 1.0, ())
 
 
 def test_cameras_in_one_place(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.camera_paths import look_at, mean_up, orbit, read_path, scene_centre, spiral
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.colormaps import depth_picture, error_picture, normals_picture
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import normals_of, render_view
@@ -46,7 +46,7 @@ def test_normals_point_outwards_in_the_inputs_axes(model):
     view = first_view(model)
     normals = normals_of(model, view)
     solid = np.isfinite(view.depth)
-    points = Frame(scale=1.0).to_input(view.points[solid])
+    points = Normalization(scale=1.0).to_input(view.points[solid])
     expected = points / np.linalg.norm(points, axis=1, keepdims=True)
     assert (normals[solid] * expected).sum(axis=1).min() > 0.999
     assert np.isnan(normals[~solid]).all()

@@ -7,7 +7,7 @@ import torch
 
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import judge_views, mean_figures
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.objective import EmptySceneError
@@ -17,7 +17,7 @@ from finer_nerf.training.visual_hull import carve
 
 from .small_scenes import RADIUS, ball_scene
 
-FRAME = Frame(scale=0.8)
+FRAME = Normalization(scale=0.8)
 SMALL = {"network": {"hidden_features": 32, "hidden_layers": 1}, "batch_samples": 8000, "max_samples": 48}
 
 

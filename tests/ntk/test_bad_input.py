@@ -11,7 +11,7 @@ from PIL import Image
 
 from finer_core import build_network
 from finer_core.io.model_file import save_model
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.app.cli import main
 
 from ..refusals import assert_refused
@@ -19,7 +19,7 @@ from ..refusals import assert_refused
 
 @pytest.fixture
 def model(tmp_path):
-    config = network_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
+    config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
     save_model(network, tmp_path / "model.safetensors", task="image", task_data={"height": 6, "width": 5})
     return str(tmp_path / "model.safetensors")
@@ -46,7 +46,7 @@ def model(tmp_path):
         (["kernel", "--memory", "much"], ("--memory", "much")),
         (["kernel", "--omega-w", "3"], ("omega_w", "finer")),
         (["kernel", "--hidden-features", "0"], ("hidden_features", "0")),
-        (["kernel", "--infinite"], ("--engine neural-tangents",)),
+        (["kernel", "--infinite"], ("--backend neural-tangents",)),
         (["kernel", "--preset", "paper", "--method", "gauss"], ("notebook", "gauss")),
         (["sweep", "--method", "sirenn"], ("sirenn", "siren")),
         (["sweep", "--omega-w", "3"], ("--omega-w", "finer")),
@@ -71,7 +71,7 @@ def test_a_model_that_does_not_take_the_points(command, model, tmp_path, capsys)
 
 @pytest.mark.parametrize("command", ["kernel", "spectrum", "sweep"])
 def test_weights_that_are_not_numbers(command, tmp_path, capsys):
-    config = network_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
+    config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=8)
     network = build_network(config)
     with torch.no_grad():
         network.layers[1].weight[2, 3] = float("nan")

@@ -11,7 +11,7 @@ from scipy.io import loadmat
 
 from finer_core import build_network
 from finer_core.io.model_file import load_network, save_model
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.networks.network_dict import NetworkDict
 from finer_ntk.app.cli import main
 from finer_ntk.app.spectrum import _steps
@@ -39,7 +39,7 @@ def figures(capsys) -> dict:
 
 
 def image_model(path, *, height=12, width=10, method="finer", **options):
-    config = network_config(
+    config = published_config(
         method=method, task="image", in_features=2, out_features=3, hidden_features=16, hidden_layers=1, **options
     )
     network = build_network(config, generator=torch.Generator().manual_seed(0))
@@ -52,7 +52,7 @@ def test_kernel_fills_its_folder(tmp_path, capsys):
     assert main(["kernel", "--out", str(out), *SMALL]) == 0
     metrics = figures(capsys)
     assert metrics == json.loads((out / "metrics.json").read_text())
-    assert set(metrics) >= ALWAYS | FIGURES | {"rule", "path", "engine"}
+    assert set(metrics) >= ALWAYS | FIGURES | {"derivative", "path", "backend"}
     names = {path.name for path in out.iterdir()}
     assert names >= {"config.json", "metrics.json", "model.safetensors", "report.html", "kernel.npy", "kernel.npz"}
     assert names >= {"kernel.mat", "kernel.png", "kernel.svg", "eigenvalues.png", "eigenvalues.svg"}
@@ -89,7 +89,7 @@ def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path
 
 
 def test_kernel_of_one_network_of_several(tmp_path, capsys):
-    config = network_config(method="finer", task="nerf", in_features=3, out_features=4, hidden_features=8)
+    config = published_config(method="finer", task="nerf", in_features=3, out_features=4, hidden_features=8)
     parts = NetworkDict.build({"density": config, "color": config}, generator=torch.Generator().manual_seed(0))
     save_model(parts, tmp_path / "model.safetensors", task="nerf", task_data={})
     command = ["kernel", str(tmp_path / "model.safetensors"), "--grid", "4x4x4", "--quiet", "--json", "--out"]

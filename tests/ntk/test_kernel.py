@@ -8,7 +8,7 @@ from torch import nn
 from finer_core import METHODS, build_network
 from finer_core.errors import InputError
 from finer_core.methods import method_names
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator, product
 from finer_ntk.kernel.layerwise import find_linear_maps
 
@@ -18,7 +18,7 @@ Y = torch.rand(5, 2, generator=torch.Generator().manual_seed(2), dtype=torch.flo
 
 def network(method="finer", **options):
     sizes = {"in_features": 2, "out_features": 2, "hidden_features": 16, "hidden_layers": 2}
-    config = network_config(method=method, task="image", **{**sizes, **options})
+    config = published_config(method=method, task="image", **{**sizes, **options})
     return build_network(config, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -215,3 +215,20 @@ def test_coordinates_that_a_model_does_not_take_and_parameters_without_derivativ
 def test_a_second_set_of_points_of_a_type_that_the_model_does_not_take():
     with pytest.raises(ValueError, match=r"does not take coordinates of torch.int64"):
         empirical_ntk(nn.Linear(2, 1), torch.zeros(3, 2), torch.zeros(4, 2, dtype=torch.int64))
+
+
+def test_either_points_may_stand_for_both():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    x = torch.linspace(-1, 1, 10).reshape(5, 2)
+    assert torch.equal(empirical_ntk(network, None, x), empirical_ntk(network, x))
+    with pytest.raises(InputError, match="both None"):
+        empirical_ntk(network, None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_coordinates_that_are_no_numbers_are_refused(value):
+    network = torch.nn.Linear(2, 1)
+    x = torch.zeros(3, 2)
+    x[1, 1] = value
+    with pytest.raises(InputError, match="row 1, column 1"):
+        empirical_ntk(network, x)

@@ -10,7 +10,7 @@ import torch
 from finer_core import Bacon, build_network
 from finer_core.errors import InputError
 from finer_core.methods import method_names
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.app.cli import main
 from finer_ntk.kernel import empirical_ntk
 from finer_ntk.neural_tangents import infinite_ntk, load_neural_tangents, neural_tangents_ntk
@@ -35,7 +35,7 @@ needs_it = [
 
 
 def network(method, *, in_features=1, out_features=1, hidden_features=24, hidden_layers=1, dtype=torch.float64):
-    config = network_config(
+    config = published_config(
         method=method,
         task="ntk",
         in_features=in_features,
@@ -48,7 +48,7 @@ def network(method, *, in_features=1, out_features=1, hidden_features=24, hidden
 
 def test_absence_gives_the_install_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jax", None)
-    arguments = ["kernel", "--engine", "neural-tangents", "--grid", "8", "--quiet", "--out", str(tmp_path / "run")]
+    arguments = ["kernel", "--backend", "neural-tangents", "--grid", "8", "--quiet", "--out", str(tmp_path / "run")]
     assert_refused(main, arguments, capsys, "not installed", INSTALL)
 
 
@@ -59,7 +59,7 @@ def test_a_broken_jax_gives_the_install_line(tmp_path, monkeypatch, capsys):
     (broken / "__init__.py").write_text("import jax\njax.random.KeyArray\n")
     monkeypatch.syspath_prepend(str(tmp_path / "path"))
     monkeypatch.delitem(sys.modules, "neural_tangents", raising=False)
-    arguments = ["kernel", "--engine", "neural-tangents", "--grid", "8", "--quiet", "--out", str(tmp_path / "run")]
+    arguments = ["kernel", "--backend", "neural-tangents", "--grid", "8", "--quiet", "--out", str(tmp_path / "run")]
     assert_refused(main, arguments, capsys, "fails to import", "AttributeError", INSTALL)
     sys.modules.pop("neural_tangents", None)
 
@@ -127,8 +127,8 @@ class TestBesideTorch:
     def test_the_command(self, tmp_path, capsys):
         common = ["kernel", "--method", "siren", "--grid", "32", "--quiet", "--out"]
         assert main([*common, str(tmp_path / "torch")]) == 0
-        assert main([*common, str(tmp_path / "nt"), "--engine", "neural-tangents"]) == 0
-        assert main([*common, str(tmp_path / "limit"), "--engine", "neural-tangents", "--infinite"]) == 0
+        assert main([*common, str(tmp_path / "nt"), "--backend", "neural-tangents"]) == 0
+        assert main([*common, str(tmp_path / "limit"), "--backend", "neural-tangents", "--infinite"]) == 0
         ours, theirs, limit = (np.load(tmp_path / name / "kernel.npy") for name in ("torch", "nt", "limit"))
         np.testing.assert_allclose(theirs, ours, atol=1e-5 * np.abs(ours).max(), rtol=0)
         assert limit.shape == ours.shape

@@ -8,7 +8,7 @@ from PIL import Image
 from finer_core import build_network
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.config import SubjectSettings
 from finer_ntk.inputs.images import read_picture
 from finer_ntk.inputs.networks import load_subject
@@ -93,7 +93,7 @@ def test_the_notebooks_networks(method):
 
 
 def test_methods_that_the_notebook_has_not():
-    config = network_config(method="gauss", task="ntk", in_features=1, out_features=1)
+    config = published_config(method="gauss", task="ntk", in_features=1, out_features=1)
     network = build_network(config)
     with pytest.raises(InputError, match="notebook"):
         draw_as_in_notebook(network, generator=torch.Generator())

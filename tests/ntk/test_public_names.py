@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import finer_ntk
-from finer_core import build_network, network_config
+from finer_core import build_network, published_config
 from finer_core.errors import InputError
 from finer_core.io.model_file import load_network
 from finer_ntk.app.cli import main
@@ -26,7 +26,7 @@ SMALL = ["--grid", "48", "--hidden-features", "16", "--quiet", "--device", "cpu"
 
 def config(**options):
     sizes = {"in_features": 1, "out_features": 1, "hidden_features": 16}
-    return network_config(method="finer", task="ntk", **{**sizes, **options})
+    return published_config(method="finer", task="ntk", **{**sizes, **options})
 
 
 def network(seed=0, **options):
@@ -99,7 +99,15 @@ def test_kernel_command_is_the_verbs(tmp_path):
 
 @pytest.mark.parametrize(("derivative", "top"), [("published", None), ("exact", 7)])
 def test_spectrum_command_is_the_verbs(derivative, top, tmp_path):
-    arguments = ["--seed", "3", "--steps", "5", "--rule", derivative, *([] if top is None else ["--top", str(top)])]
+    arguments = [
+        "--seed",
+        "3",
+        "--steps",
+        "5",
+        "--derivative",
+        derivative,
+        *([] if top is None else ["--top", str(top)]),
+    ]
     assert main(["spectrum", *arguments, *SMALL, str(tmp_path / "run")]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     net = network(seed=3)

@@ -8,7 +8,7 @@ import torch
 
 from finer_core import build_network
 from finer_core.errors import InputError
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
     alignment,
@@ -26,7 +26,7 @@ from finer_ntk.spectrum import (
 
 
 def network(method, *, seed=0, dtype=torch.float32, task="ntk", in_features=1, **options):
-    config = network_config(method=method, task=task, in_features=in_features, out_features=1, **options)
+    config = published_config(method=method, task=task, in_features=in_features, out_features=1, **options)
     return build_network(config, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 

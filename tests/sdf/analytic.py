@@ -7,7 +7,7 @@ import torch
 
 from finer_core import build_network
 from finer_core.networks import Network
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import Fit, build_optimizers, warmup_cosine
 from finer_sdf.geometry import unit_vectors
 from finer_sdf.training.objective import DistanceObjective
@@ -54,7 +54,7 @@ SHAPES = {"sphere": Sphere(), "torus": Torus()}
 @lru_cache(maxsize=4)
 def fitted(name: str, *, steps: int = 400) -> Network:
     """Return a small FINER network fitted by the fast preset's objective, trained with the detached factor."""
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=64)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=64)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
     sampler = PrecomputedSamples(SHAPES[name], samples=100_000, batch_points=2048, seed=0)
     Fit(

@@ -9,7 +9,7 @@ from finer_sdf.geometry import Mesh
 
 SMALL = [
     *("--steps", "400", "--samples", "20000", "--batch-points", "1024", "--hidden-features", "64"),
-    *("--first-bias-scale", "1", "--resolution", "40", "--judge-samples", "3000", "--quiet"),
+    *("--first-bias-scale", "1", "--resolution", "40", "--eval-samples", "3000", "--quiet"),
 ]
 """A fit of three seconds; what it gives still is the shape, in one piece whatever the seed."""
 

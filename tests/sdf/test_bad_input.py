@@ -102,9 +102,9 @@ def test_a_download_that_fails_is_one_line(tmp_path, capsys):
 def test_a_model_of_an_image_is_no_surface(tmp_path, capsys):
     from finer_core import build_network
     from finer_core.io.model_file import save_model
-    from finer_core.networks.build import network_config
+    from finer_core.networks.build import published_config
 
-    network = build_network(network_config(method="finer", task="image", in_features=2, out_features=3))
+    network = build_network(published_config(method="finer", task="image", in_features=2, out_features=3))
     save_model(network, tmp_path / "image.safetensors", task="image")
     fails(["mesh", str(tmp_path / "image.safetensors"), "--out", str(tmp_path / "m.ply")], capsys, "image")
 

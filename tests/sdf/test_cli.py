@@ -164,7 +164,7 @@ def test_benchmark_writes_the_table_in_three_formats(run, tmp_path, capsys):
     write_ellipsoid(folder / "armadillo_like.ply")
     (folder / "broken.ply").write_bytes(b"ply\nnot really")
     arguments = ["benchmark", str(folder), "--methods", "finer", "siren", "--out", str(tmp_path / "out"), "--json"]
-    quick = ["--steps", "20", "--resolution", "40", "--samples", "5000", "--judge-samples", "2000", "--quiet"]
+    quick = ["--steps", "20", "--resolution", "40", "--samples", "5000", "--eval-samples", "2000", "--quiet"]
     quick += ["--batch-points", "256"]
     assert main([*arguments, *quick]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from finer_core import build_network
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import Fit, build_optimizers, warmup_cosine
 from finer_core.training.cuda_graph import GraphedStep
 from finer_core.training.objective import CapturableObjective
@@ -16,7 +16,7 @@ from .analytic import SHAPES
 
 
 def fit_of(*, error: str, sampler=None, device: str = "cpu") -> Fit:
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
     network = build_network(config, generator=torch.Generator().manual_seed(0)).to(device)
     sampler = sampler or PrecomputedSamples(SHAPES["sphere"], samples=2000, batch_points=300, seed=0)
     return Fit(

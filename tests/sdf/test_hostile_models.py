@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from finer_core import InputError, build_network, save_model
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import SHAPE_HALF_SIDE, THE_BOX_ITSELF
@@ -14,7 +14,7 @@ HUGE = 10**400
 
 
 def saved(path, **change):
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=8)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=8)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
     data = SdfModel(network=network, normalization=THE_BOX_ITSELF, shape={"name": "n"}).task_data()
     save_model(network, path, task=TASK, task_data={**data, **change})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from finer_core import build_network
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_sdf.meshing import evaluate_points, extract_mesh
 from finer_sdf.meshing.blocks import BLOCK, BlockValues
 from finer_sdf.meshing.grid import Grid, Sampler
@@ -52,7 +52,7 @@ def test_sparse_and_dense_give_the_same_mesh(name, resolution):
 
 
 def test_sparse_and_dense_agree_on_a_network():
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=32)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=32)
     network = build_network(config, generator=torch.Generator().manual_seed(3))
     field = lambda x: sphere()(x) + 0.02 * network(x)  # noqa: E731
     sparse, dense = (extract_mesh(field, resolution=70, sparse=choice).mesh for choice in (True, False))
@@ -146,7 +146,7 @@ def test_points_are_evaluated_in_order_whatever_the_threads_and_chunks():
 
 
 def test_a_value_does_not_depend_on_the_points_beside_it():
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
     points = np.random.default_rng(0).uniform(-0.5, 0.5, size=(3000, 3)).astype(np.float32)
     together = evaluate_points(network, points)

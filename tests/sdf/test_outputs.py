@@ -12,7 +12,7 @@ from finer_core import build_network
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.model_file import save_model
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_sdf.app import benchmark as benchmark_run
 from finer_sdf.app.benchmark import BenchmarkPlan, run_benchmark, run_names
 from finer_sdf.app.cli import main
@@ -30,7 +30,7 @@ UNWRITABLE = "/proc" if os.path.isdir("/proc/self") else "/dev/null"
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    config = network_config(method="siren", task=TASK, in_features=3, out_features=1, hidden_features=4)
+    config = published_config(method="siren", task=TASK, in_features=3, out_features=1, hidden_features=4)
     network = build_network(config)
     data = SdfModel(
         network=network, normalization=Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)), shape={}

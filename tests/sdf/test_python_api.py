@@ -48,7 +48,7 @@ OPTIONS = [
         "1",
         "--resolution",
         "16",
-        "--judge-samples",
+        "--eval-samples",
         "1000",
         "--quiet",
     ),
@@ -421,7 +421,7 @@ def test_betas_and_amsgrad_are_taken(begun):
 
 
 def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, tmp_path):
-    told, sizes = [], {"resolution": 16, "judge_samples": 1000}
+    told, sizes = [], {"resolution": 16, "eval_samples": 1000}
     shapes = {"armadillo": BALL, "b": tmp_path / "none.ply"}
     given = {"config": SdfConfig(**SMALL), **sizes, "progress": lambda *each: told.append(each)}
     rows = benchmark(shapes, ["finer", "pemlp"], **given, network={"hidden_features": 16})

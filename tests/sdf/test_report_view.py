@@ -14,7 +14,7 @@ import trimesh
 
 from finer_core import build_network
 from finer_core.app.run_folder import RunFolder
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.training import JsonlLogger
 from finer_sdf.app.report import cut_by_plane, field_on_slice, flat, write_report
 from finer_sdf.geometry import Mesh, PointCloud, unit_vectors
@@ -66,7 +66,7 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
     for step in (1, 50, 100):
         logger.log(step, {"loss": 1.0 / step, "learning_rate": 1e-3, "seconds": 0.1 * step})
     logger.close()
-    config = network_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
+    config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
     network = build_network(config, generator=torch.Generator().manual_seed(0)).eval()
     for parameter in network.parameters() if weights is not None else ():
         torch.nn.init.constant_(parameter, weights)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Wire,
         WireFiner,
     )
-    from finer_core.networks.build import build_network, network_config
+    from finer_core.networks.build import build_network, published_config
     from finer_core.networks.config import NetworkConfig
     from finer_core.networks.network_dict import NetworkDict
     from finer_core.networks.own_network import set_activation
@@ -39,7 +39,7 @@ _HOME = {
     "NetworkConfig": "networks.config",
     "build_network": "networks.build",
     "NetworkDict": "networks.network_dict",
-    "network_config": "networks.build",
+    "published_config": "networks.build",
     "init_report": "diagnostics",
     "InputError": "errors",
     "export": "io.export",
@@ -94,7 +94,7 @@ __all__ = [
     "load_model",
     "load_network",
     "model_info",
-    "network_config",
+    "published_config",
     "save_model",
     "set_activation",
 ]

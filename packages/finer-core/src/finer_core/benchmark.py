@@ -14,7 +14,7 @@ Result = Mapping[str, Any] | Exception
 def compare(
     signals: Mapping[str, Any],
     methods: str | Sequence[str],
-    figures_of: Callable[[Any, str], Mapping[str, Any] | None],
+    metrics_of: Callable[[Any, str], Mapping[str, Any] | None],
     *,
     row_of: Callable[[str, str, Result], dict[str, Any]],
     task: str,
@@ -25,7 +25,7 @@ def compare(
     Args:
         signals: What is fitted, by name.
         methods: Names of methods.
-        figures_of: Fits a method to a signal and returns its figures; None if the fit was interrupted, which ends the
+        metrics_of: Fits a method to a signal and returns its figures; None if the fit was interrupted, which ends the
             comparison with the rows of the fits that are finished.
         row_of: Makes a row of signal, method and result.
         task: What the methods must have values for.
@@ -42,7 +42,7 @@ def compare(
         for name, signal in signals.items():
             for method in methods:
                 try:
-                    result: Result | None = figures_of(signal, method)
+                    result: Result | None = metrics_of(signal, method)
                 except (InputError, DivergenceError) as error:
                     result = error
                 if result is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core import activations, initializers
 from finer_core.activations import Activation
-from finer_core.activations._kernels.fused_mlp import ActivatedMap, activated_maps, joins
+from finer_core.activations._kernels.fused_mlp import FusedLayer, fused_mlp, joins
 from finer_core.activations.wavelets import ComplexFactor
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear, WeightInit
@@ -32,13 +32,13 @@ class InrLayer(InrLinear):
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         if joins(input):
-            this = self.as_map(input)
+            this = self.as_fused_layer(input)
             if this is not None:
-                return activated_maps(input, [this])
+                return fused_mlp(input, [this])
         return self.activation(super().forward(input))
 
-    def as_map(self, x: Tensor) -> ActivatedMap | None:
-        """Return the layer for `activated_maps`; None where it is more than a map of the type of `x` and a formula."""
+    def as_fused_layer(self, x: Tensor) -> FusedLayer | None:
+        """Return the layer for `fused_mlp`; None where it is more than a map of the type of `x` and a formula."""
         activation = self.activation
         plain = type(self).forward is InrLayer.forward and self._is_map_of(x)
         if not plain or not isinstance(activation, Activation):
@@ -47,7 +47,7 @@ class InrLayer(InrLinear):
         if formula is None or not formula.gain:  # a gain of 0 cannot be divided out again
             return None
         exact: bool = activation.hyper_parameters.get("scale_req_grad", False)
-        return ActivatedMap(self.weight, self.bias, formula, exact, self._backward_dtype)
+        return FusedLayer(self.weight, self.bias, formula, exact, self._backward_dtype)
 
 
 def sine_family_init(*, omega_0: float, is_first: bool) -> WeightInit:
@@ -109,7 +109,7 @@ class GaussFinerLayer(InrLayer):
     Args:
         scale: Inverse width of the Gaussian.
         omega_0: Frequency factor of the inner sine.
-        normalised: Map the range onto [0, 1].
+        normalized: Map the range onto [0, 1].
         is_first: Whether the layer takes the coordinates.
         scale_req_grad: Differentiate through (|z| + 1).
         **linear: Arguments of `InrLinear`.
@@ -120,13 +120,13 @@ class GaussFinerLayer(InrLayer):
         *,
         scale: float = 3.0,
         omega_0: float = 10.0,
-        normalised: bool = False,
+        normalized: bool = False,
         is_first: bool = False,
         scale_req_grad: bool = False,
         **linear: Any,
     ) -> None:
         activation = activations.GaussFinerActivation(
-            scale=scale, omega_0=omega_0, normalised=normalised, scale_req_grad=scale_req_grad
+            scale=scale, omega_0=omega_0, normalized=normalized, scale_req_grad=scale_req_grad
         )
         init = sine_family_init(omega_0=omega_0, is_first=is_first)
         super().__init__(activation=activation, **{"weight_init": init, **linear})

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from finer_core import initializers
-from finer_core.activations._kernels.fused_mlp import ActivatedMap
+from finer_core.activations._kernels.fused_mlp import FusedLayer
 from finer_core.casts import PairwiseCasts, keeps_precision
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -70,11 +70,11 @@ class InrLinear(PairwiseCasts, nn.Linear):
             input = input.to(self.weight.dtype)
         return self.linear(input, self.weight, self.bias)
 
-    def as_map(self, x: Tensor) -> ActivatedMap | None:
-        """Return the layer for `activated_maps`; None where it is more than a map of the type of `x`."""
+    def as_fused_layer(self, x: Tensor) -> FusedLayer | None:
+        """Return the layer for `fused_mlp`; None where it is more than a map of the type of `x`."""
         if type(self).forward is not InrLinear.forward or not self._is_map_of(x):
             return None
-        return ActivatedMap(self.weight, self.bias, backward_dtype=self._backward_dtype)
+        return FusedLayer(self.weight, self.bias, backward_dtype=self._backward_dtype)
 
     @property
     def _backward_dtype(self) -> torch.dtype | None:

@@ -154,7 +154,7 @@ METHODS: dict[str, Method] = {
             network="finer_core.networks:GaussFiner",
             tasks={
                 "image": _image(1e-3, options={**_GAUSS_FINER, "first_bias_scale": 1.0}),
-                "sdf": _sdf(1e-4, options={**_GAUSS_FINER, "first_bias_scale": 1.0, "normalised": True}),
+                "sdf": _sdf(1e-4, options={**_GAUSS_FINER, "first_bias_scale": 1.0, "normalized": True}),
                 "nerf": _nerf(options={**_GAUSS_FINER, "first_bias_scale": 1.0}, published=False),
                 "ntk": _ntk(options={"scale": 2.5, "omega_0": 0.4, "first_bias_scale": 1.0}),
             },

@@ -17,11 +17,11 @@ _workers: ContextVar[int] = ContextVar("workers", default=0)
 
 
 def worker_count() -> int:
-    """Return how many threads `in_threads` deals work out to here: PyTorch's number, where it was not lent out."""
+    """Return how many threads `parallel_map` deals work out to here: PyTorch's number, where it was not lent out."""
     return _workers.get() or torch.get_num_threads()
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Do pieces of work in as many threads as PyTorch has, one thread an operation; return the results in order.
 
     A single piece stays in the calling thread, whose operations use all cores, and so do all where there is one core.
@@ -37,12 +37,12 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
         with _threads_an_operation(workers):
             return [work(items[0])]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
-    with one_thread_an_operation():
+    with one_thread_per_op():
         return list(_pool(workers).map(work, items))
 
 
 @contextmanager
-def one_thread_an_operation() -> Iterator[int]:
+def one_thread_per_op() -> Iterator[int]:
     """Keep PyTorch from splitting operations over cores, while whole pieces of work are; yield how many there are.
 
     Work between two such pieces belongs inside too: after an operation that was split, OpenMP's threads wait for the

@@ -48,7 +48,7 @@ def benchmark(
         [('eye', 'finer', '16x16'), ('eye', 'siren', '16x16')]
     """
 
-    def figures_of(image: Any, method: str) -> Mapping[str, Any] | None:
+    def metrics_of(image: Any, method: str) -> Mapping[str, Any] | None:
         model, history = fit(image, config, **{**overrides, "method": method})
         if history.interrupted:
             return None
@@ -58,7 +58,7 @@ def benchmark(
     def row(name: str, method: str, result: Result) -> dict[str, Any]:
         return row_of(name, method, result, size=None if isinstance(result, Exception) else result["size"])
 
-    return compare(images, methods, figures_of, row_of=row, task=TASK, progress=progress)
+    return compare(images, methods, metrics_of, row_of=row, task=TASK, progress=progress)
 
 
 def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class ImageConfig(TrainingConfig):
     sampling: str | None = setting(
         None,
         "where a batch's pixels lie: spread evenly, or more of them where the fit is still wrong",
-        choices=("even", "error"),
+        choices=("stratified", "importance"),
     )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)

@@ -171,9 +171,9 @@ def resolve(
     merged |= {"steps": length.steps, "passes": length.passes}
     if settings.matrix_learning_rate is None and merged["optimizer"] != "soap":
         merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=MUON_RATE)
-    if merged["sampling"] == "error" and not merged["batch_pixels"]:
+    if merged["sampling"] == "importance" and not merged["batch_pixels"]:
         raise InputError(
-            "--sampling error needs a batch of some of the pixels, got the full batch; give --batch-pixels"
+            "--sampling importance needs a batch of some of the pixels, got the full batch; give --batch-pixels"
         )
     if settings.compile is None:
         merged["compile"] = compiles
@@ -203,7 +203,7 @@ def _paper(
         "batch_pixels": length.batch_pixels,
         "learning_rate": learning_rate,
         "matrix_learning_rate": _USUAL_RATE,
-        "sampling": "even",
+        "sampling": "stratified",
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "schedule": "exponential",
@@ -225,7 +225,7 @@ def _fast(
         "batch_pixels": length.batch_pixels,
         "learning_rate": learning_rate * rate / _USUAL_RATE,
         "matrix_learning_rate": rate,
-        "sampling": "even",
+        "sampling": "stratified",
         "optimizer": "soap",
         "betas": (0.9, 0.99),
         "schedule": "linear",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
-from finer_core.parallel import in_threads
+from finer_core.parallel import parallel_map
 from finer_image.io.image import Image
 
 CHUNK_PIXELS = 16384
@@ -198,6 +198,6 @@ def unit_rows(model: FittedImage, rows: Tensor, columns: Tensor, *, chunk_pixels
             return model(piece).cpu()
 
     pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
-    return torch.cat(in_threads(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
+    return torch.cat(parallel_map(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
         rows.shape[0], columns.shape[0], -1
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finer_nerf._version import __version__
 
 if TYPE_CHECKING:
-    from finer_nerf.cameras import Intrinsics
+    from finer_nerf.cameras import Camera
     from finer_nerf.config import NerfConfig
     from finer_nerf.evaluation import evaluate
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from finer_nerf.training.fit import fit
 
 _HOME = {
-    "Intrinsics": "cameras",
+    "Camera": "cameras",
     "NerfConfig": "config",
     "NerfModel": "model",
     "Scene": "scenes.scene",
@@ -33,7 +33,7 @@ _HOME = {
 }
 
 __all__ = [
-    "Intrinsics",
+    "Camera",
     "NerfConfig",
     "NerfModel",
     "Scene",

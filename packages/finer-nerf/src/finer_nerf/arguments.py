@@ -8,7 +8,7 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.schema import shown
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.scenes import Scene, Views
 
@@ -19,8 +19,8 @@ _LARGEST_SHEAR = 1e-3
 def check_camera(camera: Any, background: Any = None) -> None:
     """Raise InputError for what is no camera, or no background."""
     check_background(background)
-    if not isinstance(camera, Intrinsics):
-        raise InputError(f"camera must be an {Intrinsics.__name__}, got {shown(camera)}")
+    if not isinstance(camera, Camera):
+        raise InputError(f"camera must be an {Camera.__name__}, got {shown(camera)}")
 
 
 def check_background(background: Any) -> None:

@@ -16,13 +16,13 @@ __all__ = [
     "LARGEST_NUMBER",
     "LARGEST_SIDE",
     "LEAST_FOCAL",
-    "Intrinsics",
+    "Camera",
     "all_pixels",
     "camera_directions",
+    "camera_rays",
     "distort",
     "equirectangular_camera",
     "project_to_pixels",
-    "rays_of_pixels",
     "seen_pixels",
     "undistort",
 ]
@@ -32,7 +32,7 @@ LARGEST_SIDE, LARGEST_NUMBER, LEAST_FOCAL = 100_000, 1e9, 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intrinsics:
+class Camera:
     """Describe a camera's lens and sensor, in pixels.
 
     Attributes:
@@ -47,8 +47,8 @@ class Intrinsics:
         projection: One of `lenses.PROJECTIONS`.
 
     Example:
-        >>> from finer_nerf import Intrinsics
-        >>> Intrinsics(width=640, height=480, fx=500.0, fy=500.0, cx=320.0, cy=240.0).resized(width=320, height=240).fx
+        >>> from finer_nerf import Camera
+        >>> Camera(width=640, height=480, fx=500.0, fy=500.0, cx=320.0, cy=240.0).resized(width=320, height=240).fx
         250.0
     """
 
@@ -81,17 +81,17 @@ class Intrinsics:
             del values[-1]
         object.__setattr__(self, "distortion", tuple(values))
 
-    def resized(self, *, width: int, height: int) -> "Intrinsics":
+    def resized(self, *, width: int, height: int) -> "Camera":
         """Return the same lens on a picture of another size."""
         x, y = width / self.width, height / self.height
         return dataclasses.replace(
             self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y
         )
 
-    def pinhole(self) -> "Intrinsics":
+    def pinhole(self) -> "Camera":
         """Return a pinhole camera of the same size for new views: the lens undistorted, at most a right angle wide."""
         focal = 0.0 if self.projection == "perspective" else max(self.width, self.height) / 2
-        return Intrinsics(
+        return Camera(
             width=self.width,
             height=self.height,
             fx=max(self.fx, focal),
@@ -105,7 +105,7 @@ class Intrinsics:
         return {**self.__dict__, "distortion": list(self.distortion)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Intrinsics":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Camera":
         """Take back what `to_dict` returned.
 
         Raises:
@@ -125,10 +125,10 @@ class Intrinsics:
             raise InputError(f"not a camera: {data!r:.120}") from error
 
 
-def camera_directions(intrinsics: Intrinsics, pixels: Tensor) -> Tensor:
+def camera_directions(intrinsics: Camera, pixels: Tensor) -> Tensor:
     """Return unit directions in camera axes (x right, y down, z forwards) through pixel centres.
 
-    Formula: of a pinhole, ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), normalised; of another lens, see `lenses`.
+    Formula: of a pinhole, ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), normalized; of another lens, see `lenses`.
 
     Args:
         intrinsics: The camera.
@@ -140,14 +140,14 @@ def camera_directions(intrinsics: Intrinsics, pixels: Tensor) -> Tensor:
     return _directions(intrinsics, pixels)[0]
 
 
-def seen_pixels(intrinsics: Intrinsics) -> Tensor:
+def seen_pixels(intrinsics: Camera) -> Tensor:
     """Return which pixels the lens has a direction for, bool (height * width,); corners of a fisheye have none."""
     if intrinsics.projection == "perspective" and not any(intrinsics.distortion):
         return torch.ones(intrinsics.width * intrinsics.height, dtype=torch.bool)
     return _directions(intrinsics, all_pixels(intrinsics))[1]
 
 
-def _directions(intrinsics: Intrinsics, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def _directions(intrinsics: Camera, pixels: Tensor) -> tuple[Tensor, Tensor]:
     column = (pixels % intrinsics.width).to(torch.float32)
     row = torch.div(pixels, intrinsics.width, rounding_mode="floor").to(torch.float32)
     x = (column + 0.5 - intrinsics.cx) / intrinsics.fx
@@ -156,7 +156,7 @@ def _directions(intrinsics: Intrinsics, pixels: Tensor) -> tuple[Tensor, Tensor]
     return directions / directions.norm(dim=-1, keepdim=True), seen
 
 
-def project_to_pixels(intrinsics: Intrinsics, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project_to_pixels(intrinsics: Camera, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return where points in camera axes (n, 3) are in the picture: columns, rows, and whether it shows them."""
     x, y, seen = project(points, projection=intrinsics.projection, distortion=intrinsics.distortion)
     column, row = x * intrinsics.fx + intrinsics.cx, y * intrinsics.fy + intrinsics.cy
@@ -164,7 +164,7 @@ def project_to_pixels(intrinsics: Intrinsics, points: Tensor) -> tuple[Tensor, T
     return column, row, seen
 
 
-def rays_of_pixels(pose: Tensor, intrinsics: Intrinsics, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def camera_rays(pose: Tensor, intrinsics: Camera, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the rays of some pixels of one picture.
 
     Args:
@@ -180,14 +180,14 @@ def rays_of_pixels(pose: Tensor, intrinsics: Intrinsics, pixels: Tensor) -> tupl
     return pose[:3, 3].expand_as(rays_d), rays_d
 
 
-def all_pixels(intrinsics: Intrinsics) -> Tensor:
+def all_pixels(intrinsics: Camera) -> Tensor:
     """Return every pixel's number, row by row."""
     return torch.arange(intrinsics.width * intrinsics.height)
 
 
-def equirectangular_camera(*, width: int, height: int) -> Intrinsics:
+def equirectangular_camera(*, width: int, height: int) -> Camera:
     """Return the camera of a full panorama: longitude along the width, latitude along the height."""
-    return Intrinsics(
+    return Camera(
         width=width,
         height=height,
         fx=width / (2 * math.pi),

@@ -127,7 +127,7 @@ def _within(x: Tensor, y: Tensor, limit: float) -> tuple[Tensor, Tensor]:
 
 
 def unproject(x: Tensor, y: Tensor, *, projection: str, distortion: tuple[float, ...] = ()) -> tuple[Tensor, Tensor]:
-    """Return the directions of points of the plane, (n, 3), not normalised, and where the lens has one, bool (n,)."""
+    """Return the directions of points of the plane, (n, 3), not normalized, and where the lens has one, bool (n,)."""
     reached = torch.ones(x.shape, dtype=torch.bool, device=x.device)
     plane = tuple(distortion[:11])
     if any(plane):

@@ -15,11 +15,11 @@ from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
 from finer_nerf.camera_paths import orbit
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.fields.field import Field
 from finer_nerf.meshing import extract_mesh
 from finer_nerf.model_data import TASK, read_parts, task_data_of
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.images import Kind, frame_of, png_bytes, small_camera
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.points import look_at_arrays, look_at_tensors
@@ -47,7 +47,7 @@ class NerfModel(nn.Module):
         background: "white" or "black", behind everything.
         min_near: Nearest that a ray sees, in box units.
         max_samples: Most samples a ray.
-        least_weight: Smallest weight of a sample that is seen.
+        min_weight: Smallest weight of a sample that is seen.
         camera: Of the first training picture.
         train_poses: Camera-to-box matrices of the training views, (n, 4, 4): x right, y down, z forwards.
         scene: What was trained on: name, digest, kind, views; plain data.
@@ -71,21 +71,21 @@ class NerfModel(nn.Module):
         self,
         *,
         field: Field,
-        frame: Frame,
+        frame: Normalization,
         bound: float,
         grid: OccupancyGrid,
         background: str,
         min_near: float,
         max_samples: int,
-        least_weight: float,
-        camera: Intrinsics,
+        min_weight: float,
+        camera: Camera,
         train_poses: np.ndarray,
         scene: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.field, self.frame, self.bound, self.grid = field, frame, bound, grid
         self.background, self.min_near, self.max_samples = background, min_near, max_samples
-        self.least_weight, self.camera, self.train_poses = least_weight, camera, train_poses
+        self.min_weight, self.camera, self.train_poses = min_weight, camera, train_poses
         self.scene = dict(scene or {})
 
     @classmethod
@@ -155,9 +155,7 @@ class NerfModel(nn.Module):
         check_points_and_directions(points, directions)
         return look_at_arrays(self, points, directions)
 
-    def render(
-        self, camera_to_world: Any, camera: Intrinsics, *, background: str | None = None
-    ) -> dict[str, np.ndarray]:
+    def render(self, camera_to_world: Any, camera: Camera, *, background: str | None = None) -> dict[str, np.ndarray]:
         """Render a view.
 
         Args:
@@ -237,7 +235,7 @@ class NerfModel(nn.Module):
         path: str | os.PathLike[str],
         poses: Any = None,
         *,
-        camera: Intrinsics | None = None,
+        camera: Camera | None = None,
         kind: Kind = "color",
         fps: float = 24.0,
         background: str | None = None,

@@ -10,11 +10,11 @@ from finer_core.errors import InputError
 from finer_core.io.model_file import ModelInfo, check_finite, load_model, model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.schema import check_entries
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.fields.own_field import OwnField
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
@@ -25,7 +25,7 @@ _ROW = tuple[float, float, float, float]
 _TASK_DATA: dict[str, Any] = {
     **{"directions": str, "frame": Mapping, "bound": float, "background": str, "min_near": float, "max_samples": int},
     **{
-        "least_weight": float,
+        "min_weight": float,
         "camera": Mapping,
         "train_poses": Sequence[tuple[_ROW, _ROW, _ROW]],
         "grid": Mapping,
@@ -49,7 +49,7 @@ def task_data_of(model: FittedScene, *, scene: Mapping[str, Any]) -> dict[str, A
         "background": model.background,
         "min_near": model.min_near,
         "max_samples": model.max_samples,
-        "least_weight": model.least_weight,
+        "min_weight": model.min_weight,
         "camera": model.camera.to_dict(),
         "train_poses": np.asarray(model.train_poses, dtype=np.float64)[:, :3].round(9).tolist(),
         "grid": {
@@ -117,14 +117,14 @@ def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
             raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
         return {
             "directions": data["directions"],
-            "frame": Frame.from_dict(data["frame"]),
+            "frame": Normalization.from_dict(data["frame"]),
             "bound": grid.bound,
             "grid": grid,
             "background": data["background"],
             "min_near": float(data["min_near"]),
             "max_samples": _between(data["max_samples"], 2, 1 << 16),
-            "least_weight": float(data["least_weight"]),
-            "camera": Intrinsics.from_dict(data["camera"]),
+            "min_weight": float(data["min_weight"]),
+            "camera": Camera.from_dict(data["camera"]),
             "train_poses": poses,
             "scene": data["scene"],
         }

@@ -19,7 +19,7 @@ _TURN = (1, 2, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class Normalization:
     """Hold the similarity between the input's coordinates and the box [-bound, bound]^3.
 
     Attributes:
@@ -87,7 +87,7 @@ class Frame:
         return {"scale": self.scale, "offset": list(self.offset)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Frame":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Normalization":
         """Take back what `to_dict` returned.
 
         Raises:

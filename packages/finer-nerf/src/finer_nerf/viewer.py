@@ -14,11 +14,11 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_nerf.camera_paths import mean_up
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.images import KINDS, frame_of
 
-RenderFrame = Callable[[Tensor, Intrinsics, str], np.ndarray]
+RenderFrame = Callable[[Tensor, Camera, str], np.ndarray]
 """Maps a camera-to-box pose (4, 4), a camera and a kind to a picture, uint8 (height, width, 3)."""
 
 _SIDES = (96, 192, 384)
@@ -138,12 +138,12 @@ def pose_of(wxyz: np.ndarray, position: np.ndarray) -> Tensor:
     return pose
 
 
-def camera_of(fov: float, aspect: float, *, side: int) -> Intrinsics:
+def camera_of(fov: float, aspect: float, *, side: int) -> Camera:
     """Return the camera of a picture whose longest side is `side`, with a vertical field of view in radians."""
     height = side if aspect <= 1 else max(2, round(side / aspect))
     width = max(2, round(side * aspect)) if aspect <= 1 else side
     focal = height / (2 * np.tan(fov / 2))
-    return Intrinsics(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2)
+    return Camera(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2)
 
 
 def _serve_client(client: Any, render: RenderFrame, kind: Callable[[], str], connected: Callable[[], bool]) -> None:

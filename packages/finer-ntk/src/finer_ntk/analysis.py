@@ -97,9 +97,9 @@ def analyze(
 
     Example:
         >>> import torch
-        >>> from finer_core import build_network, network_config
+        >>> from finer_core import build_network, published_config
         >>> from finer_ntk import analyze, line_grid
-        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> network = build_network(config, generator=torch.Generator().manual_seed(0))
         >>> points = line_grid(32)
         >>> found = analyze(network, points.coords, points.target)
@@ -197,12 +197,12 @@ def sweep(
         ValueError: If an argument is none of the choices, or does not fit a network.
 
     Example:
-        >>> from finer_core import network_config
+        >>> from finer_core import published_config
         >>> from finer_ntk import line_grid, sweep
         >>> sizes = {"in_features": 1, "out_features": 1, "hidden_features": 16}
         >>> scales = {"low": 1.0, "high": 20.0}
         >>> configs = {
-        ...     name: network_config(method="finer", task="ntk", first_bias_scale=k, **sizes)
+        ...     name: published_config(method="finer", task="ntk", first_bias_scale=k, **sizes)
         ...     for name, k in scales.items()
         ... }
         >>> low, high = sweep(configs, line_grid(64).coords, seeds=range(3))

@@ -37,7 +37,7 @@ class SubjectSettings(RunConfig):
     points: str | None = setting(None, "points from a file: .npy, .npz, .csv, .txt, .xyz", metavar="FILE")
     image: str | None = setting(None, "points at an image's pixels, which are the target signal too", metavar="FILE")
     max_points: int = setting(LARGEST_DENSE, "take every n-th pixel of an image so that there are no more points")
-    rule: str = setting(
+    derivative: str = setting(
         "published",
         "derivative of FINER's factor: published holds it constant, exact differentiates it",
         choices=("published", "exact"),
@@ -65,7 +65,7 @@ class KernelSettings(SubjectSettings):
     against: str | None = setting(
         None, "second set of points, from a file; makes the kernel rectangular", metavar="FILE"
     )
-    engine: str = setting(
+    backend: str = setting(
         "torch", "neural-tangents needs the extra of that name", choices=("torch", "neural-tangents"), metavar="ENGINE"
     )
     infinite: bool = setting(False, "the kernel of infinite width instead, by neural-tangents, where it is known")
@@ -77,8 +77,8 @@ class KernelSettings(SubjectSettings):
         check_at_least(self, 1, "batch_size", "top")
         if self.top is not None and self.against is not None:
             raise InputError(f"--top {self.top}: the kernel is not square with --against, so it has no eigenvalues")
-        if self.infinite and self.engine == "torch":
-            raise InputError("--infinite takes --engine neural-tangents")
+        if self.infinite and self.backend == "torch":
+            raise InputError("--infinite takes --backend neural-tangents")
 
 
 @dataclass(frozen=True, kw_only=True)

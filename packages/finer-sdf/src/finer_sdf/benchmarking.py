@@ -43,7 +43,7 @@ def benchmark(
     Args:
         shapes: What `fit` takes, by name.
         methods: Names of methods.
-        config: Settings of every fit, its `resolution` and `judge_samples` those of `evaluate`; None for the default.
+        config: Settings of every fit, its `resolution` and `eval_samples` those of `evaluate`; None for the default.
         progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
@@ -58,13 +58,13 @@ def benchmark(
     Example:
         >>> import trimesh
         >>> from finer_sdf import benchmark
-        >>> small = {"steps": 20, "samples": 2000, "batch_points": 256, "resolution": 16, "judge_samples": 1000}
+        >>> small = {"steps": 20, "samples": 2000, "batch_points": 256, "resolution": 16, "eval_samples": 1000}
         >>> rows = benchmark({"box": trimesh.creation.box()}, ["finer"], network={"hidden_features": 16}, **small)
         >>> [(row["shape"], row["method"]) for row in rows]
         [('box', 'finer')]
     """
 
-    def figures_of(shape: Any, method: str) -> Mapping[str, Any] | None:
+    def metrics_of(shape: Any, method: str) -> Mapping[str, Any] | None:
         given = {**overrides, "method": method}
         settings = {name: given.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
         loaded = as_shape(shape, memory=parse_memory(settings["memory"]))
@@ -75,16 +75,16 @@ def benchmark(
             model,
             loaded,
             resolution=settings["resolution"],
-            samples=settings["judge_samples"],
+            samples=settings["eval_samples"],
             seed=settings["seed"],
             memory=settings["memory"],
         )
         return {**figures, "seconds": round(history[-1].seconds, 3)}
 
-    return compare(shapes, methods, figures_of, row_of=row_of, task=TASK, progress=progress)
+    return compare(shapes, methods, metrics_of, row_of=row_of, task=TASK, progress=progress)
 
 
-_OF_EVALUATE = ("resolution", "judge_samples", "seed", "memory")
+_OF_EVALUATE = ("resolution", "eval_samples", "seed", "memory")
 
 
 def row_of(shape: str, method: str, result: Result) -> dict[str, Any]:

@@ -15,7 +15,7 @@ class SdfConfig(TrainingConfig):
     """Hold every setting of a fit; None is filled from the preset and the method.
 
     Each field is an option of `finer-sdf fit`, whose help says what it does; `network` holds those of the network.
-    `resolution` and `judge_samples` are of the run folder alone.
+    `resolution` and `eval_samples` are of the run folder alone.
 
     Example:
         >>> from finer_sdf import SdfConfig
@@ -31,7 +31,7 @@ class SdfConfig(TrainingConfig):
     samples: int | None = setting(None, "exact distances computed before training (preset fast)")
     cloud_points: int | None = setting(None, "points that a mesh is turned into (preset paper)")
     resolution: int = setting(256, "grid points per axis of the mesh in the run folder")
-    judge_samples: int = setting(300_000, "surface samples a side that the result is judged by")
+    eval_samples: int = setting(300_000, "surface samples a side that the result is judged by")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
     amsgrad: bool | None = None
@@ -40,4 +40,4 @@ class SdfConfig(TrainingConfig):
         super().__post_init__()
         check_at_least(self, 2, "batch_points", "resolution")
         check_positive(self, "target_rms")
-        check_at_least(self, 1000, "samples", "cloud_points", "judge_samples")
+        check_at_least(self, 1000, "samples", "cloud_points", "eval_samples")

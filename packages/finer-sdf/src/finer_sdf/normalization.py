@@ -89,7 +89,7 @@ def published_normalization(shape: Shape) -> Normalization:
     """Return the normalization of the Bacon protocol.
 
     Formula: v = (p - c - lo) / (hi - lo) * 0.9 - 0.45, with c the mean point and lo, hi the smallest and largest value
-    of p - c over all three coordinates (published code of FINER; the papers say only "normalised").
+    of p - c over all three coordinates (published code of FINER; the papers say only "normalized").
 
     The mean of a mesh is the mean over its surface, which the mean of ever more samples tends to.
 

@@ -13,7 +13,7 @@ class PublishedFigures:
     """Hold the published figures of one shape and method.
 
     Attributes:
-        chamfer_l2_sum: In normalised units.
+        chamfer_l2_sum: In normalized units.
         iou: As published.
     """
 

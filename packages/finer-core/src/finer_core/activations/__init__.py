@@ -6,7 +6,7 @@ of compiled kernels (`dispatch`) and those in C and Triton.
 """
 
 from finer_core.activations._kernels.dispatch import fuse_activations, fusion_kept
-from finer_core.activations.derivative_mode import derivatives_are_exact, exact_derivatives, first_derivatives_only
+from finer_core.activations.derivative_mode import derivatives_are_exact, exact_derivatives, first_order_only
 from finer_core.activations.functional import (
     finer,
     gauss,
@@ -45,7 +45,7 @@ __all__ = [
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",
-    "first_derivatives_only",
+    "first_order_only",
     "fuse_activations",
     "fusion_kept",
     "gauss",

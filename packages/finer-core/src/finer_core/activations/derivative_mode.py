@@ -59,7 +59,7 @@ def _count_blocks(more: int) -> None:
 
 
 @contextmanager
-def first_derivatives_only() -> Iterator[None]:
+def first_order_only() -> Iterator[None]:
     """Promise that what is evaluated inside the block is differentiated once, never twice.
 
     A real activation then keeps its slope for the backward pass in place of its pre-activation: as much memory, and the
@@ -74,8 +74,8 @@ def first_derivatives_only() -> Iterator[None]:
         _FIRST.reset(token)
 
 
-def only_first_derivatives() -> bool:
-    """Return whether the caller is inside a `first_derivatives_only` block, and in no `exact_derivatives` block."""
+def is_first_order_only() -> bool:
+    """Return whether the caller is inside a `first_order_only` block, and in no `exact_derivatives` block."""
     return _FIRST.get() and not _EXACT.get()
 
 
@@ -83,6 +83,6 @@ def refuse_second_derivative() -> None:
     """Raise RuntimeError in a backward pass that records a graph, of what was promised to be differentiated once."""
     if torch.is_grad_enabled():
         raise RuntimeError(
-            "a second derivative was asked for of an activation evaluated under first_derivatives_only; "
+            "a second derivative was asked for of an activation evaluated under first_order_only; "
             "use finer_core.differential for the derivatives in a loss"
         )

@@ -229,7 +229,7 @@ class OfFinerSine(RealFormula):
 
 
 @dataclass(frozen=True)
-class NormalisedGaussFinerFormula(RealFormula):
+class NormalizedGaussFinerFormula(RealFormula):
     """(g - e) / (1 - e) with g = exp(-(scale sin h)^2) and e = exp(-scale^2): Gauss-FINER mapped onto [0, 1]."""
 
     scale: float
@@ -257,10 +257,10 @@ class NormalisedGaussFinerFormula(RealFormula):
         return value.sub_(self._floor).div_(1 - self._floor), slope.div_(1 - self._floor)
 
 
-def gauss_finer_formula(*, scale: float, omega_0: float, normalised: bool) -> OfFinerSine | NormalisedGaussFinerFormula:
+def gauss_finer_formula(*, scale: float, omega_0: float, normalized: bool) -> OfFinerSine | NormalizedGaussFinerFormula:
     """Return FINER++'s Gaussian."""
-    if normalised:
-        return NormalisedGaussFinerFormula(scale, omega_0)
+    if normalized:
+        return NormalizedGaussFinerFormula(scale, omega_0)
     return OfFinerSine(GaussFormula(scale), omega_0)
 
 

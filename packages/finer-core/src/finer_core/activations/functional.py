@@ -79,25 +79,25 @@ def gauss_finer(
     *,
     scale: float = 3.0,
     omega_0: float = 10.0,
-    normalised: bool = False,
+    normalized: bool = False,
     scale_req_grad: bool = False,
 ) -> Tensor:
     r"""Apply FINER++'s Gaussian.
 
-    Formula: g = exp(-(scale sin(omega_0 (|z| + 1) z))^2) (FINER++, section 3); `normalised` maps its range
+    Formula: g = exp(-(scale sin(omega_0 (|z| + 1) z))^2) (FINER++, section 3); `normalized` maps its range
     [e, 1] with e = exp(-scale^2) onto [0, 1] as (g - e) / (1 - e).
 
     Args:
         z: Pre-activation, any shape, real.
         scale: Inverse width of the Gaussian.
         omega_0: Frequency factor of the inner sine.
-        normalised: Map the range onto [0, 1] (the published SDF variant).
+        normalized: Map the range onto [0, 1] (the published SDF variant).
         scale_req_grad: Differentiate through (|z| + 1); see `finer`.
 
     Returns:
         The shape of `z`.
     """
-    formula = gauss_finer_formula(scale=scale, omega_0=omega_0, normalised=normalised)
+    formula = gauss_finer_formula(scale=scale, omega_0=omega_0, normalized=normalized)
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
 
 

@@ -114,10 +114,10 @@ class GaussFinerActivation(Activation):
         *,
         scale: float = 3.0,
         omega_0: float = 10.0,
-        normalised: bool = False,
+        normalized: bool = False,
         scale_req_grad: bool = False,
     ) -> None:
-        super().__init__(scale=scale, omega_0=omega_0, normalised=normalised, scale_req_grad=scale_req_grad)
+        super().__init__(scale=scale, omega_0=omega_0, normalized=normalized, scale_req_grad=scale_req_grad)
 
 
 class WireActivation(Activation):

@@ -13,7 +13,7 @@ from finer_core.training.connection import connected
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_core.training.state import FitState, blaming, read_state
+from finer_core.training.state import TrainState, blaming, read_state
 
 
 def run_session(
@@ -21,7 +21,7 @@ def run_session(
     run: RunFolder,
     *,
     name: str,
-    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    metrics_of: Callable[[LogPoint], Mapping[str, float]],
     figure: Callable[[float], str],
     resume: bool = False,
     quiet: bool = False,
@@ -35,7 +35,7 @@ def run_session(
         fit: The fit; its checkpoint and callbacks are set here.
         run: Where checkpoint and logs go.
         name: What the progress line calls the work.
-        figures_of: Makes a log line of a stretch.
+        metrics_of: Makes a log line of a stretch.
         figure: Makes the progress line's figure of a step's loss.
         resume: Go on from the run's checkpoint, if it has one yet.
         quiet: Show no progress.
@@ -54,7 +54,7 @@ def run_session(
         fit,
         run,
         name=name,
-        figures_of=figures_of,
+        metrics_of=metrics_of,
         figure=figure,
         resume=resume,
         quiet=quiet,
@@ -71,21 +71,21 @@ def session(
     run: RunFolder,
     *,
     name: str,
-    figures_of: Callable[[LogPoint], Mapping[str, float]],
+    metrics_of: Callable[[LogPoint], Mapping[str, float]],
     figure: Callable[[float], str],
     resume: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
-) -> Iterator[FitState | None]:
+) -> Iterator[TrainState | None]:
     """Connect a fit to its run folder for the length of a block, which runs it.
 
     Args:
         fit: As for `run_session`, and so are the others.
         run: Where checkpoint and logs go.
         name: What the progress line calls the work.
-        figures_of: Makes a log line of a stretch.
+        metrics_of: Makes a log line of a stretch.
         figure: Makes the progress line's figure of a step's loss.
         resume: Go on from the run's checkpoint, if it has one yet.
         quiet: Show no progress.
@@ -107,7 +107,7 @@ def session(
 
     def on_log(point: LogPoint) -> None:
         for logger in log:
-            logger.log(point.step, figures_of(point))
+            logger.log(point.step, metrics_of(point))
 
     try:
         with connected(
@@ -157,7 +157,7 @@ def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> 
         return fit.run(_state_of(content) if content else None)
 
 
-def _state_of(content: bytes) -> FitState:
+def _state_of(content: bytes) -> TrainState:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
         path.write_bytes(content)

@@ -24,7 +24,7 @@ _LOSS, _STOP, _CHECKSUM = -1, -2, -3
 """Where the buffer holds them."""
 
 
-class GradientSum:
+class GradientReducer:
     """Sum gradients and loss over all processes, in the same order in every run.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from finer_core.errors import DivergenceError, InputError, Interrupted
 from finer_core.experimental.stacked import accumulate_gradients_stacked
-from finer_core.parallel import in_threads
+from finer_core.parallel import parallel_map
 from finer_core.training.accumulate import accumulate_gradients_of_many
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
@@ -22,14 +22,14 @@ from finer_core.training.objective import SquaredErrorObjective
 from finer_core.training.optimizers.build import each
 from finer_core.training.optimizers.muon import Muon, step_muons
 from finer_core.training.squared_error import SquaredError
-from finer_core.training.state import FitState
+from finer_core.training.state import TrainState
 
 Update = Callable[[Mapping[int, int]], Mapping[int, Tensor]]
 """Do the update {number of the fit: step} of several fits and return {number of the fit: detached loss}."""
 
 
 def run_together(
-    fits: Sequence[Fit], update: Update, *, states: Sequence[FitState | None] | None = None
+    fits: Sequence[Fit], update: Update, *, states: Sequence[TrainState | None] | None = None
 ) -> list[LogPoint | DivergenceError | InputError]:
     """Run fits in lockstep, each from its beginning or its state to its last step.
 
@@ -113,7 +113,7 @@ def _in_threads(fits: Sequence[Fit], steps: Sequence[int]) -> list[Tensor]:
         fit.clip_gradients()
         each(fit.optimizers, lambda optimizer: optimizer.step())
 
-    in_threads(finish, fits)
+    parallel_map(finish, fits)
     return losses
 
 

@@ -20,7 +20,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import atomic_path
 from finer_core.io.model_file import load_model, save_model
 from finer_core.networks import Network
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 
 _log = logging.getLogger(__name__)
 _LINEAR = re.compile(r"^net(?:\.net)?\.(?P<index>\d+)(?:\.0|\.linear)?\.(?P<leaf>weight|bias)$")
@@ -144,7 +144,7 @@ def network_of_reference(
         if overrides.get(name, value) != value:
             option = name.replace("_", "-")
             raise InputError(f"{source}: its {name} is {value}, not --{option} {overrides[name]}; leave the option out")
-    config = network_config(method=method, task=task, **{**overrides, **said})
+    config = published_config(method=method, task=task, **{**overrides, **said})
     with torch.device("meta"):  # shapes only: what the file's first layer says of the others costs nothing
         network = build_network(config)
     given = _used(found, network) if multiplicative else found

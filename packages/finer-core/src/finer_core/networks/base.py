@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor, nn
 
-from finer_core.activations._kernels.fused_mlp import ActivatedMap, activated_maps, is_hooked, joins
+from finer_core.activations._kernels.fused_mlp import FusedLayer, fused_mlp, is_hooked, joins
 from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear, WeightInit
@@ -129,15 +129,15 @@ class CoordinateMLP(Network):
         """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
         check_coords(coords, in_features=self.in_features)
         features = coords if self.encoding is None else self.encoding(coords)
-        maps = self.as_maps(features)
+        maps = self.as_fused_layers(features)
         if maps is not None:
-            return activated_maps(features, maps)
+            return fused_mlp(features, maps)
         for layer in self.layers:
             features = layer(features)
         out = self.head(features)
         return out.real if out.is_complex() else out
 
-    def as_maps(self, features: Tensor) -> list[ActivatedMap] | None:
+    def as_fused_layers(self, features: Tensor) -> list[FusedLayer] | None:
         """Return what the layers compute of encoded coordinates, or None where they must be called one by one.
 
         Args:
@@ -145,9 +145,9 @@ class CoordinateMLP(Network):
         """
         if not joins(features):
             return None
-        maps: list[ActivatedMap] = []
+        maps: list[FusedLayer] = []
         for layer in (*self.layers, self.head):
-            this = layer.as_map(features) if isinstance(layer, InrLinear) and not is_hooked(layer) else None
+            this = layer.as_fused_layer(features) if isinstance(layer, InrLinear) and not is_hooked(layer) else None
             if this is None:
                 return None
             maps.append(this)

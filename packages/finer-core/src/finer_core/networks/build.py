@@ -10,7 +10,7 @@ from finer_core.networks.base import Network
 from finer_core.networks.config import SIZES, NetworkConfig, find_method
 
 
-def network_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
+def published_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
     """Return a method's published network for a task, with overrides.
 
     Args:
@@ -81,7 +81,7 @@ def build_network(
         return _built(method, generator=generator, device=device, dtype=dtype)
     if in_features is None or out_features is None:
         raise InputError(f"a network of method {method!r} needs in_features and out_features")
-    config = network_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
+    config = published_config(method=method, task=task, in_features=in_features, out_features=out_features, **overrides)
     return _built(config, generator=generator, device=device, dtype=dtype)
 
 

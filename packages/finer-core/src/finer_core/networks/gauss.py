@@ -63,7 +63,7 @@ class GaussFiner(CoordinateMLP):
         hidden_layers: Hidden-to-hidden layers; see `CoordinateMLP`.
         scale: Inverse width of the Gaussian.
         omega_0: Frequency factor of the inner sine, in the weight range too.
-        normalised: Map the activation's range onto [0, 1] (the published SDF variant).
+        normalized: Map the activation's range onto [0, 1] (the published SDF variant).
         first_bias_scale: Half-width k of the first bias; None for PyTorch's default.
         scale_req_grad: Differentiate through (|z| + 1) in training. False is the published rule.
         bias: Whether the linear maps have one.
@@ -81,7 +81,7 @@ class GaussFiner(CoordinateMLP):
         hidden_layers: int = 3,
         scale: float = 3.0,
         omega_0: float = 10.0,
-        normalised: bool = False,
+        normalized: bool = False,
         first_bias_scale: float | None = 1.0,
         scale_req_grad: bool = False,
         bias: bool = True,
@@ -93,7 +93,7 @@ class GaussFiner(CoordinateMLP):
             return GaussFinerLayer(
                 scale=scale,
                 omega_0=omega_0,
-                normalised=normalised,
+                normalized=normalized,
                 is_first=is_first,
                 scale_req_grad=scale_req_grad,
                 **linear,

@@ -2,10 +2,10 @@
 
 from finer_core.errors import Interrupted
 from finer_core.training.accumulate import accumulate_gradients, accumulate_gradients_of_many
-from finer_core.training.batching import SMALLEST_PIECE, bytes_a_row, fresh_network, ready_network, rows_a_piece
+from finer_core.training.batching import SMALLEST_CHUNK, bytes_per_row, chunk_rows, fresh_network, ready_network
 from finer_core.training.callbacks import Callback
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
-from finer_core.training.ema import WeightAverage
+from finer_core.training.ema import WeightEma
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import LogEntry, TrainingHistory
@@ -19,15 +19,14 @@ from finer_core.training.optimizers.soap import Soap
 from finer_core.training.recorded import run_recorded, saved_state
 from finer_core.training.schedules import Schedule, exponential_decay, schedule_of, warmup_cosine, warmup_linear
 from finer_core.training.squared_error import SquaredError
-from finer_core.training.state import FitState, put_state, read_state, take_state, write_state
+from finer_core.training.state import TrainState, put_state, read_state, take_state, write_state
 from finer_core.training.timed_length import TimedLength
 
 __all__ = [
-    "SMALLEST_PIECE",
+    "SMALLEST_CHUNK",
     "Callback",
     "DivergenceGuard",
     "Fit",
-    "FitState",
     "GradientSums",
     "Interrupted",
     "JsonlLogger",
@@ -44,14 +43,16 @@ __all__ = [
     "StatelessObjective",
     "TensorBoardLogger",
     "TimedLength",
+    "TrainState",
     "TrainingHistory",
-    "WeightAverage",
+    "WeightEma",
     "accumulate_gradients",
     "accumulate_gradients_of_many",
     "add_compiled_gradients",
     "add_gradients",
     "build_optimizers",
-    "bytes_a_row",
+    "bytes_per_row",
+    "chunk_rows",
     "compiles_loss_of",
     "exponential_decay",
     "fresh_network",
@@ -59,7 +60,6 @@ __all__ = [
     "read_jsonl",
     "read_state",
     "ready_network",
-    "rows_a_piece",
     "run_recorded",
     "saved_state",
     "schedule_of",

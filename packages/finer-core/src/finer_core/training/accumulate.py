@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from finer_core.activations import first_derivatives_only
-from finer_core.parallel import in_threads, one_thread_an_operation, worker_count
+from finer_core.activations import first_order_only
+from finer_core.parallel import one_thread_per_op, parallel_map, worker_count
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.objective import PieceLoss
 
@@ -39,8 +39,8 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
     if not pieces:
         raise ValueError("a batch needs at least one piece, got none")
     shares = _shares(network, pieces)
-    with one_thread_an_operation():
-        return _add_up(network, in_threads(lambda share: _share(network, share, loss_of), shares))
+    with one_thread_per_op():
+        return _add_up(network, parallel_map(lambda share: _share(network, share, loss_of), shares))
 
 
 def accumulate_gradients_of_many(
@@ -63,8 +63,8 @@ def accumulate_gradients_of_many(
     if not all(pieces for _, pieces, _ in batches):
         raise ValueError("a batch needs at least one piece, got none")
     jobs = [(network, share, loss_of) for network, pieces, loss_of in batches for share in _shares(network, pieces)]
-    with one_thread_an_operation():
-        results = iter(in_threads(lambda job: _share(*job), jobs))
+    with one_thread_per_op():
+        results = iter(parallel_map(lambda job: _share(*job), jobs))
         return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
 
 
@@ -98,7 +98,7 @@ def _share(
     sums: GradientSums = {}
     own_way = loss_of.add_gradients if isinstance(loss_of, PieceLoss) else None
     for piece in pieces:
-        with first_derivatives_only():  # here, because a thread does not inherit its caller's context
+        with first_order_only():  # here, because a thread does not inherit its caller's context
             loss = own_way(piece, sums) if own_way else add_gradients(loss_of(piece), network, sums)
         total = loss if total is None else total + loss
     assert total is not None

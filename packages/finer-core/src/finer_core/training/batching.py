@@ -16,7 +16,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 _CACHED_NUMBERS = 1024 * 256
 """Activations of one layer that stay in a core's cache: pieces of this many numbers train fastest on a CPU."""
 _LARGEST_PIECE = 1 << 20
-SMALLEST_PIECE = 256
+SMALLEST_CHUNK = 256
 """Rows below which a piece is not worth training on."""
 
 
@@ -52,14 +52,14 @@ def ready_network(network: AnyModule, *, device: torch.device | str, compiled: b
     return network
 
 
-def bytes_a_row(network: NetworkConfig | OwnNetwork) -> int:
+def bytes_per_row(network: NetworkConfig | OwnNetwork) -> int:
     """Return what training takes for each row of a piece, with gradients and temporaries."""
     if isinstance(network, OwnNetwork):
         return network.row_bytes
     return 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
 
 
-def rows_a_piece(network: NetworkConfig | OwnNetwork, *, room: int, device: str) -> int:
+def chunk_rows(network: NetworkConfig | OwnNetwork, *, room: int, device: str) -> int:
     """Return how many rows go through a network at once in training.
 
     Args:
@@ -68,7 +68,7 @@ def rows_a_piece(network: NetworkConfig | OwnNetwork, *, room: int, device: str)
         device: On the CPU a piece is what the cache holds; elsewhere as much as the memory allows, up to a million.
 
     Returns:
-        Rows; below `SMALLEST_PIECE` the memory is too small.
+        Rows; below `SMALLEST_CHUNK` the memory is too small.
     """
-    cached = max(SMALLEST_PIECE, _CACHED_NUMBERS // network.hidden_features)
-    return min(cached if device == "cpu" else _LARGEST_PIECE, room // bytes_a_row(network))
+    cached = max(SMALLEST_CHUNK, _CACHED_NUMBERS // network.hidden_features)
+    return min(cached if device == "cpu" else _LARGEST_PIECE, room // bytes_per_row(network))

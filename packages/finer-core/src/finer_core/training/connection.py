@@ -9,7 +9,7 @@ from torch import Tensor
 from finer_core.progress import Progress
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
-from finer_core.training.state import FitState, blaming
+from finer_core.training.state import TrainState, blaming
 
 
 def _ignore(*_: object) -> None:
@@ -22,7 +22,7 @@ def connected(
     *,
     name: str,
     figure: Callable[[float], str],
-    state: FitState | None,
+    state: TrainState | None,
     checkpoint: Path | None,
     quiet: bool,
     on_log: Callable[[LogPoint], None],

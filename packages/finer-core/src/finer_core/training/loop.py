@@ -20,13 +20,13 @@ from torch.optim import Optimizer
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
 from finer_core.training.cuda_graph import graphed_step
-from finer_core.training.ema import WeightAverage
+from finer_core.training.ema import WeightEma
 from finer_core.training.guard import DivergenceGuard, Setback
 from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers.build import each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
-from finer_core.training.state import FitState, put_state, take_state, write_state
+from finer_core.training.state import TrainState, put_state, take_state, write_state
 from finer_core.training.timed_length import TimedLength
 
 _WORSE = 10**0.01
@@ -84,13 +84,13 @@ class Fit:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._best: FitState | None = None
+        self._best: TrainState | None = None
         parts = (self.network, self.objective, self.optimizers)
         self._graphed = graphed_step(*parts, max_grad_norm=self.max_grad_norm) if self.uses_graph else None
         if self.steps < 1 or self.log_every < 1:
             raise ValueError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
 
-    def run(self, state: FitState | None = None) -> LogPoint:
+    def run(self, state: TrainState | None = None) -> LogPoint:
         """Run from the beginning, or from a state read by `read_state`, to the last step.
 
         Returns:
@@ -114,7 +114,7 @@ class Fit:
             except CollectiveError as error:
                 course.throw(error)  # the course saves its last good state, and raises
 
-    def course(self, state: FitState | None = None) -> Generator[int, Tensor | None, LogPoint]:
+    def course(self, state: TrainState | None = None) -> Generator[int, Tensor | None, LogPoint]:
         """Run as `run` does, but leave the updates to the caller, who may do those of several fits at once.
 
         Args:
@@ -192,10 +192,10 @@ class Fit:
 
     def _apply_averages(self) -> None:
         for optimizer in self.optimizers:
-            if isinstance(optimizer, WeightAverage):
+            if isinstance(optimizer, WeightEma):
                 optimizer.apply()
 
-    def _stretch(self, good: FitState, end: int) -> Generator[int, Tensor | None, float]:
+    def _stretch(self, good: TrainState, end: int) -> Generator[int, Tensor | None, float]:
         """Ask for the updates up to `end` and return their mean loss; on request, save `good` and stop."""
         total: Tensor | None = None
         for step in range(good.step, end):
@@ -215,7 +215,7 @@ class Fit:
         return float(total) / (end - good.step)  # the only place that waits for the device
 
     @contextmanager
-    def _saving(self, good: FitState) -> Iterator[None]:
+    def _saving(self, good: TrainState) -> Iterator[None]:
         """Save `good` if another process is gone."""
         try:
             yield
@@ -244,7 +244,7 @@ class Fit:
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
 
-    def _roll_back(self, good: FitState, loss: float) -> None:
+    def _roll_back(self, good: TrainState, loss: float) -> None:
         if not self.guard.roll_back():
             raise DivergenceError(
                 f"the loss became {loss:.4g} after step {good.step} (best {self.guard.best:.4g}) and "
@@ -252,7 +252,7 @@ class Fit:
             )
         self._put(good)
 
-    def _go_back(self, state: FitState, setback: Setback, *, step: int) -> None:
+    def _go_back(self, state: TrainState, setback: Setback, *, step: int) -> None:
         """Go on from an earlier state, at lower rates; no step is made again, so that a fit keeps its length."""
         lost = (self.guard.smoothed - self.guard.lowest) * 10 / math.log(10)
         self.guard.roll_back(setback, step=step)
@@ -263,14 +263,14 @@ class Fit:
             f"{self.guard.rate:.3g}"
         )
 
-    def _put(self, state: FitState) -> None:
+    def _put(self, state: TrainState) -> None:
         put_state(state, self.network, self.optimizers, self.objective)
         if self._graphed is not None:
             self._graphed.forget()
 
     def _copy(
-        self, *, step: int, loss: float, seconds: float, best: FitState | None = None, is_reached: bool = False
-    ) -> FitState:
+        self, *, step: int, loss: float, seconds: float, best: TrainState | None = None, is_reached: bool = False
+    ) -> TrainState:
         loop = {
             **{"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps},
             "is_reached": is_reached,
@@ -279,7 +279,7 @@ class Fit:
         state = take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
         return replace(state, best=best and replace(best, best=None))
 
-    def _restore(self, state: FitState) -> None:
+    def _restore(self, state: TrainState) -> None:
         if self.length:
             self.steps = state.loop["steps"]
         if state.loop["steps"] != self.steps:

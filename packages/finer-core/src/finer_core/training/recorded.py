@@ -19,12 +19,12 @@ from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
-from finer_core.training.state import FitState, read_state
+from finer_core.training.state import TrainState, read_state
 
 logger = logging.getLogger(__name__)
 
 
-def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> FitState | None:
+def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> TrainState | None:
     """Return the state that a fit goes on from, None for the beginning.
 
     Args:
@@ -54,7 +54,7 @@ def run_recorded(
     name: str,
     metrics_of: Callable[[float], Mapping[str, float]],
     figure: Callable[[float], str],
-    state: FitState | None = None,
+    state: TrainState | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Any] = (),
     progress: ProgressOption = False,

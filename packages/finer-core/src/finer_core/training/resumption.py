@@ -7,14 +7,14 @@ from typing import Any
 from finer_core.config import given_fields
 from finer_core.errors import InputError
 from finer_core.schema import check_entries, shown
-from finer_core.training.state import FitState
+from finer_core.training.state import TrainState
 
 _MAY_DIFFER = frozenset({"network", "device", "memory", "checkpoint_seconds"})
 """Settings that are compared in another way, or that a resumed fit takes from its checkpoint without a word."""
 
 
 def saved_fit(
-    state: FitState, about: Mapping[str, Any], *, source: str | os.PathLike[str], verb: str, signal: str
+    state: TrainState, about: Mapping[str, Any], *, source: str | os.PathLike[str], verb: str, signal: str
 ) -> Mapping[str, Any]:
     """Return what a checkpoint says about its fit, which is of the same input and the same code of the user's.
 

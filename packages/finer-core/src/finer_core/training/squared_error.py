@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finer_core.activations._kernels.fused_mlp import ActivatedMap, evaluate, is_hooked, pull_back
+from finer_core.activations._kernels.fused_mlp import FusedLayer, evaluate, fused_backward, is_hooked
 from finer_core.networks.base import CoordinateMLP
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients
@@ -59,7 +59,7 @@ class SquaredError:
             squares = error.square()
             loss = (squares if weight is None else squares.mul_(weight)).sum() / self.count
             error.mul_(2 / self.count)
-            _, grads = pull_back(error if weight is None else error.mul_(weight), kept, wants=wants, sums=before)
+            _, grads = fused_backward(error if weight is None else error.mul_(weight), kept, wants=wants, sums=before)
         for tensor, old, grad in zip(tensors, before, grads, strict=True):
             if isinstance(tensor, nn.Parameter) and grad is not None and grad is not old:
                 # A tensor that stands in two maps comes here twice.
@@ -87,7 +87,7 @@ def weighted_squares(network: nn.Module, inputs: Tensor, targets: Tensor, weight
     return ((network(inputs) - targets).square() * weight).sum()
 
 
-def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[ActivatedMap]]:
+def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[FusedLayer]]:
     """Return the encoded coordinates and the maps that a network is on them; no maps where it is more than that."""
     if not isinstance(network, CoordinateMLP) or unwrap(type(network).forward) is not unwrap(CoordinateMLP.forward):
         return coords, []
@@ -95,7 +95,7 @@ def _run_of_maps(network: nn.Module, coords: Tensor) -> tuple[Tensor, list[Activ
     if is_hooked(network) or (encoding is not None and any(p.requires_grad for p in encoding.parameters())):
         return coords, []
     features = coords if encoding is None else encoding(coords)
-    return features, network.as_maps(features) or []
+    return features, network.as_fused_layers(features) or []
 
 
 def _ends_here(tensor: Tensor | None) -> bool:

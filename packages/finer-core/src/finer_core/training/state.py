@@ -27,7 +27,7 @@ _FORMAT = "finer-checkpoint-1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitState:
+class TrainState:
     """Hold everything that the rest of a fit depends on.
 
     Attributes:
@@ -46,17 +46,17 @@ class FitState:
     objective: Mapping[str, Any]
     random_state: Mapping[str, Tensor]
     loop: Mapping[str, Any]
-    best: "FitState | None" = None
+    best: "TrainState | None" = None
 
 
 def take_state(
     network: nn.Module, optimizers: list[Optimizer], objective: Objective, *, step: int, loop: Mapping[str, Any]
-) -> FitState:
+) -> TrainState:
     """Copy the state of a running fit."""
     random_state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         random_state["cuda"] = torch.cuda.get_rng_state()
-    return FitState(
+    return TrainState(
         step=step,
         network={name: value.detach().clone() for name, value in network.state_dict().items()},
         optimizers=[copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers],
@@ -66,7 +66,7 @@ def take_state(
     )
 
 
-def put_state(state: FitState, network: nn.Module, optimizers: list[Optimizer], objective: Objective) -> None:
+def put_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer], objective: Objective) -> None:
     """Give a fit the state that `take_state` copied; the state stays usable.
 
     Raises:
@@ -151,7 +151,7 @@ def blaming(checkpoint: str | os.PathLike[str], *, begun: Callable[[], bool]) ->
         raise InputError(f"{os.fspath(checkpoint)}: cannot be gone on from ({reason})") from error
 
 
-def write_state(state: FitState, path: str | os.PathLike[str]) -> None:
+def write_state(state: TrainState, path: str | os.PathLike[str]) -> None:
     """Write a state atomically: a killed writer leaves the previous file."""
     tensors: dict[str, Tensor] = {}
     plain = _plain(state, tensors)
@@ -161,7 +161,7 @@ def write_state(state: FitState, path: str | os.PathLike[str]) -> None:
     write_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(plain)})
 
 
-def read_state(path: str | os.PathLike[str]) -> FitState:
+def read_state(path: str | os.PathLike[str]) -> TrainState:
     """Read a state.
 
     Raises:
@@ -197,7 +197,7 @@ def saved_numbers(path: str | os.PathLike[str]) -> int:
     return sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("network."))
 
 
-def _wrong_part(state: FitState) -> str:
+def _wrong_part(state: TrainState) -> str:
     """Return in words which part of a state is not what it should be; empty if none is."""
     wrong = [name for name in ("network", "objective") if not isinstance(getattr(state, name), Mapping)]
     if not fits(state.optimizers, list[Mapping[str, Any]]):
@@ -227,7 +227,7 @@ def _is_like(value: Any, own: float | bool) -> bool:
     return isinstance(value, float) or fits(value, int)
 
 
-def _plain(state: FitState, tensors: dict[str, Tensor], *, prefix: str = "") -> dict[str, Any]:
+def _plain(state: TrainState, tensors: dict[str, Tensor], *, prefix: str = "") -> dict[str, Any]:
     """Return a state as plain data, its tensors moved to `tensors`."""
     return {
         "network": _flatten(dict(state.network), f"{prefix}network", tensors),
@@ -239,8 +239,8 @@ def _plain(state: FitState, tensors: dict[str, Tensor], *, prefix: str = "") -> 
     }
 
 
-def _state_of(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitState:
-    return FitState(
+def _state_of(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TrainState:
+    return TrainState(
         step=plain["step"],
         network=_unflatten(plain["network"], tensors),
         optimizers=_unflatten(plain["optimizers"], tensors),

@@ -8,7 +8,7 @@ from torch import nn
 
 from finer_core.app.run_folder import RunFolder
 from finer_core.app.session import follow_session, run_session
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
 from finer_core.resources import memory_figures
@@ -17,7 +17,7 @@ from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
-from finer_image.training.build import build_fit, figures_of, network_of, passes_of, psnr_of_loss
+from finer_image.training.build import build_fit, metrics_of, network_of, passes_of, psnr_of_loss
 from finer_image.training.plan import FitPlan, plan_of
 
 
@@ -53,7 +53,7 @@ def fit_image(
         CollectiveError: If another process is gone.
     """
     team = team or Team()
-    gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+    gradient_sum = GradientReducer(team.ranks, asked_to_stop=should_stop)
     with team.agreed():
         team.take_device(plan.device)
         network = network_of(plan)
@@ -62,7 +62,7 @@ def fit_image(
         fit,
         run,
         name=f"fit {plan.settings.method}",
-        figures_of=lambda point: figures_of(plan, point),
+        metrics_of=lambda point: metrics_of(plan, point),
         figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
         resume=resume,
         quiet=quiet,
@@ -71,11 +71,11 @@ def fit_image(
         team=team,
     )
     team.leave()
-    reconstruction, figures = save_and_judge(plan, network, image, run, last=last, quiet=quiet)
+    reconstruction, figures = save_and_evaluate(plan, network, image, run, last=last, quiet=quiet)
     return reconstruction, {**figures, "processes": team.ranks.size}
 
 
-def save_and_judge(
+def save_and_evaluate(
     plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
 ) -> tuple[Raster, dict[str, Any]]:
     """Save a trained network as the run's model, and its reconstruction, and judge it.
@@ -130,7 +130,7 @@ def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], 
         CollectiveError: If another process is gone.
     """
     with team.interruptible() as should_stop:
-        gradient_sum = GradientSum(team.ranks, asked_to_stop=should_stop)
+        gradient_sum = GradientReducer(team.ranks, asked_to_stop=should_stop)
         with team.agreed():
             plan = plan_of(config, source=Path("config.json"))
             team.take_device(plan.device)

@@ -17,10 +17,10 @@ from finer_core.errors import DivergenceError, InputError
 from finer_core.experimental.batched_fits import Update, run_together, update_of
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import Progress
-from finer_core.training import Fit, FitState, LogPoint
-from finer_image.app.folder_fit import save_and_judge
+from finer_core.training import Fit, LogPoint, TrainState
+from finer_image.app.folder_fit import save_and_evaluate
 from finer_image.io.raster import Raster
-from finer_image.training.build import build_fit, figures_of, network_of
+from finer_image.training.build import build_fit, metrics_of, network_of
 from finer_image.training.plan import FitPlan
 
 Fitted = tuple[Raster, dict[str, Any]]
@@ -72,9 +72,9 @@ def fit_images(
     if any(kind != kinds[0] for kind in kinds):
         sizes = sorted({f"{image.height}x{image.width}x{image.channels}" for image in images})
         raise InputError(f"images fitted at once need one size and one set of settings, got {', '.join(sizes)}")
-    if plans[0].settings.sampling == "error":
+    if plans[0].settings.sampling == "importance":
         raise InputError(
-            "--sampling error needs each image's own errors and cannot be fitted together; use --together 1"
+            "--sampling importance needs each image's own errors and cannot be fitted together; use --together 1"
         )
     networks = [network_of(plan) for plan in plans]
     fits = [
@@ -82,7 +82,7 @@ def fit_images(
         for plan, network, image in zip(plans, networks, images, strict=True)
     ]
     ends: dict[int, LogPoint | DivergenceError | InputError] = {}
-    states: dict[int, FitState | None] = {}
+    states: dict[int, TrainState | None] = {}
     with contextlib.ExitStack() as sessions:
         for number, (plan, fit, run) in enumerate(zip(plans, fits, runs, strict=True)):
             again = resume is not None and resume[number]
@@ -100,7 +100,7 @@ def fit_images(
     for number, (plan, network, image, run) in enumerate(zip(plans, networks, images, runs, strict=True)):
         end = ends[number]
         if isinstance(end, LogPoint):
-            reconstruction, figures = save_and_judge(plan, network, image, run, last=end, quiet=quiet)
+            reconstruction, figures = save_and_evaluate(plan, network, image, run, last=end, quiet=quiet)
             results.append((reconstruction, {**figures, "together": len(plans)}))
         else:
             results.append(end)
@@ -109,13 +109,13 @@ def fit_images(
 
 def _quiet_session(
     plan: FitPlan, fit: Fit, run: RunFolder, *, resume: bool, tensorboard: bool, should_stop: Callable[[], bool]
-) -> contextlib.AbstractContextManager[FitState | None]:
+) -> contextlib.AbstractContextManager[TrainState | None]:
     """Connect a member to its run folder; the group shows the progress."""
     return session(
         fit,
         run,
         name=f"fit {plan.settings.method}",
-        figures_of=lambda point: figures_of(plan, point),
+        metrics_of=lambda point: metrics_of(plan, point),
         figure=str,
         resume=resume,
         quiet=True,
@@ -127,7 +127,7 @@ def _quiet_session(
 class _GroupProgress:
     """Show the steps of all fits as one piece of work, with the mean PSNR of those in it."""
 
-    def __init__(self, plan: FitPlan, fits: Sequence[Fit], states: Sequence[FitState | None], *, quiet: bool) -> None:
+    def __init__(self, plan: FitPlan, fits: Sequence[Fit], states: Sequence[TrainState | None], *, quiet: bool) -> None:
         self._span = plan.target_range[1] - plan.target_range[0]
         self._done = {number: state.step if state else 0 for number, state in enumerate(states)}
         self._progress = Progress(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import parse_memory
 from finer_core.training import DivergenceGuard, Fit, LogPoint, build_optimizers, schedule_of
@@ -74,7 +74,7 @@ def build_fit(
     image: Raster,
     *,
     together: int = 1,
-    gradient_sum: GradientSum | None = None,
+    gradient_sum: GradientReducer | None = None,
 ) -> Fit:
     """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once.
 
@@ -88,7 +88,7 @@ def build_fit(
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
     memory = parse_memory(settings.memory)
-    gradient_sum = gradient_sum or GradientSum()
+    gradient_sum = gradient_sum or GradientReducer()
     chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
     return Fit(
         network=network,
@@ -114,10 +114,10 @@ def build_fit(
 
 
 def _objective_of(
-    plan: FitPlan, image: Raster, *, chunk: int, gradient_sum: GradientSum
+    plan: FitPlan, image: Raster, *, chunk: int, gradient_sum: GradientReducer
 ) -> ImageObjective | ErrorSampledObjective:
     settings = plan.settings
-    if settings.sampling == "error":
+    if settings.sampling == "importance":
         assert isinstance(image, Image) and settings.batch_pixels
         return ErrorSampledObjective(
             _target_of(plan, image),
@@ -169,7 +169,7 @@ def psnr_of_loss(plan: FitPlan, loss: float) -> float:
     return psnr_of_mse(loss, data_range=high - low)
 
 
-def figures_of(plan: FitPlan, point: LogPoint) -> dict[str, float]:
+def metrics_of(plan: FitPlan, point: LogPoint) -> dict[str, float]:
     """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
     return {
         "loss": point.loss,

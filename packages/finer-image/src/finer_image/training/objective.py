@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.coords import axis_coords, coords_of_index
-from finer_core.distributed.gradient_sum import GradientSum
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import part_of
 from finer_core.parallel import worker_count
-from finer_core.training import SMALLEST_PIECE, SquaredError, StatelessObjective, accumulate_gradients
+from finer_core.training import SMALLEST_CHUNK, SquaredError, StatelessObjective, accumulate_gradients
 from finer_core.training.transfer import send
 from finer_image.training.stratified import StratifiedPixels
 
@@ -130,12 +130,12 @@ class ImageObjective(StatelessObjective):
         *,
         sampler: Sampler | None,
         chunk_pixels: int,
-        gradient_sum: GradientSum | None = None,
+        gradient_sum: GradientReducer | None = None,
     ) -> None:
         if chunk_pixels < 1:
             raise ValueError(f"chunk_pixels must be at least 1, got {chunk_pixels}")
         self.target, self.sampler, self.chunk_pixels = target, sampler, chunk_pixels
-        self.gradient_sum = gradient_sum or GradientSum()
+        self.gradient_sum = gradient_sum or GradientReducer()
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
         """Accumulate the gradients of one step and return its loss, both of the whole batch."""
@@ -202,7 +202,7 @@ class ImageObjective(StatelessObjective):
         """Return how many of so many pixels a piece has: on a CPU, few enough that every core gets one."""
         if self.target.device.type != "cpu":
             return self.chunk_pixels
-        return min(self.chunk_pixels, max(SMALLEST_PIECE, -(-pixels // worker_count())))
+        return min(self.chunk_pixels, max(SMALLEST_CHUNK, -(-pixels // worker_count())))
 
 
 class _Pixels(StatelessObjective):

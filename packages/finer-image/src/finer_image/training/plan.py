@@ -9,11 +9,11 @@ from typing import Any
 
 from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
-from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
+from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_image.config import ImageConfig
 from finer_image.io.image import Image
@@ -86,18 +86,20 @@ def plan_fit(
     )
     if isinstance(network, NetworkConfig) and settings.preset == "fast":
         network = _fast_network(network, resolved, image)
-    if resolved.sampling == "error" and (shared or isinstance(image, DiskImage)):
+    if resolved.sampling == "importance" and (shared or isinstance(image, DiskImage)):
         raise InputError(
-            "--sampling error needs the whole image in one process's memory; use --sampling even, or more --memory"
+            "--sampling importance needs the image in one process's memory; use --sampling stratified, or more --memory"
         )
-    if resolved.sampling == "error" and image.missing:
-        raise InputError("--sampling error needs an image without pixels that hold no data; use --sampling even")
+    if resolved.sampling == "importance" and image.missing:
+        raise InputError(
+            "--sampling importance needs an image without pixels that hold no data; use --sampling stratified"
+        )
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
 
 def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
-    network = network_config(
+    network = published_config(
         method=settings.method, task=TASK, in_features=2, out_features=channels, **settings.network
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
@@ -140,9 +142,9 @@ def chunk_pixels(
     """
     taken = PROCESS_BYTES + image.working_bytes * together
     room = (memory - taken) // (1 if device == "cpu" else together)
-    rows = rows_a_piece(network, room=room, device=device)
-    if rows < SMALLEST_PIECE:
-        needed = (taken + SMALLEST_PIECE * bytes_a_row(network)) / 1e6
+    rows = chunk_rows(network, room=room, device=device)
+    if rows < SMALLEST_CHUNK:
+        needed = (taken + SMALLEST_CHUNK * bytes_per_row(network)) / 1e6
         raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
     return rows
 

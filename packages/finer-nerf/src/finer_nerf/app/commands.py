@@ -20,7 +20,7 @@ from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_nerf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.app.pictures import JUDGED_BYTES, judge_and_write
 from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
@@ -139,14 +139,14 @@ def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
     return known[name]() if name in known else read_path(name, model)
 
 
-def _camera(model: NerfModel, size: tuple[int, int] | None) -> Intrinsics:
+def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:
     """Return the training camera without distortion, with the same field of view along the shorter change of size."""
     if size is None:
         return small_camera(model.camera, side=max(model.camera.width, model.camera.height))
     height, width = size
     training = model.camera.pinhole()
     factor = min(height / training.height, width / training.width)
-    return Intrinsics(
+    return Camera(
         width=width,
         height=height,
         fx=training.fx * factor,

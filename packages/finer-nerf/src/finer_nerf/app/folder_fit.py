@@ -56,7 +56,7 @@ def fit_scene(
             fit,
             run,
             name=f"train {plan.settings.method}",
-            figures_of=lambda point: figures_of(point, objective),
+            metrics_of=lambda point: logged_metrics(point, objective),
             figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
             resume=goes_on,
             quiet=quiet,
@@ -81,7 +81,7 @@ def _write_length(run: RunFolder, steps: int) -> None:
     write_json(run.config, {**config, "settings": {**config["settings"], "steps": steps}})
 
 
-def figures_of(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
+def logged_metrics(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
     """Return a log line."""
     metrics = metrics_of(point.loss, objective)
     return {
@@ -143,7 +143,7 @@ def fill_run(
         "size": f"{scene.train.height}x{scene.train.width}",
         "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
-        "occupied_share": model.grid.share,
+        "occupied_fraction": model.grid.share,
         "per_view": {view.name: view.row for view in judged},
         "notes": [*scene.notes, *plan.notes],
     }

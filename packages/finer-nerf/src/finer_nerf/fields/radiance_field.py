@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
-from finer_core.networks.build import network_config
+from finer_core.networks.build import published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
 from finer_nerf.fields.field import Field
@@ -98,9 +98,9 @@ def field_config(
     sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
     given = {**{name: value for name, value in sizes.items() if value is not None}, **options}
     directions = _ENCODED.get(method, "none")
-    probe = network_config(method=method, task="nerf", in_features=3, out_features=2, **given)
+    probe = published_config(method=method, task="nerf", in_features=3, out_features=2, **given)
     features = geometry_features or (15 if method == "ngp" else probe.hidden_features)
-    density = network_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
+    density = published_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
     color_in = _DIRECTION_FEATURES[directions] + features
     if color_layers is None:
         color_layers = 1 if method == "ngp" else density.hidden_layers

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from finer_core.parallel import one_thread_an_operation, worker_count
+from finer_core.parallel import one_thread_per_op, worker_count
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -31,5 +31,5 @@ def on_all_cores(
     if workers == 1:
         yield from map(without_gradients, pieces)
         return
-    with one_thread_an_operation(), ThreadPoolExecutor(workers, thread_name_prefix="finer-render") as pool:
+    with one_thread_per_op(), ThreadPoolExecutor(workers, thread_name_prefix="finer-render") as pool:
         yield from pool.map(without_gradients, pieces)

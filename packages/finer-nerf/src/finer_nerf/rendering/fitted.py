@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.fields.field import Field
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 
@@ -25,20 +25,20 @@ class FittedScene(Protocol):
         background: "white" or "black".
         min_near: Nearest that a ray sees, in box units.
         max_samples: Most samples a ray.
-        least_weight: Smallest weight of a sample that is seen.
+        min_weight: Smallest weight of a sample that is seen.
         camera: Of the first training picture.
         train_poses: Camera-to-box matrices of the training views, (n, 4, 4): x right, y down, z forwards.
     """
 
     field: Field
-    frame: Frame
+    frame: Normalization
     bound: float
     grid: OccupancyGrid
     background: str
     min_near: float
     max_samples: int
-    least_weight: float
-    camera: Intrinsics
+    min_weight: float
+    camera: Camera
     train_poses: np.ndarray
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.rendering.colormaps import depth_picture, normals_picture
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.views import normals_of, render_view
@@ -29,7 +29,7 @@ def png_bytes(image: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def small_camera(camera: Intrinsics, *, side: int) -> Intrinsics:
+def small_camera(camera: Camera, *, side: int) -> Camera:
     """Return the camera at a size whose longest side is at most `side`, even in both directions, for films."""
     factor = min(1.0, side / max(camera.width, camera.height))
     width, height = (max(2, int(size * factor) // 2 * 2) for size in (camera.width, camera.height))
@@ -37,7 +37,7 @@ def small_camera(camera: Intrinsics, *, side: int) -> Intrinsics:
 
 
 def frame_of(
-    model: FittedScene, pose: Tensor, camera: Intrinsics, *, kind: str, background: str | None = None
+    model: FittedScene, pose: Tensor, camera: Camera, *, kind: str, background: str | None = None
 ) -> np.ndarray:
     """Render one image.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.io.files import output_path
 from finer_core.schema import shown
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.images import KINDS, frame_of
 
@@ -21,7 +21,7 @@ def render_video(
     path: str | os.PathLike[str],
     poses: Tensor,
     *,
-    camera: Intrinsics,
+    camera: Camera,
     kind: str = "color",
     fps: float = 24.0,
     background: str | None = None,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from finer_core.differential import value_and_gradient
-from finer_nerf.cameras import Intrinsics, all_pixels, rays_of_pixels
+from finer_nerf.cameras import Camera, all_pixels, camera_rays
 from finer_nerf.config import BACKGROUNDS
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
@@ -43,7 +43,7 @@ class View:
 def render_view(
     model: FittedScene,
     pose: Tensor,
-    camera: Intrinsics,
+    camera: Camera,
     *,
     background: str | None = None,
     on_rows: Callable[[int], None] = lambda rows: None,
@@ -62,9 +62,9 @@ def render_view(
     pieces = all_pixels(camera).split(max(64, _PIECE_SAMPLES // model.max_samples))
 
     def look(pixels: Tensor) -> RayRendering:
-        rays_o, rays_d = (rays.to(model.device) for rays in rays_of_pixels(pose, camera, pixels))
+        rays_o, rays_d = (rays.to(model.device) for rays in camera_rays(pose, camera, pixels))
         samples = march(rays_o, rays_d, grid=model.grid, min_near=model.min_near, steps=model.max_samples)
-        return render_packed(model.field, rays_o, rays_d, samples, background=behind, least_weight=model.least_weight)
+        return render_packed(model.field, rays_o, rays_d, samples, background=behind, min_weight=model.min_weight)
 
     colors, opacities, depths, done = [], [], [], 0
     for piece, seen in zip(pieces, on_all_cores(look, pieces, device=model.device), strict=True):
@@ -77,7 +77,7 @@ def render_view(
     opacity, depth = torch.cat(opacities), torch.cat(depths)
     solid = opacity > _SOLID
     depth = torch.where(solid, depth / opacity.clamp_min(1e-6), torch.inf)
-    rays_o, rays_d = rays_of_pixels(pose, camera, all_pixels(camera))
+    rays_o, rays_d = camera_rays(pose, camera, all_pixels(camera))
     points = torch.where(solid[:, None], rays_o + rays_d * torch.where(solid, depth, 0.0)[:, None], torch.nan)
     return View(
         color=torch.cat(colors).view(*size, 3).numpy(),

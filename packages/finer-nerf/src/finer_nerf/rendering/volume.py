@@ -39,12 +39,12 @@ def render_packed(
     samples: PackedSamples,
     *,
     background: Tensor | float,
-    least_weight: float = 0.0,
+    min_weight: float = 0.0,
 ) -> RayRendering:
     """Render rays from their samples.
 
     Formula: as `transmittance_and_weights`; image = sum w_i c_i + (1 - sum w_i) background. Samples behind
-    transmittance 1e-4, or of less weight than `least_weight`, are left out.
+    transmittance 1e-4, or of less weight than `min_weight`, are left out.
 
     Where gradients are on, a first pass without them finds what is seen, so that memory and the backward pass are spent
     on that alone; the gradients are those of the samples kept.
@@ -55,19 +55,19 @@ def render_packed(
         rays_d: (rays, 3), unit.
         samples: From `march`.
         background: Colour behind everything: a number, (3,), or (rays, 3).
-        least_weight: See above.
+        min_weight: See above.
     """
     evaluated = len(samples)
     if torch.is_grad_enabled():
         with torch.no_grad():
             sigmas = field.density_and_features(samples.points(rays_o, rays_d))[0]
             passing, weights = transmittance_and_weights(sigmas, samples)
-            samples = samples.keep((passing > EARLY_STOP) & (weights > least_weight))
+            samples = samples.keep((passing > EARLY_STOP) & (weights > min_weight))
     points = samples.points(rays_o, rays_d)
     sigmas, features = field.density_and_features(points)
     passing, weights = transmittance_and_weights(sigmas, samples)
     if not torch.is_grad_enabled():
-        seen = ((passing > EARLY_STOP) & (weights > least_weight)).nonzero()[:, 0]
+        seen = ((passing > EARLY_STOP) & (weights > min_weight)).nonzero()[:, 0]
         samples, features, weights = samples.keep(seen), features[seen], weights[seen]
     colors = field.color(rays_d[samples.ray], features)
     opacity = sum_along_rays(weights, samples)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.checks import brief
 from finer_nerf.scenes.scene import Scene
 
@@ -34,7 +34,7 @@ class Placement(NamedTuple):
         notes: What to know about it.
     """
 
-    frame: Frame
+    frame: Normalization
     bound: float
     notes: tuple[str, ...] = ()
 
@@ -65,7 +65,7 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
         usual = _USUAL[0] < _BLENDER_SCALE * seen < _USUAL[1]
         usual = usual and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
         if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
-            return Placement(Frame(scale=scale or _BLENDER_SCALE), half)
+            return Placement(Normalization(scale=scale or _BLENDER_SCALE), half)
         frame, shown = _centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
         note = (
             f"the cameras see {seen:.4g} units round {shown}, unlike the benchmark's 1.5 round the origin: scaled by "
@@ -98,10 +98,10 @@ def _far_notes(scene: Scene) -> list[str]:
     ]
 
 
-def _centred(centre: np.ndarray, *, scale: float) -> Frame:
+def _centred(centre: np.ndarray, *, scale: float) -> Normalization:
     """Return the frame that puts a point into the middle of the box."""
-    x, y, z = (float(value) for value in -Frame(scale=scale).to_box(centre[None])[0])
-    return Frame(scale=scale, offset=(x, y, z))
+    x, y, z = (float(value) for value in -Normalization(scale=scale).to_box(centre[None])[0])
+    return Normalization(scale=scale, offset=(x, y, z))
 
 
 def _seen_radius(scene: Scene, centre: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_nerf.cameras import Intrinsics, equirectangular_camera
+from finer_nerf.cameras import Camera, equirectangular_camera
 from finer_nerf.scenes.checks import brief
 
 _SINGULAR = 1e-6
@@ -36,7 +36,7 @@ class Lens:
         angle_y: The same along the height.
         cx: Principal point; None for the middle.
         cy: See `cx`.
-        distortion: As in `Intrinsics`.
+        distortion: As in `Camera`.
     """
 
     projection: str = "perspective"
@@ -55,7 +55,7 @@ class Lens:
         """Return height and width that the numbers are for, or None."""
         return None if self.width is None or self.height is None else (round(self.height), round(self.width))
 
-    def camera(self, *, height: int, width: int, downscale: int) -> Intrinsics:
+    def camera(self, *, height: int, width: int, downscale: int) -> Camera:
         """Return the camera of a picture of that size, divided by `downscale`.
 
         Raises:
@@ -74,7 +74,7 @@ class Lens:
         focal_y = _focal(self.focal_y, self.angle_y, own_height)
         if focal_x is None and focal_y is None:
             raise InputError("no lens; it needs camera_angle_x or fl_x")
-        camera = Intrinsics(
+        camera = Camera(
             width=own_width,
             height=own_height,
             fx=focal_x or focal_y or 0.0,

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_nerf.cameras import Intrinsics
+from finer_nerf.cameras import Camera
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Views:
     names: tuple[str, ...]
     images: Tensor
     poses: np.ndarray
-    cameras: tuple[Intrinsics, ...]
+    cameras: tuple[Camera, ...]
     masks: Tensor | None = None
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from finer_core.errors import InputError
 from finer_core.resources import check_room
-from finer_nerf.cameras import Intrinsics, seen_pixels
+from finer_nerf.cameras import Camera, seen_pixels
 from finer_nerf.scenes.frames import PosedFrame
 from finer_nerf.scenes.images import Header, downscale_picture, read_header, read_mask, read_picture
 from finer_nerf.scenes.scene import Views
@@ -117,7 +117,7 @@ def read_views(
 
 
 def _masks(
-    frames: Sequence[PosedFrame], cameras: Sequence[Intrinsics], *, size: tuple[int, int], downscale: int
+    frames: Sequence[PosedFrame], cameras: Sequence[Camera], *, size: tuple[int, int], downscale: int
 ) -> tuple[torch.Tensor | None, list[str]]:
     """Return which pixels count, bool (n, height, width), None for all; and notes."""
     seen = functools.lru_cache(maxsize=8)(seen_pixels)

@@ -10,7 +10,7 @@ from finer_core.activations import fuse_activations
 from finer_core.errors import DivergenceError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
-from finer_core.training import DivergenceGuard, Fit, FitState, LogPoint, TimedLength, build_optimizers, schedule_of
+from finer_core.training import DivergenceGuard, Fit, LogPoint, TimedLength, TrainState, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode
 from finer_core.training.precision import set_backward_precision
 from finer_nerf.backends.nerfacc import march_by_nerfacc
@@ -26,7 +26,7 @@ from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import march
 from finer_nerf.scenes import Scene
 from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
-from finer_nerf.training.plan import FitPlan, piece_samples
+from finer_nerf.training.plan import FitPlan, chunk_samples
 from finer_nerf.training.rays import TrainingRays
 from finer_nerf.training.visual_hull import carve
 
@@ -84,7 +84,7 @@ def run_attempts(
             return model_of(plan, field, scene, objective.grid).eval(), objective, done
 
 
-def attempt_of(state: FitState | None, source: Path) -> int:
+def attempt_of(state: TrainState | None, source: Path) -> int:
     """Return which attempt a checkpoint is of; 0 for none.
 
     Raises:
@@ -156,7 +156,7 @@ def field_of(plan: FitPlan, *, attempt: int = 0, own: OwnCode | None = None) -> 
 def model_of(plan: FitPlan, field: Field, scene: Scene, grid: OccupancyGrid) -> NerfModel:
     """Return a field with all that rendering it needs."""
     settings = plan.settings
-    assert settings.max_samples is not None and settings.least_weight is not None
+    assert settings.max_samples is not None and settings.min_weight is not None
     return NerfModel(
         field=field,
         frame=plan.frame,
@@ -165,7 +165,7 @@ def model_of(plan: FitPlan, field: Field, scene: Scene, grid: OccupancyGrid) -> 
         background=settings.background,
         min_near=settings.min_near,
         max_samples=settings.max_samples,
-        least_weight=settings.least_weight,
+        min_weight=settings.min_weight,
         camera=scene.train.cameras[0],
         train_poses=plan.frame.poses_to_box(scene.train.poses),
         scene={"name": scene.name, "kind": scene.kind, "digest": scene.digest, "views": len(scene.train)},
@@ -187,7 +187,7 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
         threshold=settings.density_threshold,
         device=plan.device,
     )
-    if paper and not settings.carve:
+    if paper and not settings.visual_hull:
         opened = torch.ones_like(grid.occupied)
     else:
         opened = carve(
@@ -195,7 +195,7 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
             plan.frame,
             resolution=settings.grid_resolution,
             bound=plan.bound,
-            silhouettes=bool(settings.carve),
+            silhouettes=bool(settings.visual_hull),
         )
     return PhotometricObjective(
         TrainingRays(
@@ -212,8 +212,8 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
         batch_samples=settings.batch_samples or 0,
         min_near=settings.min_near,
         max_samples=settings.max_samples,
-        least_weight=settings.least_weight or 0.0,
-        piece_samples=piece_samples(plan, scene),
+        min_weight=settings.min_weight or 0.0,
+        chunk_samples=chunk_samples(plan, scene),
         grid_every=settings.grid_every,
         attempt=attempt,
         sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,

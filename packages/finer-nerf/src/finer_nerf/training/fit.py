@@ -16,7 +16,7 @@ from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption
 from finer_core.schema import shown
-from finer_core.training import Fit, FitState, TrainingHistory, run_recorded, saved_state
+from finer_core.training import Fit, TrainingHistory, TrainState, run_recorded, saved_state
 from finer_core.training.own_code import OwnCode
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_nerf.config import NerfConfig
@@ -163,7 +163,7 @@ def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict
     }
 
 
-def _mapping(state: FitState, path: Path) -> Mapping[str, Any]:
+def _mapping(state: TrainState, path: Path) -> Mapping[str, Any]:
     saved = state.loop.get("about")
     if not isinstance(saved, Mapping):
         raise InputError(f"{path}: not a checkpoint of finer_nerf.fit; one of a run folder goes on by --resume")

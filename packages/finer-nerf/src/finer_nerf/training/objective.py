@@ -60,8 +60,8 @@ class PhotometricObjective:
         batch_samples: Samples a step; 0 for no limit.
         min_near: Nearest that a ray sees.
         max_samples: Most samples a ray.
-        least_weight: Smallest weight of a sample that is trained.
-        piece_samples: Samples that go through the networks at once on a GPU: what its memory is allowed to hold.
+        min_weight: Smallest weight of a sample that is trained.
+        chunk_samples: Samples that go through the networks at once on a GPU: what its memory is allowed to hold.
         grid_every: Steps between looks at the density.
         attempt: How often this training started over.
         sample: Finds the samples of rays.
@@ -78,16 +78,16 @@ class PhotometricObjective:
         batch_samples: int,
         min_near: float,
         max_samples: int,
-        least_weight: float,
-        piece_samples: int,
+        min_weight: float,
+        chunk_samples: int,
         grid_every: int,
         attempt: int = 0,
         sample: Marcher = march,
     ) -> None:
         self.rays, self.grid = rays, grid
         self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
-        self.min_near, self.max_samples, self.least_weight = min_near, max_samples, least_weight
-        self.piece_samples, self.grid_every = piece_samples, grid_every
+        self.min_near, self.max_samples, self.min_weight = min_near, max_samples, min_weight
+        self.chunk_samples, self.grid_every = chunk_samples, grid_every
         self.attempt, self.sample = attempt, sample
         self.samples_per_ray = 0.0
         self.opacity = 1.0
@@ -131,7 +131,7 @@ class PhotometricObjective:
             jitter=piece.jitter,
         )
         return render_packed(
-            field, piece.rays_o, piece.rays_d, samples, background=piece.background, least_weight=self.least_weight
+            field, piece.rays_o, piece.rays_d, samples, background=piece.background, min_weight=self.min_weight
         )
 
     def _count(self) -> int:
@@ -146,7 +146,7 @@ class PhotometricObjective:
         """Return the rays of a piece: for each core of a CPU as many pieces, elsewhere as few as the memory allows."""
         if torch.device(self.rays.device).type != "cpu":
             # Before the first step nothing is known of the samples but their limit.
-            most = max(1, int(self.piece_samples / (self.samples_per_ray or self.max_samples)))
+            most = max(1, int(self.chunk_samples / (self.samples_per_ray or self.max_samples)))
             return -(-rays // -(-rays // most))  # all pieces alike
         expected = max(1.0, (self.samples_per_ray or 64.0) * rays)
         pieces = max(1, round(expected / _PIECE_SAMPLES))

@@ -12,13 +12,13 @@ from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
-from finer_core.training import bytes_a_row
+from finer_core.training import bytes_per_row
 from finer_nerf.backends.nerfacc import check_renderer
 from finer_nerf.backends.tinycudann import choose_backend
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.model_data import TASK
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.presets import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, resolve
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
@@ -36,7 +36,7 @@ _LEAST_AT_ONCE = 4 * 12_000
 
 _RESOLVED = (
     *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
-    *("batch_rays", "max_samples", "grid_resolution", "density_threshold", "least_weight", "schedule"),
+    *("batch_rays", "max_samples", "grid_resolution", "density_threshold", "min_weight", "schedule"),
 )
 """Settings that every plan has decided."""
 
@@ -57,7 +57,7 @@ class FitPlan:
 
     settings: NerfConfig
     field: FieldConfig | OwnNetwork
-    frame: Frame
+    frame: Normalization
     bound: float
     device: str
     backend: str
@@ -155,7 +155,7 @@ def plan_fit(
     return plan
 
 
-def piece_samples(plan: FitPlan, scene: Scene) -> int:
+def chunk_samples(plan: FitPlan, scene: Scene) -> int:
     """Return how many samples go through the networks at once elsewhere than on a CPU: as many as the memory holds.
 
     Args:
@@ -186,8 +186,8 @@ def _samples(settings: NerfConfig) -> int:
 def _sample_bytes(plan: FitPlan) -> int:
     """Return what the networks keep of a sample for its gradients."""
     if isinstance(plan.field, OwnNetwork):
-        return 2 * bytes_a_row(plan.field)  # for its density, and again for its colour
-    return sum(bytes_a_row(network) for network in plan.networks)
+        return 2 * bytes_per_row(plan.field)  # for its density, and again for its colour
+    return sum(bytes_per_row(network) for network in plan.networks)
 
 
 def _kept_bytes(plan: FitPlan, scene: Scene) -> int:

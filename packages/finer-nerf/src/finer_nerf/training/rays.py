@@ -9,7 +9,7 @@ from torch import Tensor
 
 from finer_core.training.transfer import send
 from finer_nerf.cameras import all_pixels, camera_directions
-from finer_nerf.normalization import Frame
+from finer_nerf.normalization import Normalization
 from finer_nerf.scenes import Views
 
 Draw = Literal["one view", "all views"]
@@ -60,7 +60,7 @@ class TrainingRays:
     """
 
     def __init__(
-        self, views: Views, frame: Frame, *, draw: Draw, background: Literal["random"] | float, device: str
+        self, views: Views, frame: Normalization, *, draw: Draw, background: Literal["random"] | float, device: str
     ) -> None:
         self.draw, self.background, self.device = draw, background, device
         self.poses = torch.from_numpy(frame.poses_to_box(views.poses)).to(device)

@@ -41,7 +41,7 @@ def run_kernel(
     tell(subject.points, against, quiet=quiet)
     run, config = open_run(out, subject, settings, command="kernel", signal=model, mode=mode)
     started = time.monotonic()
-    if settings.engine == "torch":
+    if settings.backend == "torch":
         kernel, path = assemble(run, subject, settings, against=against, quiet=quiet)
     else:
         kernel, path = _by_neural_tangents(run, subject, settings, against)
@@ -55,7 +55,7 @@ def run_kernel(
     write_arrays(run.path / "kernel", arrays)
     metrics = {
         **common_figures(subject, settings, seconds=time.monotonic() - started, steps=0),
-        "engine": settings.engine,
+        "backend": settings.backend,
         "path": path,
         "output": settings.output,
         "kernel_shape": list(kernel.shape),
@@ -88,7 +88,7 @@ def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) ->
         subject.network,
         subject.coords,
         top=min(settings.top or _DEFAULT_TOP, len(kernel) - 1),
-        derivative=as_derivative(settings.rule),
+        derivative=as_derivative(settings.derivative),
         memory=settings.memory,
         seed=settings.seed,
     )
@@ -117,7 +117,7 @@ def _by_neural_tangents(
             x1,
             x2,
             output=as_output(settings.output),
-            derivative=as_derivative(settings.rule),
+            derivative=as_derivative(settings.derivative),
             batch_size=settings.batch_size,
         )
     np.save(run.path / KERNEL, kernel)

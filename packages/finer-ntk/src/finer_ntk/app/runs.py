@@ -104,7 +104,7 @@ def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: floa
         "seed": settings.seed,
         "points": len(subject.coords),
         "notes": list(subject.points.notes),
-        "rule": settings.rule,
+        "derivative": settings.derivative,
         "precision": settings.precision,
     }
 

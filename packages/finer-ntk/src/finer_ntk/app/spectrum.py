@@ -56,7 +56,7 @@ def run_spectrum(
         print(note, file=sys.stderr)
     run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
     started = time.monotonic()
-    derivative = as_derivative(settings.rule)
+    derivative = as_derivative(settings.derivative)
     found = analyze(
         subject.network,
         subject.coords,

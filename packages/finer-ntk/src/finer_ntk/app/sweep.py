@@ -179,7 +179,7 @@ def _measure_one(
         [subject.network for subject in subjects],
         subjects[0].coords,
         points.target,
-        derivative=as_derivative(settings.rule),
+        derivative=as_derivative(settings.derivative),
         memory=settings.memory,
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model
 from finer_core.networks import Network
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.resources import parse_memory, resolve_device
@@ -89,7 +89,7 @@ def config_at_start(settings: SubjectSettings, *, in_features: int) -> NetworkCo
         # The notebook's width counts complex neurons, ours the real ones that they stand for.
         width = options.get("hidden_features") or find_method("wire-finer").for_task(settings.task).hidden_features
         options["hidden_features"] = math.ceil(width * math.sqrt(2))
-    return network_config(
+    return published_config(
         method=settings.method, task=settings.task, in_features=in_features, out_features=1, **options
     )
 

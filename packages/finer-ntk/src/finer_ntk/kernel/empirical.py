@@ -83,7 +83,7 @@ def empirical_ntk(
 
 def empirical_ntk(
     model: nn.Module | Call,
-    x1: Tensor | np.ndarray,
+    x1: Tensor | np.ndarray | None,
     x2: Tensor | np.ndarray | None = None,
     *,
     params: Params | None = None,
@@ -102,7 +102,8 @@ def empirical_ntk(
 
     Args:
         model: A module, or a callable of parameters and coords; output row i depends on coordinate row i only.
-        x1: (n1, in_features), a tensor or an array, in the model's coordinates; brought to its parameters' type.
+        x1: (n1, in_features), a tensor or an array, in the model's coordinates; brought to its parameters' type. None
+            is `x2`.
         x2: (n2, in_features); None is `x1`.
         params: The parameters to differentiate at; None takes a module's own.
         output: "trace" sums over output channels, "per_channel" keeps them apart, "full" pairs them.
@@ -119,19 +120,23 @@ def empirical_ntk(
         array, or `out`. Not differentiable.
 
     Raises:
-        InputError: If no path fits into `memory`, or a parameter is not finite.
+        InputError: If no path fits into `memory`, or a parameter or a coordinate is not finite.
         ValueError: If an argument is none of the choices, or the model's output is not (n, c).
 
     Example:
-        >>> from finer_core import build_network, network_config
+        >>> from finer_core import build_network, published_config
         >>> from finer_ntk import empirical_ntk, line_grid
-        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> kernel = empirical_ntk(build_network(config), line_grid(32).coords)
         >>> kernel.shape, bool((kernel == kernel.T).all())
         (torch.Size([32, 32]), True)
     """
     as_output(output)
     as_derivative(derivative)
+    if x1 is None:
+        if x2 is None:
+            raise InputError("a kernel needs points: x1 and x2 are both None")
+        x1, x2 = x2, None
     function = as_row_function(model, params)
     left, right = as_coords(x1, function), None if x2 is None else as_coords(x2, function)
     if right is not None:

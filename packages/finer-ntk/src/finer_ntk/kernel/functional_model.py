@@ -141,6 +141,7 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     is of theirs already; integers and booleans stay, because a model may look them up.
 
     Raises:
+        InputError: If a coordinate is not finite.
         ValueError: If they are no table of points.
     """
     params = list(function.params.values())
@@ -150,6 +151,9 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     of_params = {value.dtype.to_real() if value.is_complex() else value.dtype for value in params}
     if coords.is_floating_point() and coords.dtype not in of_params:
         coords = coords.to(function.dtype)
+    if not bool(torch.isfinite(coords).all()):
+        row, column = torch.nonzero(~torch.isfinite(coords))[0].tolist()
+        raise InputError(f"points: row {row}, column {column} is {coords[row, column].item()}; remove such points")
     return coords
 
 

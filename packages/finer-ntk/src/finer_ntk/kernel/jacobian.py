@@ -40,7 +40,7 @@ def contract(left: Tensor, right: Tensor, *, output: str) -> Tensor:
     raise ValueError(f"output must be trace, per_channel or full, got {output!r}")
 
 
-def pull_back(function: RowFunction, coords: Tensor, cotangents: Tensor, *, exact: bool) -> dict[str, Tensor]:
+def fused_backward(function: RowFunction, coords: Tensor, cotangents: Tensor, *, exact: bool) -> dict[str, Tensor]:
     """Return J^T v: the gradient of sum(v * f(coords)) with respect to the parameters.
 
     Args:
@@ -83,7 +83,7 @@ def product(
     rows = rows or max(len(left), len(right))
     total: dict[str, Tensor] = {}
     for coords, part in zip(right.split(rows), vector.split(rows), strict=True):
-        found = pull_back(function, coords, part, exact=right_is_exact(derivative))
+        found = fused_backward(function, coords, part, exact=right_is_exact(derivative))
         total = {name: value + total[name] for name, value in found.items()} if total else found
     pushed = [push_forward(function, coords, total, exact=left_is_exact(derivative)) for coords in left.split(rows)]
     return torch.cat(pushed)

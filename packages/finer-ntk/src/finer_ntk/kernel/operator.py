@@ -34,9 +34,9 @@ class NtkOperator(ABC):
     Example:
         >>> import numpy as np
         >>> from scipy.sparse.linalg import eigsh
-        >>> from finer_core import build_network, network_config
+        >>> from finer_core import build_network, published_config
         >>> from finer_ntk import line_grid, ntk_operator
-        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> operator = ntk_operator(build_network(config), line_grid(32).coords)
         >>> operator.matvec(np.ones(32)).shape, operator.diagonal().shape
         ((32,), torch.Size([32]))
@@ -114,9 +114,9 @@ def ntk_operator(
         InputError: For the derivative "training", whose kernel is not symmetric, or a parameter that is not finite.
 
     Example:
-        >>> from finer_core import build_network, network_config
+        >>> from finer_core import build_network, published_config
         >>> from finer_ntk import line_grid, ntk_operator
-        >>> config = network_config(method="siren", task="ntk", in_features=1, out_features=1, hidden_features=16)
+        >>> config = published_config(method="siren", task="ntk", in_features=1, out_features=1, hidden_features=16)
         >>> ntk_operator(build_network(config), line_grid(32).coords).shape
         (32, 32)
     """

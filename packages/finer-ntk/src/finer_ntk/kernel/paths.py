@@ -8,7 +8,7 @@ from torch import Tensor
 
 from finer_ntk.kernel.cost_model import Path
 from finer_ntk.kernel.functional_model import Derivative, RowFunction, left_is_exact, right_is_exact
-from finer_ntk.kernel.jacobian import contract, jacobian_rows, pull_back, push_forward
+from finer_ntk.kernel.jacobian import contract, fused_backward, jacobian_rows, push_forward
 from finer_ntk.kernel.layerwise import Factors, factor_kernel, layer_factors
 
 
@@ -56,7 +56,7 @@ def _columns(function: RowFunction, one: Tensor, two: Tensor, *, derivative: Der
         out = function(function.params, row, exact=False)
         parts = []
         for unit in torch.eye(out.shape[1], dtype=out.dtype, device=out.device):
-            gradient = pull_back(function, row, unit[None], exact=right_is_exact(derivative))
+            gradient = fused_backward(function, row, unit[None], exact=right_is_exact(derivative))
             parts.append(push_forward(function, one, gradient, exact=left_is_exact(derivative)))
         yield torch.stack(parts, dim=-1)
 

@@ -129,7 +129,7 @@ def _activation(activation: Any, *, exact: bool) -> Callable[[Pair], Pair]:
     def bell(u: Any) -> Any:
         return jnp.exp(-((values["scale"] * u) ** 2))
 
-    def normalised(u: Any) -> Any:
+    def normalized(u: Any) -> Any:
         floor = math.exp(-(values["scale"] ** 2))
         return (bell(u) - floor) / (1 - floor)
 
@@ -160,7 +160,7 @@ def _activation(activation: Any, *, exact: bool) -> Callable[[Pair], Pair]:
         activations.SineActivation: lambda z: jnp.sin(values["omega_0"] * z),
         activations.FinerActivation: sine,
         activations.GaussActivation: bell,
-        activations.GaussFinerActivation: lambda z: (normalised if values["normalised"] else bell)(sine(z)),
+        activations.GaussFinerActivation: lambda z: (normalized if values["normalized"] else bell)(sine(z)),
         activations.RealWireActivation: carrier,
         activations.RealWireFinerActivation: lambda z: carrier(sine(z)),
         activations.ReluActivation: lambda z: jnp.maximum(z, 0),

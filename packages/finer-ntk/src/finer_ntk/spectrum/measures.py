@@ -13,7 +13,7 @@ _BAND_BYTES = 64 * 2**20
 
 
 def effective_rank(eigenvalues: np.ndarray) -> float:
-    """Return the exponential of the entropy of the normalised eigenvalues (Roy and Vetterli, EUSIPCO 2007).
+    """Return the exponential of the entropy of the normalized eigenvalues (Roy and Vetterli, EUSIPCO 2007).
 
     Formula: exp(-sum p_i log p_i), p_i = lambda_i / sum lambda. From 1 (one direction) to n (all alike). Negative
     eigenvalues are rounding and count as 0.

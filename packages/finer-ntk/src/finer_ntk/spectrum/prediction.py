@@ -79,9 +79,9 @@ def predict_training(
 
     Example:
         >>> import torch
-        >>> from finer_core import build_network, network_config
+        >>> from finer_core import build_network, published_config
         >>> from finer_ntk import line_grid, predict_training
-        >>> config = network_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=64)
+        >>> config = published_config(method="finer", task="ntk", in_features=1, out_features=1, hidden_features=64)
         >>> network = build_network(config, generator=torch.Generator().manual_seed(0))
         >>> points = line_grid(32)
         >>> training = predict_training(network, points.coords, points.target, steps=10)

@@ -110,7 +110,7 @@ def _fit_and_fill(
             fit,
             run,
             name=f"fit {settings.method}",
-            figures_of=figures_of,
+            metrics_of=metrics_of,
             figure=lambda loss: f"loss {loss:.3e}",
             resume=resume,
             quiet=quiet,
@@ -140,7 +140,7 @@ def _fit_and_fill(
     return run.read_metrics()
 
 
-def figures_of(point: LogPoint) -> dict[str, float]:
+def metrics_of(point: LogPoint) -> dict[str, float]:
     """Return a log line."""
     return {
         "loss": point.loss,
@@ -170,7 +170,7 @@ def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: boo
             mesh,
             reference,
             normalization=THE_BOX_ITSELF,
-            samples=plan.settings.judge_samples,
+            samples=plan.settings.eval_samples,
             seed=plan.settings.seed,
             on_stage=tell,
         )

@@ -106,7 +106,7 @@ def compare_surfaces(
     thresholds: Sequence[float] = THRESHOLDS,
     on_stage: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> dict[str, Any]:
-    """Compare a mesh with a reference, in units of the reference's normalised box.
+    """Compare a mesh with a reference, in units of the reference's normalized box.
 
     Args:
         mesh: What is compared.
@@ -149,7 +149,7 @@ def compare_surfaces(
         "topology": topology,
         "samples": samples,
         "samples_seed": seed,
-        "lengths_in": "sides of the normalised box",
+        "lengths_in": "sides of the normalized box",
         "notes": notes,
     }
 

@@ -187,7 +187,7 @@ class _File:
         return int(self.json["accessors"][_index(index, self.json["accessors"])]["count"])
 
     def accessor(self, index: Any) -> np.ndarray:
-        """Return the values of an accessor, (count, width) float64; normalised integers become what they stand for."""
+        """Return the values of an accessor, (count, width) float64; normalized integers become what they stand for."""
         stored = self.json["accessors"][_index(index, self.json["accessors"])]
         count, width = self.count(index), _WIDTHS[stored["type"]]
         self.room.claim(text=4 * count * width)  # half of what the array takes

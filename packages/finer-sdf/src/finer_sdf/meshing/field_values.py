@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.parallel import one_thread_an_operation, worker_count
+from finer_core.parallel import one_thread_per_op, worker_count
 from finer_core.training.transfer import send
 
 Field = Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ def evaluate_points(
     starts = range(0, len(points), size)
     workers = min(worker_count(), len(starts)) if on_cpu else 1
     if workers > 1:
-        with one_thread_an_operation(), ThreadPoolExecutor(workers, thread_name_prefix="finer-points") as pool:
+        with one_thread_per_op(), ThreadPoolExecutor(workers, thread_name_prefix="finer-points") as pool:
             for _ in pool.map(piece, starts):
                 pass
     else:

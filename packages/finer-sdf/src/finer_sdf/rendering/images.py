@@ -47,10 +47,10 @@ def paint(
     if kind == "shaded":
         return _picture(seen, shading.shaded(seen.normals, seen.camera.basis()), background)
     if kind == "normals" or reference is None:
-        return _picture(seen, shading.normal_colours(seen.normals), background)
+        return _picture(seen, shading.normal_colors(seen.normals), background)
     errors = reference.nearest(seen.points).distance if len(seen.points) else np.zeros(0)
     largest = largest_error or typical_error(errors)
-    picture = _picture(seen, shading.error_colours(errors, largest=largest), background)
+    picture = _picture(seen, shading.error_colors(errors, largest=largest), background)
     return shading.with_colour_bar(picture, largest=largest, label="distance to the reference, box units")
 
 

@@ -40,12 +40,12 @@ def _facing(normals: np.ndarray, direction: np.ndarray) -> np.ndarray:
     return np.clip(normals @ direction, 0, 1)[:, None]
 
 
-def normal_colours(normals: np.ndarray) -> np.ndarray:
+def normal_colors(normals: np.ndarray) -> np.ndarray:
     """Return (n + 1) / 2, (n, 3): x red, y green, z blue, in the box's axes."""
     return np.clip(0.5 * normals + 0.5, 0, 1)
 
 
-def error_colours(errors: np.ndarray, *, largest: float) -> np.ndarray:
+def error_colors(errors: np.ndarray, *, largest: float) -> np.ndarray:
     """Return the colours of distances (n,), (n, 3); `largest` and above have the last colour of the map."""
     scaled = np.clip(errors / largest, 0, 1) if largest > 0 else np.zeros_like(errors)
     colours: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]

@@ -46,7 +46,7 @@ class CloudDistance:
     """Answer the published signed distance to an oriented cloud.
 
     Formula: sdf(p) = (p - v_1) . m, with v_1 the nearest cloud point and m the plain mean of the normals of the three
-    nearest, not normalised again. It is a projection and no true distance; positive outside.
+    nearest, not normalized again. It is a projection and no true distance; positive outside.
 
     Args:
         cloud: In box coordinates; at least three points.

@@ -24,7 +24,7 @@ from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
 
 logger = logging.getLogger(__name__)
-_OF_THE_RUN_FOLDER = ("resolution", "judge_samples")
+_OF_THE_RUN_FOLDER = ("resolution", "eval_samples")
 
 
 def fit(

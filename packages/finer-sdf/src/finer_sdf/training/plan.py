@@ -8,11 +8,11 @@ from typing import Any
 
 from finer_core.config import plan_of_config
 from finer_core.errors import InputError
-from finer_core.networks.build import build_network, network_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
-from finer_core.training import SMALLEST_PIECE, bytes_a_row, rows_a_piece
+from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Mesh, Shape
@@ -108,7 +108,7 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None
 
 def _network_config(settings: SdfConfig) -> NetworkConfig:
     tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
-    network = network_config(
+    network = published_config(
         method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
     )
     build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
@@ -116,7 +116,7 @@ def _network_config(settings: SdfConfig) -> NetworkConfig:
 
 
 def chunk_points(plan: FitPlan, shape: Shape) -> int:
-    """Return how many points go through the network at once in training; see `rows_a_piece`.
+    """Return how many points go through the network at once in training; see `chunk_rows`.
 
     Raises:
         InputError: If not even a small piece fits beside the shape and the samples.
@@ -125,8 +125,8 @@ def chunk_points(plan: FitPlan, shape: Shape) -> int:
     geometry = len(shape.faces) * BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
     taken = PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
     taken += (settings.cloud_points or 0) * _BYTES_A_POINT
-    rows = rows_a_piece(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
-    if rows < SMALLEST_PIECE:
-        needed = (taken + SMALLEST_PIECE * bytes_a_row(plan.network)) / 1e6
+    rows = chunk_rows(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
+    if rows < SMALLEST_CHUNK:
+        needed = (taken + SMALLEST_CHUNK * bytes_per_row(plan.network)) / 1e6
         raise InputError(f"--memory {settings.memory} leaves no room: this fit needs about {needed:.0f} MB")
     return rows

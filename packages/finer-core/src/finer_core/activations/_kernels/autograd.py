@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from finer_core.activations._kernels.chunked import in_blocks
+from finer_core.activations._kernels.chunked import in_chunks
 from finer_core.activations._kernels.dispatch import kernels_for
 from finer_core.activations.derivative_mode import (
     derivatives_are_exact,
-    only_first_derivatives,
+    is_first_order_only,
     refuse_second_derivative,
 )
 from finer_core.activations.formulas import RealFormula
@@ -50,7 +50,7 @@ class _Pointwise(torch.autograd.Function):
     def forward(z: Tensor, formula: Formula, exact: bool) -> Tensor:
         kernels = kernels_for(formula, z)
         with torch.no_grad():
-            return kernels.value(z) if kernels else in_blocks(formula.value, z)
+            return kernels.value(z) if kernels else in_chunks(formula.value, z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Formula, bool], output: Tensor) -> None:
@@ -64,7 +64,7 @@ class _Pointwise(torch.autograd.Function):
         kernels = None if torch.is_grad_enabled() else kernels_for(ctx.formula, z, grad)
         if kernels:
             return kernels.vjp(z, grad, exact=ctx.exact), None, None
-        return in_blocks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad), None, None
+        return in_chunks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad), None, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -86,7 +86,7 @@ class _FirstOrder(torch.autograd.Function):
             if kernels:
                 value, slope = kernels.value_and_slope(z, exact=exact)
             else:
-                value, slope = in_blocks(partial(formula.value_and_slope, exact=exact), z)
+                value, slope = in_chunks(partial(formula.value_and_slope, exact=exact), z)
         ctx.save_for_backward(slope)
         return value
 
@@ -94,7 +94,7 @@ class _FirstOrder(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         refuse_second_derivative()
         (slope,) = ctx.saved_tensors
-        return in_blocks(torch.mul, grad_outputs[0], slope), None, None
+        return in_chunks(torch.mul, grad_outputs[0], slope), None, None
 
 
 class _Compiled(torch.autograd.Function):
@@ -139,6 +139,6 @@ def _apply(z: Tensor, formula: Formula, exact: bool) -> Tensor:
         return _Compiled.apply(z, formula, exact)
     recorded = z.requires_grad and torch.is_grad_enabled()
     transformed = torch._C._are_functorch_transforms_active()
-    if recorded and not transformed and isinstance(formula, RealFormula) and only_first_derivatives():
+    if recorded and not transformed and isinstance(formula, RealFormula) and is_first_order_only():
         return _FirstOrder.apply(z, formula, exact)
     return _Pointwise.apply(z, formula, exact)

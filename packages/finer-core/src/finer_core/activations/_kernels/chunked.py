@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from finer_core.activations.large_pages import empty_in_large_pages
-from finer_core.parallel import in_threads, worker_count
+from finer_core.parallel import parallel_map, worker_count
 
 BLOCK = 131_072
 """Numbers in a block: enough that starting an operation costs little, few enough for a core's cache."""
@@ -23,10 +23,10 @@ Results = Tensor | tuple[Tensor, Tensor]
 
 
 @overload
-def in_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor: ...
+def in_chunks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor: ...
 @overload
-def in_blocks(function: Callable[..., tuple[Tensor, Tensor]], *tensors: Tensor) -> tuple[Tensor, Tensor]: ...
-def in_blocks(function: Callable[..., Results], *tensors: Tensor) -> Results:
+def in_chunks(function: Callable[..., tuple[Tensor, Tensor]], *tensors: Tensor) -> tuple[Tensor, Tensor]: ...
+def in_chunks(function: Callable[..., Results], *tensors: Tensor) -> Results:
     """Return function(*tensors) of an element-wise function.
 
     Args:
@@ -52,7 +52,7 @@ def in_blocks(function: Callable[..., Results], *tensors: Tensor) -> Results:
                 write(i, function(*blocks[i]))
 
     write(0, first)
-    in_threads(work, range(1, 1 + workers))
+    parallel_map(work, range(1, 1 + workers))
     return results[0] if isinstance(first, Tensor) else (results[0], results[1])
 
 

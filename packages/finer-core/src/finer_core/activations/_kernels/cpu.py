@@ -21,7 +21,7 @@ from finer_core.activations._kernels.chunked import SMALLEST, is_plain
 from finer_core.activations.formulas import (
     FinerFormula,
     GaussFormula,
-    NormalisedGaussFinerFormula,
+    NormalizedGaussFinerFormula,
     OfFinerSine,
     RealFormula,
     RealWireFormula,
@@ -29,7 +29,7 @@ from finer_core.activations.formulas import (
 )
 from finer_core.activations.wavelets import WireFinerFormula, WireFormula
 from finer_core.c_library import CannotBuild, c_library, digest_of
-from finer_core.parallel import in_threads, worker_count
+from finer_core.parallel import parallel_map, worker_count
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class _Kernels:
             pointers = (tensor.data_ptr() + tensor.element_size() * start for tensor in tensors)
             function(parameters, min(share, size - start), is_complex, *pointers)
 
-        in_threads(work, range(0, size, share))
+        parallel_map(work, range(0, size, share))
 
 
 class NativeKernels(_Kernels):
@@ -159,7 +159,7 @@ def _recipe(formula: Any) -> _Recipe | None:
             return real("real_wire", omega_w=omega_w, scale=scale)
         case OfFinerSine(GaussFormula(scale), omega_0):
             return real("gauss_finer", omega_0=omega_0, scale=scale, gain=1)
-        case NormalisedGaussFinerFormula(scale, omega_0):
+        case NormalizedGaussFinerFormula(scale, omega_0):
             floor = math.exp(-(scale**2))
             return real("gauss_finer", omega_0=omega_0, scale=scale, floor=floor, gain=1 / (1 - floor))
         case OfFinerSine(RealWireFormula(omega_w, scale), omega_0):
@@ -196,7 +196,7 @@ _EXAMPLES: dict[str, Any] = {
     "finer": FinerFormula(3.0),
     "gauss": GaussFormula(2.0),
     "real_wire": RealWireFormula(3.0, 1.5),
-    "gauss_finer": NormalisedGaussFinerFormula(1.5, 2.0),
+    "gauss_finer": NormalizedGaussFinerFormula(1.5, 2.0),
     "real_wire_finer": OfFinerSine(RealWireFormula(3.0, 1.5), 2.0),
     "gabor": WireFormula(3.0, 1.5),
     "gabor_of_parts": WireFinerFormula(2.0, 3.0, 1.5, "separate"),

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import buffers as spare
-from finer_core.activations._kernels.chunked import in_blocks
+from finer_core.activations._kernels.chunked import in_chunks
 from finer_core.activations._kernels.dispatch import kernels_for
-from finer_core.activations.derivative_mode import only_first_derivatives, refuse_second_derivative
+from finer_core.activations.derivative_mode import is_first_order_only, refuse_second_derivative
 from finer_core.activations.formulas import RealFormula
 from finer_core.casts import autocasts
 
 
-class ActivatedMap(NamedTuple):
+class FusedLayer(NamedTuple):
     """f(x W^T + b).
 
     Attributes:
@@ -46,10 +46,10 @@ def is_hooked(module: nn.Module) -> bool:
 
 
 def joins(x: Tensor) -> bool:
-    """Return whether `activated_maps` may stand for linear maps and activations of `x` here."""
+    """Return whether `fused_mlp` may stand for linear maps and activations of `x` here."""
     return (
         not torch.compiler.is_compiling()
-        and only_first_derivatives()
+        and is_first_order_only()
         and torch.is_grad_enabled()
         and x.dtype in (torch.float32, torch.float64)
         and not autocasts(x.device.type)
@@ -57,7 +57,7 @@ def joins(x: Tensor) -> bool:
     )
 
 
-def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:
+def fused_mlp(x: Tensor, maps: Sequence[FusedLayer]) -> Tensor:
     """Return f_n(.. f_1(x W_1^T + b_1) .. W_n^T + b_n), which can be differentiated once.
 
     Args:
@@ -73,12 +73,12 @@ def activated_maps(x: Tensor, maps: Sequence[ActivatedMap]) -> Tensor:
     return value.view(*x.shape[:-1], maps[-1].weight.shape[0])
 
 
-def evaluate(x: Tensor, maps: Sequence[ActivatedMap]) -> tuple[Tensor, "Kept"]:
-    """Return what the maps give, and what `pull_back` needs; call it where no graph is recorded.
+def evaluate(x: Tensor, maps: Sequence[FusedLayer]) -> tuple[Tensor, "Kept"]:
+    """Return what the maps give, and what `fused_backward` needs; call it where no graph is recorded.
 
     Args:
         x: (rows, in_features), contiguous.
-        maps: As for `activated_maps`.
+        maps: As for `fused_mlp`.
     """
     kept = Kept([], [], [each.backward_dtype for each in maps])
     for each in maps:
@@ -103,7 +103,7 @@ class Kept(NamedTuple):
     dtypes: list[torch.dtype | None]
 
 
-def pull_back(
+def fused_backward(
     grad: Tensor, kept: Kept, *, wants: Sequence[bool], wants_x: bool = False, sums: Sequence[Tensor | None] = ()
 ) -> tuple[Tensor | None, list[Tensor | None]]:
     """Return the gradients of sum(grad * value) of what `evaluate` gave, whose memory is used up.
@@ -151,7 +151,7 @@ class _ActivatedMaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, functions: Sequence[tuple[Any, ...]], *tensors: Tensor) -> Tensor:
         with torch.no_grad():
-            maps = [ActivatedMap(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
+            maps = [FusedLayer(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
             value, kept = evaluate(x, maps)
         ctx.save_for_backward(*kept.tensors)
         ctx.gains, ctx.dtypes = kept.gains, kept.dtypes
@@ -162,11 +162,11 @@ class _ActivatedMaps(torch.autograd.Function):
         refuse_second_derivative()
         kept = Kept(ctx.saved_tensors, ctx.gains, ctx.dtypes)  # a second pass finds the slopes changed, and says so
         wants_x, _, *wants = ctx.needs_input_grad
-        of_x, grads = pull_back(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
+        of_x, grads = fused_backward(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
         return of_x, None, *grads
 
 
-def _map(x: Tensor, this: ActivatedMap) -> tuple[Tensor, Tensor | None, float]:
+def _map(x: Tensor, this: FusedLayer) -> tuple[Tensor, Tensor | None, float]:
     """Return a map's value, its slope in units of the product times the gain, and the gain."""
     weight, bias, formula, exact, _ = this
     z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
@@ -181,7 +181,7 @@ def _map(x: Tensor, this: ActivatedMap) -> tuple[Tensor, Tensor | None, float]:
     if kernels:
         value, slope = kernels.value_and_slope_(z, exact=exact)
     else:
-        value, slope = in_blocks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
+        value, slope = in_chunks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
     return value, slope, gain
 
 

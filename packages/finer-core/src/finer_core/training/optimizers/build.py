@@ -12,8 +12,8 @@ from torch.optim import Adam, Optimizer
 
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
-from finer_core.parallel import one_thread_an_operation
-from finer_core.training.ema import WeightAverage
+from finer_core.parallel import one_thread_per_op
+from finer_core.training.ema import WeightEma
 from finer_core.training.optimizers.muon import Muon
 from finer_core.training.optimizers.shared_muon import SharedMuon
 from finer_core.training.optimizers.shared_soap import SharedSoap
@@ -87,7 +87,7 @@ def build_optimizers(
     elif matrices:
         optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
     if ema_decay:
-        optimizers.append(WeightAverage(parameters, decay=ema_decay, every=ema_every))
+        optimizers.append(WeightEma(parameters, decay=ema_decay, every=ema_every))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -113,7 +113,7 @@ def step_optimizer(optimizer: Optimizer) -> None:
     Split over threads it takes as long, and its threads then spin where the next gradients are wanted.
     """
     numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
-    with one_thread_an_operation() if isinstance(optimizer, Adam) and numbers < _SMALL else nullcontext():
+    with one_thread_per_op() if isinstance(optimizer, Adam) and numbers < _SMALL else nullcontext():
         optimizer.step()
 
 

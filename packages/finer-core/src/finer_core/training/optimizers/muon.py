@@ -15,7 +15,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
-def orthogonalise(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torch.dtype = torch.float32) -> Tensor:
+def orthogonalize(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torch.dtype = torch.float32) -> Tensor:
     """Move every singular value of each matrix towards 1 by Newton-Schulz iterations.
 
     Formula: X <- a X + (b X X^T + c (X X^T)^2) X from X = G / |G|, with `COEFFICIENTS` (a, b, c) (Jordan et al., 2024,
@@ -102,7 +102,7 @@ def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]
             state["momentum_buffer"] = torch.zeros_like(parameter)
         mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
         ahead.append(parameter.grad.lerp(mean, group["momentum"]))
-    steps = orthogonalise(torch.stack(ahead), dtype=dtype)
+    steps = orthogonalize(torch.stack(ahead), dtype=dtype)
     rows, columns = entries[0][0].shape
     for (parameter, _, group), direction in zip(entries, steps, strict=True):
         rate = group["lr"] * math.sqrt(max(1.0, rows / columns))

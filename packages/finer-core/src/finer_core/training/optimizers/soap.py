@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.parallel import in_threads
+from finer_core.parallel import parallel_map
 from finer_core.training.optimizers.matrices import check_matrices
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
@@ -59,7 +59,7 @@ class Soap(Optimizer):
         jobs = self._jobs()
         if all(parameter.device.type == "cpu" for parameter, _, _ in jobs):
             jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
-            in_threads(_update, jobs)
+            parallel_map(_update, jobs)
         else:
             self.advance()
             self.finish()

@@ -32,26 +32,26 @@ def decode_png(source: ImageSource) -> DecodedImage:
     data = source.handle.read(33)
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise source.error("is a truncated PNG; copy or download it again")
-    width, height, depth, colour_type = struct.unpack(">IIBB", data[16:26])
-    if colour_type not in _CHANNELS:
-        raise source.error(f"is a PNG with the impossible colour type {colour_type}; save it again")
+    width, height, depth, color_type = struct.unpack(">IIBB", data[16:26])
+    if color_type not in _CHANNELS:
+        raise source.error(f"is a PNG with the impossible colour type {color_type}; save it again")
     # Transparency in a tRNS chunk, which comes later, adds a channel; the limit is checked again with it.
     item_bytes = 2 if depth == 16 else 1
     size = {"height": height, "width": width, "item_bytes": item_bytes}
     # The file is in memory whole; turning a picture upright takes another one.
-    size["beside"] = max(source.file_bytes, height * width * _CHANNELS[colour_type] * item_bytes)
-    source.check_size(channels=_CHANNELS[colour_type], **size)
+    size["beside"] = max(source.file_bytes, height * width * _CHANNELS[color_type] * item_bytes)
+    source.check_size(channels=_CHANNELS[color_type], **size)
     source.handle.seek(0)
     data = source.handle.read()
     chunks = _chunks(source, data)
-    source.check_size(channels=_CHANNELS[colour_type] + (b"tRNS" in chunks), **size)
+    source.check_size(channels=_CHANNELS[color_type] + (b"tRNS" in chunks), **size)
     if struct.unpack(">I", chunks.get(b"acTL", bytes(4))[:4])[0] > 1:
         source.note("is animated; only its first picture is used")
     return DecodedImage(
         pixels=imagecodecs.png_decode(data),
         orientation=exif_orientation(chunks.get(b"eXIf", b"")),
         icc_profile=_profile(chunks.get(b"iCCP", b"")),
-        source_mode="1" if depth == 1 and colour_type == 0 else "P" if colour_type == 3 else "",
+        source_mode="1" if depth == 1 and color_type == 0 else "P" if color_type == 3 else "",
     )
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from finer_nerf.cameras import Intrinsics, all_pixels, camera_directions
+from finer_nerf.cameras import Camera, all_pixels, camera_directions
 from finer_nerf.config import BUILT_IN
 from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder, Solid
 from finer_nerf.scenes.builtin.textures import checks, dice, globe, pearl, spiral
@@ -59,13 +59,13 @@ def builtin_scene(*, size: int = BUILT_IN_SIZE, train: int = BUILT_IN_VIEWS, val
     )
 
 
-def builtin_camera(size: int) -> Intrinsics:
+def builtin_camera(size: int) -> Camera:
     """Return the camera of a picture of that size."""
     focal = size / (2 * math.tan(_ANGLE / 2))
-    return Intrinsics(width=size, height=size, fx=focal, fy=focal, cx=size / 2, cy=size / 2)
+    return Camera(width=size, height=size, fx=focal, fy=focal, cx=size / 2, cy=size / 2)
 
 
-def builtin_depth(pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
+def builtin_depth(pose: np.ndarray, camera: Camera) -> np.ndarray:
     """Return the exact distance along the ray of each pixel's centre.
 
     Args:
@@ -80,7 +80,7 @@ def builtin_depth(pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
     return depth.reshape(camera.height, camera.width).astype(np.float32)
 
 
-def _views(split: str, count: int, *, camera: Intrinsics, phase: float) -> Views:
+def _views(split: str, count: int, *, camera: Camera, phase: float) -> Views:
     poses = np.stack([_look_at_origin(_eye(i, count, phase)) for i in range(count)])
     images = np.stack([_picture(pose, camera) for pose in poses])
     return Views(
@@ -108,7 +108,7 @@ def _look_at_origin(eye: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _rays(pose: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+def _rays(pose: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     local = camera_directions(camera, all_pixels(camera)).double().numpy() * np.array([1.0, -1.0, -1.0])
     directions = local @ pose[:3, :3].T
     return np.broadcast_to(pose[:3, 3], directions.shape), directions
@@ -121,7 +121,7 @@ def _first_hit(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray,
     return np.take_along_axis(distances, nearest[None], axis=0)[0], nearest
 
 
-def _picture(pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
+def _picture(pose: np.ndarray, camera: Camera) -> np.ndarray:
     """Trace a picture as uint8 (height, width, 4); colours are averaged over what is opaque, so edges stay clean."""
     fine = camera.resized(width=camera.width * _SUPERSAMPLING, height=camera.height * _SUPERSAMPLING)
     origins, directions = _rays(pose, fine)
