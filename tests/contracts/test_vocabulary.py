@@ -33,11 +33,13 @@ GONE = {
     "save_and_judge": "save_and_evaluate",
 }
 """A name that must not occur, and the one in its place (docs/architecture.md)."""
-MODULES_GONE = set("advisor fusion judging looking maps native pieces pointwise rules seeing spare".split())
+MODULES_GONE = set(
+    ["advisor", "fusion", "judging", "looking", "maps", "native", "pieces", "pointwise", "rules", "seeing", "spare"]
+)
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
-    """Return every name that a module defines or uses, and every text that is a name, such as an option's or a metric's."""
+    """Return every name that a module defines or uses, and every text that is an option or a key."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
