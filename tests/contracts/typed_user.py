@@ -1,0 +1,60 @@
+"""What a program of somebody else's does with the packages: `./dev run check` checks its types as strictly as mypy can."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import finer_core as fc
+from finer_core.activations import FinerActivation, exact_derivatives
+from finer_core.layers import InrLayer
+from finer_image import ImageModel, evaluate, fit, read_image
+from finer_nerf import NerfModel, builtin_scene
+from finer_nerf import fit as fit_scene
+from finer_ntk import analyze, empirical_ntk, line_grid
+from finer_sdf import SdfModel
+from finer_sdf import fit as fit_shape
+
+
+class Field(nn.Module):
+    """Two layers of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = InrLayer(in_features=2, out_features=8, activation=FinerActivation(omega_0=30.0))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, coords: Tensor) -> Tensor:
+        out: Tensor = self.head(self.first(coords))
+        return out
+
+
+def image(path: str) -> tuple[float, np.ndarray]:
+    model, history = fit(read_image(path), method="finer", steps=10)
+    assert isinstance(model, ImageModel)
+    model.save("image.safetensors")
+    psnr = evaluate(model, path)["psnr"]
+    return (psnr or 0.0) + history[-1].loss, model.render(scale=2)
+
+
+def shape(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    model, _ = fit_shape((points, normals), steps=10)
+    assert isinstance(model, SdfModel)
+    distance: np.ndarray = model(points)
+    return distance
+
+
+def scene() -> NerfModel:
+    model, _ = fit_scene(builtin_scene(size=16), steps=2)
+    return model
+
+
+def kernel() -> tuple[Tensor, float]:
+    network = fc.build_network("finer", task="ntk", in_features=1, out_features=1, first_bias_scale=5.0)
+    points = line_grid(16)
+    with exact_derivatives():
+        network(points.coords)
+    return empirical_ntk(network, points.coords), analyze(network, points.coords).effective_rank
+
+
+def slope(coords: Tensor) -> Tensor:
+    return fc.differential.gradient(Field(), coords).sum(dim=-1) + torch.ones(1)
