@@ -1,4 +1,4 @@
-"""What a program of somebody else's does with the packages: `./dev run check` checks its types as strictly as mypy can."""
+"""What somebody else's program does with the packages: `./dev run check` checks its types."""
 
 import numpy as np
 import torch
