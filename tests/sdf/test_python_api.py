@@ -448,6 +448,7 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, t
         ({"shape": (["a"] * 3, [[0, 1, 2]])}, "vertices must be a table"),
         ({"shape": (np.random.default_rng(0).random((10**6, 3)),) * 2, "memory": "500MB"}, "1000000 points need about"),
         ({"step": 5}, "unknown setting 'step'; did you mean 'steps'"),
+        ({"hidden_features": 8}, "unknown setting 'hidden_features'; a network's own are given as network="),
         ({"steps": "many"}, "setting 'steps' must be an integer"),
         ({"method": "fine"}, "unknown method 'fine'; did you mean 'finer'"),
         ({"batch_points": 1}, "--batch-points must be at least 2"),

@@ -96,6 +96,8 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
     before = {} if config is None else vars(config)
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():
+        if name not in kinds and "network" in kinds and not difflib.get_close_matches(name, kinds, n=1):
+            raise InputError(f"unknown setting {name!r}; a network's own are given as network={{{name!r}: ...}}")
         plain = value.item() if isinstance(value, np.generic) else value
         if plain is None and name in kinds:
             check(None, kinds[name], name=f"setting {name!r}")
