@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from finer_core._version import __version__
 
 if TYPE_CHECKING:
+    from finer_core.coords import grid_coords
     from finer_core.diagnostics import init_report
     from finer_core.errors import InputError
     from finer_core.io.export import export
@@ -40,6 +41,7 @@ _HOME = {
     "build_network": "networks.build",
     "NetworkDict": "networks.network_dict",
     "published_config": "networks.build",
+    "grid_coords": "coords",
     "init_report": "diagnostics",
     "InputError": "errors",
     "export": "io.export",
@@ -90,6 +92,7 @@ __all__ = [
     "__version__",
     "build_network",
     "export",
+    "grid_coords",
     "init_report",
     "load_model",
     "load_network",

@@ -6,6 +6,7 @@ from finer_core.training.batching import SMALLEST_CHUNK, bytes_per_row, chunk_ro
 from finer_core.training.callbacks import Callback
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.ema import WeightEma
+from finer_core.training.fitting import fit
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import LogEntry, TrainingHistory
@@ -55,6 +56,7 @@ __all__ = [
     "chunk_rows",
     "compiles_loss_of",
     "exponential_decay",
+    "fit",
     "fresh_network",
     "put_state",
     "read_jsonl",

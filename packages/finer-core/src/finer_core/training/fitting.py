@@ -1,0 +1,137 @@
+"""`fit`: train a network on a loss of one's own, with the loop that every fit of the applications runs in."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from finer_core.errors import InputError
+from finer_core.progress import ProgressOption
+from finer_core.training.guard import DivergenceGuard
+from finer_core.training.history import TrainingHistory
+from finer_core.training.loop import Fit
+from finer_core.training.objective import Objective, StatelessObjective
+from finer_core.training.optimizers.build import build_optimizers
+from finer_core.training.recorded import run_recorded, saved_state
+from finer_core.training.schedules import Schedule
+
+Loss = Callable[[Any, int], Tensor]
+"""Returns the scalar loss of a step: loss(network, step)."""
+
+
+def fit(
+    network: nn.Module,
+    objective: Objective | Loss,
+    *,
+    steps: int,
+    optimizers: Optimizer | Sequence[Optimizer] | None = None,
+    learning_rate: float = 5e-4,
+    schedule: Schedule | None = None,
+    log_every: int = 100,
+    max_grad_norm: float | None = None,
+    guard: DivergenceGuard | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 30.0,
+    resume: bool = False,
+    callbacks: Sequence[Any] = (),
+    progress: ProgressOption = False,
+) -> TrainingHistory:
+    """Train a network in place, and leave it in its best state.
+
+    Ctrl-C, and a callback's `should_stop`, end the fit with its best state so far; `history.interrupted` says so.
+
+    Args:
+        network: The network.
+        objective: A function of (network, step) that returns the scalar loss of the step, differentiable; or an
+            `Objective`, which computes the gradients in its own way.
+        steps: Updates in all.
+        optimizers: One or several; None for Adam on all parameters at `learning_rate`.
+        learning_rate: Adam's, where no optimizers are given.
+        schedule: Factor on the initial rates by (step, steps), such as `exponential_decay()`; None for 1.
+        log_every: Steps between two entries of the history; the guard judges the fit there.
+        max_grad_norm: Clip the norm of all gradients together; None for no clipping.
+        guard: What goes back to the best state when a fit diverges or loses ground; None for a guard of its own.
+        checkpoint: A file that the state is written to every `checkpoint_seconds`, and at the end.
+        checkpoint_seconds: Least time between two writes of it.
+        resume: Go on from the checkpoint, if there is one yet; to the same bits on a CPU as without the interruption,
+            if the loss follows from the step and PyTorch's random numbers.
+        callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
+        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+
+    Returns:
+        The history of this call: an entry a log interval.
+
+    Raises:
+        DivergenceError: If the fit diverged for good.
+        InputError: For no steps, a rate that is not positive, or a checkpoint that exists or is of another fit.
+        ValueError: If the function returns no scalar.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import build_network, grid_coords, training
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> network = build_network("finer", in_features=2, out_features=1, hidden_features=32, generator=generator)
+        >>> coords = grid_coords(16, 16)
+        >>> target = (8 * coords[:, :1]).sin()
+        >>> def loss(net, step):
+        ...     return (net(coords) - target).square().mean()
+        >>> history = training.fit(network, loss, steps=40, log_every=10)
+        >>> len(history), history[-1].loss < history[0].loss
+        (4, True)
+    """
+    if steps < 1 or log_every < 1:
+        raise InputError(f"steps and log_every must be at least 1, got {steps} and {log_every}")
+    if optimizers is None:
+        chosen = build_optimizers(network, learning_rate=learning_rate)
+    else:
+        chosen = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+        for group in (group for optimizer in chosen for group in optimizer.param_groups):
+            group.setdefault("initial_lr", group["lr"])
+    state = saved_state(checkpoint, resume=resume)
+    loop = Fit(
+        network=network,
+        objective=_as_objective(objective),
+        optimizers=chosen,
+        schedule=schedule or (lambda step, steps: 1.0),
+        steps=steps,
+        log_every=min(log_every, steps),
+        max_grad_norm=max_grad_norm,
+        guard=guard or DivergenceGuard(),
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return run_recorded(
+        loop,
+        name=f"fit {type(network).__name__}",
+        metrics_of=lambda loss: {},
+        figure=lambda loss: f"loss {loss:.3e}",
+        state=state,
+        checkpoint=checkpoint,
+        callbacks=callbacks,
+        progress=progress,
+    )
+
+
+def _as_objective(objective: Objective | Loss) -> Objective:
+    own_way = getattr(objective, "backward", None) is not None
+    return cast(Objective, objective) if own_way else _LossObjective(cast(Loss, objective))
+
+
+class _LossObjective(StatelessObjective):
+    """Minimise what a function returns."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def backward(self, network: nn.Module, step: int) -> Tensor:
+        with torch.enable_grad():
+            loss = self.loss(network, step)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise ValueError(f"the loss of a step must be a scalar tensor, got {shape}")
+        loss.backward()
+        return loss.detach().reshape(())
