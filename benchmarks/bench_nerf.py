@@ -123,7 +123,7 @@ def train_ours(plan: FitPlan, scene: Scene, *, seconds: float) -> tuple:
     steps = max(steps, int(steps * 0.2 * seconds / spent))
     _, _, _, spent = train(steps)
     whole, field, objective, spent = train(int(steps * seconds / spent))
-    model = model_of(whole, field.eval(), scene, objective.grid)
+    model = model_of(whole, field.eval(), scene, objective)
     figures = mean_figures(list(judge_views(model, judged_views(scene), background="white")), background="white")
     return figures["psnr"], objective.rays_seen, spent, whole.settings.steps
 

@@ -158,7 +158,7 @@ def scene_trials(folders: list[Path], arguments: argparse.Namespace) -> Iterator
                     field, objective = field_of(plan), build_objective(plan, scene)
 
                     def figure() -> float:
-                        model = model_of(plan, field.eval(), scene, objective.grid)
+                        model = model_of(plan, field.eval(), scene, objective)
                         views = judge_views(model, judged_views(scene), background="white")
                         return mean_figures(list(views), background="white")["psnr"]
 

@@ -19,7 +19,17 @@ from torch import nn
 import finer_nerf
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
-from finer_nerf import Camera, NerfConfig, NerfModel, builtin_scene, evaluate, fit, read_scene, write_scene
+from finer_nerf import (
+    Camera,
+    NerfConfig,
+    NerfModel,
+    benchmark,
+    builtin_scene,
+    evaluate,
+    fit,
+    read_scene,
+    write_scene,
+)
 from finer_nerf.app.cli import main
 from finer_nerf.training import objective
 from finer_nerf.training.build import build_fit, build_objective
@@ -407,6 +417,26 @@ def test_a_model_is_a_function_in_the_scenes_coordinates_and_units():
     np.testing.assert_allclose(values.detach(), sigmas, rtol=1e-3)
     colors.sum().backward()  # colours follow the position in the box, 0.8 units a unit of the scene, halved
     np.testing.assert_allclose(points.grad, np.full((50, 3), 0.4), rtol=1e-6)
+
+
+def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(scene, folder, fitted, tmp_path):
+    told, scenes = [], {"lego": scene, "path": folder, "none": tmp_path / "none"}
+    given = {"config": NerfConfig(**SMALL), "progress": lambda *each: told.append(each), "background": "black"}
+    rows = benchmark(scenes, ["finer", "siren"], **given)
+    assert [(row["scene"], row["method"]) for row in rows] == [(a, m) for a in scenes for m in ("finer", "siren")]
+    model, _ = fit(scene, **SMALL, background="black")
+    figures = evaluate(model, scene.test, background="black")
+    for row in rows[0], rows[2]:
+        assert {name: row[name] for name in ("psnr", "ssim", "background", "views")} == {
+            name: figures[name] for name in ("psnr", "ssim", "background", "views")
+        }
+        assert (row["size"], row["parameters"]) == ("12x12", 380) and row["seconds"] > 0
+    assert [row["published_psnr"] for row in rows[:3]] == [30.04, 29.60, None]
+    assert "no such file" in rows[5]["error"] and rows[5]["psnr"] is None
+    assert told == [(done, 6, {}) for done in range(1, 7)]
+    with pytest.raises(InputError, match="did you mean 'siren'"):
+        benchmark(scenes, ["finer", "sirene"])
+    assert benchmark(scenes, ["finer"], **SMALL, callbacks=[Watcher(stop_after=6)]) == []
 
 
 def test_a_direction_is_turned_into_the_box(fitted):

@@ -184,6 +184,7 @@ def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):
 @pytest.mark.parametrize(("aabb_scale", "bound"), [(1, 1.0), (4, 2.0)])
 def test_other_scenes_are_centred_on_what_the_cameras_look_at(tmp_path, aabb_scale, bound):
     scene = read_scene(str(transforms(tmp_path, aabb_scale=aabb_scale)))
+    scene.train.images[:] = torch.randint(256, scene.train.images.shape, generator=torch.Generator().manual_seed(0))
     shift = np.array([3.0, -2.0, 5.0])
     scene.train.poses[:, :3, 3] += shift
     frame, half, _ = place_scene(scene)

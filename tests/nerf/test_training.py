@@ -31,7 +31,7 @@ def train(scene, **settings):
     field = field_of(plan)
     objective = build_objective(plan, scene)
     last = build_fit(plan, field, objective).run()
-    return model_of(plan, field.eval(), scene, objective.grid), objective, last
+    return model_of(plan, field.eval(), scene, objective), objective, last
 
 
 def test_carving_keeps_the_ball_and_closes_most_of_the_rest():

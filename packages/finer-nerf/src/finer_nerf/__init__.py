@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from finer_nerf._version import __version__
 
 if TYPE_CHECKING:
+    from finer_nerf.benchmarking import benchmark
     from finer_nerf.cameras import Camera
     from finer_nerf.config import NerfConfig
     from finer_nerf.evaluation import evaluate
+    from finer_nerf.exporting import export
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
     from finer_nerf.model import NerfModel
     from finer_nerf.scenes.scene import Scene, Views
@@ -25,8 +27,10 @@ _HOME = {
     "NerfModel": "model",
     "Scene": "scenes.scene",
     "Views": "scenes.scene",
+    "benchmark": "benchmarking",
     "builtin_scene": "inputs",
     "evaluate": "evaluation",
+    "export": "exporting",
     "fit": "training.fit",
     "read_scene": "inputs",
     "write_scene": "inputs",
@@ -39,8 +43,10 @@ __all__ = [
     "Scene",
     "Views",
     "__version__",
+    "benchmark",
     "builtin_scene",
     "evaluate",
+    "export",
     "fit",
     "read_scene",
     "write_scene",

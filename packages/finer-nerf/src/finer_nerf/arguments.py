@@ -8,8 +8,8 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.schema import shown
+from finer_nerf import backgrounds
 from finer_nerf.cameras import Camera
-from finer_nerf.config import BACKGROUNDS
 from finer_nerf.scenes import Scene, Views
 
 _LARGEST_SHEAR = 1e-3
@@ -25,8 +25,8 @@ def check_camera(camera: Any, background: Any = None) -> None:
 
 def check_background(background: Any) -> None:
     """Raise InputError for what is neither None nor a background."""
-    if background is not None and (not isinstance(background, str) or background not in BACKGROUNDS):
-        raise InputError(f"background must be one of {', '.join(BACKGROUNDS)}, got {shown(background)}")
+    if background is not None:
+        backgrounds.check_background(background)
 
 
 def check_points_and_directions(points: Any, directions: Any) -> None:

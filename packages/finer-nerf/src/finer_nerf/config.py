@@ -5,11 +5,10 @@ from typing import Any
 
 from finer_core.config import setting
 from finer_core.training_config import TrainingConfig, check_at_least, check_positive
+from finer_nerf.backgrounds import LEARNED, check_background
 
 BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
-BACKGROUNDS = {"white": 1.0, "black": 0.0}
-"""What can be behind everything, as a number, the same for every channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,7 @@ class NerfConfig(TrainingConfig):
         >>> from finer_nerf import NerfConfig
         >>> config = NerfConfig(method="siren", steps=500, network={"hidden_features": 32})
         >>> config.preset, config.background, config.batch_rays
-        ('fast', 'white', None)
+        ('fast', None, None)
     """
 
     target_psnr: float | None = setting(None, "end the training as soon as the held-out views have this PSNR, in dB")
@@ -31,12 +30,24 @@ class NerfConfig(TrainingConfig):
         None, "box units per unit of the scene (default: from the cameras; Blender 0.8)"
     )
     bound: float | None = setting(None, "half the box's side (default: from the cameras; Blender 1)")
+    contract: bool | None = setting(
+        None, "contract all space into the box, for surroundings without bounds (default: if cameras look outwards)"
+    )
     min_near: float = setting(0.2, "nearest that a ray sees, in box units")
-    background: str = setting(
-        "white", "behind transparent pictures, in training and judging", choices=tuple(BACKGROUNDS)
+    background: str | None = setting(
+        None,
+        "behind everything, in training and judging: white, black, #rrggbb, or learned, of opaque pictures "
+        "(default: white; of opaque pictures the one colour of their edges, or else learned)",
+        metavar="COLOR",
     )
     train_background: str | None = setting(
-        None, "what training rays end on: a fresh random colour keeps the field opaque", choices=("random", "same")
+        None,
+        "what training rays end on: a fresh random colour keeps the field opaque (default: random for transparent "
+        "pictures)",
+        choices=("random", "same"),
+    )
+    exposure: bool = setting(
+        False, "fit an affine colour of each training picture: exposure and white balance that differ; opaque pictures"
     )
     backend: str = setting(
         "auto", "who computes the hash grid of ngp; tcnn needs tinycudann", choices=("auto", "torch", "tcnn")
@@ -65,3 +76,5 @@ class NerfConfig(TrainingConfig):
         check_at_least(self, 2, "test_every", "max_samples", "grid_resolution")
         check_at_least(self, 0, "batch_samples", "min_weight", "color_layers", "orbit_frames", "min_near")
         check_positive(self, "target_psnr", "scene_scale", "bound", "density_threshold")
+        if self.background not in (None, LEARNED):
+            check_background(self.background)

@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_core.metrics import psnr
 from finer_core.progress import ProgressOption, reporting
 from finer_nerf.arguments import check_background, check_views
-from finer_nerf.config import BACKGROUNDS
+from finer_nerf.backgrounds import color_of
 from finer_nerf.model import NerfModel
 from finer_nerf.rendering.views import View, render_view
 from finer_nerf.scenes import Views
@@ -29,7 +29,7 @@ def evaluate(
     model: NerfModel,
     views: Views,
     *,
-    background: str = "white",
+    background: str | None = None,
     lpips: bool = False,
     progress: ProgressOption = False,
 ) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def evaluate(
     Args:
         model: The model.
         views: With what it is compared, such as `scene.test`.
-        background: "white" or "black", behind transparent pictures and behind what is rendered.
+        background: "white", "black" or "#rrggbb", behind transparent pictures and behind what is rendered; None for the
+            model's.
         lpips: Also the learned distance of Zhang et al. (VGG), which needs the extra finer-nerf[lpips].
         progress: False, True for a line on stderr, or a function of (views done, views, {}).
 
@@ -60,6 +61,7 @@ def evaluate(
     """
     check_views(views)
     check_background(background)
+    background = background or model.background
     reasons: list[str] = []
     distance = load_lpips(say=reasons.append) if lpips else None
     if lpips and distance is None:
@@ -127,11 +129,11 @@ def judge_views(
     Args:
         model: The model.
         views: What to compare with.
-        background: "white" or "black", for both sides.
+        background: For both sides: "white", "black" or "#rrggbb".
         lpips: From `load_lpips`.
         on_view: Called with the number of views done.
     """
-    behind = BACKGROUNDS[background]
+    behind = torch.tensor(color_of(background))
     poses = model.frame.poses_to_box(views.poses)
     for i, name in enumerate(views.names):
         truth = blend(views.images[i], background=behind)

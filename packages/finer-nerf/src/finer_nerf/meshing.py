@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from finer_core.errors import InputError
 from finer_core.resources import check_room
+from finer_nerf.rendering.contraction import expand
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 
@@ -115,9 +116,10 @@ def extract_mesh(
     faces = _outwards(points, _large_parts(faces.astype(np.int64), len(points), share=smallest_part))
     used, faces = np.unique(faces, return_inverse=True)
     points, faces = points[used], faces.reshape(-1, 3)
-    return ColoredMesh(
-        vertices=model.frame.to_input(points), faces=faces, colors=_colors(model, points, _normals(points, faces))
-    )
+    colors = _colors(model, points, _normals(points, faces))
+    if model.grid.contracted:
+        points = expand(torch.from_numpy(points)).numpy()
+    return ColoredMesh(vertices=model.frame.to_input(points), faces=faces, colors=colors)
 
 
 def _crossed_edges(values: np.ndarray) -> int:

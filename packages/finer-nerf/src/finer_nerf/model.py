@@ -44,7 +44,7 @@ class NerfModel(nn.Module):
         frame: From the scene's coordinates to the box.
         bound: The box is [-bound, bound]^3.
         grid: Where the box is not empty.
-        background: "white" or "black", behind everything.
+        background: "white", "black" or "#rrggbb", behind everything.
         min_near: Nearest that a ray sees, in box units.
         max_samples: Most samples a ray.
         min_weight: Smallest weight of a sample that is seen.
@@ -161,7 +161,7 @@ class NerfModel(nn.Module):
         Args:
             camera_to_world: Pose (4, 4) in the scene's coordinates: x right, y up, z backwards.
             camera: Lens and size.
-            background: "white" or "black"; None for the model's.
+            background: "white", "black" or "#rrggbb"; None for the model's.
 
         Returns:
             float32 "rgb" (H, W, 3) in [0, 1], on the background; "depth" (H, W), the distance along the ray in units of
@@ -249,7 +249,7 @@ class NerfModel(nn.Module):
             camera: Lens and size; None for that of the first training view, without distortion.
             kind: "color", "depth" or "normals".
             fps: Frames a second.
-            background: "white" or "black"; None for the model's.
+            background: "white", "black" or "#rrggbb"; None for the model's.
             progress: False, True for a line on stderr, or a function of (frames done, frames, {}).
 
         Raises:
@@ -281,8 +281,8 @@ class NerfModel(nn.Module):
     def __repr__(self) -> str:
         count = sum(parameter.numel() for parameter in self.field.parameters())
         scene = f"{self.scene.get('name', 'scene')} in {len(self.train_poses)} views"
-        side = 2 * self.bound / self.frame.scale
-        return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, a box of {side:.4g} units"
+        box = "all space" if self.grid.contracted else f"a box of {2 * self.bound / self.frame.scale:.4g} units"
+        return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, {box}"
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows: the first training view, small."""

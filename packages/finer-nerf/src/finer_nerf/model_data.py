@@ -10,8 +10,8 @@ from finer_core.errors import InputError
 from finer_core.io.model_file import ModelInfo, check_finite, load_model, model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.schema import check_entries
+from finer_nerf.backgrounds import is_background
 from finer_nerf.cameras import Camera
-from finer_nerf.config import BACKGROUNDS
 from finer_nerf.fields.own_field import OwnField
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField
 from finer_nerf.normalization import Normalization
@@ -56,6 +56,7 @@ def task_data_of(model: FittedScene, *, scene: Mapping[str, Any]) -> dict[str, A
             "resolution": model.grid.resolution,
             "threshold": model.grid.threshold,
             "occupied": model.grid.to_text(),
+            **({"contracted": True} if model.grid.contracted else {}),
         },
         "scene": dict(scene),
     }
@@ -109,11 +110,12 @@ def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
             bound=float(data["bound"]),
             threshold=float(data["grid"]["threshold"]),
             device=device,
+            contracted=_flag(data["grid"].get("contracted", False)),
         )
         grid.load_text(data["grid"]["occupied"])
         poses = np.tile(np.eye(4), (len(data["train_poses"]), 1, 1))
         poses[:, :3] = np.asarray(data["train_poses"], dtype=np.float64).reshape(-1, 3, 4)
-        if data["background"] not in BACKGROUNDS or not len(poses) or np.abs(poses).max() > _LARGEST_BOUND:
+        if not is_background(data["background"]) or not len(poses) or np.abs(poses).max() > _LARGEST_BOUND:
             raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
         return {
             "directions": data["directions"],
@@ -132,6 +134,12 @@ def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from error
         raise InputError(f"{path}: its scene data is incomplete ({error})") from error
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"expected true or false, got {value!r:.60}")
+    return value
 
 
 def _between(value: Any, low: int, high: int) -> int:

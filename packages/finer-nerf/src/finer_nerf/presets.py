@@ -64,7 +64,6 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
         "steps": PUBLISHED_STEPS,
         "downscale": max(1, height // PUBLISHED_HEIGHT),
         "train_every": every,
-        "train_background": "random",
         "batch_rays": PUBLISHED_BATCH,
         "batch_samples": 0,
         "max_samples": 1024,

@@ -9,7 +9,12 @@ from finer_core.io.files import refuse_existing
 
 
 def add_export_command(
-    commands: Any, load: Callable[[str], Any], *, inputs: str, wrap: Callable[..., Any] = lambda run: run
+    commands: Any,
+    load: Callable[[str], Any],
+    *,
+    inputs: str,
+    wrap: Callable[..., Any] = lambda run: run,
+    export_of: Callable[[Any, str], None] | None = None,
 ) -> None:
     """Add the command.
 
@@ -18,6 +23,7 @@ def add_export_command(
         load: Loads a model file; called after PyTorch may be loaded.
         inputs: What the exported model takes and gives, for the help.
         wrap: Put around the command's function.
+        export_of: Writes a model to a file; None for finer-core's `export`.
     """
 
     def run(arguments: argparse.Namespace) -> None:
@@ -26,7 +32,7 @@ def add_export_command(
         check_export_path(arguments.out)
         refuse_existing(arguments.out, overwrite=arguments.overwrite)
         model = load(arguments.model)
-        export(model, arguments.out)
+        (export_of or export)(model, arguments.out)
         print(f"{model!r}: {arguments.out}")
 
     text = "Write a model as ONNX or as PyTorch's exported program, for programs that know nothing of this one."

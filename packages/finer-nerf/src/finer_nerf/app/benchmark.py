@@ -7,25 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
+from finer_core.benchmark import Result
 from finer_core.errors import DivergenceError, InputError
 from finer_nerf.app.cli import scene_name
 from finer_nerf.app.experiment import resume_run, start_run
+from finer_nerf.benchmarking import COLUMNS, row_of
 from finer_nerf.config import NerfConfig
-from finer_nerf.published import SOURCE, published_psnr
-
-COLUMNS = (
-    "scene",
-    "method",
-    "psnr",
-    "ssim",
-    "lpips",
-    "background",
-    "views",
-    "size",
-    "seconds",
-    "parameters",
-    "published_psnr",
-)
+from finer_nerf.published import SOURCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +73,12 @@ def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig, *, label: str) -
     out = plan.out / f"{label}-{settings.method}"
     if not plan.quiet:
         print(f"{label}, {settings.method}: {out}", file=sys.stderr)
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "scene": label, "method": settings.method}
+    result: Result
     try:
-        figures = _figures(plan, scene, settings, out)
-        row |= {column: figures[column] for column in COLUMNS if column in figures}
+        result = _figures(plan, scene, settings, out)
     except (InputError, DivergenceError, RuntimeError) as error:
-        row["error"] = str(error)
-    row["published_psnr"] = published_psnr(scene=scene_name(scene), method=settings.method)
-    return row
+        result = error
+    return row_of(label, settings.method, result, published_as=scene_name(scene))
 
 
 def _figures(plan: BenchmarkPlan, scene: str, settings: NerfConfig, out: Path) -> Mapping[str, Any]:

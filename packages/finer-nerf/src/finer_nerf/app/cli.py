@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
     add_command,
     add_fit_options,
@@ -21,6 +22,7 @@ from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.config import BUILT_IN, NerfConfig
 
+_MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colours (n, 3)"
 _SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
 
 
@@ -41,7 +43,20 @@ def build_parser() -> OneLineParser:
     _add_view(commands)
     _add_scene(commands)
     _add_benchmark(commands)
+    add_export_command(commands, _loaded, inputs=_MAPPING, export_of=_export)
     return parser
+
+
+def _loaded(path: str) -> Any:
+    from finer_nerf.model import NerfModel
+
+    return NerfModel.load(path)
+
+
+def _export(model: Any, path: str) -> None:
+    from finer_nerf.exporting import export
+
+    export(model, path)
 
 
 def _add_train(commands: Any) -> None:
@@ -98,7 +113,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("scene", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
     parser.add_argument("--split", choices=("train", "val", "test"), help="views (default: test, or val without)")
     parser.add_argument(
-        "--background", choices=("white", "black"), help="behind transparent pictures (default: the model's)"
+        "--background", metavar="COLOR", help="behind everything: white, black or #rrggbb (default: the model's)"
     )
     parser.add_argument("--downscale", type=int, default=1, help="divide the pictures' size by this")
     parser.add_argument(
@@ -128,10 +143,13 @@ def _shown(value: Any) -> str:
 
 
 def _add_render(commands: Any) -> None:
-    text = "Render a film (.mp4), a folder of frames, or one picture (.png) of a model."
+    text = "Render a film (.mp4), a folder of frames, one picture (.png), or maps of one view (.npz) of a model."
     parser = add_command(commands, "render", run_render, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    parser.add_argument("--out", required=True, metavar="FILE", help=".mp4, .png, or a folder for the frames")
+    parser.add_argument("--out", required=True, metavar="FILE", help=".mp4, .png, .npz (numbers), or a folder")
+    parser.epilog = (
+        "An .npz holds color, depth (along the ray, in the scene's units), opacity and normals of the first view."
+    )
     parser.add_argument("--path", default="orbit", metavar="PATH", help="orbit, spiral, or a JSON file of cameras")
     parser.add_argument(
         "--kind", default="color", choices=("color", "depth", "normals"), help="what is shown (default: %(default)s)"
@@ -139,7 +157,7 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--frames", type=int, default=96, help="frames of an orbit or spiral (default: %(default)s)")
     parser.add_argument("--fps", type=float, default=24.0, help="frames a second of a film (default: %(default)s)")
     parser.add_argument("--size", metavar="HxW", help="size in pixels (default: the training pictures')")
-    parser.add_argument("--background", choices=("white", "black"), help="(default: the model's)")
+    parser.add_argument("--background", metavar="COLOR", help="white, black or #rrggbb (default: the model's)")
     _add_habits(parser)
 
 

@@ -19,6 +19,7 @@ from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_nerf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.app.pictures import JUDGED_BYTES, judge_and_write
+from finer_nerf.arguments import check_background
 from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
 from finer_nerf.cameras import Camera
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -29,6 +30,7 @@ from finer_nerf.meshing import check_resolution, extract_mesh
 from finer_nerf.model import NerfModel
 from finer_nerf.model_data import TASK
 from finer_nerf.rendering.images import frame_of, small_camera
+from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
@@ -42,6 +44,7 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
             f"--downscale must be at least 1 and --test-every at least 2, got {arguments.downscale} and "
             f"{arguments.test_every}"
         )
+    check_background(arguments.background)
     out = Path(arguments.out) if arguments.out else None
     if out is not None:
         _check_folder(out, overwrite=arguments.overwrite)
@@ -89,8 +92,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def render_model(arguments: argparse.Namespace) -> str:
     """Render a film, frames, or one picture; return the line to print."""
+    check_background(arguments.background)
     out = Path(arguments.out)
-    single = out.suffix.lower() == ".png"
+    maps = out.suffix.lower() == ".npz"
+    single = maps or out.suffix.lower() == ".png"
     if not single:
         check_movie_path(out)
     elif not out.parent.is_dir():
@@ -119,7 +124,11 @@ def render_model(arguments: argparse.Namespace) -> str:
             yield frame_of(model, pose, camera, kind=arguments.kind, background=arguments.background)
             progress.update(i + 1)
 
-    if single:
+    if maps:
+        arrays = maps_of(model, path.poses[0], camera, background=arguments.background)
+        with output_path(out) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take a flag beside the arrays
+    elif single:
         with output_path(out) as temporary:
             Image.fromarray(next(frames())).save(temporary)
     else:
@@ -127,6 +136,8 @@ def render_model(arguments: argparse.Namespace) -> str:
     progress.close()
     if path.note and not arguments.quiet:
         print(path.note, file=sys.stderr)
+    if maps:
+        return f"color, depth, opacity and normals, {camera.height}x{camera.width}: {out}"
     count = "1 picture" if single else f"{len(path.poses)} frames"
     return f"{count}, {camera.height}x{camera.width}, {arguments.kind}: {out}"
 

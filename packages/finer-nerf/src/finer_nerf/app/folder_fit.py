@@ -11,6 +11,7 @@ from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
 from finer_core.training import Fit, LogPoint, read_jsonl, read_state
 from finer_nerf.app.pictures import fill_report, judge_and_write
+from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views
 from finer_nerf.model import NerfModel
@@ -123,7 +124,7 @@ def fill_run(
     judged, shown = judge_and_write(
         model,
         judged_views(scene),
-        background=settings.background,
+        background=model.background,
         folder=run.path / "views",
         quiet=quiet,
         title="judge",
@@ -131,7 +132,7 @@ def fill_run(
     figures = {
         "method": settings.method,
         "preset": settings.preset,
-        **mean_figures(judged, background=settings.background),
+        **mean_figures(judged, background=model.background),
         "steps": last.step,
         "target_reached": None if settings.target_psnr is None else last.is_reached,
         "seconds": round(last.seconds, 3),
@@ -144,7 +145,8 @@ def fill_run(
         "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
         "occupied_fraction": model.grid.share,
-        "per_view": {view.name: view.row for view in judged},
+        "per_view": (rows := {view.name: view.row for view in judged}),
+        "failed_views": failed_views(rows),
         "notes": [*scene.notes, *plan.notes],
     }
     fill_report(

@@ -13,6 +13,7 @@ from finer_core.app.run_folder import RunFolder
 from finer_core.io.files import atomic_path
 from finer_core.progress import Progress
 from finer_nerf.app.report import HeldOutView, write_report
+from finer_nerf.app.view_table import ShownViews
 from finer_nerf.camera_paths import orbit
 from finer_nerf.evaluation import JudgedView, ViewFigures, judge_views, load_lpips
 from finer_nerf.model import NerfModel
@@ -40,32 +41,31 @@ def judge_and_write(
     Args:
         model: The model.
         views: What to compare with.
-        background: "white" or "black", for both sides.
+        background: "white", "black" or "#rrggbb", for both sides.
         folder: Where to write, made if need be; None for nowhere.
         quiet: No progress.
         title: Of the progress.
 
     Returns:
-        The figures of every view, and the few views that a report shows; to keep all would take much memory.
+        The figures of every view, and the few views that a report shows, the worst first; to keep all would take much
+        memory.
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     progress = Progress(title, total=len(views), unit="view", quiet=quiet)
     lpips = load_lpips(say=lambda line: None if quiet else print(line, file=sys.stderr))
-    figures, shown = [], []
-    every = max(1, -(-len(views) // _REPORTED_VIEWS))
+    figures, shown = [], ShownViews(views=len(views), most=_REPORTED_VIEWS)
     judged = judge_views(model, views, background=background, lpips=lpips, on_view=progress.update)
-    for number, (view, name) in enumerate(zip(judged, file_names(views.names), strict=True)):
+    for view, name in zip(judged, file_names(views.names), strict=True):
         figures.append(view.figures)
-        if number % every == 0:
-            shown.append(view)
+        shown.add(view)
         if folder is not None:
             both = np.concatenate([to_bytes(view.truth), to_bytes(view.view.color)], axis=1)
             for suffix, picture in (("", both), ("_depth", depth_picture(view.view.depth))):
                 with atomic_path(folder / f"{name}{suffix}.png") as temporary:
                     Image.fromarray(picture).save(temporary)
     progress.close()
-    return figures, shown
+    return figures, shown.views
 
 
 def file_names(names: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.report import Report
+from finer_nerf.app.view_table import view_table
 from finer_nerf.camera_plot import camera_plot_svg
 from finer_nerf.rendering.colormaps import error_picture
 
@@ -69,7 +70,7 @@ def write_report(
     """
     background = figures["background"]
     report = Report(title, note=note)
-    main = {name: value for name, value in figures.items() if name != "per_view"}
+    main = {name: value for name, value in figures.items() if name not in ("per_view", "failed_views")}
     report.table({f"psnr (dB, on {background})" if name == "psnr" else name: value for name, value in main.items()})
     if orbit_mp4 is not None:
         report.heading("Film")
@@ -80,8 +81,13 @@ def write_report(
     report.heading("Held-out views")
     report.paragraph(
         f"Truth, rendering, mean absolute error (brightest at {_MOST_ERROR} and above), depth (near is bright); "
-        f"on {background}."
+        f"on {background}. The worst first."
     )
+    if failed := figures["failed_views"]:
+        report.paragraph(
+            f"{len(failed)} of {len(figures['per_view'])} views failed, that is, are much worse than most: "
+            + ", ".join(failed)
+        )
     for view in views:
         ssim = "" if view.ssim is None else f", SSIM {view.ssim:.4f}"
         report.figures(
@@ -93,10 +99,7 @@ def write_report(
             ],
             pixelated=max(view.truth.shape[:2]) < 300,
         )
-    report.table(
-        {name: row for name, row in figures["per_view"].items()},
-        folded=f"all {len(figures['per_view'])} views",
-    )
+    report.html(view_table(figures["per_view"], failed=figures["failed_views"]))
     if len(curve) > 1:
         report.heading("Training")
         report.figures([("training PSNR, and samples a ray", _curve_svg(curve))])

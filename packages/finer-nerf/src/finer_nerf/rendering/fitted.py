@@ -22,7 +22,7 @@ class FittedScene(Protocol):
         frame: From the input's coordinates to the box.
         bound: The box is [-bound, bound]^3.
         grid: Where the box is not empty.
-        background: "white" or "black".
+        background: "white", "black" or "#rrggbb".
         min_near: Nearest that a ray sees, in box units.
         max_samples: Most samples a ray.
         min_weight: Smallest weight of a sample that is seen.

@@ -46,7 +46,7 @@ def frame_of(
         pose: Camera-to-box matrix (4, 4): x right, y down, z forwards.
         camera: Lens and size.
         kind: One of `KINDS`.
-        background: "white" or "black"; None for the model's.
+        background: "white", "black" or "#rrggbb"; None for the model's.
 
     Returns:
         uint8 (height, width, 3).

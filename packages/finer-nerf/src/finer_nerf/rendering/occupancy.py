@@ -29,6 +29,7 @@ class OccupancyGrid:
         bound: Half the box's side.
         threshold: Density from which on a cell is occupied.
         device: Where it is kept.
+        contracted: The box is of contracted space; see `contraction`.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class OccupancyGrid:
         bound: float,
         threshold: float,
         device: torch.device | str = "cpu",
+        contracted: bool = False,
     ) -> None:
         if resolution < 2:
             raise ValueError(f"resolution must be at least 2, got {resolution}")
         self.resolution, self.bound, self.threshold = resolution, bound, threshold
+        self.contracted = contracted
         self.densities = torch.zeros(resolution, resolution, resolution, device=device)
         self.occupied = torch.ones(resolution, resolution, resolution, dtype=torch.bool, device=device)
         self.opened = self.occupied

@@ -1,10 +1,13 @@
 """Density and colour at points of the scene, in the scene's units."""
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finer_nerf.rendering.contraction import contract, density_factor
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 
@@ -37,8 +40,13 @@ def look_at_arrays(model: FittedScene, points: np.ndarray, directions: np.ndarra
 
 def _look(model: FittedScene, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Return sigmas per scene unit and rgbs at points of the box, seen along directions of the box."""
-    like = next(model.field.parameters())
+    # Of a wavelet network in pairs of real numbers, as it is exported, the weights are buffers.
+    tensors = itertools.chain(model.field.parameters(), model.field.buffers())
+    like = next(each for each in tensors if each.is_floating_point())
     points, directions = (each.to(device=like.device, dtype=like.dtype) for each in (points, directions))
+    unit: Tensor | float = model.frame.scale
+    if model.grid.contracted:
+        unit, points = unit * density_factor(points), contract(points)
     sigmas, rgbs = model.field(points, F.normalize(directions, dim=-1))
     is_there = (points.abs() <= model.bound).all(dim=-1) & model.grid.at(points.detach())
-    return torch.where(is_there, sigmas * model.frame.scale, 0.0), rgbs
+    return torch.where(is_there, sigmas * unit, 0.0), rgbs

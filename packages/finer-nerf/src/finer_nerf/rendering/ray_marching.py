@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from finer_nerf.rendering.aabb import box_interval
+from finer_nerf.rendering.contraction import contract
 from finer_nerf.rendering.occupancy import OccupancyGrid
 
 _SEGMENT = 8
@@ -24,6 +25,7 @@ class PackedSamples:
         step: Length that each sample stands for: a number, or (n,).
         rays: Number of rays, of which some have no sample.
         most: What no ray has more samples than, where that is known without a look at them.
+        contracted: Their points are of contracted space; see `contraction`.
     """
 
     ray: Tensor
@@ -32,6 +34,7 @@ class PackedSamples:
     step: float | Tensor
     rays: int
     most: int | None = None
+    contracted: bool = False
 
     def __len__(self) -> int:
         return len(self.ray)
@@ -47,6 +50,7 @@ class PackedSamples:
             step=self.step[wanted] if isinstance(self.step, Tensor) else self.step,
             rays=self.rays,
             most=self.most,
+            contracted=self.contracted,
         )
 
     def places(self) -> int:
@@ -59,8 +63,9 @@ class PackedSamples:
         return int(self.slot.max()) + 1
 
     def points(self, rays_o: Tensor, rays_d: Tensor) -> Tensor:
-        """Return where the samples are, (n, 3)."""
-        return rays_o[self.ray] + rays_d[self.ray] * self.depths[:, None]
+        """Return where the samples are, (n, 3), as the field takes them."""
+        points = rays_o[self.ray] + rays_d[self.ray] * self.depths[:, None]
+        return contract(points) if self.contracted else points
 
 
 def step_length(*, bound: float, steps: int) -> float:

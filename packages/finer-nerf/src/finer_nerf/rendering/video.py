@@ -36,7 +36,7 @@ def render_video(
         camera: Lens and size.
         kind: One of `KINDS`.
         fps: Frames a second.
-        background: "white" or "black"; None for the model's.
+        background: "white", "black" or "#rrggbb"; None for the model's.
         on_frame: Called with the number of frames done.
 
     Raises:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from finer_core.differential import value_and_gradient
+from finer_nerf.backgrounds import color_of
 from finer_nerf.cameras import Camera, all_pixels, camera_rays
-from finer_nerf.config import BACKGROUNDS
+from finer_nerf.rendering.contraction import contract, gradient_in_space
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
-from finer_nerf.rendering.ray_marching import march
+from finer_nerf.rendering.unbounded import sampler_of
 from finer_nerf.rendering.volume import RayRendering, render_packed
 
 _PIECE_SAMPLES = 1 << 18
@@ -54,16 +55,18 @@ def render_view(
         model: The model.
         pose: Camera-to-box matrix (4, 4): x right, y down, z forwards.
         camera: Lens and size.
-        background: "white" or "black"; None for the model's.
+        background: "white", "black" or "#rrggbb"; None for the model's.
         on_rows: Called with the number of rows done.
     """
-    behind = BACKGROUNDS[background or model.background]
+    behind = torch.tensor(color_of(background or model.background), device=model.device)
     pose = torch.as_tensor(pose, dtype=torch.float32)
     pieces = all_pixels(camera).split(max(64, _PIECE_SAMPLES // model.max_samples))
 
     def look(pixels: Tensor) -> RayRendering:
         rays_o, rays_d = (rays.to(model.device) for rays in camera_rays(pose, camera, pixels))
-        samples = march(rays_o, rays_d, grid=model.grid, min_near=model.min_near, steps=model.max_samples)
+        samples = sampler_of(model.grid)(
+            rays_o, rays_d, grid=model.grid, min_near=model.min_near, steps=model.max_samples
+        )
         return render_packed(model.field, rays_o, rays_d, samples, background=behind, min_weight=model.min_weight)
 
     colors, opacities, depths, done = [], [], [], 0
@@ -105,7 +108,10 @@ def normals_of(model: FittedScene, view: View) -> np.ndarray:
     normals = torch.full_like(flat, torch.nan)
 
     def look(points: Tensor) -> Tensor:
-        gradient = value_and_gradient(model.field.log_density, points.to(model.device))[1].cpu()
+        at = contract(points) if model.grid.contracted else points
+        gradient = value_and_gradient(model.field.log_density, at.to(model.device))[1].cpu()
+        if model.grid.contracted:
+            gradient = gradient_in_space(points, gradient)
         return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
     found = list(on_all_cores(look, flat[solid].split(1 << 14), device=model.device))

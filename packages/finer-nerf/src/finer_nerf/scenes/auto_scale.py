@@ -7,12 +7,20 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_nerf.normalization import Normalization
+from finer_nerf.rendering.contraction import BOUND as CONTRACTED_BOUND
 from finer_nerf.scenes.checks import brief
+from finer_nerf.scenes.extent import Extent, known_extent
 from finer_nerf.scenes.scene import Scene
 
 _BLENDER_SCALE, _BLENDER_BOUND = 0.8, 1.0
 _USUAL, _USUAL_OFFSET = (0.7, 1.5), 0.3
 """Cameras of the benchmark see 1.16 box units to each side of the origin; between these bounds a scene is like it."""
+_BENCHMARK_SEES = 1.14
+_FILLED, _WELL_FILLED = (0.45, 0.95), 0.9
+"""Share of the box's half side that a scene reaches to: bounds of what is left as it is, and what others are given."""
+_LEAST_OUTWARD, _OUTWARD_COSINE, _OUTWARD_SHARE = 4, 0.3, 0.9
+_OUTWARD_RADIUS = 0.5
+"""Distance from the middle that the farthest of cameras that look outwards is put at, in contracted space."""
 _ONE_PLACE = 1e-9
 _FAR = 20
 """Times the median camera's distance from the middle of all; even long captures stay below 5."""
@@ -39,18 +47,24 @@ class Placement(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None = None) -> Placement:
+def place_scene(
+    scene: Scene, *, scale: float | None = None, bound: float | None = None, contract: bool = False
+) -> Placement:
     """Return the scene's frame and half the box's side.
 
     Blender scenes of about the benchmark's size take the published values: scale 0.8, no offset, bound 1; others are
     scaled so that the box holds what the cameras see round the point that they look at. Scenes of other formats: that
-    point becomes the centre, and the farthest camera is put just inside the box; a scene with aabb_scale above 1, or
-    one whose known points reach farther, gets a box of twice the size.
+    point becomes the centre. Where silhouettes or known points (COLMAP) tell how far the scene reaches, it is placed as
+    a Blender scene is if it then fits the box and is not lost in it, and else so that it fills it. Elsewhere the
+    farthest camera is put just inside the box; a scene with aabb_scale above 1, or one whose known points reach
+    farther, gets a box of twice the size.
 
     Args:
         scene: The scene.
         scale: Box units per unit of the scene; None for automatic.
         bound: Half the box's side; None for automatic.
+        contract: All space is contracted into the box. The cameras are then put into the ball that stays as it is:
+            all of them, or, where they look outwards, into the middle of it.
 
     Raises:
         InputError: For a scale or bound that is not positive, or cameras that are all in one place.
@@ -60,10 +74,11 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
             raise InputError(f"{name} must be a positive number, got {value!r}")
     poses = scene.train.poses
     centre = looked_at(poses)
+    if contract:
+        return _contracted(scene, centre, scale=scale, bound=bound)
+    half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, centre)
     if scene.kind == "blender":
-        half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, centre)
-        usual = _USUAL[0] < _BLENDER_SCALE * seen < _USUAL[1]
-        usual = usual and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
+        usual = _is_usual(seen) and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
         if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
             return Placement(Normalization(scale=scale or _BLENDER_SCALE), half)
         frame, shown = _centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
@@ -76,13 +91,63 @@ def place_scene(scene: Scene, *, scale: float | None = None, bound: float | None
     if not float(np.ptp(poses[:, :3, 3], axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
         raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale and --bound")
     wide = scene.aabb_scale > 1
-    reach = 0.0
     if scene.points is not None:
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
         wide = wide or reach > farthest
-    chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
     notes = [] if scale is not None else _far_notes(scene)
+    content = None if wide or scale is not None else known_extent(scene, centre=centre, reach=farthest)
+    if content is not None:
+        middle, chosen = _filled(content, centre, seen=seen if _meet(poses) else math.inf)
+        return Placement(_centred(middle, scale=half * chosen), half, tuple(notes))
+    chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
     return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), tuple(notes))
+
+
+def _contracted(scene: Scene, centre: np.ndarray, *, scale: float | None, bound: float | None) -> Placement:
+    """Return where a scene goes in contracted space."""
+    if bound is not None:
+        raise InputError(
+            f"--bound {bound:g} says nothing with --contract, which holds all space; leave out one of them"
+        )
+    places = scene.train.poses[:, :3, 3]
+    outwards = look_outwards(scene.train.poses)
+    centre = places.mean(axis=0) if outwards else centre
+    farthest = float(np.linalg.norm(places - centre, axis=1).max())
+    if scale is None and not farthest > _ONE_PLACE * (1 + float(np.abs(centre).max())):
+        raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale")
+    notes = [] if scale is not None else _far_notes(scene)
+    chosen = scale or (_OUTWARD_RADIUS if outwards else _CAMERA_RADIUS) / farthest
+    return Placement(_centred(centre, scale=chosen), CONTRACTED_BOUND, tuple(notes))
+
+
+def look_outwards(poses: np.ndarray) -> bool:
+    """Return whether cameras (n, 4, 4), z backwards, look away from each other: nine tenths from the middle of all."""
+    origins, directions, _ = _axes(poses)
+    out = origins - origins.mean(axis=0)
+    distance = np.linalg.norm(out, axis=1)
+    if len(poses) < _LEAST_OUTWARD or not float(distance.max()) > _ONE_PLACE * (1 + float(np.abs(origins).max())):
+        return False
+    cosines = (out * directions).sum(axis=1) / np.maximum(distance, 1e-12)
+    return float((cosines > _OUTWARD_COSINE).mean()) >= _OUTWARD_SHARE
+
+
+def _filled(content: Extent, centre: np.ndarray, *, seen: float) -> tuple[np.ndarray, float]:
+    """Return the middle of a box of half side 1, and its scale, that hold a scene of known bounds.
+
+    Args:
+        content: The bounds.
+        centre: What the cameras look at.
+        seen: How far to the side of it they see; infinite where they look at no point.
+    """
+    scale = _BLENDER_SCALE if _is_usual(seen) else _BENCHMARK_SEES / seen
+    if _FILLED[0] <= scale * content.reach(centre) <= _FILLED[1]:
+        return centre, scale
+    return content.centre, _WELL_FILLED / content.reach(content.centre)
+
+
+def _is_usual(seen: float) -> bool:
+    """Return whether cameras see about as far to the side as those of the benchmark, in its own units."""
+    return _USUAL[0] < _BLENDER_SCALE * seen < _USUAL[1]
 
 
 def _far_notes(scene: Scene) -> list[str]:

@@ -15,7 +15,7 @@ from finer_core.training.own_code import OwnCode
 from finer_core.training.precision import set_backward_precision
 from finer_nerf.backends.nerfacc import march_by_nerfacc
 from finer_nerf.backends.tinycudann import use_tcnn
-from finer_nerf.config import BACKGROUNDS
+from finer_nerf.backgrounds import LEARNED, color_of
 from finer_nerf.evaluation import judge_views
 from finer_nerf.fields.field import Field
 from finer_nerf.fields.own_field import OwnField
@@ -23,8 +23,10 @@ from finer_nerf.fields.radiance_field import RadianceField
 from finer_nerf.inputs import judged_views
 from finer_nerf.model import NerfModel
 from finer_nerf.rendering.occupancy import OccupancyGrid
-from finer_nerf.rendering.ray_marching import march
+from finer_nerf.rendering.unbounded import open_ball, sampler_of
 from finer_nerf.scenes import Scene
+from finer_nerf.training.background import LearnedBackground
+from finer_nerf.training.exposure import Exposure
 from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
 from finer_nerf.training.plan import FitPlan, chunk_samples
 from finer_nerf.training.rays import TrainingRays
@@ -81,7 +83,7 @@ def run_attempts(
                 ) from error
             on_restart(f"{error}: starting over with other initial weights ({attempt})")
         else:
-            return model_of(plan, field, scene, objective.grid).eval(), objective, done
+            return model_of(plan, field, scene, objective).eval(), objective, done
 
 
 def attempt_of(state: TrainState | None, source: Path) -> int:
@@ -110,8 +112,8 @@ def target_test(
         if psnr_of_mse(point.loss) < target - _NEAR:
             return False
         field.eval()
-        model = model_of(plan, field, scene, objective.grid)
-        judged = list(judge_views(model, judged_views(scene), background=plan.settings.background))
+        model = model_of(plan, field, scene, objective)
+        judged = list(judge_views(model, judged_views(scene), background=model.background))
         field.train()
         return sum(view.psnr for view in judged) >= target * len(judged)
 
@@ -153,16 +155,16 @@ def field_of(plan: FitPlan, *, attempt: int = 0, own: OwnCode | None = None) -> 
     return field
 
 
-def model_of(plan: FitPlan, field: Field, scene: Scene, grid: OccupancyGrid) -> NerfModel:
+def model_of(plan: FitPlan, field: Field, scene: Scene, objective: PhotometricObjective) -> NerfModel:
     """Return a field with all that rendering it needs."""
     settings = plan.settings
-    assert settings.max_samples is not None and settings.min_weight is not None
+    assert settings.max_samples is not None and settings.min_weight is not None and settings.background
     return NerfModel(
         field=field,
         frame=plan.frame,
         bound=plan.bound,
-        grid=grid,
-        background=settings.background,
+        grid=objective.grid,
+        background=settings.background if objective.learned is None else objective.learned.name,
         min_near=settings.min_near,
         max_samples=settings.max_samples,
         min_weight=settings.min_weight,
@@ -176,18 +178,20 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
     """Return what the training minimises, with its own occupancy grid."""
     settings = plan.settings
     assert settings.grid_resolution and settings.density_threshold and settings.batch_rays and settings.max_samples
-    transparent = scene.train.images.shape[-1] == 4
-    random = settings.train_background == "random" or (
-        settings.train_background is None and (transparent or scene.kind != "blender")
-    )
+    assert settings.background
+    learned = settings.background == LEARNED
+    behind = torch.tensor((0.5, 0.5, 0.5) if learned else color_of(settings.background))
     paper = settings.preset == "paper"
     grid = OccupancyGrid(
         resolution=settings.grid_resolution,
         bound=plan.bound,
         threshold=settings.density_threshold,
         device=plan.device,
+        contracted=bool(settings.contract),
     )
-    if paper and not settings.visual_hull:
+    if settings.contract:
+        opened = open_ball(grid)
+    elif paper and not settings.visual_hull:
         opened = torch.ones_like(grid.occupied)
     else:
         opened = carve(
@@ -202,7 +206,7 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
             scene.train,
             plan.frame,
             draw="one view" if paper else "all views",
-            background="random" if random else BACKGROUNDS[settings.background],
+            background="random" if settings.train_background == "random" else behind,
             device=plan.device,
         ),
         grid=grid,
@@ -216,7 +220,9 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
         chunk_samples=chunk_samples(plan, scene),
         grid_every=settings.grid_every,
         attempt=attempt,
-        sample=march_by_nerfacc if settings.renderer == "nerfacc" else march,
+        sample=march_by_nerfacc if settings.renderer == "nerfacc" else sampler_of(grid),
+        learned=LearnedBackground.guess(scene.train.images, device=plan.device) if learned else None,
+        exposure=Exposure(views=len(scene.train), device=plan.device) if settings.exposure else None,
     )
 
 

@@ -15,6 +15,8 @@ from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import PackedSamples, march
 from finer_nerf.rendering.volume import RayRendering, render_packed
+from finer_nerf.training.background import LearnedBackground
+from finer_nerf.training.exposure import Exposure
 from finer_nerf.training.rays import RayBatch, TrainingRays
 
 _FULL_LOOKS = 16
@@ -65,6 +67,8 @@ class PhotometricObjective:
         grid_every: Steps between looks at the density.
         attempt: How often this training started over.
         sample: Finds the samples of rays.
+        learned: The background, where it is learned.
+        exposure: Colours of each picture, where they are learned.
     """
 
     def __init__(
@@ -83,12 +87,14 @@ class PhotometricObjective:
         grid_every: int,
         attempt: int = 0,
         sample: Marcher = march,
+        learned: LearnedBackground | None = None,
+        exposure: Exposure | None = None,
     ) -> None:
         self.rays, self.grid = rays, grid
         self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
         self.min_near, self.max_samples, self.min_weight = min_near, max_samples, min_weight
         self.chunk_samples, self.grid_every = chunk_samples, grid_every
-        self.attempt, self.sample = attempt, sample
+        self.attempt, self.sample, self.learned, self.exposure = attempt, sample, learned, exposure
         self.samples_per_ray = 0.0
         self.opacity = 1.0
         self.rays_seen = 0
@@ -108,6 +114,8 @@ class PhotometricObjective:
             )
         if step % self.grid_every == 0:
             self._look(network, step)
+        if self.learned is not None and not isinstance(self.rays.background, str):
+            self.rays.background = self.learned.color
         batch = self.rays.batch(rays=self._count(), generator=self._generator(step, purpose=0))
         pieces = batch.split(self._piece(len(batch)))
         seen: list[tuple[int, RayRendering, RayBatch]] = []
@@ -115,9 +123,20 @@ class PhotometricObjective:
         def loss_of(piece: RayBatch) -> Tensor:
             rendering = self._render(network, piece)
             seen.append((len(piece), rendering, piece))
-            return (rendering.image - piece.target).square().sum() / (3 * len(batch))
+            image = rendering.image
+            if self.exposure is not None:
+                image = self.exposure.apply(image, piece.view)
+            return (image - piece.target).square().sum() / (3 * len(batch))
 
+        if self.exposure is not None:
+            _ = self.exposure.maps  # solved once, and not by every thread
         loss = accumulate_gradients(network, pieces, loss_of)
+        if self.exposure is not None:
+            order = {id(piece): number for number, piece in enumerate(pieces)}
+            seen.sort(key=lambda each: order[id(each[2])])  # threads end in any order, and sums must not depend on it
+            corrected = [(count, rendering, self.exposure.undo(piece)) for count, rendering, piece in seen]
+            self.exposure.look(seen)
+            seen = corrected
         self._remember(seen, step)
         return loss
 
@@ -159,6 +178,8 @@ class PhotometricObjective:
         kept = _MEMORY if step else 0.0
         self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * samples)
         self.rays_seen += rays
+        if self.learned is not None:
+            self.learned.look(seen)
         # Integers and order-free maxima only above; this sum must not depend on which thread was first.
         sums = [
             ((rendering.opacity.detach() * piece.opaque).sum(dtype=torch.float64), piece.opaque.sum().double())
@@ -200,6 +221,8 @@ class PhotometricObjective:
             "opacity": self.opacity,
             "rays_seen": self.rays_seen,
             "attempt": self.attempt,
+            **({} if self.learned is None else {"background": self.learned.sums}),
+            **({} if self.exposure is None else {"exposure": self.exposure.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -209,3 +232,7 @@ class PhotometricObjective:
         self.opacity = float(state["opacity"])
         self.rays_seen = int(state["rays_seen"])
         self.attempt = int(state["attempt"])
+        if self.learned is not None:
+            self.learned.sums = state["background"].to(torch.float64).cpu()
+        if self.exposure is not None:
+            self.exposure.load_state_dict(state["exposure"])

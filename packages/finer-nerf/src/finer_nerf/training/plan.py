@@ -1,7 +1,7 @@
 """Decide everything about a training before anything is written."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
 from finer_core.training import bytes_per_row
 from finer_nerf.backends.nerfacc import check_renderer
 from finer_nerf.backends.tinycudann import choose_backend
+from finer_nerf.backgrounds import LEARNED
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.radiance_field import FieldConfig, field_config
 from finer_nerf.model_data import TASK
@@ -22,7 +23,9 @@ from finer_nerf.normalization import Normalization
 from finer_nerf.presets import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, resolve
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
-from finer_nerf.scenes.auto_scale import place_scene
+from finer_nerf.scenes.auto_scale import look_outwards, place_scene
+from finer_nerf.training.background import with_backgrounds
+from finer_nerf.training.exposure import check_exposure
 
 _RAY_BYTES = 12
 """A pixel of every lens: the direction of its ray."""
@@ -36,7 +39,17 @@ _LEAST_AT_ONCE = 4 * 12_000
 
 _RESOLVED = (
     *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
-    *("batch_rays", "max_samples", "grid_resolution", "density_threshold", "min_weight", "schedule"),
+    *(
+        "background",
+        "train_background",
+        "contract",
+        "batch_rays",
+        "max_samples",
+        "grid_resolution",
+        "density_threshold",
+        "min_weight",
+        "schedule",
+    ),
 )
 """Settings that every plan has decided."""
 
@@ -134,6 +147,9 @@ def plan_fit(
         learning_rate=values.learning_rate,
         compiles=device == "cpu",
     )
+    resolved = _with_contraction(with_backgrounds(resolved, scene), scene)
+    if resolved.exposure:
+        check_exposure(scene)
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
@@ -147,12 +163,41 @@ def plan_fit(
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     is_grid = settings.method == "ngp" and own is None
     backend = choose_backend(settings.backend, device) if is_grid else "torch"
-    frame, bound, notes = place_scene(scene, scale=settings.scene_scale, bound=settings.bound)
+    frame, bound, notes = place_scene(
+        scene, scale=resolved.scene_scale, bound=resolved.bound, contract=bool(resolved.contract)
+    )
+    notes += tuple(_decisions(settings, resolved, is_blender=scene.kind == "blender"))
     plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
     )
     _check_memory(plan, scene)
     return plan
+
+
+def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:
+    """Decide whether space is contracted: where opaque pictures are taken outwards, unless the box is given.
+
+    Raises:
+        InputError: If it is, for a renderer that cannot do it.
+    """
+    if settings.contract is None:
+        around = scene.kind != "blender" and scene.train.images.shape[-1] == 3 and settings.bound is None
+        can = settings.renderer == "torch"
+        settings = dataclasses.replace(settings, contract=around and can and look_outwards(scene.train.poses))
+    if settings.contract and settings.renderer != "torch":
+        raise InputError(
+            f"--renderer {settings.renderer} does not contract space; use --renderer torch or --no-contract"
+        )
+    return settings
+
+
+def _decisions(given: NerfConfig, resolved: NerfConfig, *, is_blender: bool) -> Iterator[str]:
+    """Yield notes on what was decided by the pictures and cameras, where that is not as usual."""
+    if given.contract is None and resolved.contract:
+        yield "the cameras look outwards: all space is contracted into the box; --no-contract takes a box"
+    if given.background is None and resolved.train_background == "same" and not is_blender:
+        shown = "a learned colour" if resolved.background == LEARNED else f"{resolved.background}, as at their edges"
+        yield f"the pictures are opaque: what is behind everything is {shown}; --background overrules this"
 
 
 def chunk_samples(plan: FitPlan, scene: Scene) -> int:

@@ -27,6 +27,7 @@ class RayBatch:
         background: (n, 3) in [0, 1].
         opaque: Where the picture has something, (n,).
         jitter: Uniform numbers (n,).
+        view: Numbers of the pictures, (n,).
     """
 
     rays_o: Tensor
@@ -35,13 +36,14 @@ class RayBatch:
     background: Tensor
     opaque: Tensor
     jitter: Tensor
+    view: Tensor
 
     def __len__(self) -> int:
         return len(self.rays_o)
 
     def split(self, rays: int) -> list["RayBatch"]:
         """Return the batch in pieces of at most so many rays."""
-        names = ("rays_o", "rays_d", "target", "background", "opaque", "jitter")
+        names = ("rays_o", "rays_d", "target", "background", "opaque", "jitter", "view")
         columns = zip(*(getattr(self, name).split(rays) for name in names), strict=True)
         return [RayBatch(**dict(zip(names, column, strict=True))) for column in columns]
 
@@ -55,12 +57,18 @@ class TrainingRays:
         views: The pictures.
         frame: From the input's coordinates to the box.
         draw: See `Draw`.
-        background: "random" for a fresh colour a ray, or a number for a fixed one.
+        background: "random" for a fresh colour a ray, or a colour (3,) for all, or a number for a grey one.
         device: Where the batches go.
     """
 
     def __init__(
-        self, views: Views, frame: Normalization, *, draw: Draw, background: Literal["random"] | float, device: str
+        self,
+        views: Views,
+        frame: Normalization,
+        *,
+        draw: Draw,
+        background: Literal["random"] | float | Tensor,
+        device: str,
     ) -> None:
         self.draw, self.background, self.device = draw, background, device
         self.poses = torch.from_numpy(frame.poses_to_box(views.poses)).to(device)
@@ -87,10 +95,10 @@ class TrainingRays:
             drawn = torch.rand(rays, generator=generator, dtype=torch.float64) * self.count[view]
             pixel = self.unmasked[self.start[view] + drawn.long()].long()
         jitter = torch.rand(rays, generator=generator)
-        if self.background == "random":
+        if isinstance(self.background, str):
             behind = torch.rand(rays, 3, generator=generator)
         else:
-            behind = torch.full((rays, 3), float(self.background))
+            behind = torch.as_tensor(self.background, dtype=torch.float32).expand(rays, 3)
         view, pixel, jitter, behind = (send(x, self.device) for x in (view, pixel, jitter, behind))
         colors = self.pixels[view, pixel].to(torch.float32) / 255
         alpha = colors[:, 3:] if channels == 4 else torch.ones_like(colors[:, :1])
@@ -103,11 +111,12 @@ class TrainingRays:
             background=behind,
             opaque=alpha[:, 0] > 0.5,
             jitter=jitter,
+            view=view,
         )
 
 
-def blend(images: Tensor, *, background: float) -> np.ndarray:
-    """Return uint8 pictures (..., 3 or 4) on a background, (..., 3) float32 in [0, 1]."""
+def blend(images: Tensor, *, background: float | Tensor) -> np.ndarray:
+    """Return uint8 pictures (..., 3 or 4) on a background, a number or (3,), as (..., 3) float32 in [0, 1]."""
     colors = images.to(torch.float32) / 255
     if colors.shape[-1] == 4:
         alpha = colors[..., 3:]
