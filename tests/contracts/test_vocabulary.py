@@ -34,7 +34,7 @@ GONE = {
 }
 """A name that must not occur, and the one in its place (docs/architecture.md)."""
 MODULES_GONE = set(
-    ["advisor", "fusion", "judging", "looking", "maps", "native", "pieces", "pointwise", "rules", "seeing", "spare"]
+    ["advisor", "fusion", "judging", "looking", "native", "pieces", "pointwise", "rules", "seeing", "spare"]
 )
 
 
