@@ -13,6 +13,7 @@ CORE = (
     ("io",),
     ("distributed",),
     ("training", "benchmark"),
+    ("reproduction",),
     ("experimental",),
     ("app",),
 )

@@ -44,6 +44,11 @@ def allow_building() -> None:
     _allowed = True
 
 
+def building_is_allowed() -> bool:
+    """Return whether `allow_building` was called, for processes that are to compute the same bits."""
+    return _allowed
+
+
 def _may_build() -> bool:
     """Return whether what is missing may be built.
 

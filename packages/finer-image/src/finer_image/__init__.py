@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from finer_image.io.reader import read_image
     from finer_image.io.writer import write_image
     from finer_image.model import ImageModel
+    from finer_image.reproducing import reproduce
     from finer_image.training.fit import fit
 
 _HOME = {
@@ -29,6 +30,7 @@ _HOME = {
     "evaluate": "evaluation",
     "fit": "training.fit",
     "read_image": "io.reader",
+    "reproduce": "reproducing",
     "write_image": "io.writer",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "export",
     "fit",
     "read_image",
+    "reproduce",
     "write_image",
 ]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from finer_nerf.exporting import export
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
     from finer_nerf.model import NerfModel
+    from finer_nerf.reproducing import reproduce
     from finer_nerf.scenes.scene import Scene, Views
     from finer_nerf.training.fit import fit
 
@@ -33,6 +34,7 @@ _HOME = {
     "export": "exporting",
     "fit": "training.fit",
     "read_scene": "inputs",
+    "reproduce": "reproducing",
     "write_scene": "inputs",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "export",
     "fit",
     "read_scene",
+    "reproduce",
     "write_scene",
 ]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from finer_ntk.inputs.points import Points, box_grid, line_grid
     from finer_ntk.kernel.empirical import empirical_ntk
     from finer_ntk.kernel.operator import NtkOperator, ntk_operator
+    from finer_ntk.reproducing import reproduce
     from finer_ntk.spectrum.prediction import TrainingPrediction, predict_training
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "line_grid": "inputs.points",
     "ntk_operator": "kernel.operator",
     "predict_training": "spectrum.prediction",
+    "reproduce": "reproducing",
     "sweep": "analysis",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "line_grid",
     "ntk_operator",
     "predict_training",
+    "reproduce",
     "sweep",
 ]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from finer_sdf.inputs import download
     from finer_sdf.model import SdfModel
     from finer_sdf.normalization import Normalization
+    from finer_sdf.reproducing import reproduce
     from finer_sdf.training.fit import fit
 
 _HOME = {
@@ -34,6 +35,7 @@ _HOME = {
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",
     "read_shape": "geometry.reader",
+    "reproduce": "reproducing",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "export",
     "fit",
     "read_shape",
+    "reproduce",
 ]
 
 logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for

@@ -25,6 +25,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import refuse_existing
 from finer_core.methods import method_names
 from finer_image._version import __version__
+from finer_image.app.reproduce import add_reproduce
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.io.notes import printable, with_notes
 
@@ -45,6 +46,7 @@ def build_parser() -> OneLineParser:
     _add_render(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)
+    add_reproduce(commands)
     _add_import(commands)
     _add_neurons(commands)
     _add_activations(commands)
@@ -267,9 +269,8 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     size = parse_size(arguments.size)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     model = load_image_model(arguments.model)
-    method = model.config.method
-    figure = neurons(model.network, count=arguments.count, size=size, title=f"first-layer neurons, {method}")
-    save_figure(figure, arguments.out)
+    title = f"first-layer neurons, {model.config.method}"
+    save_figure(neurons(model.network, count=arguments.count, size=size, title=title), arguments.out)
     print(printable(arguments.out))
 
 

@@ -20,6 +20,7 @@ from finer_core.app.fit_command import (
 from finer_core.app.run_folder import check_writable
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
+from finer_nerf.app.reproduce import add_reproduce
 from finer_nerf.config import BUILT_IN, NerfConfig
 
 _MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colours (n, 3)"
@@ -44,6 +45,7 @@ def build_parser() -> OneLineParser:
     _add_scene(commands)
     _add_benchmark(commands)
     add_export_command(commands, _loaded, inputs=_MAPPING, export_of=_export)
+    add_reproduce(commands)
     return parser
 
 

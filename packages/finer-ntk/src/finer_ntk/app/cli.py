@@ -18,6 +18,7 @@ from finer_core.errors import InputError
 from finer_core.methods import method_names
 from finer_core.schema import check
 from finer_ntk._version import __version__
+from finer_ntk.app.reproduce import add_reproduce
 from finer_ntk.config import KernelSettings, SpectrumSettings, SubjectSettings, SweepSettings
 
 _NOT_ASKED = ("checkpoint_seconds",)
@@ -41,6 +42,7 @@ def build_parser() -> OneLineParser:
     _add_kernel(commands)
     _add_spectrum(commands)
     _add_sweep(commands)
+    add_reproduce(commands)
     return parser
 
 

@@ -21,6 +21,7 @@ from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
 from finer_core.methods import method_names
 from finer_sdf._version import __version__
+from finer_sdf.app.reproduce import add_reproduce
 from finer_sdf.config import BUILT_IN, SdfConfig
 
 SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
@@ -43,6 +44,7 @@ def build_parser() -> OneLineParser:
     _add_evaluate(commands)
     _add_render(commands)
     _add_benchmark(commands)
+    add_reproduce(commands)
     _add_download(commands)
     _add_import(commands)
     add_export_command(commands, _loaded, inputs="points (n, 3) of the input's coordinates to distances (n,)")

@@ -1,0 +1,102 @@
+"""The command `reproduce`, which every application has; importing it does not load PyTorch."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from finer_core.app.cli import OneLineParser
+from finer_core.app.fit_command import add_command
+from finer_core.errors import InputError
+
+FORMATS = ("md", "csv", "json", "tex", "html")
+
+
+def add_reproduce_command(
+    commands: Any,
+    load_study: Callable[[], Any],
+    *,
+    what: str,
+    inputs: str,
+    out: str,
+    size: str,
+    steps: bool = True,
+    wrap: Callable[[Callable[[argparse.Namespace], None]], Callable[[argparse.Namespace], None]] = lambda run: run,
+) -> OneLineParser:
+    """Add the command to a program.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        load_study: Returns the application's `finer_core.reproduction.Study`; called when the command runs.
+        what: "TABLE" or "FIGURE".
+        inputs: What the inputs are, for the help.
+        out: The default results folder.
+        size: What `--size` is, for the help.
+        steps: Whether its fits have steps.
+        wrap: Goes around the command.
+
+    Returns:
+        The command's parser.
+    """
+
+    def run(arguments: argparse.Namespace) -> None:
+        print(_reproduced(load_study(), arguments, what=what), end="")
+
+    text = f"Run a published {what.lower()} with its exact settings, or scaled, and compare."
+    parser = add_command(commands, "reproduce", wrap(run), text)
+    parser.epilog = f"--list names every {what.lower()}, with its data, settings and published values."
+    parser.add_argument("table", nargs="?", metavar=what, help="what to reproduce; see --list")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help=inputs)
+    parser.add_argument("--list", action="store_true", help=f"describe the {what.lower()}s, or the one named, and end")
+    parser.add_argument(
+        "--preset", choices=("paper", "fast"), default="paper", help="the published protocol (default), or ours"
+    )
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods or labels of rows (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="seeds (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="scale: the first N inputs only")
+    if steps:
+        parser.add_argument("--steps", type=int, metavar="N", help="scale: so many steps")
+    parser.add_argument("--size", type=int, metavar="N", help=f"scale: {size}")
+    parser.add_argument("--out", default=out, metavar="DIR", help="results folder, gone on with (default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="md", help="of what is printed; DIR gets all (default: md)"
+    )
+    parser.add_argument("--no-run", action="store_true", help="compute nothing, compare what the folder holds")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="share the cells among N processes (Dask)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="share them among a Dask scheduler's workers: tcp://...")
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of a fit, wherever it runs (default: 1)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> str:
+    from finer_core.reproduction import reproduce
+    from finer_core.reproduction.listing import listing
+
+    if arguments.list:
+        names = [arguments.table] if arguments.table else list(study.tables)
+        return listing([study.table(name) for name in names], format=arguments.format)
+    if arguments.table is None:
+        raise InputError(f"name a {what.lower()}; --list describes them: {', '.join(study.tables)}")
+    result = reproduce(
+        study,
+        arguments.table,
+        arguments.inputs,
+        preset=arguments.preset,
+        limit=arguments.limit,
+        steps=getattr(arguments, "steps", None),
+        size=arguments.size,
+        methods=arguments.methods,
+        seeds=arguments.seeds,
+        out=arguments.out,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        threads=arguments.threads,
+        run=not arguments.no_run,
+        progress=not arguments.quiet,
+    )
+    for note in () if arguments.quiet else result.notes:
+        print(note, file=sys.stderr)
+    return result.render(arguments.format).encode("utf-8", "backslashreplace").decode()

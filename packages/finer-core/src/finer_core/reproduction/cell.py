@@ -1,0 +1,149 @@
+"""A cell: one fit of a table, what determines its result, and what came out."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from finer_core.reproduction.table import Row, Table, merged
+from finer_core.training_config import LENGTHS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """Name something that is fitted.
+
+    Attributes:
+        name: Of the table's inputs, or another one.
+        source: A path, or the name of what is built in.
+        sha256: Of its content.
+        other: Why it is not the published input of that name; empty where nothing speaks against it.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    other: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Hold what an application computed of a cell.
+
+    Attributes:
+        metrics: By name.
+        facts: Of the data, which a table's `expects` is compared with.
+        curve: Columns of the fit's history, "step" among them.
+        seconds: Of the fit.
+        sha256: Of the input that was read.
+        parameters: Trained numbers.
+        picture: A PNG of the result beside the original.
+    """
+
+    metrics: Mapping[str, float | None]
+    facts: Mapping[str, Any]
+    curve: Mapping[str, Sequence[float]]
+    seconds: float
+    sha256: str
+    parameters: int
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Say how a table is run.
+
+    Attributes:
+        preset: "paper", or "fast" with ours in the place of the table's protocol.
+        limit: The first inputs only.
+        steps: Steps in place of the published.
+        size: Size of the inputs in place of the published.
+    """
+
+    preset: str = "paper"
+    limit: int | None = None
+    steps: int | None = None
+    size: int | None = None
+
+    def reasons(self, table: Table) -> tuple[str, ...]:
+        """Return in what a cell is not as published; empty if it is."""
+        found = []
+        published = table.settings.get("steps")
+        if self.steps is not None and self.steps != published:
+            found.append(f"{self.steps} of {published} steps" if published else f"{self.steps} steps")
+        if self.size is not None and self.size != table.size:
+            found.append(f"size {self.size} of {table.size}" if table.size else f"size {self.size}")
+        scaled = (f"scaled: {', '.join(found)}",) if found else ()
+        return scaled + (("preset fast",) if self.preset == "fast" else ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Describe one fit of a table completely.
+
+    Attributes:
+        application: "finer-image" and so on.
+        table: Name of the table that it was run for.
+        row: Label of its row.
+        method: Key of `METHODS`.
+        input: What is fitted.
+        settings: Of the fit.
+        size: Size that the input is brought to; None for its own.
+        seed: Of the fit.
+        scaled: In what it is not as published.
+    """
+
+    application: str
+    table: str
+    row: str
+    method: str
+    input: Input
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    seed: int = 0
+    scaled: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Hex digits of what determines the result: equal in every table that has this fit, and on every machine."""
+        content = {
+            "application": self.application,
+            "method": self.method,
+            "data": self.input.sha256,
+            "settings": self.settings,
+            "size": self.size,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def cells_of(
+    application: str, table: Table, inputs: Sequence[Input], *, rows: Sequence[Row], seeds: Sequence[int], scale: Scale
+) -> list[Cell]:
+    """Return the cells of some rows, input by input; rows of methods that are not here have none."""
+    return [
+        Cell(
+            application=application,
+            table=table.name,
+            row=row.label,
+            method=row.method,
+            input=each,
+            settings=_settings(table, row, scale),
+            size=None if scale.size == table.size else scale.size,
+            seed=seed,
+            scaled=scale.reasons(table),
+        )
+        for seed in seeds
+        for each in inputs
+        for row in rows
+        if row.method is not None
+    ]
+
+
+def _settings(table: Table, row: Row, scale: Scale) -> dict[str, Any]:
+    protocol = table.settings if scale.preset == "paper" else {}
+    settings = merged({"preset": scale.preset}, protocol, row.settings)
+    if scale.steps is None:
+        return settings
+    return {name: value for name, value in settings.items() if name not in LENGTHS} | {"steps": scale.steps}

@@ -1,0 +1,135 @@
+"""A comparison as one HTML file: the table, the curves and the pictures side by side; opens without a network."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finer_core.reproduction.record import Record
+from finer_core.reproduction.render import HEADINGS, cells_of_row, label_of, remarks_of, shown_rows
+from finer_core.reproduction.table import Table
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1300px; margin: 2rem auto; padding: 0 1rem }
+h2 { font-size: 1.1rem; margin-top: 2rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .7rem .15rem 0; vertical-align: top;
+  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
+.scaled { border: 2px solid #c60; padding: .4rem .8rem; font-weight: bold }
+.row { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; max-width: 420px }
+figure img { max-width: 100%; image-rendering: pixelated; border: 1px solid var(--line) }
+figcaption, li, .legend { font-size: .85rem } svg { max-width: 100%; height: auto; border: 1px solid var(--line) }
+"""
+_COLORS = ("#1668b4", "#d95f0e", "#2a8f3c", "#b3202c", "#7b4fa3", "#8c6239", "#d24fa0", "#6f7378", "#9a9a12", "#11929e")
+_WIDTH, _HEIGHT = 640, 280
+
+
+def html_page(
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    records: Mapping[str, Record],
+    pictures: Mapping[str, bytes],
+    *,
+    scaled: Sequence[str],
+    notes: Sequence[str],
+) -> str:
+    """Return the page.
+
+    Args:
+        table: What was published.
+        rows: Of `summary_rows`.
+        records: By digest.
+        pictures: PNG files of some of them.
+        scaled: In what the run is not as published.
+        notes: What was left aside.
+    """
+    body = shown_rows(rows)
+    parts = [f"<h1>{_text(table.name)}: {_text(table.title)}</h1>"]
+    if scaled:
+        parts.append(f"<p class=scaled>{_text(label_of(scaled))}</p>")
+    lines = [_line(cells_of_row(table, row), "td") for row in body]
+    parts.append(f"<table>{_line(HEADINGS, 'th')}{''.join(lines)}</table>")
+    remarks = [*remarks_of(table, body), *(f"Left aside: {note}" for note in notes)]
+    parts.append("<ul>" + "".join(f"<li>{_text(remark)}</li>" for remark in remarks) + "</ul>")
+    for name in dict.fromkeys(record.input for record in records.values()):
+        there = {digest: record for digest, record in records.items() if record.input == name}
+        first = {record.row: digest for digest, record in reversed(there.items())}  # one seed a row is shown
+        parts.append(f"<h2>{_text(name)}</h2>")
+        parts.append(_figures([(there[digest], pictures[digest]) for digest in first.values() if digest in pictures]))
+        parts.append(_curves(table, [there[digest] for digest in first.values()]))
+    parts.append(f"<h2>Runs</h2><table>{_line(_RUN, 'th')}")
+    parts += [_line(_run(record), "td") for record in records.values()]
+    parts.append("</table>")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(table.title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
+        + "".join(parts)
+        + "</body></html>\n"
+    )
+
+
+_RUN = ("row", "input", "seed", "seconds", "parameters", "finer-core", "torch", "processor", "threads", "date", "data")
+
+
+def _run(record: Record) -> list[str]:
+    hardware = record.hardware.get("gpu") or record.hardware.get("processor", "")
+    packages = [record.versions.get(name, "") for name in ("finer-core", "torch")]
+    threads = record.hardware.get("threads", "")
+    numbers = [record.seed, f"{record.seconds:.1f}", record.parameters]
+    last = [hardware, threads, record.date, record.data_sha256[:12]]
+    return [record.row, record.input, *map(str, [*numbers, *packages, *last])]
+
+
+def _line(cells: Sequence[str], kind: str) -> str:
+    return "<tr>" + "".join(f"<{kind}>{_text(cell)}</{kind}>" for cell in cells) + "</tr>"
+
+
+def _figures(pictures: Sequence[tuple[Record, bytes]]) -> str:
+    shown = []
+    for record, picture in pictures:
+        data = base64.b64encode(picture).decode()
+        caption = _text(f"{record.row}, seed {record.seed}")
+        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        shown.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+    return f"<div class=row>{''.join(shown)}</div>" if shown else ""
+
+
+def _curves(table: Table, records: Sequence[Record]) -> str:
+    """Return the curves of the table's first metric that has some, as SVG."""
+    names = [metric.name.partition("@")[0] for metric in table.metrics]
+    name = next(
+        (name for name in (*names, "psnr", "loss", "ln_eigenvalue") if any(name in record.curve for record in records)),
+        None,
+    )
+    drawn = [record for record in records if name in record.curve] if name else []
+    points = [
+        [(x, y) for x, y in zip(record.curve["step"], record.curve[name or ""], strict=False) if None not in (x, y)]
+        for record in drawn
+    ]
+    every = [point for line in points for point in line]
+    if len(every) < 2:
+        return ""
+    (left, right), (low, high) = ((min(axis), max(axis)) for axis in zip(*every, strict=True))
+    across, up = (_WIDTH - 70) / ((right - left) or 1), (_HEIGHT - 40) / ((high - low) or 1)
+    lines, legend = [], []
+    for number, (record, line) in enumerate(zip(drawn, points, strict=True)):
+        color = _COLORS[number % len(_COLORS)]
+        path = " ".join(f"{60 + (x - left) * across:.1f},{_HEIGHT - 25 - (y - low) * up:.1f}" for x, y in line)
+        lines.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.5" points="{path}"/>')
+        legend.append(f'<span style="color:{color}">&#9632;</span> {_text(record.row)}')
+    marks = [
+        (60, _HEIGHT - 8, "start", f"step {left:g}"), (_WIDTH - 10, _HEIGHT - 8, "end", f"{right:g}"),
+        (55, _HEIGHT - 25, "end", f"{low:.4g}"), (55, 18, "end", f"{high:.4g}"),
+    ]  # fmt: skip
+    text = "".join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="12" fill="currentColor">{_text(word)}</text>'
+        for x, y, anchor, word in marks
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" aria-label="{_text(name or "")}">'
+        f"{''.join(lines)}{text}</svg><p class=legend>{_text(name or '')}: {' &nbsp; '.join(legend)}</p>"
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

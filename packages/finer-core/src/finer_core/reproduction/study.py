@@ -1,0 +1,209 @@
+"""Run a table of an application: plan the cells, skip what is there, compute the rest, compare."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.methods import METHODS
+from finer_core.progress import ProgressOption
+from finer_core.reproduction.cell import Cell, Input, Scale, cells_of
+from finer_core.reproduction.folder import ResultsFolder
+from finer_core.reproduction.html import html_page
+from finer_core.reproduction.record import Record
+from finer_core.reproduction.render import FORMATS, rendered
+from finer_core.reproduction.run import run_cells
+from finer_core.reproduction.summary import summary_rows
+from finer_core.reproduction.table import Row, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Say what an application can reproduce, and how.
+
+    Attributes:
+        application: "finer-image" and so on; extras are named after it.
+        tables: By name.
+        compute: "module:function" of a `Cell`, which returns its `Outcome`; workers import it.
+        find_inputs: Function of a table and paths that returns inputs; with no paths, what is built in.
+    """
+
+    application: str
+    tables: Mapping[str, Table]
+    compute: str
+    find_inputs: Callable[[Table, Sequence[str]], list[Input]]
+
+    def table(self, name: str) -> Table:
+        """Return a table.
+
+        Raises:
+            InputError: If there is none of the name.
+        """
+        if name not in self.tables:
+            raise InputError(f"no table {name!r}; there are {', '.join(self.tables)}")
+        return self.tables[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """Hold a table beside what was computed.
+
+    Attributes:
+        table: What was published.
+        rows: A mapping for each row, metric and input: published, ours, spread, difference, verdict and more.
+        records: Of the cells that were run, by digest.
+        scaled: In what the run is not as published; empty if it is.
+        notes: What was left aside.
+        pictures: PNG files, by digest.
+    """
+
+    table: Table
+    rows: Sequence[Mapping[str, Any]]
+    records: Mapping[str, Record]
+    scaled: Sequence[str]
+    notes: Sequence[str]
+    pictures: Mapping[str, bytes]
+
+    def render(self, format: str = "md") -> str:
+        """Return the table as text.
+
+        Args:
+            format: "md", "csv", "json", "tex" (booktabs) or "html" (one file that opens offline).
+
+        Raises:
+            InputError: For another format.
+        """
+        if format == "html":
+            return html_page(self.table, self.rows, self.records, self.pictures, scaled=self.scaled, notes=self.notes)
+        return rendered(format, self.table, self.rows, scaled=self.scaled, notes=self.notes)
+
+    def write(self, folder: ResultsFolder) -> None:
+        """Write the table in every format into a results folder.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        for format in (*FORMATS, "html"):
+            folder.write_table(f"{self.table.name}.{format}", self.render(format))
+
+
+def reproduce(
+    study: Study,
+    table: str,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    preset: str = "paper",
+    limit: int | None = None,
+    steps: int | None = None,
+    size: int | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int = 1,
+    run: bool = True,
+    progress: ProgressOption = False,
+) -> Reproduction:
+    """Run a published table and compare; see the applications' functions of this name.
+
+    Args:
+        study: The application's.
+        table: Name of the table.
+        inputs: Files or folders of the table's data; none for what is built in.
+        preset: "paper" for the published protocol, "fast" for ours in its place.
+        limit: The first inputs only.
+        steps: Steps in place of the published.
+        size: Size of the inputs in place of the published.
+        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
+        seeds: Of the fits; figures are means over them.
+        out: Results folder; None to write nothing.
+        workers: Processes of this machine that share the cells, by Dask; 0 to run them here, one after the other.
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them.
+        run: Whether to compute what is not in the folder.
+        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: For an unknown table, row or input, or a setting that cannot be used, before the first fit.
+    """
+    found = study.table(table)
+    _check(preset=preset, limit=limit, steps=steps, size=size, seeds=seeds, threads=threads, workers=workers)
+    scale = Scale(preset=preset, limit=limit, steps=steps, size=size)
+    rows = chosen_rows(found, methods)
+    folder = ResultsFolder(out)
+    given = study.find_inputs(found, [os.fspath(path) for path in inputs])[:limit]
+    cells = cells_of(study.application, found, given, rows=rows, seeds=seeds, scale=scale)
+    missing = [cell for cell in {cell.digest: cell for cell in cells}.values() if folder.get(cell.digest) is None]
+    failures: dict[str, str] = {}
+    if run and missing:
+        failures = run_cells(
+            missing,
+            study.compute,
+            folder=folder,
+            workers=workers,
+            scheduler=scheduler,
+            threads=threads,
+            progress=progress,
+            extra=f"{study.application}[dask]",
+        )
+    result = _compared(found, rows, cells, folder, scale, failures)
+    if folder.path is not None:
+        result.write(folder)
+    return result
+
+
+def _compared(
+    table: Table,
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    folder: ResultsFolder,
+    scale: Scale,
+    failures: Mapping[str, str],
+) -> Reproduction:
+    records = {cell.digest: record for cell in cells if (record := folder.get(cell.digest)) is not None}
+    scaled = list(scale.reasons(table))
+    names = {cell.input.name for cell in cells}
+    if names and not names.issuperset(table.inputs):
+        scaled.append(f"{len(names & set(table.inputs))} of {len(table.inputs)} published inputs")
+    return Reproduction(
+        table=table,
+        rows=summary_rows(table, rows, cells, records, failures),
+        records=records,
+        scaled=scaled,
+        notes=[*folder.notes, *failures.values()],
+        pictures={digest: picture for digest in records if (picture := folder.picture(digest)) is not None},
+    )
+
+
+def chosen_rows(table: Table, methods: Sequence[str] | None) -> list[Row]:
+    """Return the rows that are asked for by label or by method, in the table's order.
+
+    Raises:
+        InputError: If a name is neither.
+    """
+    if methods is None:
+        return list(table.rows)
+    wanted = {name.casefold() for name in methods}
+    known = {name.casefold() for row in table.rows for name in (row.label, row.method or "")}
+    for name in methods:
+        if name.casefold() not in known:
+            labels = ", ".join(row.label for row in table.rows)
+            hint = "" if name not in METHODS else ", which has no row there"
+            raise InputError(f"table {table.name!r} has no row or method {name!r}{hint}; rows: {labels}")
+    return [row for row in table.rows if wanted & {row.label.casefold(), (row.method or row.label).casefold()}]
+
+
+def _check(*, preset: str, seeds: Sequence[int], **counts: int | None) -> None:
+    if preset not in ("paper", "fast"):
+        raise InputError(f"unknown preset {preset!r} (known: paper, fast)")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InputError(f"--seeds must be different numbers of at least 0, got {' '.join(map(str, seeds)) or 'none'}")
+    for name, value in counts.items():
+        least = 0 if name == "workers" else 1
+        if value is not None and value < least:
+            raise InputError(f"--{name} must be at least {least}, got {value}")

@@ -1,0 +1,26 @@
+"""The command `finer-image reproduce`."""
+
+from typing import Any
+
+from finer_core.app.reproduce_command import add_reproduce_command
+from finer_image.config import BUILT_IN
+from finer_image.io.notes import with_notes
+
+
+def add_reproduce(commands: Any) -> None:
+    """Add the command to the program."""
+    add_reproduce_command(
+        commands,
+        _study,
+        what="TABLE",
+        inputs=f"image files, or folders of the table's images (default: the built-in {BUILT_IN})",
+        out="runs/image-reproduction",
+        size="side that images are reduced to",
+        wrap=with_notes,
+    )
+
+
+def _study() -> Any:
+    from finer_image.reproducing import STUDY
+
+    return STUDY

@@ -1,0 +1,209 @@
+"""Run published image tables again, and compare."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.progress import ProgressOption
+from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
+from finer_core.reproduction import reproduce as run_study
+from finer_image.config import BUILT_IN
+from finer_image.published_reruns import TABLES
+
+_MEMORY = 1 << 40
+"""Images of published tables are small and are read whole."""
+_CROP = 128
+"""Side of what a picture shows of the reconstruction, in pixels."""
+
+
+def reproduce(
+    table: str,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    preset: str = "paper",
+    limit: int | None = None,
+    steps: int | None = None,
+    size: int | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int = 1,
+    progress: ProgressOption = False,
+) -> Reproduction:
+    """Run a published image table with its exact settings, or scaled, and compare; as `finer-image reproduce` does.
+
+    Args:
+        table: Its name; `finer-image reproduce --list` describes all.
+        inputs: Files, or folders of files, named as the table's inputs ("00.png"); others are fitted too and compared
+            with nothing. None for the built-in image.
+        preset: "paper" for the published protocol, "fast" for ours in its place.
+        limit: The first inputs only.
+        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
+        size: Side in pixels that images are reduced to, by the means of square blocks; the same holds.
+        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
+        seeds: Of the fits; figures are means over them.
+        out: Results folder, whose finished cells are kept; None to write nothing.
+        workers: Processes of this machine that share the cells; needs the extra finer-image[dask].
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them.
+        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+
+    Returns:
+        The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
+
+    Raises:
+        InputError: For an unknown table, row or input, or a setting that cannot be used, before the first fit.
+
+    Example:
+        >>> import finer_image
+        >>> found = finer_image.reproduce("finerpp-notebook", methods=["finer"], steps=2, size=8)
+        >>> row = next(row for row in found.rows if row["published"] is not None)
+        >>> row["row"], row["published"], row["verdict"]
+        ('FINER', 42.135, 'not run')
+    """
+    return run_study(
+        STUDY,
+        table,
+        inputs,
+        preset=preset,
+        limit=limit,
+        steps=steps,
+        size=size,
+        methods=methods,
+        seeds=seeds,
+        out=out,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
+    """Return the images that are fitted: files, those of folders that the table names, or the built-in one.
+
+    Raises:
+        InputError: If a path is no image, or a folder has none that the table names.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            named = {file.stem: file for file in sorted(path.iterdir(), reverse=True) if file.is_file()}
+            found = [named[name] for name in table.inputs if name in named]
+            if not found:
+                wanted = f"{table.inputs[0]} to {table.inputs[-1]}" if table.inputs else "none; name files"
+                raise InputError(f"{path}: holds none of the images of table {table.name!r} ({wanted})")
+            files += found
+        else:
+            files.append(path)
+    return [_input(path.stem, str(path)) for path in files] or [_input(BUILT_IN, BUILT_IN)]
+
+
+def _input(name: str, source: str) -> Input:
+    return Input(name=name, source=source, sha256=_digest(_opened(source)))
+
+
+def _opened(source: str) -> Any:
+    from finer_image.inputs import open_signal
+    from finer_image.io.image import Image
+
+    image = open_signal(source, memory=_MEMORY)
+    if not isinstance(image, Image):
+        raise InputError(f"{source}: is too large for a table; give an image that fits the memory")
+    return image
+
+
+def _digest(image: Any) -> str:
+    from finer_image.training.plan import digest_of
+
+    return digest_of(image)
+
+
+def compute_cell(cell: Cell) -> Outcome:
+    """Fit a method to an image and judge it.
+
+    Raises:
+        InputError: If the image cannot be read, or reduced to the size.
+        DivergenceError: If the fit diverged for good.
+        KeyboardInterrupt: If it was interrupted.
+    """
+    from finer_image.evaluation import evaluate
+    from finer_image.training.fit import fit
+
+    whole = _opened(cell.input.source)
+    image = whole if cell.size is None else reduced(whole, cell.size, source=cell.input.source)
+    model, history = fit(image, **{**cell.settings, "method": cell.method, "seed": cell.seed})
+    if history.interrupted:
+        raise KeyboardInterrupt
+    metrics = dict(evaluate(model, image))
+    rendering = model.render()
+    metrics["psnr_u8"] = _psnr_of_bytes(rendering, image)
+    height, width, channels = image.shape
+    return Outcome(
+        metrics=metrics,
+        facts={"height": height, "width": width, "channels": channels},
+        curve={name: history[name].tolist() for name in ("step", "loss", "psnr")},
+        seconds=float(history[-1].seconds),
+        sha256=_digest(whole),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        picture=_picture(rendering, image),
+    )
+
+
+def reduced(image: Any, size: int, *, source: str) -> Any:
+    """Return an image whose shorter side has so many pixels, each the mean of a square block.
+
+    Raises:
+        InputError: If the sides are no multiples.
+    """
+    import numpy as np
+
+    from finer_image.io.image import Image
+
+    height, width, channels = image.shape
+    block, rest = divmod(min(height, width), size)
+    if rest or block == 0 or height % block or width % block:
+        raise InputError(f"--size {size}: {source} has {height}x{width} pixels, which are no multiples; give a divisor")
+    blocks = image.pixels.reshape(height // block, block, width // block, block, channels).astype(np.float64)
+    means = blocks.mean(axis=(1, 3))
+    return Image.from_pixels((np.rint(means) if image.dtype.kind in "iu" else means).astype(image.dtype))
+
+
+def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:
+    """Return the PSNR in dB of a rendering in the image's own 8 bits; None for images of other types."""
+    import numpy as np
+
+    from finer_core.metrics import psnr_of_mse
+
+    if image.dtype != np.uint8:
+        return None
+    error = rendering.reshape(image.shape).astype(np.float64) - image.pixels
+    return psnr_of_mse(float(np.mean((error / 255.0) ** 2)))
+
+
+def _picture(rendering: Any, image: Any) -> bytes:
+    """Return a PNG of the middle: the original, the reconstruction, and ten times the error, side by side."""
+    import numpy as np
+    from PIL import Image as Pillow
+
+    height, width, channels = image.shape
+    rows, columns = (slice(max(0, (side - _CROP) // 2), (side + _CROP) // 2) for side in (height, width))
+    truth = image.to_unit()[rows, columns]
+    ours = image.to_unit(rendering.reshape(image.shape))[rows, columns]
+    panels = [panel[..., :3] if channels >= 3 else panel[..., :1].repeat(3, -1) for panel in (truth, ours)]
+    panels.append(np.abs(panels[0] - panels[1]) * 10)
+    gap = np.ones((panels[0].shape[0], 4, 3))
+    row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+    file = io.BytesIO()
+    Pillow.fromarray((np.clip(row, 0, 1) * 255).round().astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+STUDY = Study(
+    application="finer-image", tables=TABLES, compute="finer_image.reproducing:compute_cell", find_inputs=find_inputs
+)

@@ -1,0 +1,167 @@
+"""Run published tables of radiance fields again, and compare."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.progress import ProgressOption
+from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
+from finer_core.reproduction import reproduce as run_study
+from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.published_tables import TABLES
+
+
+def reproduce(
+    table: str,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    preset: str = "paper",
+    limit: int | None = None,
+    steps: int | None = None,
+    size: int | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int = 1,
+    progress: ProgressOption = False,
+) -> Reproduction:
+    """Run a published table of radiance fields with its exact settings, or scaled, and compare.
+
+    `finer-nerf reproduce` does the same.
+
+    Args:
+        table: Its name; `finer-nerf reproduce --list` describes all.
+        inputs: Scenes, whose names have the table's scenes in them ("lego"); others are trained on too and compared
+            with nothing. None for the built-in scene.
+        preset: "paper" for the published protocol, "fast" for ours in its place.
+        limit: The first inputs only.
+        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
+        size: Height in pixels that pictures are reduced to, a divisor of their own; the same holds.
+        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
+        seeds: Of the trainings; figures are means over them.
+        out: Results folder, whose finished cells are kept; None to write nothing.
+        workers: Processes of this machine that share the cells; needs the extra finer-nerf[dask].
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every training, wherever it runs, because its last bits depend on them.
+        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+
+    Returns:
+        The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
+
+    Raises:
+        InputError: For an unknown table, row or input, or a setting that cannot be used, before the first training.
+
+    Example:
+        >>> import finer_nerf
+        >>> found = finer_nerf.reproduce("finer-nerf", methods=["SL2A"])  # which nothing here can run
+        >>> row = found.rows[0]
+        >>> row["input"], row["published"], row["verdict"]
+        ('chair', 34.7, 'not run (a method that these packages do not have)')
+    """
+    return run_study(
+        STUDY,
+        table,
+        inputs,
+        preset=preset,
+        limit=limit,
+        steps=steps,
+        size=size,
+        methods=methods,
+        seeds=seeds,
+        out=out,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
+    """Return the scenes that are trained on: folders or files, or the built-in one.
+
+    Raises:
+        InputError: If a path is no scene.
+    """
+    found = []
+    for source in paths or [BUILT_IN]:
+        path = Path(source)
+        stem = (path.resolve().parent if path.suffix == ".json" else path.resolve()).name if paths else BUILT_IN
+        name = next((name for name in table.inputs if name in stem.lower()), stem)
+        found.append(Input(name=name, source=source, sha256=_digest(source)))
+    return found
+
+
+def _digest(source: str) -> str:
+    from finer_nerf.inputs import content_digest, read_input
+
+    return content_digest(read_input(source))
+
+
+def compute_cell(cell: Cell) -> Outcome:
+    """Train a method on a scene and judge it by the scene's test views.
+
+    Raises:
+        InputError: If the scene cannot be read, or reduced to the size.
+        DivergenceError: If the training diverged for good.
+        KeyboardInterrupt: If it was interrupted.
+    """
+    from finer_nerf.evaluation import evaluate
+    from finer_nerf.inputs import judged_views, open_scene
+    from finer_nerf.training.fit import fit
+
+    digest = _digest(cell.input.source)
+    reading: dict[str, Any] = {} if cell.size is None else {"downscale": _downscale(cell.input.source, cell.size)}
+    scene = open_scene(cell.input.source, NerfConfig(preset=cell.settings["preset"], **reading)).scene
+    model, history = fit(scene, **{**cell.settings, "method": cell.method, "seed": cell.seed})
+    if history.interrupted:
+        raise KeyboardInterrupt
+    views = judged_views(scene)
+    figures = evaluate(model, views)
+    return Outcome(
+        metrics={name: figures[name] for name in ("psnr", "ssim", "lpips")},
+        facts={
+            "height": views.height,
+            "width": views.width,
+            "train_views": len(scene.train),
+            "test_views": len(views),
+        },
+        curve={name: history[name].tolist() for name in ("step", "loss", "psnr")},
+        seconds=float(history[-1].seconds),
+        sha256=digest,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        picture=_picture(model, views),
+    )
+
+
+def _downscale(source: str, size: int) -> int:
+    from finer_nerf.inputs import read_input
+
+    height = read_input(source).train.height
+    factor, rest = divmod(height, size)
+    if rest or not factor:
+        raise InputError(f"--size {size}: the pictures of {source} are {height} high; give a divisor of that")
+    return factor
+
+
+def _picture(model: Any, views: Any) -> bytes:
+    """Return a PNG of the first view: the original, and what is rendered, side by side."""
+    import numpy as np
+    from PIL import Image
+
+    from finer_nerf.evaluation import judge_views
+
+    judged = next(iter(judge_views(model, views.take([0]), background="white")))
+    both = np.concatenate([judged.truth, judged.view.color], axis=1)
+    file = io.BytesIO()
+    Image.fromarray((np.clip(both, 0, 1) * 255).round().astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+STUDY = Study(
+    application="finer-nerf", tables=TABLES, compute="finer_nerf.reproducing:compute_cell", find_inputs=find_inputs
+)

@@ -1,0 +1,171 @@
+"""Run published tables of surfaces again, and compare."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finer_core.errors import DivergenceError, InputError
+from finer_core.progress import ProgressOption
+from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
+from finer_core.reproduction import reproduce as run_study
+from finer_sdf.config import BUILT_IN
+from finer_sdf.published_tables import RESOLUTION, TABLES
+
+_SAMPLES = 300_000
+"""Surface samples a side at the published resolution; at others as many times fewer, and at least 2000."""
+_PICTURE = 192
+
+
+def reproduce(
+    table: str,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+    *,
+    preset: str = "paper",
+    limit: int | None = None,
+    steps: int | None = None,
+    size: int | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int = 1,
+    progress: ProgressOption = False,
+) -> Reproduction:
+    """Run a published table of surfaces with its exact settings, or scaled, and compare; as `finer-sdf reproduce` does.
+
+    Args:
+        table: Its name; `finer-sdf reproduce --list` describes all.
+        inputs: Files, or folders of files, whose names have the table's shapes in them ("armadillo.obj"); others are
+            fitted too and compared with nothing. None for the built-in shape.
+        preset: "paper" for the published protocol, "fast" for ours in its place.
+        limit: The first inputs only.
+        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
+        size: Grid points per axis of the mesh that is judged, with as many times fewer samples; the same holds.
+        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
+        seeds: Of the fits; figures are means over them.
+        out: Results folder, whose finished cells are kept; None to write nothing.
+        workers: Processes of this machine that share the cells; needs the extra finer-sdf[dask].
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them.
+        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+
+    Returns:
+        The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
+
+    Raises:
+        InputError: For an unknown table, row or input, or a setting that cannot be used, before the first fit.
+
+    Example:
+        >>> import finer_sdf
+        >>> found = finer_sdf.reproduce("sasnet-sdf", methods=["SASNet"])  # which nothing here can run
+        >>> row = found.rows[0]
+        >>> row["input"], row["published"], row["verdict"]
+        ('armadillo', 3.368e-06, 'not run (a method that these packages do not have)')
+    """
+    return run_study(
+        STUDY,
+        table,
+        inputs,
+        preset=preset,
+        limit=limit,
+        steps=steps,
+        size=size,
+        methods=methods,
+        seeds=seeds,
+        out=out,
+        workers=workers,
+        scheduler=scheduler,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
+    """Return the shapes that are fitted: files, those of folders that the table names, or the built-in one.
+
+    Raises:
+        InputError: If a path is no shape, or a folder has none that the table names.
+    """
+    from finer_sdf.geometry.reader import SUFFIXES
+
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            there = sorted((file for file in path.iterdir() if file.suffix.lower() in SUFFIXES), key=lambda f: f.name)
+            chosen = [min(_named(there, name), default=None, key=lambda f: len(f.name)) for name in table.inputs]
+            found = [file for file in chosen if file is not None]
+            if not found:
+                raise InputError(f"{path}: holds none of the shapes of table {table.name!r}: {', '.join(table.inputs)}")
+            files += found
+        else:
+            files.append(path)
+    return [_input(table, path) for path in files] or [_built_in()]
+
+
+def _named(files: Sequence[Path], name: str) -> list[Path]:
+    return [file for file in files if name in file.stem.lower()]
+
+
+def _input(table: Table, path: Path) -> Input:
+    name = next((name for name in table.inputs if name in path.stem.lower()), path.stem)
+    other = "" if path.stem.lower() == name else f"{path.name} is not the scan as it came"
+    return Input(name=name, source=str(path), sha256=_loaded(str(path)).sha256, other=other)
+
+
+def _built_in() -> Input:
+    return Input(name=BUILT_IN, source=BUILT_IN, sha256=_loaded(BUILT_IN).sha256)
+
+
+def _loaded(source: str) -> Any:
+    from finer_sdf.inputs import as_shape
+
+    return as_shape(source)
+
+
+def compute_cell(cell: Cell) -> Outcome:
+    """Fit a method to a shape and judge it.
+
+    Raises:
+        InputError: If the shape cannot be read.
+        DivergenceError: If the fit diverged for good, or has no surface in its box.
+        KeyboardInterrupt: If it was interrupted.
+    """
+    from finer_sdf.evaluation.surface_metrics import evaluate
+    from finer_sdf.training.fit import fit
+
+    shape = _loaded(cell.input.source)
+    model, history = fit(shape, **{**cell.settings, "method": cell.method, "seed": cell.seed})
+    if history.interrupted:
+        raise KeyboardInterrupt
+    resolution = cell.size or RESOLUTION
+    samples = max(2000, min(_SAMPLES, _SAMPLES * resolution // RESOLUTION))
+    try:
+        figures = evaluate(model, shape, resolution=resolution, samples=samples, seed=cell.seed)
+    except InputError as error:  # with these settings and this seed, so it is a result
+        raise DivergenceError(f"no surface: {error}") from error
+    return Outcome(
+        metrics={name: value for name, value in figures.items() if value is None or isinstance(value, float)},
+        facts={"samples": samples, "resolution": resolution},
+        curve={name: history[name].tolist() for name in ("step", "loss")},
+        seconds=float(history[-1].seconds),
+        sha256=shape.sha256,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        picture=_picture(model),
+    )
+
+
+def _picture(model: Any) -> bytes:
+    """Return a PNG of the surface, seen from a side."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(model.render(size=(_PICTURE, _PICTURE))).save(file, "PNG")
+    return file.getvalue()
+
+
+STUDY = Study(
+    application="finer-sdf", tables=TABLES, compute="finer_sdf.reproducing:compute_cell", find_inputs=find_inputs
+)

@@ -1,0 +1,58 @@
+"""Published radiance-field tables, and `finer-nerf reproduce` at a size that takes a moment."""
+
+import json
+
+import pytest
+
+import finer_nerf
+from finer_core.methods import METHODS
+from finer_nerf.app.cli import main
+from finer_nerf.published import published_psnr
+from finer_nerf.published_tables import TABLES
+
+
+def test_a_scaled_table_is_labelled_and_its_cells_are_kept(tmp_path, capsys):
+    finer_nerf.write_scene(finer_nerf.builtin_scene(size=16), tmp_path / "lego_small")
+    out = tmp_path / "out"
+    command = [
+        "reproduce",
+        "finer-nerf",
+        str(tmp_path / "lego_small"),
+        "--preset",
+        "fast",
+        "--steps",
+        "2",
+        "--size",
+        "8",
+    ]
+    command += ["--methods", "FINER", "--out", str(out), "--quiet", "--format", "json"]
+    assert main(command) == 0
+    rows = {row["input"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["lego"]["published"] == 30.04
+    assert rows["lego"]["verdict"] == "not comparable (scaled: 2 of 37500 steps, size 8 of 200; preset fast)"
+    assert rows["ship"]["verdict"] == "not run"
+    (path,) = (out / "records").glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["facts"] == {"height": 8, "width": 8, "train_views": 36, "test_views": 8}
+    before = path.read_bytes()
+    assert main(command) == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_can_be_run(name):
+    for row in TABLES[name].rows:
+        if row.method is not None:
+            METHODS[row.method].for_task("nerf")
+            finer_nerf.NerfConfig(method=row.method, preset="paper", **{**TABLES[name].settings, **row.settings})
+
+
+def test_values_that_are_known_elsewhere():
+    assert published_psnr(scene="lego_200", method="finer") == 30.04
+    assert published_psnr(scene="x/ship", method="wire") == 21.15
+    assert published_psnr(scene="lego", method="gauss-finer") is None
+    for row in TABLES["finer-nerf"].rows:
+        values = row.published["psnr"]
+        if values:
+            scenes = [value for name, value in values.items() if name != "mean"]
+            assert values["mean"] == pytest.approx(sum(scenes) / 8, abs=0.006)
