@@ -137,7 +137,8 @@ def test_what_libraries_print_of_a_damaged_picture_stays_away(tmp_path, capfd):
 
 
 def test_outputs_that_cannot_be_written_are_named(tmp_path):
-    corner = ColoredMesh(vertices=np.eye(3), faces=np.array([[0, 1, 2]]), colors=np.zeros((3, 3), dtype=np.uint8))
+    tables = {"colors": np.zeros((3, 3), dtype=np.uint8), "normals": np.full((3, 3), 3**-0.5)}
+    corner = ColoredMesh(vertices=np.eye(3), faces=np.array([[0, 1, 2]]), **tables)
     for suffix in (".ply", ".mp4"):
         out = tmp_path / "none" / f"a{suffix}"
         with pytest.raises(InputError, match="cannot be written") as caught:

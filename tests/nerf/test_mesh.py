@@ -7,9 +7,10 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_core.io.glb import srgb_from_linear
 from finer_core.resources import PROCESS_BYTES
 from finer_nerf.mesh_writer import check_mesh_path, write_mesh
-from finer_nerf.meshing import default_level, extract_mesh
+from finer_nerf.meshing import ColoredMesh, default_level, extract_mesh
 
 from .models import BALL, ball_model
 
@@ -53,13 +54,51 @@ def test_small_parts_are_left_out():
     assert cleaned.faces.max() == len(cleaned.vertices) - 1 == len(cleaned.colors) - 1
 
 
+def scene_coordinates(points: np.ndarray) -> np.ndarray:
+    """Turn y up back to z up."""
+    return points @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".glb"])
 def test_others_read_it(mesh, tmp_path, suffix):
     write_mesh(tmp_path / f"m{suffix}", mesh)
-    read = trimesh.load(tmp_path / f"m{suffix}", force="mesh", process=False)
+    (read,) = trimesh.load_scene(tmp_path / f"m{suffix}", process=False).geometry.values()
     np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-6)
-    np.testing.assert_array_equal(np.asarray(read.visual.vertex_colors)[:, :3], mesh.colors)
+    np.testing.assert_allclose(read.vertex_normals, mesh.normals, atol=1e-6)
     assert len(read.faces) == len(mesh.faces)
+    if suffix == ".ply":
+        np.testing.assert_array_equal(np.asarray(read.visual.vertex_colors)[:, :3], mesh.colors)
+        return
+    linear = read.visual.vertex_attributes["color"]
+    np.testing.assert_allclose(255 * srgb_from_linear(linear[:, :3]), mesh.colors, atol=1e-3)
+    assert read.visual.material.metallicFactor == 0 and read.visual.material.doubleSided
+
+
+def test_normals_look_outwards_in_the_scene(mesh):
+    outwards = mesh.vertices / np.linalg.norm(mesh.vertices, axis=1, keepdims=True)
+    assert (mesh.normals * outwards).sum(axis=1).min() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("up", "turned"),
+    [("z", [0, 2, 1]), ("y", [0, 1, 2]), ("-y", [0, 1, 2])],
+)
+def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, turned):
+    box = trimesh.creation.box((1.0, 2.0, 3.0))
+    marks = np.where(box.vertices > 0, 255, 0).astype(np.uint8)  # red +x, green +y, blue +z
+    tables = {"vertices": np.array(box.vertices), "faces": np.array(box.faces), "colors": marks}
+    cube = ColoredMesh(**tables, normals=np.array(box.vertex_normals))
+    note = write_mesh(tmp_path / "cube.glb", cube, up=up)
+    assert note == ("" if up == "y" else f"the scene's {up} turned to y, which is up in GLB")
+    back = trimesh.load_scene(tmp_path / "cube.glb", process=False)
+    (stored,) = back.geometry.values()
+    colors = np.rint(stored.visual.vertex_attributes["color"][:, :3])
+    (read,) = back.dump()
+    assert read.volume == pytest.approx(6.0)  # not mirrored
+    np.testing.assert_allclose(read.extents, np.array([1.0, 2.0, 3.0])[turned])
+    at_top = colors[read.vertices[:, 1] > 0, "xyz".index(up[-1])]
+    assert len(at_top) == 4 and (at_top == (0 if up[0] == "-" else 1)).all()
+    assert (colors[read.vertices[:, 0] > 0, 0] == 1).all()  # x stays
 
 
 def test_memory_is_refused_before_the_mesh_is_made(mesh):
@@ -78,8 +117,9 @@ def placed_in_world(shape: trimesh.Scene | trimesh.Trimesh) -> np.ndarray:
 def test_a_mesh_far_from_the_origin_keeps_its_shape(mesh, tmp_path, suffix, word, far):
     moved = dataclasses.replace(mesh, vertices=mesh.vertices + [far, -far, far / 2])
     note = write_mesh(tmp_path / f"m{suffix}", moved)
-    assert (word in note) if far else note == ""
+    assert (word in note) == bool(far) and ("turned to y" in note) == (suffix == ".glb")
     read = placed_in_world(trimesh.load(tmp_path / f"m{suffix}", process=False))
+    read = scene_coordinates(read) if suffix == ".glb" else read
     # float32 at the mesh's own size, and float64 at its place; single precision there is off by 0.25 and by 32.
     np.testing.assert_allclose(read, moved.vertices, rtol=0, atol=1e-6 + far * 2**-51)
 

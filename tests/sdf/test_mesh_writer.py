@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_core.io.glb import srgb_from_linear
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
 
@@ -22,6 +23,14 @@ def read(path):
     scene = trimesh.load_scene(str(path), process=False)
     (mesh,) = scene.geometry.values()  # as stored: a mesh made of the scene would compute its own normals
     return mesh
+
+
+def colors_of(mesh):
+    """Return the sRGB colors of a mesh that was read; in .glb they are linear floats, beside a material."""
+    if mesh.visual.kind == "texture":
+        linear = mesh.visual.vertex_attributes["color"][:, :3]
+        return np.rint(255 * srgb_from_linear(linear)).astype(np.uint8)
+    return mesh.visual.vertex_colors[:, :3]
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".PLY", ".Obj"])
@@ -88,7 +97,31 @@ def test_normals_and_colours_come_back(tmp_path, ball, suffix):
     write_mesh(tmp_path / f"mesh{suffix}", ball, vertex_normals=normals, vertex_colours=colours)
     back = read(tmp_path / f"mesh{suffix}")
     np.testing.assert_allclose(back.vertex_normals, normals, atol=1e-6)
-    np.testing.assert_array_equal(back.visual.vertex_colors[:, :3], colours)
+    np.testing.assert_array_equal(colors_of(back), colours)
+
+
+@pytest.mark.parametrize(("up", "axes"), [("y", [0, 1, 2]), ("z", [0, 2, 1]), ("x", [1, 0, 2])])
+@pytest.mark.parametrize("far", [0.0, 5e6])
+def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
+    box = trimesh.creation.box((1.0, 2.0, 3.0))
+    box.vertices += [far, -far, far / 2]
+    marks = np.where(box.vertices > box.vertices.mean(axis=0), 255, 0).astype(np.uint8)  # red +x, green +y, blue +z
+    cube = Mesh(vertices=np.array(box.vertices), faces=np.array(box.faces, dtype=np.int64))
+    notes = write_mesh(
+        tmp_path / "cube.glb", cube, vertex_normals=np.array(box.vertex_normals), vertex_colours=marks, up=up
+    )
+    assert any("y is up" in note for note in notes) == (up != "y")
+    back = trimesh.load_scene(tmp_path / "cube.glb", process=False)
+    colors = colors_of(*back.geometry.values())
+    (mesh,) = back.dump()  # placed by its node, which costs trimesh the colors
+    assert mesh.volume == pytest.approx(6.0, rel=1e-6)  # not mirrored
+    np.testing.assert_allclose(mesh.extents, np.array([1.0, 2.0, 3.0])[axes], rtol=1e-6)
+    middle = mesh.vertices.mean(axis=0)
+    top = colors[mesh.vertices[:, 1] > middle[1]]
+    assert len(top) == 4 and (top[:, "xyz".index(up)] == 255).all()
+    material = mesh.visual.material
+    assert material.metallicFactor == 0 and 0.5 < material.roughnessFactor <= 1 and material.doubleSided
+    assert np.abs(middle).max() == pytest.approx(far, abs=1e-9)
 
 
 @pytest.mark.parametrize("suffix", [".stl", ".off"])

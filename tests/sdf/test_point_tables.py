@@ -39,6 +39,9 @@ def outward(shape) -> float:
 def test_six_columns_with_colours(tmp_path, colours):
     loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, colours)))
     assert "its columns 4 to 6 look like colours" in loaded.notes[0]
+    shares = colours if colours.max() <= 1 else colours / 255
+    assert loaded.colors is not None and loaded.colors.faces is None
+    assert np.allclose(loaded.colors.colors, shares, atol=1e-4)
     assert "it has no normals; estimated them" in loaded.notes[1]
     assert outward(loaded.shape) > 0.9
 
@@ -48,6 +51,7 @@ def test_nine_columns_hold_normals_and_colours_in_either_order(tmp_path, swapped
     tables = (COLOURS, NORMALS) if swapped else (NORMALS, COLOURS)
     loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, *tables)))
     assert ("columns 4 to 6" if swapped else "columns 7 to 9") in loaded.notes[0] and len(loaded.notes) == 1
+    assert loaded.colors is not None and np.allclose(loaded.colors.colors, COLOURS / 255, atol=1e-4)
     assert outward(loaded.shape) > 0.99
 
 
@@ -57,7 +61,7 @@ def test_nine_columns_hold_normals_and_colours_in_either_order(tmp_path, swapped
         ("x y z nx ny nz", (POINTS, 3 * NORMALS), []),
         ("# x y z normal_x normal_y normal_z", (POINTS, NORMALS), []),
         ("nx,ny,nz,x,y,z", (NORMALS, POINTS), []),
-        ("//X Y Z R G B Nx Ny Nz", (POINTS, COLOURS, NORMALS), ["left out its columns r, g, b"]),
+        ("//X Y Z R G B Nx Ny Nz", (POINTS, COLOURS, NORMALS), []),
         ('"x" "y" "z" "intensity" nx ny nz', (POINTS, COLOURS[:, :1], NORMALS), ["left out its columns intensity"]),
     ],
 )

@@ -32,12 +32,14 @@ class ColoredMesh:
     Attributes:
         vertices: (n, 3) float64 in the input's coordinates.
         faces: (m, 3), counter-clockwise seen from outside.
-        colors: uint8 (n, 3).
+        colors: uint8 (n, 3), sRGB as the pictures.
+        normals: (n, 3) of length 1, outwards, the mean of the faces' by area.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     colors: np.ndarray
+    normals: np.ndarray
 
     def to_trimesh(self, *, offset: np.ndarray | float = 0.0) -> Any:
         """Return a `trimesh.Trimesh` with vertex colours, moved by `-offset`."""
@@ -47,6 +49,7 @@ class ColoredMesh:
             vertices=self.vertices - offset,
             faces=self.faces,
             vertex_colors=self.colors,
+            vertex_normals=self.normals,
             process=False,
             validate=False,
         )
@@ -116,10 +119,17 @@ def extract_mesh(
     faces = _outwards(points, _large_parts(faces.astype(np.int64), len(points), share=smallest_part))
     used, faces = np.unique(faces, return_inverse=True)
     points, faces = points[used], faces.reshape(-1, 3)
-    colors = _colors(model, points, _normals(points, faces))
+    normals = _normals(points, faces)
+    colors = _colors(model, points, normals)
     if model.grid.contracted:
         points = expand(torch.from_numpy(points)).numpy()
-    return ColoredMesh(vertices=model.frame.to_input(points), faces=faces, colors=colors)
+        normals = _normals(points, faces)
+    return ColoredMesh(
+        vertices=model.frame.to_input(points),
+        faces=faces,
+        colors=colors,
+        normals=model.frame.directions_to_input(normals),
+    )
 
 
 def _crossed_edges(values: np.ndarray) -> int:

@@ -46,6 +46,10 @@ class Normalization:
         back = np.argsort(_TURN)
         return ((np.asarray(points) - np.asarray(self.offset)) / self.scale)[..., back]
 
+    def directions_to_input(self, directions: np.ndarray) -> np.ndarray:
+        """Turn directions (n, 3) of the box into the input's coordinates; their length stays."""
+        return np.asarray(directions)[..., np.argsort(_TURN)]
+
     def points_to_box(self, points: Tensor) -> Tensor:
         """Move points (..., 3) into the box as `to_box` does, differentiably, in their own precision."""
         return points[..., list(_TURN)] * self.scale + points.new_tensor(self.offset)

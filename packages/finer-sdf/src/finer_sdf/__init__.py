@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from finer_core.io.export import export
     from finer_sdf.benchmarking import benchmark
     from finer_sdf.config import SdfConfig
+    from finer_sdf.distance_field import DistanceField
     from finer_sdf.evaluation.surface_metrics import evaluate
     from finer_sdf.geometry import LoadedShape, Mesh, PointCloud
     from finer_sdf.geometry.reader import read_shape
     from finer_sdf.inputs import download
     from finer_sdf.model import SdfModel
     from finer_sdf.normalization import Normalization
+    from finer_sdf.operations import CombinedField, difference, intersection, offset, shell, union
     from finer_sdf.reproducing import reproduce
     from finer_sdf.training.fit import fit
 
 _HOME = {
+    "CombinedField": "operations",
+    "DistanceField": "distance_field",
     "LoadedShape": "geometry",
     "Mesh": "geometry",
     "Normalization": "normalization",
@@ -31,14 +35,21 @@ _HOME = {
     "SdfConfig": "config",
     "SdfModel": "model",
     "benchmark": "benchmarking",
+    "difference": "operations",
     "download": "inputs",
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",
+    "intersection": "operations",
+    "offset": "operations",
     "read_shape": "geometry.reader",
     "reproduce": "reproducing",
+    "shell": "operations",
+    "union": "operations",
 }
 
 __all__ = [
+    "CombinedField",
+    "DistanceField",
     "LoadedShape",
     "Mesh",
     "Normalization",
@@ -47,12 +58,17 @@ __all__ = [
     "SdfModel",
     "__version__",
     "benchmark",
+    "difference",
     "download",
     "evaluate",
     "export",
     "fit",
+    "intersection",
+    "offset",
     "read_shape",
     "reproduce",
+    "shell",
+    "union",
 ]
 
 logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for

@@ -14,6 +14,7 @@ from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
+from finer_sdf.geometry.colors import SurfaceColors, color_table
 from finer_sdf.geometry.download import download_shape
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.mesh_distance import MeshDistance
@@ -66,7 +67,19 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes)
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=_colors_of(shape))
+
+
+def _colors_of(shape: Any) -> SurfaceColors | None:
+    """Return the vertex colors of a trimesh.Trimesh that has some."""
+    visual: Any = getattr(shape, "visual", None)
+    if getattr(visual, "kind", None) != "vertex":
+        return None
+    colors = color_table(np.asarray(visual.vertex_colors)[:, :3])
+    if colors is None:
+        return None
+    faces = _indices("faces", shape.faces)
+    return SurfaceColors(points=_numbers("vertices", shape.vertices), colors=colors, faces=faces)
 
 
 def _tables_of(shape: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:

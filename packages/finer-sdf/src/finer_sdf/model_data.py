@@ -9,6 +9,13 @@ from finer_core.schema import build, check_entries
 from finer_sdf.normalization import Normalization
 
 TASK = "sdf"
+PARTS = {"distance": 1, "color": 3}
+"""Networks of a model that has colors too, by name, with their outputs."""
+
+
+def has_color(info: ModelInfo) -> bool:
+    """Return whether a model file has a network for colors beside the one for distances."""
+    return set(info.configs) == set(PARTS)
 
 
 def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mapping[str, Any]]:
@@ -25,7 +32,10 @@ def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mappin
         raise InputError(f"{path}: a model of task {info.task!r}, not a distance field; use the command of that task")
     data = info.task_data
     check_entries(data, {"frame": Mapping, "shape": Mapping[str, Any]}, what=f"{path}: shape data")
-    if not info.own_network and (info.config.in_features != 3 or info.config.out_features != 1):
-        sizes = f"{info.config.in_features} coordinates to {info.config.out_features} values"
-        raise InputError(f"{path}: not a distance field (it maps {sizes})")
+    if not info.own_network:
+        for name, outputs in PARTS.items() if has_color(info) else {"": 1}.items():
+            config = info.configs[name] if name else info.config
+            if config.in_features != 3 or config.out_features != outputs:
+                sizes = f"{config.in_features} coordinates to {config.out_features} values"
+                raise InputError(f"{path}: not a {name or 'distance'} field (it maps {sizes})")
     return build(Normalization, data["frame"], what=f"{path}: frame"), data["shape"]

@@ -33,7 +33,7 @@ def distances_at(points: Any, field: Field, normalization: Normalization, *, lik
         return (values.to(_wide(values)) / normalization.scale).to(_type_of(points, values))
     from finer_sdf.meshing.field_values import evaluate_points  # here: its package loads what only meshes need
 
-    table = _table(points)
+    table = points_table(points)
     boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
     found = evaluate_points(field, boxed, device=like.device).astype(np.float64) / normalization.scale
     return found.astype(table.dtype).reshape(table.shape[:-1])
@@ -49,7 +49,7 @@ def normals_at(points: Any, field: Field, normalization: Normalization, *, like:
         coords = _coords(points, normalization, like=like)
         _, gradient = value_and_gradient(field, coords, create_graph=torch.is_grad_enabled())
         return normalize(gradient, dim=-1).to(_type_of(points, gradient))
-    table = _table(points)
+    table = points_table(points)
     rows = table.reshape(-1, 3)
     found = np.empty_like(rows)
     for start in range(0, len(rows), _POINTS_AT_ONCE):
@@ -58,6 +58,25 @@ def normals_at(points: Any, field: Field, normalization: Normalization, *, like:
             directions = normals_at(piece.to(like.device, _wide(like)), field, normalization, like=like)
         found[start : start + len(piece)] = directions.cpu().numpy()
     return found.reshape(table.shape)
+
+
+def colors_at(points: Any, color: Field, normalization: Normalization, *, like: Tensor) -> Any:
+    """Return sRGB in [0, 1] at points; the arguments are those of `distances_at`, but for `color`, (n, 3) to (n, 3).
+
+    Returns:
+        (..., 3), without a graph.
+    """
+    if isinstance(points, Tensor):
+        with torch.no_grad():
+            values = color(_coords(points, normalization, like=like).reshape(-1, 3)).detach()
+        found = (values[-1] if values.ndim > 2 else values).clamp(0, 1).reshape(points.shape)
+        return found.to(_type_of(points, found))
+    table = points_table(points)
+    rows = torch.from_numpy(table.reshape(-1, 3).astype(np.float64)).to(_wide(like))
+    pieces = [
+        colors_at(piece.to(like.device), color, normalization, like=like) for piece in rows.split(_POINTS_AT_ONCE)
+    ]
+    return torch.cat(pieces).cpu().numpy().astype(table.dtype).reshape(table.shape)
 
 
 def _coords(points: Tensor, normalization: Normalization, *, like: Tensor) -> Tensor:
@@ -75,7 +94,8 @@ def _type_of(points: Tensor, values: Tensor) -> torch.dtype:
     return points.dtype if points.is_floating_point() else values.dtype
 
 
-def _table(points: Any) -> np.ndarray:
+def points_table(points: Any) -> np.ndarray:
+    """Return points as an array (..., 3) of floating type; InputError if they are none."""
     table = np.asarray(points)
     _check(table.shape)
     if table.dtype.kind not in "fiu":

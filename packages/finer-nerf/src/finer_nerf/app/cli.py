@@ -177,6 +177,12 @@ def _add_mesh(commands: Any) -> None:
     parser.add_argument("--out", default="mesh.ply", metavar="FILE", help=".ply or .glb (default: %(default)s)")
     parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
     parser.add_argument("--level", type=float, help="density of the surface (default: half opaque in 1 %% of the box)")
+    parser.add_argument(
+        "--up",
+        default="z",
+        choices=("x", "y", "z", "-x", "-y", "-z"),
+        help="the scene's axis that is up; .glb files, which have y up, are turned (default: %(default)s)",
+    )
     _add_habits(parser)
 
 

@@ -183,7 +183,7 @@ def mesh_model(arguments: argparse.Namespace) -> str:
         on_points=progress.update,
     )
     progress.close()
-    note = write_mesh(arguments.out, mesh)
+    note = write_mesh(arguments.out, mesh, up=arguments.up)
     kind = ", ".join(filter(None, ["coloured", note]))
     return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
 

@@ -21,6 +21,7 @@ from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
 from finer_core.methods import method_names
 from finer_sdf._version import __version__
+from finer_sdf.app.mesh_options import add_mesh_options
 from finer_sdf.app.reproduce import add_reproduce
 from finer_sdf.config import BUILT_IN, SdfConfig
 
@@ -41,6 +42,8 @@ def build_parser() -> OneLineParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_fit(commands)
     _add_mesh(commands)
+    _add_combine(commands)
+    _add_query(commands)
     _add_evaluate(commands)
     _add_render(commands)
     _add_benchmark(commands)
@@ -105,13 +108,11 @@ def _summary(figures: dict[str, Any]) -> str:
 def _add_mesh(commands: Any) -> None:
     parser = add_command(commands, "mesh", run_mesh, "Extract the surface of a model as a triangle mesh.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    parser.add_argument("--resolution", type=int, default=512, help="grid points per axis (default: %(default)s)")
-    parser.add_argument(
-        "--out", default="mesh.ply", metavar="FILE", help=".ply .obj .stl .off .glb (default: %(default)s)"
-    )
+    parser.add_argument("--level", type=float, default=0.0, help="distance of the surface, in the input's units")
     parser.add_argument(
         "--dense", action="store_true", help="evaluate the whole grid, not only what is near the surface"
     )
+    add_mesh_options(parser)
     _add_habits(parser)
 
 
@@ -120,6 +121,45 @@ def run_mesh(arguments: argparse.Namespace) -> None:
     from finer_sdf.app.commands import mesh_model
 
     print(mesh_model(arguments))
+
+
+def _add_combine(commands: Any) -> None:
+    text = "Extract the union, intersection, difference, offset or shell of models as a triangle mesh."
+    parser = add_command(commands, "combine", run_combine, text)
+    parser.add_argument("operation", choices=("union", "intersection", "difference", "offset", "shell"))
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="model.safetensors; a difference cuts from the first"
+    )
+    parser.add_argument(
+        "--by", type=float, metavar="D", help="distance of an offset, thickness of a shell, in the input's units"
+    )
+    add_mesh_options(parser)
+    _add_habits(parser)
+
+
+def run_combine(arguments: argparse.Namespace) -> None:
+    """Write a mesh of several models."""
+    from finer_sdf.app.combine import combine_models
+
+    print(combine_models(arguments))
+
+
+def _add_query(commands: Any) -> None:
+    text = "Say how far points are from a model's surface, in which direction, and where it is nearest."
+    parser = add_command(commands, "query", run_query, text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors")
+    parser.add_argument("points", metavar="POINTS", help=".csv .txt .npy .ply ..., in the input's coordinates")
+    parser.add_argument("--out", metavar="FILE", help=".csv or .npz (default: a table on stdout)")
+    _add_habits(parser)
+
+
+def run_query(arguments: argparse.Namespace) -> None:
+    """Print or write a table of answers."""
+    from finer_sdf.app.query import query_model
+
+    line = query_model(arguments)
+    if line:
+        print(line)
 
 
 def _add_evaluate(commands: Any) -> None:

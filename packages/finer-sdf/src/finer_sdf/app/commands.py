@@ -14,6 +14,7 @@ from finer_core.networks.config import find_method
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import inputs
 from finer_sdf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
+from finer_sdf.app.mesh_file import mesh_path, write_surface
 from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
@@ -21,7 +22,6 @@ from finer_sdf.geometry.download import ACKNOWLEDGEMENT
 from finer_sdf.geometry.reader import read_shape
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import check_resolution
-from finer_sdf.meshing.writer import check_mesh_path, write_mesh
 from finer_sdf.model import SdfModel
 from finer_sdf.reference import import_reference
 from finer_sdf.rendering.images import check_view_path, parse_size, write_png
@@ -29,18 +29,11 @@ from finer_sdf.rendering.images import check_view_path, parse_size, write_png
 
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a model's surface into a file, in the input's coordinates; return the line to print."""
-    check_mesh_path(arguments.out)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    out = mesh_path(arguments)
     memory = parse_memory(arguments.memory)
     check_resolution(arguments.resolution, memory=memory, sparse=not arguments.dense)
     model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
-    found = model.extract(
-        resolution=arguments.resolution, memory=memory, sparse=not arguments.dense, progress=not arguments.quiet
-    )
-    for note in write_mesh(arguments.out, model.normalization.mesh_to_input(found.mesh)):
-        print(f"{arguments.out}: {note}", file=sys.stderr)
-    sizes = f"{len(found.mesh.vertices)} vertices, {len(found.mesh.faces)} faces"
-    return f"{sizes}, {100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s: {arguments.out}"
+    return write_surface(model, out, arguments, level=arguments.level, sparse=not arguments.dense)
 
 
 def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from finer_sdf.meshing.writer import write_mesh
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.training.build import assembled_fit
+from finer_sdf.training.color import add_color
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
 
@@ -117,6 +118,7 @@ def _fit_and_fill(
             tensorboard=tensorboard,
             should_stop=should_stop,
         )
+    color_psnr = add_color(model, plan, loaded, progress=not quiet)
     boxed = plan.frame.shape_to_box(loaded.shape)
     model.eval().save(run.model)
     mesh = _mesh(run, model, plan, quiet=quiet)
@@ -124,6 +126,7 @@ def _fit_and_fill(
         "method": settings.method,
         "preset": settings.preset,
         **_judgement(mesh, boxed, plan, quiet=quiet),
+        **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
         "steps": last.step,
         "target_reached": None if settings.target_rms is None else last.is_reached,
         "seconds": round(last.seconds, 3),
@@ -158,7 +161,12 @@ def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mes
     except InputError as error:  # the fit is kept: its report shows what went wrong
         print(f"no mesh: {error}", file=sys.stderr)
         return None
-    write_mesh(run.path / "mesh.ply", model.normalization.mesh_to_input(found.mesh))
+    finished = model.finish(found)
+    mesh = model.normalization.mesh_to_input(finished.mesh)
+    colors = model.vertex_colors(mesh.vertices)
+    write_mesh(run.path / "mesh.ply", mesh, vertex_normals=finished.normals, vertex_colours=colors)
+    if finished.parts > 1 and not quiet:
+        print(f"mesh: {finished.parts} parts; `finer-sdf mesh --min-component` leaves small ones out", file=sys.stderr)
     return found.mesh
 
 

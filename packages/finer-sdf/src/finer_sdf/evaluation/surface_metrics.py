@@ -9,6 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
 from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
@@ -17,7 +18,6 @@ from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.surface_sampling import SurfaceSamples, sample_surface
 from finer_sdf.inputs import as_shape
-from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF, Normalization, published_normalization
 
 PUBLISHED_SAMPLES = 300_000
@@ -43,7 +43,8 @@ def evaluate(
     """Compare a fitted surface with the original, in units of the box that the original is fitted in.
 
     Args:
-        surface: An `SdfModel`, or a mesh in the reference's coordinates: whatever `fit` takes that has faces.
+        surface: An `SdfModel`, another `DistanceField`, or a mesh in the reference's coordinates: whatever `fit` takes
+            that has faces.
         reference: The original: whatever `fit` takes.
         resolution: Grid points per axis of a model's mesh.
         samples: Surface samples a side, at least 1000.
@@ -69,7 +70,7 @@ def evaluate(
     limit = parse_memory(memory)
     loaded = as_shape(reference, memory=limit, what="reference")
     normalization, boxed = published_normalization(loaded.shape), loaded.shape
-    if isinstance(surface, SdfModel):
+    if isinstance(surface, DistanceField):
         mesh, notes = surface.extract(resolution=resolution, memory=limit, progress=progress).mesh, []
         if surface.normalization == normalization:  # in the box as a fit compares them, with nothing lost on the way
             normalization, boxed = THE_BOX_ITSELF, normalization.shape_to_box(boxed)
@@ -238,7 +239,7 @@ def _against_cloud(
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
     figures = _chamfer_figures(drawn.points, points, floor)
     begin("distances between the surfaces")
-    cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64))
+    cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64), weights=np.empty((0, 3)))
     from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
 

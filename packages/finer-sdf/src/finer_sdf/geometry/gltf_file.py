@@ -11,6 +11,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.glb import srgb_from_linear
+from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.raw import RawShape, check_indices, counted
 
@@ -33,7 +35,7 @@ def read_gltf(path: Path, room: Room) -> RawShape:
     _refuse_extensions(file.json)
     vertices, faces = list[np.ndarray](), list[np.ndarray]()
     notes = {f"left out {counted(file.left, 'byte')} after its end": None} if file.left else dict[str, None]()
-    points, count = list[np.ndarray](), 0
+    points, colors, count = list[np.ndarray](), list[np.ndarray | None](), 0
     for node, place in _placed_nodes(file.json):
         if "mesh" not in node:
             continue
@@ -47,7 +49,9 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             if triangles is None:
                 points += [positions @ (place @ move)[:3, :3].T + (place @ move)[:3, 3] for move in instances]
                 continue
+            shades = _colors(file, primitive, len(positions))
             for move in instances:
+                colors.append(shades)
                 matrix = place @ move
                 vertices.append(positions @ matrix[:3, :3].T + matrix[:3, 3])
                 mirrored = np.linalg.det(matrix[:3, :3]) < 0
@@ -58,7 +62,10 @@ def read_gltf(path: Path, room: Room) -> RawShape:
     if faces:
         if points:
             notes["left out its points and lines"] = None
-        return RawShape(vertices=np.concatenate(vertices), faces=np.concatenate(faces), notes=tuple(notes))
+        known = [shades for shades in colors if shades is not None]
+        painted = np.concatenate(known) if len(known) == len(colors) else None
+        corners, triangles = np.concatenate(vertices), np.concatenate(faces)
+        return RawShape(vertices=corners, faces=triangles, colors=painted, notes=tuple(notes))
     return RawShape(vertices=np.concatenate([np.empty((0, 3)), *points]), notes=tuple(notes))
 
 
@@ -158,6 +165,15 @@ def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tupl
         triangles = np.stack([np.full(max(0, len(index) - 2), index[0]), index[1:-1], index[2:]], axis=1)
     check_indices(triangles, count=len(positions))
     return positions, triangles
+
+
+def _colors(file: "_File", primitive: dict[str, Any], count: int) -> np.ndarray | None:
+    """Return the vertex colors (n, 3) of a primitive as sRGB; None if it has none. Textures are not looked at."""
+    index = primitive["attributes"].get("COLOR_0")
+    if index is None or file.count(index) != count:
+        return None
+    linear = np.clip(file.accessor(index)[:, :3], 0, 1)
+    return color_table(srgb_from_linear(linear)) if linear.shape[1] == 3 else None
 
 
 class _File:

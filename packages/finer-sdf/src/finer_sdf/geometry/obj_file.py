@@ -1,4 +1,4 @@
-"""Read Wavefront OBJ: the positions of vertices, and the polygons that index them."""
+"""Read Wavefront OBJ: the positions and colors of vertices, and the polygons that index them."""
 
 import dataclasses
 from array import array
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape
@@ -24,7 +25,7 @@ def read_obj(path: Path, room: Room) -> RawShape:
     Raises:
         InputError: If a line cannot be understood, or there is no room.
     """
-    vertices, normals, corners, sizes = array("d"), array("d"), array("q"), array("q")
+    vertices, normals, colors, corners, sizes = array("d"), array("d"), array("d"), array("q"), array("q")
     tables = {"v": vertices, "vn": normals}
     line, count, more = "", 0, set[str]()
     for count, line in joined_lines(path):
@@ -38,6 +39,8 @@ def read_obj(path: Path, room: Room) -> RawShape:
             if len(words) < 4:
                 raise InputError(f"{where}: {' '.join(words)[:40]!r} needs 3 numbers; it may be cut short")
             tables[words[0]].extend([number(word, where=where) for word in words[1:4]])
+            if words[0] == "v" and len(words) == 7:  # x y z red green blue
+                colors.extend([number(word, where=where) for word in words[4:]])
         elif words[0] in ("f", "fo"):
             corners.extend(_corners(words[1:], vertices=len(vertices) // 3, line=count))
             sizes.append(len(words) - 1)
@@ -46,11 +49,13 @@ def read_obj(path: Path, room: Room) -> RawShape:
     _check_last(line, count, sizes)
     room.claim(faces=len(corners) - 2 * len(sizes), points=len(vertices) // 3)
     points, directions = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in (vertices, normals))
+    painted = np.frombuffer(colors).reshape(-1, 3) if colors and len(colors) == len(vertices) else None
+    shades = None if painted is None else color_table(painted)
     if sizes:
         mesh = polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
         notes = (f"left out its {' and '.join(sorted(more))}",) if more else ()
-        return dataclasses.replace(mesh, notes=notes + mesh.notes)
-    return RawShape(vertices=points, normals=directions if len(directions) == len(points) else None)
+        return dataclasses.replace(mesh, colors=shades, notes=notes + mesh.notes)
+    return RawShape(vertices=points, normals=directions if len(directions) == len(points) else None, colors=shades)
 
 
 def _corners(words: list[str], *, vertices: int, line: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Read PLY, text or binary: elements of any properties, of which positions, normals and polygons are kept."""
+"""Read PLY, text or binary: elements of any properties, of which positions, normals, colors and polygons are kept."""
 
 import codecs
 import dataclasses
@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape, counted
@@ -31,6 +32,7 @@ _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 16
 _LONGEST_FIRST = 1 << 22
 """Bytes of the first row that are looked at to learn how long its lists are."""
+_COLORS = ("red", "green", "blue")
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -85,6 +87,8 @@ def read_ply(path: Path, room: Room) -> RawShape:
     if missing:
         raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
     points = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
+    has_colors = set(_COLORS) <= set(vertices) and len(points)
+    colors = color_table(np.stack([vertices[name] for name in _COLORS], axis=1)) if has_colors else None
     lists = tables["face"].lists if declared.get("face") else {}
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if declared.get("face") and polygons is None:
@@ -92,11 +96,11 @@ def read_ply(path: Path, room: Room) -> RawShape:
     if polygons is not None:
         corners, sizes = polygons
         mesh = polygon_mesh(points, _whole(corners), _whole(sizes))
-        return dataclasses.replace(mesh, notes=notes + mesh.notes)
+        return dataclasses.replace(mesh, colors=colors, notes=notes + mesh.notes)
     if {"nx", "ny", "nz"} <= set(vertices):
         normals = np.stack([vertices[f"n{axis}"].astype(np.float64) for axis in "xyz"], axis=1)
-        return RawShape(vertices=points, normals=normals, notes=notes)
-    return RawShape(vertices=points, notes=notes)
+        return RawShape(vertices=points, normals=normals, colors=colors, notes=notes)
+    return RawShape(vertices=points, colors=colors, notes=notes)
 
 
 def _header(file: BinaryIO) -> tuple[str, list[_Element]]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.raw import RawShape, counted, index_table, number_table
 from finer_sdf.geometry.text import LINES_A_CLAIM, text_lines
 
-_POSITION, _NORMAL = ("x", "y", "z"), ("nx", "ny", "nz")
+_POSITION, _NORMAL, _COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
 _OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n_") for axis in "xyz"}
+_OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
 _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
 _ADVICE = "name the columns in a first line, such as x y z nx ny nz"
@@ -52,17 +54,18 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     if "red" in names and not named:
         first = names.index("red") + 1
         notes.append(
-            f"its columns {first} to {first + 2} look like colours, not normals; left them out (if they are normals, "
+            f"its columns {first} to {first + 2} look like colours, not normals; taken for them (if they are normals, "
             f"{_ADVICE})"
         )
-    elif left := [name for name in names if name not in _POSITION + _NORMAL]:
+    elif left := [name for name in names if name not in _POSITION + _NORMAL + _COLOR]:
         notes.append(f"left out its columns {', '.join(left)[:60]}")
-    points, normals = (
+    points, normals, colors = (
         np.ascontiguousarray(table[:, [names.index(name) for name in wanted]]) if set(wanted) <= set(names) else None
-        for wanted in (_POSITION, _NORMAL)
+        for wanted in (_POSITION, _NORMAL, _COLOR)
     )
     assert points is not None
-    return RawShape(vertices=points, normals=normals, notes=tuple(notes))
+    shades = None if colors is None else color_table(colors)
+    return RawShape(vertices=points, normals=normals, colors=shades, notes=tuple(notes))
 
 
 class _Rows:

@@ -15,12 +15,14 @@ class RawShape:
         vertices: (n, 3) float64.
         faces: (m, 3) int64, or None if the file has no faces.
         normals: (n, 3) float64, or None if the file has none for its vertices.
+        colors: (n, 3) float32 in [0, 1], sRGB, or None if the file has none for its vertices.
         notes: What the reader left out or took for something, a sentence each.
     """
 
     vertices: np.ndarray
     faces: np.ndarray | None = None
     normals: np.ndarray | None = None
+    colors: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -1,7 +1,7 @@
 """Read any surface a person has, or say in one line why it cannot be read."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
+from finer_sdf.geometry.colors import SurfaceColors
 from finer_sdf.geometry.gltf_file import read_gltf
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.obj_file import read_obj
@@ -77,26 +78,32 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         6.0
     """
     path = Path(path)
-    kind = _format_of(path)
+    kind = format_of(path, FORMATS)
+    room = Room(memory=memory)
     try:
-        shape, notes = _read(kind, path, seed=seed, room=Room(memory=memory))
+        raw = read_raw(kind, path, room)
+        shape, notes = _clean(raw, bare_points=kind.bare_points, seed=seed, room=room)
+        notes = raw.notes + notes
     except InputError as error:
         raise _error(path, error) from error
     except MemoryError:
         raise _error(path, "does not fit in this machine's memory; give a smaller one") from None
-    return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=notes)
+    colors = None
+    if raw.colors is not None:
+        colors = SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
+    return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=notes, colors=colors)
 
 
-def _format_of(path: Path) -> Format:
-    """Return the file's format, after the checks that need no look inside."""
-    kind = FORMATS.get(path.suffix.lower())
+def format_of(path: Path, formats: Mapping[str, Format]) -> Format:
+    """Return the file's format, one of those given by suffix, after the checks that need no look inside."""
+    kind = formats.get(path.suffix.lower())
     try:
         if path.is_dir():
             raise _error(path, "is a folder; name one file in it")
         if not path.exists():
             raise _error(path, f"no such file; check the spelling and the folder {Path.cwd()}")
         if kind is None:
-            raise _error(path, f"unknown format {path.suffix!r}; known are {' '.join(SUFFIXES)}")
+            raise _error(path, f"unknown format {path.suffix!r}; known are {' '.join(formats)}")
         if not path.is_file():
             raise _error(path, "is not a regular file; save the shape to a file first")
         with path.open("rb") as file:
@@ -113,10 +120,11 @@ def _format_of(path: Path) -> Format:
     return kind
 
 
-def _read(kind: Format, path: Path, *, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:
+def read_raw(kind: Format, path: Path, room: Room) -> RawShape:
+    """Read a file's tables, unrepaired; InputError, without the file's name, if they cannot be read."""
     try:
-        with np.errstate(all="ignore"):  # what is not finite is refused by name below
-            raw = kind.read(path, room)
+        with np.errstate(all="ignore"):  # what is not finite is refused by name later
+            return kind.read(path, room)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
@@ -124,8 +132,6 @@ def _read(kind: Format, path: Path, *, seed: int, room: Room) -> tuple[Shape, tu
         raise InputError(
             f"cannot be read as {path.suffix.lower()} ({reason[:100]}); it may be cut, corrupt or of another format"
         ) from error
-    shape, notes = _clean(raw, bare_points=kind.bare_points, seed=seed, room=room)
-    return shape, raw.notes + notes
 
 
 def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:

@@ -1,10 +1,14 @@
 """What a surface is here: a triangle mesh or an oriented point cloud, in the user's own coordinates and units."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from finer_core.errors import InputError
+
+if TYPE_CHECKING:
+    from finer_sdf.geometry.colors import SurfaceColors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,7 @@ class LoadedShape:
         name: Where it came from: a file name, or the name of the built-in shape.
         sha256: Digest of the file, or of the content of the built-in shape.
         notes: What was repaired, estimated or reversed on the way, one sentence each, for the user to read.
+        colors: Colors of the vertices or points as they were before that; None if there are none.
 
     Example:
         >>> import trimesh
@@ -117,6 +122,7 @@ class LoadedShape:
     name: str
     sha256: str
     notes: tuple[str, ...] = ()
+    colors: "SurfaceColors | None" = None
 
 
 def bounds_of(points: np.ndarray) -> np.ndarray:

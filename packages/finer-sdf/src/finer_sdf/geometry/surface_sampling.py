@@ -17,11 +17,13 @@ class SurfaceSamples:
         points: (n, 3).
         normals: (n, 3), of the face each lies on, of length 1.
         faces: (n,) the faces.
+        weights: (n, 3) of the face's corners, which add up to 1.
     """
 
     points: np.ndarray
     normals: np.ndarray
     faces: np.ndarray
+    weights: np.ndarray
 
 
 def sample_surface(mesh: Mesh, *, count: int, seed: int | Sequence[int]) -> SurfaceSamples:
@@ -48,4 +50,5 @@ def sample_surface(mesh: Mesh, *, count: int, seed: int | Sequence[int]) -> Surf
     u, v = np.where(beyond, 1 - u, u), np.where(beyond, 1 - v, v)
     corners = mesh.vertices[mesh.faces[faces]]
     points = corners[:, 0] + u * (corners[:, 1] - corners[:, 0]) + v * (corners[:, 2] - corners[:, 0])
-    return SurfaceSamples(points=points, normals=unit_vectors(vectors[faces]), faces=faces)
+    weights = np.concatenate([1 - u - v, u, v], axis=1)
+    return SurfaceSamples(points=points, normals=unit_vectors(vectors[faces]), faces=faces, weights=weights)

@@ -66,6 +66,7 @@ def extract_mesh(
     memory: int = DEFAULT_MEMORY,
     sparse: bool = True,
     level: float = 0.0,
+    level_unit: float = 1.0,
     placement: str = "exact",
     device: torch.device | str = "cpu",
     on_points: OnPoints = lambda done, total: None,
@@ -81,6 +82,7 @@ def extract_mesh(
         memory: Bytes that the process may use; checked by an estimate, again after each level of the search.
         sparse: Evaluate only near the surface; else the whole grid, in slabs.
         level: Value of the field on the surface wanted.
+        level_unit: What messages give values of the field in.
         placement: Where vertices go, see `Grid`.
         device: Where the field computes.
         on_points: Reports progress.
@@ -111,7 +113,7 @@ def extract_mesh(
             parts.append(part)
     welded = weld(parts) if parts else None
     if welded is None or len(welded.faces) == 0:
-        raise InputError(_nothing_found(sampler))
+        raise InputError(_nothing_found(sampler, unit=level_unit))
     return Extraction(
         mesh=Mesh(vertices=grid.place(welded.positions), faces=welded.faces),
         resolution=resolution,
@@ -142,10 +144,9 @@ def _dense_bricks(sampler: Sampler, *, on_points: OnPoints) -> Iterator[Brick]:
             yield np.array([x, y, z]), slab[:, y : y + BRICK + 1, z : z + BRICK + 1], None
 
 
-def _nothing_found(sampler: Sampler) -> str:
-    low, high = sampler.lowest, sampler.highest
-    what = "zero level set" if sampler.level == 0 else f"level set of {sampler.level:g}"
-    return (
-        f"the field has no {what} in its box (values seen: {low:.3g} to {high:.3g}); "
-        "fit longer, or check the direction of the input's normals"
-    )
+def _nothing_found(sampler: Sampler, *, unit: float) -> str:
+    low, high = sampler.lowest / unit, sampler.highest / unit
+    seen = f"in its box (values seen: {low:.3g} to {high:.3g})"
+    if sampler.level:
+        return f"the field has no level set of {sampler.level / unit:g} {seen}; choose a level between these"
+    return f"the field has no zero level set {seen}; fit longer, or check the direction of the input's normals"

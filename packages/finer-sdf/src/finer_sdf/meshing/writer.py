@@ -9,6 +9,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
+from finer_core.io.glb import glb_bytes
 from finer_sdf.geometry import Mesh
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
@@ -20,16 +21,29 @@ _DIGITS = 9
 """Decimals of text formats, relative to the size of the mesh."""
 
 
-def check_mesh_path(path: str | os.PathLike[str]) -> None:
+def check_mesh_path(path: str | os.PathLike[str], *, file_type: str | None = None) -> str:
     """Refuse a file name that no mesh can be written to, before any work.
 
+    Args:
+        path: The file.
+        file_type: "ply", "obj", "stl", "off" or "glb"; None to go by the suffix.
+
+    Returns:
+        The format, as a suffix.
+
     Raises:
-        InputError: If the suffix is unknown, or no file can be written there.
+        InputError: If the format is unknown, or no file can be written there.
     """
-    name = Path(path)
-    if name.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: cannot write a mesh as {name.suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
+    suffix = Path(path).suffix.lower() if file_type is None else f".{file_type.lower().lstrip('.')}"
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: cannot write a mesh as {suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
     check_output_path(path)
+    return suffix
+
+
+def holds_normals(suffix: str) -> bool:
+    """Return whether a format holds normals and colors of vertices."""
+    return suffix in _WITH_ATTRIBUTES
 
 
 def write_mesh(
@@ -38,18 +52,23 @@ def write_mesh(
     *,
     vertex_normals: np.ndarray | None = None,
     vertex_colours: np.ndarray | None = None,
+    file_type: str | None = None,
+    up: str = "y",
 ) -> tuple[str, ...]:
     """Write .ply (binary), .obj, .stl (binary), .off or .glb.
 
     Where single precision would lose the shape, one far from the origin, a .ply file has double-precision coordinates.
     Those of .stl and .glb always have single precision and are then written less an offset: a .glb file says it by
-    the place of its node, an .stl file only by words in its header.
+    the place of its node, an .stl file only by words in its header. In every .glb file y is up: the matrix of its node
+    turns a mesh that has another axis up. Its material is a dull one that both sides of a face have.
 
     Args:
         path: The file; its folder exists.
         mesh: In the coordinates to write.
         vertex_normals: (n, 3); not for .stl and .off.
         vertex_colours: (n, 3) uint8; not for .stl and .off.
+        file_type: See `check_mesh_path`.
+        up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb files ask.
 
     Returns:
         What a user should know about the file, a sentence each.
@@ -59,8 +78,7 @@ def write_mesh(
             colours or no numbers of that size.
         ValueError: If there is not one normal or colour a vertex.
     """
-    check_mesh_path(path)
-    suffix = Path(path).suffix.lower()
+    suffix = check_mesh_path(path, file_type=file_type)
     for name, table in (("normals", vertex_normals), ("colours", vertex_colours)):
         if table is None:
             continue
@@ -72,37 +90,39 @@ def write_mesh(
     with output_path(path) as temporary:
         if suffix == ".ply":
             _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
+        elif suffix == ".glb":
+            tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colours, "offset": offset}
+            temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, up=up, **tables))
         else:
-            _write_by_trimesh(temporary, mesh, normals=vertex_normals, colours=vertex_colours, offset=offset)
+            _write_by_trimesh(temporary, suffix, mesh, normals=vertex_normals, colours=vertex_colours, offset=offset)
+    turned = (f"y is up in .glb files: its node turns the mesh's {up} there",) if suffix == ".glb" and up != "y" else ()
     if not offset.any():
-        return ()
+        return turned
     moved = f"{suffix} has single precision, too little so far from the origin: coordinates are less the offset"
     place = "add it" if suffix == ".stl" else "its node adds it"
-    return (f"{moved} {_shown(offset)}; {place}, or use .ply",)
+    return (*turned, f"{moved} {_shown(offset)}; {place}, or use .ply")
 
 
 def _write_by_trimesh(
-    path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None, offset: np.ndarray
+    path: Path,
+    suffix: str,
+    mesh: Mesh,
+    *,
+    normals: np.ndarray | None,
+    colours: np.ndarray | None,
+    offset: np.ndarray,
 ) -> None:
     import trimesh  # here: PLY, which a fit writes, does without it
 
     options: dict[str, Any] = {}
-    suffix = path.suffix.lower()
     if suffix in (".obj", ".off"):
         options["digits"] = _decimals(mesh)
     if suffix == ".obj":
         options["header"] = None
-    if suffix in (".obj", ".glb"):
         options["include_normals"] = normals is not None
-    written: Any = trimesh.Trimesh(
+    written = trimesh.Trimesh(
         vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
     )
-    if suffix == ".glb" and offset.any():
-        place = np.eye(4)
-        place[:3, 3] = offset
-        scene = trimesh.Scene()
-        scene.add_geometry(written, transform=place)
-        written = scene
     written.export(str(path), file_type=suffix[1:], **options)
     if suffix == ".stl" and offset.any():
         with path.open("rb+") as file:

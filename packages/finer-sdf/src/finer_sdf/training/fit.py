@@ -20,6 +20,7 @@ from finer_sdf.config import SdfConfig
 from finer_sdf.inputs import as_shape, digest_of
 from finer_sdf.model import SdfModel
 from finer_sdf.training.build import assembled_fit
+from finer_sdf.training.color import add_color
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
 
@@ -41,7 +42,9 @@ def fit(
 ) -> tuple[SdfModel, TrainingHistory]:
     """Fit a signed distance field to a surface, in the same bits as `finer-sdf fit` with the same settings.
 
-    What a mesh or a cloud needs is repaired first, as for a file; `model.shape["notes"]` says what.
+    What a mesh or a cloud needs is repaired first, as for a file; `model.shape["notes"]` says what. Where vertices of a
+    mesh or points of a cloud have colors, a second, small network is fitted to them, unless color="off" says not
+    to; `model.mesh()` then has colors too.
 
     Ctrl-C, and a callback's `should_stop`, end the training with its best state so far; `history.interrupted` says so.
     A second Ctrl-C raises KeyboardInterrupt.
@@ -111,4 +114,6 @@ def fit(
                 callbacks=callbacks,
                 progress=progress,
             )
+        if not history.interrupted:
+            add_color(model, plan, loaded, progress=progress is True)
     return model.eval(), history

@@ -1,0 +1,151 @@
+"""Triangle meshes as binary glTF: normals, vertex colors as the format means them, a material, and y up."""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+
+UPRIGHT = {
+    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+}
+"""Rotations that turn the axis that is up in a mesh's coordinates to y, which is up in every glTF file."""
+_FLOAT, _UNSIGNED = 5126, 5125
+_ATTRIBUTES, _INDICES = 34962, 34963
+_MATERIAL = {
+    "name": "surface",
+    "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8},
+    "doubleSided": True,
+}
+"""A dull dielectric: without a material glTF means polished metal, which is black where nothing surrounds it."""
+_GRAY = [0.6, 0.6, 0.6, 1.0]
+"""Of a mesh without vertex colors."""
+
+
+def glb_bytes(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    *,
+    normals: np.ndarray | None = None,
+    colors: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+    up: str = "y",
+) -> bytes:
+    """Return a binary glTF 2.0 file of one mesh.
+
+    The numbers of the vertices stay those of the mesh; what turns them upright, and moves them, is the matrix of their
+    node, in double precision: p_gltf = R (v + offset). Vertex colors are linear in glTF (specification, 3.7.2.1), so
+    they are stored as floats: sRGB c becomes c / 12.92 up to 0.04045, ((c + 0.055) / 1.055)^2.4 above (IEC 61966-2-1).
+
+    Args:
+        vertices: (n, 3), rounded to single precision.
+        faces: (m, 3), indices of vertices, counter-clockwise seen from outside.
+        normals: (n, 3) of length 1.
+        colors: (n, 3) uint8, sRGB.
+        offset: (3,), what was subtracted from the vertices.
+        up: Axis that is up in the mesh's coordinates: "x", "y", "z", "-x", "-y" or "-z".
+
+    Raises:
+        ValueError: If there is not one normal or color a vertex, or no such axis.
+
+    Example:
+        >>> import numpy as np
+        >>> corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+        >>> glb_bytes(corners, np.array([[0, 1, 2]]), up="z")[:4]
+        b'glTF'
+    """
+    if up not in UPRIGHT:
+        raise ValueError(f"up must be one of {', '.join(UPRIGHT)}, got {up!r}")
+    for name, table in (("normals", normals), ("colors", colors)):
+        if table is not None and table.shape != vertices.shape:
+            raise ValueError(f"vertex {name} must be {vertices.shape}, got {table.shape}")
+    positions = vertices.astype("<f4")
+    file = _Buffers()
+    attributes = {"POSITION": file.add(positions, "VEC3", bounds=True)}
+    if normals is not None:
+        attributes["NORMAL"] = file.add(normals.astype("<f4"), "VEC3")
+    if colors is not None:
+        rgba = np.ones((len(colors), 4), dtype="<f4")
+        rgba[:, :3] = linear_from_srgb(colors / 255)
+        attributes["COLOR_0"] = file.add(rgba, "VEC4")
+    indices = file.add(faces.astype("<u4").reshape(-1), "SCALAR", target=_INDICES)
+    node: dict[str, Any] = {"mesh": 0}
+    matrix = _matrix(up, offset)
+    if not np.array_equal(matrix, np.eye(4)):
+        node["matrix"] = matrix.T.reshape(-1).tolist()  # by columns
+    return _packed(
+        {
+            "asset": {"version": "2.0", "generator": "finer"},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [node],
+            "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0, "mode": 4}]}],
+            "materials": [_material(has_colors=colors is not None)],
+            "accessors": file.accessors,
+            "bufferViews": file.views,
+            "buffers": [{"byteLength": len(file.content)}],
+        },
+        bytes(file.content),
+    )
+
+
+def linear_from_srgb(values: np.ndarray) -> np.ndarray:
+    """Return linear intensities of sRGB values in [0, 1]; the formula is that of `glb_bytes`."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_from_linear(values: np.ndarray) -> np.ndarray:
+    """Return sRGB values of linear intensities in [0, 1], the inverse of `linear_from_srgb`."""
+    return np.where(values <= 0.04045 / 12.92, values * 12.92, 1.055 * np.maximum(values, 0) ** (1 / 2.4) - 0.055)
+
+
+class _Buffers:
+    """Collect arrays in one buffer, each with its view and its accessor; all elements are of four bytes."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(self, table: np.ndarray, kind: str, *, target: int = _ATTRIBUTES, bounds: bool = False) -> int:
+        """Append an array; return the number of its accessor."""
+        data = np.ascontiguousarray(table).tobytes()
+        self.views.append({"buffer": 0, "byteOffset": len(self.content), "byteLength": len(data), "target": target})
+        component = _UNSIGNED if table.dtype.kind == "u" else _FLOAT
+        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": len(table), "type": kind}
+        if bounds:
+            accessor |= {"min": table.min(axis=0).tolist(), "max": table.max(axis=0).tolist()}
+        self.content += data
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def _matrix(up: str, offset: np.ndarray | None) -> np.ndarray:
+    """Return the matrix (4, 4) of the node: first the offset, then the rotation."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = UPRIGHT[up]
+    if offset is not None:
+        matrix[:3, 3] = matrix[:3, :3] @ offset
+    return matrix + 0.0  # no -0
+
+
+def _material(*, has_colors: bool) -> dict[str, Any]:
+    if has_colors:
+        return _MATERIAL
+    return {**_MATERIAL, "pbrMetallicRoughness": {**_MATERIAL["pbrMetallicRoughness"], "baseColorFactor": _GRAY}}  # type: ignore[dict-item]
+
+
+def _packed(tree: dict[str, Any], content: bytes) -> bytes:
+    """Return header and two chunks, each of a multiple of four bytes."""
+    text = json.dumps(tree, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    length = 12 + 8 + len(text) + 8 + len(content)
+    header = struct.pack("<4sII", b"glTF", 2, length)
+    return (
+        header + struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(content), b"BIN\0") + content
+    )

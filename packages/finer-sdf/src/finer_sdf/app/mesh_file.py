@@ -1,0 +1,53 @@
+"""The mesh that a command writes: where it goes, how it is finished, and the line about it."""
+
+import argparse
+import sys
+
+from finer_core.io.files import refuse_existing
+from finer_core.resources import parse_memory
+from finer_sdf.distance_field import DistanceField
+from finer_sdf.meshing.parts import check_min_component
+from finer_sdf.meshing.simplify import check_simplify
+from finer_sdf.meshing.writer import check_mesh_path, holds_normals, write_mesh
+
+
+def mesh_path(arguments: argparse.Namespace) -> str:
+    """Return the file that is asked for, after everything about it and the mesh's options was checked.
+
+    Raises:
+        InputError: For a format, a place or an option that cannot be used.
+    """
+    out = str(arguments.out or f"mesh.{arguments.format or 'ply'}")
+    check_mesh_path(out, file_type=arguments.format)
+    refuse_existing(out, overwrite=arguments.overwrite)
+    check_min_component(arguments.min_component)
+    check_simplify(arguments.simplify)
+    return out
+
+
+def write_surface(
+    model: DistanceField, out: str, arguments: argparse.Namespace, *, level: float = 0.0, sparse: bool = True
+) -> str:
+    """Extract, finish and write a surface in the input's coordinates; return the line to print."""
+    found = model.extract(
+        resolution=arguments.resolution,
+        memory=parse_memory(arguments.memory),
+        level=level,
+        sparse=sparse,
+        progress=not arguments.quiet,
+    )
+    finished = model.finish(found, min_component=arguments.min_component, simplify=arguments.simplify)
+    suffix = check_mesh_path(out, file_type=arguments.format)
+    mesh = model.normalization.mesh_to_input(finished.mesh)
+    notes = write_mesh(
+        out,
+        mesh,
+        vertex_normals=finished.normals if holds_normals(suffix) else None,
+        vertex_colours=model.vertex_colors(mesh.vertices) if holds_normals(suffix) else None,
+        file_type=arguments.format,
+        up=arguments.up,
+    )
+    for note in notes:
+        print(f"{out}: {note}", file=sys.stderr)
+    effort = f"{100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s"
+    return f"{finished.title()}, {effort}: {out}"

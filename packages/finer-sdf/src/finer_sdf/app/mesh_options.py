@@ -1,0 +1,28 @@
+"""The options of every command that writes a mesh; loads nothing heavy."""
+
+import argparse
+
+FORMATS = ("ply", "obj", "stl", "off", "glb")
+
+
+def add_mesh_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a mesh may be asked for."""
+    parser.add_argument("--resolution", type=int, default=512, help="grid points per axis (default: %(default)s)")
+    parser.add_argument("--out", metavar="FILE", help=".ply .obj .stl .off .glb (default: mesh.ply)")
+    parser.add_argument("--format", choices=FORMATS, help="format of the file (default: by its suffix)")
+    parser.add_argument(
+        "--min-component",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="leave out connected parts with fewer than this share of the faces (default: none)",
+    )
+    parser.add_argument(
+        "--simplify", type=int, metavar="FACES", help="collapse edges until so many faces are left (an extra)"
+    )
+    parser.add_argument(
+        "--up",
+        default="y",
+        choices=("x", "y", "z"),
+        help="axis that is up; .glb files, which have y up, are turned (default: %(default)s)",
+    )

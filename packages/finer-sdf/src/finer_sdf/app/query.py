@@ -1,0 +1,31 @@
+"""What `finer-sdf query` does."""
+
+import argparse
+import sys
+
+import numpy as np
+
+from finer_core.io.files import refuse_existing
+from finer_core.resources import parse_memory, resolve_device
+from finer_sdf.geometry.query_points import check_answer_path, print_answers, read_points, write_answers
+from finer_sdf.model import SdfModel
+
+
+def query_model(arguments: argparse.Namespace) -> str | None:
+    """Ask a model about points; return the line to print, or None where the answers themselves were printed."""
+    if arguments.out:
+        check_answer_path(arguments.out)
+        refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    points, notes = read_points(arguments.points, memory=parse_memory(arguments.memory))
+    for note in () if arguments.quiet else notes:
+        print(f"{arguments.points}: {note}", file=sys.stderr)
+    found = SdfModel.load(arguments.model, device=resolve_device(arguments.device)).query(points)
+    if not arguments.out:
+        print_answers(sys.stdout, points, found)
+        return None
+    write_answers(arguments.out, points, found)
+    inside = int(np.count_nonzero(found.distance < 0))
+    span = f"distances {found.distance.min():.4g} to {found.distance.max():.4g}"
+    return (
+        f"{len(points)} points, {inside} inside, {span}, largest residual {found.residual.max():.2g}: {arguments.out}"
+    )

@@ -1,0 +1,76 @@
+"""The mesh that is handed over: extracted, without small parts, simplified, with exact normals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from finer_sdf.geometry import Mesh
+from finer_sdf.meshing.extract import Extraction
+from finer_sdf.meshing.field_values import Field
+from finer_sdf.meshing.parts import large_parts
+from finer_sdf.meshing.simplify import simplify_mesh
+from finer_sdf.meshing.vertex_normals import vertex_normals
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceMesh:
+    """Hold a mesh with its normals.
+
+    Attributes:
+        mesh: The triangles.
+        normals: (n, 3) float64 at the vertices, of length 1, in the direction in which the distance grows.
+        parts: Connected parts it has.
+        left_out: Parts that were left out for their size.
+        faces_found: Faces before it was simplified.
+    """
+
+    mesh: Mesh
+    normals: np.ndarray
+    parts: int
+    left_out: int
+    faces_found: int
+
+    def title(self) -> str:
+        """Return its sizes in words."""
+        mesh = self.mesh
+        parts = f"{self.parts} part{'s' if self.parts != 1 else ''}"
+        words = [f"{len(mesh.vertices)} vertices", f"{len(mesh.faces)} faces", parts]
+        if self.left_out:
+            words.append(f"{self.left_out} smaller left out")
+        if self.faces_found > len(mesh.faces):
+            words.append(f"simplified from {self.faces_found} faces")
+        return ", ".join(words)
+
+
+def surface_mesh(
+    field: Field,
+    found: Extraction,
+    *,
+    min_component: float = 0.0,
+    simplify: int | None = None,
+    device: torch.device | str = "cpu",
+) -> SurfaceMesh:
+    """Finish an extracted mesh, in the box.
+
+    Args:
+        field: What it was extracted from.
+        found: The extraction.
+        min_component: Parts with fewer than this share of the faces are left out.
+        simplify: Faces that the rest is simplified to; None to leave it as it is.
+        device: Where the field computes.
+
+    Raises:
+        InputError: As `large_parts` and `simplify_mesh`.
+    """
+    mesh, parts, left_out = large_parts(found.mesh, share=min_component)
+    faces_found = len(mesh.faces)
+    if simplify is not None:
+        mesh = simplify_mesh(mesh, faces=simplify)
+    return SurfaceMesh(
+        mesh=mesh,
+        normals=vertex_normals(field, mesh, device=device),
+        parts=parts,
+        left_out=left_out,
+        faces_found=faces_found,
+    )

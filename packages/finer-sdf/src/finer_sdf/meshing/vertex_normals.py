@@ -1,0 +1,51 @@
+"""Normals of a mesh's vertices by the field that it is a level set of."""
+
+import numpy as np
+import torch
+
+from finer_core.differential import value_and_gradient
+from finer_core.parallel import parallel_map
+from finer_sdf.geometry import Mesh, unit_vectors
+from finer_sdf.meshing.field_values import DEVICE_POINTS, Field
+
+_CACHED_POINTS = 2048
+"""Points a piece on a CPU, like `field_values`' for values and their derivatives."""
+
+
+def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cpu") -> np.ndarray:
+    """Return the direction of the field's exact gradient at every vertex.
+
+    Where the gradient is zero, as on the seam of a `shell`, the vertex has the mean normal of its faces.
+
+    Args:
+        field: Distances in the box.
+        mesh: In the box.
+        device: Where the field computes.
+
+    Returns:
+        (n, 3) float64, of length 1.
+    """
+    on_cpu = torch.device(device).type == "cpu"
+    points = torch.from_numpy(mesh.vertices.astype(np.float32))
+
+    def gradients(piece: torch.Tensor) -> np.ndarray:
+        found: np.ndarray = value_and_gradient(field, piece.to(device))[1].cpu().numpy()
+        return found
+
+    pieces = points.split(_CACHED_POINTS if on_cpu else DEVICE_POINTS)
+    found = parallel_map(gradients, pieces) if on_cpu else [gradients(piece) for piece in pieces]
+    normals = unit_vectors(np.concatenate(found).astype(np.float64))
+    flat = ~(np.abs(normals).sum(axis=1) > 0)  # NaN too
+    if flat.any():
+        normals[flat] = _of_faces(mesh)[flat]
+    return normals
+
+
+def _of_faces(mesh: Mesh) -> np.ndarray:
+    """Return the mean normal of every vertex's faces by their areas; z where they have none."""
+    summed = np.zeros_like(mesh.vertices)
+    for corner in range(3):
+        np.add.at(summed, mesh.faces[:, corner], mesh.face_vectors())
+    normals = unit_vectors(summed)
+    normals[~normals.any(axis=1)] = [0, 0, 1]
+    return normals
