@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finer_core.reproduction.table import Row, Table, merged
+from finer_core.resources import environment_versions
 from finer_core.training_config import LENGTHS
 
 
@@ -106,8 +107,13 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """Hex digits of what determines the result: equal in every table that has this fit, and on every machine."""
+        """Hex digits of what determines the result: equal in every table that has this fit, and on every machine.
+
+        The versions of the packages count, so that a newer one does not take an older one's records for its own.
+        """
+        versions = environment_versions("finer-core", self.application)
         content = {
+            "versions": {name: versions[name] for name in ("finer-core", self.application)},
             "application": self.application,
             "method": self.method,
             "data": self.input.sha256,

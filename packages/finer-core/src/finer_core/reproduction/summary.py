@@ -134,9 +134,9 @@ def _reasons(
             found.append(f"other data: {cell.input.name} is not the published file")
     for record in (record for record in records if record.size is None):  # else the size is reason enough
         found += [
-            f"other data: {fact} {record.facts[fact]}, published {value}"
+            f"other data: {fact} {record.facts.get(fact, 'is not known')}, published {value}"
             for fact, value in table.expects.items()
-            if fact in record.facts and record.facts[fact] != value
+            if record.facts.get(fact) != value
         ]
     bad = [record.error for record in records if record.error] + [
         failures[cell.digest] for cell in cells if cell.digest in failures
