@@ -110,17 +110,17 @@ def _triton_kernels(formula: RealFormula) -> Any:
 def _triton_module() -> Any:
     """Return the module of the kernels if one of them gives what it should."""
     try:
-        from finer_core.activations._kernels import triton_sine as triton_real
+        from finer_core.activations._kernels import triton_sine
 
         z = torch.linspace(-1, 1, 96, device="cuda")
-        kernels = triton_real.triton_kernels(_EXAMPLE)
+        kernels = triton_sine.triton_kernels(_EXAMPLE)
         right = kernels is not None and torch.allclose(kernels.value(z), _EXAMPLE.value(z), atol=1e-5)
     except ImportError:
         return None
     except Exception as error:  # as for `torch.compile`, whose kernels come from the same stack
         _log.warning("Triton is not used: %s", str(error).strip().partition("\n")[0] or repr(error))
         return None
-    return triton_real if right else None
+    return triton_sine if right else None
 
 
 def compiles_on(device: torch.device) -> bool:
