@@ -169,7 +169,12 @@ def test_wrong_operands_are_refused():
 
 @pytest.fixture
 def files(tmp_path):
-    """Return two models in files: a network that was not fitted, but crosses zero, at two places."""
+    """Return two models in files: a network that was not fitted, but crosses zero, at two places.
+
+    The draw matters: what a surface's box cuts off is closed by a cap, on which the field is not zero, and with other
+    draws the cap has most of the vertices.
+    """
+    torch.manual_seed(2)
     network = build_network("siren", task="sdf", in_features=3, out_features=1, hidden_features=8, first_omega_0=5.0)
     *_, bias = network.parameters()
     with torch.no_grad():
@@ -197,7 +202,7 @@ def test_the_command_writes_the_mesh_of_a_result(given, of, files, tmp_path, cap
     assert re.search(r"\d+ parts?, .* % of 64\^3 points, \d+\.\d s: .*out\.ply$", capsys.readouterr().out.strip())
     mesh = trimesh.load(out, process=False)
     a, b = (SdfModel.load(path).query(np.array(mesh.vertices)).distance for path in files)
-    assert np.median(np.abs(of(a, b))) < 1e-3 < np.median(np.abs(a + b))  # cells at kinks are a tenth of a cell off
+    assert np.median(np.abs(of(a, b))) < 1e-3 < np.median(np.abs(a + b))  # kinks and caps are further off
     np.testing.assert_allclose(np.linalg.norm(mesh.vertex_normals, axis=1), 1, atol=1e-6)
 
 
