@@ -34,7 +34,7 @@ from finer_image.training.plan import plan_fit
 from study_optimizers import lines_of
 
 ARMS = ("fast", "published", "minibatch")
-KEY = ("signal", "side", "arm", "method", "passes", "seed", "changes")
+KEY = ("signal", "side", "arm", "method", "passes", "seed", "device", "changes")
 
 
 def settings_of(arm: str, *, side: int, **given: Any) -> ImageConfig:
@@ -45,10 +45,12 @@ def settings_of(arm: str, *, side: int, **given: Any) -> ImageConfig:
     return ImageConfig(preset="paper", batch_pixels=batch, **given)
 
 
-def run_fit(file: str | None, *, side: int, arm: str, threads: int, changes: dict[str, Any], **given: Any) -> dict:
+def run_fit(
+    file: str | None, *, side: int, arm: str, threads: int, device: str, changes: dict[str, Any], **given: Any
+) -> dict[str, Any]:
     """Fit and judge; return what a line says of it."""
     image = load(file, side)
-    plan = plan_fit(settings_of(arm, side=side, **given, **changes), image)
+    plan = plan_fit(settings_of(arm, side=side, device=device, **given, **changes), image)
     network = network_of(plan)
     fit = build_fit(plan, network, image)
     notes: list[str] = []
@@ -61,13 +63,15 @@ def run_fit(file: str | None, *, side: int, arm: str, threads: int, changes: dic
         **{"psnr": evaluate(model, image)["psnr"], "seconds": round(trained, 2), "cpu_seconds": round(processor, 2)},
         **{"steps": plan.settings.steps, "batch_pixels": plan.settings.batch_pixels, "rollbacks": last.rollbacks},
         **{"rate": plan.settings.matrix_learning_rate, "precision": plan.settings.precision, "notes": notes},
-        **{"threads": threads, "processor": processor_name(), "torch": torch.__version__},
+        **{"threads": threads, "processor": processor_name(device), "torch": torch.__version__},
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
-def processor_name() -> str:
-    """Return what the system calls its processor, and the instructions that PyTorch uses of it."""
+def processor_name(device: str) -> str:
+    """Return what the system calls its processor, and the instructions that PyTorch uses of it; or its card."""
+    if device == "cuda":
+        return torch.cuda.get_device_name(0)
     return f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -86,11 +90,13 @@ def run(arguments: argparse.Namespace) -> None:
     for index, fit in enumerate(wanted):
         file = fit.pop("file")
         place = {**fit, "signal": name_of(file), "side": arguments.side, "changes": arguments.changes}
+        place["device"] = arguments.device
         if file is not None:
             place["signal"] = f"{Path(file).parent.name}/{place['signal']}"
         if index % shards != number or json.dumps([place[name] for name in KEY]) in done:
             continue
-        found = run_fit(file, side=arguments.side, threads=arguments.threads, changes=arguments.changes, **fit)
+        same = {name: getattr(arguments, name) for name in ("side", "threads", "device", "changes")}
+        found = run_fit(file, **same, **fit)
         line = {**place, **found}
         with open(arguments.out, "a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
@@ -98,11 +104,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, dict[str, dict[str, Any]]]]:
-    """Return lines by (family, side, arm, method), by passes, by signal; of several seeds the mean PSNR."""
+    """Return lines by (family, side, device, arm, method), by passes, by signal; of several seeds the mean PSNR."""
     groups: dict[tuple[Any, ...], dict[float, dict[str, list[dict[str, Any]]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         family = line["signal"].split("/")[0]
-        place = groups[family, line["side"], line["arm"], line["method"]][line["passes"]]
+        place = groups[family, line["side"], line["device"], line["arm"], line["method"]][line["passes"]]
         place.setdefault(line["signal"], []).append(line)
     return {
         key: {
@@ -117,10 +123,10 @@ def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, 
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print a table for each family, size, arm and method: a row a length, with what every doubling gains."""
-    for (family, side, arm, method), lengths in groups_of(lines_of(arguments.out)).items():
+    """Print a table for each family, size, arm and method: a row a length, with its least gain on a signal."""
+    for (family, side, device, arm, method), lengths in groups_of(lines_of(arguments.out)).items():
         signals = sorted({signal for of in lengths.values() for signal in of})
-        print(f"\n{family}, {side}x{side}, {arm}, {method}\n")
+        print(f"\n{family}, {side}x{side}, {device}, {arm}, {method}\n")
         print(f"| passes | mean, dB | seconds | least gain | {' | '.join(s.split('/')[-1] for s in signals)} |")
         print("| --- " * (4 + len(signals)) + "|")
         before: dict[str, dict[str, Any]] = {}
@@ -130,7 +136,8 @@ def table(arguments: argparse.Namespace) -> None:
             mean = statistics.mean(line["psnr"] for line in of.values())
             seconds = statistics.mean(line["seconds"] for line in of.values())
             least = f"{min(gains):+.2f}" if gains else ""
-            print(f"| {passes:g} | {mean:.2f} | {seconds:.0f} | {least} | {' | '.join(cells)} |")
+            of_some = f" ({len(of)})" if len(of) < len(signals) else ""
+            print(f"| {passes:g} | {mean:.2f}{of_some} | {seconds:.0f} | {least} | {' | '.join(cells)} |")
             before = of
 
 
@@ -140,7 +147,7 @@ def chart(arguments: argparse.Namespace) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("passes", "seconds"), strict=True):
-        for (family, side, arm, method), lengths in groups_of(lines_of(arguments.lines)).items():
+        for (family, side, device, arm, method), lengths in groups_of(lines_of(arguments.lines)).items():
             most = max(len(of) for of in lengths.values())
             whole = {passes: list(of.values()) for passes, of in lengths.items() if len(of) == most}
             mean = [statistics.mean(line["psnr"] for line in of) for of in whole.values()]
@@ -149,7 +156,7 @@ def chart(arguments: argparse.Namespace) -> None:
                 if name == "passes"
                 else [statistics.mean(x["seconds"] for x in of) for of in whole.values()]
             )
-            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {arm} {method} ({most})")
+            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {device}, {arm} {method} ({most})")
         axes.set_xscale("log")
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)
@@ -171,6 +178,7 @@ def main() -> None:
     study.add_argument("--changes", type=json.loads, default={}, help="other settings, as JSON")
     study.add_argument("--seeds", type=int, default=1)
     study.add_argument("--threads", type=int, default=torch.get_num_threads())
+    study.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     study.add_argument("--shard", default="0/1")
     study.add_argument("--out", type=Path, required=True)
     study.set_defaults(command=run)

@@ -6,7 +6,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import OpenEXR
 import PIL.Image
 import tifffile
 
@@ -79,6 +78,8 @@ def tiff_bytes(pixels: np.ndarray, **options: object) -> bytes:
 
 def exr_file(path: Path, planes: dict[str, np.ndarray], **header: object) -> Path:
     """Write (H, W) planes as EXR channels; return the path."""
+    import OpenEXR  # an extra that a machine with a GPU may lack
+
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **header}
     with OpenEXR.File(header, dict(planes)) as file:
         file.write(str(path))

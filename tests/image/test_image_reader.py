@@ -6,7 +6,6 @@ import struct
 
 import imagecodecs
 import numpy as np
-import OpenEXR
 import PIL.Image
 import PIL.ImageOps
 import pytest
@@ -15,6 +14,8 @@ import tifffile
 from finer_image.io.reader import read_image
 
 from .image_files import chunk, exif, exr_file, noise, pillow_bytes, png, saved, smooth, tiff_bytes
+
+OpenEXR = pytest.importorskip("OpenEXR")
 
 # PNG
 

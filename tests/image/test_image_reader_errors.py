@@ -10,7 +10,6 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import OpenEXR
 import PIL.Image
 import PIL.ImageFile
 import pytest
@@ -20,6 +19,8 @@ from finer_image.io import source as image_source
 from finer_image.io.reader import read_image
 
 from .image_files import chunk, exr_file, noise, pillow_bytes, png, saved, tiff_bytes
+
+OpenEXR = pytest.importorskip("OpenEXR")
 
 
 def refusal(path: Path, **options: object) -> str:
