@@ -62,8 +62,8 @@ def test_whole_numbers_between_commas_are_said(tmp_path):
     [
         ("0,5 1,5\n0.5 1.5\n", "line 2: .* commas between and within numbers"),
         ("0,5 1,5\n1,5, 2\n", "line 2: .* commas between and within numbers"),
-        ("1 2\n3 4 5\n", "line 2 is a row of 3, those above are of 2"),
-        ("1 2\n3 x\n", "line 2: could not convert"),
+        ("1 2\n3 4 5\n", "line 2 has 3 columns, those above have 2"),
+        ("1 2\n3 x\n", "line 2: .x. is not a number"),
         ("nan 2\n", "point 0 holds NaN"),
         ("x y\n", "no points in it"),
     ],

@@ -97,7 +97,7 @@ def test_commas_that_separate(tmp_path, blank):
 @pytest.mark.parametrize("blank", [",", ", "])
 def test_commas_that_may_be_both_are_refused(tmp_path, blank):
     assert "commas" in refusal(saved(tmp_path / "a.xyz", rows(POINTS, blank=blank).replace(".", ",")))
-    assert "1.234.5" in refusal(saved(tmp_path / "b.xyz", "1.234,5 2,5 3,5\n" * 20))
+    assert "within numbers" in refusal(saved(tmp_path / "b.xyz", "1.234,5 2,5 3,5\n" * 20))
 
 
 @pytest.mark.parametrize("times", [2, 3])

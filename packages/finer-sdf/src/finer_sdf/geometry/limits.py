@@ -51,7 +51,7 @@ class Room:
         needed = PROCESS_BYTES + faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
         if self.memory is None or needed <= self.memory:
             return
-        counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of text"))
+        counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of data"))
         what = next(f"{count} {name}" for count, name in counts if count)
         raise InputError(
             f"its {what} need about {needed / 1e6:.0f} MB of memory, more than the {self.memory / 1e6:.0f} MB of "

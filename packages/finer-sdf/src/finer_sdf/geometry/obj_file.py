@@ -2,16 +2,17 @@
 
 import dataclasses
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import LINES_A_CLAIM, LONGEST_LINE, integer, number, text_lines
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape
-from finer_sdf.geometry.text import LINES_A_CLAIM, integer, joined_lines, number
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
 
@@ -28,7 +29,7 @@ def read_obj(path: Path, room: Room) -> RawShape:
     vertices, normals, colors, corners, sizes = array("d"), array("d"), array("d"), array("q"), array("q")
     tables = {"v": vertices, "vn": normals}
     line, count, more = "", 0, set[str]()
-    for count, line in joined_lines(path):
+    for count, line in _joined_lines(path):
         if count % LINES_A_CLAIM == 0:
             room.claim(faces=len(corners) - 2 * len(sizes), points=len(vertices) // 3)
         words = line.split("#", 1)[0].split()
@@ -56,6 +57,19 @@ def read_obj(path: Path, room: Room) -> RawShape:
         notes = (f"left out its {' and '.join(sorted(more))}",) if more else ()
         return dataclasses.replace(mesh, colors=shades, notes=notes + mesh.notes)
     return RawShape(vertices=points, normals=directions if len(directions) == len(points) else None, colors=shades)
+
+
+def _joined_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield lines as `text_lines` does, those that end in a backslash together with the next."""
+    head, start = "", 0
+    for count, line in text_lines(path):
+        if line.rstrip().endswith("\\") and len(head) < LONGEST_LINE:
+            head, start = head + line.rstrip()[:-1] + " ", start or count
+            continue
+        yield (start or count), head + line
+        head, start = "", 0
+    if head:
+        yield start, head
 
 
 def _corners(words: list[str], *, vertices: int, line: int) -> list[int]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import LINES_A_CLAIM, integer, number, text_lines
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape, counted
-from finer_sdf.geometry.text import LINES_A_CLAIM, integer, number, text_lines
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
 

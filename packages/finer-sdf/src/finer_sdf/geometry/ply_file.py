@@ -11,11 +11,11 @@ from typing import BinaryIO
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape, counted
-from finer_sdf.geometry.text import LINES_A_CLAIM, numbers
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),

@@ -1,25 +1,22 @@
 """Read points: text tables, and NumPy archives of points or meshes."""
 
-import math
-import re
-import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text_table import read_text_table
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import RawShape, counted, index_table, number_table
-from finer_sdf.geometry.text import LINES_A_CLAIM, text_lines
+from finer_sdf.geometry.raw import RawShape, index_table, number_table
 
 _POSITION, _NORMAL, _COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
 _OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n_") for axis in "xyz"}
 _OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
 _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
+_MESH = {"vertices", "faces"}
 _ADVICE = "name the columns in a first line, such as x y z nx ny nz"
 
 
@@ -31,25 +28,21 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     normal unless they look like a colour.
 
     Raises:
-        InputError: If there are no rows, their columns cannot be told, or there is no room.
-        Exception: Whatever numpy raises for text that is no table of numbers.
+        InputError: If it is no table of numbers, its columns cannot be told, or there is no room.
     """
-    rows = _Rows(path, room)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an empty table is named below
-        table = np.loadtxt(rows, dtype=np.float64, comments=None, ndmin=2)
+    read = read_text_table(path, claim=lambda rows: room.claim(points=rows), widths=_WIDTHS, needed=_POSITION)
+    table, width = read.values, read.columns
     if table.size == 0:
         raise InputError("it holds no points")
-    width = table.shape[1]
-    named = len(rows.names) == width
-    names = rows.names if named else _names_of_columns(table)
-    if rows.commas == " " and not named and width >= 6 and _may_be_split_numbers(table):
+    named = len(read.names) == width
+    names = [_OTHER_NAMES.get(name, name) for name in read.names] if named else _names_of_columns(table)
+    if read.commas == "separate" and not named and width >= 6 and _may_be_split_numbers(table):
         raise InputError(
             f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
             f"Write decimal points, or {_ADVICE}"
         )
     notes = []
-    if rows.commas == ".":
+    if read.commas == "decimal":
         notes.append("its commas are read as decimal commas")
     if "red" in names and not named:
         first = names.index("red") + 1
@@ -66,73 +59,6 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     assert points is not None
     shades = None if colors is None else color_table(colors)
     return RawShape(vertices=points, normals=normals, colors=shades, notes=tuple(notes))
-
-
-class _Rows:
-    """Iterate over the rows of a table, with a point in every number and blanks between them.
-
-    Args:
-        path: The file.
-        room: Refuses what does not fit.
-
-    Attributes:
-        names: Of the columns, if a first line has them.
-        commas: What took the place of commas: "." of decimal ones, " " of those that separate, "" if there are none.
-    """
-
-    def __init__(self, path: Path, room: Room) -> None:
-        self._path, self._room = path, room
-        self.names: list[str] = []
-        self.commas = ""
-
-    def __iter__(self) -> Iterator[str]:
-        done = width = 0
-        for count, line in text_lines(self._path):
-            row, *comment = re.split("#|//", line, maxsplit=1)
-            row = row.strip()
-            if not done and not self.names and (names := _names_in(row or "".join(comment))):
-                self.names = names
-            elif row:
-                row = self._plain(row, count)
-                numbers = len(row.split())
-                width = width or numbers
-                if numbers != width:
-                    raise InputError(
-                        f"line {count} has {counted(numbers, 'column')}, those above have {width}; it may be cut short"
-                    )
-                yield row
-                done += 1
-                if done % LINES_A_CLAIM == 0:
-                    self._room.claim(points=done)
-        self._room.claim(points=done)
-
-    def _plain(self, row: str, count: int) -> str:
-        if ";" in row:
-            self.commas = "." if "," in row else self.commas
-            return row.replace(",", ".").replace(";", " ")
-        if "," not in row:
-            return row
-        widths = (len(self.names),) if self.names else _WIDTHS
-        self.commas = self.commas or _meaning_of_commas(row, count, widths=widths)
-        return row.replace(",", self.commas)
-
-
-def _meaning_of_commas(row: str, count: int, *, widths: tuple[int, ...]) -> str:
-    """Return " " if commas separate numbers, "." if they are decimal commas, by which gives a width that rows have."""
-    words = row.split()
-    numbers = len(row.replace(",", " ").split())
-    if max(word.strip(",").count(",") for word in words) != 1 or len(words) not in widths:
-        return " "
-    if numbers in widths and any(word != word.strip(",") for word in words):
-        raise InputError(f"line {count}: {row[:40]!r} has commas between and within numbers; write decimal points")
-    return "."
-
-
-def _names_in(line: str) -> list[str]:
-    """Return the column names that a line holds, if it does."""
-    words = [re.sub(r"[\[(].*", "", word).strip("\"'").lower() for word in re.split(r"[\s,;]+", line.strip())]
-    names = [_OTHER_NAMES.get(word, word) for word in words]
-    return names if set(_POSITION) <= set(names) else []
 
 
 def _names_of_columns(table: np.ndarray) -> list[str]:
@@ -171,34 +97,22 @@ def read_npz(path: Path, room: Room) -> RawShape:
     with path.open("rb") as file:
         if file.read(6) == b"\x93NUMPY":
             raise InputError("it is a single array, not an archive; write it with numpy.savez")
-        with zipfile.ZipFile(file):  # says what is wrong with it; numpy would take it for a pickle
-            file.seek(0)
-        archive = np.load(file, allow_pickle=False)
-        names = set(archive.files)
-        is_mesh = {"vertices", "faces"} <= names
-        if not is_mesh and "points" not in names:
-            found = ", ".join(sorted(names))[:80] or "none"
+        with zipfile.ZipFile(file) as packed:  # says what is wrong with it; numpy would take it for a pickle
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in packed.infolist()}
+        wanted = _MESH if set(sizes) >= _MESH else {"points", "normals"} & set(sizes)
+        if wanted != _MESH and "points" not in wanted:
+            found = ", ".join(sorted(sizes))[:80] or "none"
             raise InputError(f"it needs an array `points`, or `vertices` and `faces`; its arrays: {found}")
-        rows = {name: _rows_of(archive, name) for name in ("vertices", "faces", "points") if name in names}
-        if is_mesh:
-            room.claim(faces=rows["faces"], points=rows["vertices"])
-            vertices, faces = number_table("vertices", archive["vertices"]), index_table("faces", archive["faces"])
-            return RawShape(vertices=vertices, faces=faces)
-        room.claim(points=rows["points"])
-        points = number_table("points", archive["points"])
-        if "normals" not in names:
-            return RawShape(vertices=points)
-        if _rows_of(archive, "normals") != len(points):
-            raise InputError(f"it holds {len(points)} points but {_rows_of(archive, 'normals')} normals")
-        return RawShape(vertices=points, normals=number_table("normals", archive["normals"]))
-
-
-def _rows_of(archive: np.lib.npyio.NpzFile, name: str) -> int:
-    """Return how many rows of three an array has, from its header: what it takes is known before it is read."""
-    assert archive.zip is not None
-    with archive.zip.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, _ = read(file)
-    rows: int = shape[0] if len(shape) == 2 and shape[1] <= 3 else math.prod(shape) // 3
-    return rows
+        room.claim(text=sum(sizes[name] for name in wanted) // 2)  # held once
+        with np.load(path, allow_pickle=False) as archive:
+            tables = {name: archive[name] for name in wanted}
+    if "faces" in wanted:
+        vertices, faces = number_table("vertices", tables["vertices"]), index_table("faces", tables["faces"])
+        room.claim(faces=len(faces), points=len(vertices))
+        return RawShape(vertices=vertices, faces=faces)
+    points = number_table("points", tables["points"])
+    room.claim(points=len(points))
+    normals = number_table("normals", tables["normals"]) if "normals" in wanted else None
+    if normals is not None and len(normals) != len(points):
+        raise InputError(f"it holds {len(points)} points but {len(normals)} normals")
+    return RawShape(vertices=points, normals=normals)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import LINES_A_CLAIM, number, text_lines
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape, counted
-from finer_sdf.geometry.text import LINES_A_CLAIM, number, text_lines
 
 _HEAD = 84
 """Bytes before the first record: a free text of 80, and the number of records."""

@@ -10,7 +10,8 @@ from finer_core.errors import InputError
 
 LINES_A_CLAIM = 1 << 16
 """After so many lines a reader asks again whether there is room."""
-_LONGEST_LINE = 1 << 24
+LONGEST_LINE = 1 << 24
+"""Characters; no format that people write has such a line."""
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -23,26 +24,11 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         number = 0
-        while line := file.readline(_LONGEST_LINE):
+        while line := file.readline(LONGEST_LINE):
             number += 1
-            if len(line) == _LONGEST_LINE:
-                raise InputError(
-                    f"line {number} is longer than {_LONGEST_LINE} characters; it may be of another format"
-                )
+            if len(line) == LONGEST_LINE:
+                raise InputError(f"line {number} is longer than {LONGEST_LINE} characters; it may be of another format")
             yield number, line
-
-
-def joined_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield lines as `text_lines` does, those that end in a backslash together with the next."""
-    head, start = "", 0
-    for number, line in text_lines(path):
-        if line.rstrip().endswith("\\") and len(head) < _LONGEST_LINE:
-            head, start = head + line.rstrip()[:-1] + " ", start or number
-            continue
-        yield (start or number), head + line
-        head, start = "", 0
-    if head:
-        yield start, head
 
 
 def numbers(text: str, *, where: str) -> np.ndarray:
@@ -70,8 +56,8 @@ def number(word: str, *, where: str) -> float:
     try:
         return float(word)
     except ValueError:
-        hint = "; write decimal points, not commas" if "," in word else ""
-        raise InputError(f"{where}: {word[:30]!r} is not a number{hint}") from None
+        hint = "write decimal points, not commas" if "," in word else "it may be corrupt or of another format"
+        raise InputError(f"{where}: {word[:30]!r} is not a number; {hint}") from None
 
 
 def integer(word: str, *, where: str) -> int:

@@ -1,0 +1,113 @@
+"""Tables of numbers in text files, whatever stands between the numbers and whatever their commas mean."""
+
+import re
+from array import array
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.io.text import LINES_A_CLAIM, number, text_lines
+
+
+@dataclass(kw_only=True)
+class TextTable:
+    """Hold a table, also while it is read.
+
+    Attributes:
+        columns: Numbers of every row.
+        numbers: All of them, row by row.
+        names: Of the columns, in lower case; empty if no first line has them.
+        commas: What commas do: "decimal" or "separate"; "" if there are none.
+        points: Whether a number has a decimal point.
+    """
+
+    columns: int = 0
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))
+    names: list[str] = field(default_factory=list)
+    commas: Literal["", "decimal", "separate"] = ""
+    points: bool = False
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return the numbers as they stand, (rows, columns) float64."""
+        return np.frombuffer(self.numbers or array("d")).reshape(-1, self.columns or 1)
+
+    def add(self, row: str, *, where: str, widths: Collection[int]) -> None:
+        """Append a row; the arguments are those of `read_text_table`, and `where` names the place."""
+        words = self._words(row, where=where, widths=widths)
+        self.columns = self.columns or len(words)
+        if len(words) != self.columns:
+            found = f"{len(words)} column{'s' * (len(words) != 1)}"
+            raise InputError(f"{where} has {found}, those above have {self.columns}; it may be cut short")
+        try:
+            self.numbers.extend(list(map(float, words)))
+        except ValueError:
+            for word in words:
+                number(word, where=where)
+
+    def _words(self, row: str, *, where: str, widths: Collection[int]) -> list[str]:
+        """Return a row's numbers, with a point in each that needs one."""
+        self.points |= "." in row
+        words = [word.strip() for word in row.removesuffix(";").split(";")] if ";" in row else row.split()
+        within = max(word.strip(",").count(",") for word in words)
+        beside = any(word != word.strip(",") for word in words)
+        if "," in row and not self.commas:
+            # Where the number of columns is open, points and commas beside blanks say that commas separate.
+            fits = len(words) in widths if widths else len(words) > 1 and "." not in row and not beside
+            self.commas = "decimal" if ";" in row or (within == 1 and fits) else "separate"
+        if self.commas == "separate" and ";" not in row:
+            return row.replace(",", " ").split()
+        if self.commas == "decimal" and (self.points or beside or within > 1):
+            raise InputError(f"{where}: {row[:40]!r} has commas between and within numbers; write decimal points")
+        return [word.replace(",", ".") for word in words]
+
+
+def read_text_table(
+    path: Path,
+    *,
+    claim: Callable[[int], None] = lambda rows: None,
+    widths: Collection[int] = (),
+    needed: Collection[str] = (),
+) -> TextTable:
+    """Read rows of numbers between blanks, commas or semicolons.
+
+    Empty lines and what follows a # or // are left out. A first line may name the columns. Decimal commas are told from
+    commas that separate by the first row that has some.
+
+    Args:
+        path: The file.
+        claim: Called with the number of rows now and then; refuses what does not fit.
+        widths: How many columns a table without names may have; any number if empty.
+        needed: Names without which a first line names no columns; with some, it may be a comment.
+
+    Returns:
+        The table; one without rows if there are none.
+
+    Raises:
+        InputError: If a word is no number, rows differ in length, or commas do both.
+    """
+    table, rows = TextTable(), 0
+    for count, line in text_lines(path):
+        row, *comment = re.split("#|//", line, maxsplit=1)
+        row = row.strip()
+        head = row or " ".join(comment if needed else [])
+        if head and not rows and not table.names and (names := _names_in(head, needed)):
+            table.names, widths = names, (len(names),) if needed else widths
+        elif row:
+            table.add(row.replace('"', "").replace("'", ""), where=f"line {count}", widths=widths)
+            rows += 1
+            if rows % LINES_A_CLAIM == 0:
+                claim(rows)
+    claim(rows)
+    return table
+
+
+def _names_in(line: str, needed: Collection[str]) -> list[str]:
+    """Return the column names, without units, that a line holds, if it does."""
+    names = [re.sub(r"[\[(].*", "", word).strip("\"'").lower() for word in re.split(r"[\s,;]+", line.strip())]
+    is_head = set(needed) <= set(names) if needed else re.fullmatch(r"(?!(nan|inf|infinity)$)[a-z_]\w*", names[0])
+    return names if is_head else []
