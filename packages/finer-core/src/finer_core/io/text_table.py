@@ -52,18 +52,26 @@ class TextTable:
     def _words(self, row: str, *, where: str, widths: Collection[int]) -> list[str]:
         """Return a row's numbers, with a point in each that needs one."""
         self.points |= "." in row
-        words = [word.strip() for word in row.removesuffix(";").split(";")] if ";" in row else row.split()
-        within = max(word.strip(",").count(",") for word in words)
-        beside = any(word != word.strip(",") for word in words)
         if "," in row and not self.commas:
-            # Where the number of columns is open, points and commas beside blanks say that commas separate.
-            fits = len(words) in widths if widths else len(words) > 1 and "." not in row and not beside
-            self.commas = "decimal" if ";" in row or (within == 1 and fits) else "separate"
-        if self.commas == "separate" and ";" not in row:
+            self.commas = "decimal" if _are_decimal_commas(row, widths) else "separate"
+        if self.commas != "decimal" and ";" not in row:
             return row.replace(",", " ").split()
-        if self.commas == "decimal" and (self.points or beside or within > 1):
+        words = [word.strip() for word in row.removesuffix(";").split(";")] if ";" in row else row.split()
+        if self.commas == "decimal" and (self.points or not _are_within(words)):
             raise InputError(f"{where}: {row[:40]!r} has commas between and within numbers; write decimal points")
         return [word.replace(",", ".") for word in words]
+
+
+def _are_decimal_commas(row: str, widths: Collection[int]) -> bool:
+    """Tell by a row with commas; where the number of columns is open, commas beside blanks, and points, separate."""
+    words = row.split()
+    if ";" in row or not widths:
+        return ";" in row or (len(words) > 1 and "." not in row and _are_within(words))
+    return len(words) in widths and max(word.strip(",").count(",") for word in words) == 1
+
+
+def _are_within(words: list[str]) -> bool:
+    return all(word.count(",") <= 1 and word == word.strip(",") for word in words)
 
 
 def read_text_table(

@@ -4,9 +4,9 @@ import codecs
 import dataclasses
 import struct
 from array import array
-from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,18 +17,10 @@ from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import polygon_mesh
 from finer_sdf.geometry.raw import RawShape, counted
 
-_TYPES = {
-    **dict.fromkeys(("char", "int8"), "i1"),
-    **dict.fromkeys(("uchar", "uint8"), "u1"),
-    **dict.fromkeys(("short", "int16"), "i2"),
-    **dict.fromkeys(("ushort", "uint16"), "u2"),
-    **dict.fromkeys(("int", "int32"), "i4"),
-    **dict.fromkeys(("uint", "uint32"), "u4"),
-    **dict.fromkeys(("float", "float32"), "f4"),
-    **dict.fromkeys(("double", "float64"), "f8"),
-}
-_STRUCT = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
-_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
+_TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
+"""Names of types, and the letters that both struct and NumPy have for them."""
+_FORMATS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 16
 _LONGEST_FIRST = 1 << 22
 """Bytes of the first row that are looked at to learn how long its lists are."""
@@ -36,8 +28,7 @@ _COLORS = ("red", "green", "blue")
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Property:
+class _Property(NamedTuple):
     """Describe a value of every row; `counter` is the type of the count before it if it is a list, else None."""
 
     name: str
@@ -45,17 +36,15 @@ class _Property:
     counter: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Element:
+class _Element(NamedTuple):
     """Describe a table: its name, how many rows it declares, and its properties."""
 
     name: str
     count: int
-    properties: list[_Property] = field(default_factory=list)
+    properties: list[_Property]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Table:
+class _Table(NamedTuple):
     """Hold an element: `values` of each plain property (n,), and `lists` as (flat values, lengths (n,))."""
 
     values: dict[str, np.ndarray]
@@ -69,27 +58,26 @@ def read_ply(path: Path, room: Room) -> RawShape:
         InputError: If its header cannot be understood, it holds less or more than that declares, its triangles are
             stored as strips, or there is no room.
     """
-    notes: tuple[str, ...] = ()
     with path.open("rb") as file:
-        order, elements = _header(file)
+        is_text, order, elements = _header(file)
         declared = {element.name: element.count for element in elements}
         if declared.get("tristrips"):
             raise InputError("its triangles are stored as strips, which are not read; convert them to faces")
         room.claim(faces=declared.get("face", 0), points=declared.get("vertex", 0))
-        if order:
-            tables = {element.name: _binary(file, element, order, room) for element in elements}
-            left = path.stat().st_size - file.tell()
-            notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
-        else:
-            tables = _text(file, elements, room)
-    vertices = tables.get("vertex", _Table(values={}, lists={})).values
+        content = _numbers_of(file, room) if is_text else file
+        tables = {element.name: _rows(content, element, order, room) for element in elements}
+        left = -content.tell() + content.seek(0, 2)
+    if left and is_text:
+        raise InputError(f"it holds {left // 8} numbers more than its header declares; it may be corrupt")
+    notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
+    vertices = tables.get("vertex", _Table({}, {})).values
     missing = [axis for axis in "xyz" if axis not in vertices]
     if missing:
         raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
     points = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
     has_colors = set(_COLORS) <= set(vertices) and len(points)
     colors = color_table(np.stack([vertices[name] for name in _COLORS], axis=1)) if has_colors else None
-    lists = tables["face"].lists if declared.get("face") else {}
+    lists = tables["face"].lists if declared.get("face") and "face" in tables else {}
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if declared.get("face") and polygons is None:
         raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
@@ -103,9 +91,9 @@ def read_ply(path: Path, room: Room) -> RawShape:
     return RawShape(vertices=points, colors=colors, notes=notes)
 
 
-def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
-    """Return the byte order ("" for text) and the elements."""
-    order, elements = None, list[_Element]()
+def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
+    """Return whether text follows, the byte order, and the elements that have properties."""
+    written, elements = None, list[_Element]()
     for number in range(_LONGEST_HEADER):
         line = file.readline(_LONGEST_HEADER).removeprefix(b"" if number else codecs.BOM_UTF8)
         words = line.decode("latin-1").split()
@@ -113,24 +101,27 @@ def _header(file: BinaryIO) -> tuple[str, list[_Element]]:
             raise InputError("its header does not begin with `ply` and end with `end_header`; it is of another format")
         match words:
             case ["format", ("ascii" | "binary_little_endian" | "binary_big_endian") as name, *_]:
-                order = _FORMATS[name]
+                written = name
             case ["element", name, count] if count.isdecimal() and len(count) < 16:
-                elements.append(_Element(name=name, count=int(count)))
+                elements.append(_Element(name, int(count), []))
             case ["property", "list", counter, kind, name] if elements and counter in _TYPES and kind in _TYPES:
-                elements[-1].properties.append(_Property(name=name, kind=_TYPES[kind], counter=_TYPES[counter]))
+                elements[-1].properties.append(_Property(name, _TYPES[kind], _TYPES[counter]))
             case ["property", kind, name] if elements and kind in _TYPES:
-                elements[-1].properties.append(_Property(name=name, kind=_TYPES[kind], counter=None))
+                elements[-1].properties.append(_Property(name, _TYPES[kind], None))
             case ["end_header"]:
                 break
             case [] | ["ply" | "comment" | "obj_info", *_]:
                 pass
             case _:
                 raise InputError(f"line {number + 1} of its header is not understood: {' '.join(words)[:60]!r}")
-    if order is None:
+    if written is None:
         raise InputError("its header names no format")
     if len({element.name for element in elements}) < len(elements):
         raise InputError("its header declares an element twice")
-    return order, elements
+    if written == "ascii":
+        for element in elements:
+            element.properties[:] = [p._replace(kind="d", counter=p.counter and "d") for p in element.properties]
+    return written == "ascii", _FORMATS[written], [element for element in elements if element.properties]
 
 
 def _cut(element: _Element, done: int) -> InputError:
@@ -139,26 +130,32 @@ def _cut(element: _Element, done: int) -> InputError:
     )
 
 
-def _binary(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
-    """Read the rows of an element: at once where all lists are as long as those of the first row, else one by one."""
+def _numbers_of(file: BinaryIO, room: Room) -> BinaryIO:
+    """Return the numbers of a text file as a binary file of doubles; line ends mean no more than blanks."""
     start = file.tell()
+    room.claim(text=2 * (file.seek(0, 2) - start))  # the text, and 8 bytes for every number
+    file.seek(start)
+    return BytesIO(numbers(file.read().decode("latin-1"), where="its data").tobytes())
+
+
+def _rows(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
+    """Read the rows of an element: at once where all lists are as long as those of the first row, else one by one."""
+    start, count = file.tell(), element.count
     left = file.seek(0, 2) - start
     file.seek(start)
-    count = element.count
     lengths = _lengths_of_first(file.read(min(left, _LONGEST_FIRST)), element, order)
     row = _row_type(element, order, lengths)
     file.seek(start)
     if row.itemsize * count <= left:
-        rows = np.fromfile(file, dtype=row, count=count)
+        rows = np.frombuffer(file.read(row.itemsize * count), dtype=row)
         if all((rows[f"{name}#"] == length).all() for name, length in lengths.items()):
             values = {p.name: rows[p.name] for p in element.properties if p.counter is None}
-            sizes = {name: np.full(count, length) for name, length in lengths.items()}
-            return _Table(values=values, lists={name: (rows[name].ravel(), sizes[name]) for name in lengths})
+            return _Table(values=values, lists={name: (rows[name].ravel(), rows[f"{name}#"]) for name in lengths})
         file.seek(start)
     elif not lengths:
         raise _cut(element, left // row.itemsize)
     room.claim(faces=count if element.name == "face" else 0, text=left)
-    table, end = _walk_bytes(file.read(), element, order, room)
+    table, end = _walk(file.read(), element, order, room)
     file.seek(start + end)
     return table
 
@@ -178,12 +175,12 @@ def _lengths_of_first(data: bytes, element: _Element, order: str) -> dict[str, i
     """Return how long the lists of the first row are, as far as its data reach."""
     if not any(p.counter for p in element.properties):
         return {}
-    first = _Element(name=element.name, count=min(1, element.count), properties=element.properties)
-    lists = _walk_bytes(data, first, order, Room())[0].lists
+    first = element._replace(count=min(1, element.count))
+    lists = _walk(data, first, order, Room())[0].lists
     return {name: int(sizes[0]) if len(sizes) else 0 for name, (_, sizes) in lists.items()}
 
 
-def _walk_bytes(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Table, int]:
+def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Table, int]:
     """Read rows one by one; return them and where they end."""
     values = {p.name: array("d") for p in element.properties if p.counter is None}
     lists = {p.name: (array("d"), array("q")) for p in element.properties if p.counter is not None}
@@ -193,77 +190,18 @@ def _walk_bytes(data: bytes, element: _Element, order: str, room: Room) -> tuple
             for p in element.properties:
                 length = 1
                 if p.counter is not None:
-                    length = _length(*struct.unpack_from(order + _STRUCT[p.counter], data, at))
-                    at += int(p.counter[1])
+                    length = _length(*struct.unpack_from(order + p.counter, data, at))
+                    at += struct.calcsize(order + p.counter)
                     lists[p.name][1].append(length)
                 flat = values[p.name] if p.counter is None else lists[p.name][0]
-                flat.extend(struct.unpack_from(f"{order}{length}{_STRUCT[p.kind]}", data, at))
-                at += length * int(p.kind[1])
+                flat.extend(struct.unpack_from(f"{order}{length}{p.kind}", data, at))
+                at += length * struct.calcsize(order + p.kind)
         except (struct.error, OverflowError):
             raise _cut(element, done) from None
         if done % LINES_A_CLAIM == 0:
             room.claim(faces=sum(len(flat) - 2 * len(sizes) for flat, sizes in lists.values()), text=len(data))
-    return _table(values, lists), at
-
-
-def _text(file: BinaryIO, elements: list[_Element], room: Room) -> dict[str, _Table]:
-    """Read the rows of all elements of a text file; line ends mean no more than blanks."""
-    start = file.tell()
-    size = file.seek(0, 2) - start
-    room.claim(text=2 * size)  # the text, and 8 bytes for every number
-    file.seek(start)
-    flat = numbers(file.read().decode("latin-1"), where="its data")
-    tables, at = {}, 0
-    for element in elements:
-        tables[element.name], used = _walk_numbers(flat[at:], element, room)
-        at += used
-    if at < len(flat):
-        raise InputError(f"it holds {len(flat) - at} numbers more than its header declares; it may be corrupt")
-    return tables
-
-
-def _walk_numbers(flat: np.ndarray, element: _Element, room: Room) -> tuple[_Table, int]:
-    """Take the rows of an element off the front of all numbers; return them and how many numbers they were."""
-    properties, count = element.properties, element.count
-    if not any(p.counter for p in properties):
-        used = count * len(properties)
-        if used > len(flat):
-            raise _cut(element, len(flat) // len(properties))
-        rows = flat[:used].reshape(count, len(properties))
-        return _Table(values={p.name: rows[:, i] for i, p in enumerate(properties)}, lists={}), used
-    if len(properties) == 1 and count and len(flat):  # as faces mostly are
-        size = _length(flat[0])
-        used = count * (size + 1)
-        if used <= len(flat):
-            rows = flat[:used].reshape(count, size + 1)
-            if (rows[:, 0] == size).all():
-                lists = {properties[0].name: (rows[:, 1:].ravel(), np.full(count, size))}
-                return _Table(values={}, lists=lists), used
-    values = {p.name: array("d") for p in properties if p.counter is None}
-    items = {p.name: (array("d"), array("q")) for p in properties if p.counter is not None}
-    at = 0
-    for done in range(count):
-        for p in properties:
-            size = 1 if p.counter is None else _length(flat[at]) if at < len(flat) else 0
-            at += p.counter is not None
-            if at + size > len(flat):
-                raise _cut(element, done)
-            if p.counter is None:
-                values[p.name].append(flat[at])
-            else:
-                items[p.name][0].frombytes(flat[at : at + size].tobytes())
-                items[p.name][1].append(size)
-            at += size
-        if done % LINES_A_CLAIM == 0:
-            room.claim(faces=sum(len(one) - 2 * len(sizes) for one, sizes in items.values()), text=8 * len(flat))
-    return _table(values, items), at
-
-
-def _table(values: dict[str, "array[float]"], lists: dict[str, tuple["array[float]", "array[int]"]]) -> _Table:
-    return _Table(
-        values={name: np.array(column, dtype=np.float64) for name, column in values.items()},
-        lists={name: (np.array(flat), np.array(sizes, dtype=np.int64)) for name, (flat, sizes) in lists.items()},
-    )
+    columns = {name: np.array(column, dtype=np.float64) for name, column in values.items()}
+    return _Table(values=columns, lists={name: (np.array(flat), np.array(n)) for name, (flat, n) in lists.items()}), at
 
 
 def _length(value: float) -> int:
