@@ -1,7 +1,7 @@
 """Lines and numbers of text formats, read in bounded pieces."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +9,32 @@ import numpy as np
 from finer_core.errors import InputError
 
 LINES_A_CLAIM = 1 << 16
-"""After so many lines a reader asks again whether there is room."""
+"""After so many lines it is asked again whether there is room."""
 LONGEST_LINE = 1 << 24
 """Characters; no format that people write has such a line."""
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the number, from 1, and the text of every line, whatever ends it; a byte-order mark is left out.
+def text_lines(path: Path, *, claim: Callable[[], None] = lambda: None) -> Iterator[tuple[str, str]]:
+    """Yield the place ("line 1" ...) and the text of every line, whatever ends it; a byte-order mark is left out.
 
     Bytes that are not UTF-8, as comments have them, become replacement characters.
+
+    Args:
+        path: The file.
+        claim: Called now and then; refuses what does not fit.
 
     Raises:
         InputError: If a line is longer than any of these formats has.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        number = 0
+        count = 0
         while line := file.readline(LONGEST_LINE):
-            number += 1
+            count += 1
             if len(line) == LONGEST_LINE:
-                raise InputError(f"line {number} is longer than {LONGEST_LINE} characters; it may be of another format")
-            yield number, line
+                raise InputError(f"line {count} is longer than {LONGEST_LINE} characters; it may be of another format")
+            if count % LINES_A_CLAIM == 0:
+                claim()
+            yield f"line {count}", line
 
 
 def numbers(text: str, *, where: str) -> np.ndarray:

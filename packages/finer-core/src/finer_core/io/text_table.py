@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import LINES_A_CLAIM, number, text_lines
+from finer_core.io.text import number, text_lines
 
 
 @dataclass(kw_only=True)
@@ -98,19 +98,16 @@ def read_text_table(
     Raises:
         InputError: If a word is no number, rows differ in length, or commas do both.
     """
-    table, rows = TextTable(), 0
-    for count, line in text_lines(path):
+    table = TextTable()
+    for where, line in text_lines(path, claim=lambda: claim(len(table.values))):
         row, *comment = re.split("#|//", line, maxsplit=1)
         row = row.strip()
         head = row or " ".join(comment if needed else [])
-        if head and not rows and not table.names and (names := _names_in(head, needed)):
+        if head and not table.columns and not table.names and (names := _names_in(head, needed)):
             table.names, widths = names, (len(names),) if needed else widths
         elif row:
-            table.add(row.replace('"', "").replace("'", ""), where=f"line {count}", widths=widths)
-            rows += 1
-            if rows % LINES_A_CLAIM == 0:
-                claim(rows)
-    claim(rows)
+            table.add(row.replace('"', "").replace("'", ""), where=where, widths=widths)
+    claim(len(table.values))
     return table
 
 

@@ -1,17 +1,13 @@
 """Read the Object File Format, .off: counted vertices, then counted polygons."""
 
-import dataclasses
 import re
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from finer_core.errors import InputError
-from finer_core.io.text import LINES_A_CLAIM, integer, number, text_lines
+from finer_core.io.text import integer, number, text_lines
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.polygons import PolygonTable
 from finer_sdf.geometry.raw import RawShape, counted
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
@@ -25,7 +21,8 @@ def read_off(path: Path, room: Room) -> RawShape:
     Raises:
         InputError: If it is not such a file, declares more than it holds, or there is no room.
     """
-    rows = _rows(path)
+    table = PolygonTable(room)
+    rows = _rows(path, table)
     where, first = next(rows, ("", ""))
     header = _HEADER.match(first)
     if not header or "BINARY" in first:
@@ -38,14 +35,12 @@ def read_off(path: Path, room: Room) -> RawShape:
     if len(declared) < 2 or min(declared) < 0:
         raise InputError(f"{where}: {counts[:40]!r} are not the numbers of vertices and faces")
     room.claim(faces=declared[1], points=declared[0])
-    vertices = array("d")
     for done in range(declared[0]):
         where, row = next(rows, ("", ""))
         words = row.split()
         if len(words) < 3:
             raise InputError(_cut(f"{declared[0]} vertices", done, where))
-        vertices.extend([number(word, where=where) for word in words[:3]])
-    corners, sizes = array("q"), array("q")
+        table.vertices.extend([number(word, where=where) for word in words[:3]])
     for done in range(declared[1]):
         where, row = next(rows, ("", ""))
         words = row.split()
@@ -54,25 +49,18 @@ def read_off(path: Path, room: Room) -> RawShape:
             raise InputError(_cut(f"{declared[1]} faces", done, where))
         if size < 3:
             raise InputError(f"{where}: a face needs 3 corners, got {size}")
-        corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
-        sizes.append(size)
-        if done % LINES_A_CLAIM == 0:
-            room.claim(faces=len(corners) - 2 * len(sizes), points=declared[0])
-    points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
+        table.corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
+        table.sizes.append(size)
     left = sum(1 for _ in rows)
-    notes = (f"left out {counted(left, 'line')} after its last face",) if left else ()
-    if not sizes:
-        return RawShape(vertices=points, notes=notes)
-    mesh = polygon_mesh(points, np.frombuffer(corners, dtype=np.int64), np.frombuffer(sizes, dtype=np.int64))
-    return dataclasses.replace(mesh, notes=notes + mesh.notes)
+    return table.shape(notes=(f"left out {counted(left, 'line')} after its last face",) if left else ())
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
+def _rows(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
     """Yield where it is, and the text, of every line that holds more than a comment."""
-    for count, line in text_lines(path):
+    for where, line in text_lines(path, claim=table.claim):
         row = line.split("#", 1)[0].strip()
         if row:
-            yield f"line {count}", row
+            yield where, row
 
 
 def _cut(declared: str, done: int, where: str) -> str:

@@ -1,7 +1,6 @@
 """Read PLY, text or binary: elements of any properties, of which positions, normals, colors and polygons are kept."""
 
 import codecs
-import dataclasses
 import struct
 from array import array
 from io import BytesIO
@@ -14,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.polygons import with_polygons
 from finer_sdf.geometry.raw import RawShape, counted
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
@@ -40,7 +39,7 @@ class _Element(NamedTuple):
     """Describe a table: its name, how many rows it declares, and its properties."""
 
     name: str
-    count: int
+    rows: int
     properties: list[_Property]
 
 
@@ -60,7 +59,7 @@ def read_ply(path: Path, room: Room) -> RawShape:
     """
     with path.open("rb") as file:
         is_text, order, elements = _header(file)
-        declared = {element.name: element.count for element in elements}
+        declared = {element.name: element.rows for element in elements}
         if declared.get("tristrips"):
             raise InputError("its triangles are stored as strips, which are not read; convert them to faces")
         room.claim(faces=declared.get("face", 0), points=declared.get("vertex", 0))
@@ -77,18 +76,17 @@ def read_ply(path: Path, room: Room) -> RawShape:
     points = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
     has_colors = set(_COLORS) <= set(vertices) and len(points)
     colors = color_table(np.stack([vertices[name] for name in _COLORS], axis=1)) if has_colors else None
-    lists = tables["face"].lists if declared.get("face") and "face" in tables else {}
-    polygons = next((lists[name] for name in _CORNERS if name in lists), None)
-    if declared.get("face") and polygons is None:
-        raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
-    if polygons is not None:
-        corners, sizes = polygons
-        mesh = polygon_mesh(points, _whole(corners), _whole(sizes))
-        return dataclasses.replace(mesh, colors=colors, notes=notes + mesh.notes)
+    normals = None
     if {"nx", "ny", "nz"} <= set(vertices):
         normals = np.stack([vertices[f"n{axis}"].astype(np.float64) for axis in "xyz"], axis=1)
-        return RawShape(vertices=points, normals=normals, colors=colors, notes=notes)
-    return RawShape(vertices=points, colors=colors, notes=notes)
+    shape = RawShape(vertices=points, normals=normals, colors=colors, notes=notes)
+    if not declared.get("face"):
+        return shape
+    lists = tables["face"].lists if "face" in tables else {}
+    polygons = next((lists[name] for name in _CORNERS if name in lists), None)
+    if polygons is None:
+        raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
+    return with_polygons(shape, *map(_whole, polygons))
 
 
 def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
@@ -126,7 +124,7 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
 
 def _cut(element: _Element, done: int) -> InputError:
     return InputError(
-        f"it declares {element.count} rows of {element.name!r} but ends after {done}; it was cut short, copy it again"
+        f"it declares {element.rows} rows of {element.name!r} but ends after {done}; it was cut short, copy it again"
     )
 
 
@@ -140,7 +138,7 @@ def _numbers_of(file: BinaryIO, room: Room) -> BinaryIO:
 
 def _rows(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
     """Read the rows of an element: at once where all lists are as long as those of the first row, else one by one."""
-    start, count = file.tell(), element.count
+    start, count = file.tell(), element.rows
     left = file.seek(0, 2) - start
     file.seek(start)
     lengths = _lengths_of_first(file.read(min(left, _LONGEST_FIRST)), element, order)
@@ -175,7 +173,7 @@ def _lengths_of_first(data: bytes, element: _Element, order: str) -> dict[str, i
     """Return how long the lists of the first row are, as far as its data reach."""
     if not any(p.counter for p in element.properties):
         return {}
-    first = element._replace(count=min(1, element.count))
+    first = element._replace(rows=min(1, element.rows))
     lists = _walk(data, first, order, Room())[0].lists
     return {name: int(sizes[0]) if len(sizes) else 0 for name, (_, sizes) in lists.items()}
 
@@ -185,7 +183,7 @@ def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Tabl
     values = {p.name: array("d") for p in element.properties if p.counter is None}
     lists = {p.name: (array("d"), array("q")) for p in element.properties if p.counter is not None}
     at = 0
-    for done in range(element.count):
+    for done in range(element.rows):
         try:
             for p in element.properties:
                 length = 1

@@ -1,9 +1,13 @@
 """Cut polygons into triangles that cover them and nothing else."""
 
+import dataclasses
+from array import array
+
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_sdf.geometry.limits import check_coordinates
+from finer_sdf.geometry.colors import color_table
+from finer_sdf.geometry.limits import Room, check_coordinates
 from finer_sdf.geometry.raw import RawShape, check_indices, counted
 
 _MOST_CORNERS = 10_000
@@ -12,14 +16,46 @@ _FLAT = 1e-12
 """Share of a polygon's area below which a triangle of it counts as none."""
 
 
-def polygon_mesh(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> RawShape:
-    """Return the triangles of polygons, in their order.
+class PolygonTable:
+    """Collect vertices and polygons as the lines of a file give them, and refuse what there is no room for.
+
+    Attributes:
+        vertices: Three coordinates of each; so `normals` and `colors`, which count where every vertex has one.
+        corners: The vertices of all polygons in a row.
+        sizes: How many corners each polygon has.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.vertices, self.normals, self.colors = array("d"), array("d"), array("d")
+        self.corners, self.sizes = array("q"), array("q")
+        self._room = room
+
+    def claim(self) -> None:
+        """Refuse what does not fit, of what there is so far; InputError if so."""
+        self._room.claim(faces=len(self.corners) - 2 * len(self.sizes), points=len(self.vertices) // 3)
+
+    def shape(self, *, notes: tuple[str, ...] = ()) -> RawShape:
+        """Return what `with_polygons` does; InputError if that raises it, or there is no room."""
+        self.claim()
+        tables = (self.vertices, self.normals, self.colors)
+        vertices, normals, colors = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in tables)
+        points = RawShape(
+            vertices=vertices,
+            normals=normals if len(normals) == len(vertices) else None,
+            colors=color_table(colors) if len(colors) == len(vertices) else None,
+            notes=notes,
+        )
+        return with_polygons(points, np.array(self.corners), np.array(self.sizes))
+
+
+def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> RawShape:
+    """Return vertices with the triangles of polygons, in their order.
 
     A polygon is a fan about its first corner where that covers it; else its ears are cut one after the other, in the
     plane of its area vector, so that nothing lies outside of a polygon that is not convex.
 
     Args:
-        vertices: (n, 3) float64.
+        points: The vertices.
         corners: (c,) int64, the vertices of all polygons in a row.
         sizes: (p,) int64, how many of them each polygon has.
 
@@ -27,8 +63,11 @@ def polygon_mesh(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -
         InputError: If numbers cannot be computed with, or a polygon has less than three corners, names vertices that
             do not exist, or needs more work than a file should ask for.
     """
+    if not len(sizes):
+        return points
+    vertices = points.vertices
     check_coordinates("vertices", vertices)
-    if len(sizes) and sizes.min() < 3:
+    if sizes.min() < 3:
         first = int(np.flatnonzero(sizes < 3)[0])
         raise InputError(f"face number {first} has {counted(int(sizes[first]), 'corner')}; a face needs 3")
     check_indices(corners, count=len(vertices), sizes=sizes)
@@ -48,8 +87,8 @@ def polygon_mesh(vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -
             cut[row], simple = _ears(vertices, polygons[row])
             crossed += not simple
         faces[first_face[which, None] + np.arange(size - 2)] = cut
-    notes = (f"{counted(crossed, 'polygon crosses itself', 'polygons cross themselves')}; cut as a fan",)
-    return RawShape(vertices=vertices, faces=faces, notes=notes if crossed else ())
+    note = f"{counted(crossed, 'polygon crosses itself', 'polygons cross themselves')}; cut as a fan"
+    return dataclasses.replace(points, faces=faces, notes=(*points.notes, note) if crossed else points.notes)
 
 
 def _fans(vertices: np.ndarray, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

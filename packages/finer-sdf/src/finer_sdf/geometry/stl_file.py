@@ -1,15 +1,14 @@
 """Read STL, binary or text: triangles without shared corners."""
 
 import codecs
-from array import array
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import LINES_A_CLAIM, number, text_lines
+from finer_core.io.text import number, text_lines
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.polygons import polygon_mesh
+from finer_sdf.geometry.polygons import PolygonTable
 from finer_sdf.geometry.raw import RawShape, counted
 
 _HEAD = 84
@@ -57,25 +56,19 @@ def _read_binary(path: Path, room: Room) -> RawShape:
 
 
 def _read_text(path: Path, room: Room) -> RawShape:
-    vertices, sizes = array("d"), array("q")
-    ended = False
-    for count, line in text_lines(path):
+    table, ended = PolygonTable(room), False
+    for where, line in text_lines(path, claim=table.claim):
         words = line.split()
-        if not words:
-            continue
-        where, word = f"line {count}", words[0].lower()
+        word = words[0].lower() if words else ""
         ended = word == "endsolid" or (ended and word not in ("solid", "facet", "vertex"))
         if word == "vertex":
-            if len(words) < 4 or not sizes:
+            if len(words) < 4 or not table.sizes:
                 raise InputError(f"{where}: {line.strip()[:40]!r} needs 3 numbers within a facet; it may be cut short")
-            vertices.extend([number(text, where=where) for text in words[1:4]])
-            sizes[-1] += 1
+            table.vertices.extend([number(text, where=where) for text in words[1:4]])
+            table.corners.append(len(table.corners))
+            table.sizes[-1] += 1
         elif word == "facet":
-            sizes.append(0)
-        if count % LINES_A_CLAIM == 0:
-            room.claim(faces=len(sizes))
-    if sizes and not ended:
+            table.sizes.append(0)
+    if table.sizes and not ended:
         raise InputError("it ends without `endsolid`; it was cut short, copy it again")
-    points = np.frombuffer(vertices or array("d")).reshape(-1, 3)
-    room.claim(faces=len(points) - 2 * len(sizes))
-    return polygon_mesh(points, np.arange(len(points)), np.frombuffer(sizes or array("q"), dtype=np.int64))
+    return table.shape()
