@@ -5,9 +5,10 @@ import pytest
 import trimesh
 
 from finer_core.io.files import sha256_of_file
+from finer_sdf.formats import SUFFIXES
 from finer_sdf.geometry import Mesh, PointCloud
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.reader import SUFFIXES, read_shape
+from finer_sdf.geometry.reader import read_shape
 
 
 def ball(subdivisions: int = 2, *, radius: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> Mesh:

@@ -89,7 +89,7 @@ def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
     Raises:
         InputError: If a path is no shape, or a folder has none that the table names.
     """
-    from finer_sdf.geometry.reader import SUFFIXES
+    from finer_sdf.formats import SUFFIXES
 
     files: list[Path] = []
     for path in map(Path, paths):

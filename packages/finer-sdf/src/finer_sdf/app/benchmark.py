@@ -13,7 +13,7 @@ from finer_core.errors import DivergenceError, InputError
 from finer_sdf.app.experiment import resume_run, start_run
 from finer_sdf.benchmarking import COLUMNS, row_of
 from finer_sdf.config import SdfConfig
-from finer_sdf.geometry.reader import SUFFIXES
+from finer_sdf.formats import SUFFIXES
 from finer_sdf.published import SOURCE
 
 

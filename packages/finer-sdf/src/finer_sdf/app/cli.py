@@ -24,6 +24,7 @@ from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
 from finer_sdf.app.reproduce import add_reproduce
 from finer_sdf.config import BUILT_IN, SdfConfig
+from finer_sdf.formats import POINT_SUFFIXES, SUFFIXES
 
 SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
 
@@ -68,7 +69,7 @@ def _add_fit(commands: Any) -> None:
         "signal",
         nargs="?",
         metavar="SHAPE",
-        help=f".ply .obj .stl .off .glb .xyz .npz (default: the built-in {BUILT_IN})",
+        help=f"{' '.join(SUFFIXES)} (default: the built-in {BUILT_IN})",
     )
     add_fit_options(parser, SdfConfig, out="runs/sdf/INPUT-METHOD")
 
@@ -148,7 +149,7 @@ def _add_query(commands: Any) -> None:
     text = "Say how far points are from a model's surface, in which direction, and where it is nearest."
     parser = add_command(commands, "query", run_query, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    parser.add_argument("points", metavar="POINTS", help=".csv .txt .npy .ply ..., in the input's coordinates")
+    parser.add_argument("points", metavar="POINTS", help=f"{' '.join(POINT_SUFFIXES)}, in the input's coordinates")
     parser.add_argument("--out", metavar="FILE", help=".csv or .npz (default: a table on stdout)")
     _add_habits(parser)
 

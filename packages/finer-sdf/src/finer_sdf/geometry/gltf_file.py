@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
@@ -42,21 +43,21 @@ def read_gltf(path: Path, room: Room) -> RawShape:
         if "skin" in node:
             notes["it has bones; read as its vertices are stored, without them"] = None
         instances = _instances(file, node)
-        for primitive in file.json["meshes"][node["mesh"]]["primitives"]:
+        for primitive in _item(file.json, "meshes", node["mesh"])["primitives"]:
             if primitive.get("targets"):
                 notes["it has morph targets; read without them"] = None
             positions, triangles = _primitive(file, primitive, copies=len(instances))
-            if triangles is None:
-                points += [positions @ (place @ move)[:3, :3].T + (place @ move)[:3, 3] for move in instances]
-                continue
             shades = _colors(file, primitive, len(positions))
-            for move in instances:
-                colors.append(shades)
-                matrix = place @ move
-                vertices.append(positions @ matrix[:3, :3].T + matrix[:3, 3])
+            for matrix in place @ instances:
+                placed = positions @ matrix[:3, :3].T + matrix[:3, 3]
+                if triangles is None:
+                    points.append(placed)
+                    continue
                 mirrored = np.linalg.det(matrix[:3, :3]) < 0
                 faces.append((triangles[:, ::-1] if mirrored else triangles) + count)
-                count += len(positions)
+                vertices.append(placed)
+                colors.append(shades)
+                count += len(placed)
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
     if faces:
@@ -79,7 +80,7 @@ def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.nda
     """Yield every node of the scene with the matrix (4, 4) that places it."""
     nodes = data.get("nodes", [])
     if data.get("scenes"):
-        roots = data["scenes"][_index(data.get("scene", 0), data["scenes"])].get("nodes", [])
+        roots = _item(data, "scenes", data.get("scene", 0)).get("nodes", [])
     else:
         children = {child for node in nodes for child in node.get("children", ())}
         roots = [index for index in range(len(nodes)) if index not in children]
@@ -87,7 +88,7 @@ def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.nda
     seen = set()
     while waiting:
         index, parent = waiting.pop()
-        node = nodes[_index(index, nodes)]
+        node = _item(data, "nodes", index)
         if index in seen:
             raise InputError(f"its node {index} stands in the scene twice, which a tree of nodes cannot have")
         seen.add(index)
@@ -96,10 +97,11 @@ def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.nda
         waiting += [(child, place) for child in reversed(node.get("children", ()))]
 
 
-def _index(index: Any, items: list[Any]) -> int:
+def _item(data: dict[str, Any], kind: str, index: Any) -> dict[str, Any]:
+    items: list[dict[str, Any]] = data.get(kind, [])
     if not isinstance(index, int) or not 0 <= index < len(items):
-        raise InputError(f"it names number {str(index)[:20]} of {len(items)} scenes, nodes, accessors or buffers")
-    return index
+        raise InputError(f"it names number {str(index)[:20]} of {len(items)} {kind}; it may be corrupt")
+    return items[index]
 
 
 def _matrix(node: dict[str, Any]) -> np.ndarray:
@@ -111,14 +113,8 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
 
 def _moves(translation: np.ndarray, rotation: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return matrices (n, 4, 4) of translations (n, 3), quaternions x y z w (n, 4) and scales (n, 3)."""
-    x, y, z, w = (rotation / np.linalg.norm(rotation, axis=1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
     moves = np.tile(np.eye(4), (len(translation), 1, 1))
-    moves[:, :3, :3] = np.moveaxis(np.array(rows), 2, 0) * scale[:, None]
+    moves[:, :3, :3] = Rotation.from_quat(rotation).as_matrix() * scale[:, None]
     moves[:, :3, 3] = translation
     return moves
 
@@ -138,7 +134,7 @@ def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tupl
     """Return the positions (n, 3) and triangles (m, 3) of a primitive; no triangles for points and lines."""
     mode = primitive.get("mode", _TRIANGLES)
     position = primitive["attributes"]["POSITION"]
-    stored = file.json["accessors"][_index(position, file.json["accessors"])]
+    stored = _item(file.json, "accessors", position)
     if "bufferView" not in stored and "sparse" not in stored:
         names = ", ".join(primitive.get("extensions", {})) or "no extension"
         raise InputError(f"a part of it has no positions but in {names[:80]}, which is not read; export it without")
@@ -200,11 +196,11 @@ class _File:
 
     def count(self, index: Any) -> int:
         """Return how many elements an accessor has."""
-        return int(self.json["accessors"][_index(index, self.json["accessors"])]["count"])
+        return int(_item(self.json, "accessors", index)["count"])
 
     def accessor(self, index: Any) -> np.ndarray:
         """Return the values of an accessor, (count, width) float64; normalized integers become what they stand for."""
-        stored = self.json["accessors"][_index(index, self.json["accessors"])]
+        stored = _item(self.json, "accessors", index)
         count, width = self.count(index), _WIDTHS[stored["type"]]
         self.room.claim(text=4 * count * width)  # half of what the array takes
         kind = np.dtype(_COMPONENTS[stored["componentType"]])
@@ -223,7 +219,7 @@ class _File:
 
     def _view(self, stored: dict[str, Any], kind: np.dtype, count: int, width: int) -> np.ndarray:
         """Return what a buffer holds for an accessor, (count, width), without a copy."""
-        view = self.json["bufferViews"][_index(stored["bufferView"], self.json["bufferViews"])]
+        view = _item(self.json, "bufferViews", stored["bufferView"])
         if "EXT_meshopt_compression" in view.get("extensions", {}):
             raise InputError("it is compressed by EXT_meshopt_compression, which is not read; export it without")
         buffer = self._buffer(view["buffer"])
@@ -239,19 +235,18 @@ class _File:
 
     def _buffer(self, index: Any) -> bytes:
         if index not in self._buffers:
-            stored = self.json["buffers"][_index(index, self.json["buffers"])]
-            uri, length = stored.get("uri"), int(stored["byteLength"])
+            stored = _item(self.json, "buffers", index)
+            uri = stored.get("uri")
             if uri is None:
                 self._buffers[index] = self._chunk
             elif uri.startswith("data:"):
                 self._buffers[index] = base64.b64decode(uri.split(",", 1)[1])
             else:
-                self._buffers[index] = self._neighbour(uri, length)
+                self._buffers[index] = self._neighbour(unquote(uri), int(stored["byteLength"]))
         return self._buffers[index]
 
-    def _neighbour(self, uri: str, length: int) -> bytes:
+    def _neighbour(self, name: str, length: int) -> bytes:
         """Read a file that stands beside this one."""
-        name = unquote(uri)
         path = self._folder / name
         if "://" in name or not path.is_file():
             raise InputError(f"its data are in {name[:80]!r}, which is not there; keep the files together")

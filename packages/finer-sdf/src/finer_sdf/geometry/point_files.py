@@ -87,6 +87,13 @@ def _may_be_split_numbers(table: np.ndarray) -> bool:
     return bool((table == np.floor(table)).all() and (np.abs(lengths - 1) >= 0.01).any() and lengths.any())
 
 
+def read_npy(path: Path, room: Room) -> RawShape:
+    """Read an array of points; InputError if it is of another shape or kind, or there is no room."""
+    table = np.load(path, mmap_mode="r", allow_pickle=False)
+    room.claim(points=len(table) if table.ndim else 0)
+    return RawShape(vertices=number_table("points", np.asarray(table)))
+
+
 def read_npz(path: Path, room: Room) -> RawShape:
     """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh. Nothing is unpickled.
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
+from finer_sdf.formats import POINT_SUFFIXES
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.point_files import read_xyz
-from finer_sdf.geometry.raw import RawShape, check_finite, number_table
-from finer_sdf.geometry.reader import FORMATS, Format, format_of, read_raw
+from finer_sdf.geometry.raw import check_finite
+from finer_sdf.geometry.reader import named, read_raw
 
 if TYPE_CHECKING:
     from finer_sdf.point_query import PointQuery
@@ -22,21 +22,6 @@ COLUMNS = (
 )
 """Of a table of answers."""
 ANSWER_SUFFIXES = (".csv", ".npz")
-
-
-def _read_npy(path: Path, room: Room) -> RawShape:
-    table = np.load(path, mmap_mode="r", allow_pickle=False)
-    room.claim(points=len(table) if table.ndim else 0)
-    return RawShape(vertices=number_table("points", np.asarray(table)))
-
-
-POINT_FORMATS = {
-    ".csv": Format(read=read_xyz),
-    ".txt": Format(read=read_xyz),
-    ".npy": Format(read=_read_npy),
-    **FORMATS,
-}
-"""Formats of points, by suffix; of a mesh its vertices are taken."""
 
 
 def read_points(path: str | os.PathLike[str], *, memory: int | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -53,14 +38,11 @@ def read_points(path: str | os.PathLike[str], *, memory: int | None = None) -> t
         InputError: One line with the file and the reason.
     """
     path = Path(path)
-    kind = format_of(path, POINT_FORMATS)
-    try:
-        raw = read_raw(kind, path, Room(memory=memory))
+    with named(path):
+        raw = read_raw(path, Room(memory=memory), known=POINT_SUFFIXES)
         if not len(raw.vertices):
             raise InputError("it holds no points")
         check_finite("points", raw.vertices)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     return raw.vertices, raw.notes
 
 

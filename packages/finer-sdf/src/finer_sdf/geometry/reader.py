@@ -1,54 +1,22 @@
 """Read any surface a person has, or say in one line why it cannot be read."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
+from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.colors import SurfaceColors
-from finer_sdf.geometry.gltf_file import read_gltf
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.obj_file import read_obj
-from finer_sdf.geometry.off_file import read_off
-from finer_sdf.geometry.ply_file import read_ply
 from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.point_files import read_npz, read_xyz
 from finer_sdf.geometry.raw import RawShape, counted
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import LoadedShape, Shape
-from finer_sdf.geometry.stl_file import read_stl
-
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """Describe a format.
-
-    Attributes:
-        read: Takes the file, and a `Room` that it asks as soon as it knows how large the surface is; returns what the
-            file holds, and raises `InputError` for what it understands to be wrong, anything else for what it does not.
-        bare_points: Whether points without faces and normals are meant as a cloud; else missing faces are a mistake.
-    """
-
-    read: Callable[[Path, Room], RawShape]
-    bare_points: bool = False
-
-
-FORMATS = {
-    ".ply": Format(read=read_ply, bare_points=True),
-    ".obj": Format(read=read_obj),
-    ".stl": Format(read=read_stl),
-    ".off": Format(read=read_off),
-    ".glb": Format(read=read_gltf),
-    ".gltf": Format(read=read_gltf),
-    ".xyz": Format(read=read_xyz, bare_points=True),
-    ".npz": Format(read=read_npz, bare_points=True),
-}
-"""Formats that can be read, by suffix."""
-SUFFIXES = tuple(FORMATS)
 
 
 def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | None = None) -> LoadedShape:
@@ -77,61 +45,79 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         >>> read_shape("box.ply").shape.volume()
         6.0
     """
-    path = Path(path)
-    kind = format_of(path, FORMATS)
-    room = Room(memory=memory)
-    try:
-        raw = read_raw(kind, path, room)
-        shape, notes = _clean(raw, bare_points=kind.bare_points, seed=seed, room=room)
-        notes = raw.notes + notes
-    except InputError as error:
-        raise _error(path, error) from error
-    except MemoryError:
-        raise _error(path, "does not fit in this machine's memory; give a smaller one") from None
+    path, room = Path(path), Room(memory=memory)
+    with named(path):
+        raw = read_raw(path, room, known=SUFFIXES)
+        bare_points = FORMATS[path.suffix.lower()].bare_points
+        shape, notes = _clean(raw, bare_points=bare_points, seed=seed, room=room)
     colors = None
     if raw.colors is not None:
         colors = SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
-    return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=notes, colors=colors)
+    return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=raw.notes + notes, colors=colors)
 
 
-def format_of(path: Path, formats: Mapping[str, Format]) -> Format:
-    """Return the file's format, one of those given by suffix, after the checks that need no look inside."""
-    kind = formats.get(path.suffix.lower())
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let what refuses a file name it; InputError if there is not the memory for it."""
     try:
-        if path.is_dir():
-            raise _error(path, "is a folder; name one file in it")
-        if not path.exists():
-            raise _error(path, f"no such file; check the spelling and the folder {Path.cwd()}")
-        if kind is None:
-            raise _error(path, f"unknown format {path.suffix!r}; known are {' '.join(formats)}")
-        if not path.is_file():
-            raise _error(path, "is not a regular file; save the shape to a file first")
-        with path.open("rb") as file:
-            start = file.read(2)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise _error(path, f"cannot be opened ({reason}); check the path and its permissions") from None
-    if not start:
-        raise _error(path, "is empty (0 bytes); copy or download it again")
-    if start in (b"\xff\xfe", b"\xfe\xff"):
-        raise _error(path, f"cannot be read as {path.suffix.lower()} (it is UTF-16 text); save it as UTF-8")
-    return kind
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except MemoryError:
+        raise InputError(f"{path}: does not fit in this machine's memory; give a smaller one") from None
 
 
-def read_raw(kind: Format, path: Path, room: Room) -> RawShape:
-    """Read a file's tables, unrepaired; InputError, without the file's name, if they cannot be read."""
+def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
+    """Read a file's tables, unrepaired.
+
+    Args:
+        path: The file.
+        room: Refuses what does not fit.
+        known: Suffixes of the formats that may be read.
+
+    Raises:
+        InputError: Without the file's name, if they cannot be read.
+    """
+    suffix = _checked_suffix(path, known)
+    module, function = FORMATS[suffix].reader.split(".")
+    read = getattr(import_module(f"finer_sdf.geometry.{module}"), function)
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name later
-            return kind.read(path, room)
+            raw: RawShape = read(path, room)
+            return raw
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise InputError(
-            f"cannot be read as {path.suffix.lower()} ({reason[:100]}); it may be cut, corrupt or of another format"
+            f"cannot be read as {suffix} ({reason[:100]}); it may be cut, corrupt or of another format"
         ) from error
+
+
+def _checked_suffix(path: Path, known: Sequence[str]) -> str:
+    """Return the suffix of a file of a known format, after the checks that need no look inside."""
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            raise InputError("is a folder; name one file in it")
+        if not path.exists():
+            raise InputError(f"no such file; check the spelling and the folder {Path.cwd()}")
+        if suffix not in known:
+            raise InputError(f"unknown format {path.suffix!r}; known are {' '.join(known)}")
+        if not path.is_file():
+            raise InputError("is not a regular file; save the shape to a file first")
+        with path.open("rb") as file:
+            start = file.read(2)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot be opened ({reason}); check the path and its permissions") from None
+    if not start:
+        raise InputError("is empty (0 bytes); copy or download it again")
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"cannot be read as {suffix} (it is UTF-16 text); save it as UTF-8")
+    return suffix
 
 
 def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:
@@ -147,7 +133,3 @@ def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[
     if raw.normals is None or not raw.normals.any():
         room.claim(bare_points=len(raw.vertices))
     return clean_cloud(raw.vertices, raw.normals)
-
-
-def _error(path: Path, reason: object) -> InputError:
-    return InputError(f"{path}: {reason}")
