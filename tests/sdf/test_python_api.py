@@ -446,7 +446,10 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, t
         ({"shape": (np.eye(3), np.zeros((0, 3), dtype=int))}, "has no faces"),
         ({"shape": np.full((9, 3), np.nan)}, "9 of 9 points are not finite"),
         ({"shape": (["a"] * 3, [[0, 1, 2]])}, "vertices must be a table"),
-        ({"shape": (np.random.default_rng(0).random((10**6, 3)),) * 2, "memory": "500MB"}, "1000000 points need about"),
+        (
+            {"shape": (np.random.default_rng(0).random((10**6, 3)),) * 2, "memory": "500MB"},
+            "1000000 points need",
+        ),
         ({"step": 5}, "unknown setting 'step'; did you mean 'steps'"),
         ({"hidden_features": 8}, "unknown setting 'hidden_features'; a network's own are given as network="),
         ({"steps": "many"}, "setting 'steps' must be an integer"),

@@ -29,7 +29,7 @@ PROCESS_BYTES = 500_000_000
 """What Python, PyTorch and an application's libraries take by themselves."""
 
 
-def check_room(needed: float, memory: int | None, *, what: str, advice: str) -> None:
+def check_room(needed: float, memory: int | None, *, what: str, advice: str, process: int = PROCESS_BYTES) -> None:
     """Raise InputError, before it is taken, for memory that the limit has no room for.
 
     Args:
@@ -37,10 +37,11 @@ def check_room(needed: float, memory: int | None, *, what: str, advice: str) -> 
         memory: The limit in bytes; None for none.
         what: Takes it.
         advice: What the user can do.
+        process: Bytes of the process itself.
     """
-    if memory is not None and PROCESS_BYTES + needed > memory:
+    if memory is not None and process + needed > memory:
         raise InputError(
-            f"{what} needs about {(PROCESS_BYTES + needed) / 1e6:.0f} MB of memory, and --memory allows "
+            f"{what} needs about {(process + needed) / 1e6:.0f} MB of memory, and --memory allows "
             f"{memory / 1e6:.0f} MB; {advice}, or raise --memory"
         )
 

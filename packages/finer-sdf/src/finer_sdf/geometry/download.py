@@ -161,17 +161,15 @@ def _fetch(source: Source, path: Path, *, on_bytes: Callable[[int, int], None]) 
     try:
         with path.open("wb") as file:
             download(source.url, _Bounded(file, what=source.url), None)
-    except requests.HTTPError as error:
-        answer = getattr(error.response, "status_code", "with an error")
-        raise _failure(source.url, f"the server answers {answer}") from error
-    except requests.exceptions.ChunkedEncodingError as error:
-        raise _failure(source.url, "the connection broke off") from error
-    except requests.Timeout as error:
-        raise _failure(source.url, "the server does not answer in time") from error
-    except requests.ConnectionError as error:
-        raise _failure(source.url, "the server cannot be reached") from error
     except requests.RequestException as error:
-        raise _failure(source.url, type(error).__name__) from error
+        reasons = {
+            requests.HTTPError: f"the server answers {getattr(error.response, 'status_code', 'with an error')}",
+            requests.exceptions.ChunkedEncodingError: "the connection broke off",
+            requests.Timeout: "the server does not answer in time",
+            requests.ConnectionError: "the server cannot be reached",
+        }
+        reason = next((text for kind, text in reasons.items() if isinstance(error, kind)), type(error).__name__)
+        raise InputError(f"{source.url}: {reason}; try again later, or name another address with --url") from error
     finally:
         for response in responses:  # pooch leaves them open when something goes wrong
             response.close()
@@ -181,10 +179,6 @@ def _fetch(source: Source, path: Path, *, on_bytes: Callable[[int, int], None]) 
             f"{source.url}: its SHA-256 is {found}, not the expected {source.sha256}; it is another file, or was "
             "changed on the way"
         )
-
-
-def _failure(url: str, reason: str) -> InputError:
-    return InputError(f"{url}: {reason}; try again later, or name another address with --url")
 
 
 class _Arrival:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.resources import check_room
 from finer_sdf.geometry.raw import check_finite
 
 PROCESS_BYTES = 450_000_000
@@ -48,15 +49,10 @@ class Room:
             InputError: If they need more than there is.
         """
         more = max(0, points - faces // 2) * (_BYTES_A_VERTEX if faces else _BYTES_A_POINT)
-        needed = PROCESS_BYTES + faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
-        if self.memory is None or needed <= self.memory:
-            return
+        needed = faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
         counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of data"))
-        what = next(f"{count} {name}" for count, name in counts if count)
-        raise InputError(
-            f"its {what} need about {needed / 1e6:.0f} MB of memory, more than the {self.memory / 1e6:.0f} MB of "
-            "--memory; allow more, or give a coarser shape"
-        )
+        what = next((f"reading {count} {name}" for count, name in counts if count), "reading it")
+        check_room(needed, self.memory, what=what, advice="give a coarser shape", process=PROCESS_BYTES)
 
 
 def check_coordinates(what: str, table: np.ndarray) -> None:
