@@ -130,7 +130,7 @@ def test_what_libraries_print_of_a_damaged_picture_stays_away(tmp_path, capfd):
     for start in range(200, 3000, 100):
         content[start : start + 20] = b"\xff" * 20
     (tmp_path / "p.tif").write_bytes(content)
-    with pytest.raises(InputError, match="cannot read this picture"):
+    with pytest.raises(InputError, match="cannot be read as a picture"):
         read_picture(tmp_path / "p.tif")
     sys.stderr.flush()
     assert capfd.readouterr() == ("", "")

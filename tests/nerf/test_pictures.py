@@ -23,7 +23,7 @@ def test_headers_are_read_without_decoding(tmp_path):
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[:45])
     assert read_header(tmp_path / "cut.png")[:3] == (5, 9, 4)
-    with pytest.raises(InputError, match=r"cut\.png: cannot read this picture"):
+    with pytest.raises(InputError, match=r"cut\.png: cannot be read as a picture"):
         read_picture(tmp_path / "cut.png")
 
 
@@ -33,7 +33,7 @@ def test_memory_is_refused_before_a_picture_is_decoded(tmp_path):
         path.write_bytes(path.read_bytes()[:60])  # what is decoded would fail otherwise
     with pytest.raises(InputError, match=r"4 pictures.*--memory allows 510 MB.*--downscale"):
         read_scene(str(folder), memory=PROCESS_BYTES + 10_000_000)
-    with pytest.raises(InputError, match="cannot read this picture"):
+    with pytest.raises(InputError, match="cannot be read as a picture"):
         read_scene(str(folder), memory=PROCESS_BYTES + 100_000_000)
 
 
@@ -94,13 +94,13 @@ def test_float_pictures_outside_their_range_are_refused(tmp_path, value):
     assert int(read_picture(tmp_path / "a.tif")[0, 0, 0]) == 128
     values[1, 1] = value
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=r"a\.tif: values from"):
+    with pytest.raises(InputError, match=r"a\.tif: .*values from"):
         read_picture(tmp_path / "a.tif")
 
 
 def test_pictures_that_start_other_programs_are_not_opened(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
-    with pytest.raises(InputError, match=r"a\.png: cannot read this picture"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):
         read_picture(tmp_path / "a.png")
 
 

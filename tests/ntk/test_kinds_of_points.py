@@ -153,7 +153,7 @@ def test_what_libraries_print_stays_away(tmp_path, capfd):
     try:
         read_picture(str(tmp_path / "p.tif"), limit=100)
     except InputError as error:
-        assert "cannot be read as an image" in str(error)
+        assert "cannot be read as a picture" in str(error)
     sys.stderr.flush()
     assert capfd.readouterr() == ("", "")
 

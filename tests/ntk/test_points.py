@@ -158,7 +158,7 @@ def test_a_small_archive_of_large_arrays_is_refused(tmp_path):
 )
 def test_damaged_pictures_are_refused_by_name(content, tmp_path):
     (tmp_path / "p.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"p\.png: cannot be read as an image"):
+    with pytest.raises(InputError, match=r"p\.png: cannot be read as a picture"):
         read_picture(str(tmp_path / "p.png"), limit=100)
     with pytest.raises(InputError, match="no such file"):
         read_picture(str(tmp_path / "none.png"), limit=100)

@@ -19,9 +19,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("camera_angle_x", "camera_angle_y"), (1e-6, math.pi)),
     **dict.fromkeys(("x_fov", "y_fov"), (1e-4, 180)),
     **dict.fromkeys(("cx", "cy"), (-LARGEST_NUMBER, LARGEST_NUMBER)),
-    **dict.fromkeys(
-        ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega"), (-LARGEST_NUMBER, LARGEST_NUMBER)
-    ),
+    **dict.fromkeys(_COEFFICIENTS, (-LARGEST_NUMBER, LARGEST_NUMBER)),
     "aabb_scale": (0, LARGEST_NUMBER),
 }
 """The numbers that are read of a scene's JSON, and the open interval that each must lie in."""
@@ -97,11 +95,7 @@ def numbers_of(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
 
 
 def text_of(entry: Mapping[str, Any], name: str, *, where: object) -> str | None:
-    """Return a text that an object gives, or None.
-
-    Raises:
-        InputError: If it is something else.
-    """
+    """Return a text that an object gives, or None; InputError if it is something else."""
     value = entry.get(name)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{where}: {name} must be a text, got {brief(value)}")
@@ -109,11 +103,7 @@ def text_of(entry: Mapping[str, Any], name: str, *, where: object) -> str | None
 
 
 def texts_of(entry: Mapping[str, Any], name: str, *, where: object) -> list[str] | None:
-    """Return a list of texts that an object gives, or None.
-
-    Raises:
-        InputError: If it is something else.
-    """
+    """Return a list of texts that an object gives, or None; InputError if it is something else."""
     value = entry.get(name)
     if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
         raise InputError(f"{where}: {name} must be a list of texts, got {brief(value)}")

@@ -125,16 +125,12 @@ def _own_mask(masks: Path, name: str) -> Path | None:
 
 def _pose(image: _Image, *, where: str) -> np.ndarray:
     """Return camera-to-world from COLMAP's world-to-camera, x right, y down, z forwards to y up, z backwards."""
-    length = math.hypot(*image.pose[:4])
-    if not 1e-6 < length < 1e6:
+    from scipy.spatial.transform import Rotation
+
+    if not 1e-6 < math.hypot(*image.pose[:4]) < 1e6:
         raise InputError(f"{where}: its rotation {brief(image.pose[:4])} is no quaternion")
-    w, x, y, z = (value / length for value in image.pose[:4])
     world_to_camera = np.eye(4)
-    world_to_camera[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
+    world_to_camera[:3, :3] = Rotation.from_quat([*image.pose[1:4], image.pose[0]]).as_matrix()
     world_to_camera[:3, 3] = image.pose[4:]
     check_pose(world_to_camera, where=where)
     return np.linalg.inv(world_to_camera) @ np.diag([1.0, -1.0, -1.0, 1.0])
@@ -233,8 +229,9 @@ def _unpack(layout: struct.Struct, file: BinaryIO, path: Path) -> tuple:
     return layout.unpack(content)
 
 
-def _skip(file: BinaryIO, count: int, each: int, *, size: int, where: str) -> None:
-    """Go past a list whose length the file claims."""
+def _skip_list(file: BinaryIO, each: int, *, size: int, path: Path, where: str) -> None:
+    """Go past a list of entries of so many bytes, whose length the file claims."""
+    (count,) = _unpack(_COUNT, file, path)
     if count * each > size - file.tell():
         raise InputError(f"{where}: it claims a list of {count} entries, and {size - file.tell()} bytes follow")
     file.seek(count * each, os.SEEK_CUR)
@@ -255,13 +252,11 @@ def _binary_image(file: BinaryIO, *, size: int, path: Path, where: str) -> _Imag
         if not letter or len(name) >= _LONGEST_NAME:
             raise InputError(f"{where}: its name does not end")
         name += letter
-    (points,) = _unpack(_COUNT, file, path)
-    _skip(file, points, _POINT_IN_IMAGE, size=size, where=where)
+    _skip_list(file, _POINT_IN_IMAGE, size=size, path=path, where=where)
     return _Image(os.fsdecode(bytes(name)), camera, tuple(pose))
 
 
 def _binary_point(file: BinaryIO, *, size: int, path: Path, where: str) -> tuple[float, float, float]:
     _, x, y, z, *_ = _unpack(_POINT, file, path)
-    (sightings,) = _unpack(_COUNT, file, path)
-    _skip(file, sightings, _SIGHTING, size=size, where=where)
+    _skip_list(file, _SIGHTING, size=size, path=path, where=where)
     return x, y, z

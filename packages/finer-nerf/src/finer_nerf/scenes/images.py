@@ -1,9 +1,7 @@
 """Read pictures and masks as bytes, and make them smaller as the published loader does."""
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from finer_core.errors import InputError
-from finer_core.surroundings import native_silence
+from finer_core.io.pictures import opened_picture
 from finer_nerf.scenes.checks import brief
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF")
-"""Formats of pictures; Pillow has others, of which some start other programs."""
 _ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)
-"""Orientations of EXIF that exchange height and width."""
 
 
 class Header(NamedTuple):
@@ -39,29 +33,13 @@ class Header(NamedTuple):
     pages: int
 
 
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture; whatever Pillow and the libraries behind it raise becomes an `InputError`."""
-    try:
-        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
-            Image.init()
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:
-                yield picture
-    except InputError:
-        raise
-    except Exception as error:  # decoders raise what they please for damaged data
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot read this picture ({reason[:100]})") from error
-
-
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Read what a picture says of itself, without decoding it.
 
     Raises:
         InputError: If it is missing or no picture.
     """
-    with _opened(path) as picture:
+    with opened_picture(path) as picture:
         # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
         orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(_ORIENTATION, 1)
         pages = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
@@ -84,14 +62,14 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
     Raises:
         InputError: If it is missing, no picture, or has values outside the range of its format.
     """
-    with _opened(path) as stored:
+    with opened_picture(path) as stored:
         picture = ImageOps.exif_transpose(stored) if turn else stored
         if picture.mode.startswith("I") or picture.mode == "F":
             values = np.asarray(picture, dtype=np.float64)
             most = 65535.0 if picture.mode.startswith("I") else 1.0
             if not (values.min() >= 0 and values.max() <= most):
                 found = f"{values.min():.4g} to {values.max():.4g}"
-                raise InputError(f"{path}: values from {found}; gray pictures of this kind have 0 to {most:g}")
+                raise InputError(f"values from {found}; gray pictures of this kind have 0 to {most:g}")
             gray = np.rint(values / most * 255).astype(np.uint8)
             return np.repeat(gray[..., None], 3, axis=-1)
         return np.asarray(picture.convert("RGBA" if _is_transparent(picture) else "RGB"))
@@ -116,7 +94,7 @@ def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], down
         if (header.height, header.width) != size:
             found = f"{header.height}x{header.width}"
             raise InputError(f"{path}: a mask of {found} for a picture of {size[0]}x{size[1]}; make them alike")
-        with _opened(path) as picture:
+        with opened_picture(path) as picture:
             counts &= (np.asarray(picture.convert("L")) > 0) != black_counts
     reduced = downscale_picture(np.where(counts, np.uint8(0), np.uint8(255))[..., None], downscale, average=False)
     return reduced[..., 0] == 0

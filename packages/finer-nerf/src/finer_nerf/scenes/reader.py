@@ -15,12 +15,15 @@ from finer_nerf.scenes.scene import Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
 from finer_nerf.scenes.views import check_pictures, read_headers, read_views
 
-_FORMATS: tuple[tuple[Callable[[Path], object], Callable[[Path], Found]], ...] = (
-    (lambda folder: (folder / "transforms_train.json").is_file(), read_blender),
-    (lambda folder: (folder / "transforms.json").is_file(), lambda folder: read_transforms(folder / "transforms.json")),
-    (find_colmap, read_colmap),
-)
-"""How each format is recognised, and its reader; the first that fits is taken."""
+_FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], Found]]] = {
+    "transforms_train.json": (lambda folder: (folder / "transforms_train.json").is_file(), read_blender),
+    "transforms.json": (
+        lambda folder: (folder / "transforms.json").is_file(),
+        lambda folder: read_transforms(folder / "transforms.json"),
+    ),
+    "a COLMAP model in sparse/0": (find_colmap, read_colmap),
+}
+"""What each format has in its folder, how it is recognised, and its reader; the first that fits is taken."""
 
 
 def read_scene(
@@ -93,12 +96,10 @@ def _find(path: str) -> Found:
     if given.is_file() and given.name != "transforms_train.json":
         return read_transforms(given)
     folder = _folder_of(path)
-    for fits, read in _FORMATS:
+    for fits, read in _FORMATS.values():
         if fits(folder):
             return read(folder)
-    raise InputError(
-        f"{path}: no scene here (looked for transforms_train.json, transforms.json, and a COLMAP model in sparse/0)"
-    )
+    raise InputError(f"{path}: no scene here (looked for {', '.join(_FORMATS)})")
 
 
 def _split(found: Found, path: str, *, every: int, test_every: int) -> tuple[dict[str, list[PosedFrame]], list[str]]:

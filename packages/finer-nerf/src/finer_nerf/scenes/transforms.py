@@ -14,22 +14,8 @@ from finer_nerf.scenes.images import find_picture, missing_note
 
 _SPLITS = ("train", "val", "test")
 _OTHER_LENSES = (
-    "latlong",
-    "equirectangular",
-    "orthographic",
-    "ftheta_p0",
-    "ftheta_p1",
-    "s1",
-    "s2",
-    "s3",
-    "s4",
-    "p3",
-    "p4",
-    "b1",
-    "b2",
-    "xi",
-    "skew",
-    "distortion",
+    *("latlong", "equirectangular", "orthographic", "ftheta_p0", "ftheta_p1", "s1", "s2", "s3", "s4", "p3", "p4"),
+    *("b1", "b2", "xi", "skew", "distortion"),
 )
 """Names that only lenses have which are not read; any value but null, false and zero is refused."""
 _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")

@@ -1,19 +1,15 @@
 """Read pictures as target signals."""
 
 import math
-import os
 import re
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.pictures import opened_picture
 from finer_core.resources import check_room
-from finer_core.surroundings import native_silence
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
-"""Formats of pictures; Pillow has others, of which some start other programs."""
 _BYTES_A_PIXEL = 16
 """Of a picture that is decoded, turned and converted, at most."""
 _KIND_OF_PAGE, _DESCRIPTION, _NODATA = 254, 270, 42113
@@ -49,32 +45,22 @@ def read_picture(path: str, *, limit: int, memory: int | None = None) -> Picture
     Raises:
         InputError: If it is missing, no picture, has no room, holds values that are none, or a reduced copy first.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file")
-    try:
-        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of metadata that is not needed
-            Image.init()
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as file:
-                needed = _BYTES_A_PIXEL * file.height * file.width
-                what = f"reading {file.height}x{file.width} pixels"
-                check_room(needed, memory, what=what, advice="give a smaller picture")
-                tags = dict(getattr(file, "tag_v2", {}))
-                notes = _notes(file, tags)
-                upright = ImageOps.exif_transpose(file)
-            deep = upright.mode.startswith(("I", "F"))
-            picture = upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
-            whole = np.asarray(picture)
-            step = stride_for(*whole.shape[:2], limit=limit)
-            values = whole[::step, ::step].astype(np.float64)
-            low, high = (float(whole.min()), float(whole.max())) if deep else (0.0, 255.0)
-            _check_values(whole, tags)
-    except Exception as error:  # a damaged file makes Pillow raise anything
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
-    if not math.isfinite(high - low):
-        raise InputError(f"{path}: pixels hold NaN or infinity")
+    with opened_picture(path) as file:
+        needed = _BYTES_A_PIXEL * file.height * file.width
+        check_room(needed, memory, what=f"reading {file.height}x{file.width} pixels", advice="give a smaller picture")
+        tags = dict(getattr(file, "tag_v2", {}))
+        notes = _notes(file, tags)
+        upright = ImageOps.exif_transpose(file)
+        deep = upright.mode.startswith(("I", "F"))
+        whole = np.asarray(upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
+        step = stride_for(*whole.shape[:2], limit=limit)
+        values = whole[::step, ::step].astype(np.float64)
+        low, high = (float(whole.min()), float(whole.max())) if deep else (0.0, 255.0)
+        _check_values(whole, tags)
+        if not math.isfinite(high - low):
+            raise InputError("pixels hold NaN or infinity")
     values = (values - low) / ((high - low) or 1.0)
     pixels = values.reshape(*values.shape[:2], -1)
     return Picture(pixels=pixels, height=whole.shape[0], width=whole.shape[1], step=step, notes=notes)

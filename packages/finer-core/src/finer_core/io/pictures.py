@@ -1,0 +1,40 @@
+"""Open picture files with Pillow, which is a dependency of the packages that read some."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.surroundings import native_silence
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
+"""Formats of pictures; Pillow has others, of which some start other programs."""
+
+
+@contextmanager
+def opened_picture(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Open a picture, not decoded yet; what libraries print or warn of in the meantime reaches nobody.
+
+    Yields:
+        The `PIL.Image.Image`.
+
+    Raises:
+        InputError: One line with the file and the reason for whatever is raised in the block, by decoders or by checks.
+    """
+    from PIL import Image
+
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise InputError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
+            Image.init()
+            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:
+                yield picture
+    except Exception as error:  # decoders raise what they please for damaged data
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a picture ({reason})") from error
