@@ -116,7 +116,7 @@ def test_more_eigenvalues_than_a_kernel_file_has(tmp_path, capsys):
     ("name", "content", "words"),
     [
         ("p.npy", b"not an array", ("p.npy",)),
-        ("p.csv", b"1,2\n3\n", ("line 2 is a row of 1",)),
+        ("p.csv", b"1,2\n3\n", ("line 2 has 1 column",)),
         ("p.txt", b"", ("no points",)),
         ("p.txt", b"# only a comment\n", ("no points",)),
         ("p.csv", b"1,x\n", ("p.csv",)),

@@ -10,8 +10,8 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_ntk.app.cli import main
-from finer_ntk.inputs.images import read_picture
-from finer_ntk.inputs.points import file_points, image_points
+from finer_ntk.inputs.images import image_points
+from finer_ntk.inputs.point_files import file_points
 
 TABLE = np.array([[0.5, -1.25], [2.0, 0.125], [3.0, 7.75]])
 
@@ -99,17 +99,17 @@ def gray(*shape: int) -> np.ndarray:
 def test_the_first_of_several_pictures_is_taken_with_a_word(tmp_path, suffix):
     first, *others = (Image.fromarray(gray(6, 5, 3) // part) for part in (1, 2, 3))
     first.save(tmp_path / f"p{suffix}", save_all=True, append_images=others)
-    assert read_picture(str(tmp_path / f"p{suffix}"), limit=100).notes == ("it holds 3 pictures; took the first",)
+    assert image_points(str(tmp_path / f"p{suffix}"), limit=100).notes == ("it holds 3 pictures; took the first",)
 
 
 def test_a_stack_of_imagej_is_said(tmp_path):
     tifffile.imwrite(tmp_path / "p.tif", gray(4, 6, 5), imagej=True)
-    assert read_picture(str(tmp_path / "p.tif"), limit=100).notes == ("it holds 4 pictures; took the first",)
+    assert image_points(str(tmp_path / "p.tif"), limit=100).notes == ("it holds 4 pictures; took the first",)
 
 
 def test_transparency_is_left_out_with_a_word(tmp_path):
     Image.fromarray(gray(6, 5, 4)).save(tmp_path / "p.png")
-    assert read_picture(str(tmp_path / "p.png"), limit=100).notes == ("left out its transparency",)
+    assert image_points(str(tmp_path / "p.png"), limit=100).notes == ("left out its transparency",)
 
 
 def test_a_thumbnail_before_the_picture_is_refused(tmp_path):
@@ -117,7 +117,7 @@ def test_a_thumbnail_before_the_picture_is_refused(tmp_path):
         file.write(gray(2, 3), subfiletype=1)
         file.write(gray(20, 30))
     with pytest.raises(InputError, match="thumbnail"):
-        read_picture(str(tmp_path / "p.tif"), limit=100)
+        image_points(str(tmp_path / "p.tif"), limit=100)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_no_data_is_not_taken_for_a_signal(tmp_path, dtype, named, value):
     heights = (gray(6, 5) // 2 + 1).astype(dtype)
     tags = [(42113, "s", 0, named, True)]
     tifffile.imwrite(tmp_path / "whole.tif", heights, extratags=tags)
-    read_picture(str(tmp_path / "whole.tif"), limit=100)
+    image_points(str(tmp_path / "whole.tif"), limit=100)
     heights[2, 3] = value
     tifffile.imwrite(tmp_path / "p.tif", heights, extratags=tags)
     with pytest.raises(InputError, match=f"1 of 30 values are its no-data value {named}"):
-        read_picture(str(tmp_path / "p.tif"), limit=100)
+        image_points(str(tmp_path / "p.tif"), limit=100)
 
 
 def test_a_format_that_starts_another_program_is_none(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_format_that_starts_another_program_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr("subprocess.Popen", never)
     (tmp_path / "p.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 12\n%%EndComments\nshowpage\n")
     with pytest.raises(InputError, match="cannot identify"):
-        read_picture(str(tmp_path / "p.png"), limit=100)
+        image_points(str(tmp_path / "p.png"), limit=100)
 
 
 def test_what_libraries_print_stays_away(tmp_path, capfd):
@@ -151,7 +151,7 @@ def test_what_libraries_print_stays_away(tmp_path, capfd):
     content[400:440] = b"\xff" * 40
     (tmp_path / "p.tif").write_bytes(content)
     try:
-        read_picture(str(tmp_path / "p.tif"), limit=100)
+        image_points(str(tmp_path / "p.tif"), limit=100)
     except InputError as error:
         assert "cannot be read as a picture" in str(error)
     sys.stderr.flush()

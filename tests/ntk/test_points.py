@@ -10,10 +10,11 @@ from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
 from finer_ntk.config import SubjectSettings
-from finer_ntk.inputs.images import read_picture
+from finer_ntk.inputs.images import image_points
 from finer_ntk.inputs.networks import load_subject
 from finer_ntk.inputs.notebook_init import draw_as_in_notebook
-from finer_ntk.inputs.points import file_points, grid_points, image_points, parse_grid, pixel_points
+from finer_ntk.inputs.point_files import file_points
+from finer_ntk.inputs.points import grid_points, parse_grid, pixel_points
 
 
 def test_a_line_is_the_published_one():
@@ -108,7 +109,8 @@ def test_a_photograph_is_turned_as_it_says(orientation, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "p.png", exif=exif)
     stored = Image.fromarray(pixels)
     right = stored if orientation == 1 else stored.transpose(Image.Transpose(turns[orientation]))
-    np.testing.assert_array_equal(read_picture(str(tmp_path / "p.png"), limit=100).pixels * 255, np.asarray(right))
+    turned = (image_points(str(tmp_path / "p.png"), limit=100).target + 1) * 127.5
+    np.testing.assert_allclose(turned, np.asarray(right).reshape(24, 3), atol=1e-9)
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "1x" * 40 + "1" * 10, "100000x100000", "1000000000"])
@@ -159,6 +161,6 @@ def test_a_small_archive_of_large_arrays_is_refused(tmp_path):
 def test_damaged_pictures_are_refused_by_name(content, tmp_path):
     (tmp_path / "p.png").write_bytes(content)
     with pytest.raises(InputError, match=r"p\.png: cannot be read as a picture"):
-        read_picture(str(tmp_path / "p.png"), limit=100)
+        image_points(str(tmp_path / "p.png"), limit=100)
     with pytest.raises(InputError, match="no such file"):
-        read_picture(str(tmp_path / "none.png"), limit=100)
+        image_points(str(tmp_path / "none.png"), limit=100)

@@ -1,14 +1,16 @@
 """Read pictures as target signals."""
 
+import dataclasses
 import math
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.pictures import opened_picture
 from finer_core.resources import check_room
+from finer_ntk.inputs.points import Points, pixel_points, stride_for
 
 _BYTES_A_PIXEL = 16
 """Of a picture that is decoded, turned and converted, at most."""
@@ -16,30 +18,14 @@ _KIND_OF_PAGE, _DESCRIPTION, _NODATA = 254, 270, 42113
 """Tags of TIFF."""
 
 
-class Picture(NamedTuple):
-    """Hold every `step`-th row and column of a picture.
+def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
+    """Return an image's pixels as points, upright as its EXIF says, with their values in [-1, 1] as the target.
 
-    Attributes:
-        pixels: (rows, columns, 1 or 3) in [0, 1], upright as its EXIF says.
-        height: Of the whole picture. So `width`.
-        width: See `height`.
-        step: Rows from one to the next that is held.
-        notes: What was left out, a sentence each.
-    """
-
-    pixels: np.ndarray
-    height: int
-    width: int
-    step: int
-    notes: tuple[str, ...]
-
-
-def read_picture(path: str, *, limit: int, memory: int | None = None) -> Picture:
-    """Read a picture, at most `limit` pixels of it; gray of more than 8 bits is scaled to its own range.
+    Gray of more than 8 bits is scaled to its own range.
 
     Args:
         path: The file.
-        limit: Most pixels.
+        limit: Most points; every s-th row and column of a larger image.
         memory: Bytes that the process may take; None for no limit.
 
     Raises:
@@ -55,23 +41,16 @@ def read_picture(path: str, *, limit: int, memory: int | None = None) -> Picture
         upright = ImageOps.exif_transpose(file)
         deep = upright.mode.startswith(("I", "F"))
         whole = np.asarray(upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
-        step = stride_for(*whole.shape[:2], limit=limit)
-        values = whole[::step, ::step].astype(np.float64)
         low, high = (float(whole.min()), float(whole.max())) if deep else (0.0, 255.0)
         _check_values(whole, tags)
         if not math.isfinite(high - low):
             raise InputError("pixels hold NaN or infinity")
-    values = (values - low) / ((high - low) or 1.0)
-    pixels = values.reshape(*values.shape[:2], -1)
-    return Picture(pixels=pixels, height=whole.shape[0], width=whole.shape[1], step=step, notes=notes)
-
-
-def stride_for(height: int, width: int, *, limit: int) -> int:
-    """Return the smallest step that leaves at most `limit` pixels."""
-    step = 1
-    while -(-height // step) * -(-width // step) > limit:
-        step += 1
-    return step
+    height, width = whole.shape[:2]
+    points = pixel_points(height, width, limit=limit)
+    step = stride_for(height, width, limit=limit)
+    values = (whole[::step, ::step].astype(np.float64) - low) / ((high - low) or 1.0)
+    target = 2 * values.reshape(len(points.coords), -1) - 1
+    return dataclasses.replace(points, target=target, what=f"{path}: {points.what}", notes=notes)
 
 
 def _notes(file: Any, tags: dict[int, Any]) -> tuple[str, ...]:

@@ -4,57 +4,62 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from finer_core.errors import InputError
 from finer_core.io.text_table import read_text_table
 from finer_core.resources import check_room
+from finer_ntk.inputs.points import Points
 
 _COPIES = 4
 """Arrays of a file's numbers that reading holds at once: as stored, in double precision, checked, as a tensor."""
 _MOST_BYTES = 8 * 10**9
 """What the arrays of an archive may take where no limit is given."""
 _SPATIAL = 3
+_LARGEST = 1e15
+"""Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
 
-class Table(NamedTuple):
-    """Hold what a file says.
-
-    Attributes:
-        points: (n, coordinates), or (n,) for one coordinate; real numbers.
-        target: A signal at the points, (n,) or (n, channels), or None.
-        notes: What was taken for something or left out, a sentence each.
-    """
-
-    points: np.ndarray
-    target: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
-def read_table(path: str, *, memory: int | None = None) -> Table:
-    """Read a file of points.
+def file_points(path: str, *, memory: int | None = None) -> Points:
+    """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
 
     Args:
         path: The file; its suffix chooses the format.
         memory: Bytes that the process may take; None for no limit.
 
     Raises:
-        InputError: If it is missing, of another format or cut, has no room, or holds other things than real numbers.
+        InputError: If it is missing, of another format or cut, has no room, or holds other things than finite points.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"{path}: points are read from {', '.join(FORMATS)}")
     try:
-        table = FORMATS[suffix](path, memory)
-        for array in (table.points, table.target):
-            if array is not None and array.dtype.kind not in "biuf":
-                raise InputError(f"{array.dtype} values, not real numbers")
+        stored, notes = FORMATS[suffix](path, memory)
+        for table in stored.values():
+            if table.dtype.kind not in "biuf":
+                raise InputError(f"{table.dtype} values, not real numbers")
     except Exception as error:  # a damaged file makes NumPy and zipfile raise anything
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read as points ({reason})") from error
-    return table
+    coords = np.array(stored["points"], dtype=np.float64)
+    coords = coords[:, None] if coords.ndim == 1 else coords
+    if coords.ndim != 2 or coords.shape[0] < 1 or coords.shape[1] < 1:
+        raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
+    if not np.isfinite(coords).all():
+        raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
+    largest = float(np.abs(coords).max())
+    if largest > _LARGEST:
+        raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
+    target = None
+    if "target" in stored:
+        target = np.array(stored["target"], dtype=np.float64)
+        target = target.reshape(len(target), -1) if target.ndim else target.reshape(1, 1)
+        if len(target) != len(coords) or not np.isfinite(target).all():
+            raise InputError(f"{path}: a target of shape {target.shape} for {len(coords)} points, or not finite")
+    what = f"{path}: {len(coords)} points"
+    return Points(coords=torch.from_numpy(coords), shape=None, target=target, what=what, notes=tuple(notes))
 
 
 def _check_size(count: int, memory: int | None) -> None:
@@ -62,22 +67,26 @@ def _check_size(count: int, memory: int | None) -> None:
     check_room(8 * _COPIES * count, memory, what=f"reading {count} numbers", advice="give fewer points")
 
 
-def _read_npy(path: str, memory: int | None) -> Table:
+_Stored = tuple[dict[str, np.ndarray], list[str]]
+"""The arrays "points" and perhaps "target", and what was taken for something or left out, a sentence each."""
+
+
+def _read_npy(path: str, memory: int | None) -> _Stored:
     points = np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
     _check_size(points.size, memory)
-    return Table(points)
+    return {"points": points}, []
 
 
-def _read_npz(path: str, memory: int | None) -> Table:
+def _read_npz(path: str, memory: int | None) -> _Stored:
     with zipfile.ZipFile(path) as packed:  # a small one may hold anything
         _check_size(sum(entry.file_size for entry in packed.infolist()) // 8, memory or _MOST_BYTES)
     with np.load(path, allow_pickle=False) as file:
         if "points" not in file:
             raise InputError(f"it needs an array 'points'; its arrays: {', '.join(file.files)[:80] or 'none'}")
-        return Table(file["points"], target=file.get("target"))
+        return {name: file[name] for name in ("points", "target") if name in file}, []
 
 
-def _read_text(path: str, memory: int | None) -> Table:
+def _read_text(path: str, memory: int | None) -> _Stored:
     """Read a text table; a cloud (.xyz) without what follows the position, a normal or a colour."""
     _check_size(os.path.getsize(path) // 2, memory)
     read = read_text_table(Path(path))
@@ -91,10 +100,10 @@ def _read_text(path: str, memory: int | None) -> Table:
     if Path(path).suffix.lower() == ".xyz" and read.columns > _SPATIAL:
         notes.append(f"left out its columns 4 to {read.columns}")
         values = values[:, :_SPATIAL]
-    return Table(values, notes=tuple(notes))
+    return {"points": values}, notes
 
 
-FORMATS: dict[str, Callable[[str, int | None], Table]] = {
+FORMATS: dict[str, Callable[[str, int | None], _Stored]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     **dict.fromkeys((".csv", ".txt", ".xyz"), _read_text),

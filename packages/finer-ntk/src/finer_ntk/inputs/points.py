@@ -1,6 +1,5 @@
-"""Points that a kernel is computed on: a grid, an image's pixels, or a file; with a target signal if there is one."""
+"""Points that a kernel is computed on, with a target signal if there is one; and those of grids."""
 
-import dataclasses
 import hashlib
 import math
 import re
@@ -12,14 +11,10 @@ from torch import Tensor
 
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
-from finer_ntk.inputs.images import read_picture, stride_for
-from finer_ntk.inputs.point_files import read_table
 
 _DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
 _SIGNAL_FREQUENCIES = (1, 3, 8, 20)
 _MOST_POINTS = 10**8
-_LARGEST = 1e15
-"""Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +136,14 @@ def default_points(in_features: int) -> Points:
     return grid_points(_DEFAULT_GRIDS[in_features])
 
 
+def stride_for(height: int, width: int, *, limit: int) -> int:
+    """Return the smallest step that leaves at most `limit` pixels."""
+    step = 1
+    while -(-height // step) * -(-width // step) > limit:
+        step += 1
+    return step
+
+
 def pixel_points(height: int, width: int, *, limit: int) -> Points:
     """Return the coordinates of an image's pixels, every s-th row and column so that there are at most `limit`."""
     step = stride_for(height, width, limit=limit)
@@ -148,53 +151,6 @@ def pixel_points(height: int, width: int, *, limit: int) -> Points:
     columns = axis_coords(width, dtype=torch.float64)[::step]
     which = "" if step == 1 else f", one in {step} a direction"
     return _of_axes([rows, columns], what=f"pixels of {height}x{width}{which}")
-
-
-def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
-    """Return an image's pixels as points, with their values in [-1, 1] as the target.
-
-    Args:
-        path: The file.
-        limit: Most points; every s-th row and column of a larger image.
-        memory: Bytes that the process may take; None for no limit.
-
-    Raises:
-        InputError: If the file cannot be read as an image.
-    """
-    picture = read_picture(path, limit=limit, memory=memory)
-    points = pixel_points(picture.height, picture.width, limit=limit)
-    target = picture.pixels.reshape(len(points.coords), -1)
-    return dataclasses.replace(points, target=2 * target - 1, what=f"{path}: {points.what}", notes=picture.notes)
-
-
-def file_points(path: str, *, memory: int | None = None) -> Points:
-    """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
-
-    Args:
-        path: The file.
-        memory: Bytes that the process may take; None for no limit.
-
-    Raises:
-        InputError: If the file is missing, of another kind, or holds no finite points.
-    """
-    table = read_table(path, memory=memory)
-    coords = np.array(table.points, dtype=np.float64)
-    coords = coords[:, None] if coords.ndim == 1 else coords
-    if coords.ndim != 2 or coords.shape[0] < 1 or coords.shape[1] < 1:
-        raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
-    if not np.isfinite(coords).all():
-        raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
-    largest = float(np.abs(coords).max())
-    if largest > _LARGEST:
-        raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
-    values = None
-    if table.target is not None:
-        values = np.array(table.target, dtype=np.float64)
-        values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-        if len(values) != len(coords) or not np.isfinite(values).all():
-            raise InputError(f"{path}: a target of shape {values.shape} for {len(coords)} points, or not finite")
-    what = f"{path}: {len(coords)} points"
-    return Points(coords=torch.from_numpy(coords), shape=None, target=values, what=what, notes=table.notes)
 
 
 def _of_axes(axes: list[Tensor], *, what: str) -> Points:
