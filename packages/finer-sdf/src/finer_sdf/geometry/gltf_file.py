@@ -15,11 +15,13 @@ from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import RawShape, check_indices, counted
+from finer_sdf.geometry.raw import RawShape, check_indices, counted, cut_short
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _INSTANCES = "EXT_mesh_gpu_instancing"
+_PARTS = {"translation": [0.0, 0, 0], "rotation": [0.0, 0, 0, 1], "scale": [1.0, 1, 1]}
+"""Of what places a node, and what is meant where one is absent."""
 _WITHOUT_FORM = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_xmp")
 """How the names of extensions begin that change no vertex."""
 _READ = ("KHR_mesh_quantization", _INSTANCES)
@@ -107,13 +109,14 @@ def _item(data: dict[str, Any], kind: str, index: Any) -> dict[str, Any]:
 def _matrix(node: dict[str, Any]) -> np.ndarray:
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T  # stored by columns
-    parts = (("translation", (0, 0, 0)), ("rotation", (0, 0, 0, 1)), ("scale", (1, 1, 1)))
-    return _moves(*(np.array([node.get(name, usual)], dtype=np.float64) for name, usual in parts))[0]
+    given = {name: np.array([node[name]], dtype=np.float64) for name in _PARTS if name in node}
+    return _moves(given, count=1)[0]
 
 
-def _moves(translation: np.ndarray, rotation: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return matrices (n, 4, 4) of translations (n, 3), quaternions x y z w (n, 4) and scales (n, 3)."""
-    moves = np.tile(np.eye(4), (len(translation), 1, 1))
+def _moves(given: dict[str, np.ndarray], *, count: int) -> np.ndarray:
+    """Return matrices (n, 4, 4) of translations (n, 3), rotations as quaternions x y z w (n, 4), and scales (n, 3)."""
+    translation, rotation, scale = (given.get(name, np.tile(usual, (count, 1))) for name, usual in _PARTS.items())
+    moves = np.tile(np.eye(4), (count, 1, 1))
     moves[:, :3, :3] = Rotation.from_quat(rotation).as_matrix() * scale[:, None]
     moves[:, :3, 3] = translation
     return moves
@@ -124,10 +127,8 @@ def _instances(file: "_File", node: dict[str, Any]) -> np.ndarray:
     attributes = node.get("extensions", {}).get(_INSTANCES, {}).get("attributes")
     if attributes is None:
         return np.eye(4)[None]
-    given = {name: file.accessor(index) for name, index in attributes.items() if not name.startswith("_")}
-    count = len(next(iter(given.values()), ()))
-    parts = (("TRANSLATION", [0.0, 0, 0]), ("ROTATION", [0.0, 0, 0, 1]), ("SCALE", [1.0, 1, 1]))
-    return _moves(*(given.get(name, np.tile(usual, (count, 1))) for name, usual in parts))
+    given = {name.lower(): file.accessor(index) for name, index in attributes.items() if not name.startswith("_")}
+    return _moves(given, count=len(next(iter(given.values()), ())))
 
 
 def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -261,7 +262,7 @@ def _chunks(content: bytes) -> tuple[bytes, bytes]:
     if version != 2:
         raise InputError(f"it is binary glTF of version {version}; only version 2 is read")
     if length > len(content):
-        raise InputError(f"it declares {length} bytes but holds {len(content)}; it was cut short, copy it again")
+        raise cut_short(f"{length} bytes", len(content))
     found, at = dict[bytes, bytes](), 12
     while at + 8 <= length:
         size, kind = struct.unpack_from("<I4s", content, at)

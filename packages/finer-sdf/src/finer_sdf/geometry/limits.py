@@ -6,7 +6,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.resources import check_room
-from finer_sdf.geometry.raw import check_finite
+from finer_sdf.geometry.raw import check_finite, row_text
 
 PROCESS_BYTES = 450_000_000
 """What Python, PyTorch and the geometry libraries take by themselves."""
@@ -67,7 +67,7 @@ def check_coordinates(what: str, table: np.ndarray) -> None:
     if beyond:
         raise InputError(
             f"{beyond} of {len(table)} {what} are too far out to compute with; the farthest is "
-            f"{_row(table, int(size.argmax()))}; coordinates must be within {_LARGEST:g}"
+            f"{row_text(table, int(size.argmax()))}; coordinates must be within {_LARGEST:g}"
         )
 
 
@@ -87,11 +87,7 @@ def check_spread(what: str, table: np.ndarray) -> tuple[str, ...]:
     typical, farthest = float(np.quantile(distance, 0.9)), int(distance.argmax())
     if not 0 < typical < _LONELY * extent:
         return ()
-    found = f"nine tenths of its {what} lie within {typical:.3g} of their middle, but {_row(table, farthest)} is"
+    found = f"nine tenths of its {what} lie within {typical:.3g} of their middle, but {row_text(table, farthest)} is"
     if typical < _FAR * extent:
         raise InputError(f"{found} too far away, {distance[farthest]:.3g}, to see both; remove what is far out")
     return (f"{found} {distance[farthest]:.3g} away; if that is a mistake, remove it",)
-
-
-def _row(table: np.ndarray, index: int) -> str:
-    return f"number {index} ({', '.join(f'{value:g}' for value in table[index])})"

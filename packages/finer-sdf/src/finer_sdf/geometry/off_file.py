@@ -8,7 +8,7 @@ from finer_core.errors import InputError
 from finer_core.io.text import integer, number, text_lines
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.raw import RawShape, counted, cut_short
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
 
@@ -39,14 +39,14 @@ def read_off(path: Path, room: Room) -> RawShape:
         where, row = next(rows, ("", ""))
         words = row.split()
         if len(words) < 3:
-            raise InputError(_cut(f"{declared[0]} vertices", done, where))
+            raise cut_short(f"{declared[0]} vertices", _found(done, where))
         table.vertices.extend([number(word, where=where) for word in words[:3]])
     for done in range(declared[1]):
         where, row = next(rows, ("", ""))
         words = row.split()
         size = integer(words[0], where=where) if words else 0
         if len(words) <= size or not words:
-            raise InputError(_cut(f"{declared[1]} faces", done, where))
+            raise cut_short(f"{declared[1]} faces", _found(done, where))
         if size < 3:
             raise InputError(f"{where}: a face needs 3 corners, got {size}")
         table.corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
@@ -63,6 +63,5 @@ def _rows(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
             yield where, row
 
 
-def _cut(declared: str, done: int, where: str) -> str:
-    place = f"; {where} is too short" if where else ""
-    return f"it declares {declared} but holds {done}{place}; it was cut short, copy it again"
+def _found(done: int, where: str) -> str:
+    return f"{done}; {where} is too short" if where else str(done)

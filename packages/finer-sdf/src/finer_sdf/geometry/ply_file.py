@@ -14,7 +14,7 @@ from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import with_polygons
-from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.raw import RawShape, counted, cut_short
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
@@ -122,12 +122,6 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
     return written == "ascii", _FORMATS[written], [element for element in elements if element.properties]
 
 
-def _cut(element: _Element, done: int) -> InputError:
-    return InputError(
-        f"it declares {element.rows} rows of {element.name!r} but ends after {done}; it was cut short, copy it again"
-    )
-
-
 def _numbers_of(file: BinaryIO, room: Room) -> BinaryIO:
     """Return the numbers of a text file as a binary file of doubles; line ends mean no more than blanks."""
     start = file.tell()
@@ -151,7 +145,7 @@ def _rows(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
             return _Table(values=values, lists={name: (rows[name].ravel(), rows[f"{name}#"]) for name in lengths})
         file.seek(start)
     elif not lengths:
-        raise _cut(element, left // row.itemsize)
+        raise cut_short(f"{count} rows of {element.name!r}", left // row.itemsize)
     room.claim(faces=count if element.name == "face" else 0, text=left)
     table, end = _walk(file.read(), element, order, room)
     file.seek(start + end)
@@ -195,7 +189,7 @@ def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Tabl
                 flat.extend(struct.unpack_from(f"{order}{length}{p.kind}", data, at))
                 at += length * struct.calcsize(order + p.kind)
         except (struct.error, OverflowError):
-            raise _cut(element, done) from None
+            raise cut_short(f"{element.rows} rows of {element.name!r}", done) from None
         if done % LINES_A_CLAIM == 0:
             room.claim(faces=sum(len(flat) - 2 * len(sizes) for flat, sizes in lists.values()), text=len(data))
     columns = {name: np.array(column, dtype=np.float64) for name, column in values.items()}

@@ -5,7 +5,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.normals import enclosed_volume, estimate_normals
-from finer_sdf.geometry.raw import check_finite, counted
+from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, unit_vectors
 
 _LEAST_POINTS = 4
@@ -88,12 +88,9 @@ def merge_places(points: np.ndarray, normals: np.ndarray | None) -> tuple[np.nda
         points: (n, 3), finite.
         normals: (n, 3) of length 1 or 0, or None.
     """
-    order = np.lexsort((points + 0.0).T)  # -0 is at the place of 0; stable: the first of equal points stays the first
-    new = np.append(True, (np.diff(points[order], axis=0) != 0).any(axis=1))
-    if new.all():
+    first, place = first_of_equals(points)
+    if len(first) == len(points):
         return points, normals
-    first, place = order[new], np.empty(len(points), dtype=np.int64)
-    place[order] = np.cumsum(new) - 1
     kept = np.argsort(first)
     if normals is not None:
         sums = np.stack([np.bincount(place, weights=axis) for axis in normals.T], axis=1)

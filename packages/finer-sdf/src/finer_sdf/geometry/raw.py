@@ -52,8 +52,7 @@ def check_finite(what: str, table: np.ndarray) -> None:
     """
     bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(bad):
-        values = ", ".join(f"{value:g}" for value in table[bad[0]])
-        raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is number {bad[0]} ({values})")
+        raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is {row_text(table, bad[0])}")
 
 
 def check_indices(corners: np.ndarray, *, count: int, sizes: np.ndarray | None = None) -> None:
@@ -77,6 +76,25 @@ def check_indices(corners: np.ndarray, *, count: int, sizes: np.ndarray | None =
         f"{len(bad)} of {int(owner[-1]) + 1} faces name vertices that do not exist; "
         f"the first is number {bad[0]} ({first}), and there are {count} vertices"
     )
+
+
+def row_text(table: np.ndarray, index: int) -> str:
+    """Return the number and the values of a row, for messages."""
+    return f"number {index} ({', '.join(f'{value:g}' for value in table[index])})"
+
+
+def first_of_equals(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of the first of every set of equal rows (m, 3), and the number of each row's set, (m,)."""
+    order = np.lexsort((rows + 0).T)  # -0 is at the place of 0; stable: equal rows stay in the order of the file
+    new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))
+    number = np.empty(len(rows), dtype=np.int64)
+    number[order] = np.cumsum(new) - 1
+    return order[new], number
+
+
+def cut_short(declared: str, found: object) -> InputError:
+    """Return the error for a file that holds less than it declares."""
+    return InputError(f"it declares {declared} but holds {found}; it was cut short, copy it again")
 
 
 def counted(count: int, one: str, many: str = "") -> str:

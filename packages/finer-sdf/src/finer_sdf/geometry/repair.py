@@ -8,7 +8,7 @@ from finer_core.errors import InputError
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.orientation import orient_outwards
-from finer_sdf.geometry.raw import check_indices, counted
+from finer_sdf.geometry.raw import check_indices, counted, first_of_equals
 from finer_sdf.geometry.shapes import Mesh
 
 
@@ -97,12 +97,10 @@ def _without_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
     """Let faces use the first of all vertices at one place; return them and how many vertices fell out of use."""
     used = np.unique(faces)
-    rows = vertices[used] + 0.0  # -0 is at the place of 0
-    order = np.lexsort(rows.T)  # stable: equal rows stay in the order of the file
-    new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))
+    first, number = first_of_equals(vertices[used])
     target = np.arange(len(vertices))
-    target[used[order]] = used[order[new]][np.cumsum(new) - 1]
-    return target[faces], len(used) - int(new.sum())
+    target[used] = used[first[number]]
+    return target[faces], len(used) - len(first)
 
 
 def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
@@ -112,19 +110,11 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
-    kept = _first_of_equals(turned)
-    both_senses = _first_of_equals(np.sort(turned[kept], axis=1))
+    kept, _ = first_of_equals(turned)
+    both_senses, _ = first_of_equals(np.sort(turned[kept], axis=1))
     if 2 * len(both_senses) == len(kept):
         kept = kept[both_senses]
     return faces[np.sort(kept)], len(faces) - len(kept)
-
-
-def _first_of_equals(rows: np.ndarray) -> np.ndarray:
-    """Return the index of the first of every set of equal rows (m, 3)."""
-    order = np.lexsort(rows.T)
-    new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))
-    first: np.ndarray = order[new]
-    return first
 
 
 def _edge_notes(edges: Edges) -> list[str]:
