@@ -12,6 +12,8 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.text import number, text_lines
 
+_QUOTED = re.compile(r"""(["'])([^"'\s]+)\1""")
+
 
 @dataclass(kw_only=True)
 class TextTable:
@@ -56,22 +58,20 @@ class TextTable:
             self.commas = "decimal" if _are_decimal_commas(row, widths) else "separate"
         if self.commas != "decimal" and ";" not in row:
             return row.replace(",", " ").split()
-        words = [word.strip() for word in row.removesuffix(";").split(";")] if ";" in row else row.split()
-        if self.commas == "decimal" and (self.points or not _are_within(words)):
+        words = [word for field in row.removesuffix(";").split(";") for word in field.split() or [""]]
+        if self.commas == "decimal" and (self.points or max(word.count(",") for word in words) > 1):
             raise InputError(f"{where}: {row[:40]!r} has commas between and within numbers; write decimal points")
         return [word.replace(",", ".") for word in words]
 
 
 def _are_decimal_commas(row: str, widths: Collection[int]) -> bool:
-    """Tell by a row with commas; where the number of columns is open, commas beside blanks, and points, separate."""
+    """Tell by a row with commas; where the number of columns is open, commas before blanks, and points, separate."""
     words = row.split()
-    if ";" in row or not widths:
-        return ";" in row or (len(words) > 1 and "." not in row and _are_within(words))
-    return len(words) in widths and max(word.strip(",").count(",") for word in words) == 1
-
-
-def _are_within(words: list[str]) -> bool:
-    return all(word.count(",") <= 1 and word == word.strip(",") for word in words)
+    if ";" in row:
+        return True
+    if not widths and (len(words) == 1 or "." in row or re.search(r",(\s|$)", row)):
+        return False
+    return len(words) in (widths or [len(words)]) and max(word.strip(",").count(",") for word in words) == 1
 
 
 def read_text_table(
@@ -106,7 +106,8 @@ def read_text_table(
         if head and not table.columns and not table.names and (names := _names_in(head, needed)):
             table.names, widths = names, (len(names),) if needed else widths
         elif row:
-            table.add(row.replace('"', "").replace("'", ""), where=where, widths=widths)
+            plain = _QUOTED.sub(r"\2", row) if '"' in row or "'" in row else row
+            table.add(plain, where=where, widths=widths)
     claim(len(table.values))
     return table
 

@@ -237,13 +237,13 @@ class _File:
     def _buffer(self, index: Any) -> bytes:
         if index not in self._buffers:
             stored = _item(self.json, "buffers", index)
-            uri = stored.get("uri")
+            uri, length = stored.get("uri"), int(stored["byteLength"])
             if uri is None:
                 self._buffers[index] = self._chunk
             elif uri.startswith("data:"):
                 self._buffers[index] = base64.b64decode(uri.split(",", 1)[1])
             else:
-                self._buffers[index] = self._neighbour(unquote(uri), int(stored["byteLength"]))
+                self._buffers[index] = self._neighbour(unquote(uri), length)
         return self._buffers[index]
 
     def _neighbour(self, name: str, length: int) -> bytes:
