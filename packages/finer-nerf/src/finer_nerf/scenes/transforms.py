@@ -59,7 +59,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
     entries = data.get("frames")
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: no frames; a transforms file lists its pictures under "frames"')
-    shared = numbers_of(data, where=path)
+    shared = _numbers(data, where=path)
     frames, missing = [], []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
@@ -70,14 +70,15 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
         if picture is None:
             missing.append(entry["file_path"])
             continue
+        whole = {**data, **{name: value for name, value in entry.items() if value is not None}}
         frames.append(
             PosedFrame(
                 name=name_of(entry["file_path"]),
                 where=where,
                 picture=picture,
                 pose=pose,
-                lens=_lens(entry, data, numbers_of(entry, where=where), shared, where=where),
-                masks=_masks(entry, data, picture, file=path, where=where),
+                lens=_lens(_model(whole, where=where), own=_numbers(entry, where=where), shared=shared, where=where),
+                masks=_masks(whole, picture, folder=path.parent, where=where),
             )
         )
     if not frames:
@@ -108,14 +109,11 @@ def _says(value: object) -> bool:
     return any(_says(item) for item in value) if isinstance(value, list) else bool(value)
 
 
-def _masks(
-    entry: Mapping[str, Any], data: Mapping[str, Any], picture: Path, *, file: Path, where: str
-) -> tuple[tuple[Path, bool], ...]:
+def _masks(entry: Mapping[str, Any], picture: Path, *, folder: Path, where: str) -> tuple[tuple[Path, bool], ...]:
     """Return the masks of a frame: its own or the file's mask_path, and instant-ngp's file beside the picture."""
     masks = []
-    named = text_of(entry, "mask_path", where=where) or text_of(data, "mask_path", where=file)
-    if named:
-        mask = find_picture(file.parent, named)
+    if named := text_of(entry, "mask_path", where=where):
+        mask = find_picture(folder, named)
         if mask is None:
             raise InputError(f"{where}: mask_path {brief(named)} is missing")
         masks.append((mask, False))
@@ -125,25 +123,18 @@ def _masks(
     return tuple(masks)
 
 
-def _lens(
-    entry: Mapping[str, Any],
-    data: Mapping[str, Any],
-    own: Mapping[str, float],
-    shared: Mapping[str, float],
-    *,
-    where: str,
-) -> Lens:
-    """Return a frame's lens.
+def _numbers(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
+    """Return the numbers of a file or a frame, with the coefficients that nerfstudio's "distortion_params" lists."""
+    given = entry.get("distortion_params") or []
+    if not isinstance(given, list) or len(given) > len(_LISTED):
+        raise InputError(f"{where}: distortion_params must be a list of {' '.join(_LISTED)}, got {brief(given)}")
+    listed = numbers_of(dict(zip(_LISTED, given, strict=False)), where=f"{where}: distortion_params")
+    return {**listed, **numbers_of(entry, where=where)}
 
-    Args:
-        entry: The frame.
-        data: The file.
-        own: The frame's numbers.
-        shared: The file's numbers.
-        where: For messages.
-    """
-    model = _model(entry, data, where=where)
-    numbers = {**_listed(data, where=where), **shared, **_listed(entry, where=where), **own}
+
+def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], where: str) -> Lens:
+    """Return the lens of a model, by the frame's own numbers and those that all frames share."""
+    numbers = {**shared, **own}
     if model == "FULL_OPENCV":
         below = {"q1": numbers.pop("k4", 0.0), "q2": numbers.pop("k5", 0.0), "q3": numbers.pop("k6", 0.0)}
     else:
@@ -172,23 +163,14 @@ def _lens(
     )
 
 
-def _listed(entry: Mapping[str, Any], *, where: str) -> dict[str, float]:
-    """Return the coefficients that nerfstudio's "distortion_params" lists."""
-    given = entry.get("distortion_params") or []
-    if not isinstance(given, list) or len(given) > len(_LISTED):
-        raise InputError(f"{where}: distortion_params must be a list of {' '.join(_LISTED)}, got {brief(given)}")
-    return numbers_of(dict(zip(_LISTED, given, strict=False)), where=f"{where}: distortion_params")
-
-
-def _model(entry: Mapping[str, Any], data: Mapping[str, Any], *, where: str) -> str:
+def _model(entry: Mapping[str, Any], *, where: str) -> str:
     """Return the lens model's name, one of `MODELS`."""
     for name in _OTHER_LENSES:
-        if _says(entry.get(name)) or _says(data.get(name)):
+        if _says(entry.get(name)):
             raise InputError(f"{where}: {name} is of a lens that is not supported; undistort the pictures first")
-    named = text_of(entry, "camera_model", where=where) or text_of(data, "camera_model", where=where) or "OPENCV"
+    named = text_of(entry, "camera_model", where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
-    fisheye = data.get("is_fisheye") if entry.get("is_fisheye") is None else entry["is_fisheye"]
-    if fisheye and model in MODELS and MODELS[model][0] == "perspective":
+    if entry.get("is_fisheye") and model in MODELS and MODELS[model][0] == "perspective":
         model = "OPENCV_FISHEYE"
     if model not in MODELS:
         raise InputError(f"{where}: camera_model {brief(named)} is not supported; undistort the pictures first")
