@@ -44,7 +44,7 @@ def same_draws():
 
     seed = int(os.environ.get("FINER_TEST_SEED", "0"))
     torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (what trimesh and others draw from)
+    np.random.seed(seed)  # what trimesh and others draw from
     random.seed(seed)
 
 
