@@ -1,38 +1,11 @@
-"""Activations: golden curves, derivative rules, gradcheck, memory, torch.func, half precision."""
+"""Activations: the published rule, memory, torch.func, half precision; `tests/contracts/formulas.py` has the rest."""
 
-import numpy as np
 import pytest
 import torch
 
 from finer_core import activations
 from finer_core.activations import exact_derivatives
 
-from . import golden
-
-CURVES = {
-    "sine_omega30": lambda z: activations.sine(z),
-    "finer_omega30": lambda z: activations.finer(z),
-    "finer_omega1": lambda z: activations.finer(z, omega_0=1.0),
-    "finer_omega5": lambda z: activations.finer(z, omega_0=5.0),
-    "gauss_scale30": lambda z: activations.gauss(z),
-    "gauss_scale2.5": lambda z: activations.gauss(z, scale=2.5),
-    "wire_scale10_omega20": lambda z: activations.wire(z),
-    "gauss_finer_scale3_omega10": lambda z: activations.gauss_finer(z),
-    "gauss_finer_scale2.5_omega12": lambda z: activations.gauss_finer(z, scale=2.5, omega_0=12.0),
-    "gauss_finer_normalised_scale3_omega10": lambda z: activations.gauss_finer(z, normalized=True),
-    "gauss_finer_normalised_scale1_omega1": lambda z: activations.gauss_finer(
-        z, scale=1.0, omega_0=1.0, normalized=True
-    ),
-    "wire_finer_scale2_wavelet4_omega5": lambda z: activations.wire_finer(z),
-    "real_wire_scale10_omega20": lambda z: activations.real_wire(z),
-    "real_wire_finer_scale2_wavelet4_omega5": lambda z: activations.real_wire_finer(z),
-    "relu": lambda z: activations.relu(z),
-}
-COMPLEX_CURVES = {
-    "complex_wire": lambda z: activations.wire(z),
-    "complex_wire_finer_separate": lambda z: activations.wire_finer(z),
-    "complex_wire_finer_modulus": lambda z: activations.wire_finer(z, complex_factor="modulus"),
-}
 # Soft settings for numerical differentiation, where finite differences resolve the function.
 REAL = {
     "sine": lambda z, **k: activations.sine(z, omega_0=3.0),
@@ -45,13 +18,6 @@ REAL = {
     "real_wire": lambda z, **k: activations.real_wire(z, omega_w=3.0, scale=1.5),
     "real_wire_finer": lambda z, **k: activations.real_wire_finer(z, omega_0=2.0, omega_w=3.0, scale=1.2, **k),
 }
-COMPLEX = {
-    "wire": REAL["wire"],
-    "wire_finer_separate": REAL["wire_finer"],
-    "wire_finer_modulus": lambda z, **k: activations.wire_finer(
-        z, omega_0=2.0, omega_w=3.0, scale=1.2, complex_factor="modulus", **k
-    ),
-}
 FINER_FAMILY = ("finer", "gauss_finer", "gauss_finer_normalised", "wire_finer", "real_wire_finer")
 
 
@@ -62,49 +28,6 @@ def points(*, complex_valued: bool = False) -> torch.Tensor:
     sign = torch.where(torch.arange(12) % 2 == 0, 1.0, -1.0)
     real = size * sign
     return torch.complex(real, real.flip(0) * 0.7) if complex_valued else real
-
-
-@pytest.mark.parametrize("name", CURVES)
-def test_golden_curves(name):
-    arrays = golden.load("core/activations")
-    single = CURVES[name](torch.from_numpy(arrays["x"]))
-    double = CURVES[name](torch.from_numpy(arrays["x_f64"]))
-    # In single precision the phase itself is rounded: up to 30 (3 + 1) 3 = 360 radians.
-    np.testing.assert_allclose(single.numpy(), arrays[name], rtol=0, atol=1e-4 if "finer" in name else 2e-5)
-    tolerance = 1e-7 if "normalised" in name else 1e-12
-    np.testing.assert_allclose(double.numpy(), arrays[f"{name}_f64"], rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("name", COMPLEX_CURVES)
-def test_golden_complex_curves(name):
-    arrays = golden.load("core/activations")
-    z = torch.from_numpy(arrays["complex_z"])
-    # Imaginary parts make the wavelets as large as exp(omega^2 / 4 s^2) and their sines grow exponentially.
-    np.testing.assert_allclose(COMPLEX_CURVES[name](z).numpy(), arrays[name], rtol=1e-4, atol=1e-6)
-    double = COMPLEX_CURVES[name](z.to(torch.complex128)).numpy()
-    np.testing.assert_allclose(double, arrays[f"{name}_f64"], rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_exact_first_and_second_derivatives(name):
-    def exact(z: torch.Tensor) -> torch.Tensor:
-        with exact_derivatives():
-            return REAL[name](z)
-
-    z = points().requires_grad_(True)
-    assert torch.autograd.gradcheck(exact, z, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(exact, z)
-
-
-@pytest.mark.parametrize("name", COMPLEX)
-def test_exact_complex_derivatives(name):
-    def exact(z: torch.Tensor) -> torch.Tensor:
-        with exact_derivatives():
-            return COMPLEX[name](z)
-
-    z = points(complex_valued=True).requires_grad_(True)
-    assert torch.autograd.gradcheck(exact, z, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(exact, z)
 
 
 @pytest.mark.parametrize("name", FINER_FAMILY)
@@ -123,38 +46,6 @@ def test_published_rule_of_finer_by_hand():
     (held,) = torch.autograd.grad(activations.finer(z, omega_0=7.0).sum(), z)
     factor = z.detach().abs() + 1
     torch.testing.assert_close(held, 7 * factor * torch.cos(7 * factor * z.detach()))
-
-
-@pytest.mark.parametrize("name", ["finer", "gauss_finer", "real_wire_finer", "sine"])
-def test_published_rule_equals_a_detached_factor_in_plain_autograd(name):
-    def plain(z: torch.Tensor) -> torch.Tensor:
-        h = (z.detach().abs() + 1) * z
-        return {
-            "sine": lambda: torch.sin(3.0 * z),
-            "finer": lambda: torch.sin(3.0 * h),
-            "gauss_finer": lambda: torch.exp(-((1.5 * torch.sin(2.0 * h)) ** 2)),
-            "real_wire_finer": lambda: (
-                torch.cos(3.0 * torch.sin(2.0 * h)) * torch.exp(-((1.2 * torch.sin(2.0 * h)) ** 2))
-            ),
-        }[name]()
-
-    z = points().requires_grad_(True)
-    for order in (1, 2):
-        ours, reference = REAL[name](z), plain(z)
-        for _ in range(order):
-            ours = torch.autograd.grad(ours.sum(), z, create_graph=True)[0]
-            reference = torch.autograd.grad(reference.sum(), z, create_graph=True)[0]
-        torch.testing.assert_close(ours, reference, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("name", ["sine", "finer"])
-def test_in_place_backward_equals_the_differentiable_one(name, exact):
-    z = points().requires_grad_(True)
-    out = REAL[name](z, scale_req_grad=exact).sum()
-    (fast,) = torch.autograd.grad(out, z, retain_graph=True)
-    (graphed,) = torch.autograd.grad(out, z, create_graph=True)
-    torch.testing.assert_close(fast, graphed.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -57,37 +57,6 @@ def kernels(name: str) -> native.NativeKernels:
     return found
 
 
-@pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("name", FORMULAS)
-def test_they_compute_the_formula(name, exact):
-    wanted = FORMULAS[name].value_and_slope(Z.double(), exact=exact)
-    grad = torch.linspace(1, -2, len(Z))
-    value, slope = kernels(name).value_and_slope(Z, exact=exact)
-    gradient = kernels(name).vjp(Z, grad, exact=exact)
-    # a composed function's inner rounding grows by the outer slope
-    for got, want in ((value, wanted[0]), (slope, wanted[1]), (gradient, wanted[1] * grad)):
-        assert (got - want).abs().max() < 8 * EPS * (1 + want.abs().max())
-    assert torch.equal(kernels(name).value(Z), value)
-
-
-@pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("kind", ["real", "complex"])
-@pytest.mark.parametrize("name", WAVELETS)
-def test_they_compute_the_wavelets(name, kind, exact):
-    formula, ours = WAVELETS[name], native_kernels(WAVELETS[name])
-    z = Z / 4 if kind == "real" else torch.complex(Z / 4, Z.roll(100) / 4)
-    grad = torch.complex(torch.linspace(1, -2, len(Z)), torch.linspace(0, 1, len(Z)))
-    assert ours.serves(z, grad)
-    double = z.to(torch.float64 if kind == "real" else torch.complex128)
-    value, gradient = ours.value(z), ours.vjp(z, grad, exact=exact)
-    assert (value.dtype, gradient.dtype) == (torch.complex64, z.dtype)
-    for got, want in (
-        (value, formula.value(double)),
-        (gradient, formula.vjp(double, grad.to(torch.complex128), exact=exact)),
-    ):
-        assert (got - want).abs().max() < 30 * EPS * (1 + want.abs().max())
-
-
 @pytest.mark.parametrize("name", WAVELETS)
 def test_wavelets_far_out_and_undefined_ones_are_pytorchs(name):
     formula, ours = WAVELETS[name], native_kernels(WAVELETS[name])

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -22,10 +23,12 @@ def blocks_of(text: str) -> list[tuple[int, str]]:
 BLOCKS = {page: blocks_of(page.read_text("utf-8")) for page in PAGES}
 
 
-def run(page: Path, blocks: list[tuple[int, str]]) -> None:
-    names: dict[str, object] = {"__name__": "__main__"}
+def run(page: Path, blocks: list[tuple[int, str]]) -> dict[str, Any]:
+    """Run blocks one after the other; return the names that they made."""
+    names: dict[str, Any] = {"__name__": "__main__"}
     for line, code in blocks:
         exec(compile("\n" * line + code, str(page), "exec"), names)  # a traceback names the page's own line
+    return names
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCKS[page]], ids=lambda page: str(page.relative_to(ROOT)))
