@@ -68,7 +68,7 @@ def test_no_library_module_imports_commands(package):
     [
         "from finer_core.app.cli import run_command",
         "def f():\n    import finer_core.training.loop",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from finer_core.io.model_file import ModelInfo",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from finer_core.io.model_header import ModelInfo",
         "from finer_core.activations import _kernels",
     ],
 )

@@ -16,8 +16,8 @@ from finer_core.training import (
     build_optimizers,
     exponential_decay,
     read_jsonl,
-    read_state,
 )
+from finer_core.training.state import read_state
 
 from . import small
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from finer_core.training import WeightEma, build_optimizers, put_state, take_state
+from finer_core.training import WeightEma, build_optimizers
+from finer_core.training.state import put_state, take_state
 
 from . import fits, small
 

@@ -5,7 +5,8 @@ import torch
 
 from finer_core.activations import first_order_only, fuse_activations
 from finer_core.activations._kernels import dispatch as fusion
-from finer_core.training import SquaredError, add_compiled_gradients, compiled_gradients
+from finer_core.training import SquaredError, compiled_gradients
+from finer_core.training.compiled_gradients import add_compiled_gradients
 from finer_sdf.training.objective import WeightedError
 from finer_sdf.training.samples import SdfSamples
 

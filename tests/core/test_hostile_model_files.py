@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finer_core import InputError, load_model, model_info, save_model
 from finer_core.io import tensor_file
-from finer_core.io.model_file import FORMAT
+from finer_core.io.model_header import FORMAT
 from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.resources import peak_memory_mb
 

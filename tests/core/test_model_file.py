@@ -11,7 +11,7 @@ from torch import nn
 
 from finer_core import InputError, NetworkConfig, build_network, load_model, model_info, save_model
 from finer_core import __version__ as version
-from finer_core.io.model_file import FORMAT, FORMAT_VERSION
+from finer_core.io.model_header import FORMAT, FORMAT_VERSION
 from finer_core.training.precision import set_backward_precision
 
 from . import small

@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from finer_core.training import Fit, Interrupted, loop, read_state
+from finer_core.training import Fit, Interrupted, loop
+from finer_core.training.state import read_state
 
 from . import fits
 

@@ -9,16 +9,8 @@ import pytest
 import torch
 
 from finer_core import InputError, save_model
-from finer_core.training import (
-    DivergenceGuard,
-    StatelessObjective,
-    TrainState,
-    build_optimizers,
-    put_state,
-    read_state,
-    take_state,
-    write_state,
-)
+from finer_core.training import DivergenceGuard, StatelessObjective, build_optimizers
+from finer_core.training.state import TrainState, put_state, read_state, take_state, write_state
 
 from . import small
 

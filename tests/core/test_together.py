@@ -19,12 +19,12 @@ from finer_core.training import (
     SquaredError,
     StatelessObjective,
     accumulate_gradients,
-    accumulate_gradients_of_many,
     build_optimizers,
     exponential_decay,
-    read_state,
     warmup_linear,
 )
+from finer_core.training.accumulate import accumulate_gradients_of_many
+from finer_core.training.state import read_state
 
 from . import small
 from .fits import same, weights_of

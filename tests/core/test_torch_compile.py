@@ -6,7 +6,8 @@ import torch
 from finer_core.activations import exact_derivatives
 from finer_core.activations._kernels import dispatch as fusion
 from finer_core.differential import gradient
-from finer_core.training import add_compiled_gradients, compiled_gradients
+from finer_core.training import compiled_gradients
+from finer_core.training.compiled_gradients import add_compiled_gradients
 from finer_core.training.precision import set_backward_precision
 from finer_core.training.squared_error import weighted_squares
 

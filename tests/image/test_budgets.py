@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_core.training import read_state
 from finer_core.training.budget import StepCost
+from finer_core.training.state import read_state
 from finer_image.app.cli import main
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate

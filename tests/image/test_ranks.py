@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks, usable_cores
-from finer_core.training import read_state
+from finer_core.training.state import read_state
 from finer_image.app.cli import main
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import chunk_pixels, plan_fit

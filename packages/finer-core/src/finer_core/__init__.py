@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from finer_core.diagnostics import init_report
     from finer_core.errors import InputError
     from finer_core.io.export import export
-    from finer_core.io.model_file import load_model, load_network, model_info, save_model
+    from finer_core.io.model_file import load_model, load_network, save_model
+    from finer_core.io.model_header import model_info
     from finer_core.methods import METHODS
     from finer_core.networks import (
         PEMLP,
@@ -48,7 +49,7 @@ _HOME = {
     "METHODS": "methods",
     "load_model": "io.model_file",
     "load_network": "io.model_file",
-    "model_info": "io.model_file",
+    "model_info": "io.model_header",
     "save_model": "io.model_file",
     "set_activation": "networks.own_network",
     **dict.fromkeys(

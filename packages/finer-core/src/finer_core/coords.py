@@ -59,6 +59,7 @@ def grid_coords(*shape: int, device: torch.device | str | None = None, dtype: to
         (product of shape, len(shape)), row-major.
 
     Example:
+        >>> from finer_core import grid_coords
         >>> grid_coords(2, 3)[:4].tolist()
         [[-1.0, -1.0], [-1.0, 0.0], [-1.0, 1.0], [1.0, -1.0]]
     """

@@ -72,6 +72,12 @@ def init_report(network: nn.Module, coords: Tensor) -> InitReport:
 
     Raises:
         ValueError: If the network has no linear maps.
+
+    Example:
+        >>> from finer_core import build_network, grid_coords, init_report
+        >>> report = init_report(build_network("finer", in_features=2, out_features=1), grid_coords(32, 32))
+        >>> [row.name for row in report.rows][:2]
+        ['layers.0', 'layers.1']
     """
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:

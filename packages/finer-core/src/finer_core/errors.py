@@ -46,6 +46,14 @@ class InputError(ValueError):
 
     Args:
         message: The line; made short by `shortened`.
+
+    Example:
+        >>> from finer_core import InputError, build_network
+        >>> try:
+        ...     build_network("finner", in_features=2, out_features=1)
+        ... except InputError as error:
+        ...     print(str(error).partition(" (")[0])
+        unknown method 'finner'; did you mean 'finer'?
     """
 
     def __init__(self, message: str) -> None:
@@ -61,7 +69,16 @@ class CollectiveError(RuntimeError):
 
 
 class Interrupted(Exception):
-    """Report that a fit stopped on request; its checkpoint, if it has a file, is written."""
+    """Report that a fit stopped on request; its checkpoint, if it has a file, is written.
+
+    Args:
+        step: Updates done.
+
+    Example:
+        >>> from finer_core.training import Interrupted
+        >>> print(Interrupted(40))
+        interrupted; saved at step 40
+    """
 
     def __init__(self, step: int) -> None:
         super().__init__(f"interrupted; saved at step {step}")

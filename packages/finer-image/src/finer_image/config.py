@@ -36,6 +36,7 @@ class ImageConfig(TrainingConfig):
     )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam and SOAP."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.io.model_file import check_finite, load_model, load_network, model_info, save_model
+from finer_core.io.model_file import check_finite, load_model, load_network, save_model
+from finer_core.io.model_header import model_info
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.own_network import config_of, title_of
 from finer_image.io.image import Image, pixels_from_unit, unit_from_pixels

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.io.model_file import ModelInfo
+from finer_core.io.model_header import ModelInfo
 from finer_core.schema import check_entries
 from finer_image.io.image import DTYPES
 

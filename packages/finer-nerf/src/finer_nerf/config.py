@@ -67,7 +67,9 @@ class NerfConfig(TrainingConfig):
     orbit_frames: int = setting(48, "frames of the film in the report; 0 for none")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.99)
+    """Decay rates of Adam and SOAP."""
     eps: float = 1e-15
+    """Adam's epsilon."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.io.model_file import ModelInfo, check_finite, load_model, model_info
+from finer_core.io.model_file import check_finite, load_model
+from finer_core.io.model_header import ModelInfo, model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.schema import check_entries
 from finer_nerf.backgrounds import is_background

@@ -35,7 +35,9 @@ class SdfConfig(TrainingConfig):
     color: str = setting("auto", "a second network for colors that the input has", choices=("auto", "off"))
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
+    """Decay rates of Adam and SOAP."""
     amsgrad: bool | None = None
+    """Whether Adam keeps the maximum of its second moments."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
-from finer_core.io.model_file import check_finite, load_model, load_network, model_info, save_model
+from finer_core.io.model_file import check_finite, load_model, load_network, save_model
+from finer_core.io.model_header import model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import config_of, describe_network, title_of
 from finer_core.schema import fits

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.io.model_file import ModelInfo
+from finer_core.io.model_header import ModelInfo
 from finer_core.schema import build, check_entries
 from finer_sdf.normalization import Normalization
 

@@ -114,6 +114,9 @@ def union(*fields: DistanceField) -> CombinedField:
     Args:
         fields: Models, or results of such operations, of one space.
 
+    Returns:
+        The union, a `DistanceField` of the same space.
+
     Raises:
         InputError: If there are none, or one is not a `DistanceField` or on another device.
 
@@ -137,6 +140,9 @@ def intersection(*fields: DistanceField) -> CombinedField:
 
     Args:
         fields: As for `union`.
+
+    Returns:
+        The intersection, a `DistanceField` of the same space.
 
     Raises:
         InputError: As `union`, and if the shapes' boxes do not meet.
@@ -164,6 +170,9 @@ def difference(field: DistanceField, *others: DistanceField) -> CombinedField:
     Args:
         field: What is cut.
         others: What is cut away; as for `union`.
+
+    Returns:
+        What is left, a `DistanceField` of the same space.
 
     Raises:
         InputError: As `union`.
@@ -193,6 +202,9 @@ def offset(field: DistanceField, distance: float) -> CombinedField:
         field: As for `union`.
         distance: In the input's units; below 0 inwards.
 
+    Returns:
+        The moved surface, a `DistanceField` of the same space.
+
     Raises:
         InputError: As `union`, and if the distance is not finite.
 
@@ -218,6 +230,9 @@ def shell(field: DistanceField, thickness: float) -> CombinedField:
     Args:
         field: As for `union`.
         thickness: Of the wall, in the input's units, above 0.
+
+    Returns:
+        The wall, a `DistanceField` of the same space.
 
     Raises:
         InputError: As `union`, and if the thickness is not positive.

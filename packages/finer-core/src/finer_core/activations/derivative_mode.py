@@ -47,7 +47,16 @@ def exact_derivatives() -> Iterator[None]:
 
 
 def derivatives_are_exact() -> bool:
-    """Return whether the caller is inside an `exact_derivatives` block."""
+    """Return whether the caller is inside an `exact_derivatives` block.
+
+    Example:
+        >>> from finer_core.activations import derivatives_are_exact, exact_derivatives
+        >>> with exact_derivatives():
+        ...     derivatives_are_exact()
+        True
+        >>> derivatives_are_exact()
+        False
+    """
     return _some_are_open and _EXACT.get()
 
 
@@ -66,6 +75,16 @@ def first_order_only() -> Iterator[None]:
     sine's phase is computed once instead of twice. A network, or a layer with its activation, is one function; hooks of
     layers and activations keep it from that. A second derivative, or a second pass over the same graph, raises
     RuntimeError, unless the value was computed inside `exact_derivatives`, which this does not touch.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import finer, first_order_only
+        >>> z = torch.tensor(0.0, requires_grad=True)
+        >>> with first_order_only():
+        ...     value = finer(z, omega_0=3.0)
+        >>> value.backward()
+        >>> z.grad
+        tensor(3.)
     """
     token = _FIRST.set(True)
     try:

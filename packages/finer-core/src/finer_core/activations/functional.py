@@ -35,6 +35,8 @@ def sine(z: Tensor, *, omega_0: float = 30.0) -> Tensor:
         The shape of `z`, in [-1, 1].
 
     Example:
+        >>> import torch
+        >>> from finer_core.activations import sine
         >>> sine(torch.tensor([0.0, 0.5]), omega_0=3.141592653589793)
         tensor([0., 1.])
     """
@@ -55,6 +57,12 @@ def finer(z: Tensor, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> 
 
     Returns:
         The shape of `z`, in [-1, 1].
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import finer
+        >>> finer(torch.tensor([0.0, 0.5]), omega_0=2.0)
+        tensor([0.0000, 0.9975])
     """
     return apply_formula(z, FinerFormula(omega_0), scale_req_grad=scale_req_grad)
 
@@ -70,6 +78,12 @@ def gauss(z: Tensor, *, scale: float = 30.0) -> Tensor:
 
     Returns:
         The shape of `z`, in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import gauss
+        >>> gauss(torch.tensor([0.0, 0.5]), scale=2.0)
+        tensor([1.0000, 0.3679])
     """
     return apply_formula(z, GaussFormula(scale))
 
@@ -96,6 +110,12 @@ def gauss_finer(
 
     Returns:
         The shape of `z`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import gauss_finer
+        >>> gauss_finer(torch.tensor([0.0, 0.5]), omega_0=2.0)
+        tensor([1.0000e+00, 1.2909e-04])
     """
     formula = gauss_finer_formula(scale=scale, omega_0=omega_0, normalized=normalized)
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
@@ -113,6 +133,12 @@ def wire(z: Tensor, *, omega_0: float = 20.0, scale: float = 10.0) -> Tensor:
 
     Returns:
         Complex, the shape of `z`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import wire
+        >>> wire(torch.tensor([0.0, 0.5]), omega_0=2.0, scale=1.0)
+        tensor([1.0000+0.0000j, 0.4208+0.6553j])
     """
     return apply_formula(z, WireFormula(omega_0, scale))
 
@@ -145,6 +171,12 @@ def wire_finer(
 
     Raises:
         ValueError: If `complex_factor` is neither of the two.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import wire_finer
+        >>> wire_finer(torch.tensor([0.0, 0.5]), omega_0=2.0)
+        tensor([ 1.0000+0.0000j, -0.0124-0.0140j])
     """
     if complex_factor not in ("separate", "modulus"):
         raise ValueError(f"complex_factor must be 'separate' or 'modulus', got {complex_factor!r}")
@@ -164,6 +196,12 @@ def real_wire(z: Tensor, *, omega_w: float = 20.0, scale: float = 10.0) -> Tenso
 
     Returns:
         The shape of `z`, in [-1, 1].
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import real_wire
+        >>> real_wire(torch.tensor([0.0, 0.5]), omega_w=2.0, scale=1.0)
+        tensor([1.0000, 0.4208])
     """
     return apply_formula(z, RealWireFormula(omega_w, scale))
 
@@ -189,6 +227,12 @@ def real_wire_finer(
 
     Returns:
         The shape of `z`, in [-1, 1].
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import real_wire_finer
+        >>> real_wire_finer(torch.tensor([0.0, 0.5]), omega_0=2.0)
+        tensor([ 1.0000, -0.0124])
     """
     formula = real_wire_finer_formula(omega_0=omega_0, omega_w=omega_w, scale=scale)
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
@@ -202,5 +246,11 @@ def relu(z: Tensor) -> Tensor:
 
     Returns:
         The shape of `z`, non-negative.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import relu
+        >>> relu(torch.tensor([0.0, 0.5]))
+        tensor([0.0000, 0.5000])
     """
     return torch.relu(z)

@@ -32,6 +32,14 @@ class Activation(nn.Module):
 
     Subclasses name the function and pass their hyper-parameters to `__init__`, which checks nothing: the
     function does. Not for direct use.
+
+    Args:
+        **hyper_parameters: Keyword arguments of the function.
+
+    Example:
+        >>> from finer_core.activations import Activation, SineActivation
+        >>> isinstance(SineActivation(omega_0=10.0), Activation), SineActivation(omega_0=10.0)
+        (True, SineActivation(omega_0=10.0))
     """
 
     function: ClassVar[Callable[..., Tensor]]
@@ -74,7 +82,17 @@ class Activation(nn.Module):
 
 
 class SineActivation(Activation):
-    """sin(omega_0 z); see `functional.sine`."""
+    """sin(omega_0 z); see `functional.sine`.
+
+    Args:
+        omega_0: Frequency factor.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import SineActivation
+        >>> SineActivation(omega_0=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([0.0000, 0.8415])
+    """
 
     function = functional.sine
     formula = SineFormula
@@ -84,7 +102,18 @@ class SineActivation(Activation):
 
 
 class FinerActivation(Activation):
-    """sin(omega_0 (|z| + 1) z); see `functional.finer`."""
+    """sin(omega_0 (|z| + 1) z); see `functional.finer`.
+
+    Args:
+        omega_0: Frequency factor.
+        scale_req_grad: Differentiate through (|z| + 1); see `functional.finer`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import FinerActivation
+        >>> FinerActivation(omega_0=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([0.0000, 0.9975])
+    """
 
     function = functional.finer
     formula = FinerFormula
@@ -94,7 +123,17 @@ class FinerActivation(Activation):
 
 
 class GaussActivation(Activation):
-    """exp(-(scale z)^2); see `functional.gauss`."""
+    """exp(-(scale z)^2); see `functional.gauss`.
+
+    Args:
+        scale: Inverse width.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import GaussActivation
+        >>> GaussActivation(scale=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([1.0000, 0.3679])
+    """
 
     function = functional.gauss
     formula = GaussFormula
@@ -104,7 +143,20 @@ class GaussActivation(Activation):
 
 
 class GaussFinerActivation(Activation):
-    """FINER++'s Gaussian; see `functional.gauss_finer`."""
+    """FINER++'s Gaussian; see `functional.gauss_finer`.
+
+    Args:
+        scale: Inverse width of the Gaussian.
+        omega_0: Frequency factor of the inner sine.
+        normalized: Map the range onto [0, 1].
+        scale_req_grad: Differentiate through (|z| + 1); see `functional.finer`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import GaussFinerActivation
+        >>> GaussFinerActivation(omega_0=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([1.0000e+00, 1.2909e-04])
+    """
 
     function = functional.gauss_finer
     formula = staticmethod(gauss_finer_formula)
@@ -121,7 +173,18 @@ class GaussFinerActivation(Activation):
 
 
 class WireActivation(Activation):
-    """exp(i omega_0 z - |scale z|^2), complex; see `functional.wire`."""
+    """exp(i omega_0 z - |scale z|^2), complex; see `functional.wire`.
+
+    Args:
+        omega_0: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import WireActivation
+        >>> WireActivation(omega_0=2.0, scale=1.0)(torch.tensor([0.0, 0.5]))
+        tensor([1.0000+0.0000j, 0.4208+0.6553j])
+    """
 
     function = functional.wire
     wavelet = WireFormula
@@ -131,7 +194,21 @@ class WireActivation(Activation):
 
 
 class WireFinerActivation(Activation):
-    """FINER++'s wavelet, complex; see `functional.wire_finer`."""
+    """FINER++'s wavelet, complex; see `functional.wire_finer`.
+
+    Args:
+        omega_0: Frequency factor of the inner sine.
+        omega_w: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+        complex_factor: "separate" or "modulus"; see `functional.wire_finer`.
+        scale_req_grad: Differentiate through (|z| + 1); see `functional.finer`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import WireFinerActivation
+        >>> WireFinerActivation(omega_0=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([ 1.0000+0.0000j, -0.0124-0.0140j])
+    """
 
     function = functional.wire_finer
     wavelet = WireFinerFormula
@@ -155,7 +232,18 @@ class WireFinerActivation(Activation):
 
 
 class RealWireActivation(Activation):
-    """cos(omega_w z) exp(-(scale z)^2); see `functional.real_wire`."""
+    """cos(omega_w z) exp(-(scale z)^2); see `functional.real_wire`.
+
+    Args:
+        omega_w: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import RealWireActivation
+        >>> RealWireActivation(omega_w=2.0, scale=1.0)(torch.tensor([0.0, 0.5]))
+        tensor([1.0000, 0.4208])
+    """
 
     function = functional.real_wire
     formula = RealWireFormula
@@ -165,7 +253,20 @@ class RealWireActivation(Activation):
 
 
 class RealWireFinerActivation(Activation):
-    """The real wavelet of FINER's sine; see `functional.real_wire_finer`."""
+    """The real wavelet of FINER's sine; see `functional.real_wire_finer`.
+
+    Args:
+        omega_0: Frequency factor of the inner sine.
+        omega_w: Frequency of the carrier.
+        scale: Inverse width of the envelope.
+        scale_req_grad: Differentiate through (|z| + 1); see `functional.finer`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import RealWireFinerActivation
+        >>> RealWireFinerActivation(omega_0=2.0)(torch.tensor([0.0, 0.5]))
+        tensor([ 1.0000, -0.0124])
+    """
 
     function = functional.real_wire_finer
     formula = staticmethod(real_wire_finer_formula)
@@ -182,7 +283,14 @@ class RealWireFinerActivation(Activation):
 
 
 class ReluActivation(Activation):
-    """max(z, 0); see `functional.relu`."""
+    """max(z, 0); see `functional.relu`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import ReluActivation
+        >>> ReluActivation()(torch.tensor([0.0, 0.5]))
+        tensor([0.0000, 0.5000])
+    """
 
     function = functional.relu
 

@@ -21,6 +21,12 @@ class FourierEncoding(nn.Module):
         generator: Source of randomness for B.
         device: Where B is made.
         dtype: Its type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.encodings import FourierEncoding
+        >>> FourierEncoding(in_features=2, num_frequencies=128, frequency_std=10.0)(torch.zeros(5, 2)).shape
+        torch.Size([5, 256])
     """
 
     frequencies: Tensor

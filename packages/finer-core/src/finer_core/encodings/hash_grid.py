@@ -136,6 +136,12 @@ class HashGrid(nn.Module):
         generator: Source of randomness of the initialisation, U(-1e-4, 1e-4).
         device: Where the table is made.
         dtype: Its type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.encodings import HashGrid
+        >>> HashGrid(in_features=3, levels=4)(torch.zeros(5, 3)).shape
+        torch.Size([5, 8])
     """
 
     def __init__(

@@ -18,6 +18,15 @@ class PositionalEncoding(nn.Module):
         in_features: Number of coordinates.
         num_frequencies: Number of octaves; 0 leaves the coordinates as they are.
         spacing: "log" for 2^0 .. 2^(n-1), "linear" for n values evenly spaced between these two.
+
+    Raises:
+        ValueError: For sizes below these, or another spacing.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.encodings import PositionalEncoding
+        >>> PositionalEncoding(in_features=3, num_frequencies=10)(torch.zeros(5, 3)).shape
+        torch.Size([5, 63])
     """
 
     def __init__(

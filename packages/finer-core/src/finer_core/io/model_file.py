@@ -8,7 +8,6 @@ and the digest before any memory is taken for weights.
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import torch
@@ -16,51 +15,16 @@ from torch import Tensor, nn
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
-from finer_core.io.tensor_file import check_tensors, read_header, read_tensors, write_tensors
+from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
+from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import name_of, set_activation
-from finer_core.schema import check, shown
+from finer_core.schema import shown
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-FORMAT = "finer-model"
-FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """Hold what a model file says about itself.
-
-    Attributes:
-        configs: Its networks by name; the name of a model's only network is "". None where that is the user's own.
-        task: "image", "sdf", "nerf", or whatever saved it.
-        task_data: What the task needs to use the network (shape, normalisation, dtype ...), plain data.
-        finer_core_version: The version that wrote the file.
-        own_network: Name of the user's module that the weights are of; "" for networks of ours.
-        own_activation: Name of the user's activation in a network of ours; "" for the method's.
-    """
-
-    configs: Mapping[str, NetworkConfig]
-    task: str
-    task_data: Mapping[str, Any]
-    finer_core_version: str
-    own_network: str = ""
-    own_activation: str = ""
-
-    @property
-    def config(self) -> NetworkConfig:
-        """Return the only network.
-
-        Raises:
-            InputError: If the model has several, or a module of the user's.
-        """
-        if self.own_network:
-            raise InputError(f"a model of {self.own_network}, which is not a network of ours and has no config")
-        if set(self.configs) != {""}:
-            raise InputError(f"a model of {len(self.configs)} networks ({', '.join(self.configs)}), not of one")
-        return self.configs[""]
 
 
 def save_model(
@@ -82,6 +46,16 @@ def save_model(
 
     Raises:
         ValueError: If it is a network of ours that `build_network` did not make, or `task_data` is not plain data.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_core import build_network, save_model
+        >>> network = build_network("finer", in_features=2, out_features=1, hidden_features=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     save_model(network, path, task="image")
+        ...     os.path.getsize(path) > 0
+        True
     """
     config = getattr(network, "config", None)
     if isinstance(network, NetworkDict):
@@ -144,6 +118,16 @@ def load_model(
     Raises:
         InputError: If the file is missing, truncated, tampered with, not a model, or of a newer format, or what is
             given is not what was saved.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_core import build_network, load_model, save_model
+        >>> network = build_network("finer", in_features=2, out_features=1, hidden_features=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     save_model(network, path, task="image")
+        ...     load_model(path).config == network.config
+        True
     """
     file_name = os.fspath(path)
     info = model_info(file_name)  # first, because a newer format may have another checksum
@@ -214,8 +198,26 @@ def load_network(
 ) -> Network:
     """Load a model of one network of ours; see `load_model`.
 
+    Args:
+        path: A file written by `save_model`.
+        device: Where the parameters go.
+        activation: The activation of your own that it was saved with; None for the method's.
+
+    Returns:
+        The network, in evaluation mode.
+
     Raises:
         InputError: As `load_model`, and if the model has several networks, or weights that are no numbers.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_core import build_network, load_network, save_model
+        >>> network = build_network("finer", in_features=2, out_features=1, hidden_features=16)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     save_model(network, path, task="image")
+        ...     load_network(path).config.method
+        'finer'
     """
     info = model_info(path)
     network = load_model(path, device=device, activation=activation)
@@ -223,67 +225,3 @@ def load_network(
         raise InputError(f"{os.fspath(path)}: a model of task {info.task!r} with {len(info.configs)} networks, not one")
     check_finite(network, path)
     return network
-
-
-def model_info(path: str | os.PathLike[str]) -> ModelInfo:
-    """Read what a model file says about itself, without its weights.
-
-    Raises:
-        InputError: As `load_model`.
-    """
-    return _info(os.fspath(path), read_header(path, what="model", expected_format=FORMAT))
-
-
-def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
-    missing = [
-        name for name in ("format_version", "config", "task", "task_data", "finer_core_version") if name not in header
-    ]
-    if missing:
-        raise InputError(f"{path}: unusable metadata (it lacks {missing[0]!r})")
-    version = header["format_version"]
-    if not (version.isascii() and version.isdigit()):
-        raise InputError(f"{path}: unusable metadata (format_version {version!r} is no number)")
-    if len(version) > 9 or int(version) > FORMAT_VERSION:
-        raise InputError(
-            f"{path}: written in model format {version}, "
-            f"this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
-        )
-    try:
-        config, task_data = json.loads(header["config"]), json.loads(header["task_data"])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: unusable metadata ({error})") from error
-    if not isinstance(task_data, dict):
-        raise InputError(f"{path}: task_data is not a mapping")
-    try:
-        own_network, own_activation = _own_code(config)
-        described = config["network"] if own_activation else config
-        configs = {} if own_network else _described(described)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return ModelInfo(
-        configs=configs,
-        task=header["task"],
-        task_data=task_data,
-        finer_core_version=header["finer_core_version"],
-        own_network=own_network,
-        own_activation=own_activation,
-    )
-
-
-def _own_code(config: Any) -> tuple[str, str]:
-    """Return the names of the user's network and activation that a file's description has; "" for none."""
-    keys = set(config) if isinstance(config, dict) else set()
-    own_network = config["own"] if keys == {"own"} else ""
-    own_activation = config["activation"] if keys == {"activation", "network"} else ""
-    for name in (own_network, own_activation):
-        check(name, str, name="the name of code of a user's own")
-    return own_network, own_activation
-
-
-def _described(data: Any) -> dict[str, NetworkConfig]:
-    if isinstance(data, dict) and set(data) == {"parts"}:
-        parts = data["parts"]
-        if not isinstance(parts, dict) or not parts or not all(str(name).isidentifier() for name in parts):
-            raise InputError(f"a model of several networks names them, got {shown(parts)}")
-        return {name: NetworkConfig.from_dict(part) for name, part in parts.items()}
-    return {"": NetworkConfig.from_dict(data)}

@@ -139,6 +139,13 @@ class Bacon(_FilterNetwork):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import Bacon
+        >>> network = Bacon(in_features=2, out_features=1, hidden_features=32, max_frequency=64.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -202,6 +209,13 @@ class MultiscaleBacon(_FilterNetwork):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import MultiscaleBacon
+        >>> network = MultiscaleBacon(in_features=2, out_features=1, hidden_features=32)
+        >>> network(torch.zeros(5, 2)).shape  # an output a head
+        torch.Size([4, 5, 1])
     """
 
     def __init__(

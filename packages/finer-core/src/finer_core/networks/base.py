@@ -32,6 +32,12 @@ class Network(nn.Module):
         config: What it was built from; set by `build_network`.
         info: What its file says; set by `load_model`.
         own_activation: Name of the activation that its user put in the place of the method's; see `set_activation`.
+
+    Example:
+        >>> from finer_core import build_network
+        >>> from finer_core.networks import Network
+        >>> isinstance(build_network("siren", in_features=2, out_features=3), Network)
+        True
     """
 
     in_features: int
@@ -58,10 +64,41 @@ class CoordinateMLP(Network):
     Subclasses choose the layer, the head's initialisation and the encoding, and are final; each has its own `forward`,
     see `with_own_code`.
 
+    Args:
+        in_features: Number of coordinates.
+        out_features: Number of signal channels.
+        hidden_features: Width.
+        hidden_layers: Hidden-to-hidden layers.
+        make_layer: Makes a layer of `is_first` and the arguments of `InrLinear`.
+        head_init: How the head's weight is drawn; None for PyTorch's default.
+        bias: Whether the linear maps have one.
+        first_bias_scale: Half-width of the first bias; None for PyTorch's default.
+        hidden_bias_scale: The same of all others.
+        complex_hidden: Whether everything behind the first layer's weights is complex.
+        encoding: Module applied to the coordinates.
+        encoded_features: What it makes of them; None without one.
+        generator: Source of randomness of the initialisation.
+        device: Where the parameters are made.
+        dtype: Their real type.
+
     Attributes:
         encoding: Module applied to the coordinates, or None.
         layers: First and hidden layers, in order.
         head: Linear map to the signal.
+
+    Raises:
+        ValueError: For a size that is no positive integer.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.layers import FinerLayer
+        >>> from finer_core.networks import CoordinateMLP
+        >>> class Plain(CoordinateMLP):
+        ...     def __init__(self, **sizes):
+        ...         super().__init__(make_layer=FinerLayer, **sizes)
+        >>> network = Plain(in_features=2, out_features=1, hidden_features=32, hidden_layers=1)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

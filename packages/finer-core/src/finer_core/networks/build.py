@@ -23,6 +23,12 @@ def published_config(*, method: str, task: str, in_features: int, out_features: 
 
     Raises:
         InputError: If the method has no values for the task, or an override is unknown.
+
+    Example:
+        >>> from finer_core import published_config
+        >>> config = published_config(method="finer", task="image", in_features=2, out_features=3)
+        >>> config.hidden_features, config.options["first_omega_0"]
+        (256, 30.0)
     """
     values = find_method(method).for_task(task)
     sizes = {name: overrides.pop(name) for name in ("hidden_features", "hidden_layers") if name in overrides}

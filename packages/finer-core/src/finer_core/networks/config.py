@@ -35,6 +35,12 @@ class NetworkConfig:
 
     Raises:
         InputError: For an unknown method, an option that the method does not have, or a value of another type.
+
+    Example:
+        >>> from finer_core import NetworkConfig, build_network
+        >>> config = NetworkConfig(method="finer", in_features=2, out_features=3, options={"first_bias_scale": 5.0})
+        >>> build_network(config).config == NetworkConfig.from_dict(config.to_dict())
+        True
     """
 
     method: str

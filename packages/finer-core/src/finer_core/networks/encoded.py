@@ -36,6 +36,13 @@ class PEMLP(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import PEMLP
+        >>> network = PEMLP(in_features=2, out_features=1, hidden_features=32, num_frequencies=6)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -91,6 +98,13 @@ class FourierFeatures(CoordinateMLP):
 
     Raises:
         ValueError: If `hidden_features` is odd.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import FourierFeatures
+        >>> network = FourierFeatures(in_features=2, out_features=1, hidden_features=32, frequency_std=10.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

@@ -22,6 +22,13 @@ class Gauss(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import Gauss
+        >>> network = Gauss(in_features=2, out_features=1, hidden_features=32, scale=10.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -70,6 +77,13 @@ class GaussFiner(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import GaussFiner
+        >>> network = GaussFiner(in_features=2, out_features=1, hidden_features=32, first_bias_scale=1.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

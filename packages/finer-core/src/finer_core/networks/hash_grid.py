@@ -39,6 +39,13 @@ class HashGridMLP(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import HashGridMLP
+        >>> network = HashGridMLP(in_features=2, out_features=1, hidden_features=32)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

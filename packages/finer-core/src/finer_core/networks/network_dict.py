@@ -22,6 +22,16 @@ class NetworkDict(nn.ModuleDict):
 
     Attributes:
         info: What its file says; set by `load_model`.
+
+    Raises:
+        ValueError: If there are none.
+
+    Example:
+        >>> from finer_core import NetworkDict, published_config
+        >>> config = published_config(method="finer", task="nerf", in_features=3, out_features=16)
+        >>> model = NetworkDict.build({"density": config})
+        >>> model["density"].config == config
+        True
     """
 
     info: Any

@@ -24,6 +24,13 @@ class Siren(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import Siren
+        >>> network = Siren(in_features=2, out_features=1, hidden_features=32, hidden_omega_0=30.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -77,6 +84,13 @@ class Finer(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import Finer
+        >>> network = Finer(in_features=2, out_features=1, hidden_features=32, first_bias_scale=5.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

@@ -35,6 +35,13 @@ class Wire(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Type of the real parameters; the others get its complex counterpart.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import Wire
+        >>> network = Wire(in_features=2, out_features=1, hidden_features=32, scale=5.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -87,6 +94,13 @@ class WireFiner(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Type of the real parameters; the others get its complex counterpart.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import WireFiner
+        >>> network = WireFiner(in_features=2, out_features=1, hidden_features=32, first_bias_scale=1.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -148,6 +162,13 @@ class RealWire(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import RealWire
+        >>> network = RealWire(in_features=2, out_features=1, hidden_features=32, scale=5.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -198,6 +219,13 @@ class RealWireFiner(CoordinateMLP):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import RealWireFiner
+        >>> network = RealWireFiner(in_features=2, out_features=1, hidden_features=32, first_bias_scale=1.0)
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

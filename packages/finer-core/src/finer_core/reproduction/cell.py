@@ -20,6 +20,11 @@ class Input:
         source: A path, or the name of what is built in.
         sha256: Of its content.
         other: Why it is not the published input of that name; empty where nothing speaks against it.
+
+    Example:
+        >>> from finer_core.reproduction import Input
+        >>> Input(name="astronaut", source="built-in", sha256="0" * 64).other
+        ''
     """
 
     name: str
@@ -40,6 +45,13 @@ class Outcome:
         sha256: Of the input that was read.
         parameters: Trained numbers.
         picture: A PNG of the result beside the original.
+
+    Example:
+        >>> from finer_core.reproduction import Outcome
+        >>> facts = {"facts": {"height": 512}, "curve": {}, "seconds": 9.0, "sha256": "0" * 64, "parameters": 198_657}
+        >>> outcome = Outcome(metrics={"psnr": 40.9}, **facts)
+        >>> outcome.metrics["psnr"]
+        40.9
     """
 
     metrics: Mapping[str, float | None]
@@ -93,6 +105,13 @@ class Cell:
         size: Size that the input is brought to; None for its own.
         seed: Of the fit.
         scaled: In what it is not as published.
+
+    Example:
+        >>> from finer_core.reproduction import Cell, Input
+        >>> data = Input(name="astronaut", source="built-in", sha256="0" * 64)
+        >>> cell = Cell(application="finer-image", table="table", row="FINER", method="finer", input=data, seed=1)
+        >>> len(cell.digest)
+        20
     """
 
     application: str

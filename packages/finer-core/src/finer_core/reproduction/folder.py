@@ -22,6 +22,12 @@ class ResultsFolder:
 
     Args:
         path: The folder, which is made when something is written; None to keep records in memory.
+
+    Example:
+        >>> from finer_core.reproduction import ResultsFolder
+        >>> folder = ResultsFolder(None)
+        >>> len(folder), folder.get("no such digest") is None
+        (0, True)
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:

@@ -46,6 +46,12 @@ class Record:
         date: When it was finished, in UTC.
         error: Why the fit failed, if it diverged.
         format: Version of this format.
+
+    Example:
+        >>> from dataclasses import fields
+        >>> from finer_core.reproduction import Record
+        >>> [field.name for field in fields(Record)][:3]
+        ['digest', 'application', 'table']
     """
 
     digest: str

@@ -27,6 +27,19 @@ class Study:
         tables: By name.
         compute: "module:function" of a `Cell`, which returns its `Outcome`; workers import it.
         find_inputs: Function of a table and paths that returns inputs; with no paths, what is built in.
+
+    Example:
+        >>> from finer_core.reproduction import Input, Metric, Row, Study, Table
+        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
+        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
+        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
+        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
+        >>> def find_inputs(table, paths):
+        ...     return [Input(name=name, source=name, sha256="0" * 64) for name in table.inputs]
+        >>> how = {"compute": "my_study:compute", "find_inputs": find_inputs}
+        >>> study = Study(application="finer-core", tables={"toy": table}, **how)
+        >>> study.table("toy").inputs
+        ['a']
     """
 
     application: str
@@ -56,6 +69,20 @@ class Reproduction:
         scaled: In what the run is not as published; empty if it is.
         notes: What was left aside.
         pictures: PNG files, by digest.
+
+    Example:
+        >>> from finer_core.reproduction import Input, Metric, Row, Study, Table, reproduce
+        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
+        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
+        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
+        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
+        >>> def find_inputs(table, paths):
+        ...     return [Input(name=name, source=name, sha256="0" * 64) for name in table.inputs]
+        >>> how = {"compute": "my_study:compute", "find_inputs": find_inputs}
+        >>> study = Study(application="finer-core", tables={"toy": table}, **how)
+        >>> found = reproduce(study, "toy", run=False)
+        >>> found.rows[0]["published"], found.rows[0]["verdict"]
+        (40.76, 'not run')
     """
 
     table: Table
@@ -130,6 +157,19 @@ def reproduce(
 
     Raises:
         InputError: For an unknown table, row or input, or a setting that cannot be used, before the first fit.
+
+    Example:
+        >>> from finer_core.reproduction import Input, Metric, Row, Study, Table, reproduce
+        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
+        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
+        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
+        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
+        >>> def find_inputs(table, paths):
+        ...     return [Input(name=name, source=name, sha256="0" * 64) for name in table.inputs]
+        >>> how = {"compute": "my_study:compute", "find_inputs": find_inputs}
+        >>> study = Study(application="finer-core", tables={"toy": table}, **how)
+        >>> print(reproduce(study, "toy", run=False).render("csv").splitlines()[1])
+        toy,FINER,finer,a,psnr,40.76,A,,,0,,0.3,not run,,
     """
     found = study.table(table)
     _check(preset=preset, limit=limit, steps=steps, size=size, seeds=seeds, threads=threads, workers=workers)

@@ -31,6 +31,11 @@ class Metric:
         factor: Values are shown divided by this, such as 1e-6.
         digits: Decimals that are shown.
         different: Why the published figure is not defined as ours; empty where it is.
+
+    Example:
+        >>> from finer_core.reproduction import Metric
+        >>> Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB").allowed(40.0, is_mean=False)
+        0.3
     """
 
     name: str
@@ -62,6 +67,11 @@ class Row:
         provenance: A key of `PROVENANCE` where it is not the table's.
         note: What must be known of these values.
         different: Why this row cannot be compared however it is run; empty where it can.
+
+    Example:
+        >>> from finer_core.reproduction import Row
+        >>> Row(label="FINER", method="finer", published={"psnr": {"mean": 40.76}}).published["psnr"]["mean"]
+        40.76
     """
 
     label: str
@@ -92,6 +102,15 @@ class Table:
         digests: SHA-256 of published inputs where it is known, by name.
         different: Why results cannot be compared however they are run; empty where they can.
         notes: What must be known of the table.
+
+    Example:
+        >>> from finer_core.reproduction import Metric, Row, Table
+        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
+        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
+        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
+        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
+        >>> table.provenance_of(row)
+        'A'
     """
 
     name: str

@@ -26,6 +26,7 @@ def verdict_of(*, ours: float | None, published: float | None, tolerance: float,
         "reproduced", "not reproduced", "not comparable (why)", "no published value" or "not run".
 
     Example:
+        >>> from finer_core.reproduction import verdict_of
         >>> verdict_of(ours=40.9, published=40.76, tolerance=0.3)
         'reproduced'
         >>> verdict_of(ours=30.0, published=40.76, tolerance=0.3, reasons=["scaled: 200 of 5000 steps"])

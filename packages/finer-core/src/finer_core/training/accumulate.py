@@ -35,6 +35,14 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
 
     Raises:
         ValueError: If there are no pieces.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import accumulate_gradients
+        >>> network, x = torch.nn.Linear(2, 1), torch.rand(8, 2)
+        >>> loss = accumulate_gradients(network, x.split(4), lambda piece: network(piece).square().sum() / 8)
+        >>> network.weight.grad.shape
+        torch.Size([1, 2])
     """
     if not pieces:
         raise ValueError("a batch needs at least one piece, got none")
@@ -59,6 +67,14 @@ def accumulate_gradients_of_many(
 
     Raises:
         ValueError: If a batch has no pieces.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import accumulate_gradients_of_many
+        >>> network, x = torch.nn.Linear(2, 1), torch.rand(8, 2)
+        >>> batch = (network, x.split(4), lambda piece: network(piece).square().sum() / 8)
+        >>> len(accumulate_gradients_of_many([batch, batch]))
+        2
     """
     if not all(pieces for _, pieces, _ in batches):
         raise ValueError("a batch needs at least one piece, got none")

@@ -32,6 +32,16 @@ def fresh_network(
         device: Where it trains.
         compiled: Whether activations are compiled. An NVIDIA GPU has kernels for some that are there at once.
         precision: Of the backward products, "fp32" or "bf16".
+
+    Returns:
+        The network, in training mode.
+
+    Example:
+        >>> from finer_core import NetworkConfig
+        >>> from finer_core.training import fresh_network
+        >>> config = NetworkConfig(method="finer", in_features=2, out_features=1)
+        >>> fresh_network(config, seed=0, device="cpu", compiled=False, precision="fp32").training
+        True
     """
     network = build_network(config, generator=torch.Generator().manual_seed(seed))
     return ready_network(network, device=device, compiled=compiled, precision=precision)
@@ -45,6 +55,16 @@ def ready_network(network: AnyModule, *, device: torch.device | str, compiled: b
         device: As for `fresh_network`, and so are the others.
         compiled: Whether activations are compiled.
         precision: Of the backward products of layers of ours.
+
+    Returns:
+        The network that was given.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import ready_network
+        >>> network = torch.nn.Linear(2, 1)
+        >>> ready_network(network, device="cpu", compiled=False, precision="fp32") is network
+        True
     """
     network = network.to(device).train()
     fuse_activations(None if torch.device(device).type == "cuda" and not compiled else compiled)
@@ -53,7 +73,17 @@ def ready_network(network: AnyModule, *, device: torch.device | str, compiled: b
 
 
 def bytes_per_row(network: NetworkConfig | OwnNetwork) -> int:
-    """Return what training takes for each row of a piece, with gradients and temporaries."""
+    """Return what training takes for each row of a piece, with gradients and temporaries.
+
+    Args:
+        network: The network.
+
+    Example:
+        >>> from finer_core import NetworkConfig
+        >>> from finer_core.training import bytes_per_row
+        >>> bytes_per_row(NetworkConfig(method="finer", in_features=2, out_features=1))
+        32000
+    """
     if isinstance(network, OwnNetwork):
         return network.row_bytes
     return 4 * (network.hidden_layers + 2) * (network.hidden_features * 6 + 64)
@@ -69,6 +99,12 @@ def chunk_rows(network: NetworkConfig | OwnNetwork, *, room: int, device: str) -
 
     Returns:
         Rows; below `SMALLEST_CHUNK` the memory is too small.
+
+    Example:
+        >>> from finer_core import NetworkConfig
+        >>> from finer_core.training import chunk_rows
+        >>> chunk_rows(NetworkConfig(method="finer", in_features=2, out_features=1), room=2**30, device="cpu")
+        1024
     """
     cached = max(SMALLEST_CHUNK, _CACHED_NUMBERS // network.hidden_features)
     return min(cached if device == "cpu" else _LARGEST_PIECE, room // bytes_per_row(network))

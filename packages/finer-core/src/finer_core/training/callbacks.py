@@ -16,6 +16,7 @@ class Callback:
     Any object with some of these methods does as well. They must change nothing that the fit computes with.
 
     Example:
+        >>> from finer_core.training import Callback, LogEntry
         >>> class StopAt(Callback):
         ...     def __init__(self, psnr):
         ...         self.psnr, self.is_reached = psnr, False

@@ -24,6 +24,18 @@ class WeightEma(Optimizer):
 
     Raises:
         ValueError: If `decay` is outside (0, 1), or `every` below 1.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import WeightEma
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> average = WeightEma([weight], decay=0.9)
+        >>> for value in (1.0, 2.0, 3.0):
+        ...     _ = weight.data.fill_(value)
+        ...     average.step()
+        >>> average.apply()
+        >>> 1 < weight.item() < 3
+        True
     """
 
     def __init__(self, params: Iterable[nn.Parameter], *, decay: float, every: int = 1) -> None:
@@ -64,3 +76,10 @@ class WeightEma(Optimizer):
             for parameter in group["params"]:
                 if self.state[parameter]:
                     parameter.copy_(self.state[parameter]["average"])
+
+
+def apply_averages(optimizers: Iterable[Optimizer]) -> None:
+    """Give parameters their averages, where there are any among a fit's optimizers."""
+    for optimizer in optimizers:
+        if isinstance(optimizer, WeightEma):
+            optimizer.apply()

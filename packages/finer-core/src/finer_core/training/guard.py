@@ -46,6 +46,13 @@ class DivergenceGuard:
         intervals: Log intervals since then.
         is_lowest: Whether the last interval gave the lowest value.
         risen_step: Where the rates begin to rise anew after a dead start.
+
+    Example:
+        >>> from finer_core.training import DivergenceGuard
+        >>> guard = DivergenceGuard(spike_factor=10.0)
+        >>> guard.accept(0.5, step=100)
+        >>> guard.is_bad(0.6), guard.is_bad(7.0), guard.is_bad(float("nan"))
+        (False, True, True)
     """
 
     max_rollbacks: int = 8

@@ -20,6 +20,7 @@ class LogEntry:
         metrics: What the application makes of the loss, by name, such as "psnr" in dB.
 
     Example:
+        >>> from finer_core.training import LogEntry
         >>> LogEntry(step=10, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0, metrics={"psnr": 3.0}).step
         10
     """
@@ -40,6 +41,7 @@ class TrainingHistory(Sequence[LogEntry]):
         interrupted: Whether the fit was stopped before its end.
 
     Example:
+        >>> from finer_core.training import LogEntry, TrainingHistory
         >>> entry = LogEntry(step=10, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0, metrics={"psnr": 3.0})
         >>> history = TrainingHistory([entry])
         >>> history[0].step, history["psnr"].tolist(), history.metrics

@@ -15,6 +15,11 @@ class LogPoint:
         seconds: Training time so far, over all resumptions.
         rollbacks: How often the guard went back.
         is_reached: Whether the fit ends here because its target is reached.
+
+    Example:
+        >>> from finer_core.training import LogPoint
+        >>> LogPoint(step=10, steps=100, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0).is_reached
+        False
     """
 
     step: int

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
 from finer_core.training.cuda_graph import graphed_step
-from finer_core.training.ema import WeightEma
+from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback
 from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
@@ -61,6 +61,19 @@ class Fit:
         is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
         uses_graph: Whether a step that can be recorded as a CUDA graph is.
         about: Plain data that its checkpoints hold beside the state, such as what is fitted to what.
+
+    Example:
+        >>> from finer_core import build_network, grid_coords
+        >>> from finer_core.training import Fit, StatelessObjective, build_optimizers, exponential_decay
+        >>> class Flat(StatelessObjective):
+        ...     def backward(self, network, step):
+        ...         (loss := network(grid_coords(4, 4)).square().mean()).backward()
+        ...         return loss.detach()
+        >>> network = build_network("finer", in_features=2, out_features=1)
+        >>> rest = {"schedule": exponential_decay(), "steps": 20, "log_every": 10}
+        >>> optimizers = build_optimizers(network, learning_rate=1e-3)
+        >>> Fit(network=network, objective=Flat(), optimizers=optimizers, **rest).run().step
+        20
     """
 
     network: nn.Module
@@ -176,7 +189,7 @@ class Fit:
             self._put(best)
             self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
         if not point.is_reached:  # it is the weights that reached it
-            self._apply_averages()
+            apply_averages(self.optimizers)
         return point
 
     def keep_best(self) -> int:
@@ -187,13 +200,8 @@ class Fit:
         if self._best is None or self._best.step == 0:
             return 0
         self._put(self._best)
-        self._apply_averages()
+        apply_averages(self.optimizers)
         return self._best.step
-
-    def _apply_averages(self) -> None:
-        for optimizer in self.optimizers:
-            if isinstance(optimizer, WeightEma):
-                optimizer.apply()
 
     def _stretch(self, good: TrainState, end: int) -> Generator[int, Tensor | None, float]:
         """Ask for the updates up to `end` and return their mean loss; on request, save `good` and stop."""
@@ -203,9 +211,8 @@ class Fit:
                 if self.checkpoint:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
-            set_learning_rates(
-                self.optimizers, factor=self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
-            )
+            factor = self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
+            set_learning_rates(self.optimizers, factor=factor)
             with self._saving(good):
                 loss = yield step
             assert loss is not None
@@ -257,11 +264,9 @@ class Fit:
         lost = (self.guard.smoothed - self.guard.lowest) * 10 / math.log(10)
         self.guard.roll_back(setback, step=step)
         self._put(state)
+        rates = f"rates times {self.guard.rate:.3g}"
         what = f"the loss rose by {lost:.1f} dB since" if setback == "decay" else "the fit makes no progress since"
-        self.on_notice(
-            f"step {step} of {self.steps}: {what} step {state.step}; going on from there, rates times "
-            f"{self.guard.rate:.3g}"
-        )
+        self.on_notice(f"step {step} of {self.steps}: {what} step {state.step}; going on from there, {rates}")
 
     def _put(self, state: TrainState) -> None:
         put_state(state, self.network, self.optimizers, self.objective)
@@ -271,11 +276,8 @@ class Fit:
     def _copy(
         self, *, step: int, loss: float, seconds: float, best: TrainState | None = None, is_reached: bool = False
     ) -> TrainState:
-        loop = {
-            **{"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps},
-            "is_reached": is_reached,
-            **({"about": dict(self.about)} if self.about else {}),
-        }
+        loop = {"guard": self.guard.state_dict(), "loss": loss, "seconds": seconds, "steps": self.steps}
+        loop |= {"is_reached": is_reached, **({"about": dict(self.about)} if self.about else {})}
         state = take_state(self.network, self.optimizers, self.objective, step=step, loop=loop)
         return replace(state, best=best and replace(best, best=None))
 
@@ -288,12 +290,10 @@ class Fit:
         self.guard.load_state_dict(state.loop["guard"])
 
     def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:
+        given: dict[str, Any] = {"step": step, "loss": loss, "seconds": seconds, "is_reached": is_reached}
         return LogPoint(
-            step=step,
+            **given,
             steps=self.steps,
-            loss=loss,
             learning_rate=self.optimizers[0].param_groups[0]["lr"],
-            seconds=seconds,
             rollbacks=self.guard.rollbacks,
-            is_reached=is_reached,
         )

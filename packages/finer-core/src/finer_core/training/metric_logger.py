@@ -12,7 +12,20 @@ from finer_core.schema import fits
 
 
 class MetricLogger(Protocol):
-    """Take figures by step."""
+    """Take figures by step.
+
+    Example:
+        >>> class Printer:
+        ...     def log(self, step, metrics):
+        ...         print(step, metrics)
+        ...
+        ...     def close(self):
+        ...         print("end")
+        >>> from finer_core.training import MetricLogger
+        >>> logger: MetricLogger = Printer()
+        >>> logger.log(10, {"loss": 0.5})
+        10 {'loss': 0.5}
+    """
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record `metrics` at `step`."""
@@ -29,6 +42,17 @@ class JsonlLogger:
     Args:
         path: The file.
         keep_until: Drop lines of later steps first: a resumed fit writes them again.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_core.training import JsonlLogger, read_jsonl
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "metrics.jsonl")
+        ...     logger = JsonlLogger(path)
+        ...     logger.log(10, {"loss": 0.5})
+        ...     logger.close()
+        ...     read_jsonl(path)
+        [{'step': 10, 'loss': 0.5}]
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep_until: int = 0) -> None:
@@ -54,6 +78,14 @@ class TensorBoardLogger:
 
     Raises:
         InputError: If the tensorboard package is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from finer_core.training import TensorBoardLogger
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     logger = TensorBoardLogger(folder)
+        ...     logger.log(10, {"loss": 0.5})
+        ...     logger.close()
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -76,8 +108,22 @@ class TensorBoardLogger:
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     """Return the complete lines of a JSON-lines file; a half-written last line of a killed run is left out.
 
+    Args:
+        path: The file; one that is not there has no lines.
+
     Raises:
         InputError: If another line is no object of numbers with a step.
+
+    Example:
+        >>> import os, tempfile
+        >>> from finer_core.training import JsonlLogger, read_jsonl
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "metrics.jsonl")
+        ...     logger = JsonlLogger(path)
+        ...     logger.log(10, {"loss": 0.5})
+        ...     logger.close()
+        ...     read_jsonl(path)
+        [{'step': 10, 'loss': 0.5}]
     """
     file = Path(path)
     texts = file.read_bytes().splitlines() if file.is_file() else []

@@ -13,6 +13,15 @@ class Objective(Protocol):
 
     An objective that draws its samples from the step number alone has no state, and resuming it is exact for free;
     one with a running random generator returns the generator's state from `state_dict`.
+
+    Example:
+        >>> from finer_core.training import Objective, StatelessObjective
+        >>> class Zero(StatelessObjective):
+        ...     def backward(self, network, step):
+        ...         loss = sum(weight.square().sum() for weight in network.parameters())
+        ...         loss.backward()
+        ...         return loss.detach()
+        >>> objective: Objective = Zero()
     """
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
@@ -36,6 +45,19 @@ class SquaredErrorObjective(Objective, Protocol):
 
     An objective that says so can be trained together with others of its kind; see
     `finer_core.experimental.batched_fits`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import SquaredErrorObjective, StatelessObjective
+        >>> class Line(StatelessObjective):
+        ...     x = torch.linspace(-1, 1, 8)[:, None]
+        ...
+        ...     def pieces(self, step):
+        ...         return [slice(0, 4), slice(4, 8)], 8
+        ...
+        ...     def examples(self, piece):
+        ...         return self.x[piece], 2 * self.x[piece]
+        >>> objective: SquaredErrorObjective = Line()
     """
 
     def pieces(self, step: int) -> tuple[Sequence[Any], int]:
@@ -67,7 +89,14 @@ class CapturableObjective(Protocol):
 
 @runtime_checkable
 class PieceLoss(Protocol):
-    """Return a piece's share of a loss, for `accumulate_gradients`, and know a faster way to its gradients."""
+    """Return a piece's share of a loss, for `accumulate_gradients`, and know a faster way to its gradients.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import PieceLoss, SquaredError
+        >>> issubclass(SquaredError, PieceLoss)
+        True
+    """
 
     def __call__(self, piece: Any) -> Tensor:
         """Return the loss, differentiable."""
@@ -79,7 +108,20 @@ class PieceLoss(Protocol):
 
 
 class StatelessObjective:
-    """Give an objective whose samples depend on the step alone its empty state."""
+    """Give an objective whose samples depend on the step alone its empty state.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import StatelessObjective, fit
+        >>> class Nearer(StatelessObjective):
+        ...     def backward(self, network, step):
+        ...         loss = network(torch.ones(4, 2)).square().mean()
+        ...         loss.backward()
+        ...         return loss.detach()
+        >>> network = torch.nn.Linear(2, 1)
+        >>> fit(network, Nearer(), steps=20, log_every=10)["step"].tolist()
+        [10, 20]
+    """
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return nothing: there is no state."""

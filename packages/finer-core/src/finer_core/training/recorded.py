@@ -33,6 +33,11 @@ def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> T
 
     Raises:
         InputError: If there is nothing named to resume from, the file is no checkpoint, or it exists and would be lost.
+
+    Example:
+        >>> from finer_core.training import saved_state
+        >>> saved_state(None, resume=False) is None
+        True
     """
     if checkpoint is None:
         if resume:
@@ -78,6 +83,22 @@ def run_recorded(
         DivergenceError: If the fit diverged for good.
         InputError: If the state is of another fit.
         TypeError: If a callback has none of the methods.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import Fit, StatelessObjective, build_optimizers, exponential_decay, run_recorded
+        >>> class Nearer(StatelessObjective):
+        ...     def backward(self, network, step):
+        ...         loss = network(torch.ones(4, 2)).square().mean()
+        ...         loss.backward()
+        ...         return loss.detach()
+        >>> network = torch.nn.Linear(2, 1)
+        >>> optimizers = build_optimizers(network, learning_rate=1e-2)
+        >>> rest = {"schedule": exponential_decay(), "steps": 20, "log_every": 10}
+        >>> fit = Fit(network=network, objective=Nearer(), optimizers=optimizers, **rest)
+        >>> history = run_recorded(fit, name="fit", metrics_of=lambda loss: {"root": loss**0.5}, figure=str)
+        >>> history["step"].tolist(), sorted(history[-1].metrics)
+        ([10, 20], ['root'])
     """
     hooks = {hook: hooks_of(callbacks, hook) for hook in HOOKS}
     history = TrainingHistory()

@@ -13,8 +13,16 @@ Schedule = Callable[[int, int], float]
 def schedule_of(name: str | None) -> Schedule:
     """Return the schedule of a name: "linear", "cosine" (both after a warm-up) or "exponential".
 
+    Args:
+        name: One of `finer_core.training_config.SCHEDULES`.
+
     Raises:
         InputError: For another name.
+
+    Example:
+        >>> from finer_core.training import schedule_of
+        >>> schedule_of("exponential")(50, 100) == 0.1**0.5
+        True
     """
     known: dict[str | None, Callable[[], Schedule]] = {
         "linear": warmup_linear,
@@ -31,6 +39,11 @@ def exponential_decay(*, final_factor: float = 0.1) -> Schedule:
 
     Args:
         final_factor: Factor that the last step nears.
+
+    Example:
+        >>> from finer_core.training import exponential_decay
+        >>> exponential_decay(final_factor=0.1)(100, 100)
+        0.1
     """
     return lambda step, steps: final_factor ** min(step / steps, 1.0)
 
@@ -43,6 +56,12 @@ def warmup_linear(*, warmup: float = 0.02) -> Schedule:
 
     Raises:
         ValueError: If `warmup` is outside [0, 1).
+
+    Example:
+        >>> from finer_core.training import warmup_linear
+        >>> schedule = warmup_linear(warmup=0.1)
+        >>> schedule(4, 100), schedule(50, 100)
+        (0.48, 0.5)
     """
     return _warmed_up(lambda share: 1 - share, warmup)
 
@@ -55,6 +74,11 @@ def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
 
     Raises:
         ValueError: If `warmup` is outside [0, 1).
+
+    Example:
+        >>> from finer_core.training import warmup_cosine
+        >>> round(warmup_cosine(warmup=0.1)(50, 100), 6)
+        0.5
     """
     return _warmed_up(lambda share: 0.5 * (1 + math.cos(math.pi * share)), warmup)
 

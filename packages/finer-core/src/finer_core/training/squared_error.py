@@ -23,6 +23,22 @@ class SquaredError:
         objective: Serves the examples of a piece.
         count: What the sum of squares is divided by.
         weight_of: Returns a factor on the squares of each of a piece's rows, (n, 1); None for 1.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import SquaredError, StatelessObjective, accumulate_gradients
+        >>> class Line(StatelessObjective):
+        ...     x = torch.linspace(-1, 1, 8)[:, None]
+        ...
+        ...     def pieces(self, step):
+        ...         return [slice(0, 4), slice(4, 8)], 8
+        ...
+        ...     def examples(self, piece):
+        ...         return self.x[piece], 2 * self.x[piece]
+        >>> network, (pieces, count) = torch.nn.Linear(1, 1), Line().pieces(0)
+        >>> loss = accumulate_gradients(network, pieces, SquaredError(network, Line(), count=count))
+        >>> bool(torch.isclose(loss, (network(Line.x) - 2 * Line.x).square().mean()))
+        True
     """
 
     def __init__(

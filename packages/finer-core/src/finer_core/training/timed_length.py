@@ -13,6 +13,11 @@ class TimedLength:
     Attributes:
         seconds: What the training may take.
         after: Steps that are made before, until a step costs what it will cost.
+
+    Example:
+        >>> from finer_core.training import TimedLength
+        >>> TimedLength(seconds=60.0, after=50).steps(done=50, seconds=10.0, seconds_per_step=0.1)
+        550
     """
 
     seconds: float

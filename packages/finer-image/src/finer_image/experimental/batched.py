@@ -17,7 +17,8 @@ from finer_core.errors import DivergenceError, InputError
 from finer_core.experimental.batched_fits import Update, run_together, update_of
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import Progress
-from finer_core.training import Fit, LogPoint, TrainState
+from finer_core.training import Fit, LogPoint
+from finer_core.training.state import TrainState
 from finer_image.app.folder_fit import save_and_evaluate
 from finer_image.io.raster import Raster
 from finer_image.training.build import build_fit, metrics_of, network_of

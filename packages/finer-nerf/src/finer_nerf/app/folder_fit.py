@@ -9,7 +9,8 @@ from finer_core.app.session import run_session
 from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogPoint, read_jsonl, read_state
+from finer_core.training import Fit, LogPoint, read_jsonl
+from finer_core.training.state import read_state
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures

@@ -10,9 +10,10 @@ from finer_core.activations import fuse_activations
 from finer_core.errors import DivergenceError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
-from finer_core.training import DivergenceGuard, Fit, LogPoint, TimedLength, TrainState, build_optimizers, schedule_of
+from finer_core.training import DivergenceGuard, Fit, LogPoint, TimedLength, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode
 from finer_core.training.precision import set_backward_precision
+from finer_core.training.state import TrainState
 from finer_nerf.backends.nerfacc import march_by_nerfacc
 from finer_nerf.backends.tinycudann import use_tcnn
 from finer_nerf.backgrounds import LEARNED, color_of

@@ -16,9 +16,10 @@ from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption
 from finer_core.schema import shown
-from finer_core.training import Fit, TrainingHistory, TrainState, run_recorded, saved_state
+from finer_core.training import Fit, TrainingHistory, run_recorded, saved_state
 from finer_core.training.own_code import OwnCode
 from finer_core.training.resumption import refuse_other_settings, saved_fit
+from finer_core.training.state import TrainState
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.own_field import describe_field
 from finer_nerf.inputs import content_digest, given_scene, scene_again

@@ -26,6 +26,11 @@ from finer_ntk.kernel.layerwise import Factors, find_linear_maps, layer_factors
 class NtkOperator(ABC):
     """Know a symmetric kernel, summed over output channels, by its products; `ntk_operator` makes one.
 
+    Args:
+        count: n.
+        dtype: As below.
+        device: As below.
+
     Attributes:
         shape: (n, n).
         dtype: The real type of the parameters, and of the products.

@@ -27,6 +27,15 @@ def predicted_losses(kernel: np.ndarray, residual: np.ndarray, *, learning_rate:
 
     Returns:
         (steps + 1,).
+
+    Raises:
+        ValueError: If the kernel does not act on so many outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk.spectrum import predicted_losses
+        >>> predicted_losses(np.eye(2), np.ones(2), learning_rate=0.5, steps=2).tolist()
+        [1.0, 0.25, 0.0625]
     """
     current = np.asarray(residual, dtype=np.float64).copy()
     matrix = np.asarray(kernel, dtype=np.float64)
@@ -54,6 +63,16 @@ def descend(
 
     Raises:
         InputError: If the loss is not finite, the rate being too high.
+
+    Example:
+        >>> import torch
+        >>> from finer_ntk.kernel import as_row_function
+        >>> from finer_ntk.spectrum import descend
+        >>> function = as_row_function(torch.nn.Linear(1, 1))
+        >>> x = torch.linspace(-1, 1, 8)[:, None]
+        >>> losses = descend(function, x, 2 * x, learning_rate=0.1, steps=5)
+        >>> bool(losses[5] < losses[0])
+        True
     """
     params = {name: value.clone().requires_grad_() for name, value in function.params.items()}
     losses = []
@@ -73,11 +92,34 @@ def descend(
 
 
 def stable_rate(largest_eigenvalue: float, outputs: int) -> float:
-    """Return the learning rate above which the linearised descent diverges: N / lambda_max."""
+    """Return the learning rate above which the linearised descent diverges: N / lambda_max.
+
+    Args:
+        largest_eigenvalue: lambda_max.
+        outputs: N, points times channels.
+
+    Example:
+        >>> from finer_ntk.spectrum import stable_rate
+        >>> stable_rate(4.0, 8)
+        2.0
+    """
     return outputs / largest_eigenvalue
 
 
 def flatten_outputs(kernel: np.ndarray) -> np.ndarray:
-    """Turn a "full" kernel (n, n, c, c) into the matrix (n c, n c) that acts on flattened outputs."""
+    """Turn a "full" kernel (n, n, c, c) into the matrix (n c, n c) that acts on flattened outputs.
+
+    Args:
+        kernel: (n, m, c, c).
+
+    Returns:
+        (n c, m c), a point's channels together.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk.spectrum import flatten_outputs
+        >>> flatten_outputs(np.zeros((5, 5, 3, 3))).shape
+        (15, 15)
+    """
     n, m, c, d = kernel.shape
     return kernel.transpose(0, 2, 1, 3).reshape(n * c, m * d)

@@ -26,6 +26,7 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
 
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import effective_rank
         >>> round(effective_rank(np.array([1.0, 1.0, 1.0])), 6)
         3.0
     """
@@ -40,8 +41,12 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
 def diagonal_energy(kernel: np.ndarray) -> float:
     """Return the diagonal's share of the kernel's energy, sum K_ii^2 / sum K_ij^2: 1/n (constant) to 1 (diagonal).
 
+    Args:
+        kernel: (n, n).
+
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import diagonal_energy
         >>> diagonal_energy(np.ones((4, 4)))
         0.25
     """
@@ -52,8 +57,13 @@ def diagonal_energy(kernel: np.ndarray) -> float:
 def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
     """Return the share of the kernel's energy with |i - j| <= half_width; for points in order along a line.
 
+    Args:
+        kernel: (n, n).
+        half_width: Diagonals on either side that count.
+
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import band_energy
         >>> band_energy(np.ones((4, 4)), half_width=1)
         0.625
     """
@@ -81,6 +91,7 @@ def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import target_energy
         >>> target_energy(np.eye(2), np.array([1.0, 1.0])).tolist()
         [0.5, 0.5]
     """
@@ -94,8 +105,16 @@ def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
 def alignment(one: np.ndarray, two: np.ndarray) -> float:
     """Return <K1, K2> / (|K1| |K2|), Frobenius: 1 for kernels equal up to a factor (Cristianini et al., 2001).
 
+    Args:
+        one: K1, (n, n).
+        two: K2, (n, n).
+
+    Raises:
+        ValueError: If their shapes differ.
+
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import alignment
         >>> round(alignment(np.eye(3), 5 * np.eye(3)), 6)
         1.0
     """
@@ -113,8 +132,13 @@ def alignment(one: np.ndarray, two: np.ndarray) -> float:
 def target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
     """Return the alignment of a kernel with y y^T, sum over channels: y^T K y / (|K| |y y^T|).
 
+    Args:
+        kernel: (n, n).
+        target: y, (n,) or (n, c).
+
     Example:
         >>> import numpy as np
+        >>> from finer_ntk.spectrum import target_alignment
         >>> round(target_alignment(np.ones((3, 3)), np.ones(3)), 6)
         1.0
     """

@@ -6,14 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from finer_core.training import (
-    GradientSums,
-    StatelessObjective,
-    accumulate_gradients,
-    add_compiled_gradients,
-    add_gradients,
-    compiles_loss_of,
-)
+from finer_core.training import StatelessObjective, accumulate_gradients
+from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
+from finer_core.training.gradients import GradientSums, add_gradients
 from finer_sdf.training.samples import Prefetcher, Sampler, SdfSamples
 
 Error = Literal["squared", "absolute"]

@@ -55,6 +55,11 @@ def fuse_activations(choice: bool | None) -> None:
         choice: True for fused ones wherever something can be compiled, by the machine's C compiler too; False for
             PyTorch's operations; None, which is how it begins, for those that are there at once, on a CPU or an NVIDIA
             GPU: on a CPU, where they were built before or FINER_KERNELS=build allows it.
+
+    Example:
+        >>> from finer_core.activations import fuse_activations
+        >>> fuse_activations(False)  # PyTorch's operations
+        >>> fuse_activations(None)  # as it begins
     """
     global _choice
     if choice:
@@ -65,7 +70,13 @@ def fuse_activations(choice: bool | None) -> None:
 
 @contextmanager
 def fusion_kept() -> Iterator[None]:
-    """Let a block choose kernels for itself: at its end the choice is what it was before."""
+    """Let a block choose kernels for itself: at its end the choice is what it was before.
+
+    Example:
+        >>> from finer_core.activations import fuse_activations, fusion_kept
+        >>> with fusion_kept():
+        ...     fuse_activations(False)
+    """
     before = _choice
     try:
         yield

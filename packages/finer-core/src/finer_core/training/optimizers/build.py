@@ -58,8 +58,18 @@ def build_optimizers(
             groups the sums of gradients otherwise than a single process, and bfloat16 would magnify that rounding.
         ranks: The place of this process among those that share the fit; they also share Muon's and SOAP's work.
 
+    Returns:
+        The optimisers, to be stepped one after the other; the average of the weights, if there is one, is the last.
+
     Raises:
         InputError: For an unknown name, or a rate that is not positive.
+
+    Example:
+        >>> from finer_core import build_network
+        >>> from finer_core.training import build_optimizers
+        >>> network = build_network("finer", in_features=2, out_features=1)
+        >>> [type(optimizer).__name__ for optimizer in build_optimizers(network, name="muon", learning_rate=1e-3)]
+        ['Adam', 'Muon']
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")

@@ -56,6 +56,14 @@ class Muon(Optimizer):
 
     Raises:
         ValueError: For a parameter that is not a real matrix.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import Muon
+        >>> network = torch.nn.Linear(8, 8, bias=False)
+        >>> optimizer = Muon(network.parameters(), lr=1e-3)
+        >>> network(torch.ones(4, 8)).square().mean().backward()
+        >>> optimizer.step()
     """
 
     def __init__(

@@ -38,6 +38,14 @@ class Soap(Optimizer):
 
     Raises:
         ValueError: For a parameter that is not a real matrix.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training import Soap
+        >>> network = torch.nn.Linear(8, 8, bias=False)
+        >>> optimizer = Soap(network.parameters(), lr=5e-4)
+        >>> network(torch.ones(4, 8)).square().mean().backward()
+        >>> optimizer.step()
     """
 
     def __init__(
