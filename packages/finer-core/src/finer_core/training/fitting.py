@@ -57,8 +57,8 @@ def fit(
         guard: What goes back to the best state when a fit diverges or loses ground; None for a guard of its own.
         checkpoint: A file that the state is written to every `checkpoint_seconds`, and at the end.
         checkpoint_seconds: Least time between two writes of it.
-        resume: Go on from the checkpoint, if there is one yet; to the same bits on a CPU as without the interruption,
-            if the loss follows from the step and PyTorch's random numbers.
+        resume: Go on from the checkpoint, if there is one yet, to the same bits as without the interruption. That is so
+            on a CPU, if the loss follows from the step and PyTorch's random numbers.
         callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
         progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
 

@@ -1,0 +1,105 @@
+"""Pure verbs: nothing is written or printed, two calls give the same bits, and a keyword has one meaning everywhere."""
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import finer_core.training
+
+from .test_public_names import NAMES, VALUES
+from .verbs import CALLS
+from .workspace import APPLICATIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = {"finer_sdf": {"download"}}
+"""What the network is needed for."""
+COMMON = ("callbacks", "checkpoint", "resume", "progress")
+
+
+def outcomes_of(module: str, tmp_path: Path, *, times: int, closed: bool) -> dict[str, list[str]]:
+    """Return what calls of a process gave, whose working folder takes no files and stays empty."""
+    folder, files, results = tmp_path / "read-only", tmp_path / "files", tmp_path / f"results-{closed}.json"
+    files.mkdir(exist_ok=True)
+    if not folder.exists():
+        folder.mkdir()
+        folder.chmod(0o555)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.contracts.verbs", module, str(files), str(results), str(times)]
+    with (tmp_path / "output").open("w") as output:
+        streams = {"preexec_fn": lambda: (os.close(1), os.close(2))} if closed else {"stdout": output, "stderr": output}
+        subprocess.run(command, cwd=folder, env=environment, check=False, **streams)
+    assert results.exists(), (tmp_path / "output").read_text()[-2000:]
+    return json.loads(results.read_text())
+
+
+def left_in(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "read-only").iterdir())
+
+
+def is_digest(outcome: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", outcome) is not None
+
+
+@pytest.mark.parametrize("module", [application.module for application in APPLICATIONS])
+def test_verbs_are_pure(module, tmp_path):
+    found = outcomes_of(module, tmp_path, times=2, closed=False)
+    assert {name: first for name, (first, _) in found.items() if not is_digest(first)} == {}
+    assert {name for name, (first, second) in found.items() if first != second} == set()
+    again = outcomes_of(module, tmp_path, times=1, closed=True)
+    assert {name: once for name, (once,) in again.items()} == {name: first for name, (first, _) in found.items()}
+    assert left_in(tmp_path) == []
+    functions = {name for name in NAMES[module] if inspect.isfunction(getattr(import_module(module), name))}
+    assert functions - set(found) == LEFT_OUT.get(module, set())
+
+
+def test_verbs_that_are_not_pure_are_seen(tmp_path):
+    assert set(CALLS) == {"planted", *(application.module for application in APPLICATIONS)}
+    found = outcomes_of("planted", tmp_path, times=2, closed=False)
+    assert is_digest(found["pure"][0]) and found["pure"][0] == found["pure"][1]
+    assert found["draws"][0] != found["draws"][1]
+    assert found["prints"][0] == found["complains"][0] == "wrote to stdout or stderr"
+    assert left_in(tmp_path) or found["leaves"][0].startswith("PermissionError")  # root may write anywhere
+    (closed,) = outcomes_of("planted", tmp_path, times=1, closed=True)["complains"]
+    assert closed.startswith("AttributeError")
+
+
+def parameters_of(keyword: str) -> list[tuple[str, inspect.Parameter]]:
+    """Return a keyword of every public function that has it."""
+    functions = {key: value for key, value in VALUES.items() if inspect.isfunction(value)}
+    found = [(key, inspect.signature(value).parameters.get(keyword)) for key, value in functions.items()]
+    return [(key, parameter) for key, parameter in found if parameter is not None]
+
+
+@pytest.mark.parametrize("keyword", COMMON)
+def test_a_common_keyword_is_one_thing_everywhere(keyword):
+    wanted = inspect.signature(finer_core.training.fit).parameters[keyword]
+    found = dict(parameters_of(keyword))
+    fits = {f"{package.module}.training.fit.fit" for package in APPLICATIONS if package.module != "finer_ntk"}
+    assert fits <= set(found)
+    for name, parameter in found.items():
+        if name.endswith("saved_state"):  # what fits hand theirs on to, without defaults
+            continue
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
+        assert (parameter.default, parameter.annotation) == (wanted.default, wanted.annotation), name
+
+
+@pytest.mark.parametrize("keyword", COMMON)
+def test_a_common_keyword_is_told_in_the_same_words(keyword):
+    fits = [finer_core.training.fit, *(import_module(f"finer_{name}").fit for name in ("image", "sdf", "nerf"))]
+    texts = {re.search(rf"^    {keyword}: (.*?[.;])", inspect.getdoc(fit), re.M | re.S)[1] for fit in fits}
+    assert len({" ".join(text.rstrip(".;").split()) for text in texts}) == 1
+
+
+@pytest.mark.parametrize("module", ["finer_image", "finer_sdf", "finer_nerf"])
+def test_fits_take_the_same_arguments(module):
+    signature = inspect.signature(import_module(module).fit)
+    keywords = [name for name, value in signature.parameters.items() if value.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert keywords == ["network", "activation", *COMMON]
+    assert list(signature.parameters)[1] == "config" and list(signature.parameters)[-1] == "overrides"
