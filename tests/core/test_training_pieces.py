@@ -13,6 +13,7 @@ from finer_core import InputError
 from finer_core.training import (
     DivergenceGuard,
     JsonlLogger,
+    LogEntry,
     Muon,
     Soap,
     StatelessObjective,
@@ -246,6 +247,18 @@ def test_later_lines_are_dropped_when_a_run_is_resumed(tmp_path, keep_until, kep
     write_log(path)
     JsonlLogger(path, keep_until=keep_until).close()
     assert [line["step"] for line in read_jsonl(path)] == kept
+
+
+def test_a_log_is_a_callback_and_begins_where_its_fit_begins(tmp_path):
+    path = tmp_path / "m.jsonl"
+    write_log(path)
+    logger = JsonlLogger(path)
+    logger.on_start(20, 40)
+    logger.on_log(LogEntry(step=30, loss=0.5, learning_rate=1e-3, seconds=2.00049, rollbacks=0, metrics={"psnr": 3.0}))
+    logger.on_end()
+    lines = read_jsonl(path)
+    assert [line["step"] for line in lines] == [10, 20, 30]
+    assert list(lines[2].values()) == [30, 0.5, 1e-3, 2.0, 0, 3.0]
 
 
 def test_no_log_yet(tmp_path):

@@ -39,7 +39,7 @@ def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], No
     return parser
 
 
-def add_fit_options(parser: argparse.ArgumentParser, settings: type[RunConfig], *, out: str) -> None:
+def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out: str) -> None:
     """Add the options that every fitting command shares, those of its settings, and those of the network.
 
     Args:
@@ -79,7 +79,7 @@ def run_mode(arguments: argparse.Namespace) -> Mode:
     return "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
 
 
-def given_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> dict[str, Any]:
+def given_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
     """Return what the command line itself sets."""
     names = [field.name for field in dataclasses.fields(settings) if field.name not in _UNLISTED]
     given = {name: getattr(arguments, name, None) for name in names}
@@ -90,7 +90,7 @@ def given_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> 
     }
 
 
-def merged_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> tuple[Any, str | None]:
+def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple[Any, str | None]:
     """Merge defaults, config file and command line.
 
     Returns:
@@ -105,7 +105,7 @@ def merged_settings(arguments: argparse.Namespace, settings: type[RunConfig]) ->
     return merge_settings(settings, layer, _over(layer, given)), signal
 
 
-def asked_settings(arguments: argparse.Namespace, settings: type[RunConfig]) -> dict[str, Any]:
+def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
     """Return what the command line and the config file it names set, which a resumed run must be able to honour.
 
     Raises:

@@ -2,13 +2,16 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from finer_core.errors import InputError
 from finer_core.io.files import json_text, write_text
 from finer_core.schema import fits
+from finer_core.training.callbacks import Callback
+from finer_core.training.history import LogEntry
 
 
 class MetricLogger(Protocol):
@@ -36,12 +39,34 @@ class MetricLogger(Protocol):
         ...
 
 
-class JsonlLogger:
-    """Append one JSON object a log point to a file.
+class _EntryLogger(Callback, ABC):
+    """Log the entries of a fit whose callback it is."""
+
+    @abstractmethod
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record `metrics` at `step`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Flush and release."""
+
+    def on_log(self, entry: LogEntry) -> None:
+        """Record an entry."""
+        own = {"loss": entry.loss, "learning_rate": entry.learning_rate, "seconds": round(entry.seconds, 3)}
+        self.log(entry.step, {**own, "rollbacks": entry.rollbacks, **entry.metrics})
+
+    def on_end(self) -> None:
+        """Close what is written to."""
+        self.close()
+
+
+class JsonlLogger(_EntryLogger):
+    """Append one JSON object a log point to a file; as a `Callback` it logs the entries of its fit.
 
     Args:
         path: The file.
-        keep_until: Drop lines of later steps first: a resumed fit writes them again.
+        keep_until: Drop lines of later steps first: a resumed fit writes them again. A fit whose callback this is says
+            itself where it begins.
 
     Example:
         >>> import os, tempfile
@@ -56,22 +81,33 @@ class JsonlLogger:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, keep_until: int = 0) -> None:
-        kept = [line for line in read_jsonl(path) if line["step"] <= keep_until]
-        write_text(path, "".join(json_text(line, indent=None) + "\n" for line in kept))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open for the logger's life
+        self._path, self._keep_until = path, keep_until
+        self._file: TextIO | None = None
+
+    def on_start(self, step: int, steps: int) -> None:
+        """Begin after the lines up to a step."""
+        self._keep_until, self._file = step, None
+
+    def _opened(self) -> TextIO:
+        if self._file is None:
+            kept = [line for line in read_jsonl(self._path) if line["step"] <= self._keep_until]
+            write_text(self._path, "".join(json_text(line, indent=None) + "\n" for line in kept))
+            self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - open for the logger's life
+        return self._file
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record `metrics` at `step`."""
-        self._file.write(json_text({"step": step, **metrics}, indent=None) + "\n")
-        self._file.flush()
+        file = self._opened()
+        file.write(json_text({"step": step, **metrics}, indent=None) + "\n")
+        file.flush()
 
     def close(self) -> None:
         """Flush and release."""
-        self._file.close()
+        self._opened().close()
 
 
-class TensorBoardLogger:
-    """Write scalars for TensorBoard.
+class TensorBoardLogger(_EntryLogger):
+    """Write scalars for TensorBoard; as a `Callback` those of its fit.
 
     Args:
         folder: Where the event file goes.

@@ -1,0 +1,95 @@
+"""The program of the guide: fitted, killed, gone on with to the same bits, and refusing in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from finer_core.training import read_jsonl
+
+from .test_code_blocks import BLOCK, ROOT
+
+PAGE = (ROOT / "docs/add_an_application.md").read_text("utf-8")
+PROGRAM = "\n\n".join(match["code"] for match in BLOCK.finditer(PAGE.partition("## From Python")[0]))
+SMALL = [
+    *("--steps", "800", "--log-every", "20", "--batch", "4000", "--checkpoint-seconds", "0"),
+    *("--hidden-features", "32", "--hidden-layers", "1"),
+]
+ENVIRONMENT = {**os.environ, "FINER_KERNELS": "off"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "audio.py").write_text(PROGRAM)
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        file.writeframes((8000 * np.sin(0.2 * np.arange(1000))).astype("<i2").tobytes())
+    return tmp_path
+
+
+def command(*arguments):
+    return [sys.executable, "audio.py", *arguments, "--quiet"]
+
+
+def run(folder, *arguments):
+    habits = {"cwd": folder, "env": ENVIRONMENT, "check": False, "capture_output": True, "text": True}
+    return subprocess.run(command(*arguments), **habits)
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+
+
+def test_it_is_short():
+    assert len([line for line in PROGRAM.splitlines() if line.strip()]) <= 150
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(folder):
+    whole = run(folder, "tone.wav", "--out", "whole", *SMALL)
+    assert whole.returncode == 0 and "SNR" in whole.stdout and whole.stderr == ""
+    names = {path.name for path in (folder / "whole").iterdir()}
+    assert {"config.json", "metrics.json", "metrics.jsonl", "model.safetensors", "report.html"} <= names
+    killed = folder / "killed"
+    process = subprocess.Popen(command("tone.wav", *SMALL, "--out", "killed"), cwd=folder, env=ENVIRONMENT)
+    try:
+        wait_for(killed / "checkpoint.safetensors", process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (killed / "metrics.json").exists()
+    assert run(folder, "tone.wav", "--out", "killed", "--resume").returncode == 0
+    for name in ("model.safetensors", "metrics.json"):
+        assert (killed / name).read_bytes() == (folder / "whole" / name).read_bytes()
+    logs = [
+        [(line["step"], line["loss"]) for line in read_jsonl(path / "metrics.jsonl")]
+        for path in (killed, folder / "whole")
+    ]
+    assert logs[0] == logs[1] and len(logs[0]) == 40
+    assert json.loads((killed / "metrics.json").read_text())["snr"] > 20
+    again = run(folder, "tone.wav", "--out", "killed", *SMALL)
+    assert again.returncode == 2 and "already exists; use --resume" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.wav"], "none.wav: cannot be read as a WAV file"),
+        (["audio.py"], "audio.py: cannot be read as a WAV file"),
+        (["tone.wav", "--batch", "0"], "--batch must be at least 1, got 0"),
+        (["tone.wav", "--method", "finner"], "did you mean 'finer'?"),
+        (["tone.wav", "--stepps", "3"], "did you mean --steps?"),
+    ],
+)
+def test_wrong_input_is_one_line(folder, arguments, words):
+    refused = run(folder, *arguments)
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert words in refused.stderr and refused.stderr.count("\n") == 1
