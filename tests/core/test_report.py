@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from finer_core.app.report import Report
+from finer_core.io.report import Report
 
 NASTY = "<script>alert('x')</script> & \"quotes\" 'single'"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))

@@ -11,6 +11,7 @@ import trimesh
 from matplotlib import colormaps
 from PIL import Image
 
+from finer_core.app.cli import parse_size
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_sdf.geometry import Mesh
@@ -19,7 +20,7 @@ from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.rendering import raycast
 from finer_sdf.rendering.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
-from finer_sdf.rendering.images import check_view_path, paint, parse_size, write_png, write_turntable
+from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, paint, write_png, write_turntable
 from finer_sdf.rendering.raycast import raycast_field, raycast_mesh, steepness_of
 from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_colour_bar
 from finer_sdf.rendering.sphere_tracing import box_interval, trace
@@ -364,5 +365,5 @@ def test_a_turntable_is_refused_before_any_work(name, named, tmp_path):
 @pytest.mark.parametrize("text", ["", "10", "0x5", "-3x4", "99999x10", "axb", "9" * 5000 + "x1"])
 def test_sizes_that_are_none_are_refused(text):
     with pytest.raises(InputError, match="--size"):
-        parse_size(text)
+        parse_size(text, most=LARGEST_SIDE)
     assert parse_size("12x34") == (12, 34)

@@ -1,7 +1,9 @@
 """The settings that every fitting command shares."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from finer_core.config import setting
 from finer_core.errors import InputError
@@ -84,6 +86,21 @@ class TrainingConfig(RunConfig):
 
 LENGTHS = ("steps", "passes", "seconds")
 """Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
+
+
+def filled(settings: object, values: Mapping[str, Any], *, compiles: bool) -> dict[str, Any]:
+    """Return the fields of settings with what a preset has in the place of None.
+
+    Args:
+        settings: As given.
+        values: The preset's; its `matrix_learning_rate` is Muon's.
+        compiles: Whether activations are compiled where nothing says so.
+    """
+    given = {name: value for name, value in vars(settings).items() if value is not None}
+    merged = {**dict.fromkeys(vars(settings)), **values, **given}
+    if "matrix_learning_rate" not in given:
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
+    return merged | {"compile": given.get("compile", compiles)}
 
 
 def refuse_two_lengths(settings: object) -> None:

@@ -1,6 +1,5 @@
 """The figures: first-layer neurons over the image plane, the activation family, curves and maps of a run."""
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from finer_core.activations import functional
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
-from finer_core.io.files import atomic_path
+from finer_core.io import figures
+from finer_core.io.figures import subplots
 from finer_core.training.history import TrainingHistory
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -53,7 +53,7 @@ def neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str
     count = min(count, maps.shape[2])
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    figure, grid = _subplots(rows, columns, figsize=(1.3 * columns, 1.3 * rows * size[0] / size[1] + 0.5))
+    figure, grid = subplots(rows, columns, figsize=(1.3 * columns, 1.3 * rows * size[0] / size[1] + 0.5))
     for index, axes in enumerate(grid.ravel()):
         axes.axis("off")
         if index < count:
@@ -75,7 +75,7 @@ def activations(*, extent: float) -> Any:
         ("real WIRE  omega_w 20, scale 10", functional.real_wire(z)),
         ("real Wire-FINER  scale 2, omega_w 4, omega 5", functional.real_wire_finer(z)),
     )
-    figure, grid = _subplots(4, 2, figsize=(11, 9))
+    figure, grid = subplots(4, 2, figsize=(11, 9))
     for axes, (name, values) in zip(grid.ravel(), curves, strict=True):
         axes.plot(z.numpy(), values.numpy(), linewidth=0.8)
         axes.set_title(name, fontsize=9)
@@ -107,7 +107,7 @@ def history(history: TrainingHistory) -> Any:
 
 def psnr_curve(steps: Sequence[float] | np.ndarray, psnr: Sequence[float] | np.ndarray) -> Any:
     """Draw PSNRs (dB) by step; returns the figure."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.6))
+    figure, grid = subplots(1, 1, figsize=(6, 3.6))
     axes = grid[0, 0]
     axes.plot(steps, psnr)
     axes.set_xlabel("step")
@@ -118,7 +118,7 @@ def psnr_curve(steps: Sequence[float] | np.ndarray, psnr: Sequence[float] | np.n
 
 def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     """Draw named radial spectra on logarithmic axes; returns the figure."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.6))
+    figure, grid = subplots(1, 1, figsize=(6, 3.6))
     axes = grid[0, 0]
     for name, (frequency, power) in named.items():
         shown = power > 0
@@ -134,7 +134,7 @@ def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
 
 def error_map(error: np.ndarray) -> Any:
     """Draw absolute errors (height, width), as shares of the value range, with a colour scale; returns the figure."""
-    figure, grid = _subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
+    figure, grid = subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]
     top = float(np.quantile(error, 0.995)) or 1e-6
     shown = axes.imshow(error, vmin=0, vmax=top, cmap="inferno", interpolation="nearest", aspect="auto")
@@ -155,22 +155,6 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     if not target.parent.is_dir():
         raise InputError(f"{target}: the folder {target.parent} does not exist")
     try:
-        with atomic_path(target) as temporary:
-            figure.savefig(temporary, dpi=150)
+        figures.save_figure(figure, target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error}); choose another --out") from error
-
-
-def figure_bytes(figure: Any, *, kind: str) -> bytes:
-    """Return a figure as "svg" or "png" bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=110)
-    return buffer.getvalue()
-
-
-def _subplots(rows: int, columns: int, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
-    """Make a figure without matplotlib's global state, so that no display is ever asked for."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=figsize, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,8 +1,8 @@
 """An image as an 8-bit PNG, to be looked at: in the report of a fit and in a notebook."""
 
-import io
-
 import numpy as np
+
+from finer_core.io import figures
 
 PREVIEW_SIDE = 512
 """Pixels a side that a notebook shows at most."""
@@ -15,12 +15,7 @@ def png_bytes(unit: np.ndarray, *, mode: str) -> bytes:
         unit: (H, W, C) in [0, 1].
         mode: Mode of the image; see `finer_image.io.raster.Raster`.
     """
-    from PIL import Image as Pillow
-
     values = np.rint(unit * 255).astype(np.uint8)
     if mode == "CHANNELS":
         values = values[:, :, :1]
-    squeezed = values[:, :, 0] if values.shape[2] == 1 else values
-    buffer = io.BytesIO()
-    Pillow.fromarray(squeezed).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return figures.png_bytes(values[:, :, 0] if values.shape[2] == 1 else values)

@@ -128,18 +128,6 @@ def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:
     return window
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Turn "HxW" into (height, width).
-
-    Raises:
-        InputError: If it is not of that form, or not positive.
-    """
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
-    if not match or min(int(match[1]), int(match[2])) < 1:
-        raise InputError(f"--size {text!r} is not HEIGHTxWIDTH, e.g. 1024x768")
-    return int(match[1]), int(match[2])
-
-
 def parse_crop(text: str) -> Crop:
     """Turn "Y0:Y1,X0:X1" into a window.
 

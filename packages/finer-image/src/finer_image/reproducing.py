@@ -1,13 +1,12 @@
 """Run published image tables again, and compare."""
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.progress import ProgressOption
+from finer_core.io.figures import png_bytes, to_bytes
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_image.config import BUILT_IN
@@ -20,20 +19,7 @@ _CROP = 128
 
 
 def reproduce(
-    table: str,
-    inputs: Sequence[str | os.PathLike[str]] = (),
-    *,
-    preset: str = "paper",
-    limit: int | None = None,
-    steps: int | None = None,
-    size: int | None = None,
-    methods: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    out: str | os.PathLike[str] | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    threads: int = 1,
-    progress: ProgressOption = False,
+    table: str, inputs: Sequence[str | os.PathLike[str]] = (), *, size: int | None = None, **options: Any
 ) -> Reproduction:
     """Run a published image table with its exact settings, or scaled, and compare; as `finer-image reproduce` does.
 
@@ -41,17 +27,9 @@ def reproduce(
         table: Its name; `finer-image reproduce --list` describes all.
         inputs: Files, or folders of files, named as the table's inputs ("00.png"); others are fitted too and compared
             with nothing. None for the built-in image.
-        preset: "paper" for the published protocol, "fast" for ours in its place.
-        limit: The first inputs only.
-        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
         size: Side in pixels that images are reduced to, by the means of square blocks; the same holds.
-        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
-        seeds: Of the fits; figures are means over them.
-        out: Results folder, whose finished cells are kept; None to write nothing.
-        workers: Processes of this machine that share the cells; needs the extra finer-image[dask].
-        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
-        threads: Of every fit, wherever it runs, because its last bits depend on them.
-        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, steps, methods, seeds, out,
+            workers, scheduler, threads, run, progress.
 
     Returns:
         The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
@@ -66,22 +44,7 @@ def reproduce(
         >>> row["row"], row["published"], row["verdict"]
         ('FINER', 42.135, 'not run')
     """
-    return run_study(
-        STUDY,
-        table,
-        inputs,
-        preset=preset,
-        limit=limit,
-        steps=steps,
-        size=size,
-        methods=methods,
-        seeds=seeds,
-        out=out,
-        workers=workers,
-        scheduler=scheduler,
-        threads=threads,
-        progress=progress,
-    )
+    return run_study(STUDY, table, inputs, size=size, **options)
 
 
 def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
@@ -144,13 +107,13 @@ def compute_cell(cell: Cell) -> Outcome:
     rendering = model.render()
     metrics["psnr_u8"] = _psnr_of_bytes(rendering, image)
     height, width, channels = image.shape
-    return Outcome(
+    return Outcome.of_fit(
+        model,
+        history,
+        columns=("step", "loss", "psnr"),
         metrics=metrics,
         facts={"height": height, "width": width, "channels": channels},
-        curve={name: history[name].tolist() for name in ("step", "loss", "psnr")},
-        seconds=float(history[-1].seconds),
         sha256=_digest(whole),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
         picture=_picture(rendering, image),
     )
 
@@ -189,7 +152,6 @@ def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:
 def _picture(rendering: Any, image: Any) -> bytes:
     """Return a PNG of the middle: the original, the reconstruction, and ten times the error, side by side."""
     import numpy as np
-    from PIL import Image as Pillow
 
     height, width, channels = image.shape
     rows, columns = (slice(max(0, (side - _CROP) // 2), (side + _CROP) // 2) for side in (height, width))
@@ -199,9 +161,7 @@ def _picture(rendering: Any, image: Any) -> bytes:
     panels.append(np.abs(panels[0] - panels[1]) * 10)
     gap = np.ones((panels[0].shape[0], 4, 3))
     row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    file = io.BytesIO()
-    Pillow.fromarray((np.clip(row, 0, 1) * 255).round().astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    return png_bytes(to_bytes(row))
 
 
 STUDY = Study(

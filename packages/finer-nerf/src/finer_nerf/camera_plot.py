@@ -1,8 +1,8 @@
 """Where the cameras stand: a drawing from above and from the side."""
 
-import io
-
 import numpy as np
+
+from finer_core.io.figures import figure_bytes, subplots
 
 
 def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
@@ -12,12 +12,7 @@ def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
         groups: Camera-to-box matrices (n, 4, 4) by name; x right, y down, z forwards.
         bound: Half the box's side.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 4))
+    figure, (axes,) = subplots(1, 2, figsize=(8, 4))
     # The box's axes are the scene's (y, z, x): its second axis is up in Blender's convention.
     for plot, (across, along), title in zip(axes, ((2, 0), (2, 1)), ("from above", "from the side"), strict=True):
         for name, poses in groups.items():
@@ -30,8 +25,4 @@ def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
         plot.set_aspect("equal")
         plot.set_title(title, fontsize=10)
     axes[0].legend(fontsize=8)
-    text = io.StringIO()
-    figure.tight_layout()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    return text.getvalue()
+    return figure_bytes(figure, kind="svg").decode()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
+from finer_core.io.figures import png_bytes
 from finer_core.io.model_file import save_model
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
@@ -20,7 +21,7 @@ from finer_nerf.fields.field import Field
 from finer_nerf.meshing import extract_mesh
 from finer_nerf.model_data import TASK, read_parts, task_data_of
 from finer_nerf.normalization import Normalization
-from finer_nerf.rendering.images import Kind, frame_of, png_bytes, small_camera
+from finer_nerf.rendering.images import Kind, frame_of, small_camera
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.points import look_at_arrays, look_at_tensors
 from finer_nerf.rendering.video import render_video

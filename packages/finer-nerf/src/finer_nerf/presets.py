@@ -1,10 +1,9 @@
 """The two presets of a radiance-field training: the published run, and ours for a CPU. Needs no PyTorch."""
 
-import dataclasses
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.training_config import matrix_rate, refuse_two_lengths
+from finer_core.training_config import filled, refuse_two_lengths
 from finer_nerf.config import NerfConfig
 
 PUBLISHED_STEPS, PUBLISHED_BATCH, PUBLISHED_VIEWS = 37_500, 4096, 25
@@ -45,13 +44,8 @@ def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: flo
         values = _fast(learning_rate, steps=settings.steps or FAST_STEPS)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
-    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
-    if settings.matrix_learning_rate is None:
-        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
-    if settings.compile is None:
-        merged["compile"] = compiles
-    if merged.get("log_every") is None:
+    merged = filled(settings, values, compiles=compiles)
+    if merged["log_every"] is None:
         # A time is made steps of at the end of a log interval, which shows the cost of whole cycles of steps.
         merged["log_every"] = settings.grid_every if settings.seconds else max(1, min(100, merged["steps"] // 50))
     return NerfConfig(**merged)

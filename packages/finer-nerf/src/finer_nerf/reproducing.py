@@ -1,13 +1,12 @@
 """Run published tables of radiance fields again, and compare."""
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.progress import ProgressOption
+from finer_core.io.figures import png_bytes, to_bytes
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -15,20 +14,7 @@ from finer_nerf.published_tables import TABLES
 
 
 def reproduce(
-    table: str,
-    inputs: Sequence[str | os.PathLike[str]] = (),
-    *,
-    preset: str = "paper",
-    limit: int | None = None,
-    steps: int | None = None,
-    size: int | None = None,
-    methods: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    out: str | os.PathLike[str] | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    threads: int = 1,
-    progress: ProgressOption = False,
+    table: str, inputs: Sequence[str | os.PathLike[str]] = (), *, size: int | None = None, **options: Any
 ) -> Reproduction:
     """Run a published table of radiance fields with its exact settings, or scaled, and compare.
 
@@ -38,17 +24,9 @@ def reproduce(
         table: Its name; `finer-nerf reproduce --list` describes all.
         inputs: Scenes, whose names have the table's scenes in them ("lego"); others are trained on too and compared
             with nothing. None for the built-in scene.
-        preset: "paper" for the published protocol, "fast" for ours in its place.
-        limit: The first inputs only.
-        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
         size: Height in pixels that pictures are reduced to, a divisor of their own; the same holds.
-        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
-        seeds: Of the trainings; figures are means over them.
-        out: Results folder, whose finished cells are kept; None to write nothing.
-        workers: Processes of this machine that share the cells; needs the extra finer-nerf[dask].
-        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
-        threads: Of every training, wherever it runs, because its last bits depend on them.
-        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, steps, methods, seeds, out,
+            workers, scheduler, threads, run, progress.
 
     Returns:
         The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
@@ -63,22 +41,7 @@ def reproduce(
         >>> row["input"], row["published"], row["verdict"]
         ('chair', 34.7, 'not run (a method that these packages do not have)')
     """
-    return run_study(
-        STUDY,
-        table,
-        inputs,
-        preset=preset,
-        limit=limit,
-        steps=steps,
-        size=size,
-        methods=methods,
-        seeds=seeds,
-        out=out,
-        workers=workers,
-        scheduler=scheduler,
-        threads=threads,
-        progress=progress,
-    )
+    return run_study(STUDY, table, inputs, size=size, **options)
 
 
 def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
@@ -122,7 +85,10 @@ def compute_cell(cell: Cell) -> Outcome:
         raise KeyboardInterrupt
     views = judged_views(scene)
     figures = evaluate(model, views)
-    return Outcome(
+    return Outcome.of_fit(
+        model,
+        history,
+        columns=("step", "loss", "psnr"),
         metrics={name: figures[name] for name in ("psnr", "ssim", "lpips")},
         facts={
             "height": views.height,
@@ -130,10 +96,7 @@ def compute_cell(cell: Cell) -> Outcome:
             "train_views": len(scene.train),
             "test_views": len(views),
         },
-        curve={name: history[name].tolist() for name in ("step", "loss", "psnr")},
-        seconds=float(history[-1].seconds),
         sha256=digest,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
         picture=_picture(model, views),
     )
 
@@ -151,15 +114,12 @@ def _downscale(source: str, size: int) -> int:
 def _picture(model: Any, views: Any) -> bytes:
     """Return a PNG of the first view: the original, and what is rendered, side by side."""
     import numpy as np
-    from PIL import Image
 
     from finer_nerf.evaluation import judge_views
 
     judged = next(iter(judge_views(model, views.take([0]), background="white")))
     both = np.concatenate([judged.truth, judged.view.color], axis=1)
-    file = io.BytesIO()
-    Image.fromarray((np.clip(both, 0, 1) * 255).round().astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    return png_bytes(to_bytes(both))
 
 
 STUDY = Study(

@@ -3,32 +3,16 @@
 Made without matplotlib's global state, so that no display is ever asked for.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from finer_core.io.files import atomic_path
+from finer_core.io.figures import subplots
 
 _LARGEST_SIDE = 512
 """Kernels are drawn from at most this many rows."""
-
-
-def save_figure(figure: Any, stem: Path) -> None:
-    """Write a figure as PNG and as SVG."""
-    for suffix in (".png", ".svg"):
-        with atomic_path(stem.with_suffix(suffix)) as temporary:
-            figure.savefig(temporary, dpi=150)
-
-
-def figure_bytes(figure: Any) -> bytes:
-    """Return a figure as PNG, for a report."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
 
 
 def shown_kernel(kernel: np.ndarray) -> np.ndarray:
@@ -53,7 +37,7 @@ def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalise: bool) -> Any:
     shown = {name: k / np.abs(np.diagonal(k)).mean() if normalise else k for name, k in kernels.items()}
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure, grid = _subplots(rows, columns, figsize=(2.6 * columns + 1.2, 2.8 * rows))
+    figure, grid = subplots(rows, columns, figsize=(2.6 * columns + 1.2, 2.8 * rows))
     low = min(float(kernel.min()) for kernel in shown.values())
     high = max(float(kernel.max()) for kernel in shown.values())
     image = None
@@ -71,7 +55,7 @@ def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalise: bool) -> Any:
 
 def draw_eigenvalues(spectra: Mapping[str, np.ndarray]) -> Any:
     """Draw eigenvalues over their rank, each divided by the largest of its kernel."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.8))
+    figure, grid = subplots(1, 1, figsize=(6, 3.8))
     axes = grid[0, 0]
     for name, values in spectra.items():
         shares = values / values[0]
@@ -89,7 +73,7 @@ def draw_eigenvectors(vectors: np.ndarray, shape: Sequence[int] | None) -> Any:
     """Draw the first eigenvectors: curves on a line, maps on a plane (the middle slice of a box)."""
     count = min(12, vectors.shape[1])
     columns = min(4, count)
-    figure, grid = _subplots(-(-count // columns), columns, figsize=(2.4 * columns, 2.0 * -(-count // columns)))
+    figure, grid = subplots(-(-count // columns), columns, figsize=(2.4 * columns, 2.0 * -(-count // columns)))
     for index, axes in enumerate(grid.ravel()):
         if index >= count:
             axes.axis("off")
@@ -113,7 +97,7 @@ def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
     """Draw K(centre, x) over the points x: how far learning at one point reaches."""
     centre = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
     row = np.asarray(kernel[centre], dtype=np.float64)
-    figure, grid = _subplots(1, 1, figsize=(4.2, 3.4))
+    figure, grid = subplots(1, 1, figsize=(4.2, 3.4))
     axes = grid[0, 0]
     if len(shape) == 1:
         axes.plot(row, linewidth=0.9)
@@ -128,7 +112,7 @@ def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
 
 def draw_training(predicted: np.ndarray, real: np.ndarray) -> Any:
     """Draw predicted and real losses."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.4))
+    figure, grid = subplots(1, 1, figsize=(6, 3.4))
     axes = grid[0, 0]
     axes.semilogy(real, label="gradient descent", linewidth=2.2, alpha=0.5)
     axes.semilogy(predicted, "--", label="predicted by the kernel at the start", linewidth=1.2)
@@ -141,7 +125,7 @@ def draw_training(predicted: np.ndarray, real: np.ndarray) -> Any:
 
 def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> Any:
     """Draw figures of a sweep as bars, one panel a figure."""
-    figure, grid = _subplots(1, len(figures), figsize=(3.6 * len(figures), max(2.4, 0.25 * len(rows) + 1.4)))
+    figure, grid = subplots(1, len(figures), figsize=(3.6 * len(figures), max(2.4, 0.25 * len(rows) + 1.4)))
     names = [str(row["name"]) for row in rows]
     for axes, key in zip(grid[0], figures, strict=True):
         axes.barh(range(len(rows)), [float(row[key]) if row[key] is not None else math.nan for row in rows])
@@ -153,7 +137,7 @@ def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> An
 
 def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
     """Draw how much of a signal lies on the first eigenvectors of several kernels."""
-    figure, grid = _subplots(1, 1, figsize=(6, 3.8))
+    figure, grid = subplots(1, 1, figsize=(6, 3.8))
     axes = grid[0, 0]
     for name, values in shares.items():
         axes.semilogx(np.arange(1, len(values) + 1), np.cumsum(values), label=name)
@@ -162,10 +146,3 @@ def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7)
     return figure
-
-
-def _subplots(rows: int, columns: int, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=figsize, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)

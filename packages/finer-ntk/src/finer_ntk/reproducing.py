@@ -1,13 +1,11 @@
 """Compute published kernel figures again, and compare."""
 
 import io
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.progress import ProgressOption
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_ntk.published_tables import LINE, POINTS, TABLES
@@ -18,19 +16,7 @@ _MOST_POINTS = 4096
 _PICTURE = 256
 
 
-def reproduce(
-    figure: str,
-    *,
-    preset: str = "paper",
-    size: int | None = None,
-    methods: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    out: str | os.PathLike[str] | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    threads: int = 1,
-    progress: ProgressOption = False,
-) -> Reproduction:
+def reproduce(figure: str, *, size: int | None = None, **options: Any) -> Reproduction:
     """Compute a published kernel figure and compare; as `finer-ntk reproduce` does.
 
     Args:
@@ -38,13 +24,8 @@ def reproduce(
         preset: "paper" draws networks as the published notebook does, "fast" as finer-core does.
         size: Points on [0, 1) in place of the published; the figure is then labelled as scaled, and compared with
             nothing.
-        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
-        seeds: Of the networks; figures are means over them.
-        out: Results folder, whose finished cells are kept; None to write nothing.
-        workers: Processes of this machine that share the cells; needs the extra finer-ntk[dask].
-        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
-        threads: Of every kernel, wherever it is computed, because its last bits depend on them.
-        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, methods, seeds, out,
+            workers, scheduler, threads, run, progress.
 
     Returns:
         The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
@@ -58,19 +39,7 @@ def reproduce(
         >>> found.rows[0]["published"], found.rows[0]["verdict"]
         (12.7, 'not comparable (scaled: size 32 of 1024)')
     """
-    return run_study(
-        STUDY,
-        figure,
-        preset=preset,
-        size=size,
-        methods=methods,
-        seeds=seeds,
-        out=out,
-        workers=workers,
-        scheduler=scheduler,
-        threads=threads,
-        progress=progress,
-    )
+    return run_study(STUDY, figure, size=size, **options)
 
 
 def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:

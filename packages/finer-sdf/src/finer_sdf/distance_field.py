@@ -266,7 +266,8 @@ class DistanceField(nn.Module):
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""
-        from finer_sdf.rendering.images import png_bytes, render
+        from finer_core.io.figures import png_bytes
+        from finer_sdf.rendering.images import render
 
         return png_bytes(render(self, size=(_PREVIEW_SIDE, _PREVIEW_SIDE), supersample=1))
 

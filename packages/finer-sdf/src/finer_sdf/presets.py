@@ -1,10 +1,9 @@
 """The two presets: what they fill in of a fit's settings. Needs no PyTorch."""
 
-import dataclasses
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.training_config import matrix_rate, refuse_two_lengths
+from finer_core.training_config import filled, refuse_two_lengths
 from finer_sdf.config import SdfConfig
 
 PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
@@ -43,13 +42,8 @@ def resolve(
         values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
-    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
-    if settings.matrix_learning_rate is None:
-        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
-    if settings.compile is None:
-        merged["compile"] = compiles
-    if merged.get("log_every") is None:
+    merged = filled(settings, values, compiles=compiles)
+    if merged["log_every"] is None:
         merged["log_every"] = max(1, min(100, merged["steps"] // 50))
     return SdfConfig(**merged)
 

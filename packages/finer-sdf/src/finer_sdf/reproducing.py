@@ -1,13 +1,12 @@
 """Run published tables of surfaces again, and compare."""
 
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from finer_core.errors import DivergenceError, InputError
-from finer_core.progress import ProgressOption
+from finer_core.io.figures import png_bytes
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_sdf.config import BUILT_IN
@@ -19,20 +18,7 @@ _PICTURE = 192
 
 
 def reproduce(
-    table: str,
-    inputs: Sequence[str | os.PathLike[str]] = (),
-    *,
-    preset: str = "paper",
-    limit: int | None = None,
-    steps: int | None = None,
-    size: int | None = None,
-    methods: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    out: str | os.PathLike[str] | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    threads: int = 1,
-    progress: ProgressOption = False,
+    table: str, inputs: Sequence[str | os.PathLike[str]] = (), *, size: int | None = None, **options: Any
 ) -> Reproduction:
     """Run a published table of surfaces with its exact settings, or scaled, and compare; as `finer-sdf reproduce` does.
 
@@ -40,17 +26,9 @@ def reproduce(
         table: Its name; `finer-sdf reproduce --list` describes all.
         inputs: Files, or folders of files, whose names have the table's shapes in them ("armadillo.obj"); others are
             fitted too and compared with nothing. None for the built-in shape.
-        preset: "paper" for the published protocol, "fast" for ours in its place.
-        limit: The first inputs only.
-        steps: Steps in place of the published; the run is then labelled as scaled, and compared with nothing.
         size: Grid points per axis of the mesh that is judged, with as many times fewer samples; the same holds.
-        methods: Labels of rows, or methods, all of whose rows are taken; None for all.
-        seeds: Of the fits; figures are means over them.
-        out: Results folder, whose finished cells are kept; None to write nothing.
-        workers: Processes of this machine that share the cells; needs the extra finer-sdf[dask].
-        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
-        threads: Of every fit, wherever it runs, because its last bits depend on them.
-        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, steps, methods, seeds, out,
+            workers, scheduler, threads, run, progress.
 
     Returns:
         The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
@@ -65,22 +43,7 @@ def reproduce(
         >>> row["input"], row["published"], row["verdict"]
         ('armadillo', 3.368e-06, 'not run (a method that these packages do not have)')
     """
-    return run_study(
-        STUDY,
-        table,
-        inputs,
-        preset=preset,
-        limit=limit,
-        steps=steps,
-        size=size,
-        methods=methods,
-        seeds=seeds,
-        out=out,
-        workers=workers,
-        scheduler=scheduler,
-        threads=threads,
-        progress=progress,
-    )
+    return run_study(STUDY, table, inputs, size=size, **options)
 
 
 def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
@@ -146,24 +109,14 @@ def compute_cell(cell: Cell) -> Outcome:
         figures = evaluate(model, shape, resolution=resolution, samples=samples, seed=cell.seed)
     except InputError as error:  # with these settings and this seed, so it is a result
         raise DivergenceError(f"no surface: {error}") from error
-    return Outcome(
+    return Outcome.of_fit(
+        model,
+        history,
         metrics={name: value for name, value in figures.items() if value is None or isinstance(value, float)},
         facts={"samples": samples, "resolution": resolution},
-        curve={name: history[name].tolist() for name in ("step", "loss")},
-        seconds=float(history[-1].seconds),
         sha256=shape.sha256,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        picture=_picture(model),
+        picture=png_bytes(model.render(size=(_PICTURE, _PICTURE))),
     )
-
-
-def _picture(model: Any) -> bytes:
-    """Return a PNG of the surface, seen from a side."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(model.render(size=(_PICTURE, _PICTURE))).save(file, "PNG")
-    return file.getvalue()
 
 
 STUDY = Study(

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import os
+import re
 import sys
 import time
 import traceback
@@ -93,6 +94,26 @@ def _reader(kind: Any) -> Callable[[str], Any]:
 
     read.__name__ = plain.__name__  # argparse names the type in its message
     return read
+
+
+def parse_size(text: str, *, least: int = 1, most: int = 99_999) -> tuple[int, int]:
+    """Turn the "HxW" of `--size` into height and width.
+
+    Args:
+        text: What was given.
+        least: Pixels that a side has at least.
+        most: And at most.
+
+    Raises:
+        InputError: If it is no such size.
+    """
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
+    height, width = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (least <= height <= most and least <= width <= most):
+        raise InputError(
+            f"--size {text!r} is not a size; write HEIGHTxWIDTH in pixels, {least} to {most} each, e.g. 480x640"
+        )
+    return height, width
 
 
 def version_text(program: str, version: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from finer_core.app.cli import OneLineParser
@@ -14,7 +15,7 @@ FORMATS = ("md", "csv", "json", "tex", "html")
 
 def add_reproduce_command(
     commands: Any,
-    load_study: Callable[[], Any],
+    study: str,
     *,
     what: str,
     inputs: str,
@@ -27,7 +28,7 @@ def add_reproduce_command(
 
     Args:
         commands: What `add_subparsers` returned.
-        load_study: Returns the application's `finer_core.reproduction.Study`; called when the command runs.
+        study: Module with the application's `finer_core.reproduction.Study` as STUDY; loaded when the command runs.
         what: "TABLE" or "FIGURE".
         inputs: What the inputs are, for the help.
         out: The default results folder.
@@ -40,7 +41,7 @@ def add_reproduce_command(
     """
 
     def run(arguments: argparse.Namespace) -> None:
-        print(_reproduced(load_study(), arguments, what=what), end="")
+        print(_reproduced(import_module(study).STUDY, arguments, what=what), end="")
 
     text = f"Run a published {what.lower()} with its exact settings, or scaled, and compare."
     parser = add_command(commands, "reproduce", wrap(run), text)
@@ -80,23 +81,10 @@ def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> str:
         return listing([study.table(name) for name in names], format=arguments.format)
     if arguments.table is None:
         raise InputError(f"name a {what.lower()}; --list describes them: {', '.join(study.tables)}")
-    result = reproduce(
-        study,
-        arguments.table,
-        arguments.inputs,
-        preset=arguments.preset,
-        limit=arguments.limit,
-        steps=getattr(arguments, "steps", None),
-        size=arguments.size,
-        methods=arguments.methods,
-        seeds=arguments.seeds,
-        out=arguments.out,
-        workers=arguments.workers,
-        scheduler=arguments.scheduler,
-        threads=arguments.threads,
-        run=not arguments.no_run,
-        progress=not arguments.quiet,
-    )
+    shared = ("preset", "limit", "steps", "size", "methods", "seeds", "out", "workers", "scheduler", "threads")
+    options = {name: getattr(arguments, name) for name in shared if hasattr(arguments, name)}
+    how: dict[str, Any] = {**options, "run": not arguments.no_run, "progress": not arguments.quiet}
+    result = reproduce(study, arguments.table, arguments.inputs, **how)
     for note in () if arguments.quiet else result.notes:
         print(note, file=sys.stderr)
     return result.render(arguments.format).encode("utf-8", "backslashreplace").decode()

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,32 +17,13 @@ from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorB
 from finer_core.training.state import TrainState, blaming, read_state
 
 
-def run_session(
-    fit: Fit,
-    run: RunFolder,
-    *,
-    name: str,
-    metrics_of: Callable[[LogPoint], Mapping[str, float]],
-    figure: Callable[[float], str],
-    resume: bool = False,
-    quiet: bool = False,
-    tensorboard: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-    team: Team | None = None,
-) -> LogPoint:
-    """Run a fit to its end.
+def run_session(fit: Fit, run: RunFolder, **how: Any) -> LogPoint:
+    """Run a fit to its end inside `session`.
 
     Args:
         fit: The fit; its checkpoint and callbacks are set here.
         run: Where checkpoint and logs go.
-        name: What the progress line calls the work.
-        metrics_of: Makes a log line of a stretch.
-        figure: Makes the progress line's figure of a step's loss.
-        resume: Go on from the run's checkpoint, if it has one yet.
-        quiet: Show no progress.
-        tensorboard: Also write TensorBoard scalars.
-        should_stop: Asked before every step.
-        team: The processes that share the fit; the others call `follow_session`.
+        **how: Other arguments of `session`.
 
     Returns:
         The last stretch.
@@ -50,18 +32,7 @@ def run_session(
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
     """
-    with session(
-        fit,
-        run,
-        name=name,
-        metrics_of=metrics_of,
-        figure=figure,
-        resume=resume,
-        quiet=quiet,
-        tensorboard=tensorboard,
-        should_stop=should_stop,
-        team=team,
-    ) as state:
+    with session(fit, run, **how) as state:
         return fit.run(state)
 
 
@@ -82,7 +53,7 @@ def session(
     """Connect a fit to its run folder for the length of a block, which runs it.
 
     Args:
-        fit: As for `run_session`, and so are the others.
+        fit: The fit; its checkpoint and callbacks are set here.
         run: Where checkpoint and logs go.
         name: What the progress line calls the work.
         metrics_of: Makes a log line of a stretch.
@@ -91,7 +62,7 @@ def session(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
-        team: The processes that share the fit.
+        team: The processes that share the fit; the others call `follow_session`.
 
     Yields:
         The state to run from; None for the beginning.

@@ -62,6 +62,23 @@ class Outcome:
     parameters: int
     picture: bytes | None = None
 
+    @classmethod
+    def of_fit(cls, model: Any, history: Any, *, columns: Sequence[str] = ("step", "loss"), **rest: Any) -> "Outcome":
+        """Return the outcome of a fit.
+
+        Args:
+            model: A module; its parameters are counted.
+            history: Its `TrainingHistory`.
+            columns: Of the history, which make the curve.
+            **rest: What is not theirs: metrics, facts, sha256 and picture.
+        """
+        return cls(
+            curve={name: history[name].tolist() for name in columns},
+            seconds=float(history[-1].seconds),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            **rest,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:

@@ -89,9 +89,7 @@ class ResultsFolder:
             final = folder / f"{record.stem}.json"
             _write_new(final, text.encode("utf-8", "backslashreplace"), replace=final.exists() and _damaged(final))
         except OSError as error:
-            raise InputError(
-                f"{folder}: cannot be written ({error.strerror or error}); choose another --out"
-            ) from error
+            raise _unwritable(folder, error) from error
 
     def write_table(self, name: str, text: str) -> None:
         """Write a table of this folder's records beside them.
@@ -104,9 +102,7 @@ class ResultsFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.path / name, text)
         except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be written ({error.strerror or error}); choose another --out"
-            ) from error
+            raise _unwritable(self.path, error) from error
 
     def all(self) -> Iterable[Record]:
         """Return every record, a cell once."""

@@ -1,25 +1,14 @@
 """A comparison as one HTML file: the table, the curves and the pictures side by side; opens without a network."""
 
-import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from finer_core.io.report import Report
 from finer_core.reproduction.record import Record
 from finer_core.reproduction.render import HEADINGS, cells_of_row, label_of, remarks_of, shown_rows
 from finer_core.reproduction.table import Table
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884 }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1300px; margin: 2rem auto; padding: 0 1rem }
-h2 { font-size: 1.1rem; margin-top: 2rem; border-bottom: 1px solid var(--line) }
-table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .7rem .15rem 0; vertical-align: top;
-  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
-.scaled { border: 2px solid #c60; padding: .4rem .8rem; font-weight: bold }
-.row { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; max-width: 420px }
-figure img { max-width: 100%; image-rendering: pixelated; border: 1px solid var(--line) }
-figcaption, li, .legend { font-size: .85rem } svg { max-width: 100%; height: auto; border: 1px solid var(--line) }
-"""
 _COLORS = ("#1668b4", "#d95f0e", "#2a8f3c", "#b3202c", "#7b4fa3", "#8c6239", "#d24fa0", "#6f7378", "#9a9a12", "#11929e")
 _WIDTH, _HEIGHT = 640, 280
 
@@ -44,28 +33,24 @@ def html_page(
         notes: What was left aside.
     """
     body = shown_rows(rows)
-    parts = [f"<h1>{_text(table.name)}: {_text(table.title)}</h1>"]
+    page = Report(f"{table.name}: {table.title}")
     if scaled:
-        parts.append(f"<p class=scaled>{_text(label_of(scaled))}</p>")
-    lines = [_line(cells_of_row(table, row), "td") for row in body]
-    parts.append(f"<table>{_line(HEADINGS, 'th')}{''.join(lines)}</table>")
+        page.html(f"<p><strong>{_text(label_of(scaled))}</strong></p>")
+    page.html(_table(HEADINGS, [cells_of_row(table, row) for row in body]))
     remarks = [*remarks_of(table, body), *(f"Left aside: {note}" for note in notes)]
-    parts.append("<ul>" + "".join(f"<li>{_text(remark)}</li>" for remark in remarks) + "</ul>")
+    page.html("<ul>" + "".join(f"<li>{_text(remark)}</li>" for remark in remarks) + "</ul>")
     for name in dict.fromkeys(record.input for record in records.values()):
         there = {digest: record for digest, record in records.items() if record.input == name}
         first = {record.row: digest for digest, record in reversed(there.items())}  # one seed a row is shown
-        parts.append(f"<h2>{_text(name)}</h2>")
-        parts.append(_figures([(there[digest], pictures[digest]) for digest in first.values() if digest in pictures]))
-        parts.append(_curves(table, [there[digest] for digest in first.values()]))
-    parts.append(f"<h2>Runs</h2><table>{_line(_RUN, 'th')}")
-    parts += [_line(_run(record), "td") for record in records.values()]
-    parts.append("</table>")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(table.title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
-        + "".join(parts)
-        + "</body></html>\n"
-    )
+        page.heading(name)
+        shown = [digest for digest in first.values() if digest in pictures]
+        if shown:
+            captions = [f"{there[digest].row}, seed {there[digest].seed}" for digest in shown]
+            page.figures(zip(captions, (pictures[digest] for digest in shown), strict=True), pixelated=True)
+        page.html(_curves(table, [there[digest] for digest in first.values()]))
+    page.heading("Runs")
+    page.html(_table(_RUN, [_run(record) for record in records.values()]))
+    return page.page()
 
 
 _RUN = ("row", "input", "seed", "seconds", "parameters", "finer-core", "torch", "processor", "threads", "date", "data")
@@ -80,18 +65,13 @@ def _run(record: Record) -> list[str]:
     return [record.row, record.input, *map(str, [*numbers, *packages, *last])]
 
 
-def _line(cells: Sequence[str], kind: str) -> str:
-    return "<tr>" + "".join(f"<{kind}>{_text(cell)}</{kind}>" for cell in cells) + "</tr>"
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [("th", headings), *(("td", row) for row in rows)]
+    return "<table>" + "".join(f"<tr>{_cells(kind, cells)}</tr>" for kind, cells in lines) + "</table>"
 
 
-def _figures(pictures: Sequence[tuple[Record, bytes]]) -> str:
-    shown = []
-    for record, picture in pictures:
-        data = base64.b64encode(picture).decode()
-        caption = _text(f"{record.row}, seed {record.seed}")
-        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
-        shown.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
-    return f"<div class=row>{''.join(shown)}</div>" if shown else ""
+def _cells(kind: str, cells: Sequence[str]) -> str:
+    return "".join(f"<{kind}>{_text(cell)}</{kind}>" for cell in cells)
 
 
 def _curves(table: Table, records: Sequence[Record]) -> str:
@@ -127,7 +107,7 @@ def _curves(table: Table, records: Sequence[Record]) -> str:
     )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" aria-label="{_text(name or "")}">'
-        f"{''.join(lines)}{text}</svg><p class=legend>{_text(name or '')}: {' &nbsp; '.join(legend)}</p>"
+        f"{''.join(lines)}{text}</svg><p class=note>{_text(name or '')}: {' &nbsp; '.join(legend)}</p>"
     )
 
 

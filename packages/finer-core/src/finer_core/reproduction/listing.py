@@ -1,6 +1,7 @@
 """What can be reproduced, as text: every table with its data, settings and published values."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from finer_core.io.files import json_text
@@ -56,17 +57,6 @@ def _settings(settings: Any) -> str:
 
 
 def _as_data(table: Table) -> dict[str, Any]:
-    rows = [
-        {
-            "label": row.label,
-            "method": row.method,
-            "settings": dict(row.settings),
-            "published": {metric: dict(values) for metric, values in row.published.items()},
-            "provenance": table.provenance_of(row),
-            "note": row.note,
-            "different": row.different,
-        }
-        for row in table.rows
-    ]
+    rows = [{**asdict(row), "provenance": table.provenance_of(row)} for row in table.rows]
     names = ("name", "title", "source", "data", "inputs", "settings", "different", "notes")
     return {**{name: getattr(table, name) for name in names}, "rows": rows}

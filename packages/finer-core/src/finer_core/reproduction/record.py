@@ -113,7 +113,9 @@ def record_of(cell: Cell, outcome: Outcome | Exception, *, threads: int) -> Reco
         outcome: What came out, or why the fit diverged.
         threads: Of the computation.
     """
-    failed = isinstance(outcome, Exception)
+    error = str(outcome) if isinstance(outcome, Exception) else None
+    if isinstance(outcome, Exception):
+        outcome = Outcome(metrics={}, facts={}, curve={}, seconds=0.0, sha256="", parameters=0)
     return Record(
         digest=cell.digest,
         application=cell.application,
@@ -126,16 +128,16 @@ def record_of(cell: Cell, outcome: Outcome | Exception, *, threads: int) -> Reco
         size=cell.size,
         seed=cell.seed,
         scaled=cell.scaled,
-        metrics={} if isinstance(outcome, Exception) else dict(outcome.metrics),
-        facts={} if isinstance(outcome, Exception) else dict(outcome.facts),
-        curve={} if isinstance(outcome, Exception) else {name: list(values) for name, values in outcome.curve.items()},
-        seconds=0.0 if isinstance(outcome, Exception) else round(outcome.seconds, 3),
-        parameters=0 if isinstance(outcome, Exception) else outcome.parameters,
+        metrics=dict(outcome.metrics),
+        facts=dict(outcome.facts),
+        curve={name: list(values) for name, values in outcome.curve.items()},
+        seconds=round(outcome.seconds, 3),
+        parameters=outcome.parameters,
         versions=versions(cell.application),
         hardware=hardware(threads),
         machine=machine(),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        error=str(outcome) if failed else None,
+        error=error,
     )
 
 

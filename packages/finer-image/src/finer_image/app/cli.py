@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.cli import OneLineParser, add_options, parse_size, run_command, version_text
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
     add_command,
@@ -134,7 +134,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     from finer_core.resources import parse_memory, resolve_device
     from finer_image.app.render_file import check_file, render_to_file
     from finer_image.model import load_image_model, log_filled_pixels
-    from finer_image.rendering import parse_crop, parse_size, scaled_size, window_of
+    from finer_image.rendering import parse_crop, scaled_size, window_of
 
     crop = parse_crop(arguments.crop) if arguments.crop else None
     size = parse_size(arguments.size) if arguments.size else None
@@ -262,7 +262,6 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     """Draw neurons to a file."""
     from finer_image.model import load_image_model
     from finer_image.plots import neurons, save_figure
-    from finer_image.rendering import parse_size
 
     if arguments.count < 1:
         raise InputError(f"--count must be at least 1, got {arguments.count}")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from finer_core.app.cli import parse_size
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.network_options import given_options
 from finer_core.config import merge_settings
@@ -14,7 +15,6 @@ from finer_image.app.benchmark import BenchmarkPlan, images_in, json_table, mark
 from finer_image.config import ImageConfig
 from finer_image.io.notes import printable
 from finer_image.reference import import_reference
-from finer_image.rendering import parse_size
 
 
 def compare_methods(arguments: argparse.Namespace, team: Team) -> str:

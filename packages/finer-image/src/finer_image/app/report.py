@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.app.report import Report
 from finer_core.app.run_folder import RunFolder
+from finer_core.io.figures import figure_bytes
+from finer_core.io.report import Report
 from finer_core.training import read_jsonl
 from finer_image import plots
 from finer_image.io.image import unit_from_pixels
@@ -59,10 +60,10 @@ def write_report(
         [
             (
                 "absolute error, share of the value range",
-                plots.figure_bytes(plots.error_map(error), kind="png"),
+                figure_bytes(plots.error_map(error), kind="png"),
             ),
-            ("radial power spectrum", plots.figure_bytes(plots.spectra(spectra), kind="svg").decode()),
-            ("training", plots.figure_bytes(_psnr_curve(run), kind="svg").decode()),
+            ("radial power spectrum", figure_bytes(plots.spectra(spectra), kind="svg").decode()),
+            ("training", figure_bytes(_psnr_curve(run), kind="svg").decode()),
         ]
     )
     page.heading("Settings")

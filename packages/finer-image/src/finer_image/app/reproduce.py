@@ -11,16 +11,10 @@ def add_reproduce(commands: Any) -> None:
     """Add the command to the program."""
     add_reproduce_command(
         commands,
-        _study,
+        "finer_image.reproducing",
         what="TABLE",
         inputs=f"image files, or folders of the table's images (default: the built-in {BUILT_IN})",
         out="runs/image-reproduction",
         size="side that images are reduced to",
         wrap=with_notes,
     )
-
-
-def _study() -> Any:
-    from finer_image.reproducing import STUDY
-
-    return STUDY

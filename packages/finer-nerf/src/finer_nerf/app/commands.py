@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from finer_core.app.cli import parse_size
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path, refuse_existing
@@ -78,18 +78,6 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         raise InputError(f"{folder}: already exists; use --overwrite or another --out")
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Turn "HxW" into height and width.
-
-    Raises:
-        InputError: If it is not a size.
-    """
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not match or min(int(match[1]), int(match[2])) < 2:
-        raise InputError(f"--size {text!r} is not a size of at least 2x2; write 480x640, height first")
-    return int(match[1]), int(match[2])
-
-
 def render_model(arguments: argparse.Namespace) -> str:
     """Render a film, frames, or one picture; return the line to print."""
     check_background(arguments.background)
@@ -107,7 +95,7 @@ def render_model(arguments: argparse.Namespace) -> str:
         check_output_path(out)
     if arguments.frames < 1 or not 0 < arguments.fps <= 1000:
         raise InputError(f"--frames must be at least 1 and --fps positive, got {arguments.frames} and {arguments.fps}")
-    size = parse_size(arguments.size) if arguments.size else None
+    size = parse_size(arguments.size, least=2) if arguments.size else None
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     path = _path(arguments.path, model, frames=1 if single else arguments.frames)
     camera = _camera(model, size)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.io.figures import to_bytes
 from finer_core.io.files import atomic_path
 from finer_core.progress import Progress
 from finer_nerf.app.report import HeldOutView, write_report
@@ -18,7 +19,7 @@ from finer_nerf.camera_paths import orbit
 from finer_nerf.evaluation import JudgedView, ViewFigures, judge_views, load_lpips
 from finer_nerf.model import NerfModel
 from finer_nerf.rendering.colormaps import depth_picture
-from finer_nerf.rendering.images import small_camera, to_bytes
+from finer_nerf.rendering.images import small_camera
 from finer_nerf.rendering.video import render_video
 from finer_nerf.scenes import Views
 

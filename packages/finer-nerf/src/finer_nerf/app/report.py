@@ -1,16 +1,15 @@
 """report.html of a training: held-out views, curves, cameras, and a film, in one page."""
 
 import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from finer_core.app.report import Report
+from finer_core.io.figures import figure_bytes, png_bytes, subplots, to_bytes
+from finer_core.io.report import Report
 from finer_nerf.app.view_table import view_table
 from finer_nerf.camera_plot import camera_plot_svg
 from finer_nerf.rendering.colormaps import error_picture
@@ -92,10 +91,10 @@ def write_report(
         ssim = "" if view.ssim is None else f", SSIM {view.ssim:.4f}"
         report.figures(
             [
-                (f"{view.name}: truth", _png(_bytes(view.truth))),
-                (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", _png(_bytes(view.rendered))),
-                ("error", _png(error_picture(view.rendered, view.truth, most=_MOST_ERROR))),
-                ("depth", _png(view.depth)),
+                (f"{view.name}: truth", png_bytes(to_bytes(view.truth))),
+                (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", png_bytes(to_bytes(view.rendered))),
+                ("error", png_bytes(error_picture(view.rendered, view.truth, most=_MOST_ERROR))),
+                ("depth", png_bytes(view.depth)),
             ],
             pixelated=max(view.truth.shape[:2]) < 300,
         )
@@ -112,36 +111,17 @@ def write_report(
 
 
 def _curve_svg(curve: Sequence[Mapping[str, Any]]) -> str:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, left = pyplot.subplots(figsize=(8, 3))
+    figure, ((left,),) = subplots(figsize=(8, 3))
     _draw(left, curve, "psnr", color="tab:blue")
     left.set_xlabel("step")
     left.set_ylabel("training PSNR (dB)", color="tab:blue")
     right = left.twinx()
     _draw(right, curve, "samples_per_ray", color="tab:orange", linewidth=1)
     right.set_ylabel("samples a ray", color="tab:orange")
-    figure.tight_layout()
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    return text.getvalue()
+    return figure_bytes(figure, kind="svg").decode()
 
 
 def _draw(axes: Any, curve: Sequence[Mapping[str, Any]], name: str, **style: Any) -> None:
     """Draw one figure of the log lines that have it."""
     known = [line for line in curve if line.get(name) is not None]
     axes.plot([line["step"] for line in known], [line[name] for line in known], **style)
-
-
-def _bytes(color: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, format="PNG")
-    return out.getvalue()

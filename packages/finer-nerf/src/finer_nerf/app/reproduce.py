@@ -10,15 +10,9 @@ def add_reproduce(commands: Any) -> None:
     """Add the command to the program."""
     add_reproduce_command(
         commands,
-        _study,
+        "finer_nerf.reproducing",
         what="TABLE",
         inputs=f"scenes, named as the table's (default: the built-in {BUILT_IN})",
         out="runs/nerf-reproduction",
         size="height of the pictures",
     )
-
-
-def _study() -> Any:
-    from finer_nerf.reproducing import STUDY
-
-    return STUDY

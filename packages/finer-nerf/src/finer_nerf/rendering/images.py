@@ -1,12 +1,11 @@
 """Renderings as 8-bit images: colour, depth or normals, of a camera that suits a film."""
 
-import io
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from finer_core.io.figures import to_bytes
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.colormaps import depth_picture, normals_picture
 from finer_nerf.rendering.fitted import FittedScene
@@ -15,18 +14,6 @@ from finer_nerf.rendering.views import normals_of, render_view
 Kind = Literal["color", "depth", "normals"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """What an image can show."""
-
-
-def to_bytes(color: np.ndarray) -> np.ndarray:
-    """Return colours in [0, 1] as uint8."""
-    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
-
-
-def png_bytes(image: np.ndarray) -> bytes:
-    """Return an image, uint8 (height, width, 3), as a PNG file."""
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, format="PNG")
-    return out.getvalue()
 
 
 def small_camera(camera: Camera, *, side: int) -> Camera:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.io.figures import write_mp4
 from finer_core.io.files import output_path
 from finer_core.schema import shown
 from finer_nerf.cameras import Camera
@@ -76,36 +77,9 @@ def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, f
     """
     out = Path(path)
     if out.suffix.lower() == ".mp4":
-        with output_path(out) as temporary:
-            _write_mp4(frames, temporary, fps=fps)
+        write_mp4(frames, out, fps=fps)
         return
     out.mkdir(exist_ok=True)
     for number, frame in enumerate(frames):
         with output_path(out / f"frame_{number:04d}.png") as temporary:
             Image.fromarray(frame).save(temporary)
-
-
-def _write_mp4(frames: Iterable[np.ndarray], path: Path, *, fps: float) -> None:
-    import imageio_ffmpeg
-
-    writer = None
-    try:
-        for frame in frames:
-            height, width = frame.shape[:2]
-            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            if writer is None:
-                writer = imageio_ffmpeg.write_frames(
-                    str(path),
-                    (even.shape[1], even.shape[0]),
-                    fps=fps,
-                    codec="libx264",
-                    quality=None,
-                    macro_block_size=1,
-                    output_params=["-crf", "18", "-movflags", "+faststart"],
-                    ffmpeg_log_level="error",
-                )
-                writer.send(None)
-            writer.send(np.ascontiguousarray(even))
-    finally:
-        if writer is not None:
-            writer.close()

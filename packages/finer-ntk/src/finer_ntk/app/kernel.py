@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.app.report import Report
 from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.errors import InputError
+from finer_core.io.figures import figure_bytes
+from finer_core.io.report import Report
 from finer_core.resources import parse_memory
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import write_arrays
 from finer_ntk.app.kernel_file import KERNEL, assemble
-from finer_ntk.app.runs import common_figures, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.config import LARGEST_DENSE, KernelSettings
 from finer_ntk.inputs.networks import Subject, load_subject
 from finer_ntk.inputs.point_files import file_points
@@ -134,20 +135,18 @@ def _report(
     values: np.ndarray | None,
 ) -> None:
     heat = figures.draw_kernels({subject.what: figures.shown_kernel(kernel)}, normalise=False)
-    figures.save_figure(heat, run.path / "kernel")
     page = Report(
         f"Neural tangent kernel: {subject.what}",
         note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {subject.points.what}",
     )
     page.table({name: "-" if value is None else value for name, value in metrics.items()})
-    shown = [("kernel", figures.figure_bytes(heat))]
+    shown = [("kernel", keep_figure(run, "kernel", heat))]
     if values is not None and len(values) > 1:
         curve = figures.draw_eigenvalues({subject.what: values})
-        figures.save_figure(curve, run.path / "eigenvalues")
-        shown.append(("eigenvalues", figures.figure_bytes(curve)))
+        shown.append(("eigenvalues", keep_figure(run, "eigenvalues", curve)))
         if subject.points.shape is not None and kernel.ndim == 2:
             reach = figures.draw_reach(kernel, subject.points.shape)
-            shown.append(("K(centre, x): how far learning at the centre reaches", figures.figure_bytes(reach)))
+            shown.append(("K(centre, x): how far learning at the centre reaches", figure_bytes(reach)))
     page.figures(shown)
     page.heading("Settings")
     page.table({**config["settings"], "network": config["network"]})

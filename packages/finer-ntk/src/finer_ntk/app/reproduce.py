@@ -9,16 +9,10 @@ def add_reproduce(commands: Any) -> None:
     """Add the command to the program."""
     add_reproduce_command(
         commands,
-        _study,
+        "finer_ntk.reproducing",
         what="FIGURE",
         inputs="none: the figures' points are made",
         out="runs/ntk-reproduction",
         size="points on [0, 1)",
         steps=False,
     )
-
-
-def _study() -> Any:
-    from finer_ntk.reproducing import STUDY
-
-    return STUDY

@@ -12,6 +12,7 @@ from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import kernels_of, read_run, tell_of_other_kernels
 from finer_core.errors import InputError
+from finer_core.io.figures import figure_bytes, save_figure
 from finer_core.io.files import write_json
 from finer_core.io.model_file import save_model
 from finer_core.networks.config import NetworkConfig
@@ -130,3 +131,10 @@ def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorb
 def shown_eigenvalues(values: np.ndarray) -> list[float]:
     """Return the eigenvalues that metrics.json shows."""
     return [float(value) for value in values[:SHOWN_EIGENVALUES]]
+
+
+def keep_figure(run: RunFolder, name: str, figure: Any) -> bytes:
+    """Write a figure into the run folder, as PNG and as SVG; return it as PNG, for the report."""
+    for suffix in (".png", ".svg"):
+        save_figure(figure, run.path / f"{name}{suffix}")
+    return figure_bytes(figure)

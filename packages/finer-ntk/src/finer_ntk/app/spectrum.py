@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.app.report import Report
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file, write_json
+from finer_core.io.report import Report
 from finer_core.resources import environment_versions, memory_figures
 from finer_core.training_config import as_plain
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import mapped_array, write_arrays
-from finer_ntk.app.runs import common_figures, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.config import LARGEST_DENSE, SpectrumSettings
 from finer_ntk.inputs.networks import Subject, load_subject
 from finer_ntk.kernel import as_derivative
@@ -227,11 +227,7 @@ def _write_and_report(
         page.paragraph(
             "Effective rank and diagonal energy are estimates: exact for the pairs found, random probes for the rest."
         )
-    shown = []
-    for name, figure in drawn.items():
-        figures.save_figure(figure, run.path / name)
-        shown.append((name.replace("_", " "), figures.figure_bytes(figure)))
-    page.figures(shown)
+    page.figures([(name.replace("_", " "), keep_figure(run, name, figure)) for name, figure in drawn.items()])
     page.heading("Settings")
     page.table({**config["settings"], "network": config["network"]})
     page.table(config["versions"], folded="versions")

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.app.report import Report
 from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.errors import InputError, Interrupted
 from finer_core.interruption import interruptible
 from finer_core.io.files import json_text, remove_partial_files, write_text
+from finer_core.io.report import Report
 from finer_core.networks.config import option_names
 from finer_core.progress import Progress
 from finer_core.schema import fits
 from finer_ntk import plots as figures
 from finer_ntk.analysis import alignments, measure
 from finer_ntk.app.arrays import write_arrays
-from finer_ntk.app.runs import common_figures, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.config import LARGEST_DENSE, SweepSettings
 from finer_ntk.inputs.networks import Subject, given_points, load_subject, subject_at_start
 from finer_ntk.inputs.points import Points, grid_points
@@ -231,9 +231,8 @@ def _report(
         "Kernels compared", note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {points.what}"
     )
     for name, figure in drawn.items():
-        figures.save_figure(figure, run.path / name)
         page.heading(name)
-        page.figures([(name, figures.figure_bytes(figure))])
+        page.figures([(name, keep_figure(run, name, figure))])
     page.heading("Figures")
     for row in rows:
         page.table(

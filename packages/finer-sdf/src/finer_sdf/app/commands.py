@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from finer_core.app.cli import parse_size
 from finer_core.app.network_options import given_options
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
@@ -24,7 +25,7 @@ from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model import SdfModel
 from finer_sdf.reference import import_reference
-from finer_sdf.rendering.images import check_view_path, parse_size, write_png
+from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, write_png
 
 
 def mesh_model(arguments: argparse.Namespace) -> str:
@@ -93,7 +94,7 @@ def import_model(arguments: argparse.Namespace) -> str:
 def render_model(arguments: argparse.Namespace) -> str:
     """Render a model to a PNG or a turntable; return the line to print."""
     check_view_path(arguments.out)
-    height, width = parse_size(arguments.size)
+    height, width = parse_size(arguments.size, most=LARGEST_SIDE)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     if arguments.kind == "error" and not arguments.reference:
         raise InputError("--kind error needs --reference, the mesh to measure against")

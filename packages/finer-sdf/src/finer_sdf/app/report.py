@@ -1,6 +1,5 @@
 """The report of a distance-field fit: what was asked, what came out, how well, in one page."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from finer_core.app.report import Report
 from finer_core.app.run_folder import RunFolder
+from finer_core.io.figures import figure_bytes, png_bytes, subplots
+from finer_core.io.report import Report
 from finer_core.training import read_jsonl
 from finer_sdf.geometry import Mesh, Shape
 from finer_sdf.model import SdfModel
@@ -55,7 +55,7 @@ def write_report(
         page.html(viewer_markup(mesh, reference, errors=errors))
     if pictures:
         page.heading("Pictures")
-        page.figures([(caption, _png(picture)) for caption, picture in pictures.items()])
+        page.figures([(caption, png_bytes(picture)) for caption, picture in pictures.items()])
     page.heading("Figures")
     page.table(flat(metrics))
     page.heading("Field and training")
@@ -124,10 +124,10 @@ def _plots(
     caption = f"distance on the plane z = {height:.3g} of the box; bold: the fitted surface"
     caption += "; orange: the reference" if segments is not None else ""
     plots: list[tuple[str, str | bytes]] = [
-        (caption, _figure_bytes(_draw_slice(field_on_slice(model, height=height), segments), kind="png"))
+        (caption, figure_bytes(_draw_slice(field_on_slice(model, height=height), segments), dpi=130))
     ]
     if any(line.get("loss") is not None for line in lines):
-        plots.append(("training", _figure_bytes(_draw_training(lines), kind="svg").decode()))
+        plots.append(("training", figure_bytes(_draw_training(lines), kind="svg", dpi=130).decode()))
     return plots
 
 
@@ -142,7 +142,7 @@ def _draw_slice(values: np.ndarray, segments: np.ndarray | None) -> Any:
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
-    figure, (axes,) = _subplots(1, figsize=(6, 5.1))
+    figure, ((axes,),) = subplots(figsize=(6, 5.1))
     axis = np.linspace(-BOX_HALF_SIDE, BOX_HALF_SIDE, values.shape[0])
     shown = np.ma.masked_invalid(values)
     top = float(np.abs(shown).max()) if shown.count() else 0.0
@@ -158,7 +158,7 @@ def _draw_slice(values: np.ndarray, segments: np.ndarray | None) -> Any:
 
 
 def _draw_training(lines: Sequence[Mapping[str, float]]) -> Any:
-    figure, (loss, rate) = _subplots(2, figsize=(6, 5.1))
+    figure, ((loss,), (rate,)) = subplots(2, figsize=(6, 5.1))
     for axes, key, label in ((loss, "loss", "loss"), (rate, "learning_rate", "learning rate")):
         known = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
         axes.plot([step for step, _ in known], [value for _, value in known], linewidth=1.2)
@@ -169,25 +169,3 @@ def _draw_training(lines: Sequence[Mapping[str, float]]) -> Any:
     seconds = [line["seconds"] for line in lines if line.get("seconds") is not None]
     rate.set_xlabel(f"step ({seconds[-1]:.0f} s in all)" if seconds else "step")
     return figure
-
-
-def _subplots(rows: int, *, figsize: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
-    """Make a figure without matplotlib's global state, so that no display is ever asked for."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=figsize, layout="constrained")
-    return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
-
-
-def _figure_bytes(figure: Any, *, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=130)
-    return buffer.getvalue()
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()

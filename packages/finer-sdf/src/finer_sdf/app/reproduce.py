@@ -10,15 +10,9 @@ def add_reproduce(commands: Any) -> None:
     """Add the command to the program."""
     add_reproduce_command(
         commands,
-        _study,
+        "finer_sdf.reproducing",
         what="TABLE",
         inputs=f"files of surfaces, or folders of the table's shapes (default: the built-in {BUILT_IN})",
         out="runs/sdf-reproduction",
         size="grid points per axis of the mesh that is judged, with as many times fewer samples",
     )
-
-
-def _study() -> Any:
-    from finer_sdf.reproducing import STUDY
-
-    return STUDY

@@ -1,22 +1,22 @@
 """Pictures and turntables of fields and meshes, without a display or a graphics card."""
 
-import io
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_core.io.figures import write_mp4
 from finer_core.io.files import check_output_path, output_path
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 
 KINDS = ("shaded", "normals", "error")
-_LARGEST_SIDE = 4096
+LARGEST_SIDE = 4096
 """Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes some 2 GB."""
 
 
@@ -138,16 +138,9 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
         InputError: If they are not two of 1 to 4096 pixels.
     """
     sides = list(size) if isinstance(size, tuple | list) else []
-    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and 0 < n <= _LARGEST_SIDE for n in sides):
-        raise InputError(f"size {size!r} is not (height, width) in pixels, whole numbers of 1 to {_LARGEST_SIDE}")
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and 0 < n <= LARGEST_SIDE for n in sides):
+        raise InputError(f"size {size!r} is not (height, width) in pixels, whole numbers of 1 to {LARGEST_SIDE}")
     return int(sides[0]), int(sides[1])
-
-
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """Return a picture (h, w, 3 or 4) uint8 as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
@@ -195,42 +188,32 @@ def write_turntable(
     Raises:
         InputError: For an unknown kind, "error" without a reference, no frames, or a path that is not of an .mp4 file
             in a folder that exists; before any work.
-        OSError: If the film could not be written whole.
+        OSError: As `write_mp4`.
     """
-    import imageio_ffmpeg  # here: its ffmpeg is large, and no other command needs it
-
     check_view_path(path, suffixes=(".mp4",))
     _check_kind(kind, reference)
     if frames < 1:
         raise InputError(f"a turntable needs at least 1 frame, got {frames}")
     height, width = max(2, height // 2 * 2), max(2, width // 2 * 2)
     largest: float | None = None
-    with output_path(path) as temporary:
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary), (width, height), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
-        )
-        writer.send(None)
-        try:
-            for number in range(frames):
-                seen = raycast_field(
-                    model,
-                    height=height,
-                    width=width,
-                    azimuth=360 * number / frames,
-                    elevation=elevation,
-                    up=up,
-                    supersample=supersample,
-                )
-                if kind == "error" and reference is not None and largest is None and len(seen.points):
-                    largest = typical_error(reference.nearest(seen.points).distance)
-                picture = paint(seen, kind, reference=reference, largest_error=largest)
-                writer.send(np.ascontiguousarray(picture))
-                on_frame(number + 1)
-        finally:
-            writer.close()
-        written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
-        if written != frames:  # the encoder may fail, on a full disk for example, after it took the last picture
-            raise OSError(f"{path}: the encoder wrote {written} of {frames} pictures; is the disk full?")
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal largest
+        view: dict[str, Any] = {
+            "height": height,
+            "width": width,
+            "elevation": elevation,
+            "up": up,
+            "supersample": supersample,
+        }
+        for number in range(frames):
+            seen = raycast_field(model, azimuth=360 * number / frames, **view)
+            if kind == "error" and reference is not None and largest is None and len(seen.points):
+                largest = typical_error(reference.nearest(seen.points).distance)
+            yield paint(seen, kind, reference=reference, largest_error=largest)
+            on_frame(number + 1)
+
+    write_mp4(pictures(), path, fps=fps)
 
 
 def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = (".png", ".mp4")) -> None:
@@ -247,18 +230,3 @@ def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] =
     if name.suffix.lower() not in suffixes:
         raise InputError(f"{path}: cannot write a view as {name.suffix or 'no suffix'!r}; use {' or '.join(suffixes)}")
     check_output_path(path)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Turn "HxW" into height and width.
-
-    Raises:
-        InputError: If it is not a size of 1 to 4096 pixels a side.
-    """
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
-    height, width = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not (0 < height <= _LARGEST_SIDE and 0 < width <= _LARGEST_SIDE):
-        raise InputError(
-            f"--size {text!r} is not a size; write HEIGHTxWIDTH in pixels, 1 to {_LARGEST_SIDE} each, e.g. 720x720"
-        )
-    return height, width

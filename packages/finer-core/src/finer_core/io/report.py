@@ -76,15 +76,18 @@ class Report:
         )
         self._parts.append(f"<div class=row>{items}</div>")
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page atomically."""
+    def page(self) -> str:
+        """Return the page."""
         note = f"<p class=note>{html.escape(self._note)}</p>" if self._note else ""
-        write_text(
-            path,
+        return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(self._title)}</title>'
             f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
-            f"<h1>{html.escape(self._title)}</h1>{note}{''.join(self._parts)}</body></html>\n",
+            f"<h1>{html.escape(self._title)}</h1>{note}{''.join(self._parts)}</body></html>\n"
         )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page atomically."""
+        write_text(path, self.page())
 
 
 def _image(content: str | bytes, caption: str, pixelated: bool) -> str:

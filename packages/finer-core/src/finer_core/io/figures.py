@@ -1,0 +1,100 @@
+"""Figures, pictures and films as files; the caller declares Matplotlib, Pillow or imageio-ffmpeg, loaded when used."""
+
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from finer_core.io.files import atomic_path, output_path
+
+
+def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
+    """Make a figure without matplotlib's global state, so that no display is ever asked for.
+
+    Args:
+        rows: Of plots.
+        columns: Of plots.
+        figsize: Width and height in inches.
+
+    Returns:
+        The figure, and its axes (rows, columns).
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def figure_bytes(figure: Any, *, kind: str = "png", dpi: int = 110) -> bytes:
+    """Return a figure as a file, "svg" or "png", which says nothing of the time."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+    return buffer.getvalue()
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure atomically; the suffix chooses the format."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def to_bytes(color: np.ndarray) -> np.ndarray:
+    """Return colors in [0, 1] as uint8; what lies outside is clipped."""
+    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return a picture as a PNG file.
+
+    Args:
+        pixels: (height, width), or (height, width, 3 or 4), uint8.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps: float) -> None:
+    """Write frames as H.264 in an MP4, atomically.
+
+    Args:
+        frames: (height, width, 3), uint8, all of one size; a last odd line or column is repeated, for the format needs
+            even ones.
+        path: The file.
+        fps: Frames a second.
+
+    Raises:
+        OSError: If the film could not be written whole.
+    """
+    import imageio_ffmpeg  # here: its ffmpeg is large
+
+    writer, taken = None, 0
+    with output_path(path) as temporary:
+        try:
+            for frame in frames:
+                height, width = frame.shape[:2]
+                even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+                if writer is None:
+                    writer = imageio_ffmpeg.write_frames(
+                        str(temporary),
+                        (even.shape[1], even.shape[0]),
+                        fps=fps,
+                        codec="libx264",
+                        quality=None,
+                        macro_block_size=1,
+                        output_params=["-crf", "18", "-movflags", "+faststart"],
+                        ffmpeg_log_level="error",
+                    )
+                    writer.send(None)
+                writer.send(np.ascontiguousarray(even))
+                taken += 1
+        finally:
+            if writer is not None:
+                writer.close()
+        written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+        if written != taken:  # the encoder may fail, on a full disk for example, after it took the last picture
+            raise OSError(f"{path}: the encoder wrote {written} of {taken} pictures; is the disk full?")
