@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 import finer_core as fc
+from finer_core import training
 from finer_core.activations import FinerActivation, exact_derivatives
 from finer_core.layers import InrLayer
-from finer_image import ImageModel, evaluate, fit, read_image
+from finer_image import ImageModel, evaluate, fit, read_image, reproduce
 from finer_nerf import NerfModel, builtin_scene
 from finer_nerf import fit as fit_scene
 from finer_ntk import analyze, empirical_ntk, line_grid
@@ -54,6 +55,28 @@ def kernel() -> tuple[Tensor, float]:
     with exact_derivatives():
         network(points.coords)
     return empirical_ntk(network, points.coords), analyze(network, points.coords).effective_rank
+
+
+class Printer(training.Callback):
+    """Look on at a fit."""
+
+    def on_log(self, entry: training.LogEntry) -> None:
+        print(entry.step, entry.loss, dict(entry.metrics))
+
+
+def own_loss(coords: Tensor, target: Tensor) -> list[float]:
+    def loss(network: nn.Module, step: int) -> Tensor:
+        difference: Tensor = network(coords) - target
+        return difference.square().mean()
+
+    loggers = [Printer(), training.JsonlLogger("metrics.jsonl")]
+    history = training.fit(Field(), loss, steps=20, schedule=training.warmup_cosine(), callbacks=loggers, progress=True)
+    losses: list[float] = history["loss"].tolist()
+    return losses
+
+
+def table() -> str:
+    return reproduce("finerpp-notebook", methods=["finer"], steps=2, size=8, out=None).render("md")
 
 
 def slope(coords: Tensor) -> Tensor:
