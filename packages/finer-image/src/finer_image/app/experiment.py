@@ -1,6 +1,7 @@
 """One `finer-image fit`, from the input file to the finished run folder."""
 
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,16 @@ from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
+from finer_core.io.files import write_json
 from finer_core.networks.own_network import OwnNetwork
-from finer_core.resources import memory_figures, parse_memory
+from finer_core.resources import environment_versions, memory_figures, parse_memory
 from finer_image.app.folder_fit import fit_along, fit_image
 from finer_image.app.report import write_report
-from finer_image.app.run_config import config_of, write_config
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.inputs import is_built_in, open_signal
 from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
+from finer_image.io.lazy_image import DiskImage
 from finer_image.io.notes import printable
 from finer_image.io.raster import Raster
 from finer_image.training.plan import FitPlan, digest_of, plan_of
@@ -77,7 +79,7 @@ def prepare_run(
     plan = plan_timed_fit(settings, image, shared=shared)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
-    write_config(run, config)
+    write_json(run.config, config)
     return PreparedRun(run=run, plan=plan, image=image, config=config, resume=False)
 
 
@@ -208,3 +210,19 @@ def fill_run(
     if not quiet:
         print(f"report: {printable(run.report)}", file=sys.stderr)
     return run.read_metrics()
+
+
+def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "command": "finer-image fit",
+        "signal": signal,
+        "input_sha256": input_sha256,
+        "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
+        "image_on_disk": isinstance(image, DiskImage),
+        "notes": list(image.notes),
+        **plan.to_dict(),
+        "kernels": kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile),
+        "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
