@@ -5,6 +5,7 @@ with their derivatives; `derivative_mode` the switch to exact derivatives; `_ker
 of compiled kernels (`dispatch`) and those in C and Triton.
 """
 
+from finer_core.activations._kernels.autograd import apply_formula
 from finer_core.activations._kernels.dispatch import fuse_activations, fusion_kept
 from finer_core.activations.derivative_mode import derivatives_are_exact, exact_derivatives, first_order_only
 from finer_core.activations.functional import (
@@ -42,6 +43,7 @@ __all__ = [
     "SineActivation",
     "WireActivation",
     "WireFinerActivation",
+    "apply_formula",
     "derivatives_are_exact",
     "exact_derivatives",
     "finer",

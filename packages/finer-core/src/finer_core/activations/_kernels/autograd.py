@@ -126,6 +126,13 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
 
     Returns:
         f(z), the shape of `z`.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.activations import apply_formula
+        >>> from finer_core.activations.formulas import SineFormula
+        >>> apply_formula(torch.tensor([0.0, 0.5]), SineFormula(2.0))
+        tensor([0.0000, 0.8415])
     """
     exact = scale_req_grad or derivatives_are_exact()
     if z.dtype in (torch.float16, torch.bfloat16):
