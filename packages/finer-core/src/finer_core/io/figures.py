@@ -62,13 +62,13 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
     """Write frames as H.264 in an MP4, atomically.
 
     Args:
-        frames: (height, width, 3), uint8, all of one size; a last odd line or column is repeated, for the format needs
-            even ones.
+        frames: At least one (height, width, 3), uint8, all of one size; a last odd line or column is repeated, for the
+            format needs even ones.
         path: The file.
         fps: Frames a second.
 
     Raises:
-        OSError: If the film could not be written whole.
+        InputError: If the film could not be written whole.
     """
     import imageio_ffmpeg  # here: its ffmpeg is large
 
@@ -97,4 +97,4 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
                 writer.close()
         written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
         if written != taken:  # the encoder may fail, on a full disk for example, after it took the last picture
-            raise OSError(f"{path}: the encoder wrote {written} of {taken} pictures; is the disk full?")
+            raise OSError(f"the encoder wrote {written} of {taken} pictures; is the disk full?")

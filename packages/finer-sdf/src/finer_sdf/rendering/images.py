@@ -187,8 +187,7 @@ def write_turntable(
 
     Raises:
         InputError: For an unknown kind, "error" without a reference, no frames, or a path that is not of an .mp4 file
-            in a folder that exists; before any work.
-        OSError: As `write_mp4`.
+            in a folder that exists, before any work; or as `write_mp4`.
     """
     check_view_path(path, suffixes=(".mp4",))
     _check_kind(kind, reference)

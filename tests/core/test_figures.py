@@ -1,0 +1,49 @@
+"""Figures, pictures and films as files."""
+
+import io
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from finer_core.errors import InputError
+from finer_core.io.figures import figure_bytes, png_bytes, save_figure, subplots, to_bytes, write_mp4
+
+FRAMES = [np.full((7, 9, 3), 40 * number, dtype=np.uint8) for number in range(4)]
+
+
+def test_colors_are_rounded_and_clipped():
+    assert to_bytes(np.array([-1.0, 0.0, 0.5, 1.0, 2.0])).tolist() == [0, 0, 128, 255, 255]
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
+def test_a_png_holds_every_pixel(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(pixels)))), pixels)
+
+
+def test_figures_say_nothing_of_the_time_and_are_written_whole(tmp_path):
+    figure, axes = subplots(2, 1, figsize=(2, 2))
+    assert axes.shape == (2, 1)
+    axes[0, 0].plot([0, 1], [1, 0])
+    svg = figure_bytes(figure, kind="svg").decode()
+    assert "<svg" in svg and "dc:date" not in svg
+    save_figure(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == figure_bytes(figure)[:4] == b"\x89PNG"
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_an_odd_film_gets_even_sides(tmp_path):
+    write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4"))[0] == 4
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4"))
+    assert next(reader)["source_size"] == (10, 8)
+    reader.close()
+
+
+def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(the encoder wrote 3 of 4 pictures"):
+        write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
+    assert list(tmp_path.iterdir()) == []
