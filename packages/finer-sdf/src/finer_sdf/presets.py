@@ -10,7 +10,10 @@ PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
 FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
-
+FAST_MATRIX_RATE = 2e-3
+"""Muon's rate in the fast preset."""
+FAST_SAMPLES, _MOST_SAMPLES = 1_200_000, 8
+"""Distances computed in the fast preset; how many times as many in a long fit at most."""
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones.
@@ -39,7 +42,7 @@ def resolve(
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":
-        values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
+        values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native, steps=settings.steps or FAST_STEPS)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     merged = filled(settings, values, compiles=compiles)
@@ -69,14 +72,22 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
     }
 
 
-def _fast(learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
-    """Exact distances, most of them near the surface; warm-up and cosine."""
+def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str, Any]:
+    """Exact distances, most of them near the surface; warm-up and cosine.
+
+    Formula: in fits that are f > 1 times as long as the usual one, rates are divided by sqrt(f), and there are f
+    times as many distances. What the noise of a batch adds to the weights goes with steps rate^2, as Muon's and
+    Adam's steps have a size of their own, so it stays as it is while the way that the weights can go still grows;
+    and a distance is drawn as often as in the usual fit, or the network learns them by heart (docs/budgets.md).
+    """
+    longer = max(1.0, steps / FAST_STEPS)
+    slower = longer**-0.5
     return {
         "steps": FAST_STEPS,
         "batch_points": FAST_BATCH,
-        "samples": 1_200_000,
-        "learning_rate": learning_rate,
-        "matrix_learning_rate": 2e-3,
+        "samples": round(FAST_SAMPLES * min(longer, _MOST_SAMPLES)),
+        "learning_rate": learning_rate * slower,
+        "matrix_learning_rate": FAST_MATRIX_RATE * slower,
         "optimizer": "muon",
         "schedule": "cosine",
         "betas": (0.9, 0.99),
