@@ -12,8 +12,6 @@ FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
 FAST_MATRIX_RATE = 2e-3
 """Muon's rate in the fast preset."""
-FAST_SAMPLES, _MOST_SAMPLES = 1_200_000, 8
-"""Distances computed in the fast preset; how many times as many in a long fit at most."""
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones.
@@ -75,17 +73,15 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
 def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str, Any]:
     """Exact distances, most of them near the surface; warm-up and cosine.
 
-    Formula: in fits that are f > 1 times as long as the usual one, rates are divided by sqrt(f), and there are f
-    times as many distances. What the noise of a batch adds to the weights goes with steps rate^2, as Muon's and
-    Adam's steps have a size of their own, so it stays as it is while the way that the weights can go still grows;
-    and a distance is drawn as often as in the usual fit, or the network learns them by heart (docs/budgets.md).
+    Formula: rates fall as sqrt(4500 / steps) in fits longer than the usual one. What the noise of a batch adds to the
+    weights goes with steps rate^2, as Muon's and Adam's steps have a size of their own; so it stays as it is, while
+    the way that the weights can go still grows. At the usual rates 18,000 steps end worse than 4,500 (docs/budgets.md).
     """
-    longer = max(1.0, steps / FAST_STEPS)
-    slower = longer**-0.5
+    slower = min(1.0, FAST_STEPS / steps) ** 0.5
     return {
         "steps": FAST_STEPS,
         "batch_points": FAST_BATCH,
-        "samples": round(FAST_SAMPLES * min(longer, _MOST_SAMPLES)),
+        "samples": 1_200_000,
         "learning_rate": learning_rate * slower,
         "matrix_learning_rate": FAST_MATRIX_RATE * slower,
         "optimizer": "muon",
