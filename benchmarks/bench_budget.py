@@ -104,11 +104,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, dict[str, dict[str, Any]]]]:
-    """Return lines by (family, side, device, arm, method), by passes, by signal; of several seeds the mean PSNR."""
+    """Return lines by (family, side, device, what), by passes, by signal; of several seeds the mean PSNR.
+
+    `what` is arm and method, and the settings that were changed.
+    """
     groups: dict[tuple[Any, ...], dict[float, dict[str, list[dict[str, Any]]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         family = line["signal"].split("/")[0]
-        place = groups[family, line["side"], line["device"], line["arm"], line["method"]][line["passes"]]
+        what = " ".join((line["arm"], line["method"], *([json.dumps(line["changes"])] if line["changes"] else [])))
+        place = groups[family, line["side"], line["device"], what][line["passes"]]
         place.setdefault(line["signal"], []).append(line)
     return {
         key: {
@@ -124,9 +128,9 @@ def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, 
 
 def table(arguments: argparse.Namespace) -> None:
     """Print a table for each family, size, arm and method: a row a length, with its least gain on a signal."""
-    for (family, side, device, arm, method), lengths in groups_of(lines_of(arguments.out)).items():
+    for (family, side, device, what), lengths in groups_of(lines_of(arguments.out)).items():
         signals = sorted({signal for of in lengths.values() for signal in of})
-        print(f"\n{family}, {side}x{side}, {device}, {arm}, {method}\n")
+        print(f"\n{family}, {side}x{side}, {device}, {what}\n")
         print(f"| passes | mean, dB | seconds | least gain | {' | '.join(s.split('/')[-1] for s in signals)} |")
         print("| --- " * (4 + len(signals)) + "|")
         before: dict[str, dict[str, Any]] = {}
@@ -147,7 +151,7 @@ def chart(arguments: argparse.Namespace) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("passes", "seconds"), strict=True):
-        for (family, side, device, arm, method), lengths in groups_of(lines_of(arguments.lines)).items():
+        for (family, side, device, what), lengths in groups_of(lines_of(arguments.lines)).items():
             most = max(len(of) for of in lengths.values())
             whole = {passes: list(of.values()) for passes, of in lengths.items() if len(of) == most}
             mean = [statistics.mean(line["psnr"] for line in of) for of in whole.values()]
@@ -156,7 +160,7 @@ def chart(arguments: argparse.Namespace) -> None:
                 if name == "passes"
                 else [statistics.mean(x["seconds"] for x in of) for of in whole.values()]
             )
-            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {device}, {arm} {method} ({most})")
+            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {device}, {what} ({most})")
         axes.set_xscale("log")
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)

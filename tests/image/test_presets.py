@@ -65,6 +65,7 @@ def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network
 
     assert {omega(passes, 4.0) for passes in (1, 10, 40)} == {15.0}
     assert {omega(passes, 1.0) for passes in (10, 40, 320)} == {15.0}
+    assert omega(320, 4.0) == omega(1000, 4.0) == 7.5  # lower ones end worse however long the fit
     assert omega(125, 4.0) == omega(125, 100.0) == pytest.approx(10.26, abs=0.01)
     assert omega(40, 2.0) > omega(80, 2.0) > omega(80, 4.0) > omega(320, 4.0) == 7.5
     assert fast_network("siren", passes=125, values_per_weight=4.0) == {}
