@@ -50,6 +50,16 @@ def test_batch_and_steps_grow_with_the_root_of_the_passes_and_the_rate_stays(sid
         assert fit.steps * fit.matrix_learning_rate**2 / batch < 2.1 * 1280 * 5e-4**2 / 2048
 
 
+@pytest.mark.parametrize(
+    ("side", "passes", "batch"),
+    [(256, 60, 2048), (256, 160, 4096), (256, 250, 8192), (256, 1000, 16_384)]
+    + [(512, 60, 4096), (512, 125, 8192), (512, 160, 8192), (512, 250, 16_384), (512, 1000, 32_768)],
+)
+def test_batches_are_those_that_were_better(side, passes, batch):
+    length = length_of(side, side, passes=passes)
+    assert side**2 // steps_per_pass(side, side, length.batch_pixels) == batch
+
+
 def test_half_the_width_goes_twice_as_far_as_noise_allows():
     usual, narrow, wide = (resolved(256, passes=125, hidden_features=width) for width in (256, 128, 512))
     assert narrow.steps == usual.steps == wide.steps

@@ -2,8 +2,8 @@
 
 The rules of the fast preset, with N pixels used P times each (docs/budgets.md has the study they come from):
 
-    batch   grows as sqrt(N P), and so do the steps: what the noise of a step adds to the weights, which goes with
-            steps rate^2 / batch, is then the same in a fit of any length;
+    batch   grows as sqrt(N P), a little faster in long fits, and so do the steps: what the noise of a step adds to the
+            weights, which goes with steps rate^2 / batch, is then about the same in a fit of any length;
     rate    steps times rate, the way that the weights can go, grows as sqrt(N P) too, so the rate is the same at every
             length but for the rounding of the batch, which it makes up for; half the width goes twice as far;
     decay   a warm-up, then a straight line to 0, whatever the length;
@@ -40,8 +40,11 @@ LEAST_STEPS = 800
 """Steps that it makes at least where no budget is given."""
 SMALLEST_BATCH = 1024
 """Pixels a step below which the optimizer's own work costs more than they do."""
-_BATCH_FACTOR = 1.26
-"""Batch over sqrt(N P)."""
+_BATCH_FACTOR, _BATCH_EXPONENT = 1.26, 0.1
+"""Batch over sqrt(N P), in fits of up to `PASSES`; what more passes multiply it by is their ratio to this power.
+
+A batch is rounded to a power of 2 of the image. 250 passes of 512x512 pixels want the larger one (16,384: 0.5 dB), 125
+the smaller one (8192: 0.6 and 1.2 dB), and so do 60 of 256x256 (2048: 0.5 to 1 dB; docs/budgets.md)."""
 _TRAVEL_FACTOR = 3.95e-4
 """Steps times SOAP's rate, over sqrt(N P)."""
 _USUAL_WIDTH = 256
@@ -80,7 +83,8 @@ def length_of(height: int, width: int, *, passes: float, batch_pixels: int | Non
     """
     pixels = height * width
     if batch_pixels is None:
-        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(_BATCH_FACTOR * math.sqrt(pixels * passes))))
+        factor = _BATCH_FACTOR * max(1.0, passes / PASSES) ** _BATCH_EXPONENT
+        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels * passes))))
     per_pass = steps_per_pass(height, width, batch_pixels)
     if per_pass == 1:
         batch_pixels = 0
