@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from finer_core.distributed.ranks import Ranks
 from finer_core.training.optimizers.shared_matrices import give_to_all, matrices_of, owners_of, without_gradients
-from finer_core.training.optimizers.soap import Soap
+from finer_core.training.optimizers.soap import RENEW_EVERY, Soap
 
 
 class SharedSoap(Soap):
@@ -22,13 +22,22 @@ class SharedSoap(Soap):
         matrices: Parameters, in the same order and with the same gradients in every process.
         ranks: The place of this process.
         lr: Rate.
-        betas: As for `Soap`.
+        betas: As for `Soap`, and so are the others.
+        nesterov: Whether momentum is Nesterov's.
+        renew_every: Steps between two renewals.
     """
 
     def __init__(
-        self, matrices: Iterable[nn.Parameter], *, ranks: Ranks, lr: float, betas: tuple[float, float]
+        self,
+        matrices: Iterable[nn.Parameter],
+        *,
+        ranks: Ranks,
+        lr: float,
+        betas: tuple[float, float],
+        nesterov: bool = False,
+        renew_every: int = RENEW_EVERY,
     ) -> None:
-        super().__init__(list(matrices), lr=lr, betas=betas)
+        super().__init__(list(matrices), lr=lr, betas=betas, nesterov=nesterov, renew_every=renew_every)
         self._ranks = ranks
         self._others_are_behind = False
 

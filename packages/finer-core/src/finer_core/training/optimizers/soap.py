@@ -14,7 +14,7 @@ from finer_core.training.optimizers.matrices import check_matrices
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
 RENEW_EVERY = 10
-"""Steps between two renewals of the eigenbases, as SOAP's authors have it."""
+"""Steps between two renewals of the eigenbases where nothing else is said, as SOAP's authors have it."""
 Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
 
 
@@ -23,18 +23,22 @@ class Soap(Optimizer):
 
     Formula: with G = dL/dW, running means L of G G^T and R of G^T G (decay beta_2), and their eigenvectors Q_L and Q_R,
     Adam's running means m of g = Q_L^T G Q_R (decay beta_1) and v of g^2 (decay beta_2) give the step
-    W <- W - lr Q_L (m / (sqrt(v) + eps)) Q_R^T, both means freed of their bias. The first gradient only sets up the
-    bases. Every `RENEW_EVERY` steps they follow L and R by one power iteration and a QR decomposition.
+    W <- W - lr Q_L (m / (sqrt(v) + eps)) Q_R^T, both means freed of their bias, m by division by 1 - beta_1^t. With
+    Nesterov's momentum (Dozat, 2016, "Incorporating Nesterov momentum into Adam") beta_1 m / (1 - beta_1^(t+1)) +
+    (1 - beta_1) g / (1 - beta_1^t) takes m's place. The first gradient only sets up the bases. Every `renew_every`
+    steps they follow L and R by one power iteration and a QR decomposition.
 
-    The steps are those of pytorch-optimizer's SOAP, sooner: the mean is kept in the eigenbasis, and every matrix has a
-    core to itself, so that the result does not depend on the number of cores either. On other devices matrices of one
-    shape are stacked (`SoapStack`).
+    Without Nesterov's momentum the steps are those of pytorch-optimizer's SOAP, sooner: the mean is kept in the
+    eigenbasis, and every matrix has a core to itself, so that the result does not depend on the number of cores either.
+    On other devices matrices of one shape are stacked (`SoapStack`).
 
     Args:
         params: Real matrices.
         lr: Rate.
         betas: Decay of the mean; decay of the squares and of the covariances.
         eps: Added to the root of the squares.
+        nesterov: Whether momentum is Nesterov's; the authors' is not.
+        renew_every: Steps between two renewals of the eigenbases.
 
     Raises:
         ValueError: For a parameter that is not a real matrix.
@@ -55,8 +59,13 @@ class Soap(Optimizer):
         lr: float = 5e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
+        nesterov: bool = False,
+        renew_every: int = RENEW_EVERY,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        if renew_every < 1:
+            raise ValueError(f"renew_every must be at least 1, got {renew_every}")
+        self.renew_every = renew_every
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov})
         check_matrices(self)
 
         self._stacks: list[SoapStack] = []
@@ -67,7 +76,7 @@ class Soap(Optimizer):
         jobs = self._jobs()
         if all(parameter.device.type == "cpu" for parameter, _, _ in jobs):
             jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
-            parallel_map(_update, jobs)
+            parallel_map(self._update, jobs)
         else:
             self.advance()
             self.finish()
@@ -80,7 +89,7 @@ class Soap(Optimizer):
         settings = {id(p): group for group in self.param_groups for p in group["params"]}
         for stack in self._stacks:
             group = settings[id(stack.parameters[0])]
-            stack.advance(lr=group["lr"], betas=group["betas"], eps=group["eps"])
+            stack.advance(**{name: group[name] for name in ("lr", "betas", "eps", "nesterov")})
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -88,13 +97,37 @@ class Soap(Optimizer):
         for stack in self._stacks:
             for state in stack.states:
                 state["step"] += 1
-        due = [stack for stack in self._stacks if stack.states[0]["step"] % RENEW_EVERY == 0]
+        due = [stack for stack in self._stacks if stack.states[0]["step"] % self.renew_every == 0]
         if due:
             renew(due)
         for parameter, state, group in self._jobs():
             if not state:
                 assert parameter.grad is not None
                 state.update(_begin(parameter.grad, beta2=group["betas"][1]))
+
+    @torch.no_grad()
+    def _update(self, job: Job) -> None:
+        """Update one matrix, given with its state and its group's settings."""
+        parameter, state, group = job
+        grad, (beta1, beta2) = parameter.grad, group["betas"]
+        assert grad is not None
+        if not state:
+            state.update(_begin(grad, beta2=beta2))
+            return
+        state["step"] += 1
+        step, left, right = state["step"], state["left_basis"], state["right_basis"]
+        turned = left.T @ grad @ right
+        mean, part = state["mean"].lerp_(turned, 1 - beta1), 1 - beta1**step
+        if group["nesterov"]:
+            mean = mean.mul(beta1 * part / (1 - beta1 ** (step + 1))).add_(turned, alpha=1 - beta1)
+        state["square"].lerp_(turned.square_(), 1 - beta2)
+        direction = mean / state["square"].sqrt().add_(group["eps"])
+        rate = group["lr"] * math.sqrt(1 - beta2**step) / part
+        parameter.sub_(left @ direction @ right.T, alpha=rate)
+        state["left"].lerp_(grad @ grad.T, 1 - beta2)
+        state["right"].lerp_(grad.T @ grad, 1 - beta2)
+        if step % self.renew_every == 0:
+            _renew(state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
@@ -116,29 +149,6 @@ class Soap(Optimizer):
         if [[*map(id, stack)] for stack in members] == [[*map(id, stack.parameters)] for stack in self._stacks]:
             return self._stacks
         return [SoapStack([p for p, _, _ in stack], [state for _, state, _ in stack]) for stack in alike.values()]
-
-
-@torch.no_grad()
-def _update(job: Job) -> None:
-    """Update one matrix, given with its state and its group's settings."""
-    parameter, state, group = job
-    grad, (beta1, beta2) = parameter.grad, group["betas"]
-    assert grad is not None
-    if not state:
-        state.update(_begin(grad, beta2=beta2))
-        return
-    state["step"] += 1
-    step, left, right = state["step"], state["left_basis"], state["right_basis"]
-    turned = left.T @ grad @ right
-    state["mean"].lerp_(turned, 1 - beta1)
-    state["square"].lerp_(turned.square_(), 1 - beta2)
-    direction = state["mean"] / state["square"].sqrt().add_(group["eps"])
-    rate = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-    parameter.sub_(left @ direction @ right.T, alpha=rate)
-    state["left"].lerp_(grad @ grad.T, 1 - beta2)
-    state["right"].lerp_(grad.T @ grad, 1 - beta2)
-    if step % RENEW_EVERY == 0:
-        _renew(state)
 
 
 def _begin(grad: Tensor, *, beta2: float) -> dict[str, Any]:

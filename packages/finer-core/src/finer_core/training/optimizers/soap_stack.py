@@ -45,16 +45,18 @@ class SoapStack:
     left_basis: Tensor
     right_basis: Tensor
 
-    def advance(self, *, lr: float | Tensor, betas: tuple[float, float], eps: float) -> None:
+    def advance(self, *, lr: float | Tensor, betas: tuple[float, float], eps: float, nesterov: bool) -> None:
         """Update the matrices by their gradients; `lr` may lie on their device."""
         beta1, beta2 = betas
         grads = torch.stack([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         turned = self.left_basis.mT @ grads @ self.right_basis
-        self.mean.lerp_(turned, 1 - beta1)
-        self.square.lerp_(turned.square_(), 1 - beta2)
         self.steps.add_(1)
-        direction = self.mean / self.square.sqrt().add_(eps)
-        rate = lr * torch.sqrt(1 - beta2**self.steps) / (1 - beta1**self.steps)
+        mean, part = self.mean.lerp_(turned, 1 - beta1), 1 - beta1**self.steps
+        if nesterov:
+            mean = (mean * (beta1 * part / (1 - beta1 ** (self.steps + 1)))).add_(turned, alpha=1 - beta1)
+        self.square.lerp_(turned.square_(), 1 - beta2)
+        direction = mean / self.square.sqrt().add_(eps)
+        rate = lr * torch.sqrt(1 - beta2**self.steps) / part
         change = (self.left_basis @ direction @ self.right_basis.mT).mul_(rate)
         parameters: list[Tensor] = [*self.parameters]
         changes: list[Any] = [*change.unbind()]
