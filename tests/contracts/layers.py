@@ -1,7 +1,7 @@
 """The layers of the packages, the lowest first: a module imports from its own layer and from those before it."""
 
 CORE = (
-    ("_version", "errors", "methods", "schema", "metrics", "coords", "casts"),
+    ("_version", "lazy", "errors", "methods", "schema", "metrics", "coords", "casts"),
     ("progress", "resources", "interruption", "surroundings", "parallel", "c_library"),
     ("config", "training_config", "initializers"),
     ("activations.large_pages", "activations.buffers"),
@@ -13,6 +13,7 @@ CORE = (
     ("io",),
     ("distributed",),
     ("training", "benchmark"),
+    ("plots",),
     ("reproduction",),
     ("experimental",),
     ("app",),

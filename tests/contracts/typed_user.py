@@ -5,14 +5,16 @@ import torch
 from torch import Tensor, nn
 
 import finer_core as fc
+import finer_image
 from finer_core import training
 from finer_core.activations import FinerActivation, exact_derivatives
 from finer_core.layers import InrLayer
-from finer_image import ImageModel, evaluate, fit, read_image, reproduce
-from finer_nerf import NerfModel, builtin_scene
+from finer_image import ImageModel, benchmark, evaluate, fit, read_image, reproduce
+from finer_nerf import NerfModel, read_scene
+from finer_nerf import evaluate as evaluate_scene
 from finer_nerf import fit as fit_scene
-from finer_ntk import analyze, empirical_ntk, line_grid
-from finer_sdf import SdfModel
+from finer_ntk import analyze, empirical_ntk, line_grid, predict_training
+from finer_sdf import SdfModel, read_shape, union
 from finer_sdf import fit as fit_shape
 
 
@@ -30,7 +32,9 @@ class Field(nn.Module):
 
 
 def image(path: str) -> tuple[float, np.ndarray]:
-    model, history = fit(read_image(path), method="finer", steps=10)
+    model, history = fit(read_image(path, memory="1GB"), method="finer", steps=10)
+    finer_image.plots.history(history).savefig("history.png")
+    benchmark({"image": path}, {"mine": Field(), "siren": "siren"}, steps=2)
     assert isinstance(model, ImageModel)
     model.save("image.safetensors")
     psnr = evaluate(model, path)["psnr"]
@@ -41,11 +45,17 @@ def shape(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     model, _ = fit_shape((points, normals), steps=10)
     assert isinstance(model, SdfModel)
     distance: np.ndarray = model(points)
-    return distance
+    other, _ = fit_shape(read_shape("part.ply", memory="1GB"), steps=10, progress=True)
+    found = union(model, other).query(points)
+    return distance + found.distance + len(model.mesh(resolution=32).faces)
 
 
 def scene() -> NerfModel:
-    model, _ = fit_scene(builtin_scene(size=16), steps=2)
+    read = read_scene("lego", memory="1GB")
+    model, _ = fit_scene(read, steps=2)
+    view = model.render(read.test.poses[0], read.test.cameras[0])
+    print(view["rgb"].shape, evaluate_scene(model, read.test)["psnr"])
+    model.video("orbit.mp4", model.orbit(6))
     return model
 
 
@@ -54,7 +64,9 @@ def kernel() -> tuple[Tensor, float]:
     points = line_grid(16)
     with exact_derivatives():
         network(points.coords)
-    return empirical_ntk(network, points.coords), analyze(network, points.coords).effective_rank
+    found = analyze(network, points.coords, points.target)
+    predicted = predict_training(network, points.coords, points.target, steps=3).deviation
+    return empirical_ntk(network, points.coords), found.effective_rank + float(found.target_energy[0]) + predicted
 
 
 class Printer(training.Callback):

@@ -84,7 +84,7 @@ def _instances(content: bytes) -> bytes:
 
 def _reader(name: str):
     def read(folder: Path) -> None:
-        shape = read_shape(folder / name, memory=700_000_000).shape
+        shape = read_shape(folder / name, memory="700MB").shape
         assert np.isfinite(shape.bounds).all()
 
     return read

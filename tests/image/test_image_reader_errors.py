@@ -16,7 +16,7 @@ import pytest
 import tifffile
 
 from finer_image.io import source as image_source
-from finer_image.io.reader import read_image
+from finer_image.io.reader import load_image, read_image
 
 from .image_files import chunk, exr_file, noise, pillow_bytes, png, saved, tiff_bytes
 
@@ -26,7 +26,7 @@ OpenEXR = pytest.importorskip("OpenEXR")
 def refusal(path: Path, **options: object) -> str:
     """Read a file that must be refused; return the message, checked for form."""
     with pytest.raises(ValueError) as caught:
-        read_image(path, **options)
+        load_image(path, **options)
     assert type(caught.value).__name__ == "InputError"
     message = str(caught.value)
     assert "\n" not in message and path.name in message and len(message) < 500
@@ -336,7 +336,7 @@ def test_what_decoding_takes_counts(tmp_path, kind):
     path = saved(tmp_path / f"a.{kind}", make(np.kron(noise(4, 6, 3), np.ones((100, 100, 1), np.uint8))))
     decoded = 600 * 400 * (12 if kind == "hdr" else 3)
     needed = decoded + 600 * 400 * beside
-    assert read_image(path, memory_bytes=decoded, working_bytes=needed).pixels.nbytes == decoded
+    assert load_image(path, memory_bytes=decoded, working_bytes=needed).pixels.nbytes == decoded
     message = refusal(path, memory_bytes=decoded, working_bytes=needed - 1)
     assert f"needs {needed:,} bytes" in message and f"leaves {needed - 1:,} to decode it" in message
 
@@ -361,7 +361,7 @@ def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
 
 def test_memory_limit_is_exact(tmp_path):
     path = saved(tmp_path / "a.png", png(noise(10, 12, 3, dtype="uint16"), depth=16, color_type=2))
-    assert read_image(path, memory_bytes=720).pixels.nbytes == 720
+    assert load_image(path, memory_bytes=720).pixels.nbytes == 720
     assert "needs 720 bytes" in refusal(path, memory_bytes=719)
 
 

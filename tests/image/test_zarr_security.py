@@ -12,7 +12,7 @@ import pytest
 
 from finer_core.errors import InputError
 from finer_image.io.opening import open_image
-from finer_image.io.reader import read_image
+from finer_image.io.reader import load_image, read_image
 
 zarr = pytest.importorskip("zarr", reason="the extra finer-image[zarr] is not installed")
 KNOWS_3 = not zarr.__version__.startswith("2.")
@@ -199,7 +199,7 @@ def test_chunks_that_are_larger_than_the_array_count(tmp_path):
     fields = {**ARRAY_2, "shape": [8, 9], "chunks": [20_000, 20_000]}
     path = array_of(tmp_path / "a.zarr", fields)
     with pytest.raises(InputError, match="--memory"):
-        read_image(path, memory_bytes=10**6, working_bytes=10**8)
+        load_image(path, memory_bytes=10**6, working_bytes=10**8)
     with pytest.raises(InputError, match="--memory"):
         open_image(path, memory_bytes=10, cache_bytes=10**8)
 

@@ -9,7 +9,7 @@ import trimesh
 
 from finer_core.errors import InputError
 from finer_sdf.geometry import Mesh
-from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.reader import load_shape, read_shape
 
 CORNERS = [(x, y, z) for z in (0, 1) for y in (0, 2) for x in (0, 3)]
 QUADS = [(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)]
@@ -72,7 +72,7 @@ def figures(path) -> tuple[float, float]:
 
 def refusal(path, **options) -> str:
     with pytest.raises(InputError) as caught:
-        read_shape(path, **options)
+        load_shape(path, **options)
     message = str(caught.value)
     assert message.startswith(str(path)) and "\n" not in message and len(message) <= 300
     return message.removeprefix(f"{path}: ")
@@ -294,7 +294,7 @@ def test_memory_is_refused_from_what_a_file_declares(tmp_path, suffix, monkeypat
         made.export(path)
     needed = limits.PROCESS_BYTES + 320 * limits.BYTES_A_FACE
     room_for_the_text = 4 * path.stat().st_size if "ascii" in suffix else 0
-    assert len(read_shape(path, memory=needed + 20_000 + room_for_the_text).shape.faces) == 320
+    assert len(load_shape(path, memory=needed + 20_000 + room_for_the_text).shape.faces) == 320
     monkeypatch.setattr(reader, "_clean", lambda *_, **__: pytest.fail("cleaned"))
     assert "--memory" in refusal(path, memory=needed - 1)
 

@@ -4,10 +4,10 @@ Importing the package is cheap: names below are loaded when first used, so a com
 loading PyTorch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from finer_core._version import __version__
+from finer_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from finer_core.coords import grid_coords
@@ -103,20 +103,4 @@ __all__ = [
     "set_activation",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name, or a submodule, when it is first asked for."""
-    if name in _HOME:
-        return getattr(import_module(f"finer_core.{_HOME[name]}"), name)
-    if not name.startswith("_"):
-        try:
-            return import_module(f"finer_core.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"finer_core.{name}":
-                raise
-    raise AttributeError(f"module 'finer_core' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)

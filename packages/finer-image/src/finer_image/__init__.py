@@ -5,13 +5,14 @@ names are loaded when first used.
 """
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finer_core.lazy import lazy_names
 from finer_image._version import __version__
 
 if TYPE_CHECKING:
     from finer_core.io.export import export
+    from finer_image import plots as plots
     from finer_image.benchmarking import benchmark
     from finer_image.config import ImageConfig
     from finer_image.evaluation import evaluate
@@ -27,6 +28,7 @@ _HOME = {
     "ImageConfig": "config",
     "ImageModel": "model",
     "benchmark": "benchmarking",
+    "export": "finer_core.io.export",
     "evaluate": "evaluation",
     "fit": "training.fit",
     "read_image": "io.reader",
@@ -50,16 +52,4 @@ __all__ = [
 
 logging.getLogger("finer_image").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
-    if name == "export":
-        return import_module("finer_core.io.export").export
-    if name in _HOME:
-        return getattr(import_module(f"finer_image.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'finer_image' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)

@@ -1,9 +1,9 @@
 """Compare methods on images, from Python: a row a fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from finer_core.benchmark import Result, compare
+from finer_core.benchmark import Methods, Result, compare
 from finer_core.progress import ProgressOption
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
@@ -16,7 +16,7 @@ COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "pu
 
 def benchmark(
     images: Mapping[str, Any],
-    methods: Sequence[str],
+    methods: Methods,
     config: ImageConfig | None = None,
     *,
     progress: ProgressOption = False,
@@ -28,7 +28,8 @@ def benchmark(
 
     Args:
         images: What `fit` takes, by name.
-        methods: Names of methods.
+        methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
+            trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
         progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
@@ -48,8 +49,8 @@ def benchmark(
         [('eye', 'finer', '16x16'), ('eye', 'siren', '16x16')]
     """
 
-    def metrics_of(image: Any, method: str) -> Mapping[str, Any] | None:
-        model, history = fit(image, config, **{**overrides, "method": method})
+    def metrics_of(image: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
+        model, history = fit(image, config, **{**overrides, **settings})
         if history.interrupted:
             return None
         size = f"{model.height}x{model.width}"

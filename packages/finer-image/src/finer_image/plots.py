@@ -14,7 +14,9 @@ from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.io import figures
 from finer_core.io.figures import subplots
-from finer_core.training.history import TrainingHistory
+from finer_core.plots import history
+
+__all__ = ["activations", "error_map", "history", "neurons", "spectra"]
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -82,37 +84,6 @@ def activations(*, extent: float) -> Any:
         axes.grid(alpha=0.3)
     for axes in grid[-1]:
         axes.set_xlabel("z")
-    return figure
-
-
-def history(history: TrainingHistory) -> Any:
-    """Draw the course of a fit from Python, the PSNR of the pixels trained on by step.
-
-    Args:
-        history: From `finer_image.fit`.
-
-    Returns:
-        The figure, of matplotlib; a notebook shows it, and `figure.savefig(path)` writes it.
-
-    Example:
-        >>> import numpy as np
-        >>> from finer_image import fit, plots
-        >>> _, history = fit(np.eye(16), steps=5, network={"hidden_features": 16})
-        >>> figure = plots.history(history)
-        >>> figure.axes[0].get_ylabel(), len(figure.axes[0].lines[0].get_xdata())
-        ('PSNR of the batches (dB)', 5)
-    """
-    return psnr_curve(history["step"], history["psnr"])
-
-
-def psnr_curve(steps: Sequence[float] | np.ndarray, psnr: Sequence[float] | np.ndarray) -> Any:
-    """Draw PSNRs (dB) by step; returns the figure."""
-    figure, grid = subplots(1, 1, figsize=(6, 3.6))
-    axes = grid[0, 0]
-    axes.plot(steps, psnr)
-    axes.set_xlabel("step")
-    axes.set_ylabel("PSNR of the batches (dB)")
-    axes.grid(alpha=0.3)
     return figure
 
 

@@ -5,12 +5,13 @@ is cheap: names are loaded when first used.
 """
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finer_core.lazy import lazy_names
 from finer_nerf._version import __version__
 
 if TYPE_CHECKING:
+    from finer_nerf import plots as plots
     from finer_nerf.benchmarking import benchmark
     from finer_nerf.cameras import Camera
     from finer_nerf.config import NerfConfig
@@ -57,14 +58,4 @@ __all__ = [
 
 logging.getLogger("finer_nerf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
-    if name in _HOME:
-        return getattr(import_module(f"finer_nerf.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'finer_nerf' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)

@@ -1,10 +1,10 @@
 """Compare methods on scenes, from Python: a row a fit."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from finer_core.benchmark import Result, compare
+from finer_core.benchmark import Methods, Result, compare
 from finer_core.config import config_with
 from finer_core.progress import ProgressOption
 from finer_nerf.config import NerfConfig
@@ -31,7 +31,7 @@ COLUMNS = (
 
 def benchmark(
     scenes: Mapping[str, Any],
-    methods: Sequence[str],
+    methods: Methods,
     config: NerfConfig | None = None,
     *,
     lpips: bool = False,
@@ -44,7 +44,8 @@ def benchmark(
 
     Args:
         scenes: What `fit` takes, by name; each has test or validation views to be judged by.
-        methods: Names of methods.
+        methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
+            trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
         lpips: As `evaluate` takes it.
         progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
@@ -66,15 +67,15 @@ def benchmark(
         [('workbench', 'finer', '8x8'), ('workbench', 'siren', '8x8')]
     """
 
-    def metrics_of(scene: Any, method: str) -> Mapping[str, Any] | None:
-        given = {**overrides, "method": method}
+    def metrics_of(scene: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
+        given = {**overrides, **settings}
         model, history = fit(scene, config, **given)
         if history.interrupted:
             return None
         names = {name: value for name, value in given.items() if name in NerfConfig.__dataclass_fields__}
-        settings = config_with(NerfConfig, config, {**names, "network": {}})
+        whole = config_with(NerfConfig, config, {**names, "network": {}})
         is_path = isinstance(scene, str | os.PathLike)
-        views = judged_views(open_scene(os.fspath(scene), settings).scene if is_path else scene)
+        views = judged_views(open_scene(os.fspath(scene), whole).scene if is_path else scene)
         return {
             **evaluate(model, views, lpips=lpips),
             "size": f"{views.height}x{views.width}",

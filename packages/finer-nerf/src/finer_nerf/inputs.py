@@ -109,7 +109,7 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
         ...     sorted(os.listdir(folder))[-3:]
         ['transforms_train.json', 'transforms_val.json', 'val']
     """
-    splits = {name: views for name, views in scene_splits(scene).items() if views is not None}
+    splits = scene_splits(scene)
     for name, views in splits.items():
         check_views(views, name=name)
         if views.masks is not None:
@@ -132,14 +132,19 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
     write_blender_scene(scene, out, overwrite=overwrite)
 
 
-def scene_splits(scene: Scene) -> dict[str, Views | None]:
-    """Return the views of a scene by the names of its splits."""
-    return {"train": scene.train, "val": scene.val, "test": scene.test}
+def scene_splits(scene: Scene) -> dict[str, Views]:
+    """Return the views of a scene by the names of its splits, but those without any."""
+    splits = {"train": scene.train, "val": scene.val, "test": scene.test}
+    return {name: views for name, views in splits.items() if name == "train" or not _is_empty(views)}
+
+
+def _is_empty(views: Any) -> bool:
+    return views is None or (isinstance(views, Views) and not views)
 
 
 def judged_views(scene: Scene) -> Views:
     """Return the views a training is judged by: the test views, or the validation views where there are none."""
-    return scene.split("test" if scene.test is not None and len(scene.test) else "val")
+    return scene.split("test" if scene.test else "val")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +225,7 @@ def _checked_scene(scene: Any) -> Scene:
     if not isinstance(scene, Scene):
         raise InputError(f"a scene is a path or what read_scene returns, got {shown(type(scene).__name__)}")
     for split, views in scene_splits(scene).items():
-        if split == "train" or views is not None:
-            check_views(views, name=f"{scene.name}: {split} views")
+        check_views(views, name=f"{scene.name}: {split} views")
     return scene
 
 
@@ -268,8 +272,6 @@ def content_digest(scene: Scene) -> str:
     """Return the SHA-256 over all that a training takes of a scene, to know it again."""
     digest = hashlib.sha256(f"{scene.kind} {scene.aabb_scale!r}".encode())
     for name, views in scene_splits(scene).items():
-        if views is None:
-            continue
         digest.update(f"{name} {tuple(views.images.shape)} {views.cameras!r}".encode())
         digest.update(views.images.numpy().tobytes())
         digest.update(np.ascontiguousarray(views.poses, dtype=np.float64).tobytes())

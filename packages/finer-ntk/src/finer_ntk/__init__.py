@@ -4,12 +4,13 @@ Everything below works on a network and its inputs alone, writes no file and pri
 package is cheap: names are loaded when first used. The measures, of arrays, are in `finer_ntk.spectrum`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finer_core.lazy import lazy_names
 from finer_ntk._version import __version__
 
 if TYPE_CHECKING:
+    from finer_ntk import plots as plots
     from finer_ntk.analysis import NtkSpectrum, analyze, sweep
     from finer_ntk.inputs.points import Points, box_grid, line_grid
     from finer_ntk.kernel.empirical import empirical_ntk
@@ -48,16 +49,4 @@ __all__ = [
     "sweep",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name, or the measures, when it is first asked for."""
-    if name in _HOME:
-        return getattr(import_module(f"finer_ntk.{_HOME[name]}"), name)
-    if name == "spectrum":
-        return import_module("finer_ntk.spectrum")
-    raise AttributeError(f"module 'finer_ntk' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted([*__all__, "spectrum"])
+__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)

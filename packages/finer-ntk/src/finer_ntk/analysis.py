@@ -39,7 +39,7 @@ class NtkSpectrum:
         residuals: (k,), |K v - lambda v| / lambda.
         effective_rank: Exponential of the entropy of the eigenvalues' shares; from 1 to n.
         diagonal_energy: The diagonal's share of sum K_ij^2; from 1/n to 1.
-        target_energy: (k,), each eigenvector's share of the target's energy; None without a target.
+        target_energy: (k,), each eigenvector's share of the target's energy; (0,) without a target.
         alignment: Of the kernel with the target; None without a target, or where the kernel was never formed.
         estimated: Whether effective rank and diagonal energy are estimates.
 
@@ -56,9 +56,14 @@ class NtkSpectrum:
     residuals: np.ndarray
     effective_rank: float
     diagonal_energy: float
-    target_energy: np.ndarray | None
+    target_energy: np.ndarray
     alignment: float | None
     estimated: bool
+
+    def __repr__(self) -> str:
+        about = "about " if self.estimated else ""
+        size = f"{len(self.eigenvalues)} eigenvalues of {len(self.eigenvectors)}"
+        return f"{type(self).__name__}: {size}, effective rank {about}{self.effective_rank:.4g}"
 
 
 def analyze(
@@ -141,7 +146,7 @@ def analyze_kernel(kernel: np.ndarray, target: np.ndarray | None = None, *, top:
         residuals=pairs.residuals[:top],
         effective_rank=effective_rank(pairs.values),
         diagonal_energy=diagonal_energy(kernel),
-        target_energy=None if target is None else target_energy(vectors, target),
+        target_energy=np.zeros(0) if target is None else target_energy(vectors, target),
         alignment=None if target is None else target_alignment(kernel, target),
         estimated=False,
     )
@@ -158,7 +163,7 @@ def _analyze_operator(
         residuals=pairs.residuals,
         effective_rank=estimates.effective_rank,
         diagonal_energy=estimates.diagonal_energy,
-        target_energy=None if target is None else target_energy(pairs.vectors, target),
+        target_energy=np.zeros(0) if target is None else target_energy(pairs.vectors, target),
         alignment=None,
         estimated=True,
     )

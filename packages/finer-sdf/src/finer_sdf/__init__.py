@@ -5,13 +5,14 @@ is cheap: names are loaded when first used.
 """
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finer_core.lazy import lazy_names
 from finer_sdf._version import __version__
 
 if TYPE_CHECKING:
     from finer_core.io.export import export
+    from finer_sdf import plots as plots
     from finer_sdf.benchmarking import benchmark
     from finer_sdf.config import SdfConfig
     from finer_sdf.distance_field import DistanceField
@@ -37,6 +38,7 @@ _HOME = {
     "benchmark": "benchmarking",
     "difference": "operations",
     "download": "inputs",
+    "export": "finer_core.io.export",
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",
     "intersection": "operations",
@@ -73,16 +75,4 @@ __all__ = [
 
 logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
-    if name == "export":
-        return import_module("finer_core.io.export").export
-    if name in _HOME:
-        return getattr(import_module(f"finer_sdf.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'finer_sdf' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)

@@ -1,10 +1,10 @@
 """Compare methods on surfaces, from Python: a row a fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from finer_core.benchmark import Result, compare
+from finer_core.benchmark import Methods, Result, compare
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_sdf.config import SdfConfig
@@ -30,7 +30,7 @@ COLUMNS = (
 
 def benchmark(
     shapes: Mapping[str, Any],
-    methods: Sequence[str],
+    methods: Methods,
     config: SdfConfig | None = None,
     *,
     progress: ProgressOption = False,
@@ -42,7 +42,8 @@ def benchmark(
 
     Args:
         shapes: What `fit` takes, by name.
-        methods: Names of methods.
+        methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
+            trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit, its `resolution` and `eval_samples` those of `evaluate`; None for the default.
         progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
@@ -64,20 +65,20 @@ def benchmark(
         [('box', 'finer')]
     """
 
-    def metrics_of(shape: Any, method: str) -> Mapping[str, Any] | None:
-        given = {**overrides, "method": method}
-        settings = {name: given.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
-        loaded = as_shape(shape, memory=parse_memory(settings["memory"]))
+    def metrics_of(shape: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
+        given = {**overrides, **settings}
+        own = {name: given.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
+        loaded = as_shape(shape, memory=parse_memory(own["memory"]))
         model, history = fit(loaded, config, **given)
         if history.interrupted:
             return None
         figures = evaluate(
             model,
             loaded,
-            resolution=settings["resolution"],
-            samples=settings["eval_samples"],
-            seed=settings["seed"],
-            memory=settings["memory"],
+            resolution=own["resolution"],
+            samples=own["eval_samples"],
+            seed=own["seed"],
+            memory=own["memory"],
         )
         return {**figures, "seconds": round(history[-1].seconds, 3)}
 

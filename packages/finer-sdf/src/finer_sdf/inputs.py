@@ -20,7 +20,7 @@ from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.point_cloud import clean_cloud
 from finer_sdf.geometry.raw import index_table, number_table
-from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.reader import load_shape
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.normalization import Normalization
 
@@ -39,7 +39,7 @@ def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
     """
     if name is None or (name == BUILT_IN and not Path(name).exists()):
         return builtin_shape()
-    return read_shape(name, memory=memory)
+    return load_shape(name, memory=memory)
 
 
 def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> LoadedShape:

@@ -9,6 +9,7 @@ import numpy as np
 from finer_core.app.run_folder import RunFolder
 from finer_core.io.figures import figure_bytes
 from finer_core.io.report import Report
+from finer_core.plots import log_figure
 from finer_core.training import read_jsonl
 from finer_image import plots
 from finer_image.io.image import unit_from_pixels
@@ -63,18 +64,13 @@ def write_report(
                 figure_bytes(plots.error_map(error), kind="png"),
             ),
             ("radial power spectrum", figure_bytes(plots.spectra(spectra), kind="svg").decode()),
-            ("training", figure_bytes(_psnr_curve(run), kind="svg").decode()),
+            ("training", figure_bytes(log_figure(read_jsonl(run.metrics_log), ["psnr"]), kind="svg").decode()),
         ]
     )
     page.heading("Settings")
     page.table({**config["settings"], "network": json.dumps(config["network"])})
     page.table({"input": f"SHA-256 {config['input_sha256']}", **config["versions"]}, folded="versions")
     page.write(run.report)
-
-
-def _psnr_curve(run: RunFolder) -> Any:
-    finite = [line for line in read_jsonl(run.metrics_log) if line.get("psnr") is not None]
-    return plots.psnr_curve([line["step"] for line in finite], [line["psnr"] for line in finite])
 
 
 def _db(value: float) -> str:

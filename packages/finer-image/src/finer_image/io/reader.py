@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.resources import parse_memory
 from finer_core.surroundings import native_silence
 from finer_image.io.formats.exr import decode_exr
 from finer_image.io.formats.pillow import decode_pillow
@@ -26,6 +27,7 @@ from finer_image.io.windows.reader import Parts
 from finer_image.io.windows.tiff import open_tiff
 from finer_image.io.windows.zarr import open_zarr
 from finer_image.io.windows.zarr_metadata import is_zarr
+from finer_image.memory import PROCESS_BYTES, room_for_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +84,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 """Patterns of files that hold pictures which are not read; the first would give a preview where it is read as TIFF."""
 
 
-def read_image(
-    path: str | os.PathLike[str], *, memory_bytes: int | None = None, working_bytes: int | None = None
-) -> Image:
+def read_image(path: str | os.PathLike[str], *, memory: str = "4GB") -> Image:
     """Read one still image.
 
     The format is recognised by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),
@@ -94,8 +94,7 @@ def read_image(
 
     Args:
         path: The file, or the folder of a Zarr array.
-        memory_bytes: Most bytes the decoded pixels may take, checked before decoding; None for no limit.
-        working_bytes: Most bytes that the decoded pixels and all that decoding needs beside may take, or None.
+        memory: What the process may take; an image that needs more is refused before it is decoded.
 
     Returns:
         The image.
@@ -111,8 +110,15 @@ def read_image(
         >>> read_image(path).pixels.shape
         (4, 6, 3)
     """
-    path = Path(path)
-    with opened(path, memory_bytes=memory_bytes, working_bytes=working_bytes) as (source, content):
+    limit = parse_memory(memory)
+    return load_image(path, memory_bytes=room_for_pixels(limit, copies=1), working_bytes=max(0, limit - PROCESS_BYTES))
+
+
+def load_image(
+    path: str | os.PathLike[str], *, memory_bytes: int | None = None, working_bytes: int | None = None
+) -> Image:
+    """Read an image as `read_image` does, within the limits that `opened` takes, in bytes."""
+    with opened(Path(path), memory_bytes=memory_bytes, working_bytes=working_bytes) as (source, content):
         return whole_image(source, content)
 
 

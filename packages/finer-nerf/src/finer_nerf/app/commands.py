@@ -56,7 +56,7 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"{scene.name}: {note}", file=sys.stderr)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
     check_room(
-        sum(part.images.numel() for part in (scene.train, scene.val, scene.test) if part is not None)
+        sum(part.images.numel() for part in (scene.train, scene.val, scene.test))
         + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
         memory,
         what=f"judging views of {views.height}x{views.width}",
@@ -192,7 +192,6 @@ def write_scene(arguments: argparse.Namespace) -> str:
     depths = {
         name: np.stack([builtin_depth(pose, camera) for pose, camera in zip(views.poses, views.cameras, strict=True)])
         for name, views in (("train", scene.train), ("val", scene.val), ("test", scene.test))
-        if views is not None
     }
     write_blender_scene(scene, out, depths=depths, overwrite=arguments.overwrite)
     counts = ", ".join(f"{len(depth)} {name}" for name, depth in depths.items())

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.io.figures import figure_bytes, png_bytes, subplots, to_bytes
+from finer_core.io.figures import figure_bytes, png_bytes, to_bytes
 from finer_core.io.report import Report
+from finer_core.plots import log_figure
 from finer_nerf.app.view_table import view_table
-from finer_nerf.camera_plot import camera_plot_svg
+from finer_nerf.plots import camera_plot_svg
 from finer_nerf.rendering.colormaps import error_picture
 
 _MOST_ERROR = 0.25
@@ -101,27 +102,11 @@ def write_report(
     report.html(view_table(figures["per_view"], failed=figures["failed_views"]))
     if len(curve) > 1:
         report.heading("Training")
-        report.figures([("training PSNR, and samples a ray", _curve_svg(curve))])
+        figure = log_figure(curve, ("psnr", "samples_per_ray"))
+        report.figures([("training PSNR, and samples a ray", figure_bytes(figure, kind="svg").decode())])
     report.heading("Cameras")
     report.figures([("cameras and the box", camera_plot_svg(dict(poses), bound=bound))])
     report.heading("Settings")
     report.table(config["settings"], folded="settings")
     report.table({name: config[name] for name in ("scene", "frame", "bound", "versions")}, folded="scene and versions")
     report.write(path)
-
-
-def _curve_svg(curve: Sequence[Mapping[str, Any]]) -> str:
-    figure, ((left,),) = subplots(figsize=(8, 3))
-    _draw(left, curve, "psnr", color="tab:blue")
-    left.set_xlabel("step")
-    left.set_ylabel("training PSNR (dB)", color="tab:blue")
-    right = left.twinx()
-    _draw(right, curve, "samples_per_ray", color="tab:orange", linewidth=1)
-    right.set_ylabel("samples a ray", color="tab:orange")
-    return figure_bytes(figure, kind="svg").decode()
-
-
-def _draw(axes: Any, curve: Sequence[Mapping[str, Any]], name: str, **style: Any) -> None:
-    """Draw one figure of the log lines that have it."""
-    known = [line for line in curve if line.get(name) is not None]
-    axes.plot([line["step"] for line in known], [line[name] for line in known], **style)

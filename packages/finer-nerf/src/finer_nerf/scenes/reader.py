@@ -11,7 +11,7 @@ from finer_core.io.files import sha256_of_file
 from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
 from finer_nerf.scenes.frames import Found, PosedFrame, straighten
-from finer_nerf.scenes.scene import Scene
+from finer_nerf.scenes.scene import NO_VIEWS, Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
 from finer_nerf.scenes.views import check_pictures, read_headers, read_views
 
@@ -61,8 +61,8 @@ def read_scene(
             name=printable(_folder_of(path).resolve().name),
             kind=found.kind,
             train=views["train"],
-            test=views.get("test"),
-            val=views.get("val"),
+            test=views.get("test", NO_VIEWS),
+            val=views.get("val", NO_VIEWS),
             digest=_digest(found.files, frames),
             skipped=found.skipped,
             points=found.points,

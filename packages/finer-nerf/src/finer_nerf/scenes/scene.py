@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
@@ -37,6 +38,9 @@ class Views:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {len(self)} of {self.width}x{self.height}"
+
     @property
     def height(self) -> int:
         """Return the pictures' height in pixels."""
@@ -58,6 +62,9 @@ class Views:
         )
 
 
+NO_VIEWS = Views(names=(), images=torch.zeros(0, 1, 1, 3, dtype=torch.uint8), poses=np.zeros((0, 4, 4)), cameras=())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """Hold a scene as read.
@@ -66,8 +73,8 @@ class Scene:
         name: For tables and folder names.
         kind: "blender", "transforms" or "colmap".
         train: The views to learn from.
-        test: The views to judge by; None if the scene has none.
-        val: Further views; None if the scene has none.
+        test: The views to judge by; empty if the scene has none.
+        val: Further views; empty if the scene has none.
         digest: SHA-256 over the camera files and pictures, hex.
         skipped: Frames whose picture was missing.
         points: Points on the surfaces where the scene knows some (COLMAP), (n, 3) in the files' coordinates.
@@ -84,8 +91,8 @@ class Scene:
     name: str
     kind: str
     train: Views
-    test: Views | None = None
-    val: Views | None = None
+    test: Views = NO_VIEWS
+    val: Views = NO_VIEWS
     digest: str = ""
     skipped: int = 0
     points: np.ndarray | None = None
@@ -99,6 +106,13 @@ class Scene:
             InputError: If the scene has none.
         """
         views = {"train": self.train, "val": self.val, "test": self.test}.get(name)
-        if views is None or not len(views):
+        if not views:
             raise InputError(f"{self.name}: the scene has no {name} views")
         return views
+
+    def __repr__(self) -> str:
+        splits = {"train": self.train, "test": self.test, "val": self.val}
+        counts = ", ".join(f"{len(views)} {name}" for name, views in splits.items() if views)
+        return (
+            f"{type(self).__name__}: {self.name} ({self.kind}), {counts} views, {self.train.width}x{self.train.height}"
+        )

@@ -36,7 +36,7 @@ def write_blender_scene(
         raise InputError(f"{out}: already exists; use --overwrite or another --out")
     out.mkdir(exist_ok=True)
     for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
-        if views is None:
+        if not views:
             continue
         (out / split).mkdir(exist_ok=True)
         frames = []

@@ -242,10 +242,8 @@ def _kept_bytes(plan: FitPlan, scene: Scene) -> int:
     pictures = sum(
         views.images.numel() + (0 if views.masks is None else 5 * views.masks.numel())
         for views in (scene.train, scene.test, scene.val)
-        if views is not None
     )
     pixels = scene.train.height * scene.train.width
-    judged = scene.test if scene.test is not None else scene.val
-    shown = _SHOWN_BYTES * min(_SHOWN_VIEWS, 0 if judged is None else len(judged))
+    shown = _SHOWN_BYTES * min(_SHOWN_VIEWS, len(scene.test or scene.val))
     pictures += pixels * (_RAY_BYTES * len(set(scene.train.cameras)) + shown + BYTES_PER_PIXEL)
     return PROCESS_BYTES + pictures + settings.grid_resolution**3 * 24 + _samples(settings) * 64

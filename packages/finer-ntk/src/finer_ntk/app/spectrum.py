@@ -67,7 +67,7 @@ def run_spectrum(
         seed=settings.seed,
         progress=not quiet,
     )
-    shares = found.target_energy
+    shares = found.target_energy if len(found.target_energy) else None
     training = None
     if steps:
         assert target is not None

@@ -50,7 +50,7 @@ class TrainingPrediction:
 def predict_training(
     model: nn.Module,
     x: Tensor | np.ndarray,
-    target: Tensor | np.ndarray,
+    target: Tensor | np.ndarray | None,
     *,
     steps: int = DEFAULT_STEPS,
     learning_rate: float | None = None,
@@ -73,8 +73,8 @@ def predict_training(
         The losses.
 
     Raises:
-        InputError: If target and model have different channels, there are more than 8192 outputs, `steps` is negative,
-            or training diverges.
+        InputError: If there is no target (points may have none), target and model have different channels, there are
+            more than 8192 outputs, `steps` is negative, or training diverges.
         ValueError: If an argument is none of the choices, or does not fit the model.
 
     Example:
@@ -90,6 +90,8 @@ def predict_training(
     """
     if derivative not in ("published", "exact"):
         raise ValueError(f"training takes the derivative published or exact, got {derivative!r}")
+    if target is None:
+        raise InputError("target is None, as points without one have it; give the signal to learn")
     if steps < 0:
         raise InputError(f"steps must be at least 0, got {steps}")
     double = copy.deepcopy(model)

@@ -20,7 +20,7 @@ from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.download import ACKNOWLEDGEMENT
-from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.reader import load_shape
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model import SdfModel
@@ -47,7 +47,7 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
         check_resolution(arguments.resolution, memory=memory)
         surface = SdfModel.load(arguments.candidate, device=resolve_device(arguments.device))
     else:
-        surface = read_shape(arguments.candidate, memory=memory)
+        surface = load_shape(arguments.candidate, memory=memory)
         mesh_of(surface)  # refuses a point cloud before anything is told of it
         _say(surface, quiet=arguments.quiet)
     return evaluate(
@@ -80,7 +80,7 @@ def import_model(arguments: argparse.Namespace) -> str:
     """Import a reference file; return the line to print."""
     check_output_path(arguments.out)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    loaded = read_shape(arguments.shape) if arguments.shape else None
+    loaded = load_shape(arguments.shape) if arguments.shape else None
     if loaded:
         _say(loaded, quiet=False)
     model = import_reference(

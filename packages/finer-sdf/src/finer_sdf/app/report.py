@@ -10,6 +10,7 @@ import torch
 from finer_core.app.run_folder import RunFolder
 from finer_core.io.figures import figure_bytes, png_bytes, subplots
 from finer_core.io.report import Report
+from finer_core.plots import log_figure
 from finer_core.training import read_jsonl
 from finer_sdf.geometry import Mesh, Shape
 from finer_sdf.model import SdfModel
@@ -127,7 +128,8 @@ def _plots(
         (caption, figure_bytes(_draw_slice(field_on_slice(model, height=height), segments), dpi=130))
     ]
     if any(line.get("loss") is not None for line in lines):
-        plots.append(("training", figure_bytes(_draw_training(lines), kind="svg", dpi=130).decode()))
+        figure = log_figure(lines, ("loss", "learning_rate"))
+        plots.append(("training", figure_bytes(figure, kind="svg", dpi=130).decode()))
     return plots
 
 
@@ -154,18 +156,4 @@ def _draw_slice(values: np.ndarray, segments: np.ndarray | None) -> Any:
         axes.add_collection(LineCollection(list(segments), colors="#ff9f1c", linewidths=0.9))
     axes.set(aspect="equal", xlabel="x", ylabel="y", xlim=(axis[0], axis[-1]), ylim=(axis[0], axis[-1]))
     figure.colorbar(filled, ax=axes, fraction=0.045, pad=0.02, label="distance (box units)", ticks=MaxNLocator(8))
-    return figure
-
-
-def _draw_training(lines: Sequence[Mapping[str, float]]) -> Any:
-    figure, ((loss,), (rate,)) = subplots(2, figsize=(6, 5.1))
-    for axes, key, label in ((loss, "loss", "loss"), (rate, "learning_rate", "learning rate")):
-        known = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
-        axes.plot([step for step, _ in known], [value for _, value in known], linewidth=1.2)
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-        if key == "loss" and all(value > 0 for _, value in known):
-            axes.set_yscale("log")
-    seconds = [line["seconds"] for line in lines if line.get("seconds") is not None]
-    rate.set_xlabel(f"step ({seconds[-1]:.0f} s in all)" if seconds else "step")
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
+from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.colors import SurfaceColors
 from finer_sdf.geometry.limits import Room
@@ -19,7 +20,7 @@ from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import LoadedShape, Shape
 
 
-def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | None = None) -> LoadedShape:
+def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4GB") -> LoadedShape:
     """Read a triangle mesh or a point cloud.
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.
@@ -29,7 +30,7 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
     Args:
         path: The file; its suffix chooses the format.
         seed: Of the faces sampled to tell inside from outside.
-        memory: Bytes that the process may use, which the surface is refused before it takes more than; None for all.
+        memory: What the process may take; a surface that needs more is refused before it is read.
 
     Returns:
         The surface in the file's own coordinates, as float64 and int64.
@@ -45,6 +46,11 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         >>> read_shape("box.ply").shape.volume()
         6.0
     """
+    return load_shape(path, seed=seed, memory=parse_memory(memory))
+
+
+def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | None = None) -> LoadedShape:
+    """Read a surface as `read_shape` does, within bytes of memory; None for no limit."""
     path, room = Path(path), Room(memory=memory)
     with named(path):
         raw = read_raw(path, room, known=SUFFIXES)

@@ -1,8 +1,11 @@
-"""Where the cameras stand: a drawing from above and from the side."""
+"""The figures of a fit, of matplotlib: its course, and where the cameras stand, from above and from the side."""
 
 import numpy as np
 
 from finer_core.io.figures import figure_bytes, subplots
+from finer_core.plots import history
+
+__all__ = ["camera_plot_svg", "history"]
 
 
 def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
