@@ -1,14 +1,15 @@
 """Imports go downwards only: in finer-core by its layers, in an application from commands to the library."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from .layers import CORE as LAYERS
 from .layers import OF_COMMANDS
-from .workspace import APPLICATIONS, CORE
+from .workspace import APPLICATIONS, CORE, PACKAGES
 
 LEVELS = {prefix: level for level, layer in enumerate(LAYERS) for prefix in layer}
 
@@ -47,6 +48,46 @@ def commands_used(package: str, module: str, tree: ast.AST) -> list[str]:
         return []
     theirs = tuple(f"{root}.{folder}." for root in (package, "finer_core") for folder in OF_COMMANDS)
     return [name for name in imports_of(tree) if name.startswith(theirs)]
+
+
+def cycle_of(trees: Mapping[str, ast.AST]) -> list[str]:
+    """Return modules that import each other in a ring, in functions too; the package, which names all, aside."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        if "." not in module:
+            continue
+        graph[module] = set()
+        for name in imports_of(tree):
+            while "." in name and name not in trees:
+                name = name.rpartition(".")[0]
+            if "." in name and name != module:
+                graph[module].add(name)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_no_modules_import_each_other(package):
+    paths = sorted(package.source.rglob("*.py"))
+    trees = {module_of(path, package.source): ast.parse(path.read_text("utf-8")) for path in paths}
+    assert cycle_of(trees) == []
+
+
+def test_a_ring_is_seen():
+    code = {
+        "p": "from p.a import f",
+        "p.a": "from p.b.c import g",
+        "p.b": "",
+        "p.b.c": "def g():\n    from p import d",
+        "p.d": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import f",
+    }
+    ring = cycle_of({name: ast.parse(text) for name, text in code.items()})
+    assert set(ring) == {"p.a", "p.b.c", "p.d"}
+    code["p.d"] = "import torch"
+    assert cycle_of({name: ast.parse(text) for name, text in code.items()}) == []
 
 
 def test_no_module_of_core_imports_from_above():

@@ -41,7 +41,8 @@ def read_only(tmp_path, monkeypatch):
 
 
 def test_importing_loads_nothing_and_a_name_when_it_is_used():
-    code = "import finer_ntk, sys; print(*sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'numpy', 'scipy', 'finer_core'))); "
+    roots = ("torch", "numpy", "scipy", "finer_core")
+    code = f"import finer_ntk, sys; print(*sorted(m for m in sys.modules if m.split('.')[0] in {roots})); "
     code += "finer_ntk.line_grid; print('torch' in sys.modules, finer_ntk.spectrum.__name__)"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.splitlines() == ["finer_core finer_core._version finer_core.lazy", "True finer_ntk.spectrum"]

@@ -1,6 +1,7 @@
 """Settings of a radiance-field training; `presets.resolve` completes them. Needs no PyTorch."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from finer_core.config import setting
@@ -80,3 +81,9 @@ class NerfConfig(TrainingConfig):
         check_positive(self, "target_psnr", "scene_scale", "bound", "density_threshold")
         if self.background not in (None, LEARNED):
             check_background(self.background)
+
+
+def scene_name(signal: str | None) -> str:
+    """Return a scene's name for a run folder."""
+    path = Path(signal or BUILT_IN)
+    return (path.resolve().parent if path.suffix == ".json" else path.resolve()).name

@@ -16,7 +16,7 @@ from typing import Any
 from finer_core.c_library import building_is_allowed
 from finer_core.errors import CollectiveError, InputError
 from finer_core.reproduction.cell import Cell
-from finer_core.reproduction.run import Computed, computed
+from finer_core.reproduction.compute import Computed, computed
 
 ATTEMPTS = 20
 """How often a cell is handed in whose workers died."""

@@ -1,18 +1,12 @@
-"""Run cells one after the other, or hand them to Dask; a cell is computed in one way wherever it runs."""
+"""Run cells one after the other, or hand them to Dask."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib import import_module
 
-from finer_core.c_library import allow_building, building_is_allowed
-from finer_core.errors import DivergenceError, InputError
+from finer_core.c_library import building_is_allowed
 from finer_core.progress import ProgressOption, reporting
-from finer_core.reproduction.cell import Cell, Outcome
+from finer_core.reproduction.cell import Cell
+from finer_core.reproduction.compute import Computed, computed
 from finer_core.reproduction.folder import ResultsFolder
-from finer_core.reproduction.record import Record, record_of
-
-Computed = tuple[Record | str, bytes | None]
-"""A record and its picture, or why the cell could not be run."""
 
 
 def run_cells(
@@ -63,44 +57,3 @@ def run_cells(
                 folder.add(result, picture)
             tell(done, len(cells), name)
     return failures
-
-
-def computed(cell: Cell, compute: str, *, threads: int, building: bool) -> Computed:
-    """Compute one cell in this process and thread; return its record, or why there is none.
-
-    The number of threads is part of the computation, because sums are split by it, and so are the C kernels: both are
-    the same in every process of a run.
-
-    Args:
-        cell: The cell.
-        compute: "module:function" of a cell.
-        threads: Of PyTorch's operations.
-        building: Whether a C compiler may be started for kernels that are not there yet.
-    """
-    import torch
-
-    if building:
-        allow_building()
-    module, _, name = compute.partition(":")
-    with _threads(threads), torch.random.fork_rng(devices=[]):
-        try:
-            outcome: Outcome = getattr(import_module(module), name)(cell)
-        except DivergenceError as error:
-            return record_of(cell, error, threads=threads), None
-        except InputError as error:
-            return str(error), None
-    if outcome.sha256 != cell.input.sha256:
-        return f"{cell.input.source}: is not what it was when the run began, or other than on the first machine", None
-    return record_of(cell, outcome, threads=threads), outcome.picture
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

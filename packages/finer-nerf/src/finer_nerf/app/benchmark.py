@@ -9,10 +9,9 @@ from typing import Any
 from finer_core.app import benchmark as benchmark_table
 from finer_core.benchmark import Result
 from finer_core.errors import DivergenceError, InputError
-from finer_nerf.app.cli import scene_name
 from finer_nerf.app.experiment import resume_run, start_run
 from finer_nerf.benchmarking import COLUMNS, row_of
-from finer_nerf.config import NerfConfig
+from finer_nerf.config import NerfConfig, scene_name
 from finer_nerf.published import SOURCE
 
 

@@ -21,7 +21,7 @@ from finer_core.app.run_folder import check_writable
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.app.reproduce import add_reproduce
-from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.config import BUILT_IN, NerfConfig, scene_name
 
 _MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colours (n, 3)"
 _SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
@@ -90,12 +90,6 @@ def run_train(arguments: argparse.Namespace) -> None:
         print(json.dumps(metrics))
     else:
         print(f"{figures_line(metrics)}, {length_line(metrics)}: {out}")
-
-
-def scene_name(signal: str | None) -> str:
-    """Return a scene's name for a run folder."""
-    path = Path(signal or BUILT_IN)
-    return (path.resolve().parent if path.suffix == ".json" else path.resolve()).name
 
 
 def figures_line(figures: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from functools import cache
 
 import numpy as np
 
+from finer_sdf.geometry.loaded_shape import LoadedShape
 from finer_sdf.geometry.primitives import RoundedBox, Solid, Torus
-from finer_sdf.geometry.shapes import LoadedShape, Mesh
+from finer_sdf.geometry.shapes import Mesh
 
 BUILTIN = "armillary"
 """Name of the built-in shape."""

@@ -14,10 +14,11 @@ from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.colors import SurfaceColors
 from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.loaded_shape import LoadedShape
 from finer_sdf.geometry.point_cloud import clean_cloud
 from finer_sdf.geometry.raw import RawShape, counted
 from finer_sdf.geometry.repair import clean_mesh
-from finer_sdf.geometry.shapes import LoadedShape, Shape
+from finer_sdf.geometry.shapes import Shape
 
 
 def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4GB") -> LoadedShape:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_sdf.geometry import Mesh, unit_vectors
+from finer_sdf.geometry.shapes import Mesh, unit_vectors
 
 
 @dataclass(frozen=True, kw_only=True)

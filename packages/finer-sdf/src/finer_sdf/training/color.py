@@ -12,7 +12,7 @@ from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.training import Fit, build_optimizers, chunk_rows, warmup_cosine
 from finer_sdf.geometry.colors import SurfaceColors
-from finer_sdf.geometry.shapes import LoadedShape
+from finer_sdf.geometry.loaded_shape import LoadedShape
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.presets import FAST_NETWORK
