@@ -34,7 +34,7 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     if workers == 1:
         return [work(item) for item in items]
     if len(items) == 1:
-        with _threads_an_operation(workers):
+        with threads_an_operation(workers):
             return [work(items[0])]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
     with one_thread_per_op():
@@ -51,14 +51,15 @@ def one_thread_per_op() -> Iterator[int]:
     workers, before = worker_count(), _workers.get()
     _workers.set(workers)
     try:
-        with _threads_an_operation(1):
+        with threads_an_operation(1):
             yield workers
     finally:
         _workers.set(before)
 
 
 @contextmanager
-def _threads_an_operation(threads: int) -> Iterator[None]:
+def threads_an_operation(threads: int) -> Iterator[None]:
+    """Let PyTorch split operations over so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from finer_core.app.cli import OneLineParser
 from finer_core.app.fit_command import add_command
+from finer_core.app.sharing import add_sharing_options
 from finer_core.errors import InputError
 
 FORMATS = ("md", "csv", "json", "tex", "html")
@@ -63,11 +64,7 @@ def add_reproduce_command(
         "--format", choices=FORMATS, default="md", help="of what is printed; DIR gets all (default: md)"
     )
     parser.add_argument("--no-run", action="store_true", help="compute nothing, compare what the folder holds")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="share the cells among N processes (Dask)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="share them among a Dask scheduler's workers: tcp://...")
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads of a fit, wherever it runs (default: 1)"
-    )
+    add_sharing_options(parser, what="cells", threads=1)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser
 

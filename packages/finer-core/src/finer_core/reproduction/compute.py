@@ -1,7 +1,5 @@
 """Compute a cell, in one way wherever it runs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 
 from finer_core.c_library import allow_building
@@ -27,10 +25,12 @@ def computed(cell: Cell, compute: str, *, threads: int, building: bool) -> Compu
     """
     import torch
 
+    from finer_core.parallel import threads_an_operation  # which loads PyTorch
+
     if building:
         allow_building()
     module, _, name = compute.partition(":")
-    with _threads(threads), torch.random.fork_rng(devices=[]):
+    with threads_an_operation(threads), torch.random.fork_rng(devices=[]):
         try:
             outcome: Outcome = getattr(import_module(module), name)(cell)
         except DivergenceError as error:
@@ -40,15 +40,3 @@ def computed(cell: Cell, compute: str, *, threads: int, building: bool) -> Compu
     if outcome.sha256 != cell.input.sha256:
         return f"{cell.input.source}: is not what it was when the run began, or other than on the first machine", None
     return record_of(cell, outcome, threads=threads), outcome.picture
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

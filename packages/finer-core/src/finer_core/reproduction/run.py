@@ -1,6 +1,7 @@
 """Run cells one after the other, or hand them to Dask."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from finer_core.c_library import building_is_allowed
 from finer_core.progress import ProgressOption, reporting
@@ -38,22 +39,30 @@ def run_cells(
     Raises:
         InputError: If Dask is not installed, or there is no scheduler at the address.
     """
+    function = partial(computed, compute=compute, threads=threads, building=building_is_allowed())
     results: Iterator[tuple[Cell, Computed]]
     if workers or scheduler:
-        from finer_core.reproduction.by_dask import computed_by_dask
+        from finer_core.distributed.by_dask import shared_by_dask
 
-        results = computed_by_dask(cells, compute, workers=workers, scheduler=scheduler, threads=threads, extra=extra)
+        by_digest = {cell.digest: cell for cell in cells}
+        shared = shared_by_dask(
+            function, by_digest, workers=workers, scheduler=scheduler, extra=extra, name_of=_name_of
+        )
+        results = ((by_digest[digest], result) for digest, result in shared)
     else:
-        building = building_is_allowed()
-        results = ((cell, computed(cell, compute, threads=threads, building=building)) for cell in cells)
+        results = ((cell, function(cell)) for cell in cells)
     failures: dict[str, str] = {}
     with reporting("reproduce", unit="cell", progress=progress) as tell:
         tell(0, len(cells), f"{cells[0].row}, {cells[0].input.name}")
         for done, (cell, (result, picture)) in enumerate(results, start=1):
-            name = f"{cell.row}, {cell.input.name}, seed {cell.seed}"
+            name = _name_of(cell)
             if isinstance(result, str):
                 failures[cell.digest] = f"{name}: {result}"
             else:
                 folder.add(result, picture)
             tell(done, len(cells), name)
     return failures
+
+
+def _name_of(cell: Cell) -> str:
+    return f"{cell.row}, {cell.input.name}, seed {cell.seed}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
 from finer_core.app.run_folder import Mode, RunFolder
+from finer_core.app.sharing import BenchmarkFit, Sharing, rows_of_fits
 from finer_core.distributed.ranks import my_share
 from finer_core.distributed.team import Team
 from finer_core.errors import DivergenceError, InputError
@@ -42,6 +43,7 @@ class BenchmarkPlan:
         resume: Keep what is finished, go on with what is not.
         overwrite: Replace what is there.
         quiet: No progress.
+        sharing: Who computes; workers fit one image at a time.
     """
 
     images: Sequence[Path]
@@ -52,6 +54,7 @@ class BenchmarkPlan:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
 
     def run_folder(self, image: Path, method: str) -> Path:
         """Return where a fit goes: a folder of its own, named by the image without its suffix where that is enough."""
@@ -118,6 +121,8 @@ def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[st
     team = team or Team()
     with team.agreed():
         benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
+    if plan.sharing.is_on:
+        return _shared(plan)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for settings in plan.settings:
         for done in _fits_of(plan, settings, my_share(plan.images, team.ranks)):
@@ -129,13 +134,35 @@ def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[st
     return _write_tables(plan, rows) if team.ranks.is_first else _in_order(plan, rows)
 
 
+def _shared(plan: BenchmarkPlan) -> list[dict[str, Any]]:
+    """Share the fits among workers of Dask; return the rows."""
+    fits = [
+        BenchmarkFit(image, printable(image.name), settings, plan.run_folder(image, settings.method))
+        for image in plan.images
+        for settings in plan.settings
+    ]
+    rows: list[dict[str, Any]] = []
+    for rows in rows_of_fits(_row_of_fit, plan, fits):
+        _write_table(plan, rows)
+    return rows
+
+
+def _row_of_fit(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
+    (rows,) = _fits_of(plan, fit.settings, [fit.signal])
+    return rows[fit.signal]
+
+
 def _write_tables(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
     """Write what there is so far, and return it."""
     table = _in_order(plan, rows)
+    _write_table(plan, table)
+    return table
+
+
+def _write_table(plan: BenchmarkPlan, table: Sequence[dict[str, Any]]) -> None:
     benchmark_table.write_tables(
         plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
     )
-    return table
 
 
 def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from finer_core.app.fit_command import (
 )
 from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
+from finer_core.app.sharing import add_benchmark_options
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.io.files import refuse_existing
@@ -191,16 +192,11 @@ def _add_benchmark(commands: Any) -> None:
     parser = add_command(commands, "benchmark", with_notes(run_benchmark), text)
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
-    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
     parser.add_argument(
         "--together", type=int, default=1, metavar="N", help="fit up to N images of equal size at once (default: 1)"
     )
-    parser.add_argument("--out", default="runs/image-benchmark", metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_benchmark_options(parser, out="runs/image-benchmark")
     add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
     add_network_options(parser)
     parser.set_defaults(shares_work=True)

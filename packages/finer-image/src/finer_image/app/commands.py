@@ -6,6 +6,7 @@ from pathlib import Path
 from finer_core.app.cli import parse_size
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.network_options import given_options
+from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
@@ -32,6 +33,9 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")
+    sharing = sharing_of(arguments, application="finer-image")
+    if sharing.is_on and (arguments.together > 1 or not team.ranks.is_alone):
+        raise InputError("--workers and --scheduler fit one image at a time, without --together or torchrun; drop one")
     given = given_settings(arguments, ImageConfig)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
@@ -45,10 +49,12 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
         quiet=arguments.quiet or not team.ranks.is_first,
+        sharing=sharing,
     )
     if team.ranks.is_first:
         team.tell({"images": [str(image) for image in plan.images]})
-    rows = run_benchmark(plan, team)
+    with sharing.threads_here():
+        rows = run_benchmark(plan, team)
     return json_table(rows) if arguments.json else markdown_table(rows)
 
 

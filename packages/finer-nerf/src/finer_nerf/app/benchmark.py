@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
+from finer_core.app.sharing import BenchmarkFit, Sharing, rows_of_fits
 from finer_core.benchmark import Result
 from finer_core.errors import DivergenceError, InputError
 from finer_nerf.app.experiment import resume_run, start_run
@@ -26,6 +27,7 @@ class BenchmarkPlan:
         resume: Keep what is finished, go on with what is not.
         overwrite: Replace what is there.
         quiet: No progress.
+        sharing: Who computes.
     """
 
     scenes: Sequence[str]
@@ -34,6 +36,7 @@ class BenchmarkPlan:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
 
 
 @benchmark_table.alone_in_folder
@@ -47,11 +50,14 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     """
     benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     rows: list[dict[str, Any]] = []
-    for scene, label in zip(plan.scenes, labels_of(plan.scenes), strict=True):
-        for settings in plan.settings:
-            rows.append(_row(plan, scene, settings, label=label))
-            markdown = markdown_table(rows)
-            benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
+    fits = [
+        BenchmarkFit(scene, label, settings, plan.out / f"{label}-{settings.method}")
+        for scene, label in zip(plan.scenes, labels_of(plan.scenes), strict=True)
+        for settings in plan.settings
+    ]
+    for rows in rows_of_fits(_row, plan, fits):
+        markdown = markdown_table(rows)
+        benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
@@ -68,26 +74,25 @@ def labels_of(scenes: Sequence[str]) -> list[str]:
     return labels
 
 
-def _row(plan: BenchmarkPlan, scene: str, settings: NerfConfig, *, label: str) -> dict[str, Any]:
-    out = plan.out / f"{label}-{settings.method}"
+def _row(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
     if not plan.quiet:
-        print(f"{label}, {settings.method}: {out}", file=sys.stderr)
+        print(f"{fit.label}, {fit.settings.method}: {fit.out}", file=sys.stderr)
     result: Result
     try:
-        result = _figures(plan, scene, settings, out)
+        result = _figures(plan, fit)
     except (InputError, DivergenceError, RuntimeError) as error:
         result = error
-    return row_of(label, settings.method, result, published_as=scene_name(scene))
+    return row_of(fit.label, fit.settings.method, result, published_as=scene_name(fit.signal))
 
 
-def _figures(plan: BenchmarkPlan, scene: str, settings: NerfConfig, out: Path) -> Mapping[str, Any]:
-    habits = {"quiet": plan.quiet, "tensorboard": False}
+def _figures(plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
+    habits = {"signal": fit.signal, "quiet": plan.quiet, "tensorboard": False}
     return benchmark_table.figures_of_run(
-        out,
+        fit.out,
         resume=plan.resume,
         overwrite=plan.overwrite,
-        go_on=lambda: resume_run(out, signal=scene, given={}, **habits),
-        start=lambda mode: start_run(out, settings=settings, signal=scene, mode=mode, **habits),
+        go_on=lambda: resume_run(fit.out, given={}, **habits),
+        start=lambda mode: start_run(fit.out, settings=fit.settings, mode=mode, **habits),
     )
 
 

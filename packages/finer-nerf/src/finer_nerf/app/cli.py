@@ -18,6 +18,7 @@ from finer_core.app.fit_command import (
     run_mode,
 )
 from finer_core.app.run_folder import check_writable
+from finer_core.app.sharing import add_benchmark_options
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.app.reproduce import add_reproduce
@@ -222,12 +223,7 @@ def _add_benchmark(commands: Any) -> None:
     text = "Train every method on every scene and write a table (md, csv, json)."
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
-    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
-    parser.add_argument("--out", default="runs/nerf-benchmark", metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="keep finished trainings and go on")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_benchmark_options(parser, out="runs/nerf-benchmark", fits="trainings")
     add_options(parser, NerfConfig, group="settings of every training", without=("method",))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.cli import parse_size
+from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path, refuse_existing
@@ -204,14 +205,15 @@ def compare_methods(arguments: argparse.Namespace) -> str:
     settings = [merge_settings(NerfConfig, {**given, "method": method}) for method in arguments.methods]
     for method in arguments.methods:
         find_method(method).for_task(TASK)  # refuses an unknown name before the first training, not after it
-    rows = run_benchmark(
-        BenchmarkPlan(
-            scenes=arguments.scenes,
-            settings=settings,
-            out=Path(arguments.out),
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            quiet=arguments.quiet,
-        )
+    plan = BenchmarkPlan(
+        scenes=arguments.scenes,
+        settings=settings,
+        out=Path(arguments.out),
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        quiet=arguments.quiet,
+        sharing=sharing_of(arguments, application="finer-nerf"),
     )
+    with plan.sharing.threads_here():
+        rows = run_benchmark(plan)
     return json_table(rows) if arguments.json else markdown_table(rows)

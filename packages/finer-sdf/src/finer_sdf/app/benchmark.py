@@ -3,11 +3,12 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
+from finer_core.app.sharing import BenchmarkFit, Sharing, rows_of_fits
 from finer_core.benchmark import Result
 from finer_core.errors import DivergenceError, InputError
 from finer_sdf.app.experiment import resume_run, start_run
@@ -28,6 +29,7 @@ class BenchmarkPlan:
         resume: Keep what is finished, go on with what is not.
         overwrite: Replace what is there.
         quiet: No progress.
+        sharing: Who computes.
     """
 
     shapes: Sequence[Path]
@@ -36,6 +38,7 @@ class BenchmarkPlan:
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
 
 
 def shapes_in(folder: str, *, limit: int | None) -> list[Path]:
@@ -67,11 +70,14 @@ def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     rows: list[dict[str, Any]] = []
     names = run_names(plan.shapes, [settings.method for settings in plan.settings])
-    for shape in plan.shapes:
-        for settings in plan.settings:
-            rows.append(_row(plan, shape, settings, out=plan.out / names[shape, settings.method]))
-            markdown = markdown_table(rows)
-            benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
+    fits = [
+        BenchmarkFit(shape, shape.name, settings, plan.out / names[shape, settings.method])
+        for shape in plan.shapes
+        for settings in plan.settings
+    ]
+    for rows in rows_of_fits(_row, plan, fits):
+        markdown = markdown_table(rows)
+        benchmark_table.write_tables(plan.out, rows, columns=COLUMNS, markdown=markdown, source=SOURCE)
     return rows
 
 
@@ -94,25 +100,25 @@ def run_names(shapes: Sequence[Path], methods: Sequence[str]) -> dict[tuple[Path
     }
 
 
-def _row(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, *, out: Path) -> dict[str, Any]:
+def _row(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
     if not plan.quiet:
-        print(f"{shape.name}, {settings.method}: {out}", file=sys.stderr)
+        print(f"{fit.label}, {fit.settings.method}: {fit.out}", file=sys.stderr)
     result: Result
     try:
-        result = _figures(plan, shape, settings, out)
+        result = _figures(plan, fit)
     except (InputError, DivergenceError) as error:
         result = error
-    return row_of(shape.name, settings.method, result)
+    return row_of(fit.label, fit.settings.method, result)
 
 
-def _figures(plan: BenchmarkPlan, shape: Path, settings: SdfConfig, out: Path) -> Mapping[str, Any]:
-    habits = {"quiet": plan.quiet, "tensorboard": False}
+def _figures(plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
+    habits: dict[str, Any] = {"signal": str(fit.signal), "quiet": plan.quiet, "tensorboard": False}
     return benchmark_table.figures_of_run(
-        out,
+        fit.out,
         resume=plan.resume,
         overwrite=plan.overwrite,
-        go_on=lambda: resume_run(out, signal=str(shape), given={}, **habits),
-        start=lambda mode: start_run(out, settings=settings, signal=str(shape), mode=mode, **habits),
+        go_on=lambda: resume_run(fit.out, given={}, **habits),
+        start=lambda mode: start_run(fit.out, settings=fit.settings, mode=mode, **habits),
     )
 
 

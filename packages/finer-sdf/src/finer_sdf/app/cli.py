@@ -19,6 +19,7 @@ from finer_core.app.fit_command import (
 )
 from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
+from finer_core.app.sharing import add_benchmark_options
 from finer_core.methods import method_names
 from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
@@ -230,13 +231,8 @@ def _add_benchmark(commands: Any) -> None:
     text = "Fit every shape of a folder by several methods and write a table (md, csv, json)."
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("folder", metavar="FOLDER", help="folder of shapes, or one shape file")
-    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N shapes")
-    parser.add_argument("--out", default="runs/sdf-benchmark", metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="keep finished fits and go on")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_benchmark_options(parser, out="runs/sdf-benchmark")
     add_options(parser, SdfConfig, group="settings of every fit", without=("method",))
 
 

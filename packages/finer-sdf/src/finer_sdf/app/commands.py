@@ -8,6 +8,7 @@ from typing import Any
 
 from finer_core.app.cli import parse_size
 from finer_core.app.network_options import given_options
+from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, refuse_existing
@@ -131,14 +132,15 @@ def compare_methods(arguments: argparse.Namespace) -> str:
     for method in arguments.methods:
         find_method(method)  # refuses an unknown name before the first fit, not after it
     check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))
-    rows = run_benchmark(
-        BenchmarkPlan(
-            shapes=shapes_in(arguments.folder, limit=arguments.limit),
-            settings=settings,
-            out=Path(arguments.out),
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            quiet=arguments.quiet,
-        )
+    plan = BenchmarkPlan(
+        shapes=shapes_in(arguments.folder, limit=arguments.limit),
+        settings=settings,
+        out=Path(arguments.out),
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        quiet=arguments.quiet,
+        sharing=sharing_of(arguments, application="finer-sdf"),
     )
+    with plan.sharing.threads_here():
+        rows = run_benchmark(plan)
     return json_table(rows) if arguments.json else markdown_table(rows)

@@ -1,51 +1,62 @@
-"""Share cells among processes or machines by dask.distributed, which is an extra.
+"""Share tasks among processes or machines by dask.distributed, which is an extra of the applications.
 
-A worker that dies gives its cell to another one; Dask holds the cell responsible after some deaths (`KilledWorker`),
-and then it is handed in again. Records come back to this process, which alone writes them: whatever was finished
-before this process or the scheduler ended is in the folder, and the next run does the rest.
+A worker that dies gives its task to another one; Dask holds the task responsible after some deaths (`KilledWorker`),
+and then it is handed in again. Results come back to this process: whatever was finished before this process or the
+scheduler ended has been yielded, and the next run does the rest.
 """
 
 import itertools
 import logging
 import time
 from asyncio import TimeoutError as AsyncTimeoutError  # another class before Python 3.11
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from finer_core.c_library import building_is_allowed
 from finer_core.errors import CollectiveError, InputError
-from finer_core.reproduction.cell import Cell
-from finer_core.reproduction.compute import Computed, computed
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 ATTEMPTS = 20
-"""How often a cell is handed in whose workers died."""
+"""How often a task is handed in whose workers died."""
 _DEATHS = 100
-"""Workers that may die under a cell before a scheduler of ours gives it up for one attempt."""
+"""Workers that may die under a task before a scheduler of ours gives it up for one attempt."""
 
 _PATIENCE = 10.0
 """Seconds that a dead worker may take to be up again."""
 
 _FETCHING = 5.0
-"""Seconds that fetching a record may take before the workers are looked after again."""
+"""Seconds that fetching a result may take before the workers are looked after again."""
 
 
-def computed_by_dask(
-    cells: Sequence[Cell], compute: str, *, workers: int, scheduler: str | None, threads: int, extra: str
-) -> Iterator[tuple[Cell, Computed]]:
-    """Compute cells on the workers of a local cluster or of a scheduler; yield them as they are finished.
+def shared_by_dask(
+    function: Callable[[Task], Result],
+    tasks: Mapping[str, Task],
+    *,
+    workers: int,
+    scheduler: str | None,
+    extra: str,
+    name_of: Callable[[Task], str],
+    prepare: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[str, Result]]:
+    """Call a function of every task on the workers of a local cluster or of a scheduler; yield results as they come.
 
     Args:
-        cells: Different ones.
-        compute: "module:function" of a cell.
+        function: What workers can import; it has the same result however often it is called.
+        tasks: Its arguments, by a key of their own.
         workers: Local processes, where there is no scheduler.
         scheduler: Its address.
-        threads: Of every fit.
         extra: What Dask is installed by, for the message.
+        name_of: What a task is called in messages.
+        prepare: Called once the workers can be reached, before the first task is handed out.
+
+    Yields:
+        The key of a task, and its result.
 
     Raises:
         InputError: If Dask is not installed, or nobody answers at the address.
-        CollectiveError: If the scheduler is gone, or a cell's workers die again and again.
+        CollectiveError: If the scheduler is gone, or a task's workers die again and again.
     """
     try:
         from distributed import KilledWorker, as_completed
@@ -54,43 +65,36 @@ def computed_by_dask(
         raise InputError(f'--workers and --scheduler need an extra: pip install "{extra}" ({error})') from error
     number = itertools.count()
     with _client(workers, scheduler) as (client, revive):
+        prepare()
 
-        def submit(cell: Cell) -> Any:
+        def submit(key: str) -> Any:
             # A key of its own, because Dask would give back the failure of the last attempt.
-            return client.submit(
-                computed,
-                cell,
-                compute,
-                threads=threads,
-                building=building_is_allowed(),
-                key=f"finer-{cell.digest}-{next(number)}",
-                pure=False,
-            )
+            return client.submit(function, tasks[key], key=f"finer-{key}-{next(number)}", pure=False)
 
-        waiting = {future.key: (cell, future, 1) for cell in cells for future in [submit(cell)]}
+        waiting = {future.key: (key, future, 1) for key in tasks for future in [submit(key)]}
         finished = as_completed([future for _, future, _ in waiting.values()], loop=client.loop)
         for future in _as_they_come(finished, waiting, revive):
-            cell, _, attempt = waiting[future.key]
+            key, _, attempt = waiting[future.key]
             try:
-                result: Computed = future.result(timeout=_FETCHING)
+                result: Result = future.result(timeout=_FETCHING)
             except (TimeoutError, AsyncTimeoutError):  # it died with the worker that had it, and is computed again
                 finished.add(future)
                 continue
             except KilledWorker as error:
                 del waiting[future.key]
                 if attempt == ATTEMPTS:
-                    raise CollectiveError(f"{cell.row}, {cell.input.name}: its workers died {attempt} times") from error
-                again = submit(cell)
-                waiting[again.key] = (cell, again, attempt + 1)
+                    raise CollectiveError(f"{name_of(tasks[key])}: its workers died {attempt} times") from error
+                again = submit(key)
+                waiting[again.key] = (key, again, attempt + 1)
                 finished.add(again)
                 continue
             except (FutureCancelledError, OSError) as error:
                 raise CollectiveError(
-                    "the Dask scheduler is gone; start the command again, finished cells are kept"
+                    "the Dask scheduler is gone; start the command again, what is finished is kept"
                 ) from error
             del waiting[future.key]
             future.release()
-            yield cell, result
+            yield key, result
 
 
 def _as_they_come(finished: Any, waiting: Mapping[str, Any], revive: Callable[[], None]) -> Iterator[Any]:

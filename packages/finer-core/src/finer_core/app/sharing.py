@@ -1,0 +1,191 @@
+"""Fits of a benchmark shared among processes or machines by Dask; importing this module does not load PyTorch.
+
+Every fit has its run folder, which the worker writes. A fit whose worker died is gone on with by another one from its
+last checkpoint, to the same bits; one that is finished is only read. So nothing is lost, and nothing fitted twice.
+"""
+
+import argparse
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from finer_core.app.run_folder import Mode, open_run_folder
+from finer_core.c_library import allow_building, building_is_allowed
+from finer_core.errors import InputError
+from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.progress import reporting
+
+Row = dict[str, Any]
+
+
+class BenchmarkFit(NamedTuple):
+    """Name a fit of a benchmark: what is fitted, as what tables know it, by which settings, in which run folder."""
+
+    signal: Any
+    label: str
+    settings: Any
+    out: Path
+
+
+RowOf = Callable[[Any, BenchmarkFit], Row]
+"""Runs a fit of a plan and returns its row."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Say who computes.
+
+    Attributes:
+        workers: Local processes; 0 for none.
+        scheduler: Address of a Dask scheduler; None for none.
+        threads: Of every fit; None for as many as PyTorch takes, or one with workers.
+        extra: What Dask is installed by, for the message.
+    """
+
+    workers: int = 0
+    scheduler: str | None = None
+    threads: int | None = None
+    extra: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether fits go to workers."""
+        return bool(self.workers or self.scheduler)
+
+    @contextmanager
+    def threads_here(self) -> Iterator[None]:
+        """Compute with the threads that were asked for, in this process."""
+        if self.threads is None or self.is_on:
+            yield
+            return
+        from finer_core.parallel import threads_an_operation
+
+        with threads_an_operation(self.threads):
+            yield
+
+
+def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: int | None) -> None:
+    """Add --workers, --scheduler and --threads.
+
+    Args:
+        parser: The command's parser.
+        what: What is shared, for the help.
+        threads: Of a fit, by default; None for PyTorch's own, and one with workers.
+    """
+    share = f"share the {what} among N processes (Dask)"
+    several = f"threads of a fit, wherever it runs (default: {threads or 'all, and 1 with --workers or --scheduler'})"
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help=share)
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="share them among a Dask scheduler's workers: tcp://...")
+    parser.add_argument("--threads", type=int, default=threads, metavar="N", help=several)
+
+
+def add_benchmark_options(parser: argparse.ArgumentParser, *, out: str, fits: str = "fits") -> None:
+    """Add what every benchmark command has, beside its inputs and the settings of its fits.
+
+    Args:
+        parser: The command's parser.
+        out: The default folder.
+        fits: What its fits are called.
+    """
+    parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    parser.add_argument("--out", default=out, metavar="DIR", help="folder (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help=f"keep finished {fits} and go on")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_sharing_options(parser, what=fits, threads=None)
+
+
+def sharing_of(arguments: argparse.Namespace, *, application: str) -> Sharing:
+    """Return what a command line says of sharing.
+
+    Raises:
+        InputError: For a number that cannot be used.
+    """
+    for name, least in (("workers", 0), ("threads", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name} must be at least {least}, got {value}")
+    return Sharing(
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        threads=arguments.threads,
+        extra=f"{application}[dask]",
+    )
+
+
+def rows_of_fits(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iterator[list[Row]]:
+    """Run the fits of a plan, here or on workers; after each one yield the rows so far, in the order of the fits.
+
+    Args:
+        row_of: Runs a fit of the plan and returns its row; workers import it.
+        plan: Has `out`, `resume`, `overwrite`, `quiet` and `sharing`.
+        fits: No two in one folder.
+
+    Raises:
+        InputError: If workers are asked for and cannot be had, or do not see the folder.
+        CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
+    """
+    if not plan.sharing.is_on:
+        rows: list[Row] = []
+        for fit in fits:
+            rows.append(row_of(plan, fit))
+            yield list(rows)
+        return
+    found: dict[int, Row] = {}
+    with reporting("benchmark", unit="fit", progress=not plan.quiet) as tell:
+        for number, row in _rows_of_workers(row_of, plan, fits):
+            found[number] = row
+            tell(len(found), len(fits), fits[number].out.name)
+            yield [found[number] for number in sorted(found)]
+
+
+def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iterator[tuple[int, Row]]:
+    from finer_core.distributed.by_dask import shared_by_dask
+
+    mode: Mode = "overwrite" if plan.overwrite else "new"
+
+    def prepare() -> None:
+        # Here and not by the workers, whose second attempt at a fit has to find what the first one left.
+        for fit in () if plan.resume else fits:
+            open_run_folder(fit.out, mode=mode)
+
+    # Only who shares the disk finds this file. Others would write elsewhere, and take what lies there for ours.
+    with tempfile.NamedTemporaryFile(dir=plan.out, prefix=TEMPORARY_PREFIX) as token:
+        on_worker = partial(
+            _row_on_worker,
+            row_of,
+            dataclasses.replace(plan, resume=True, overwrite=False, quiet=True, sharing=Sharing()),
+            os.path.abspath(token.name),
+            plan.sharing.threads or 1,
+            building_is_allowed(),
+        )
+        shared = shared_by_dask(
+            on_worker,
+            {str(number): fit for number, fit in enumerate(fits)},
+            workers=plan.sharing.workers,
+            scheduler=plan.sharing.scheduler,
+            extra=plan.sharing.extra,
+            name_of=lambda fit: fit.out.name,
+            prepare=prepare,
+        )
+        for number, row in shared:
+            yield int(number), row
+
+
+def _row_on_worker(row_of: RowOf, plan: Any, token: str, threads: int, building: bool, fit: BenchmarkFit) -> Row:
+    import torch
+
+    from finer_core.parallel import threads_an_operation
+
+    if not os.path.exists(token):
+        raise InputError(f"--out {plan.out}: a worker does not see this folder; give one on a disk that all share")
+    if building:
+        allow_building()
+    with threads_an_operation(threads), torch.random.fork_rng(devices=[]):
+        return row_of(plan, fit)
