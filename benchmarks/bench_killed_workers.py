@@ -25,7 +25,7 @@ CELLS = {
 }
 """What is run, and the rows of which there are as many seeds as make the cells."""
 FITS = {
-    "image": ["--steps", "400", "--batch-pixels", "4096"],
+    "image": ["--steps", "60"],
     "sdf": ["--steps", "60", "--resolution", "16", "--eval-samples", "2000", "--samples", "20000"],
     "nerf": ["--steps", "6"],
 }
@@ -36,7 +36,8 @@ def program(application: str, *arguments: str) -> subprocess.Popen:
     """Start a command of an application with one thread."""
     command = [sys.executable, "-m", f"finer_{application}", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = (Path(arguments[arguments.index("--out") + 1]).with_suffix(".log")).open("w")
+    return subprocess.Popen(command, env=environment, stdout=said, stderr=said)
 
 
 def workers_of(parent: int) -> list[int]:
@@ -142,16 +143,15 @@ def compare(arguments: argparse.Namespace, folder: Path) -> int:
         read = records_of
     started = time.monotonic()
     process = program(arguments.application, *command, "--out", str(calm))
-    said = process.communicate()[0]
-    if process.returncode:
-        print(said[-2000:])
+    if process.wait():
+        print(calm.with_suffix(".log").read_text()[-2000:])
         return 1
     between = time.monotonic()
     process = program(arguments.application, *command, "--out", str(stormy), "--workers", str(arguments.workers))
     code, killed = killed_until_done(process, arguments.every)
     ended = time.monotonic()
     if code:
-        print(process.stdout.read()[-2000:] if process.stdout else "")
+        print(stormy.with_suffix(".log").read_text()[-2000:])
     expected, found = read(calm), read(stormy)
     wrong = [name for name in expected if found.get(name) != expected[name]]
     print(

@@ -23,8 +23,12 @@ ATTEMPTS = 20
 _DEATHS = 100
 """Workers that may die under a task before a scheduler of ours gives it up for one attempt."""
 
-_PATIENCE = 10.0
-"""Seconds that a dead worker may take to be up again."""
+_PATIENCE = 60.0
+"""Seconds that a worker may stay away although its nanny lives."""
+_LOOK = 1.0
+"""Seconds from one look at the workers to the next."""
+_DEAD = ("failed", "closing", "closing_gracefully", "closed")
+"""States of a nanny that starts no worker again."""
 
 _FETCHING = 5.0
 """Seconds that fetching a result may take before the workers are looked after again."""
@@ -90,7 +94,8 @@ def shared_by_dask(
                 continue
             except (FutureCancelledError, OSError) as error:
                 raise CollectiveError(
-                    "the Dask scheduler is gone; start the command again, what is finished is kept"
+                    "the Dask scheduler is gone; start the command again (benchmark with --resume): what is finished "
+                    "is kept"
                 ) from error
             del waiting[future.key]
             future.release()
@@ -108,9 +113,10 @@ def _as_they_come(finished: Any, waiting: Mapping[str, Any], revive: Callable[[]
 
 
 class _Reviver:
-    """Start workers in the place of those that stay away.
+    """Start workers in the place of those that are no more.
 
-    A worker's nanny starts it again when it dies, but not where it dies the moment that it is up.
+    A worker's nanny starts it again when it dies; but not where it dies while it is starting, and Dask closes the nanny
+    of one that is away for longer than some seconds, as it may well be on a busy machine.
 
     Args:
         cluster: A local one, with its scheduler in this process.
@@ -118,50 +124,71 @@ class _Reviver:
     """
 
     def __init__(self, cluster: Any, workers: int) -> None:
-        self._cluster, self._workers, self._asked = cluster, workers, workers
-        self._complete, self._patience = time.monotonic(), _PATIENCE
+        self._cluster, self._workers, self._more = cluster, workers, 0
+        self._looked, self._complete, self._patience = 0.0, time.monotonic(), _PATIENCE
 
     def __call__(self) -> None:
-        """Look, and act once some have been missing for long."""
-        there = len(self._cluster.scheduler.workers)
+        """Look now and then, and act if some are missing."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked, there = now, len(self._cluster.scheduler.workers)
         if there >= self._workers:
-            self._complete, self._patience = time.monotonic(), _PATIENCE
-        elif time.monotonic() - self._complete > self._patience:
-            self._asked += self._workers - there
-            self._cluster.scale(self._asked)
-            self._complete, self._patience = time.monotonic(), 2 * self._patience
+            self._complete, self._patience = now, _PATIENCE
+            return
+        if now - self._complete > self._patience:  # the nannies live, and their workers stay away
+            self._more += self._workers - there
+            self._complete, self._patience = now, 2 * self._patience
+        failed = sum(nanny.status.name in _DEAD for nanny in list(self._cluster.workers.values()))
+        self._cluster.scale(self._workers + failed + self._more)  # opens those that were closed as well
 
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[tuple[Any, Callable[[], None]]]:
-    import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout=10, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {scheduler}: nobody answers there ({error})") from error
-        logger, level = logging.getLogger("distributed"), logging.getLogger("distributed").level
-        logger.setLevel(logging.CRITICAL)  # that the scheduler is gone is said in one line
-        try:
-            with client:
-                yield client, lambda: None
-        finally:
-            logger.setLevel(level)
+        with _quiet("distributed"), client:  # that the scheduler is gone is said in one line
+            yield client, lambda: None
         return
+    with _local_cluster() as cluster, Client(cluster, set_as_default=False) as client:
+        reviver = _Reviver(cluster, workers)
+        reviver()
+        yield client, reviver
+
+
+@contextmanager
+def _local_cluster() -> Iterator[Any]:
+    import dask
+    from distributed import LocalCluster
+
     settings = {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.worker.profile.enabled": False}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
+    # A worker that dies while it is starting is told of on other loggers than Dask's.
+    with _quiet("asyncio", "tornado.application"), dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=0,  # they come afterwards, because one that dies at its start would end the cluster
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
             memory_limit=0,
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client, _Reviver(cluster, workers)
+        )
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in loggers.items():
+            logger.setLevel(level)
