@@ -5,9 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,55 +13,20 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
+from finer_core.io import download as core_download
+from finer_core.io.download import RECORD
 from finer_sdf.geometry import download
-from finer_sdf.geometry.download import ACKNOWLEDGEMENT, RECORD, SOURCES, download_shape
+from finer_sdf.geometry.download import ACKNOWLEDGEMENT, SOURCES, download_shape
 from finer_sdf.geometry.reader import read_shape
+from tests.web_server import Server, serving
 
 PLY = trimesh.creation.icosphere(subdivisions=3).export(file_type="ply")
 
 
-@dataclass
-class Server:
-    """What a local server holds, and what it was asked for."""
-
-    url: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: int = 0
-    asked: list[str] = field(default_factory=list)
-
-
 @pytest.fixture
 def server(monkeypatch) -> Iterator[Server]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.asked.append(self.path)
-            content = state.files.get(self.path)
-            if content is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            for name, value in state.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) - state.cut])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        state.url = f"http://127.0.0.1:{running.server_address[1]}"
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield state
-        running.shutdown()
-        thread.join()
+    with serving(monkeypatch) as server:
+        yield server
 
 
 def digest(content: bytes) -> str:
@@ -82,8 +45,7 @@ def tar(**members: bytes) -> bytes:
 
 def offer(server: Server, content: bytes, *, path: str = "/file") -> dict[str, str]:
     """Put a file on the server; return the arguments that ask for it."""
-    server.files[path] = content
-    return {"url": server.url + path, "sha256": digest(content)}
+    return server.offer(content, path=path)
 
 
 def refusal(folder: Path, name: str = "armadillo", **options: object) -> str:
@@ -207,9 +169,25 @@ def test_errors_of_the_server_and_broken_connections(tmp_path, server):
     url = server.url + "/missing"
     assert refusal(tmp_path, url=url).startswith(f"{url}: the server answers 404;")
     wanted = offer(server, gzip.compress(PLY, mtime=0))
-    server.cut = 100
+    server.cuts = [len(server.files["/file"])] * 9
     assert refusal(tmp_path, **wanted).startswith(f"{wanted['url']}: the connection broke off;")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_broke_off_is_gone_on_with(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(core_download, "_PIECE", 1000)
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
+    size = len(server.files["/file"])
+    server.cuts = [size - 5000, *[size] * 9]
+    with pytest.raises(InputError, match="broke off"):
+        download_shape("armadillo", folder=tmp_path, **wanted)
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [
+        (f"armadillo-{wanted['sha256'][:8]}.part", 5000)
+    ]
+    server.cuts.clear()
+    assert download_shape("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
+    assert server.begun_at[-1] == 5000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["armadillo.ply", RECORD]
 
 
 def test_a_server_that_is_gone(tmp_path, server):
@@ -246,7 +224,7 @@ def test_more_than_expected_is_neither_downloaded_nor_unpacked(tmp_path, server,
 
 def test_arguments_that_mean_nothing(tmp_path):
     message = refusal(tmp_path, "teapot")
-    assert "'teapot'" in message and "armadillo, dragon, lucy, thai" in message
+    assert "'teapot'" in message and "armadillo, bunny, dragon, lucy, thai" in message
     assert "'ftp://a/b'" in refusal(tmp_path, url="ftp://a/b")
     assert "'http:///b'" in refusal(tmp_path, url="http:///b")
     assert "64 hexadecimal digits" in refusal(tmp_path, sha256="abc")
@@ -258,19 +236,22 @@ def test_a_folder_that_cannot_be_written(tmp_path, server):
     assert "cannot be written" in message
 
 
-def test_an_interrupted_download_leaves_nothing(tmp_path, server):
+def test_an_interrupted_download_is_gone_on_with(tmp_path, server):
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    wanted = offer(server, gzip.compress(PLY, mtime=0))
     with pytest.raises(KeyboardInterrupt):
-        download_shape("armadillo", folder=tmp_path, on_bytes=interrupt, **offer(server, gzip.compress(PLY, mtime=0)))
-    assert list(tmp_path.iterdir()) == []
+        download_shape("armadillo", folder=tmp_path, on_bytes=interrupt, **wanted)
+    (part,) = tmp_path.iterdir()
+    assert part.suffix == ".part" and server.files["/file"].startswith(part.read_bytes())
+    assert download_shape("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
 
 
 def test_every_source_is_stanford_over_https_with_a_digest():
-    assert set(SOURCES) == {"armadillo", "dragon", "lucy", "thai"}
+    assert set(SOURCES) == {"armadillo", "bunny", "dragon", "lucy", "thai"}
     for source in SOURCES.values():
         assert source.url.startswith("https://graphics.stanford.edu/") and source.member.endswith(".ply")
         assert len(bytes.fromhex(source.sha256)) == 32 and source.sha256 == source.sha256.lower()
-    assert len({source.sha256 for source in SOURCES.values()}) == 4
+    assert len({source.sha256 for source in SOURCES.values()}) == 5
     assert "Stanford Computer Graphics Laboratory" in ACKNOWLEDGEMENT

@@ -466,7 +466,7 @@ def test_wrong_questions_are_refused(ball):
         "largest that fits": lambda: ball.mesh(resolution=10**6),
         "only be the reference": lambda: evaluate(cloud, BALL),
         "must be at least 1000": lambda: evaluate(BALL, BALL, samples=10),
-        "no shape 'bunny' to download": lambda: download("bunny"),
+        "no shape 'teapot' to download": lambda: download("teapot"),
     }.items():
         with pytest.raises(InputError, match=words) as error:
             ask()

@@ -186,11 +186,12 @@ def download(
 ) -> Path:
     """Fetch a scan of the Stanford 3D Scanning Repository, and check that it is the very file the papers fit.
 
-    Nothing else in the package uses the network. The scans are free for research with acknowledgement of the Stanford
-    Computer Graphics Laboratory, and not for commercial use without their permission.
+    Nothing else in the package uses the network. A download that broke off is gone on with. The scans are free for
+    research with acknowledgement of the Stanford Computer Graphics Laboratory, and not for commercial use without their
+    permission.
 
     Args:
-        name: "armadillo", "dragon", "lucy" or "thai".
+        name: "armadillo", "bunny", "dragon", "lucy" or "thai".
         folder: Where to; made if missing.
         url: Another address of the same file.
         sha256: Digest to check against, where that address has another copy.
@@ -204,10 +205,10 @@ def download(
 
     Example:
         >>> from finer_sdf import download
-        >>> download("bunny")
+        >>> download("teapot")
         Traceback (most recent call last):
         ...
-        finer_core.errors.InputError: there is no shape 'bunny' to download; known are armadillo, dragon, lucy, thai
+        finer_core.errors.InputError: there is no shape 'teapot' to download; known are armadillo, bunny, dragon, ...
     """
     with reporting("download", unit="byte", progress=progress) as tell:
         return download_shape(name, folder=Path(folder), url=url, sha256=sha256, on_bytes=tell)

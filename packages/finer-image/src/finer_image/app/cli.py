@@ -26,6 +26,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import refuse_existing
 from finer_core.methods import method_names
 from finer_image._version import __version__
+from finer_image.app.download import add_download
 from finer_image.app.reproduce import add_reproduce
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.io.notes import printable, with_notes
@@ -47,6 +48,7 @@ def build_parser() -> OneLineParser:
     _add_render(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)
+    add_download(commands)
     add_reproduce(commands)
     _add_import(commands)
     _add_neurons(commands)

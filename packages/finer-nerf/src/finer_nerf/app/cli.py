@@ -21,6 +21,7 @@ from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
+from finer_nerf.app.download import add_download
 from finer_nerf.app.reproduce import add_reproduce
 from finer_nerf.config import BUILT_IN, NerfConfig, scene_name
 
@@ -45,6 +46,7 @@ def build_parser() -> OneLineParser:
     _add_view(commands)
     _add_scene(commands)
     _add_benchmark(commands)
+    add_download(commands)
     add_export_command(commands, _loaded, inputs=_MAPPING, export_of=_export)
     add_reproduce(commands)
     return parser

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
     add_command,
@@ -27,7 +28,7 @@ from finer_sdf.app.reproduce import add_reproduce
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.formats import POINT_SUFFIXES, SUFFIXES
 
-SHAPES_TO_DOWNLOAD = ("armadillo", "dragon", "lucy", "thai")
+SHAPES_TO_DOWNLOAD = ("armadillo", "bunny", "dragon", "lucy", "thai")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +51,14 @@ def build_parser() -> OneLineParser:
     _add_render(commands)
     _add_benchmark(commands)
     add_reproduce(commands)
-    _add_download(commands)
+    add_download_command(
+        commands,
+        "finer_sdf.app.commands:download",
+        names=SHAPES_TO_DOWNLOAD,
+        text="Fetch scans of the Stanford 3D Scanning Repository; the only command that uses the network.",
+        what="shapes of the papers",
+        out=".",
+    )
     _add_import(commands)
     add_export_command(commands, _loaded, inputs="points (n, 3) of the input's coordinates to distances (n,)")
     return parser
@@ -241,23 +249,6 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
     from finer_sdf.app.commands import compare_methods
 
     print(compare_methods(arguments))
-
-
-def _add_download(commands: Any) -> None:
-    text = "Fetch a scan of the Stanford 3D Scanning Repository; the only command that uses the network."
-    parser = add_command(commands, "download", run_download, text)
-    parser.add_argument("name", choices=SHAPES_TO_DOWNLOAD, help="shape of the paper")
-    parser.add_argument("--out", default=".", metavar="DIR", help="folder (default: the current one)")
-    parser.add_argument("--url", metavar="URL", help="another address of the same file")
-    parser.add_argument("--sha256", metavar="HEX", help="digest to check against")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def run_download(arguments: argparse.Namespace) -> None:
-    """Download, check, unpack."""
-    from finer_sdf.app.commands import download
-
-    print(download(arguments))
 
 
 def _add_import(commands: Any) -> None:

@@ -68,13 +68,12 @@ def _say(loaded: LoadedShape, *, quiet: bool) -> None:
         print(f"{loaded.name}: {note}", file=sys.stderr)
 
 
-def download(arguments: argparse.Namespace) -> str:
-    """Fetch a shape; return its path."""
-    path = inputs.download(
-        arguments.name, arguments.out, url=arguments.url, sha256=arguments.sha256, progress=not arguments.quiet
-    )
+def download(arguments: argparse.Namespace) -> list[Path]:
+    """Fetch shapes; return their paths."""
+    where = {"url": arguments.url, "sha256": arguments.sha256, "progress": not arguments.quiet}
+    paths = [inputs.download(name, arguments.out, **where) for name in arguments.names]
     print(ACKNOWLEDGEMENT, file=sys.stderr)
-    return str(path)
+    return paths
 
 
 def import_model(arguments: argparse.Namespace) -> str:

@@ -1,19 +1,17 @@
 """Download the scanned shapes that the papers fit, and check that they are those very files."""
 
 import gzip
-import json
-import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX, atomic_path, sha256_of_file, write_json
+from finer_core.io.download import Bounded, check_source, fetch, read_record, write_record
+from finer_core.io.files import atomic_path, sha256_of_file
 
 ACKNOWLEDGEMENT = (
     "This shape is from the Stanford 3D Scanning Repository (https://graphics.stanford.edu/data/3Dscanrep/). "
@@ -21,8 +19,6 @@ ACKNOWLEDGEMENT = (
     "and not for commercial use without their permission."
 )
 """What users of these shapes must know; commands print it."""
-RECORD = "downloads.json"
-"""File beside the shapes that keeps where each came from, and its digests."""
 MOST_BYTES = 1 << 30
 """Nothing larger is downloaded or unpacked; the largest of the shapes has 533 million bytes."""
 _PIECE = 1 << 20
@@ -45,13 +41,18 @@ class Source:
 
 
 # The repository itself publishes no digests. These are what others recorded of the same addresses and agree on:
-# martin-ejdestig/rayni, tools/download_scene_data.py (dragon, lucy, thai), and GuangyanCai/isoext,
-# src/isoext/assets.py (armadillo, dragon).
+# martin-ejdestig/rayni, tools/download_scene_data.py (bunny, dragon, lucy, thai), and GuangyanCai/isoext,
+# src/isoext/assets.py (bunny, armadillo, dragon).
 SOURCES = {
     "armadillo": Source(
         url="https://graphics.stanford.edu/pub/3Dscanrep/armadillo/Armadillo.ply.gz",
         sha256="8b9b56cc36e66d54429b1e1e75bd89e833645bfe0dc7c1afd1205877a7356a3f",
         member="Armadillo.ply",
+    ),
+    "bunny": Source(
+        url="https://graphics.stanford.edu/pub/3Dscanrep/bunny.tar.gz",
+        sha256="a5720bd96d158df403d153381b8411a727a1d73cff2f33dc9b212d6f75455b84",
+        member="bun_zipper.ply",
     ),
     "dragon": Source(
         url="https://graphics.stanford.edu/pub/3Dscanrep/dragon/dragon_recon.tar.gz",
@@ -95,23 +96,26 @@ def download_shape(
 
     Raises:
         InputError: If there is no such shape, the address cannot be reached or answers with an error, the digest is
-            another one, or a different file has that name. Nothing is left behind.
+            another one, or a different file has that name. Of a connection that broke off a part file is left behind,
+            which the next call goes on with; else nothing.
     """
     source = _source(name, url=url, sha256=sha256)
     path = Path(folder) / f"{name}.ply"
-    record = _read_record(path.parent / RECORD)
+    record = read_record(path.parent)
     if path.exists():
         if path.is_file() and record.get(name) == _entry(source, path):
             return path
         raise InputError(f"{path}: already exists and is not the file asked for; remove it or choose another folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as scratch:
-            packed = Path(scratch) / "packed"
-            _fetch(source, packed, on_bytes=on_bytes)
+        packed = path.with_name(f"{name}-{source.sha256[:8]}.part")
+        fetch(source.url, packed, sha256=source.sha256, most=MOST_BYTES, on_bytes=on_bytes)
+        try:
             with atomic_path(path) as temporary:
                 _unpack(source, packed, temporary)
-                write_json(path.parent / RECORD, {**record, name: _entry(source, temporary)})
+                write_record(path.parent, {name: _entry(source, temporary)})
+        finally:
+            packed.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
     return path
@@ -120,101 +124,13 @@ def download_shape(
 def _source(name: str, *, url: str | None, sha256: str | None) -> Source:
     if name not in SOURCES:
         raise InputError(f"there is no shape {name!r} to download; known are {', '.join(SOURCES)}")
-    if url is not None and not re.match(r"https?://[^/]", url):
-        raise InputError(f"{url!r} is no address that starts with http:// or https://")
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise InputError(f"{sha256!r} is no SHA-256: that is 64 hexadecimal digits")
+    check_source(url, sha256)
     known = SOURCES[name]
     return Source(url=url or known.url, sha256=(sha256 or known.sha256).lower(), member=known.member)
 
 
 def _entry(source: Source, path: Path) -> dict[str, str]:
     return {"url": source.url, "sha256": source.sha256, "file_sha256": sha256_of_file(path)}
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _fetch(source: Source, path: Path, *, on_bytes: Callable[[int, int], None]) -> None:
-    """Download to a file and check its digest."""
-    import pooch
-    import requests  # comes with pooch
-
-    responses: list[Any] = []
-
-    def receive(response: Any, **_: Any) -> None:
-        responses.append(response)
-        # Digests are of the packed file: a server may declare .gz to be an encoding of the transfer.
-        response.raw.headers.pop("Content-Encoding", None)
-
-    download = pooch.HTTPDownloader(
-        progressbar=_Arrival(on_bytes),
-        chunk_size=_PIECE,
-        headers={"Accept-Encoding": "identity"},
-        hooks={"response": receive},
-    )
-    try:
-        with path.open("wb") as file:
-            download(source.url, _Bounded(file, what=source.url), None)
-    except requests.RequestException as error:
-        reasons = {
-            requests.HTTPError: f"the server answers {getattr(error.response, 'status_code', 'with an error')}",
-            requests.exceptions.ChunkedEncodingError: "the connection broke off",
-            requests.Timeout: "the server does not answer in time",
-            requests.ConnectionError: "the server cannot be reached",
-        }
-        reason = next((text for kind, text in reasons.items() if isinstance(error, kind)), type(error).__name__)
-        raise InputError(f"{source.url}: {reason}; try again later, or name another address with --url") from error
-    finally:
-        for response in responses:  # pooch leaves them open when something goes wrong
-            response.close()
-    found = sha256_of_file(path)
-    if found != source.sha256:
-        raise InputError(
-            f"{source.url}: its SHA-256 is {found}, not the expected {source.sha256}; it is another file, or was "
-            "changed on the way"
-        )
-
-
-class _Arrival:
-    """Hold the interface that pooch wants of a progress bar."""
-
-    total = 0
-
-    def __init__(self, on_bytes: Callable[[int, int], None]) -> None:
-        self._on_bytes, self._done = on_bytes, 0
-
-    def update(self, count: int) -> None:
-        # pooch counts whole pieces, also for the last one.
-        self._done = min(self._done + count, self.total) if self.total else self._done + count
-        self._on_bytes(self._done, self.total)
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        pass
-
-
-class _Bounded:
-    """Pass on to a file no more than MOST_BYTES."""
-
-    def __init__(self, file: BinaryIO, *, what: str) -> None:
-        self._file, self._what, self._left = file, what, MOST_BYTES
-
-    def write(self, piece: bytes) -> int:
-        self._left -= len(piece)
-        if self._left < 0:
-            raise InputError(f"{self._what}: holds more than {MOST_BYTES} bytes, which is none of these shapes")
-        return self._file.write(piece)
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 def _unpack(source: Source, packed: Path, path: Path) -> None:
@@ -225,7 +141,7 @@ def _unpack(source: Source, packed: Path, path: Path) -> None:
             raw.seek(0)
             is_ply = stream.read(len(_PLY)) == _PLY
             stream.seek(0)
-            out: Any = _Bounded(file, what=source.url)
+            out: Any = Bounded(file, what=source.url, most=MOST_BYTES)
             if is_ply:
                 shutil.copyfileobj(stream, out, _PIECE)
             else:
