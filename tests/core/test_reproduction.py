@@ -194,6 +194,27 @@ def test_folders_of_two_machines_merge_by_copying_and_a_cell_counts_once(study, 
         assert {**row, "seconds": None} == {**expected, "seconds": None}
 
 
+@pytest.mark.parametrize("into", ["a", "b"])
+def test_records_of_other_hardware_are_one_cell_whichever_folder_was_copied(study, tmp_path, into):
+    """Last bits differ between machines: the table takes one record, the same in both, and never a mean of two."""
+    for name in "ab":
+        reproduce(study, "toy", out=tmp_path / name, methods=["first"])
+    other_machine(tmp_path / "b", "00000000")
+    for path in (tmp_path / "b" / "records").glob("*.json"):
+        content = json.loads(path.read_text())
+        content["hardware"] |= {"processor": "another", "threads": 64, "gpu": "a card"}
+        content["metrics"]["value"] += 1e-6
+        path.write_text(json.dumps(content))
+    shutil.copytree(tmp_path / ("b" if into == "a" else "a"), tmp_path / into, dirs_exist_ok=True)
+    found = reproduce(study, "toy", out=tmp_path / into, methods=["first"], run=False)
+    assert len(list((tmp_path / into / "records").glob("*.json"))) == 4
+    assert len(found.records) == 2
+    row = row_of(found, "first", "a")
+    assert (row["ours"], row["seeds"]) == (1.0 + 1e-6, 1)
+    assert {record.hardware["threads"] for record in found.records.values()} == {64}
+    assert "a card" in found.render("html")  # what was computed where is said
+
+
 def test_a_damaged_record_is_told_of_and_computed_again(study, marks, tmp_path):
     reproduce(study, "toy", out=tmp_path, methods=["first"])
     path = next((tmp_path / "records").glob("*.json"))

@@ -1,6 +1,7 @@
 """Cells shared among real processes on this machine: workers that are killed, a scheduler that is."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,35 @@ def test_workers_that_are_killed_lose_nothing_and_change_no_bit(tmp_path, in_seq
     assert min(begun["second-a-0"], begun["third-b-1"]) >= 2  # each killed its process once, and was begun again
 
 
+def workers_of(parent: int) -> list[int]:
+    """Return the worker processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            own = int(stat.read_text().rpartition(")")[2].split()[1]) == parent
+            if own and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                found.append(int(stat.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_workers_that_are_killed_while_they_are_starting_are_replaced(tmp_path, in_sequence):
+    process = toy(tmp_path / "out", 2)
+    killed: set[int] = set()
+    until = time.monotonic() + SECONDS
+    while len(killed) < 3 and process.poll() is None and time.monotonic() < until:
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+        time.sleep(0.01)
+    assert finished(process) == (0, f"{CELLS}\n")
+    assert len(killed) >= 3
+    assert results(tmp_path / "out") == in_sequence
+
+
 @contextmanager
 def cluster(port: int) -> Iterator[subprocess.Popen]:
     """Start a scheduler and a worker of it; yield the scheduler."""
@@ -117,8 +147,9 @@ def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):
-    from finer_core.reproduction.by_dask import computed_by_dask
+    from finer_core.distributed.by_dask import shared_by_dask
 
     monkeypatch.setitem(sys.modules, "distributed", None)
+    how = {"workers": 1, "scheduler": None, "extra": "finer-image[dask]", "name_of": str}
     with pytest.raises(InputError, match=r'pip install "finer-image\[dask\]"'):
-        next(computed_by_dask([], "m:f", workers=1, scheduler=None, threads=1, extra="finer-image[dask]"))
+        next(shared_by_dask(len, {"a": "task"}, **how))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.io.figures import png_bytes, to_bytes
-from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
+from finer_core.io.figures import side_by_side
+from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table, files_of_inputs
 from finer_core.reproduction import reproduce as run_study
 from finer_image.config import BUILT_IN
 from finer_image.published_reruns import TABLES
@@ -53,18 +53,12 @@ def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
     Raises:
         InputError: If a path is no image, or a folder has none that the table names.
     """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            named = {file.stem: file for file in sorted(path.iterdir(), reverse=True) if file.is_file()}
-            found = [named[name] for name in table.inputs if name in named]
-            if not found:
-                wanted = f"{table.inputs[0]} to {table.inputs[-1]}" if table.inputs else "none; name files"
-                raise InputError(f"{path}: holds none of the images of table {table.name!r} ({wanted})")
-            files += found
-        else:
-            files.append(path)
+    files = files_of_inputs(table, paths, _named, what="images")
     return [_input(path.stem, str(path)) for path in files] or [_input(BUILT_IN, BUILT_IN)]
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    return min((file for file in folder.iterdir() if file.stem == name and file.is_file()), default=None)
 
 
 def _input(name: str, source: str) -> Input:
@@ -151,19 +145,17 @@ def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:
 
 def _picture(rendering: Any, image: Any) -> bytes:
     """Return a PNG of the middle: the original, the reconstruction, and ten times the error, side by side."""
-    import numpy as np
-
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     rows, columns = (slice(max(0, (side - _CROP) // 2), (side + _CROP) // 2) for side in (height, width))
     truth = image.to_unit()[rows, columns]
     ours = image.to_unit(rendering.reshape(image.shape))[rows, columns]
-    panels = [panel[..., :3] if channels >= 3 else panel[..., :1].repeat(3, -1) for panel in (truth, ours)]
-    panels.append(np.abs(panels[0] - panels[1]) * 10)
-    gap = np.ones((panels[0].shape[0], 4, 3))
-    row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    return png_bytes(to_bytes(row))
+    return side_by_side([truth, ours, abs(truth - ours) * 10])
 
 
 STUDY = Study(
-    application="finer-image", tables=TABLES, compute="finer_image.reproducing:compute_cell", find_inputs=find_inputs
+    application="finer-image",
+    tables=TABLES,
+    compute="finer_image.reproducing:compute_cell",
+    find_inputs=find_inputs,
+    pictures=f"Left to right: the original, the reconstruction, ten times the error; the middle {_CROP} pixels.",
 )

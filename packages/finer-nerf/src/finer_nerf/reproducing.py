@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.io.figures import png_bytes, to_bytes
+from finer_core.io.figures import side_by_side
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -112,16 +112,17 @@ def _downscale(source: str, size: int) -> int:
 
 
 def _picture(model: Any, views: Any) -> bytes:
-    """Return a PNG of the first view: the original, and what is rendered, side by side."""
-    import numpy as np
-
+    """Return a PNG of the first view: the original, what is rendered, and five times the error, side by side."""
     from finer_nerf.evaluation import judge_views
 
     judged = next(iter(judge_views(model, views.take([0]), background="white")))
-    both = np.concatenate([judged.truth, judged.view.color], axis=1)
-    return png_bytes(to_bytes(both))
+    return side_by_side([judged.truth, judged.view.color, abs(judged.truth - judged.view.color) * 5])
 
 
 STUDY = Study(
-    application="finer-nerf", tables=TABLES, compute="finer_nerf.reproducing:compute_cell", find_inputs=find_inputs
+    application="finer-nerf",
+    tables=TABLES,
+    compute="finer_nerf.reproducing:compute_cell",
+    find_inputs=find_inputs,
+    pictures="Left to right: the first test view, what is rendered of it, five times the error.",
 )

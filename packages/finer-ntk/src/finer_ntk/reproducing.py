@@ -109,5 +109,9 @@ def _picture(kernel: Any) -> bytes:
 
 
 STUDY = Study(
-    application="finer-ntk", tables=TABLES, compute="finer_ntk.reproducing:compute_cell", find_inputs=find_inputs
+    application="finer-ntk",
+    tables=TABLES,
+    compute="finer_ntk.reproducing:compute_cell",
+    find_inputs=find_inputs,
+    pictures="The kernel between all pairs of points, from dark, 0 or less, to light, its largest entry.",
 )

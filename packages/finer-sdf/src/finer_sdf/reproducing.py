@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import DivergenceError, InputError
-from finer_core.io.figures import png_bytes
-from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
+from finer_core.io.figures import side_by_side
+from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table, files_of_inputs
 from finer_core.reproduction import reproduce as run_study
 from finer_sdf.config import BUILT_IN
 from finer_sdf.published_tables import RESOLUTION, TABLES
 
 _SAMPLES = 300_000
 """Surface samples a side at the published resolution; at others as many times fewer, and at least 2000."""
-_PICTURE = 192
+_PICTURE = 256
+"""Side of a picture in pixels."""
+_ERROR = 0.01
+"""Distance in box units at which a picture's colors end: one for all methods, which are to be compared."""
 
 
 def reproduce(
@@ -52,24 +55,16 @@ def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
     Raises:
         InputError: If a path is no shape, or a folder has none that the table names.
     """
-    from finer_sdf.formats import SUFFIXES
-
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            there = sorted((file for file in path.iterdir() if file.suffix.lower() in SUFFIXES), key=lambda f: f.name)
-            chosen = [min(_named(there, name), default=None, key=lambda f: len(f.name)) for name in table.inputs]
-            found = [file for file in chosen if file is not None]
-            if not found:
-                raise InputError(f"{path}: holds none of the shapes of table {table.name!r}: {', '.join(table.inputs)}")
-            files += found
-        else:
-            files.append(path)
+    files = files_of_inputs(table, paths, _named, what="shapes")
     return [_input(table, path) for path in files] or [_built_in()]
 
 
-def _named(files: Sequence[Path], name: str) -> list[Path]:
-    return [file for file in files if name in file.stem.lower()]
+def _named(folder: Path, name: str) -> Path | None:
+    """Return the file of a shape: of those with its name in theirs the one with the shortest."""
+    from finer_sdf.formats import SUFFIXES
+
+    there = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and name in file.stem.lower()]
+    return min(there, default=None, key=lambda file: (len(file.name), file.name))
 
 
 def _input(table: Table, path: Path) -> Input:
@@ -115,10 +110,32 @@ def compute_cell(cell: Cell) -> Outcome:
         metrics={name: value for name, value in figures.items() if value is None or isinstance(value, float)},
         facts={"samples": samples, "resolution": resolution},
         sha256=shape.sha256,
-        picture=png_bytes(model.render(size=(_PICTURE, _PICTURE))),
+        picture=_picture(model, shape.shape),
     )
 
 
+def _picture(model: Any, reference: Any) -> bytes:
+    """Return a PNG: the reference, what was fitted, and that colored by its distance from the reference."""
+    from finer_sdf.geometry import Mesh
+    from finer_sdf.geometry.mesh_distance import MeshDistance
+    from finer_sdf.rendering.images import paint
+    from finer_sdf.rendering.raycast import raycast_field, raycast_mesh
+
+    seen = raycast_field(model, height=_PICTURE, width=_PICTURE, supersample=1)
+    panels = [paint(seen)]
+    if isinstance(reference, Mesh):
+        truth = paint(raycast_mesh(reference, height=_PICTURE, width=_PICTURE))
+        panels = [truth, *panels, paint(seen, "error", reference=MeshDistance(reference), largest_error=_ERROR)]
+    return side_by_side([panel / 255 for panel in panels])
+
+
 STUDY = Study(
-    application="finer-sdf", tables=TABLES, compute="finer_sdf.reproducing:compute_cell", find_inputs=find_inputs
+    application="finer-sdf",
+    tables=TABLES,
+    compute="finer_sdf.reproducing:compute_cell",
+    find_inputs=find_inputs,
+    pictures=(
+        "Left to right: the reference, the fitted surface, and the latter colored by its distance from the reference. "
+        "Of a point cloud the fitted surface alone."
+    ),
 )

@@ -2,12 +2,15 @@
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from finer_core.io.files import atomic_path, output_path
+
+_GAP = 4
+"""Pixels between pictures."""
 
 
 def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
@@ -56,6 +59,19 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def side_by_side(panels: Sequence[np.ndarray]) -> bytes:
+    """Return a PNG of pictures beside each other.
+
+    Args:
+        panels: (H, W, C) of equal height with values in [0, 1]; those of fewer than three channels become gray, and of
+            more than three the first three are shown.
+    """
+    colored = [panel[..., :3] if panel.shape[-1] >= 3 else panel[..., :1].repeat(3, axis=-1) for panel in panels]
+    gap = np.ones((colored[0].shape[0], _GAP, 3))
+    row = [part for panel in colored for part in (gap, panel)][1:]
+    return png_bytes(to_bytes(np.concatenate(row, axis=1)))
 
 
 def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps: float) -> None:

@@ -5,7 +5,7 @@ that never overwrite each other, running in sequence or by Dask, the verdict and
 list, compare and show.
 """
 
-from finer_core.reproduction.cell import Cell, Input, Outcome
+from finer_core.reproduction.cell import Cell, Input, Outcome, files_of_inputs
 from finer_core.reproduction.folder import ResultsFolder
 from finer_core.reproduction.record import Record
 from finer_core.reproduction.study import Reproduction, Study, reproduce
@@ -25,6 +25,7 @@ __all__ = [
     "Row",
     "Study",
     "Table",
+    "files_of_inputs",
     "reproduce",
     "verdict_of",
 ]

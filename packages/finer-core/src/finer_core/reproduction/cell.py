@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from finer_core.errors import InputError
 from finer_core.reproduction.table import Row, Table, merged
 from finer_core.resources import environment_versions
 from finer_core.training_config import LENGTHS
@@ -145,7 +147,9 @@ class Cell:
     def digest(self) -> str:
         """Hex digits of what determines the result: equal in every table that has this fit, and on every machine.
 
-        The versions of the packages count, so that a newer one does not take an older one's records for its own.
+        The versions of the packages count, so that a newer one does not take an older one's records for its own. What
+        computed it does not: threads, processors and graphics cards change the last bits, a thousandth of what any
+        tolerance allows, and with them the folders of two machines would hold no cell in common. The record says them.
         """
         versions = environment_versions("finer-core", self.application)
         content = {
@@ -158,6 +162,30 @@ class Cell:
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def files_of_inputs(
+    table: Table, paths: Sequence[str], find: Callable[[Path, str], Path | None], *, what: str
+) -> list[Path]:
+    """Return the files that paths mean: themselves, and of folders those of the table's inputs.
+
+    Args:
+        table: Has the names of inputs.
+        paths: Files and folders.
+        find: Returns the file of a folder that is meant by an input's name, if there is one.
+        what: What the inputs are, for the message.
+
+    Raises:
+        InputError: If a folder has none of them.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = [file for name in table.inputs if (file := find(path, name))] if path.is_dir() else [path]
+        if not found:
+            names = table.inputs if len(table.inputs) <= 8 else [f"{table.inputs[0]} to {table.inputs[-1]}"]
+            raise InputError(f"{path}: holds none of the {what} of table {table.name!r} ({', '.join(names) or 'none'})")
+        files += found
+    return files
 
 
 def cells_of(

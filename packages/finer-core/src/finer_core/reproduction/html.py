@@ -7,6 +7,7 @@ from typing import Any
 from finer_core.io.report import Report
 from finer_core.reproduction.record import Record
 from finer_core.reproduction.render import HEADINGS, cells_of_row, label_of, remarks_of, shown_rows
+from finer_core.reproduction.summary import value_of
 from finer_core.reproduction.table import Table
 
 _COLORS = ("#1668b4", "#d95f0e", "#2a8f3c", "#b3202c", "#7b4fa3", "#8c6239", "#d24fa0", "#6f7378", "#9a9a12", "#11929e")
@@ -19,6 +20,7 @@ def html_page(
     records: Mapping[str, Record],
     pictures: Mapping[str, bytes],
     *,
+    shown: str,
     scaled: Sequence[str],
     notes: Sequence[str],
 ) -> str:
@@ -29,6 +31,7 @@ def html_page(
         rows: Of `summary_rows`.
         records: By digest.
         pictures: PNG files of some of them.
+        shown: What they show.
         scaled: In what the run is not as published.
         notes: What was left aside.
     """
@@ -43,14 +46,23 @@ def html_page(
         there = {digest: record for digest, record in records.items() if record.input == name}
         first = {record.row: digest for digest, record in reversed(there.items())}  # one seed a row is shown
         page.heading(name)
-        shown = [digest for digest in first.values() if digest in pictures]
-        if shown:
-            captions = [f"{there[digest].row}, seed {there[digest].seed}" for digest in shown]
-            page.figures(zip(captions, (pictures[digest] for digest in shown), strict=True), pixelated=True)
+        pictured = [digest for digest in first.values() if digest in pictures]
+        if pictured:
+            captions = [_caption(table, there[digest]) for digest in pictured]
+            page.figures(zip(captions, (pictures[digest] for digest in pictured), strict=True), pixelated=True)
+            page.html(f"<p class=note>{_text(shown)}</p>" if shown else "")
         page.html(_curves(table, [there[digest] for digest in first.values()]))
     page.heading("Runs")
     page.html(_table(_RUN, [_run(record) for record in records.values()]))
     return page.page()
+
+
+def _caption(table: Table, record: Record) -> str:
+    """Return what stands under a picture: its row and seed, and what the table's first metric says of it."""
+    metric = table.metrics[0]
+    value = value_of(record, metric.name)
+    figure = "" if value is None else f", {metric.heading} {value / metric.factor:.{metric.digits}f} {metric.unit}"
+    return f"{record.row}, seed {record.seed}{figure}".rstrip()
 
 
 _RUN = ("row", "input", "seed", "seconds", "parameters", "finer-core", "torch", "processor", "threads", "date", "data")

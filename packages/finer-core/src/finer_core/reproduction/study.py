@@ -27,6 +27,7 @@ class Study:
         tables: By name.
         compute: "module:function" of a `Cell`, which returns its `Outcome`; workers import it.
         find_inputs: Function of a table and paths that returns inputs; with no paths, what is built in.
+        pictures: What the pictures of outcomes show, for reports.
 
     Example:
         >>> from finer_core.reproduction import Input, Metric, Row, Study, Table
@@ -46,6 +47,7 @@ class Study:
     tables: Mapping[str, Table]
     compute: str
     find_inputs: Callable[[Table, Sequence[str]], list[Input]]
+    pictures: str = ""
 
     def table(self, name: str) -> Table:
         """Return a table.
@@ -69,6 +71,7 @@ class Reproduction:
         scaled: In what the run is not as published; empty if it is.
         notes: What was left aside.
         pictures: PNG files, by digest.
+        shown: What the pictures show.
 
     Example:
         >>> from finer_core.reproduction import Input, Metric, Row, Study, Table, reproduce
@@ -91,6 +94,7 @@ class Reproduction:
     scaled: Sequence[str]
     notes: Sequence[str]
     pictures: Mapping[str, bytes]
+    shown: str = ""
 
     def render(self, format: str = "md") -> str:
         """Return the table as text.
@@ -102,7 +106,15 @@ class Reproduction:
             InputError: For another format.
         """
         if format == "html":
-            return html_page(self.table, self.rows, self.records, self.pictures, scaled=self.scaled, notes=self.notes)
+            return html_page(
+                self.table,
+                self.rows,
+                self.records,
+                self.pictures,
+                shown=self.shown,
+                scaled=self.scaled,
+                notes=self.notes,
+            )
         return rendered(format, self.table, self.rows, scaled=self.scaled, notes=self.notes)
 
     def write(self, folder: ResultsFolder) -> None:
@@ -191,13 +203,14 @@ def reproduce(
             progress=progress,
             extra=f"{study.application}[dask]",
         )
-    result = _compared(found, rows, cells, folder, scale, failures)
+    result = _compared(study, found, rows, cells, folder, scale, failures)
     if folder.path is not None:
         result.write(folder)
     return result
 
 
 def _compared(
+    study: Study,
     table: Table,
     rows: Sequence[Row],
     cells: Sequence[Cell],
@@ -217,6 +230,7 @@ def _compared(
         scaled=scaled,
         notes=[*folder.notes, *failures.values()],
         pictures={digest: picture for digest in records if (picture := folder.picture(digest)) is not None},
+        shown=study.pictures,
     )
 
 

@@ -1,0 +1,84 @@
+"""What `reproduce` writes of the applications' real tables: LaTeX that compiles, pages that open without a network."""
+
+import dataclasses
+import html
+import json
+import re
+import shutil
+import subprocess
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from finer_core.reproduction import reproduce
+
+APPLICATIONS = ("image", "sdf", "nerf", "ntk")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PROBE = """<script>
+const errors = [];
+addEventListener("error", event => errors.push(String(event.message || event.target.src)), true);
+addEventListener("load", () => {
+  const images = [...document.images];
+  const found = {
+    images: images.length,
+    visible: images.filter(i => i.complete && i.naturalWidth > 8 && i.getBoundingClientRect().width > 8).length,
+    loaded: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
+    curves: [...document.querySelectorAll("polyline")].filter(p => p.getBoundingClientRect().width > 8).length,
+    errors,
+  };
+  document.title = JSON.stringify(found);
+});
+</script>"""
+
+
+def study_of(application: str):
+    return import_module(f"finer_{application}.reproducing").STUDY
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+@pytest.mark.parametrize("application", APPLICATIONS)
+def test_every_table_compiles_as_latex(application, tmp_path):
+    study = dataclasses.replace(study_of(application), find_inputs=lambda table, paths: [])
+    tables = [reproduce(study, name, run=False, steps=2).render("tex") for name in study.tables]
+    head = r"\documentclass{article}\usepackage{booktabs}\usepackage[T1]{fontenc}\begin{document}"
+    body = "\n".join(f"{table}\n\\clearpage" for table in tables)
+    (tmp_path / "page.tex").write_text(f"{head}\n{body}\n\\end{{document}}\n")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stdout[-2000:]
+    pages = re.search(r"Output written on page.pdf \((\d+) page", result.stdout)
+    assert pages and int(pages[1]) >= len(tables)
+
+
+def scaled_run(application: str, out: Path) -> str:
+    """Run two rows of a table of the application, as small as they go; return the page."""
+    table, settings = {
+        "image": ("finerpp-notebook", {"methods": ["finer", "siren"], "steps": 3, "size": 32}),
+        "sdf": ("sasnet-sdf", {"methods": ["finer", "siren"], "steps": 40, "size": 16, "preset": "fast"}),
+        "nerf": ("finer-nerf", {"methods": ["finer", "siren"], "steps": 2, "size": 10, "preset": "fast"}),
+        "ntk": ("finer-kernels", {"methods": ["FINER, k 1", "WIRE"], "size": 32}),
+    }[application]
+    found = reproduce(study_of(application), table, out=out, **settings)
+    assert len(found.records) == len(found.pictures) == 2
+    return (out / f"{table}.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the page with")
+@pytest.mark.parametrize("application", APPLICATIONS)
+def test_the_page_opens_offline_with_its_pictures_and_says_what_they_show(application, tmp_path):
+    page = scaled_run(application, tmp_path / "out")
+    assert study_of(application).pictures in page
+    (tmp_path / "page.html").write_text(page.replace("<head>", f"<head>{PROBE}", 1))
+    flags = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-extensions --virtual-time-budget=10000"
+    command = [str(BROWSER), *flags.split(), "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "page.html").as_uri()]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    title = re.search(r"<title>(\{.*?\})</title>", result.stdout)
+    assert title is not None, result.stdout[:500]
+    found = json.loads(html.unescape(title[1]))
+    assert found["images"] == found["visible"] == 2
+    assert found["loaded"] == [] and found["errors"] == []
+    assert found["curves"] == 2
+    assert "CONSOLE" not in result.stderr

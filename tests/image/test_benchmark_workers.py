@@ -1,0 +1,104 @@
+"""`finer-image benchmark --workers`: the fits of a sequence, to the bit, also where a worker is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finer_core import load_model
+from finer_image import write_image
+from finer_image.app.cli import main
+from tests import refusals
+
+pytest.importorskip("distributed")
+SMALL = ["--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu", "--quiet"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "pictures"
+    path.mkdir()
+    draws = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_image(path / f"{name}.png", draws.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    (path / "broken.png").write_text("no image")
+    return path
+
+
+def program(folder: Path, out: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "finer_image", "benchmark", str(folder), "--out", str(out), *SMALL, *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def rows(out: Path) -> list[dict]:
+    content = json.loads((out / "benchmark.json").read_text())["rows"]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in content]
+
+
+def weights(out: Path) -> dict[str, list[torch.Tensor]]:
+    return {path.parent.name: list(load_model(path).state_dict().values()) for path in out.glob("*/model.safetensors")}
+
+
+@pytest.mark.slow
+def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folder, tmp_path):
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    more = ["--steps", "3000", "--checkpoint-seconds", "0.1"]
+    assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
+    process = program(folder, stormy, *more, "--workers", "2")
+    try:
+        until = time.monotonic() + 180
+        while not list(stormy.glob("*/metrics.jsonl")):  # a fit is under way
+            assert process.poll() is None and time.monotonic() < until, process.communicate()
+            time.sleep(0.02)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+        output, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and errors == "", errors
+    assert rows(stormy) == rows(calm) and len(rows(calm)) == 6
+    ours, theirs = weights(stormy), weights(calm)
+    assert ours.keys() == theirs.keys() and len(ours) == 4
+    assert all(torch.equal(a, b) for name in ours for a, b in zip(ours[name], theirs[name], strict=True))
+    assert sorted(path.name for path in stormy.iterdir()) == sorted(path.name for path in calm.iterdir())
+
+
+def test_threads_hold_in_a_sequence_and_are_given_back(folder, tmp_path, capsys):
+    before = torch.get_num_threads()
+    out = tmp_path / "out"
+    assert main(["benchmark", str(folder), "--out", str(out), *SMALL, "--steps", "2", "--threads", "1"]) == 0
+    assert torch.get_num_threads() == before and len(rows(out)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--workers", "-1"], "--workers"),
+        (["--threads", "0"], "--threads"),
+        (["--workers", "2", "--together", "2"], "--together"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "nobody answers there"),
+    ],
+)
+def test_wrong_input_is_one_line(folder, tmp_path, capsys, arguments, word):
+    refusals.assert_refused(main, ["benchmark", str(folder), "--out", str(tmp_path / "out"), *arguments], capsys, word)
+
+
+def test_a_worker_that_does_not_see_the_folder_refuses(tmp_path):
+    from types import SimpleNamespace
+
+    from finer_core.app.sharing import BenchmarkFit, _row_on_worker
+    from finer_core.errors import InputError
+
+    fit = BenchmarkFit("a", "a", None, tmp_path / "a")
+    with pytest.raises(InputError, match="a worker does not see this folder; give one on a disk that all share"):
+        _row_on_worker(lambda plan, fit: {}, SimpleNamespace(out=tmp_path), str(tmp_path / "token"), 1, False, fit)
