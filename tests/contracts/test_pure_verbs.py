@@ -18,7 +18,7 @@ from .verbs import CALLS
 from .workspace import APPLICATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = {"finer_sdf": {"download"}}
+LEFT_OUT = {name: {"download"} for name in ("finer_image", "finer_nerf", "finer_sdf")}
 """What the network is needed for."""
 COMMON = ("callbacks", "checkpoint", "resume", "progress")
 

@@ -13,6 +13,7 @@ import pytest
 
 from finer_core.errors import InputError
 from finer_core.reproduction import ResultsFolder
+from tests.worker_processes import workers_of
 
 pytest.importorskip("distributed")
 
@@ -66,19 +67,6 @@ def test_workers_that_are_killed_lose_nothing_and_change_no_bit(tmp_path, in_seq
     begun = {mark.name: len(mark.read_text().splitlines()) for mark in marks.iterdir()}
     assert len(begun) == CELLS
     assert min(begun["second-a-0"], begun["third-b-1"]) >= 2  # each killed its process once, and was begun again
-
-
-def workers_of(parent: int) -> list[int]:
-    """Return the worker processes that a process has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            own = int(stat.read_text().rpartition(")")[2].split()[1]) == parent
-            if own and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
-                found.append(int(stat.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.slow

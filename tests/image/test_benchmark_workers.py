@@ -16,6 +16,7 @@ from finer_core import load_model
 from finer_image import write_image
 from finer_image.app.cli import main
 from tests import refusals
+from tests.worker_processes import workers_of
 
 pytest.importorskip("distributed")
 SMALL = ["--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu", "--quiet"]
@@ -58,11 +59,9 @@ def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folde
         while not list(stormy.glob("*/metrics.jsonl")):  # a fit is under way
             assert process.poll() is None and time.monotonic() < until, process.communicate()
             time.sleep(0.02)
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            if parent == process.pid and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
-                os.kill(int(stat.parent.name), signal.SIGKILL)
-        output, errors = process.communicate(timeout=300)
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0 and errors == "", errors

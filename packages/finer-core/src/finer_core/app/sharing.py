@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finer_core.app.run_folder import Mode, open_run_folder
+from finer_core.app.run_folder import Mode, check_writable, open_run_folder
 from finer_core.c_library import allow_building, building_is_allowed
 from finer_core.errors import InputError
 from finer_core.io.files import TEMPORARY_PREFIX
@@ -152,8 +152,13 @@ def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> 
 
     def prepare() -> None:
         # Here and not by the workers, whose second attempt at a fit has to find what the first one left.
-        for fit in () if plan.resume else fits:
-            open_run_folder(fit.out, mode=mode)
+        if plan.resume:
+            return
+        for fit in fits:
+            check_writable(fit.out, mode=mode)
+        for fit in fits:
+            if plan.overwrite and fit.out.exists():
+                open_run_folder(fit.out, mode=mode)
 
     # Only who shares the disk finds this file. Others would write elsewhere, and take what lies there for ours.
     with tempfile.NamedTemporaryFile(dir=plan.out, prefix=TEMPORARY_PREFIX) as token:

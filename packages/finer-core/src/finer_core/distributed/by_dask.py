@@ -124,7 +124,7 @@ class _Reviver:
     """
 
     def __init__(self, cluster: Any, workers: int) -> None:
-        self._cluster, self._workers, self._more = cluster, workers, 0
+        self._cluster, self._workers, self._asked, self._more = cluster, workers, workers, 0
         self._looked, self._complete, self._patience = 0.0, time.monotonic(), _PATIENCE
 
     def __call__(self) -> None:
@@ -140,7 +140,8 @@ class _Reviver:
             self._more += self._workers - there
             self._complete, self._patience = now, 2 * self._patience
         failed = sum(nanny.status.name in _DEAD for nanny in list(self._cluster.workers.values()))
-        self._cluster.scale(self._workers + failed + self._more)  # opens those that were closed as well
+        self._asked = max(self._asked, self._workers + failed + self._more)  # with fewer, Dask would choose who goes
+        self._cluster.scale(self._asked)  # opens those that were closed as well
 
 
 @contextmanager

@@ -30,17 +30,13 @@ class Study:
         pictures: What the pictures of outcomes show, for reports.
 
     Example:
-        >>> from finer_core.reproduction import Input, Metric, Row, Study, Table
-        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
-        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
-        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
-        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
-        >>> def find_inputs(table, paths):
-        ...     return [Input(name=name, source=name, sha256="0" * 64) for name in table.inputs]
-        >>> how = {"compute": "my_study:compute", "find_inputs": find_inputs}
-        >>> study = Study(application="finer-core", tables={"toy": table}, **how)
-        >>> study.table("toy").inputs
-        ['a']
+        >>> from finer_core.reproduction import Study
+        >>> how = {"compute": "my_study:compute", "find_inputs": lambda table, paths: []}
+        >>> study = Study(application="finer-core", tables={}, **how)
+        >>> study.table("toy")
+        Traceback (most recent call last):
+        ...
+        finer_core.errors.InputError: no table 'toy'; there are none
     """
 
     application: str
@@ -56,7 +52,7 @@ class Study:
             InputError: If there is none of the name.
         """
         if name not in self.tables:
-            raise InputError(f"no table {name!r}; there are {', '.join(self.tables)}")
+            raise InputError(f"no table {name!r}; there are {', '.join(self.tables) or 'none'}")
         return self.tables[name]
 
 
@@ -74,18 +70,10 @@ class Reproduction:
         shown: What the pictures show.
 
     Example:
-        >>> from finer_core.reproduction import Input, Metric, Row, Study, Table, reproduce
-        >>> metric = Metric(name="psnr", heading="PSNR", tolerance=0.3, reason="spread", unit="dB")
-        >>> row = Row(label="FINER", method="finer", published={"psnr": {"a": 40.76}})
-        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
-        >>> table = Table(name="toy", **told, rows=[row], metrics=[metric], settings={"steps": 100})
-        >>> def find_inputs(table, paths):
-        ...     return [Input(name=name, source=name, sha256="0" * 64) for name in table.inputs]
-        >>> how = {"compute": "my_study:compute", "find_inputs": find_inputs}
-        >>> study = Study(application="finer-core", tables={"toy": table}, **how)
-        >>> found = reproduce(study, "toy", run=False)
-        >>> found.rows[0]["published"], found.rows[0]["verdict"]
-        (40.76, 'not run')
+        >>> from dataclasses import fields
+        >>> from finer_core.reproduction import Reproduction
+        >>> [field.name for field in fields(Reproduction)][:3]
+        ['table', 'rows', 'records']
     """
 
     table: Table
