@@ -2,7 +2,7 @@
 
 import json
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -30,25 +30,17 @@ class MetricLogger(Protocol):
         10 {'loss': 0.5}
     """
 
+    @abstractmethod
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record `metrics` at `step`."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Flush and release."""
-        ...
 
 
-class _EntryLogger(Callback, ABC):
+class _EntryLogger(Callback, MetricLogger):
     """Log the entries of a fit whose callback it is."""
-
-    @abstractmethod
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record `metrics` at `step`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Flush and release."""
 
     def on_log(self, entry: LogEntry) -> None:
         """Record an entry."""
