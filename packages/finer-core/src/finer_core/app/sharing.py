@@ -165,14 +165,16 @@ def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> 
         on_worker = partial(
             _row_on_worker,
             row_of,
-            dataclasses.replace(plan, resume=True, overwrite=False, quiet=True, sharing=Sharing()),
+            dataclasses.replace(
+                plan, out=plan.out.absolute(), resume=True, overwrite=False, quiet=True, sharing=Sharing()
+            ),
             os.path.abspath(token.name),
             plan.sharing.threads or 1,
             building_is_allowed(),
         )
         shared = shared_by_dask(
             on_worker,
-            {str(number): fit for number, fit in enumerate(fits)},
+            {str(number): fit._replace(out=fit.out.absolute()) for number, fit in enumerate(fits)},
             workers=plan.sharing.workers,
             scheduler=plan.sharing.scheduler,
             extra=plan.sharing.extra,
