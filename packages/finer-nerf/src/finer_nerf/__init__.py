@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from finer_nerf.benchmarking import benchmark
     from finer_nerf.cameras import Camera
     from finer_nerf.config import NerfConfig
-    from finer_nerf.downloading import download
+    from finer_nerf.scenes.downloading import download
     from finer_nerf.evaluation import evaluate
     from finer_nerf.exporting import export
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
@@ -32,7 +32,7 @@ _HOME = {
     "Views": "scenes.scene",
     "benchmark": "benchmarking",
     "builtin_scene": "inputs",
-    "download": "downloading",
+    "download": "scenes.downloading",
     "evaluate": "evaluation",
     "export": "exporting",
     "fit": "training.fit",
