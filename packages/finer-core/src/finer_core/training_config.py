@@ -38,18 +38,17 @@ OPTIMIZERS = ("adam", "muon", "soap")
 SCHEDULES = ("linear", "cosine", "exponential")
 """Learning-rate schedules by name; see `finer_core.training.schedule_of`."""
 SOAP_RATE = 5e-4
-"""SOAP's rate where none is given: found on images (docs/speed.md), hardly tried on scenes."""
+"""SOAP's rate where none is given: found on images (docs/speed.md), hardly tried on surfaces and scenes."""
 
 
-def matrix_rate(optimizer: str | None, *, muon: float, soap: float = SOAP_RATE) -> float:
+def matrix_rate(optimizer: str | None, *, muon: float) -> float:
     """Return the rate of the matrices where none is given.
 
     Args:
         optimizer: One of `OPTIMIZERS`.
         muon: Muon's rate for these signals.
-        soap: SOAP's.
     """
-    return soap if optimizer == "soap" else muon
+    return SOAP_RATE if optimizer == "soap" else muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,23 +88,18 @@ LENGTHS = ("steps", "passes", "seconds")
 """Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
 
 
-def filled(
-    settings: object, values: Mapping[str, Any], *, compiles: bool, soap_rate: float = SOAP_RATE
-) -> dict[str, Any]:
+def filled(settings: object, values: Mapping[str, Any], *, compiles: bool) -> dict[str, Any]:
     """Return the fields of settings with what a preset has in the place of None.
 
     Args:
         settings: As given.
         values: The preset's; its `matrix_learning_rate` is Muon's.
         compiles: Whether activations are compiled where nothing says so.
-        soap_rate: SOAP's rate where none is given.
     """
     given = {name: value for name, value in vars(settings).items() if value is not None}
     merged = {**dict.fromkeys(vars(settings)), **values, **given}
     if "matrix_learning_rate" not in given:
-        merged["matrix_learning_rate"] = matrix_rate(
-            merged["optimizer"], muon=values["matrix_learning_rate"], soap=soap_rate
-        )
+        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
     return merged | {"compile": given.get("compile", compiles)}
 
 
