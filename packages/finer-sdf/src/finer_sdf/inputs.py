@@ -1,5 +1,6 @@
 """The surface that is worked on: a file, the built-in one, or what a program holds in memory."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
         found, notes = _cleaned(*_tables_of(shape), room=Room(memory=memory))
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
+    if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
+        found = dataclasses.replace(found, noise=shape.noise)
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=_colors_of(shape))
 

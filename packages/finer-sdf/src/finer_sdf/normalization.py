@@ -61,7 +61,7 @@ class Normalization:
         """Move a surface into the box."""
         if isinstance(shape, Mesh):
             return self.mesh_to_box(shape)
-        return PointCloud(points=self.to_box(shape.points), normals=shape.normals)
+        return PointCloud(points=self.to_box(shape.points), normals=shape.normals, noise=shape.noise * self.scale)
 
     def mesh_to_input(self, mesh: Mesh) -> Mesh:
         """Move a mesh from the box into the input's coordinates."""

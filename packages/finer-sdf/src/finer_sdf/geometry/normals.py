@@ -6,11 +6,16 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial import cKDTree
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.noise import Noise
 
 LEAST_POINTS = 16
 """Fewer points do not show a surface."""
 NEIGHBOURS = 16
 _PIECE = 1 << 16
+_WIDE, _DEVIATIONS = 96, 5.0
+"""Neighbours that a normal is estimated from in a noisy cloud, and how far they reach, in deviations of the noise."""
+_MOST_ASKED = 60_000
+"""Points of a noisy cloud whose normals are estimated; the others take that of the nearest."""
 
 
 def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.ndarray:
@@ -46,6 +51,35 @@ def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.
     return normals[which.ravel()]
 
 
+def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
+    """Return the outward unit normals of the surface that noisy points lie about.
+
+    As `estimate_normals`, but directions come from 96 points that reach as far as five deviations of the noise: a random
+    part of the cloud, of which so many lie in that radius. Sides are carried between the same points, moved onto
+    the planes of their neighbourhoods.
+
+    Args:
+        points: (n, 3) float64, all different.
+        noise: Of the points.
+
+    Returns:
+        (n, 3) float64 of length 1.
+    """
+    # pi r^2 holds r^2 pi / spacing^2 points of the whole.
+    inside = np.pi * max(1.0, _DEVIATIONS * noise.deviation / noise.spacing) ** 2
+    count = int(np.clip(len(points) * _WIDE / inside, min(len(points), 2000), len(points)))
+    part = points[np.random.default_rng(0).permutation(len(points))[:count]]
+    asked = part[:_MOST_ASKED]
+    near = cKDTree(part).query(asked, k=min(_WIDE, count), workers=-1)[1]
+    normals, moved = _planes(part, asked, near)
+    distances, near = _nearest(moved, neighbours=NEIGHBOURS)
+    parts, signs = _carried_signs(normals, near)
+    normals *= signs[:, None]
+    volumes = _volume_terms(moved, normals, distances, parts)
+    normals[(np.bincount(parts, weights=volumes) < 0)[parts]] *= -1
+    return normals[cKDTree(moved).query(points, workers=-1)[1]]
+
+
 def enclosed_volume(points: np.ndarray, normals: np.ndarray, *, neighbours: int = NEIGHBOURS) -> float:
     """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
 
@@ -79,6 +113,21 @@ def _axes_of_least_spread(points: np.ndarray, near: np.ndarray) -> np.ndarray:
         _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", part, part))
         normals[start : start + _PIECE] = axes[:, :, 0]
     return normals
+
+
+def _planes(points: np.ndarray, asked: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the normals of the planes through neighbourhoods (m, k), and the asked points (m, 3) moved onto them."""
+    normals, moved = np.empty_like(asked), np.empty_like(asked)
+    for start in range(0, len(asked), _PIECE // 4):
+        rows = slice(start, start + _PIECE // 4)
+        part = points[near[rows]]
+        middle = part.mean(axis=1)
+        part = part - middle[:, None]
+        _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", part, part))
+        normals[rows] = axes[:, :, 0]
+        off = np.einsum("ni,ni->n", asked[rows] - middle, normals[rows])
+        moved[rows] = asked[rows] - off[:, None] * normals[rows]
+    return normals, moved
 
 
 def _carried_signs(normals: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

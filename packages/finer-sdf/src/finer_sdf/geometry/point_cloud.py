@@ -4,7 +4,8 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_sdf.geometry.limits import check_coordinates, check_spread
-from finer_sdf.geometry.normals import enclosed_volume, estimate_normals
+from finer_sdf.geometry.noise import measure_noise
+from finer_sdf.geometry.normals import LEAST_POINTS, enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, unit_vectors
 
@@ -50,14 +51,28 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
     notes += [*odd, *check_spread("points", points)]
     if normals is None or not normals.any():
         why = "its normals are all zero" if normals is not None else "it has no normals"
-        cloud = PointCloud(points=points, normals=estimate_normals(points))
-        return cloud, (*notes, f"{why}; estimated them from the nearest points, looking outwards")
+        cloud, note = _with_estimated_normals(points)
+        return cloud, (*notes, f"{why}; {note}")
     missing = int((~normals.any(axis=1)).sum())
     if missing:
         notes.append(f"{missing} of {counted(len(points), 'normal')} are zero; what they say is unknown")
     if enclosed_volume(points, normals) < 0:
         notes.append("its normals look inwards on the whole; kept, so inside and outside may be swapped")
     return PointCloud(points=points, normals=normals), tuple(notes)
+
+
+def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
+    """Return the cloud with normals of the scale that its noise asks for, and what was chosen."""
+    noise = measure_noise(points) if len(points) >= LEAST_POINTS else None
+    if noise is None or not noise.hides_the_surface:
+        normals = estimate_normals(points)
+        return PointCloud(points=points, normals=normals), "estimated them from the nearest points, looking outwards"
+    normals = estimate_noisy_normals(points, noise=noise)
+    note = (
+        f"its points lie about {noise.deviation:.3g} off their surface and {noise.spacing:.3g} apart, so normals are "
+        "estimated from wide neighbourhoods, and distances are those to a smooth surface between the points"
+    )
+    return PointCloud(points=points, normals=normals, noise=noise.deviation), note
 
 
 def _colours_note(normals: np.ndarray) -> list[str]:

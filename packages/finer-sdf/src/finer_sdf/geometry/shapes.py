@@ -66,6 +66,7 @@ class PointCloud:
     Attributes:
         points: (n, 3) float64.
         normals: (n, 3) float64, outward, of length 1 (a zero normal stays zero: its direction is unknown).
+        noise: Standard deviation of the points from the surface; 0 where they are taken to lie on it.
 
     Example:
         >>> import numpy as np
@@ -78,6 +79,7 @@ class PointCloud:
 
     points: np.ndarray
     normals: np.ndarray
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         _check_table("points", self.points, np.float64)

@@ -10,6 +10,7 @@ from finer_sdf.geometry.mesh_distance import PIECE
 from finer_sdf.geometry.point_cloud import merge_places
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.training.precomputed import Target
+from finer_sdf.training.smooth_surface import smooth_surface
 
 
 class MeshTarget:
@@ -90,4 +91,6 @@ class CloudTarget:
 
 def target_of(shape: Shape) -> Target:
     """Return the distances to learn of a surface in box coordinates."""
-    return MeshTarget(shape) if isinstance(shape, Mesh) else CloudTarget(shape)
+    if isinstance(shape, Mesh):
+        return MeshTarget(shape)
+    return MeshTarget(smooth_surface(shape)) if shape.noise else CloudTarget(shape)

@@ -1,0 +1,83 @@
+"""Tell how noisy a point cloud is, from how thick it is at the scale at which it looks like a surface."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+_ASKED = 1000
+"""Points whose neighbourhoods are looked at."""
+_FLAT = 0.4
+"""A neighbourhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has about 1."""
+_LEAST, _MOST = 16, 128
+"""Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
+_LEAST_POINTS = 2000
+_THICKER = 1.3
+"""Once the ratio has grown by this from its least, wider neighbourhoods hold more than one sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Hold how noisy a cloud is, in its units.
+
+    Attributes:
+        deviation: Standard deviation of the points from the surface, along its normal.
+        spacing: About the distance between neighbours, the root of the area that a point stands for.
+    """
+
+    deviation: float
+    spacing: float
+
+    @property
+    def hides_the_surface(self) -> bool:
+        """Return whether nearest neighbours show the noise and not the surface."""
+        return self.deviation > 0.3 * self.spacing
+
+
+def measure_noise(points: np.ndarray) -> Noise:
+    """Estimate how far points lie off their surface.
+
+    Formula: a quadric z = q(x, y) is fitted to the k nearest neighbours of each of 1000 points in the axes of their
+    spread; deviation = median of sqrt(sum r^2 / (k - 6)). k doubles from 16 until the median thickness of the
+    neighbourhoods is 0.4 of their width: smaller ones lie within the noise, and larger ones are bent.
+
+    Args:
+        points: (n, 3), different ones, n > 15.
+    """
+    random = np.random.default_rng(0)
+    asked = points[random.choice(len(points), min(len(points), _ASKED), replace=False)]
+    rest, count = points, _LEAST
+    best, least, spacing = 0.0, np.inf, 0.0
+    while True:
+        tree = cKDTree(rest)
+        while True:
+            distances, near = tree.query(asked, k=min(count, len(rest)))
+            residual, ratio = (float(np.median(of)) for of in _quadric_residuals(rest[near]))
+            share = len(points) / len(rest)
+            if ratio < least:
+                best, least = residual, ratio
+                # Of a surface, pi r^2 holds so many points of the whole.
+                spacing = float(np.median(distances[:, -1])) * float(np.sqrt(np.pi / (near.shape[1] * share)))
+            if ratio < _FLAT or ratio > _THICKER * least:
+                return Noise(deviation=best, spacing=spacing)
+            if count >= _MOST:
+                break
+            count *= 2
+        if len(rest) < _LEAST_POINTS:
+            return Noise(deviation=best, spacing=spacing)
+        rest = rest[random.permutation(len(rest))[: len(rest) // 2]]
+
+
+def _quadric_residuals(neighbourhoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return of neighbourhoods (m, k, 3) the residual of a quadric, and thickness over width, (m,) each."""
+    count = neighbourhoods.shape[1]
+    centred = neighbourhoods - neighbourhoods.mean(axis=1, keepdims=True)
+    squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centred, centred) / count)
+    width = np.sqrt(np.maximum(squares[:, 1], np.finfo(float).tiny))
+    z, y, x = np.moveaxis(np.einsum("mki,mij->mkj", centred, axes) / width[:, None, None], 2, 0)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    normal = np.einsum("mka,mkb->mab", terms, terms) + 1e-9 * np.eye(6)  # points on a line have no quadric
+    factors = np.linalg.solve(normal, np.einsum("mka,mk->ma", terms, z)[..., None])[..., 0]
+    residual = (z - np.einsum("mka,ma->mk", terms, factors)) * width[:, None]
+    thickness = np.sqrt(np.maximum(squares[:, 0], 0))
+    return np.sqrt((residual**2).sum(axis=1) / max(1, count - 6)), thickness / width

@@ -1,0 +1,216 @@
+"""The smooth surface between the points of a noisy cloud, over its holes as well: a spline on grids, coarse to fine."""
+
+from dataclasses import dataclass
+
+import igl
+import numpy as np
+from pykdtree.kdtree import KDTree
+from scipy import ndimage, sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import cg
+from skimage.measure import marching_cubes
+
+from finer_core.errors import InputError
+from finer_sdf.geometry import Mesh, PointCloud
+from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.training.smooth_rows import dilated, hessian_rows, interpolation_rows, nodes_around
+
+_WHOLE = (33, 65)
+"""Grid points per axis of the grids that fill the box."""
+_NARROW = (129, 257)
+"""Likewise of those of which only what is near the points or the surface is solved for."""
+_MOST_NODES = 600_000
+"""A grid with more to solve for is not taken: memory goes as their number, some 3 kB each."""
+_FINE_ENOUGH = 2.0
+"""No grid is finer than the first whose cells are at most this many deviations of the noise."""
+_SLOPE = 2.0
+"""Distance, in deviations, by which an error of the slope weighs as much as one of the value."""
+_FAR, _SURE = 0.05, 0.4
+"""Nodes farther than this from all points, and whose winding number is this far from 1/2, are told their distance."""
+_FAR_WEIGHT = 0.08
+_MOST_NORMALS = 100_000
+_ROUNDS, _TOLERANCE = 300, 1e-4
+_NEIGHBOURS = 16
+_SUPPORT = 1 / 3
+"""A part of the surface that has less than this share of the points that its area should have is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Hold what every grid is fitted to.
+
+    Attributes:
+        points: (n, 3).
+        normals: (m, 3), at `places`, (m, 3).
+        places: See there.
+        areas: (m,) that each of the places stands for.
+        deviation: Of the noise.
+    """
+
+    points: np.ndarray
+    places: np.ndarray
+    normals: np.ndarray
+    areas: np.ndarray
+    deviation: float
+
+
+def smooth_surface(cloud: PointCloud) -> Mesh:
+    """Return the zero level set of a smooth function that is small at the points and has their normals as its slope.
+
+    Formula: f minimises mean_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g twice
+    the noise, l the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin,
+    2011), by conjugate gradients on grids of 33 to 257 points per axis, as fine as the noise asks for. The last term
+    carries the surface's bend on over holes, which a harmonic function, as Poisson's, closes flat. Far from all points
+    the coarse grids are told the distance to the nearest, with the sign of the winding number.
+
+    Args:
+        cloud: In box coordinates, with its noise, which is positive.
+
+    Returns:
+        The mesh, without parts that hang on too few points.
+
+    Raises:
+        InputError: If there is no surface.
+    """
+    data = _data_of(cloud)
+    values = np.empty(0)
+    for count in (*_WHOLE, *_NARROW):
+        finer = _refined(values, data, count)
+        if finer is None:
+            break
+        values = finer
+        if 2 * BOX_HALF_SIDE / (count - 1) <= _FINE_ENOUGH * data.deviation:
+            break
+    return _supported(_zero_set(values), data)
+
+
+def _data_of(cloud: PointCloud) -> _Data:
+    kept = np.random.default_rng(0).permutation(len(cloud.points))[:_MOST_NORMALS]
+    places = np.ascontiguousarray(cloud.points[kept])
+    # So many points of a surface of area 1.4 that the nearest 16 reach as far as four deviations of the noise: then they
+    # lie in a disk, whose area they share.
+    part = places[: max(500, int(0.45 / cloud.noise**2))]
+    count = min(_NEIGHBOURS, len(part))
+    reach = KDTree(part).query(places, k=count)[0].reshape(len(places), -1)[:, -1]
+    return _Data(
+        points=cloud.points,
+        places=places,
+        normals=np.ascontiguousarray(cloud.normals[kept]),
+        areas=np.pi * reach**2 / count * (len(part) / len(places)),
+        deviation=cloud.noise,
+    )
+
+
+def _refined(values: np.ndarray, data: _Data, count: int) -> np.ndarray | None:
+    """Return the function on a grid of `count` points per axis, from that on a coarser one; None if it is too large."""
+    if count in _WHOLE:
+        weight, distance = _far_distances(data, count)
+        start = _upsampled(values, count) if values.size else distance
+        everywhere = np.ones(start.shape, dtype=bool)
+        return _solved(start, data, everywhere, everywhere, right=weight * distance, weight=weight)
+    start = _upsampled(values, count)
+    free = dilated(nodes_around(data.points, count) | _crossed(start), 1)
+    if np.count_nonzero(free) > _MOST_NODES:
+        return None
+    return _solved(start, data, free, dilated(free, 1))  # which is smooth across the border of the two
+
+
+def _far_distances(data: _Data, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every node the weight and the value of what it is told, 0 near the points."""
+    axis = np.linspace(-BOX_HALF_SIDE, BOX_HALF_SIDE, count)
+    nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    distance = KDTree(data.places).query(nodes, k=1)[0]
+    number = igl.fast_winding_number(data.places, data.normals, data.areas, nodes).reshape(-1)
+    told = (distance > _FAR) & (np.abs(number - 0.5) > _SURE)
+    shape = (count, count, count)
+    weight = np.where(told, _FAR_WEIGHT / count**3, 0.0)
+    return weight.reshape(shape), np.where(number > 0.5, -distance, distance).reshape(shape)
+
+
+def _upsampled(values: np.ndarray, count: int) -> np.ndarray:
+    """Return a grid's function on one of twice as many cells, by cubic splines."""
+    step = (values.shape[0] - 1) / (count - 1)
+    found: np.ndarray = ndimage.affine_transform(
+        values, np.full(3, step), output_shape=(count, count, count), order=3, mode="nearest"
+    )
+    return found
+
+
+def _crossed(values: np.ndarray) -> np.ndarray:
+    """Return the nodes with a neighbour of the other sign."""
+    inside, found = values < 0, np.zeros(values.shape, dtype=bool)
+    for axis in range(3):
+        ahead, behind = (np.moveaxis(table, axis, 0) for table in (found, inside))
+        changes = behind[1:] != behind[:-1]
+        ahead[1:] |= changes
+        ahead[:-1] |= changes
+    return found
+
+
+def _solved(
+    start: np.ndarray,
+    data: _Data,
+    free: np.ndarray,
+    known: np.ndarray,
+    *,
+    weight: np.ndarray | None = None,
+    right: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the function that minimises the sum of squares over some nodes, and is `start` at the others.
+
+    Args:
+        start: (n, n, n), where the search begins.
+        data: What to fit.
+        free: Nodes that are solved for.
+        known: Those whose values count: the free ones and a layer about them.
+        weight: More for the diagonal, (n, n, n).
+        right: More for the right side, (n, n, n).
+    """
+    cell = 2 * BOX_HALF_SIDE / (start.shape[0] - 1)
+    index = np.full(start.shape, -1, dtype=np.int64)
+    index[known] = np.arange(np.count_nonzero(known))
+    rows = interpolation_rows(data.points, index)
+    matrix = rows.T @ rows / len(data.points)
+    sums = np.zeros(matrix.shape[0]) if right is None else right[known]
+    slope = max(_SLOPE * data.deviation, cell) / np.sqrt(len(data.places))
+    for axis in range(3):
+        rows = interpolation_rows(data.places, index, along=axis) * slope
+        matrix = matrix + rows.T @ rows
+        sums = sums + rows.T @ (data.normals[:, axis] * slope)
+    rows = hessian_rows(index)
+    thickness, length = max(8 * data.deviation, 4 * cell), max(data.deviation, cell / 2)
+    matrix = matrix + (length**4 * cell**3 / (data.areas.sum() * thickness)) * (rows.T @ rows)
+    matrix = (matrix if weight is None else matrix + sparse.diags(weight[known])).tocsr()
+    inner = free[known]
+    if not inner.all():
+        matrix = matrix[inner]
+        sums = sums[inner] - matrix[:, ~inner] @ start[known][~inner]
+        matrix = matrix[:, inner]
+    scale = sparse.diags(1 / np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+    found = start.copy()
+    found[free] = cg(matrix, sums, x0=start[free], rtol=_TOLERANCE, maxiter=_ROUNDS, M=scale)[0]
+    return found
+
+
+def _zero_set(values: np.ndarray) -> Mesh:
+    if not values.min() < 0 < values.max():
+        raise InputError("no surface can be seen among its points: they may be noise only, or too few")
+    step = 2 * BOX_HALF_SIDE / (values.shape[0] - 1)
+    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(step,) * 3, gradient_direction="ascent")
+    return Mesh(vertices=vertices.astype(np.float64) - BOX_HALF_SIDE, faces=faces.astype(np.int64))
+
+
+def _supported(mesh: Mesh, data: _Data) -> Mesh:
+    """Return the mesh without connected parts that have too few points; all of it if none has enough."""
+    first, second = mesh.faces[:, 0], mesh.faces[:, 1]
+    size = len(mesh.vertices)
+    links = sparse.coo_matrix(
+        (np.ones(2 * len(first)), (np.append(first, second), np.append(second, mesh.faces[:, 2]))), shape=(size, size)
+    )
+    parts, part = connected_components(links, directed=False)
+    areas = np.bincount(part[first], weights=mesh.face_areas(), minlength=parts)
+    nearest = KDTree(mesh.vertices).query(data.points, k=1)[1].astype(np.int64)
+    points = np.bincount(part[nearest], minlength=parts)
+    kept = points >= _SUPPORT * areas * len(data.points) / data.areas.sum()
+    kept &= points > 0
+    return Mesh(vertices=mesh.vertices, faces=mesh.faces[kept[part[first]]]) if kept.any() else mesh
