@@ -1,4 +1,4 @@
-"""Noisy clouds without normals: the noise is measured, the normals and the surface are those beneath it, holes close."""
+"""Noisy clouds without normals: noise is measured, normals and surface are those beneath it, and holes close."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from finer_sdf.geometry.normals import estimate_noisy_normals, estimate_normals
 from finer_sdf.inputs import as_shape
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.training.smooth_rows import hessian_rows, interpolation_rows
-from finer_sdf.training.smooth_surface import smooth_surface
+from finer_sdf.training.smooth_surface import smooth_surface, zero_set
 from finer_sdf.training.targets import CloudTarget, MeshTarget, target_of
 from tests.sdf.test_cloud_normals import angles, sphere, torus
 
@@ -33,9 +33,13 @@ def test_noise_is_measured_along_the_normal_in_any_unit(deviation):
     assert noise.spacing == pytest.approx(50 * np.sqrt(4 * np.pi / 8000), rel=0.25)
 
 
-@pytest.mark.parametrize("points", [sphere(3000), torus(6000)[0], np.eye(3)[np.arange(40) % 3]], ids=len)
+@pytest.mark.parametrize("points", [sphere(3000), torus(6000)[0], np.linspace(0, 1, 150).reshape(50, 3)], ids=len)
 def test_points_on_a_surface_have_no_noise_that_matters(points):
     assert not measure_noise(points).hides_the_surface
+
+
+def test_points_that_fill_a_volume_lie_about_no_surface():
+    assert measure_noise(np.random.default_rng(0).uniform(size=(8000, 3))).deviation == 0
 
 
 def test_normals_come_from_beneath_the_noise():
@@ -90,11 +94,9 @@ def test_parts_stay_and_strays_make_none():
     assert topology_report(smooth_surface(cloud))["components"] == 2
 
 
-def test_points_that_show_no_surface_are_refused():
-    points = 0.3 * sphere(500)
-    cloud = PointCloud(points=points, normals=np.zeros_like(points), noise=0.05)
-    with pytest.raises(InputError, match="no surface"):
-        smooth_surface(cloud)
+def test_a_grid_without_a_change_of_sign_is_refused():
+    with pytest.raises(InputError, match="no surface can be seen"):
+        zero_set(np.ones((4, 4, 4)))
 
 
 def test_rows_are_exact_for_what_they_interpolate():

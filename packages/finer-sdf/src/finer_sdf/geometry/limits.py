@@ -18,6 +18,8 @@ _BYTES_A_POINT = 450
 """Likewise per point of a cloud."""
 _BYTES_A_BARE_POINT = 1500
 """Likewise per point whose normal is estimated from its neighbours."""
+SMOOTH_SURFACE_BYTES = 1_500_000_000
+"""What the smooth surface of a noisy cloud takes, whatever its size."""
 _LARGEST = 1e60
 """Coordinates beyond it have areas and volumes that double precision does not."""
 _FAR = 1e-7

@@ -8,7 +8,9 @@ from scipy.spatial import cKDTree
 _ASKED = 1000
 """Points whose neighbourhoods are looked at."""
 _FLAT = 0.4
-"""A neighbourhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has about 1."""
+"""A neighbourhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has 1."""
+_NEVER_FLAT = 0.6
+"""A cloud whose flattest neighbourhoods are still this thick lies about no surface, so nothing is said of its noise."""
 _LEAST, _MOST = 16, 128
 """Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
 _LEAST_POINTS = 2000
@@ -21,7 +23,7 @@ class Noise:
     """Hold how noisy a cloud is, in its units.
 
     Attributes:
-        deviation: Standard deviation of the points from the surface, along its normal.
+        deviation: Standard deviation of the points from the surface, along its normal; 0 if there seems to be none.
         spacing: About the distance between neighbours, the root of the area that a point stands for.
     """
 
@@ -58,13 +60,11 @@ def measure_noise(points: np.ndarray) -> Noise:
                 best, least = residual, ratio
                 # Of a surface, pi r^2 holds so many points of the whole.
                 spacing = float(np.median(distances[:, -1])) * float(np.sqrt(np.pi / (near.shape[1] * share)))
-            if ratio < _FLAT or ratio > _THICKER * least:
-                return Noise(deviation=best, spacing=spacing)
-            if count >= _MOST:
+            if ratio < _FLAT or ratio > _THICKER * least or count >= _MOST:
                 break
             count *= 2
-        if len(rest) < _LEAST_POINTS:
-            return Noise(deviation=best, spacing=spacing)
+        if ratio < _FLAT or ratio > _THICKER * least or len(rest) < _LEAST_POINTS:
+            return Noise(deviation=best if least < _NEVER_FLAT else 0.0, spacing=spacing)
         rest = rest[random.permutation(len(rest))[: len(rest) // 2]]
 
 
@@ -73,11 +73,12 @@ def _quadric_residuals(neighbourhoods: np.ndarray) -> tuple[np.ndarray, np.ndarr
     count = neighbourhoods.shape[1]
     centred = neighbourhoods - neighbourhoods.mean(axis=1, keepdims=True)
     squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centred, centred) / count)
-    width = np.sqrt(np.maximum(squares[:, 1], np.finfo(float).tiny))
-    z, y, x = np.moveaxis(np.einsum("mki,mij->mkj", centred, axes) / width[:, None, None], 2, 0)
+    length = np.sqrt(np.maximum(squares[:, 2], np.finfo(float).tiny))
+    width = np.maximum(np.sqrt(np.maximum(squares[:, 1], 0)), 1e-6 * length)  # points on a line have none
+    z, y, x = np.moveaxis(np.einsum("mki,mij->mkj", centred, axes) / length[:, None, None], 2, 0)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    normal = np.einsum("mka,mkb->mab", terms, terms) + 1e-9 * np.eye(6)  # points on a line have no quadric
+    normal = np.einsum("mka,mkb->mab", terms, terms) + 1e-9 * np.eye(6)
     factors = np.linalg.solve(normal, np.einsum("mka,mk->ma", terms, z)[..., None])[..., 0]
-    residual = (z - np.einsum("mka,ma->mk", terms, factors)) * width[:, None]
+    residual = (z - np.einsum("mka,ma->mk", terms, factors)) * length[:, None]
     thickness = np.sqrt(np.maximum(squares[:, 0], 0))
     return np.sqrt((residual**2).sum(axis=1) / max(1, count - 6)), thickness / width

@@ -54,9 +54,9 @@ def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.
 def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
     """Return the outward unit normals of the surface that noisy points lie about.
 
-    As `estimate_normals`, but directions come from 96 points that reach as far as five deviations of the noise: a random
-    part of the cloud, of which so many lie in that radius. Sides are carried between the same points, moved onto
-    the planes of their neighbourhoods.
+    As `estimate_normals`, but directions come from 96 points that reach as far as five deviations of the noise: a
+    random part of the cloud, of which so many lie in that radius. Sides are carried between the same points, moved
+    onto the planes of their neighbourhoods.
 
     Args:
         points: (n, 3) float64, all different.

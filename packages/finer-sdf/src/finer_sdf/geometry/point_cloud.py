@@ -5,12 +5,14 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.noise import measure_noise
-from finer_sdf.geometry.normals import LEAST_POINTS, enclosed_volume, estimate_noisy_normals, estimate_normals
+from finer_sdf.geometry.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, unit_vectors
 
 _LEAST_POINTS = 4
 """Fewer enclose nothing."""
+_NOISY_POINTS = 1000
+"""Of fewer, noise cannot be told from shape."""
 _UNEQUAL = 0.1
 """Share of the median length by which a tenth of all normals differ if they are colours."""
 
@@ -63,7 +65,7 @@ def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCl
 
 def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
     """Return the cloud with normals of the scale that its noise asks for, and what was chosen."""
-    noise = measure_noise(points) if len(points) >= LEAST_POINTS else None
+    noise = measure_noise(points) if len(points) >= _NOISY_POINTS else None
     if noise is None or not noise.hides_the_surface:
         normals = estimate_normals(points)
         return PointCloud(points=points, normals=normals), "estimated them from the nearest points, looking outwards"

@@ -15,8 +15,8 @@ from finer_core.resources import parse_memory, resolve_device
 from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_sdf.config import SdfConfig
-from finer_sdf.geometry import Mesh, Shape
-from finer_sdf.geometry.limits import BYTES_A_FACE, PROCESS_BYTES
+from finer_sdf.geometry import Mesh, PointCloud, Shape
+from finer_sdf.geometry.limits import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.presets import FAST_NETWORK, resolve
@@ -125,6 +125,7 @@ def chunk_points(plan: FitPlan, shape: Shape) -> int:
     geometry = len(shape.faces) * BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
     taken = PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
     taken += (settings.cloud_points or 0) * _BYTES_A_POINT
+    taken += SMOOTH_SURFACE_BYTES if isinstance(shape, PointCloud) and shape.noise else 0
     rows = chunk_rows(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
     if rows < SMALLEST_CHUNK:
         needed = (taken + SMALLEST_CHUNK * bytes_per_row(plan.network)) / 1e6

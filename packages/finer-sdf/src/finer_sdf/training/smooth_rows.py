@@ -7,6 +7,8 @@ from scipy import ndimage, sparse
 
 from finer_sdf.normalization import BOX_HALF_SIDE
 
+PLACE = 2.0**-40
+"""Points closer than this, in box units, are at one place."""
 _CORNERS = np.array(list(product((0, 1), repeat=3)))
 
 

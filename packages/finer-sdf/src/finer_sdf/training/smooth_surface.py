@@ -13,7 +13,7 @@ from skimage.measure import marching_cubes
 from finer_core.errors import InputError
 from finer_sdf.geometry import Mesh, PointCloud
 from finer_sdf.normalization import BOX_HALF_SIDE
-from finer_sdf.training.smooth_rows import dilated, hessian_rows, interpolation_rows, nodes_around
+from finer_sdf.training.smooth_rows import PLACE, dilated, hessian_rows, interpolation_rows, nodes_around
 
 _WHOLE = (33, 65)
 """Grid points per axis of the grids that fill the box."""
@@ -81,14 +81,17 @@ def smooth_surface(cloud: PointCloud) -> Mesh:
         values = finer
         if 2 * BOX_HALF_SIDE / (count - 1) <= _FINE_ENOUGH * data.deviation:
             break
-    return _supported(_zero_set(values), data)
+    return _supported(zero_set(values), data)
 
 
 def _data_of(cloud: PointCloud) -> _Data:
     kept = np.random.default_rng(0).permutation(len(cloud.points))[:_MOST_NORMALS]
-    places = np.ascontiguousarray(cloud.points[kept])
-    # So many points of a surface of area 1.4 that the nearest 16 reach as far as four deviations of the noise: then they
-    # lie in a disk, whose area they share.
+    # libigl divides space until every point is alone.
+    places, first = np.unique(np.round(cloud.points[kept] / PLACE) * PLACE, axis=0, return_index=True)
+    order = np.random.default_rng(0).permutation(len(places))  # not by their place
+    places, kept = np.ascontiguousarray(places[order]), kept[first[order]]
+    # So many points of a surface of area 1.4 that the nearest 16 reach as far as four deviations of the noise: then
+    # they lie in a disk, whose area they share.
     part = places[: max(500, int(0.45 / cloud.noise**2))]
     count = min(_NEIGHBOURS, len(part))
     reach = KDTree(part).query(places, k=count)[0].reshape(len(places), -1)[:, -1]
@@ -192,7 +195,8 @@ def _solved(
     return found
 
 
-def _zero_set(values: np.ndarray) -> Mesh:
+def zero_set(values: np.ndarray) -> Mesh:
+    """Return where a function on the nodes of the box's grid, (n, n, n), changes its sign; InputError if nowhere."""
     if not values.min() < 0 < values.max():
         raise InputError("no surface can be seen among its points: they may be noise only, or too few")
     step = 2 * BOX_HALF_SIDE / (values.shape[0] - 1)
