@@ -14,8 +14,8 @@ _NEVER_FLAT = 0.6
 _LEAST, _MOST = 16, 128
 """Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
 _LEAST_POINTS = 2000
-_THICKER = 1.3
-"""Once the ratio has grown by this from its least, wider neighbourhoods hold more than one sheet."""
+_THICKER = 1.5
+"""Once the ratio is this many times its least, neighbourhoods hold more than one sheet; within noise it grows by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
