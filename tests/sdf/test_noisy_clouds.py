@@ -47,7 +47,7 @@ def test_normals_come_from_beneath_the_noise():
     points = moved(clean, 0.03)
     narrow = angles(estimate_normals(points), normals)
     wide = angles(estimate_noisy_normals(points, noise=measure_noise(points)), normals)
-    assert np.median(wide) < 10 < 2 * np.median(wide) < np.median(narrow)
+    assert np.median(wide) < 8 and np.median(narrow) > 2 * np.median(wide)
     assert (wide < 90).mean() > 0.995
 
 
@@ -81,6 +81,7 @@ def test_the_surface_is_closed_over_a_hole_with_the_bend_of_its_surroundings():
     top = mesh.vertices[:, 2] > 0.93
     assert np.abs(away).mean() < 0.02  # half of the noise
     assert top.any() and np.abs(away[top]).max() < 0.05
+    assert mesh.volume() == pytest.approx(4 / 3 * np.pi, rel=0.05)  # its faces look outwards
     report = topology_report(mesh)
     assert report["watertight"] and report["components"] == 1
 

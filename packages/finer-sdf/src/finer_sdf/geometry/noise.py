@@ -15,7 +15,7 @@ _LEAST, _MOST = 16, 128
 """Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
 _LEAST_POINTS = 2000
 _THICKER = 1.5
-"""Once the ratio is this many times its least, neighbourhoods hold more than one sheet; within noise it grows by less."""
+"""Once the ratio is this many times its least, neighbourhoods hold several sheets; within noise it grows by less."""
 
 
 @dataclass(frozen=True, kw_only=True)

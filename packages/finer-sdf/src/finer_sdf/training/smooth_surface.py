@@ -200,7 +200,7 @@ def zero_set(values: np.ndarray) -> Mesh:
     if not values.min() < 0 < values.max():
         raise InputError("no surface can be seen among its points: they may be noise only, or too few")
     step = 2 * BOX_HALF_SIDE / (values.shape[0] - 1)
-    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(step,) * 3, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(step,) * 3, gradient_direction="descent")
     return Mesh(vertices=vertices.astype(np.float64) - BOX_HALF_SIDE, faces=faces.astype(np.int64))
 
 
