@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_sdf.geometry.normals import enclosed_volume, estimate_normals
+from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_normals
 from finer_sdf.geometry.reader import read_shape
 
 

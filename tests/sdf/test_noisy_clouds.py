@@ -6,8 +6,8 @@ import pytest
 from finer_core.errors import InputError
 from finer_sdf import PointCloud, fit
 from finer_sdf.evaluation.topology import topology_report
-from finer_sdf.geometry.noise import Noise, measure_noise
-from finer_sdf.geometry.normals import estimate_noisy_normals, estimate_normals
+from finer_sdf.geometry.clouds.noise import Noise, measure_noise
+from finer_sdf.geometry.clouds.normals import estimate_noisy_normals, estimate_normals
 from finer_sdf.inputs import as_shape
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.training.smooth_rows import hessian_rows, interpolation_rows

@@ -3,9 +3,9 @@
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.clouds.noise import measure_noise
+from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.limits import check_coordinates, check_spread
-from finer_sdf.geometry.noise import measure_noise
-from finer_sdf.geometry.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, unit_vectors
 

@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial import cKDTree
 
 from finer_core.errors import InputError
-from finer_sdf.geometry.noise import Noise
+from finer_sdf.geometry.clouds.noise import Noise
 
 LEAST_POINTS = 16
 """Fewer points do not show a surface."""
