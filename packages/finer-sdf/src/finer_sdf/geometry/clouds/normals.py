@@ -12,7 +12,7 @@ LEAST_POINTS = 16
 """Fewer points do not show a surface."""
 NEIGHBOURS = 16
 _PIECE = 1 << 16
-_WIDE, _DEVIATIONS = 96, 5.0
+_WIDE, _DEVIATIONS = 96, 3.0
 """Neighbours that a normal is estimated from in a noisy cloud, and how far they reach, in deviations of the noise."""
 _MOST_ASKED = 60_000
 """Points of a noisy cloud whose normals are estimated; the others take that of the nearest."""
@@ -54,7 +54,7 @@ def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.
 def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
     """Return the outward unit normals of the surface that noisy points lie about.
 
-    As `estimate_normals`, but directions come from 96 points that reach as far as five deviations of the noise: a
+    As `estimate_normals`, but directions come from 96 points that reach as far as three deviations of the noise: a
     random part of the cloud, of which so many lie in that radius. Sides are carried between the same points, moved
     onto the planes of their neighbourhoods.
 
