@@ -63,7 +63,9 @@ def hessian_rows(index: np.ndarray) -> sparse.csr_matrix:
     padded = np.pad(index, 1, constant_values=-1)
     nodes = np.argwhere(index >= 0) + 1
     axes = np.eye(3, dtype=np.int64)
-    stencils = [((-axes[i], 0 * axes[i], axes[i]), (1.0, -2.0, 1.0)) for i in range(3)]
+    stencils: list[tuple[tuple[np.ndarray, ...], tuple[float, ...]]] = [
+        ((-axes[i], 0 * axes[i], axes[i]), (1.0, -2.0, 1.0)) for i in range(3)
+    ]
     root = np.sqrt(2.0)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         stencils.append(((0 * axes[i], axes[i], axes[j], axes[i] + axes[j]), (root, -root, -root, root)))
