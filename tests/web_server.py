@@ -76,7 +76,7 @@ def serving(monkeypatch) -> Iterator[Server]:
                 self.wfile.flush()
                 closing.wait(20)
                 return
-            self.wfile.write(rest[: len(rest) - (state.cuts.pop(0) if state.cuts else 0)])
+            self.wfile.write(rest[: max(0, len(rest) - (state.cuts.pop(0) if state.cuts else 0))])
 
         def log_message(self, *_: object) -> None:
             pass

@@ -54,9 +54,9 @@ def test_every_table_compiles_as_latex(application, tmp_path):
 def scaled_run(application: str, out: Path) -> str:
     """Run two rows of a table of the application, as small as they go; return the page."""
     table, settings = {
-        "image": ("finerpp-notebook", {"methods": ["finer", "siren"], "steps": 3, "size": 32}),
+        "image": ("finerpp-notebook", {"methods": ["finer", "siren"], "steps": 200, "size": 32}),
         "sdf": ("sasnet-sdf", {"methods": ["finer", "siren"], "steps": 40, "size": 16, "preset": "fast"}),
-        "nerf": ("finer-nerf", {"methods": ["finer", "siren"], "steps": 2, "size": 10, "preset": "fast"}),
+        "nerf": ("finer-nerf", {"methods": ["finer", "siren"], "steps": 2, "size": 16, "preset": "fast"}),
         "ntk": ("finer-kernels", {"methods": ["FINER, k 1", "WIRE"], "size": 32}),
     }[application]
     found = reproduce(study_of(application), table, out=out, **settings)

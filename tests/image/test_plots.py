@@ -1,14 +1,11 @@
 """First-layer maps equal the recorded ones."""
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
 
 from finer_core import NetworkConfig, build_network
 from finer_core.errors import InputError
-from finer_image import plots
 from finer_image.plots import first_layer_responses, save_figure
 from finer_image.spectrum import radial_spectrum
 
@@ -57,8 +54,3 @@ def test_spectrum_of_a_wave_peaks_at_its_frequency():
 def test_save_figure_names_the_formats(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt: a figure is written as \.png, \.svg, \.pdf"):
         save_figure(None, tmp_path / "a.txt")
-
-
-def test_examples():
-    tests = [test for test in doctest.DocTestFinder().find(plots) if test.examples]
-    assert tests and sum(doctest.DocTestRunner().run(test).failed for test in tests) == 0

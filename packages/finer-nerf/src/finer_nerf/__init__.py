@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from finer_nerf.benchmarking import benchmark
     from finer_nerf.cameras import Camera
     from finer_nerf.config import NerfConfig
-    from finer_nerf.scenes.downloading import download
     from finer_nerf.evaluation import evaluate
     from finer_nerf.exporting import export
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
     from finer_nerf.model import NerfModel
     from finer_nerf.reproducing import reproduce
+    from finer_nerf.scenes.downloading import download
     from finer_nerf.scenes.scene import Scene, Views
     from finer_nerf.training.fit import fit
 

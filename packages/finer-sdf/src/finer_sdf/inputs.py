@@ -208,10 +208,10 @@ def download(
 
     Example:
         >>> from finer_sdf import download
-        >>> download("teapot")
+        >>> download("teapot")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        finer_core.errors.InputError: there is no shape 'teapot' to download; known are armadillo, bunny, dragon, ...
+        finer_core.errors.InputError: there is no shape 'teapot' to download; known are armadillo, ...
     """
     with reporting("download", unit="byte", progress=progress) as tell:
         return download_shape(name, folder=Path(folder), url=url, sha256=sha256, on_bytes=tell)

@@ -39,7 +39,7 @@ def add_download_command(
 
     parser = add_command(commands, "download", run, text)
     parser.epilog = "What broke off is gone on with when the command is repeated; what is there already is kept."
-    parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=f"{what}: {', '.join(names)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"{what}: {', '.join(names)}")
     parser.add_argument("--out", default=out, metavar="DIR", help="folder (default: %(default)s)")
     parser.add_argument("--url", metavar="URL", help="another address of the same")
     parser.add_argument("--sha256", metavar="HEX", help="digest to check against")

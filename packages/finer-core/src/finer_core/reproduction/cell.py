@@ -175,8 +175,18 @@ def files_of_inputs(
         find: Returns the file of a folder that is meant by an input's name, if there is one.
         what: What the inputs are, for the message.
 
+    Returns:
+        The files, in the order of the paths, and in a folder of the table's inputs.
+
     Raises:
         InputError: If a folder has none of them.
+
+    Example:
+        >>> from finer_core.reproduction import Table, files_of_inputs
+        >>> told = {"title": "A table", "source": "a paper", "provenance": "A", "data": "one image", "inputs": ["a"]}
+        >>> table = Table(name="toy", **told, rows=[], metrics=[])
+        >>> [path.name for path in files_of_inputs(table, ["photo.png"], lambda folder, name: None, what="images")]
+        ['photo.png']
     """
     files: list[Path] = []
     for path in map(Path, paths):

@@ -37,7 +37,7 @@ def download(
 
     Example:
         >>> from finer_nerf import download
-        >>> download("fern")
+        >>> download("fern")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         finer_core.errors.InputError: there is no scene 'fern' to download; known are chair, drums, ficus, hotdog, ...
