@@ -20,7 +20,7 @@ SEEDS = [str(seed) for seed in range(40)]
 CELLS = {
     "image": (["finerpp-notebook", "--size", "64", "--steps", "80"], ["siren", "finer", "gauss", "gauss-finer"]),
     "sdf": (["sasnet-sdf", "--preset", "fast", "--size", "16", "--steps", "30"], ["siren", "finer"]),
-    "nerf": (["finer-nerf", "--preset", "fast", "--size", "25", "--steps", "4"], ["siren", "finer"]),
+    "nerf": (["finer-nerf", "--preset", "fast", "--size", "32", "--steps", "4"], ["siren", "finer"]),
     "ntk": (["finer-kernels", "--size", "1024"], ["FINER, k 1", "FINER, k 5", "FINER, k 10", "FINER, k 20"]),
 }
 """What is run, and the rows of which there are as many seeds as make the cells."""
