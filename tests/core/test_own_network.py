@@ -71,7 +71,9 @@ def test_a_module_comes_back_bit_for_bit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "activation", [torch.tanh, nn.PReLU(), nn.Softplus(beta=3.0)], ids=["tanh", "PReLU", "Softplus"]
+    "activation",
+    [torch.tanh, nn.PReLU(), nn.Softplus(beta=3.0), nn.PReLU],
+    ids=["tanh", "PReLU", "Softplus", "class"],
 )
 @pytest.mark.parametrize("method", ["finer", "pemlp"])
 def test_a_network_with_another_activation_comes_back(method, activation, tmp_path):

@@ -560,7 +560,7 @@ def views_with(**given):
         ({"network": Negative()}, "Negative: densities must not be negative"),
         ({"network": Waves().double()}, r"float64; fits compute in float32.*\.float\(\)"),
         ({"network": Waves(), "activation": torch.tanh}, "leave out activation="),
-        ({"activation": nn.Tanh}, "a class must be called"),
+        ({"activation": nn.Threshold}, "Threshold needs arguments: .*give a module"),
         ({"activation": lambda z: z[:, :1]}, "must keep the shape"),
         ({"memory": "1MB"}, "leaves no room"),
         (views_with(images=ball_scene().train.images.float()), r"tensor \(n, height, width, 3 or 4\) of uint8, got"),

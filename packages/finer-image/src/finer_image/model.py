@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.own_network import config_of, title_of
+from finer_core.networks.own_network import AnyActivation, config_of, title_of
 from finer_image.io.image import Image, pixels_from_unit, unit_from_pixels
 from finer_image.io.nodata import keep_apart
 from finer_image.io.raster import Raster
@@ -85,7 +85,7 @@ class ImageModel(nn.Module):
         *,
         device: str = "cpu",
         network: nn.Module | None = None,
-        activation: Callable[[Tensor], Tensor] | None = None,
+        activation: AnyActivation | None = None,
     ) -> "ImageModel":
         """Load a model file, of `save` or of `finer-image fit`; no code in it is run.
 
@@ -253,7 +253,7 @@ def load_image_model(
     *,
     device: str = "cpu",
     network: nn.Module | None = None,
-    activation: Callable[[Tensor], Tensor] | None = None,
+    activation: AnyActivation | None = None,
 ) -> ImageModel:
     """Load a model file of this application; see `ImageModel.load`.
 

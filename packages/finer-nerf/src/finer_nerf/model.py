@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from finer_core.errors import InputError
 from finer_core.io.figures import png_bytes
 from finer_core.io.model_file import save_model
+from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
@@ -96,7 +97,7 @@ class NerfModel(nn.Module):
         *,
         device: str = "cpu",
         network: nn.Module | None = None,
-        activation: Callable[[Tensor], Tensor] | None = None,
+        activation: AnyActivation | None = None,
     ) -> "NerfModel":
         """Load a model file, of `save` or of `finer-nerf train`; no code in it is run.
 

@@ -1,15 +1,16 @@
 """What the model file of a radiance field says beside its networks: box, cameras, and how it is rendered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model
 from finer_core.io.model_header import ModelInfo, model_info
 from finer_core.networks.network_dict import NetworkDict
+from finer_core.networks.own_network import AnyActivation
 from finer_core.schema import check_entries
 from finer_nerf.backgrounds import is_background
 from finer_nerf.cameras import Camera
@@ -64,7 +65,7 @@ def task_data_of(model: FittedScene, *, scene: Mapping[str, Any]) -> dict[str, A
 
 
 def read_parts(
-    path: str, *, device: str, network: nn.Module | None = None, activation: Callable[[Tensor], Tensor] | None = None
+    path: str, *, device: str, network: nn.Module | None = None, activation: AnyActivation | None = None
 ) -> dict[str, Any]:
     """Return the arguments of `NerfModel` from a file that anybody may have changed.
 

@@ -1,7 +1,7 @@
 """A fitted surface: the network together with the way back to the user's coordinates."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
 from finer_core.networks.network_dict import NetworkDict
-from finer_core.networks.own_network import config_of, describe_network, title_of
+from finer_core.networks.own_network import AnyActivation, config_of, describe_network, title_of
 from finer_core.schema import fits
 from finer_sdf.beyond_box import beyond_box
 from finer_sdf.distance_field import DistanceField
@@ -75,7 +75,7 @@ class SdfModel(DistanceField):
         *,
         device: str = "cpu",
         network: nn.Module | None = None,
-        activation: Callable[[Tensor], Tensor] | None = None,
+        activation: AnyActivation | None = None,
     ) -> "SdfModel":
         """Load a model file, of `save` or of `finer-sdf fit`; no code in it is run.
 

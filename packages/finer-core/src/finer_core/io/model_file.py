@@ -7,7 +7,7 @@ and the digest before any memory is taken for weights.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
 import torch
@@ -21,7 +21,7 @@ from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
-from finer_core.networks.own_network import name_of, set_activation
+from finer_core.networks.own_network import AnyActivation, name_of, set_activation
 from finer_core.schema import shown
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -91,7 +91,7 @@ def load_model(
     *,
     device: torch.device | str = "cpu",
     network: None = None,
-    activation: Callable[[Tensor], Tensor] | None = None,
+    activation: AnyActivation | None = None,
 ) -> Network | NetworkDict: ...
 @overload
 def load_model(
@@ -102,7 +102,7 @@ def load_model(
     *,
     device: torch.device | str = "cpu",
     network: nn.Module | None = None,
-    activation: Callable[[Tensor], Tensor] | None = None,
+    activation: AnyActivation | None = None,
 ) -> nn.Module:
     """Load a network, or several, from a model file.
 
@@ -160,7 +160,7 @@ def _check_own_code(path: str, info: ModelInfo, *, has_network: bool, has_activa
 
 
 def _network_of(
-    path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: Callable[[Tensor], Tensor] | None
+    path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: AnyActivation | None
 ) -> Network | NetworkDict:
     """Build what a file describes, without taking memory for weights."""
     if any(config.hidden_layers > len(tensors) for config in info.configs.values()):
@@ -194,7 +194,7 @@ def load_network(
     path: str | os.PathLike[str],
     *,
     device: torch.device | str = "cpu",
-    activation: Callable[[Tensor], Tensor] | None = None,
+    activation: AnyActivation | None = None,
 ) -> Network:
     """Load a model of one network of ours; see `load_model`.
 

@@ -1,15 +1,15 @@
 """Several networks in one model: a radiance field, say, has one for density and one for colour."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.own_network import set_activation
+from finer_core.networks.own_network import AnyActivation, set_activation
 
 
 class NetworkDict(nn.ModuleDict):
@@ -71,11 +71,11 @@ class NetworkDict(nn.ModuleDict):
             raise ValueError("either all networks of a model have the same activation of its user's own, or none has")
         return str(names.pop())
 
-    def set_activation(self, activation: Callable[[Tensor], Tensor]) -> "NetworkDict":
+    def set_activation(self, activation: AnyActivation) -> "NetworkDict":
         """Do what `finer_core.set_activation` does in every network, and return this.
 
         Args:
-            activation: Elementwise, a module or a function of tensors.
+            activation: Elementwise; see there.
 
         Raises:
             InputError: If it is none, or a network has no activations to replace.

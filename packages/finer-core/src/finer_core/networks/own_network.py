@@ -6,7 +6,7 @@ No file holds code. What is written down of it is its name, to say what must be 
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from finer_core.networks import Network
 from finer_core.networks.config import NetworkConfig
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+AnyActivation: TypeAlias = Callable[[Tensor], Tensor] | type[nn.Module]
+"""A module, a function of tensors, or the class of modules that are made without arguments."""
 _PROBED = 61
 """Rows that a module is tried with: a number that no layer's width is likely to have."""
 _WORKING_COPIES = 3
@@ -123,7 +125,7 @@ class FunctionActivation(nn.Module):
         return name_of(self.function)
 
 
-def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) -> AnyNetwork:
+def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork:
     """Put an activation of the user's own in the place of a network's, and return the network.
 
     Weights stay as they were drawn, by the rule of the network's method. A module is copied for each layer, so that
@@ -131,7 +133,8 @@ def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) 
 
     Args:
         network: One of ours made of `InrLayer`s; changed in place.
-        activation: Elementwise, (..., n) to (..., n): a module or a function of tensors.
+        activation: Elementwise, (..., n) to (..., n): a module, a module's class that is made without arguments, or a
+            function of tensors.
 
     Returns:
         The network. Its file says what the activation is called; `load_model` must be given it again.
@@ -149,8 +152,10 @@ def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) 
     layers = [module for module in network.modules() if isinstance(module, InrLayer)]
     if not layers:
         raise InputError(f"{type(network).__name__} has no activation that another could replace")
-    if isinstance(activation, type) or not callable(activation):
-        raise InputError(f"activation {activation!r} is not a module or a function of tensors; a class must be called")
+    if isinstance(activation, type):
+        activation = _made(activation)
+    if not callable(activation):
+        raise InputError(f"activation {activation!r} is not a module or a function of tensors")
     z = torch.zeros(2, layers[0].out_features)
     try:
         probe = copy.deepcopy(activation)
@@ -165,6 +170,18 @@ def set_activation(network: AnyNetwork, activation: Callable[[Tensor], Tensor]) 
         layer.activation = own if layer.weight.is_meta else own.to(layer.weight.device)
     network.own_activation = name_of(activation)
     return network
+
+
+def _made(activation: type) -> nn.Module:
+    """Return a module of a class that needs no arguments."""
+    if not issubclass(activation, nn.Module):
+        raise InputError(f"activation {name_of(activation)} is a class, and not of modules")
+    try:
+        return activation()
+    except TypeError as error:
+        raise InputError(
+            f"activation {name_of(activation)} needs arguments: {_told(error)}; give a module, made with them"
+        ) from error
 
 
 def config_of(network: nn.Module) -> NetworkConfig:

@@ -1,15 +1,15 @@
 """Fits of code of the user's own: a module in the place of our network, or an activation in that of the method's."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from finer_core.errors import InputError
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.own_network import OwnNetwork, describe_network, name_of, set_activation
+from finer_core.networks.own_network import AnyActivation, OwnNetwork, describe_network, name_of, set_activation
 from finer_core.schema import shown
 from finer_core.training.batching import fresh_network, ready_network
 
@@ -26,7 +26,7 @@ class OwnCode:
 
     network: nn.Module | None = None
     described: OwnNetwork | None = None
-    activation: Callable[[Tensor], Tensor] | None = None
+    activation: AnyActivation | None = None
 
     @property
     def name(self) -> str:

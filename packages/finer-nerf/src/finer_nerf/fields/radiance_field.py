@@ -1,6 +1,5 @@
 """A radiance field of two networks: density and features of a point, then colour seen from a direction."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from finer_core.errors import InputError
 from finer_core.networks.build import published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
+from finer_core.networks.own_network import AnyActivation
 from finer_nerf.fields.field import Field
 from finer_nerf.fields.spherical_harmonics import spherical_harmonics
 from finer_nerf.fields.trunc_exp import truncated_exponential
@@ -158,7 +158,7 @@ class RadianceField(Field):
         """The two networks."""
         return self.parts
 
-    def set_activation(self, activation: Callable[[Tensor], Tensor]) -> "RadianceField":
+    def set_activation(self, activation: AnyActivation) -> "RadianceField":
         """Put an activation of the user's own in the place of the method's; see `finer_core.set_activation`.
 
         Returns:

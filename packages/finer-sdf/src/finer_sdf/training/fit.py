@@ -2,15 +2,16 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from finer_core.activations import fusion_kept
 from finer_core.config import config_with
+from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
@@ -33,7 +34,7 @@ def fit(
     config: SdfConfig | None = None,
     *,
     network: Mapping[str, Any] | nn.Module | None = None,
-    activation: Callable[[Tensor], Tensor] | None = None,
+    activation: AnyActivation | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
