@@ -56,7 +56,7 @@ def fitted(name: str, *, steps: int = 400) -> Network:
     """Return a small FINER network fitted by the fast preset's objective, trained with the detached factor."""
     config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=64)
     network = build_network(config, generator=torch.Generator().manual_seed(0))
-    sampler = PrecomputedSamples(SHAPES[name], samples=100_000, batch_points=2048, seed=0)
+    sampler = PrecomputedSamples(SHAPES[name], samples=100_000, batch_points=2048, steps=steps, seed=0)
     Fit(
         network=network,
         objective=DistanceObjective(sampler, error="absolute", chunk_points=1024, device="cpu"),

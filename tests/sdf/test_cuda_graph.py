@@ -18,7 +18,7 @@ from .analytic import SHAPES
 def fit_of(*, error: str, sampler=None, device: str = "cpu") -> Fit:
     config = published_config(method="finer", task="sdf", in_features=3, out_features=1, hidden_features=16)
     network = build_network(config, generator=torch.Generator().manual_seed(0)).to(device)
-    sampler = sampler or PrecomputedSamples(SHAPES["sphere"], samples=2000, batch_points=300, seed=0)
+    sampler = sampler or PrecomputedSamples(SHAPES["sphere"], samples=2000, batch_points=300, steps=20, seed=0)
     return Fit(
         network=network,
         objective=DistanceObjective(sampler, error=error, chunk_points=128, device=device),

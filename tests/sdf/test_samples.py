@@ -68,7 +68,7 @@ def test_the_kind_of_shape_chooses_the_target():
 
 
 def test_banked_distances_belong_to_their_points():
-    batch = PrecomputedSamples(Sphere(), samples=20_000, batch_points=1000, seed=0).batch(3)
+    batch = PrecomputedSamples(Sphere(), samples=20_000, batch_points=1000, steps=10, seed=0).batch(3)
     expected = Sphere().signed_distance(batch.coords.double().numpy())
     np.testing.assert_allclose(batch.sdf[:, 0].numpy(), expected, atol=3e-8)
     assert batch.coords.shape == (1000, 3)
@@ -78,15 +78,26 @@ def test_banked_distances_belong_to_their_points():
 
 def test_a_batch_depends_on_seed_and_step_alone():
     def coords(seed: int, step: int) -> torch.Tensor:
-        return PrecomputedSamples(Sphere(), samples=5000, batch_points=100, seed=seed).batch(step).coords
+        return PrecomputedSamples(Sphere(), samples=5000, batch_points=100, steps=10, seed=seed).batch(step).coords
 
     assert torch.equal(coords(0, 5), coords(0, 5))
     assert not torch.equal(coords(0, 5), coords(0, 6))
     assert not torch.equal(coords(0, 5), coords(1, 5))
 
 
+def test_far_samples_count_less_and_less_and_weights_add_up_to_one():
+    sampler = PrecomputedSamples(Sphere(), samples=5000, batch_points=1000, steps=100, seed=0)
+    for step, expected in ((0, 1.0), (50, 0.55), (100, 0.1)):
+        weight = sampler.batch(step).weight[:, 0]
+        near = weight == weight.max()
+        assert float(weight.sum()) == pytest.approx(1.0)
+        if step:
+            assert int(near.sum()) == shares_of(1000, BANDS)[0]
+        np.testing.assert_allclose(weight[~near] / weight.max(), expected, rtol=1e-6)
+
+
 def test_most_samples_are_near_the_surface():
-    batch = PrecomputedSamples(Sphere(), samples=50_000, batch_points=10_000, seed=0).batch(0)
+    batch = PrecomputedSamples(Sphere(), samples=50_000, batch_points=10_000, steps=10, seed=0).batch(0)
     share = sum(band.share for band in BANDS if band.scale is not None and band.scale < 0.01)
     assert (batch.sdf.abs() < 0.02).float().mean() > share
 

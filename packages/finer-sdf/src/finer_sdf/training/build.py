@@ -101,6 +101,7 @@ def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], No
         target_of(shape),
         samples=settings.samples,
         batch_points=settings.batch_points,
+        steps=settings.steps,
         seed=settings.seed,
         on_samples=on_samples,
     )

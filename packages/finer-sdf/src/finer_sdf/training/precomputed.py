@@ -22,14 +22,24 @@ class Band:
     Attributes:
         scale: Scale of the Laplace offset from the surface, in box units; None for points anywhere in the box.
         share: Share of a batch, and of the bank.
+        last_weight: What each sample counts for at the end of a fit, relative to the beginning.
     """
 
     scale: float | None
     share: float
+    last_weight: float = 1.0
 
 
-BANDS = (Band(scale=0.0015, share=0.75), Band(scale=0.03, share=0.12), Band(scale=None, share=0.13))
-"""What the fast preset draws; benchmarks/README.md has the comparison."""
+BANDS = (
+    Band(scale=0.0015, share=0.75),
+    Band(scale=0.03, share=0.12, last_weight=0.1),
+    Band(scale=None, share=0.13, last_weight=0.1),
+)
+"""What the fast preset draws; benchmarks/README.md has the comparison.
+
+A network that is too small for the field has to divide its error. Far samples decide early where no surface is, and
+then take from the surface what it could gain: hence their falling weight (docs/budgets.md).
+"""
 
 _PIECE = 1 << 16
 """Points made at once: bounds the memory, and lets progress be shown."""
@@ -54,6 +64,7 @@ class PrecomputedSamples:
         target: The surface.
         samples: Distances to compute.
         batch_points: Points a step.
+        steps: Steps of the fit, over which the bands' weights go in a straight line to their last ones.
         seed: Seed of the run.
         bands: The kinds of samples.
         on_samples: Called with the number of distances done.
@@ -65,11 +76,12 @@ class PrecomputedSamples:
         *,
         samples: int,
         batch_points: int,
+        steps: int,
         seed: int,
         bands: Sequence[Band] = BANDS,
         on_samples: Callable[[int], None] = lambda done: None,
     ) -> None:
-        self._seed = seed
+        self._seed, self._steps, self._bands = seed, steps, bands
         self._counts = shares_of(batch_points, bands)
         self._coords: list[torch.Tensor] = []
         self._sdf: list[torch.Tensor] = []
@@ -93,15 +105,18 @@ class PrecomputedSamples:
         """Return the samples of step `step`, the kinds mixed evenly."""
         state = np.random.SeedSequence([self._seed, step]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]) >> 1)
-        coords, sdf = [], []
-        for bank, distances, count in zip(self._coords, self._sdf, self._counts, strict=True):
+        progress = step / self._steps
+        coords, sdf, weights = [], [], []
+        for band, bank, distances, count in zip(self._bands, self._coords, self._sdf, self._counts, strict=True):
             index = torch.randint(0, len(bank), (count,), generator=generator)
             coords.append(bank[index])
             sdf.append(distances[index])
-        total = sum(self._counts)
-        order = torch.randperm(total, generator=generator)
-        weight = torch.full((total, 1), 1 / total)
-        return SdfSamples(coords=torch.cat(coords)[order], sdf=torch.cat(sdf)[order], weight=weight)
+            weights.append(torch.full((count, 1), 1 + (band.last_weight - 1) * progress))
+        order = torch.randperm(sum(self._counts), generator=generator)
+        weight = torch.cat(weights)
+        return SdfSamples(
+            coords=torch.cat(coords)[order], sdf=torch.cat(sdf)[order], weight=(weight / weight.sum())[order]
+        )
 
 
 def points_of_band(band: Band, target: Target, *, count: int, random: np.random.Generator) -> np.ndarray:
