@@ -57,6 +57,28 @@ def activations_as_at_first():
     fuse_activations(None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk():
+    """Leave a written file to the system: waiting until the disk has it only helps where the power fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def coarse_overlap():
+    """Compare the insides of surfaces on 32^3 points: on the 128^3 of the figures that takes longer than a small fit."""
+    from finer_sdf.evaluation import surface_metrics
+    from finer_sdf.evaluation.iou import RESOLUTION, overlap
+
+    def coarse(*meshes, resolution, **how):
+        return overlap(*meshes, resolution=32 if resolution == RESOLUTION else resolution, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface_metrics, "overlap", coarse)
+        yield
+
+
 @pytest.fixture
 def python_handles_ctrl_c():
     """Let Ctrl-C raise KeyboardInterrupt, as Python begins, also where the tests run in a shell's background."""

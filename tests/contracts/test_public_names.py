@@ -38,6 +38,7 @@ def test_every_name_is_documented(name):
     assert docstrings.breaches(VALUES[name]) == []
 
 
+@pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.parametrize("name", VALUES)
 def test_every_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

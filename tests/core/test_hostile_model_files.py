@@ -67,6 +67,12 @@ def forge(path, *, header: dict | None = None, config: dict | None = None, tenso
     )
 
 
+def write_anew(path, content: bytes) -> None:
+    """Write a file in the place of another: some disks wait where a file is emptied first, 4 ms thousands of times."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def header_length(content: bytes) -> int:
     return 8 + int.from_bytes(content[:8], "little")
 
@@ -113,7 +119,7 @@ def test_truncated_anywhere(path):
         len(content) - 1,
     }
     for length in sorted(lengths):
-        path.write_bytes(content[:length])
+        write_anew(path, content[:length])
         refuse(path)
 
 
@@ -125,7 +131,7 @@ def test_longer_than_it_should_be(path):
 def test_any_flipped_byte_in_the_weights(path):
     content = path.read_bytes()
     for position in range(header_length(content), len(content), 97):
-        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        write_anew(path, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         refuse(path, "does not match its checksum")
 
 
@@ -134,7 +140,7 @@ def test_any_flipped_byte_in_the_header(path, bit):
     content = path.read_bytes()
     for position in range(8, header_length(content)):
         if content[position : position + 1] != b" ":  # the header is padded with spaces
-            path.write_bytes(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
+            write_anew(path, content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
             refuse(path)
 
 

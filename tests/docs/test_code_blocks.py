@@ -31,6 +31,7 @@ def run(page: Path, blocks: list[tuple[int, str]]) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCKS[page]], ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

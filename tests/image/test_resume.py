@@ -31,9 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def command(folder: Path, out: Path) -> list[str]:
+    return ["fit", str(folder / "picture.png"), "--out", str(out), "--resume", *ARGUMENTS]
+
+
 def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "finer_image", "fit", str(folder / "picture.png"), "--out", str(out), "--resume"]
-    return subprocess.Popen([*command, *ARGUMENTS], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    program = [sys.executable, "-m", "finer_image", *command(folder, out)]
+    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def lines(out: Path) -> int:
@@ -69,9 +73,7 @@ def test_killed_again_and_again(folder, tmp_path):
         killed += process.returncode == -signal.SIGKILL
     assert killed >= 3, "the fit was too short to be killed in the middle"
     assert not (out / "metrics.json").exists()
-    process = start(folder, out)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    assert main(command(folder, out)) == 0
     assert_equal_to_the_whole(folder, out)
     leftovers = [path for path in out.rglob("*") if path.name.startswith(".")]
     assert not leftovers
@@ -81,9 +83,7 @@ def test_killed_before_anything_was_written(folder, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     (out / ".finer-partial-x.json").write_text("{")  # as a writer of config.json leaves it
-    process = start(folder, out)
-    process.communicate()
-    assert process.returncode == 0
+    assert main(command(folder, out)) == 0
     assert_equal_to_the_whole(folder, out)
 
 
@@ -99,7 +99,5 @@ def test_interrupted(folder, tmp_path, number):
     assert len(message) == 1
     assert "interrupted; saved at step" in message[0]
     assert (out / "checkpoint" / "state.safetensors").is_file()
-    resumed = start(folder, out)
-    resumed.communicate()
-    assert resumed.returncode == 0
+    assert main(command(folder, out)) == 0
     assert_equal_to_the_whole(folder, out)

@@ -32,10 +32,14 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder / "whole"
 
 
-def start(whole: Path, out: Path) -> "subprocess.Popen[bytes]":
+def command(whole: Path, out: Path) -> list[str]:
     arguments = json.loads((whole.parent / "arguments.json").read_text())
-    command = [sys.executable, "-m", "finer_nerf", *arguments, "--out", str(out), "--resume"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return [*arguments, "--out", str(out), "--resume"]
+
+
+def start(whole: Path, out: Path) -> "subprocess.Popen[bytes]":
+    program = [sys.executable, "-m", "finer_nerf", *command(whole, out)]
+    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def wait_for(process: "subprocess.Popen[bytes]", out: Path, count: int) -> None:
@@ -69,9 +73,7 @@ def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors.decode()
-    process = start(whole, out)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert main(command(whole, out)) == 0
     assert_equal(whole, out)
 
 

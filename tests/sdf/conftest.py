@@ -11,3 +11,8 @@ def small_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("finer_sdf.app.pictures.SIDE", 100)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_points_of_the_insides(coarse_overlap: None) -> None:
+    """Compare insides coarsely in every module here; the figures' own tests ask for the points that they need."""

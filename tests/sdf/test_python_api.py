@@ -20,7 +20,6 @@ from finer_core.training import Callback
 from finer_sdf import Mesh, PointCloud, SdfConfig, SdfModel, benchmark, download, evaluate, fit, read_shape
 from finer_sdf.app.cli import main
 from finer_sdf.evaluation import surface_metrics
-from finer_sdf.evaluation.iou import overlap
 
 RADIUS, CENTER = 3.0, np.array([10.0, 0.0, 0.0])
 BALL = trimesh.creation.icosphere(radius=RADIUS, subdivisions=3).apply_translation(CENTER)
@@ -74,14 +73,6 @@ def bits(model):
 
 def assert_same_bits(a, b):
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def coarse_overlap():
-    """Compare insides on 16^3 points: on the 128^3 of the figures that takes longer than all else here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surface_metrics, "overlap", lambda *each, **how: overlap(*each, **{**how, "resolution": 16}))
-        yield
 
 
 @pytest.fixture
