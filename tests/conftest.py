@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("FINER_KERNELS", "build")  # as the commands do
 share_processor_politely()  # before any test module loads PyTorch
+
+
+def pytest_collection_modifyitems(items):
+    """Let parallel workers begin with files that have slow tests, and go on with those of few: they start processes.
+
+    Files of hundreds of tests are done in a moment each, so that no worker waits long for another in the end.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.path not in slow, tests[item.path]))  # a file's own order stays
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,9 +77,20 @@ def no_wait_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_drawn_once(request):
+    """Leave labels where they come, but for the figures' own tests: a small fit takes less time than its report."""
+    if request.path.name in ("test_figures.py", "test_plots.py", "test_report.py"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finer_core.io.figures.LAYOUT", None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def coarse_overlap():
-    """Compare the insides of surfaces on 32^3 points: on the 128^3 of the figures that takes longer than a small fit."""
+    """Compare the insides of surfaces on 32^3 points: the 128^3 of the figures take longer than a small fit."""
     from finer_sdf.evaluation import surface_metrics
     from finer_sdf.evaluation.iou import RESOLUTION, overlap
 

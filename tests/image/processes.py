@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+SECONDS = 600
+"""After which processes are taken to wait for ever; a busy machine takes its time."""
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else {}
 
 
@@ -42,7 +44,7 @@ def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Po
 
 def ends_of(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, list[str], list[str]]]:
     """Wait for processes; return of each the exit code and the lines on stdout and stderr."""
-    texts = [process.communicate(timeout=100) for process in processes]
+    texts = [process.communicate(timeout=SECONDS) for process in processes]
     return [(p.returncode, out.splitlines(), err.splitlines()) for p, (out, err) in zip(processes, texts, strict=True)]
 
 

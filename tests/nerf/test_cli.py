@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -140,9 +139,7 @@ def test_ngp_trains_and_comes_back(run, tmp_path):
     assert main(["evaluate", str(out / "model.safetensors"), str(run.parent / "ball"), "--quiet"]) == 0
 
 
-def test_help_is_quick_and_needs_no_torch():
+def test_help_needs_no_torch():  # and is quick: tests/contracts/test_command_line.py
     code = "import sys; from finer_nerf.app.cli import build_parser; build_parser(); print('torch' in sys.modules)"
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-    assert time.monotonic() - started < 1.5

@@ -44,9 +44,15 @@ def rows_done(out) -> int:
         return 0
 
 
+@pytest.fixture(scope="module")
+def whole_kernel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernel") / "whole"
+    assert main([*KERNEL, "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_kernel_goes_on_where_it_stopped(how, tmp_path):
-    assert main([*KERNEL, "--out", str(tmp_path / "whole")]) == 0
+def test_a_kernel_goes_on_where_it_stopped(how, tmp_path, whole_kernel):
     out = tmp_path / "run"
     process = start(KERNEL, out)
     wait_until(process, lambda: rows_done(out) >= 4)
@@ -55,8 +61,8 @@ def test_a_kernel_goes_on_where_it_stopped(how, tmp_path):
     assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130), error
     assert 4 <= rows_done(out) < 30 and not (out / "kernel.npy").exists()
     assert main([*KERNEL, "--out", str(out), "--resume"]) == 0
-    assert (out / "kernel.npy").read_bytes() == (tmp_path / "whole" / "kernel.npy").read_bytes()
-    ours, whole = (json.loads((path / "metrics.json").read_text()) for path in (out, tmp_path / "whole"))
+    assert (out / "kernel.npy").read_bytes() == (whole_kernel / "kernel.npy").read_bytes()
+    ours, whole = (json.loads((path / "metrics.json").read_text()) for path in (out, whole_kernel))
     for name in ("effective_rank", "top_eigenvalues", "diagonal_energy"):
         assert ours[name] == whole[name]
 

@@ -19,7 +19,6 @@ from finer_core.errors import InputError
 from finer_core.training import Callback
 from finer_sdf import Mesh, PointCloud, SdfConfig, SdfModel, benchmark, download, evaluate, fit, read_shape
 from finer_sdf.app.cli import main
-from finer_sdf.evaluation import surface_metrics
 
 RADIUS, CENTER = 3.0, np.array([10.0, 0.0, 0.0])
 BALL = trimesh.creation.icosphere(radius=RADIUS, subdivisions=3).apply_translation(CENTER)

@@ -305,7 +305,7 @@ def seen(tmp_path_factory):
     address = (folder / "report.html").as_uri() + "#selftest"
     own = [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000", "--dump-dom"]
     done = subprocess.run(
-        [BROWSER, *flags.split(), *more.split(), *own, address], capture_output=True, text=True, timeout=60
+        [BROWSER, *flags.split(), *more.split(), *own, address], capture_output=True, text=True, timeout=300
     )
     found = re.search(r'data-selftest="([^"]*)"', done.stdout)
     assert found, f"exit {done.returncode}: the page did not finish\n{done.stderr[-2000:]}"

@@ -9,6 +9,8 @@ import numpy as np
 
 from finer_core.io.files import atomic_path, output_path
 
+LAYOUT: str | None = "constrained"
+"""How the plots of a figure find room for their labels; matplotlib draws it twice for that."""
 _GAP = 4
 """Pixels between pictures."""
 
@@ -26,7 +28,7 @@ def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float]) -
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=figsize, layout="constrained")
+    figure = Figure(figsize=figsize, layout=LAYOUT)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
