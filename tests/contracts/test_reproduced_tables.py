@@ -65,6 +65,7 @@ def scaled_run(application: str, out: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the page with")
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_the_page_opens_offline_with_its_pictures_and_says_what_they_show(application, tmp_path):
