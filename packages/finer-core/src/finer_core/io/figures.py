@@ -3,13 +3,13 @@
 import io
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from finer_core.io.files import atomic_path, output_path
 
-LAYOUT: str | None = "constrained"
+LAYOUT: Literal["constrained"] | None = "constrained"
 """How the plots of a figure find room for their labels; matplotlib draws it twice for that."""
 _GAP = 4
 """Pixels between pictures."""
