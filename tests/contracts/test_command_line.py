@@ -26,7 +26,7 @@ def seconds_of_help(script: str) -> float:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_is_quick(script):
-    assert min(seconds_of_help(script) for _ in range(3)) < LONGEST_SECONDS
+    assert any(seconds_of_help(script) < LONGEST_SECONDS for _ in range(3))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

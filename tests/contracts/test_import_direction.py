@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def reaches_inside(tree: ast.AST, *, siblings: set[str]) -> list[str]:
     return private + list(private_attributes(tree, of=siblings))
 
 
+@cache
 def sources(package: Package) -> list[tuple[Path, ast.AST]]:
     return [(path, ast.parse(path.read_text("utf-8"))) for path in sorted(package.source.rglob("*.py"))]
 
