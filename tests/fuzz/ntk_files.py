@@ -8,9 +8,8 @@ from PIL import Image
 
 from finer_ntk.app.cli import main
 from finer_ntk.config import SpectrumSettings
-from finer_ntk.inputs.images import image_points
+from finer_ntk.inputs.files import file_points, image_points
 from finer_ntk.inputs.networks import load_subject
-from finer_ntk.inputs.point_files import file_points
 
 from .model_files import MODEL, model_sample, run_sample
 from .sample import Sample, ran

@@ -10,8 +10,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_ntk.app.cli import main
-from finer_ntk.inputs.images import image_points
-from finer_ntk.inputs.point_files import file_points
+from finer_ntk.inputs.files import file_points, image_points
 
 TABLE = np.array([[0.5, -1.25], [2.0, 0.125], [3.0, 7.75]])
 

@@ -10,11 +10,10 @@ from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
 from finer_ntk.config import SubjectSettings
-from finer_ntk.inputs.images import image_points
+from finer_ntk.inputs.files import file_points, image_points
 from finer_ntk.inputs.networks import load_subject
 from finer_ntk.inputs.notebook_init import draw_as_in_notebook
-from finer_ntk.inputs.point_files import file_points
-from finer_ntk.inputs.points import grid_points, parse_grid, pixel_points
+from finer_ntk.inputs.points import grid_points, pixel_points
 
 
 def test_a_line_is_the_published_one():
@@ -29,7 +28,7 @@ def test_a_box_is_the_grid_of_finer_core():
     assert points.shape == (3, 4) and points.target is None
     for text in ("", "x4", "4x", "-3", "4.5"):
         with pytest.raises(InputError, match="--grid"):
-            parse_grid(text)
+            grid_points(text)
 
 
 def test_pixels_are_a_part_of_the_images_own():
@@ -116,7 +115,7 @@ def test_a_photograph_is_turned_as_it_says(orientation, tmp_path):
 @pytest.mark.parametrize("text", ["9" * 5000, "1x" * 40 + "1" * 10, "100000x100000", "1000000000"])
 def test_a_grid_beyond_all_memory_is_refused(text):
     with pytest.raises(InputError, match="--grid") as caught:
-        parse_grid(text)
+        grid_points(text)
     assert len(str(caught.value)) <= 300
 
 

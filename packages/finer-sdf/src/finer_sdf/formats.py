@@ -28,10 +28,10 @@ FORMATS = {
     ".glb": Format(reader="gltf_file.read_gltf"),
     ".gltf": Format(reader="gltf_file.read_gltf"),
     ".xyz": Format(reader="point_files.read_xyz", bare_points=True),
-    ".npz": Format(reader="point_files.read_npz", bare_points=True),
+    ".npz": Format(reader="point_files.read_numpy", bare_points=True),
     ".csv": Format(reader="point_files.read_xyz", is_shape=False),
     ".txt": Format(reader="point_files.read_xyz", is_shape=False),
-    ".npy": Format(reader="point_files.read_npy", is_shape=False),
+    ".npy": Format(reader="point_files.read_numpy", is_shape=False),
 }
 """Formats by suffix."""
 SUFFIXES = tuple(suffix for suffix, kind in FORMATS.items() if kind.is_shape)

@@ -1,6 +1,7 @@
 """Open picture files with Pillow, which is a dependency of the packages that read some."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from finer_core.surroundings import native_silence
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
+_KIND_OF_PAGE, _DESCRIPTION = 254, 270
+"""Tags of TIFF."""
 
 
 @contextmanager
@@ -38,3 +41,23 @@ def opened_picture(path: str | os.PathLike[str]) -> Iterator[Any]:
     except Exception as error:  # decoders raise what they please for damaged data
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a picture ({reason})") from error
+
+
+def count_pages(picture: Any) -> int:
+    """Return how many pictures an opened file holds; reduced copies of the first, as in MPO and ICO, do not count.
+
+    Raises:
+        InputError: If its first picture is a reduced copy of another.
+    """
+    tags = getattr(picture, "tag_v2", {})
+    if int(tags.get(_KIND_OF_PAGE, 0)) & 1:
+        raise InputError("its first picture is a thumbnail, as in raw photographs; convert it to PNG or TIFF")
+    if picture.format in ("MPO", "ICO"):
+        return 1
+    stack = re.search(r"^images=(\d+)", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)  # ImageJ counts here
+    return max(getattr(picture, "n_frames", 1), int(stack[1]) if stack else 1)
+
+
+def is_transparent(picture: Any) -> bool:
+    """Return whether an opened picture has an alpha channel or a transparent color."""
+    return "A" in picture.getbands() or "transparency" in picture.info

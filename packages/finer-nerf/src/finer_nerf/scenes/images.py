@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from finer_core.errors import InputError
-from finer_core.io.pictures import opened_picture
+from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_nerf.scenes.checks import brief
 
 _ORIENTATION = 0x0112
@@ -42,12 +42,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     with opened_picture(path) as picture:
         # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
         orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(_ORIENTATION, 1)
-        pages = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-        return Header(picture.height, picture.width, 4 if _is_transparent(picture) else 3, orientation, pages)
-
-
-def _is_transparent(picture: Image.Image) -> bool:
-    return "A" in picture.getbands() or "transparency" in picture.info
+        channels = 4 if is_transparent(picture) else 3
+        return Header(picture.height, picture.width, channels, orientation, count_pages(picture))
 
 
 def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndarray:
@@ -72,7 +68,7 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
                 raise InputError(f"values from {found}; gray pictures of this kind have 0 to {most:g}")
             gray = np.rint(values / most * 255).astype(np.uint8)
             return np.repeat(gray[..., None], 3, axis=-1)
-        return np.asarray(picture.convert("RGBA" if _is_transparent(picture) else "RGB"))
+        return np.asarray(picture.convert("RGBA" if is_transparent(picture) else "RGB"))
 
 
 def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], downscale: int) -> np.ndarray:

@@ -19,8 +19,8 @@ from finer_ntk.app.arrays import write_arrays
 from finer_ntk.app.kernel_file import KERNEL, assemble
 from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
 from finer_ntk.config import LARGEST_DENSE, KernelSettings
+from finer_ntk.inputs.files import file_points
 from finer_ntk.inputs.networks import Subject, load_subject
-from finer_ntk.inputs.point_files import file_points
 from finer_ntk.inputs.points import Points
 from finer_ntk.kernel import as_derivative
 from finer_ntk.kernel.cost_model import as_output

@@ -17,9 +17,8 @@ from finer_core.networks.network_dict import NetworkDict
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.schema import fits, shown
 from finer_ntk.config import SubjectSettings
-from finer_ntk.inputs.images import image_points
+from finer_ntk.inputs.files import file_points, image_points
 from finer_ntk.inputs.notebook_init import draw_as_in_notebook
-from finer_ntk.inputs.point_files import file_points
 from finer_ntk.inputs.points import Points, default_points, grid_points, pixel_points
 
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}

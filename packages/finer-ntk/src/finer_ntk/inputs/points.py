@@ -1,6 +1,7 @@
 """Points that a kernel is computed on, with a target signal if there is one; and those of grids."""
 
 import hashlib
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -103,57 +104,34 @@ def box_grid(shape: tuple[int, ...]) -> Points:
     return _of_axes([axis_coords(length, dtype=torch.float64) for length in shape], what="grid on [-1, 1]")
 
 
-def parse_grid(text: str) -> tuple[int, ...]:
-    """Turn "1024" or "64x64" into sizes.
-
-    Raises:
-        InputError: If it is neither.
-    """
+def grid_points(text: str) -> Points:
+    """Return the points of `--grid`, such as "1024" or "64x64"; InputError if it is neither."""
     if not re.fullmatch(r"\d{1,9}(x\d{1,9})*", text.strip().lower()):
         raise InputError(f"--grid {text!r} is not a size; write 1024 or 64x64")
     sizes = tuple(int(part) for part in text.lower().split("x"))
-    if min(sizes) < 1:
-        raise InputError(f"--grid {text!r}: every side must be at least 1")
-    if math.prod(sizes) > _MOST_POINTS:
-        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; at most {_MOST_POINTS} are possible")
-    return sizes
-
-
-def grid_points(text: str) -> Points:
-    """Return the points of `--grid`."""
-    sizes = parse_grid(text)
+    if not 0 < math.prod(sizes) <= _MOST_POINTS:
+        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; 1 to {_MOST_POINTS} are possible")
     return line_grid(sizes[0]) if len(sizes) == 1 else box_grid(sizes)
 
 
 def default_points(in_features: int) -> Points:
-    """Return the grid that is used when none was asked for.
-
-    Raises:
-        InputError: For more than three coordinates.
-    """
+    """Return the grid that is used when none was asked for; InputError for more than three coordinates."""
     if in_features not in _DEFAULT_GRIDS:
         raise InputError(f"a network of {in_features} coordinates has no default grid; give --points FILE")
     return grid_points(_DEFAULT_GRIDS[in_features])
 
 
-def stride_for(height: int, width: int, *, limit: int) -> int:
-    """Return the smallest step that leaves at most `limit` pixels."""
-    step = 1
-    while -(-height // step) * -(-width // step) > limit:
-        step += 1
-    return step
-
-
-def pixel_points(height: int, width: int, *, limit: int) -> Points:
-    """Return the coordinates of an image's pixels, every s-th row and column so that there are at most `limit`."""
-    step = stride_for(height, width, limit=limit)
-    rows = axis_coords(height, dtype=torch.float64)[::step]
-    columns = axis_coords(width, dtype=torch.float64)[::step]
+def pixel_points(height: int, width: int, *, limit: int, pixels: np.ndarray | None = None) -> Points:
+    """Return an image's pixels, every s-th row and column so that there are at most `limit`; their values as target."""
+    step = next(step for step in itertools.count(1) if -(-height // step) * -(-width // step) <= limit)
+    axes = [axis_coords(length, dtype=torch.float64)[::step] for length in (height, width)]
     which = "" if step == 1 else f", one in {step} a direction"
-    return _of_axes([rows, columns], what=f"pixels of {height}x{width}{which}")
+    target = None if pixels is None else pixels[::step, ::step].astype(np.float64)
+    return _of_axes(axes, what=f"pixels of {height}x{width}{which}", target=target)
 
 
-def _of_axes(axes: list[Tensor], *, what: str) -> Points:
+def _of_axes(axes: list[Tensor], *, what: str, target: np.ndarray | None = None) -> Points:
     coords = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
     shape = tuple(len(axis) for axis in axes)
-    return Points(coords=coords, shape=shape, target=None, what=f"{'x'.join(map(str, shape))} {what}")
+    values = None if target is None else target.reshape(len(coords), -1)
+    return Points(coords=coords, shape=shape, target=values, what=f"{'x'.join(map(str, shape))} {what}")

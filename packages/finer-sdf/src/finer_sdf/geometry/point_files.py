@@ -1,11 +1,11 @@
 """Read points: text tables, and NumPy archives of points or meshes."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.arrays import read_arrays
 from finer_core.io.text_table import read_text_table
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
@@ -16,7 +16,7 @@ _OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n
 _OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
 _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
-_MESH = {"vertices", "faces"}
+_ARRAYS = (("vertices", "faces"), ("points", "normals"), ("points",))
 _ADVICE = "name the columns in a first line, such as x y z nx ny nz"
 
 
@@ -87,39 +87,21 @@ def _may_be_split_numbers(table: np.ndarray) -> bool:
     return bool((table == np.floor(table)).all() and (np.abs(lengths - 1) >= 0.01).any() and lengths.any())
 
 
-def read_npy(path: Path, room: Room) -> RawShape:
-    """Read an array of points; InputError if it is of another shape or kind, or there is no room."""
-    table = np.load(path, mmap_mode="r", allow_pickle=False)
-    room.claim(points=len(table) if table.ndim else 0)
-    return RawShape(vertices=number_table("points", np.asarray(table)))
-
-
-def read_npz(path: Path, room: Room) -> RawShape:
-    """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh. Nothing is unpickled.
+def read_numpy(path: Path, room: Room) -> RawShape:
+    """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh.
 
     Raises:
         InputError: If the arrays are missing, or of another shape or kind, or there is no room.
-        Exception: Whatever numpy raises for a file that is no archive.
+        Exception: Whatever NumPy raises for a damaged file.
     """
-    with path.open("rb") as file:
-        if file.read(6) == b"\x93NUMPY":
-            raise InputError("it is a single array, not an archive; write it with numpy.savez")
-        with zipfile.ZipFile(file) as packed:  # says what is wrong with it; numpy would take it for a pickle
-            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in packed.infolist()}
-        wanted = _MESH if set(sizes) >= _MESH else {"points", "normals"} & set(sizes)
-        if wanted != _MESH and "points" not in wanted:
-            found = ", ".join(sorted(sizes))[:80] or "none"
-            raise InputError(f"it needs an array `points`, or `vertices` and `faces`; its arrays: {found}")
-        room.claim(text=sum(sizes[name] for name in wanted) // 2)  # held once
-        with np.load(path, allow_pickle=False) as archive:
-            tables = {name: archive[name] for name in wanted}
-    if "faces" in wanted:
+    tables = read_arrays(path, wanted=_ARRAYS, claim=lambda size: room.claim(text=size // 2))  # held once
+    if "faces" in tables:
         vertices, faces = number_table("vertices", tables["vertices"]), index_table("faces", tables["faces"])
         room.claim(faces=len(faces), points=len(vertices))
         return RawShape(vertices=vertices, faces=faces)
     points = number_table("points", tables["points"])
     room.claim(points=len(points))
-    normals = number_table("normals", tables["normals"]) if "normals" in wanted else None
+    normals = number_table("normals", tables["normals"]) if "normals" in tables else None
     if normals is not None and len(normals) != len(points):
         raise InputError(f"it holds {len(points)} points but {len(normals)} normals")
     return RawShape(vertices=points, normals=normals)

@@ -1,7 +1,8 @@
-"""Read points from files: NumPy arrays, archives of them, and text tables."""
+"""Read points from files: pictures, NumPy arrays, archives of them, and text tables."""
 
+import dataclasses
+import math
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,16 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.io.arrays import read_arrays
+from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_core.io.text_table import read_text_table
 from finer_core.resources import check_room
-from finer_ntk.inputs.points import Points
+from finer_ntk.inputs.points import Points, pixel_points
 
+_BYTES_A_PIXEL = 16
+"""Of a picture that is decoded, turned and converted, at most."""
+_NO_DATA = 42113
+"""Tag of GeoTIFF: the value of pixels without data."""
 _COPIES = 4
 """Arrays of a file's numbers that reading holds at once: as stored, in double precision, checked, as a tensor."""
 _MOST_BYTES = 8 * 10**9
@@ -22,12 +29,45 @@ _LARGEST = 1e15
 """Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
 
+def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
+    """Return a picture's pixels as points, upright as its EXIF says, with their values in [-1, 1] as the target.
+
+    Gray of more than 8 bits is scaled to its own range. At most `limit` points: every s-th row and column of a larger
+    picture.
+
+    Raises:
+        InputError: If it is missing, no picture, has no room, holds values that are none, or a reduced copy first.
+    """
+    from PIL import ImageOps
+
+    with opened_picture(path) as file:
+        needed = _BYTES_A_PIXEL * file.height * file.width
+        check_room(needed, memory, what=f"reading {file.height}x{file.width} pixels", advice="give a smaller picture")
+        pages, tags = count_pages(file), getattr(file, "tag_v2", {})
+        notes = [f"it holds {pages} pictures; took the first"] if pages > 1 else []
+        notes += ["left out its transparency"] if is_transparent(file) else []
+        upright = ImageOps.exif_transpose(file)
+        deep = upright.mode.startswith(("I", "F"))
+        pixels = np.asarray(upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
+        if _NO_DATA in tags:
+            _refuse_no_data(pixels, float(str(tags[_NO_DATA]).strip("\0 ")))
+        low, high = (float(pixels.min()), float(pixels.max())) if deep else (0.0, 255.0)
+        if not math.isfinite(high - low):
+            raise InputError("pixels hold NaN or infinity")
+    points = pixel_points(*pixels.shape[:2], limit=limit, pixels=pixels)
+    target = 2 * ((points.target - low) / ((high - low) or 1.0)) - 1
+    return dataclasses.replace(points, target=target, what=f"{path}: {points.what}", notes=tuple(notes))
+
+
+def _refuse_no_data(pixels: np.ndarray, value: float) -> None:
+    same = pixels.dtype.type(value) if pixels.dtype.kind == "f" else value  # as the pixels' precision rounds it
+    empty = int((pixels == same if math.isfinite(value) else ~np.isfinite(pixels)).sum())
+    if empty:
+        raise InputError(f"{empty} of {pixels.size} values are its no-data value {value:g}; fill or crop them")
+
+
 def file_points(path: str, *, memory: int | None = None) -> Points:
     """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
-
-    Args:
-        path: The file; its suffix chooses the format.
-        memory: Bytes that the process may take; None for no limit.
 
     Raises:
         InputError: If it is missing, of another format or cut, has no room, or holds other things than finite points.
@@ -45,7 +85,7 @@ def file_points(path: str, *, memory: int | None = None) -> Points:
         raise InputError(f"{path}: cannot be read as points ({reason})") from error
     coords = np.array(stored["points"], dtype=np.float64)
     coords = coords[:, None] if coords.ndim == 1 else coords
-    if coords.ndim != 2 or coords.shape[0] < 1 or coords.shape[1] < 1:
+    if coords.ndim != 2 or not coords.size:
         raise InputError(f"{path}: expected points of shape (n, coordinates), got {coords.shape}")
     if not np.isfinite(coords).all():
         raise InputError(f"{path}: point {int(np.argwhere(~np.isfinite(coords))[0, 0])} holds NaN or infinity")
@@ -54,16 +94,15 @@ def file_points(path: str, *, memory: int | None = None) -> Points:
         raise InputError(f"{path}: a coordinate of {largest:g}; they must be within {_LARGEST:g}, mostly within 1")
     target = None
     if "target" in stored:
-        target = np.array(stored["target"], dtype=np.float64)
-        target = target.reshape(len(target), -1) if target.ndim else target.reshape(1, 1)
-        if len(target) != len(coords) or not np.isfinite(target).all():
+        target = np.atleast_1d(np.array(stored["target"], dtype=np.float64))
+        if len(target) != len(coords) or not target.size or not np.isfinite(target).all():
             raise InputError(f"{path}: a target of shape {target.shape} for {len(coords)} points, or not finite")
+        target = target.reshape(len(coords), -1)
     what = f"{path}: {len(coords)} points"
     return Points(coords=torch.from_numpy(coords), shape=None, target=target, what=what, notes=tuple(notes))
 
 
 def _check_size(count: int, memory: int | None) -> None:
-    """Refuse numbers that there is no room for."""
     check_room(8 * _COPIES * count, memory, what=f"reading {count} numbers", advice="give fewer points")
 
 
@@ -71,19 +110,11 @@ _Stored = tuple[dict[str, np.ndarray], list[str]]
 """The arrays "points" and perhaps "target", and what was taken for something or left out, a sentence each."""
 
 
-def _read_npy(path: str, memory: int | None) -> _Stored:
-    points = np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
-    _check_size(points.size, memory)
-    return {"points": points}, []
+def _read_arrays(path: str, memory: int | None) -> _Stored:
+    def claim(size: int) -> None:
+        _check_size(size // 8, memory or _MOST_BYTES)
 
-
-def _read_npz(path: str, memory: int | None) -> _Stored:
-    with zipfile.ZipFile(path) as packed:  # a small one may hold anything
-        _check_size(sum(entry.file_size for entry in packed.infolist()) // 8, memory or _MOST_BYTES)
-    with np.load(path, allow_pickle=False) as file:
-        if "points" not in file:
-            raise InputError(f"it needs an array 'points'; its arrays: {', '.join(file.files)[:80] or 'none'}")
-        return {name: file[name] for name in ("points", "target") if name in file}, []
+    return read_arrays(Path(path), wanted=(("points", "target"), ("points",)), claim=claim), []
 
 
 def _read_text(path: str, memory: int | None) -> _Stored:
@@ -104,8 +135,7 @@ def _read_text(path: str, memory: int | None) -> _Stored:
 
 
 FORMATS: dict[str, Callable[[str, int | None], _Stored]] = {
-    ".npy": _read_npy,
-    ".npz": _read_npz,
+    **dict.fromkeys((".npy", ".npz"), _read_arrays),
     **dict.fromkeys((".csv", ".txt", ".xyz"), _read_text),
 }
 """Readers by suffix; each refuses what there is no room for as soon as it knows how much that is."""
