@@ -16,7 +16,7 @@ def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[
         path: The file; its suffix tells which of the two it is.
         wanted: Names that belong together; the first of which an archive has all are read. An array by itself has the
             last name.
-        claim: Called with bytes before they are taken; refuses what does not fit.
+        claim: Called before reading with the bytes that it takes; refuses what does not fit.
 
     Raises:
         InputError: If an archive has other names, or is none.
@@ -24,7 +24,7 @@ def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[
     """
     if path.suffix.lower() == ".npy":
         array = np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
-        claim(array.nbytes)
+        claim(8 * array.size)  # in double precision, which all become
         return {wanted[-1][-1]: array}
     with path.open("rb") as file:
         if file.read(6) == b"\x93NUMPY":

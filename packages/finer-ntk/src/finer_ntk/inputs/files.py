@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +22,7 @@ _NO_DATA = 42113
 _COPIES = 4
 """Arrays of a file's numbers that reading holds at once: as stored, in double precision, checked, as a tensor."""
 _MOST_BYTES = 8 * 10**9
-"""What the arrays of an archive may take where no limit is given."""
-_SPATIAL = 3
+"""What they may take where no limit is given: a small archive may hold anything."""
 _LARGEST = 1e15
 """Coordinates beyond it have phases whose squares, as FINER takes them, are no single-precision numbers."""
 
@@ -33,10 +31,7 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
     """Return a picture's pixels as points, upright as its EXIF says, with their values in [-1, 1] as the target.
 
     Gray of more than 8 bits is scaled to its own range. At most `limit` points: every s-th row and column of a larger
-    picture.
-
-    Raises:
-        InputError: If it is missing, no picture, has no room, holds values that are none, or a reduced copy first.
+    picture. InputError if it is none, has no room, or holds values that are none.
     """
     from PIL import ImageOps
 
@@ -66,18 +61,19 @@ def _refuse_no_data(pixels: np.ndarray, value: float) -> None:
         raise InputError(f"{empty} of {pixels.size} values are its no-data value {value:g}; fill or crop them")
 
 
-def file_points(path: str, *, memory: int | None = None) -> Points:
-    """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text with a point a line.
-
-    Raises:
-        InputError: If it is missing, of another format or cut, has no room, or holds other things than finite points.
-    """
+def file_points(path: str, *, memory: int = _MOST_BYTES) -> Points:
+    """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text; InputError for anything else."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"{path}: points are read from {', '.join(FORMATS)}")
+
+    def claim(count: int) -> None:
+        check_room(8 * _COPIES * count, memory, what=f"reading {count} numbers", advice="give fewer points")
+
     try:
-        stored, notes = FORMATS[suffix](path, memory)
+        stored, notes = FORMATS[suffix](Path(path), claim)
         for table in stored.values():
+            claim(table.size)
             if table.dtype.kind not in "biuf":
                 raise InputError(f"{table.dtype} values, not real numbers")
     except Exception as error:  # a damaged file makes NumPy and zipfile raise anything
@@ -102,25 +98,19 @@ def file_points(path: str, *, memory: int | None = None) -> Points:
     return Points(coords=torch.from_numpy(coords), shape=None, target=target, what=what, notes=tuple(notes))
 
 
-def _check_size(count: int, memory: int | None) -> None:
-    check_room(8 * _COPIES * count, memory, what=f"reading {count} numbers", advice="give fewer points")
-
-
 _Stored = tuple[dict[str, np.ndarray], list[str]]
 """The arrays "points" and perhaps "target", and what was taken for something or left out, a sentence each."""
 
 
-def _read_arrays(path: str, memory: int | None) -> _Stored:
-    def claim(size: int) -> None:
-        _check_size(size // 8, memory or _MOST_BYTES)
-
-    return read_arrays(Path(path), wanted=(("points", "target"), ("points",)), claim=claim), []
+def _read_arrays(path: Path, claim: Callable[[int], None]) -> _Stored:
+    wanted = (("points", "target"), ("points",))
+    return read_arrays(path, wanted=wanted, claim=lambda size: claim(size // 8)), []
 
 
-def _read_text(path: str, memory: int | None) -> _Stored:
+def _read_text(path: Path, claim: Callable[[int], None]) -> _Stored:
     """Read a text table; a cloud (.xyz) without what follows the position, a normal or a colour."""
-    _check_size(os.path.getsize(path) // 2, memory)
-    read = read_text_table(Path(path))
+    claim(path.stat().st_size // 2)
+    read = read_text_table(path)
     values, notes = read.values, []
     if not len(values):
         raise InputError("no points in it")
@@ -128,14 +118,14 @@ def _read_text(path: str, memory: int | None) -> _Stored:
         notes.append("its commas are read as decimal commas")
     elif read.commas == "separate" and not read.points and (values == np.floor(values)).all():
         notes.append(f"its commas are read as between {read.columns} whole numbers a row, not as decimal commas")
-    if Path(path).suffix.lower() == ".xyz" and read.columns > _SPATIAL:
+    if path.suffix.lower() == ".xyz" and read.columns > 3:
         notes.append(f"left out its columns 4 to {read.columns}")
-        values = values[:, :_SPATIAL]
+        values = values[:, :3]
     return {"points": values}, notes
 
 
-FORMATS: dict[str, Callable[[str, int | None], _Stored]] = {
+FORMATS: dict[str, Callable[[Path, Callable[[int], None]], _Stored]] = {
     **dict.fromkeys((".npy", ".npz"), _read_arrays),
     **dict.fromkeys((".csv", ".txt", ".xyz"), _read_text),
 }
-"""Readers by suffix; each refuses what there is no room for as soon as it knows how much that is."""
+"""Readers by suffix; each tells how many numbers there are, as soon as it knows, to what refuses too many."""
