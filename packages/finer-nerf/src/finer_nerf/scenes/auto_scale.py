@@ -72,12 +72,16 @@ def place_scene(
     for name, value in (("--scene-scale", scale), ("--bound", bound)):
         if value is not None and not 0 < value < math.inf:
             raise InputError(f"{name} must be a positive number, got {value!r}")
+    if contract and bound is not None:
+        raise InputError(
+            f"--bound {bound:g} says nothing with --contract, which holds all space; leave out one of them"
+        )
     poses = scene.train.poses
-    centre = looked_at(poses)
-    if contract:
-        return _contracted(scene, centre, scale=scale, bound=bound)
+    places = poses[:, :3, 3]
+    outwards = contract and look_outwards(poses)
+    centre = places.mean(axis=0) if outwards else looked_at(poses)
     half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, centre)
-    if scene.kind == "blender":
+    if scene.kind == "blender" and not contract:
         usual = _is_usual(seen) and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
         if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
             return Placement(Normalization(scale=scale or _BLENDER_SCALE), half)
@@ -87,37 +91,24 @@ def place_scene(
             f"{frame.scale:.4g} into the box; --scene-scale and --bound overrule this"
         )
         return Placement(frame, half, (note,))
-    farthest = float(np.linalg.norm(poses[:, :3, 3] - centre, axis=1).max())
-    if not float(np.ptp(poses[:, :3, 3], axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
-        raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale and --bound")
+    if scale is None and not float(np.ptp(places, axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
+        needed = "--scene-scale" if contract else "--scene-scale and --bound"
+        raise InputError(f"{scene.name}: all cameras are in one place; give {needed}")
+    farthest = float(np.linalg.norm(places - centre, axis=1).max())
+    notes = () if scale is not None else _far_notes(scene)
+    if contract:
+        chosen = scale or (_OUTWARD_RADIUS if outwards else _CAMERA_RADIUS) / farthest
+        return Placement(_centred(centre, scale=chosen), CONTRACTED_BOUND, notes)
     wide = scene.aabb_scale > 1
     if scene.points is not None:
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
         wide = wide or reach > farthest
-    notes = [] if scale is not None else _far_notes(scene)
     content = None if wide or scale is not None else known_extent(scene, centre=centre, reach=farthest)
     if content is not None:
         middle, chosen = _filled(content, centre, seen=seen if _meet(poses) else math.inf)
-        return Placement(_centred(middle, scale=half * chosen), half, tuple(notes))
+        return Placement(_centred(middle, scale=half * chosen), half, notes)
     chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
-    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), tuple(notes))
-
-
-def _contracted(scene: Scene, centre: np.ndarray, *, scale: float | None, bound: float | None) -> Placement:
-    """Return where a scene goes in contracted space."""
-    if bound is not None:
-        raise InputError(
-            f"--bound {bound:g} says nothing with --contract, which holds all space; leave out one of them"
-        )
-    places = scene.train.poses[:, :3, 3]
-    outwards = look_outwards(scene.train.poses)
-    centre = places.mean(axis=0) if outwards else centre
-    farthest = float(np.linalg.norm(places - centre, axis=1).max())
-    if scale is None and not farthest > _ONE_PLACE * (1 + float(np.abs(centre).max())):
-        raise InputError(f"{scene.name}: all cameras are in one place; give --scene-scale")
-    notes = [] if scale is not None else _far_notes(scene)
-    chosen = scale or (_OUTWARD_RADIUS if outwards else _CAMERA_RADIUS) / farthest
-    return Placement(_centred(centre, scale=chosen), CONTRACTED_BOUND, tuple(notes))
+    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes)
 
 
 def look_outwards(poses: np.ndarray) -> bool:
@@ -150,17 +141,17 @@ def _is_usual(seen: float) -> bool:
     return _USUAL[0] < _BLENDER_SCALE * seen < _USUAL[1]
 
 
-def _far_notes(scene: Scene) -> list[str]:
+def _far_notes(scene: Scene) -> tuple[str, ...]:
     """Return a note if a camera is so far from the others that what these see takes a small part of the box."""
     places = scene.train.poses[:, :3, 3]
     distances = np.linalg.norm(places - np.median(places, axis=0), axis=1)
     typical, last = float(np.median(distances)), int(distances.argmax())
     if distances[last] <= _FAR * typical:
-        return []
-    return [
+        return ()
+    return (
         f"{brief(scene.train.names[last])} is {distances[last]:.4g} units from the other cameras, half of which are "
-        f"within {typical:.4g}: what these see takes a small part of the box; remove it, or give --scene-scale"
-    ]
+        f"within {typical:.4g}: what these see takes a small part of the box; remove it, or give --scene-scale",
+    )
 
 
 def _centred(centre: np.ndarray, *, scale: float) -> Normalization:

@@ -69,6 +69,7 @@ def read_colmap(folder: Path) -> Found:
         images = sorted(_records(files[1], _text_image, _binary_image))
         values = _records(files[2], _text_point, _binary_point) if files[2].is_file() else iter(())
         points = np.fromiter(itertools.chain.from_iterable(values), dtype=np.float64).reshape(-1, 3)
+        points = points[np.isfinite(points).all(axis=1)]
     frames, missing, unmasked = [], [], 0
     common = find_picture(folder, "camera_mask.png")
     for image in images:
@@ -97,12 +98,10 @@ def read_colmap(folder: Path) -> Found:
     notes = missing_note(missing)
     if 0 < unmasked < len(frames):
         notes.append(f"{unmasked} of {len(frames)} pictures have no mask in masks/")
-    listed = model / "test.txt"
-    lists = {}
+    listed, lists = model / "test.txt", {}
     if listed.is_file():
         files.append(listed)
-        with readable(listed):
-            names = [line.strip() for line in listed.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()]
+        names = [line.strip() for line in listed.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()]
         lists["test"] = [printable(os.fsdecode(name)) for name in names if name]
     splits, more = split_by_names(frames, lists)
     return Found(
@@ -112,7 +111,7 @@ def read_colmap(folder: Path) -> Found:
         splits=splits,
         skipped=len(missing),
         notes=[*notes, *more],
-        points=points[np.isfinite(points).all(axis=1)] if np.isfinite(points).all(axis=1).any() else None,
+        points=points if len(points) else None,
     )
 
 
@@ -148,19 +147,16 @@ def _lens(model: str, width: int, height: int, values: list[float], *, where: st
         raise InputError(f"{where}: {model} has {len(names)} parameters, got {len(values)}")
     given = dict(zip(names, values, strict=True))
     if projection == "equirectangular":
-        return Lens(projection=projection, width=width, height=height)
+        return Lens(projection=projection, size=(height, width))
     focal_x, focal_y = (given.get("f", given.get(name, 0.0)) for name in ("fx", "fy"))
     sizes = min(width, height) > 0 and max(width, height) <= LARGEST_SIDE
     if not (sizes and all(abs(value) < LARGEST_NUMBER for value in values) and min(focal_x, focal_y) > 0):
         raise InputError(f"{where}: {width}x{height} with {brief(values)} is no camera")
     return Lens(
         projection=projection,
-        width=width,
-        height=height,
-        focal_x=focal_x,
-        focal_y=focal_y,
-        cx=given["cx"],
-        cy=given["cy"],
+        size=(height, width),
+        views=((focal_x, None), (focal_y, None)),
+        centre=(given["cx"], given["cy"]),
         distortion=tuple(Distortion(**{name: given[name] for name in Distortion._fields if name in given})),
     )
 

@@ -22,38 +22,27 @@ _SHEARED = 0.02
 _FARTHEST = 1e12
 
 
+View = tuple[float | None, float | None]
+"""Focal length in pixels, or else field of view in radians; both None where nothing is known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lens:
     """Hold what a camera file says of a lens; the picture's size fills what is left open.
 
     Attributes:
         projection: One of `lenses.PROJECTIONS`.
-        width: Of the picture that the numbers are for; None for the picture's own. So `height`.
-        height: See `width`.
-        focal_x: Focal length in pixels, or None.
-        focal_y: The same along the height; None for that along the width.
-        angle_x: Horizontal field of view in radians where there is no focal length, or None.
-        angle_y: The same along the height.
-        cx: Principal point; None for the middle.
-        cy: See `cx`.
+        size: Height and width of the picture that the numbers are for; None for the picture's own.
+        views: Along the width and along the height; one that is not known is as the other.
+        centre: Principal point along both; None for the middle.
         distortion: As in `Camera`.
     """
 
     projection: str = "perspective"
-    width: float | None = None
-    height: float | None = None
-    focal_x: float | None = None
-    focal_y: float | None = None
-    angle_x: float | None = None
-    angle_y: float | None = None
-    cx: float | None = None
-    cy: float | None = None
+    size: tuple[int, int] | None = None
+    views: tuple[View, View] = ((None, None), (None, None))
+    centre: tuple[float | None, float | None] = (None, None)
     distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Return height and width that the numbers are for, or None."""
-        return None if self.width is None or self.height is None else (round(self.height), round(self.width))
 
     def camera(self, *, height: int, width: int, downscale: int) -> Camera:
         """Return the camera of a picture of that size, divided by `downscale`.
@@ -70,27 +59,28 @@ class Lens:
                     "cut panoramas are not supported"
                 )
             return equirectangular_camera(**small)
-        focal_x = _focal(self.focal_x, self.angle_x, own_width)
-        focal_y = _focal(self.focal_y, self.angle_y, own_height)
+        focal_x, focal_y = map(_focal, self.views, (own_width, own_height))
         if focal_x is None and focal_y is None:
             raise InputError("no lens; it needs camera_angle_x or fl_x")
+        cx, cy = self.centre
         camera = Camera(
             width=own_width,
             height=own_height,
             fx=focal_x or focal_y or 0.0,
             fy=focal_y or focal_x or 0.0,
-            cx=own_width / 2 if self.cx is None else self.cx,
-            cy=own_height / 2 if self.cy is None else self.cy,
+            cx=own_width / 2 if cx is None else cx,
+            cy=own_height / 2 if cy is None else cy,
             distortion=self.distortion,
             projection=self.projection,
         ).resized(**small)
         # Of an angle alone the published loader takes the focal length of the reduced width, which size // factor may
         # shorten, for both axes.
-        alone = self.focal_x is None and focal_y is None
+        alone = self.views[0][0] is None and focal_y is None
         return dataclasses.replace(camera, fy=camera.fx) if alone and self.size is None else camera
 
 
-def _focal(pixels: float | None, angle: float | None, size: int) -> float | None:
+def _focal(view: View, size: int) -> float | None:
+    pixels, angle = view
     return pixels if pixels is not None or angle is None else size / (2 * math.tan(angle / 2))
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from finer_core.errors import InputError
 from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_nerf.scenes.checks import brief
-
-_ORIENTATION = 0x0112
 
 
 class Header(NamedTuple):
@@ -41,7 +39,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     """
     with opened_picture(path) as picture:
         # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
-        orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(_ORIENTATION, 1)
+        orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
         channels = 4 if is_transparent(picture) else 3
         return Header(picture.height, picture.width, channels, orientation, count_pages(picture))
 

@@ -11,9 +11,10 @@ from finer_core.io.files import sha256_of_file
 from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
 from finer_nerf.scenes.frames import Found, PosedFrame, straighten
-from finer_nerf.scenes.scene import NO_VIEWS, Scene
+from finer_nerf.scenes.images import read_header
+from finer_nerf.scenes.scene import Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
-from finer_nerf.scenes.views import check_pictures, read_headers, read_views
+from finer_nerf.scenes.views import check_pictures, read_views
 
 _FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], Found]]] = {
     "transforms_train.json": (lambda folder: (folder / "transforms_train.json").is_file(), read_blender),
@@ -31,13 +32,8 @@ def read_scene(
 ) -> Scene:
     """Read a scene.
 
-    Args:
-        path: A folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio) or a COLMAP
-            model, or a transforms file itself.
-        downscale: Divide the pictures' size by this.
-        every: Keep every n-th training view. The published code keeps every fourth whatever is asked.
-        test_every: Hold out views 0, n, 2n ... as test views where the scene has no test split.
-        memory: Bytes that the process may take; None for no limit.
+    The arguments are those of the package's own `read_scene`; `every` is its `train_stride`, which the published code
+    takes for four whatever is asked, and `memory` is in bytes, None for no limit.
 
     Raises:
         InputError: For anything that is not a readable scene, and pictures that do not fit the memory.
@@ -49,7 +45,7 @@ def read_scene(
         straight, more = straighten(
             np.stack([frame.pose for frame in frames]), places=[frame.where for frame in frames]
         )
-        headers = read_headers(frames)
+        headers = {frame.picture: read_header(frame.picture) for frame in frames}
         notes = [*found.notes, *more, *notes, *check_pictures(frames, headers, downscale=downscale, memory=memory)]
         views, start = {}, 0
         for split, part in splits.items():
@@ -60,9 +56,7 @@ def read_scene(
         return Scene(
             name=printable(_folder_of(path).resolve().name),
             kind=found.kind,
-            train=views["train"],
-            test=views.get("test", NO_VIEWS),
-            val=views.get("val", NO_VIEWS),
+            **views,
             digest=_digest(found.files, frames),
             skipped=found.skipped,
             points=found.points,
@@ -79,7 +73,7 @@ def measure_scene(path: str, *, test_every: int = 8) -> tuple[int, int]:
     """
     with readable(path):
         train = _split(_find(path), path, every=1, test_every=test_every)[0]["train"]
-        return len(train), read_headers(train[:1])[train[0].picture].height
+        return len(train), read_header(train[0].picture).height
 
 
 def _folder_of(path: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
-from finer_nerf.scenes.frames import Found, Lens, PosedFrame, check_pose, split_by_names
+from finer_nerf.scenes.frames import Found, Lens, PosedFrame, View, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
 _SPLITS = ("train", "val", "test")
@@ -135,30 +135,22 @@ def _numbers(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
 def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], where: str) -> Lens:
     """Return the lens of a model, by the frame's own numbers and those that all frames share."""
     numbers = {**shared, **own}
+    below = {}
     if model == "FULL_OPENCV":
         below = {"q1": numbers.pop("k4", 0.0), "q2": numbers.pop("k5", 0.0), "q3": numbers.pop("k6", 0.0)}
-    else:
-        below = {}
-        for name in ("k5", "k6"):
-            if numbers.get(name):
-                raise InputError(f"{where}: {name} is read with camera_model FULL_OPENCV only, and this is {model}")
+    elif other := [name for name in ("k5", "k6") if numbers.get(name)]:
+        raise InputError(f"{where}: {other[0]} is read with camera_model FULL_OPENCV only, and this is {model}")
     if model == "FOV" and "omega" not in numbers:
         raise InputError(f"{where}: camera_model FOV needs omega")
     coefficients = {name: numbers[name] for name in Distortion._fields if name in numbers}
-    sized = "w" in numbers and "h" in numbers
-    x, y = _view(own, shared)
-    if MODELS[model][0] != "equirectangular" and x == y == (None, None):
+    views = _views(own, shared)
+    if MODELS[model][0] != "equirectangular" and views == (_NOTHING, _NOTHING):
         raise InputError(f"{where}: no lens; it needs camera_angle_x or fl_x")
     return Lens(
         projection=MODELS[model][0],
-        width=numbers["w"] if sized else None,
-        height=numbers["h"] if sized else None,
-        focal_x=x[0],
-        focal_y=y[0],
-        angle_x=x[1],
-        angle_y=y[1],
-        cx=numbers.get("cx"),
-        cy=numbers.get("cy"),
+        size=(round(numbers["h"]), round(numbers["w"])) if "w" in numbers and "h" in numbers else None,
+        views=views,
+        centre=(numbers.get("cx"), numbers.get("cy")),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
 
@@ -177,25 +169,22 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
     return model
 
 
-_View = tuple[float | None, float | None]
-"""Focal length in pixels, or else field of view in radians."""
+_NOTHING: View = (None, None)
 
 
-def _view(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[_View, _View]:
+def _views(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[View, View]:
     """Return what is known of the width's and the height's field of view; a frame overrules the file.
 
     Where a frame says how wide it is, and the file's pixels are square or the frame gives an angle, its pixels are
     square too: the file's height is of another lens.
     """
     (own_x, own_y), (all_x, all_y) = ([_axis(numbers, axis) for axis in "xy"] for numbers in (own, shared))
-    nothing: _View = (None, None)
-    square = own_x[0] is None or all_x == all_y
-    if own_x != nothing and own_y == nothing and square:
-        return own_x, nothing
-    return (own_x if own_x != nothing else all_x), (own_y if own_y != nothing else all_y)
+    if own_x != _NOTHING and own_y == _NOTHING and (own_x[0] is None or all_x == all_y):
+        return own_x, _NOTHING
+    return (own_x if own_x != _NOTHING else all_x), (own_y if own_y != _NOTHING else all_y)
 
 
-def _axis(numbers: Mapping[str, float], axis: str) -> _View:
+def _axis(numbers: Mapping[str, float], axis: str) -> View:
     if f"fl_{axis}" in numbers:
         return numbers[f"fl_{axis}"], None
     if f"camera_angle_{axis}" in numbers:

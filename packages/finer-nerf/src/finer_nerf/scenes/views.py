@@ -11,20 +11,11 @@ from finer_core.errors import InputError
 from finer_core.resources import check_room
 from finer_nerf.cameras import Camera, seen_pixels
 from finer_nerf.scenes.frames import PosedFrame
-from finer_nerf.scenes.images import Header, downscale_picture, read_header, read_mask, read_picture
+from finer_nerf.scenes.images import Header, downscale_picture, read_mask, read_picture
 from finer_nerf.scenes.scene import Views
 
 _DECODING = 16
 """Bytes a pixel of the picture that is being read, at most: Pillow's own, ours, and a channel in float64."""
-
-
-def read_headers(frames: Sequence[PosedFrame]) -> dict[Path, Header]:
-    """Return what the frames' pictures say of themselves.
-
-    Raises:
-        InputError: If one is no picture.
-    """
-    return {frame.picture: read_header(frame.picture) for frame in frames}
 
 
 def check_pictures(
@@ -43,12 +34,8 @@ def check_pictures(
         held += pixels // downscale**2 * (header.channels + bool(frame.masks))
         turned += header.orientation != 1 and not _is_turned(frame, header)
         pages += header.pages > 1
-    check_room(
-        held + _DECODING * largest,
-        memory,
-        what=f"reading {len(frames)} pictures",
-        advice="use --downscale or --train-every",
-    )
+    needed = held + _DECODING * largest
+    check_room(needed, memory, what=f"reading {len(frames)} pictures", advice="use --downscale or --train-every")
     notes = []
     if turned:
         notes.append(
@@ -94,8 +81,6 @@ def read_views(
                 f"pictures of different sizes: {frames[0].name} is {height}x{width}, "
                 f"{frame.name} is {size[0]}x{size[1]}; a scene's pictures must have one size"
             )
-    if min(height, width) < downscale:
-        raise InputError(f"--downscale {downscale} leaves no pixel of a picture of {height}x{width}")
     cameras = []
     for frame in frames:
         try:

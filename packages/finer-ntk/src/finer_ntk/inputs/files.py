@@ -50,6 +50,7 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
         if not math.isfinite(high - low):
             raise InputError("pixels hold NaN or infinity")
     points = pixel_points(*pixels.shape[:2], limit=limit, pixels=pixels)
+    assert points.target is not None
     target = 2 * ((points.target - low) / ((high - low) or 1.0)) - 1
     return dataclasses.replace(points, target=target, what=f"{path}: {points.what}", notes=tuple(notes))
 

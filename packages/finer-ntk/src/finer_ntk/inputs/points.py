@@ -1,6 +1,5 @@
 """Points that a kernel is computed on, with a target signal if there is one; and those of grids."""
 
-import dataclasses
 import hashlib
 import itertools
 import math
@@ -127,12 +126,13 @@ def pixel_points(height: int, width: int, *, limit: int, pixels: np.ndarray | No
     step = next(step for step in itertools.count(1) if -(-height // step) * -(-width // step) <= limit)
     axes = [axis_coords(length, dtype=torch.float64)[::step] for length in (height, width)]
     which = "" if step == 1 else f", one in {step} a direction"
-    points = _of_axes(axes, what=f"pixels of {height}x{width}{which}")
-    target = None if pixels is None else pixels[::step, ::step].reshape(len(points.coords), -1).astype(np.float64)
-    return dataclasses.replace(points, target=target)
+    target = None
+    if pixels is not None:
+        target = pixels[::step, ::step].astype(np.float64).reshape(-1, math.prod(pixels.shape[2:]))
+    return _of_axes(axes, what=f"pixels of {height}x{width}{which}", target=target)
 
 
-def _of_axes(axes: list[Tensor], *, what: str) -> Points:
+def _of_axes(axes: list[Tensor], *, what: str, target: np.ndarray | None = None) -> Points:
     coords = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
     shape = tuple(len(axis) for axis in axes)
-    return Points(coords=coords, shape=shape, target=None, what=f"{'x'.join(map(str, shape))} {what}")
+    return Points(coords=coords, shape=shape, target=target, what=f"{'x'.join(map(str, shape))} {what}")
