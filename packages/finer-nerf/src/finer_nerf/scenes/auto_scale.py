@@ -125,10 +125,7 @@ def look_outwards(poses: np.ndarray) -> bool:
 def _filled(content: Extent, centre: np.ndarray, *, seen: float) -> tuple[np.ndarray, float]:
     """Return the middle of a box of half side 1, and its scale, that hold a scene of known bounds.
 
-    Args:
-        content: The bounds.
-        centre: What the cameras look at.
-        seen: How far to the side of it they see; infinite where they look at no point.
+    How far the cameras see to the side of the centre that they look at is infinite where they look at no point.
     """
     scale = _BLENDER_SCALE if _is_usual(seen) else _BENCHMARK_SEES / seen
     if _FILLED[0] <= scale * content.reach(centre) <= _FILLED[1]:

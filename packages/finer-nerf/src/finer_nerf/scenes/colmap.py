@@ -155,7 +155,7 @@ def _lens(model: str, width: int, height: int, values: list[float], *, where: st
     return Lens(
         projection=projection,
         size=(height, width),
-        views=((focal_x, None), (focal_y, None)),
+        focals=((focal_x, None), (focal_y, None)),
         centre=(given["cx"], given["cy"]),
         distortion=tuple(Distortion(**{name: given[name] for name in Distortion._fields if name in given})),
     )

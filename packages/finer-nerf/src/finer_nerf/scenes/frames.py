@@ -22,7 +22,7 @@ _SHEARED = 0.02
 _FARTHEST = 1e12
 
 
-View = tuple[float | None, float | None]
+Focal = tuple[float | None, float | None]
 """Focal length in pixels, or else field of view in radians; both None where nothing is known."""
 
 
@@ -33,23 +33,19 @@ class Lens:
     Attributes:
         projection: One of `lenses.PROJECTIONS`.
         size: Height and width of the picture that the numbers are for; None for the picture's own.
-        views: Along the width and along the height; one that is not known is as the other.
+        focals: Along the width and along the height; one that is not known is as the other.
         centre: Principal point along both; None for the middle.
         distortion: As in `Camera`.
     """
 
     projection: str = "perspective"
     size: tuple[int, int] | None = None
-    views: tuple[View, View] = ((None, None), (None, None))
+    focals: tuple[Focal, Focal] = ((None, None), (None, None))
     centre: tuple[float | None, float | None] = (None, None)
     distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def camera(self, *, height: int, width: int, downscale: int) -> Camera:
-        """Return the camera of a picture of that size, divided by `downscale`.
-
-        Raises:
-            InputError: If there is none.
-        """
+        """Return the camera of a picture of that size, divided by `downscale`; InputError if there is none."""
         own_height, own_width = self.size or (height, width)
         small = {"height": max(1, height // downscale), "width": max(1, width // downscale)}
         if self.projection == "equirectangular":
@@ -59,7 +55,7 @@ class Lens:
                     "cut panoramas are not supported"
                 )
             return equirectangular_camera(**small)
-        focal_x, focal_y = map(_focal, self.views, (own_width, own_height))
+        focal_x, focal_y = map(_in_pixels, self.focals, (own_width, own_height))
         if focal_x is None and focal_y is None:
             raise InputError("no lens; it needs camera_angle_x or fl_x")
         cx, cy = self.centre
@@ -75,12 +71,12 @@ class Lens:
         ).resized(**small)
         # Of an angle alone the published loader takes the focal length of the reduced width, which size // factor may
         # shorten, for both axes.
-        alone = self.views[0][0] is None and focal_y is None
+        alone = self.focals[0][0] is None and focal_y is None
         return dataclasses.replace(camera, fy=camera.fx) if alone and self.size is None else camera
 
 
-def _focal(view: View, size: int) -> float | None:
-    pixels, angle = view
+def _in_pixels(known: Focal, size: int) -> float | None:
+    pixels, angle = known
     return pixels if pixels is not None or angle is None else size / (2 * math.tan(angle / 2))
 
 
@@ -131,11 +127,7 @@ class Found:
 
 
 def check_pose(matrix: object, *, where: str) -> np.ndarray:
-    """Return a pose as (4, 4) float64.
-
-    Raises:
-        InputError: If it is no such matrix, not finite, too far away, or does not end in 0, 0, 0, 1.
-    """
+    """Return a pose as (4, 4) float64; InputError if it is none, is too far away, or does not end in 0, 0, 0, 1."""
     try:
         pose = np.asarray(matrix, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:

@@ -32,11 +32,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read what a picture says of itself, without decoding it.
-
-    Raises:
-        InputError: If it is missing or no picture.
-    """
+    """Read what a picture says of itself, without decoding it; InputError if it is missing or no picture."""
     with opened_picture(path) as picture:
         # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
         orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)

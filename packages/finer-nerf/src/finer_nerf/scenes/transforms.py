@@ -9,7 +9,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
-from finer_nerf.scenes.frames import Found, Lens, PosedFrame, View, check_pose, split_by_names
+from finer_nerf.scenes.frames import Focal, Found, Lens, PosedFrame, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
 _SPLITS = ("train", "val", "test")
@@ -24,11 +24,7 @@ _LEFT_ASIDE = ("rolling_shutter", "mask_color", "sharpen")
 
 
 def read_blender(folder: Path) -> Found:
-    """Read the splits of a Blender scene; "val" or "test" may be absent.
-
-    Raises:
-        InputError: If a file cannot be used.
-    """
+    """Read the splits of a Blender scene; "val" or "test" may be absent. InputError if a file cannot be used."""
     paths = {split: folder / f"transforms_{split}.json" for split in _SPLITS}
     found = {split: read_transforms(path, lists=()) for split, path in paths.items() if path.is_file()}
     if len(found) < 2:
@@ -143,13 +139,10 @@ def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], 
     if model == "FOV" and "omega" not in numbers:
         raise InputError(f"{where}: camera_model FOV needs omega")
     coefficients = {name: numbers[name] for name in Distortion._fields if name in numbers}
-    views = _views(own, shared)
-    if MODELS[model][0] != "equirectangular" and views == (_NOTHING, _NOTHING):
-        raise InputError(f"{where}: no lens; it needs camera_angle_x or fl_x")
     return Lens(
         projection=MODELS[model][0],
         size=(round(numbers["h"]), round(numbers["w"])) if "w" in numbers and "h" in numbers else None,
-        views=views,
+        focals=_focals(own, shared),
         centre=(numbers.get("cx"), numbers.get("cy")),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
@@ -169,10 +162,10 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
     return model
 
 
-_NOTHING: View = (None, None)
+_NOTHING: Focal = (None, None)
 
 
-def _views(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[View, View]:
+def _focals(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[Focal, Focal]:
     """Return what is known of the width's and the height's field of view; a frame overrules the file.
 
     Where a frame says how wide it is, and the file's pixels are square or the frame gives an angle, its pixels are
@@ -184,7 +177,7 @@ def _views(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[View,
     return (own_x if own_x != _NOTHING else all_x), (own_y if own_y != _NOTHING else all_y)
 
 
-def _axis(numbers: Mapping[str, float], axis: str) -> View:
+def _axis(numbers: Mapping[str, float], axis: str) -> Focal:
     if f"fl_{axis}" in numbers:
         return numbers[f"fl_{axis}"], None
     if f"camera_angle_{axis}" in numbers:

@@ -55,16 +55,7 @@ def _is_turned(frame: PosedFrame, header: Header) -> bool:
 def read_views(
     frames: Sequence[PosedFrame], headers: Mapping[Path, Header], poses: np.ndarray, *, downscale: int
 ) -> tuple[Views, list[str]]:
-    """Read the pictures of frames.
-
-    Args:
-        frames: At least one.
-        headers: Of their pictures.
-        poses: Their poses, (n, 4, 4).
-        downscale: Divide the pictures' size by this.
-
-    Returns:
-        The views, and notes for the user.
+    """Read the pictures of one or more frames, whose poses are (n, 4, 4); return the views, and notes for the user.
 
     Raises:
         InputError: If a picture cannot be read, sizes differ, or a lens does not fit its picture.

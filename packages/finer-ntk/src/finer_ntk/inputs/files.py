@@ -1,7 +1,6 @@
 """Read points from files: pictures, NumPy arrays, archives of them, and text tables."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
         if _NO_DATA in tags:
             _refuse_no_data(pixels, float(str(tags[_NO_DATA]).strip("\0 ")))
         low, high = (float(pixels.min()), float(pixels.max())) if deep else (0.0, 255.0)
-        if not math.isfinite(high - low):
+        if not np.isfinite(high - low):
             raise InputError("pixels hold NaN or infinity")
     points = pixel_points(*pixels.shape[:2], limit=limit, pixels=pixels)
     assert points.target is not None
@@ -57,7 +56,7 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
 
 def _refuse_no_data(pixels: np.ndarray, value: float) -> None:
     same = pixels.dtype.type(value) if pixels.dtype.kind == "f" else value  # as the pixels' precision rounds it
-    empty = int((pixels == same if math.isfinite(value) else ~np.isfinite(pixels)).sum())
+    empty = int((pixels == same if np.isfinite(value) else ~np.isfinite(pixels)).sum())
     if empty:
         raise InputError(f"{empty} of {pixels.size} values are its no-data value {value:g}; fill or crop them")
 
