@@ -7,11 +7,13 @@ import pytest
 import trimesh
 
 from finer_sdf.geometry import Mesh
-from finer_sdf.geometry.armillary import BUILTIN, CHORD, GAP, builtin_distance, builtin_parts, builtin_shape
+from finer_sdf.geometry.armillary import BUILTIN, CHORD, builtin_parts, builtin_shape
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.primitives import RoundedBox, Torus
 from finer_sdf.normalization import SHAPE_HALF_SIDE, published_normalization
 
+GAP = 0.0115
+"""No two parts of the built-in shape are closer than this."""
 AXES = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
 SOLIDS = {
     "ball": RoundedBox(centre=np.array([1.0, 2, 3]), axes=AXES, half=(0, 0, 0), radius=0.5),
@@ -27,6 +29,19 @@ def mesh() -> Mesh:
     shape = builtin_shape().shape
     assert isinstance(shape, Mesh)
     return shape
+
+
+def builtin_distance(points: np.ndarray) -> np.ndarray:
+    """Return the exact signed distance of points (n, 3) to the built-in shape's true surface, negative inside, (n,).
+
+    Formula: the smallest of the parts' distances. Outside, the nearest of several solids is the nearest. Inside one,
+    that is exact because the solids are disjoint: the way to any other part's surface leaves this part first, and all
+    other distances are positive.
+    """
+    nearest = np.full(len(points), np.inf)
+    for part in builtin_parts():
+        np.minimum(nearest, part.distance(points), out=nearest)
+    return nearest
 
 
 def on_faces(mesh: Mesh, *, count: int = 4) -> np.ndarray:
@@ -126,7 +141,5 @@ def test_name_digest_and_pieces():
     assert first.sha256 == second.sha256 != builtin_shape(chord=2e-3).sha256
     assert len(bytes.fromhex(first.sha256)) == 32
     assert np.array_equal(first.shape.vertices, second.shape.vertices)
-    points = np.random.default_rng(0).uniform(-1, 1, size=(70_000, 3))  # more than one piece
-    assert np.array_equal(builtin_distance(points)[-10:], builtin_distance(points[-10:]))
     assert builtin_distance(np.zeros((1, 3)))[0] == pytest.approx(-0.13)
     assert builtin_distance(np.array([[0, 0, 50.0]]))[0] == pytest.approx(50 - 0.46, abs=0.05)

@@ -20,7 +20,7 @@ from finer_sdf.geometry.download import download_shape
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.raw import index_table, number_table
+from finer_sdf.geometry.raw import number_table
 from finer_sdf.geometry.reader import load_shape
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.normalization import Normalization
@@ -132,7 +132,7 @@ def _numbers(name: str, table: Any) -> np.ndarray:
 
 
 def _indices(name: str, table: Any) -> np.ndarray:
-    found = index_table(name, _array(name, table))
+    found = number_table(name, _array(name, table), dtype=np.int64)
     if not len(found):
         raise InputError("it has no faces; give points with normals as a pair, or as a PointCloud")
     return found

@@ -38,15 +38,7 @@ def text_lines(path: Path, *, claim: Callable[[], None] = lambda: None) -> Itera
 
 
 def numbers(text: str, *, where: str) -> np.ndarray:
-    """Return all numbers of a text as float64.
-
-    Args:
-        text: Numbers between blanks and line ends.
-        where: Names the place in the message.
-
-    Raises:
-        InputError: If a word is no number; names it.
-    """
+    """Return all numbers of a text, between blanks and line ends, as float64; InputError names a word that is none."""
     if not text.strip():
         return np.empty(0)
     with warnings.catch_warnings():

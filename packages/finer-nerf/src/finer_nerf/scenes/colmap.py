@@ -56,9 +56,6 @@ def read_colmap(folder: Path) -> Found:
     """Read a COLMAP model; its pictures lie in images/ beside sparse/, masks in masks/ under the picture's name + .png.
 
     A camera_mask.png in the scene's folder holds for every picture, and sparse/0/test.txt lists the views to judge by.
-
-    Raises:
-        InputError: If the model is damaged or empty, or a camera model is not a supported one.
     """
     model = find_colmap(folder)
     assert model is not None

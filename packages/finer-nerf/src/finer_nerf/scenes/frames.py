@@ -194,10 +194,6 @@ def split_by_names(
     """Return the frames of each split that a scene lists by names, and notes; nothing where it lists none.
 
     Frames that are not listed are trained on where there is no list of those, and judged by where there is only that.
-
-    Args:
-        frames: Posed pictures that exist.
-        lists: Names by split, "train", "val" or "test".
     """
     if not lists:
         return {}, []

@@ -97,11 +97,7 @@ def _find(path: str) -> Found:
 
 
 def _split(found: Found, path: str, *, every: int, test_every: int) -> tuple[dict[str, list[PosedFrame]], list[str]]:
-    """Return the frames of each split, "train" first, and notes.
-
-    Raises:
-        InputError: If no view is left to train on.
-    """
+    """Return the frames of each split, "train" first, and notes; InputError if no view is left to train on."""
     splits = {split: list(found.splits.get(split, ())) for split in ("train", "val", "test")}
     if not found.splits:
         splits["train"] = sorted(found.frames, key=lambda frame: frame.name)

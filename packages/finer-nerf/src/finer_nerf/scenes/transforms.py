@@ -43,13 +43,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
     """Read a transforms file: frames with poses, and a lens for all of them or for each.
 
     What a frame says overrules what the file says for all; frames whose picture is missing are left out and counted.
-
-    Args:
-        path: The file.
-        lists: The splits whose lists of names are followed: none where the file itself is of one split.
-
-    Raises:
-        InputError: If it is not such a file, or all pictures are missing.
+    Of the splits in `lists`, the file's lists of names are followed: of none where it is of one split itself.
     """
     data = read_json(path)
     entries = data.get("frames")

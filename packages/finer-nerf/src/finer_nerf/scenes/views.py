@@ -21,11 +21,7 @@ _DECODING = 16
 def check_pictures(
     frames: Sequence[PosedFrame], headers: Mapping[Path, Header], *, downscale: int, memory: int | None
 ) -> list[str]:
-    """Refuse, before any picture is decoded, what has no room; return notes on what their headers say.
-
-    Raises:
-        InputError: If the pictures do not fit the memory.
-    """
+    """Refuse, before any picture is decoded, what has no room; return notes on what their headers say."""
     held = largest = turned = pages = 0
     for frame in frames:
         header = headers[frame.picture]

@@ -14,9 +14,6 @@ BUILTIN = "armillary"
 """Name of the built-in shape."""
 CHORD = 1e-4
 """How far the mesh's faces are from the true surface, at most; the shape is 0.92 wide."""
-GAP = 0.0115
-"""No two parts are closer than this."""
-_PIECE = 1 << 16
 
 
 def builtin_shape(*, chord: float = CHORD) -> LoadedShape:
@@ -36,23 +33,6 @@ def builtin_shape(*, chord: float = CHORD) -> LoadedShape:
     faces = [mesh.faces + start for mesh, start in zip(meshes, starts[:-1], strict=True)]
     mesh = Mesh(vertices=np.concatenate([mesh.vertices for mesh in meshes]), faces=np.concatenate(faces))
     return LoadedShape(shape=mesh, name=BUILTIN, sha256=_digest(chord))
-
-
-def builtin_distance(points: np.ndarray) -> np.ndarray:
-    """Return the exact signed distance of points (n, 3) to the built-in shape's true surface, negative inside, (n,).
-
-    Formula: the smallest of the parts' distances. Outside, the nearest of several solids is the nearest. Inside one,
-    that is exact because the solids are disjoint: the way to any other part's surface leaves this part first, and all
-    other distances are positive.
-    """
-    result = np.empty(len(points))
-    for start in range(0, len(points), _PIECE):
-        piece = points[start : start + _PIECE]
-        nearest = np.full(len(piece), np.inf)
-        for part in builtin_parts():
-            np.minimum(nearest, part.distance(piece), out=nearest)
-        result[start : start + _PIECE] = nearest
-    return result
 
 
 @cache

@@ -44,5 +44,4 @@ def color_table(values: np.ndarray) -> np.ndarray | None:
         return None
     elif table.size and table.max() > 1:
         table /= 255
-    clipped: np.ndarray = np.clip(table, 0, 1)
-    return clipped
+    return np.clip(table, 0, 1)

@@ -29,11 +29,7 @@ _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 
 
 def read_gltf(path: Path, room: Room) -> RawShape:
-    """Read a .glb or .gltf file; integers of a quantised mesh become what they stand for, instances are placed.
-
-    Raises:
-        InputError: If it requires an extension that is not read, is cut short, or there is no room.
-    """
+    """Read a .glb or .gltf file; integers of a quantised mesh become what they stand for, instances are placed."""
     file = _File(path, room)
     _refuse_extensions(file.json)
     vertices, faces = list[np.ndarray](), list[np.ndarray]()

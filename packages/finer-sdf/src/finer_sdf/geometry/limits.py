@@ -46,9 +46,6 @@ class Room:
             points: Vertices.
             bare_points: Points whose normals are to be estimated.
             text: Bytes of a file that is held as a whole.
-
-        Raises:
-            InputError: If they need more than there is.
         """
         more = max(0, points - faces // 2) * (_BYTES_A_VERTEX if faces else _BYTES_A_POINT)
         needed = faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
@@ -58,11 +55,7 @@ class Room:
 
 
 def check_coordinates(what: str, table: np.ndarray) -> None:
-    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers.
-
-    Raises:
-        InputError: If there are any; names how many and the first or farthest of them.
-    """
+    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers."""
     check_finite(what, table)
     size = np.abs(table).max(axis=1, initial=0.0)
     beyond = int((size > _LARGEST).sum())
@@ -76,11 +69,7 @@ def check_coordinates(what: str, table: np.ndarray) -> None:
 def check_spread(what: str, table: np.ndarray) -> tuple[str, ...]:
     """Refuse vertices (n, 3), n > 0, of too small an extent, and those of which a few hide all others.
 
-    Returns:
-        A note if a few vertices lie so far from the others that little of the box is left for those.
-
-    Raises:
-        InputError: If there are such.
+    Returns a note if a few vertices lie so far from the others that little of the box is left for those.
     """
     extent = float(np.ptp(table, axis=0).max())
     if 0 < extent < 1 / _LARGEST:

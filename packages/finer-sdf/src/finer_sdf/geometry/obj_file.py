@@ -18,9 +18,6 @@ def read_obj(path: Path, room: Room) -> RawShape:
 
     A negative index counts back from the vertices above its line. What is neither `v`, `vn` nor `f` is left out, and
     of a corner such as 3/1/2 all but the position.
-
-    Raises:
-        InputError: If a line cannot be understood, or there is no room.
     """
     table = PolygonTable(room)
     tables = {"v": table.vertices, "vn": table.normals}

@@ -17,9 +17,6 @@ def read_off(path: Path, room: Room) -> RawShape:
     """Read an .off file, also with colours, normals or texture coordinates, which are left out.
 
     The counts may stand on the line of the word OFF, even without a blank between them.
-
-    Raises:
-        InputError: If it is not such a file, declares more than it holds, or there is no room.
     """
     table = PolygonTable(room)
     rows = _rows(path, table)

@@ -1,12 +1,10 @@
 """Make the faces of a mesh look outwards: consistent within every patch first, then the right way round."""
 
-from dataclasses import dataclass
-
 import igl
 import numpy as np
 
 from finer_sdf.geometry.edges import Edges, forwards
-from finer_sdf.geometry.shapes import bounds_of
+from finer_sdf.geometry.shapes import Mesh, bounds_of, unit_vectors
 
 _OFFSET = 1e-5
 """How far above a face the winding number is asked, in units of the box: libigl answers it in single precision."""
@@ -16,22 +14,9 @@ _ROUNDS = 8
 """Solids nested deeper than this inside reversed ones are left as they are."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Orientation:
-    """Hold faces after orientation.
-
-    Attributes:
-        faces: (m, 3) int64.
-        notes: What was changed, a sentence each.
-    """
-
-    faces: np.ndarray
-    notes: tuple[str, ...]
-
-
 def orient_outwards(
     vertices: np.ndarray, faces: np.ndarray, *, edges: Edges | None = None, seed: int = 0
-) -> Orientation:
+) -> tuple[np.ndarray, list[str]]:
     """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
 
     A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
@@ -46,7 +31,7 @@ def orient_outwards(
         seed: Of the choice of faces that are asked.
 
     Returns:
-        The faces, and what was done.
+        The faces, and what was changed, a sentence each.
     """
     notes = []
     patches = igl.orientable_patches(faces)
@@ -64,13 +49,13 @@ def orient_outwards(
         faces = np.where(inwards[:, None], faces[:, ::-1], faces)
         which = "its" if inwards.all() else f"{int(inwards.sum())} of {len(faces)}"
         notes.append(f"{which} faces looked inwards; reversed them")
-    return Orientation(faces=np.ascontiguousarray(faces), notes=tuple(notes))
+    return np.ascontiguousarray(faces), notes
 
 
 def _consistent(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     oriented, patches = igl.bfs_orient(faces)
     turned = (oriented != faces).any(axis=1)
-    area = _areas(vertices, faces)
+    area = Mesh(vertices=vertices, faces=faces).face_areas()
     share = np.bincount(patches, weights=area * turned) / np.bincount(patches, weights=area)
     turned ^= (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
     return np.where(turned[:, None], faces[:, ::-1], faces)
@@ -85,7 +70,7 @@ def _inward_faces(
     groups = np.where(closed[patches], patches + 1, 0)  # 0: all open ones
     group_samples = np.full(len(closed) + 1, _SAMPLES)
     group_samples[0] = _SAMPLES_OPEN
-    asked = _faces_by_area(_areas(unit, faces), groups, samples=group_samples, seed=seed)
+    asked = _faces_by_area(Mesh(vertices=unit, faces=faces).face_areas(), groups, samples=group_samples, seed=seed)
     inwards = np.zeros(len(closed) + 1, dtype=bool)
     for _ in range(_ROUNDS):
         current = np.where(inwards[groups][:, None], faces[:, ::-1], faces)
@@ -126,10 +111,8 @@ def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray
 
 
 def _winding_above(unit: np.ndarray, faces: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    corners = unit[faces[asked]]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    above = corners.mean(axis=1) + _OFFSET * normals
+    triangles = Mesh(vertices=unit, faces=faces[asked])
+    above = triangles.triangles.mean(axis=1) + _OFFSET * unit_vectors(triangles.face_vectors())
     return np.atleast_1d(igl.fast_winding_number(unit, np.ascontiguousarray(faces), np.ascontiguousarray(above)))
 
 
@@ -140,10 +123,3 @@ def _medians(values: np.ndarray, groups: np.ndarray, *, count: int) -> np.ndarra
     medians = np.zeros(count)
     medians[present] = values[order][first + length // 2]
     return medians
-
-
-def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    corners = vertices[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    areas: np.ndarray = 0.5 * np.linalg.norm(cross, axis=1)
-    return areas

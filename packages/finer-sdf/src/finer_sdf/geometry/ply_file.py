@@ -11,10 +11,9 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
-from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import with_polygons
-from finer_sdf.geometry.raw import RawShape, counted, cut_short
+from finer_sdf.geometry.raw import RawShape, counted, cut_short, points_of
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
@@ -23,7 +22,6 @@ _FORMATS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 16
 _LONGEST_FIRST = 1 << 22
 """Bytes of the first row that are looked at to learn how long its lists are."""
-_COLORS = ("red", "green", "blue")
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -51,12 +49,7 @@ class _Table(NamedTuple):
 
 
 def read_ply(path: Path, room: Room) -> RawShape:
-    """Read the polygons of a .ply file; without any, its points and their normals.
-
-    Raises:
-        InputError: If its header cannot be understood, it holds less or more than that declares, its triangles are
-            stored as strips, or there is no room.
-    """
+    """Read the polygons of a .ply file; without any, its points and their normals."""
     with path.open("rb") as file:
         is_text, order, elements = _header(file)
         declared = {element.name: element.rows for element in elements}
@@ -73,13 +66,7 @@ def read_ply(path: Path, room: Room) -> RawShape:
     missing = [axis for axis in "xyz" if axis not in vertices]
     if missing:
         raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
-    points = np.stack([vertices[axis].astype(np.float64) for axis in "xyz"], axis=1)
-    has_colors = set(_COLORS) <= set(vertices) and len(points)
-    colors = color_table(np.stack([vertices[name] for name in _COLORS], axis=1)) if has_colors else None
-    normals = None
-    if {"nx", "ny", "nz"} <= set(vertices):
-        normals = np.stack([vertices[f"n{axis}"].astype(np.float64) for axis in "xyz"], axis=1)
-    shape = RawShape(vertices=points, normals=normals, colors=colors, notes=notes)
+    shape = points_of(vertices, notes=notes)
     if not declared.get("face"):
         return shape
     lists = tables["face"].lists if "face" in tables else {}

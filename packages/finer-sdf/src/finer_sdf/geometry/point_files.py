@@ -7,11 +7,9 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
 from finer_core.io.text_table import read_text_table
-from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import RawShape, index_table, number_table
+from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, number_table, points_of
 
-_POSITION, _NORMAL, _COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
 _OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n_") for axis in "xyz"}
 _OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
 _WIDTHS = (3, 6, 9)
@@ -26,11 +24,8 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     Numbers stand between blanks, commas or semicolons; decimal commas are told from commas that separate. Empty lines
     and what follows a # or // are left out. A first line may name the columns; without one, three more columns are the
     normal unless they look like a colour.
-
-    Raises:
-        InputError: If it is no table of numbers, its columns cannot be told, or there is no room.
     """
-    read = read_text_table(path, claim=lambda rows: room.claim(points=rows), widths=_WIDTHS, needed=_POSITION)
+    read = read_text_table(path, claim=lambda rows: room.claim(points=rows), widths=_WIDTHS, needed=POSITION)
     table, width = read.values, read.columns
     if table.size == 0:
         raise InputError("it holds no points")
@@ -50,15 +45,9 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"its columns {first} to {first + 2} look like colours, not normals; taken for them (if they are normals, "
             f"{_ADVICE})"
         )
-    elif left := [name for name in names if name not in _POSITION + _NORMAL + _COLOR]:
+    elif left := [name for name in names if name not in POSITION + NORMAL + COLOR]:
         notes.append(f"left out its columns {', '.join(left)[:60]}")
-    points, normals, colors = (
-        np.ascontiguousarray(table[:, [names.index(name) for name in wanted]]) if set(wanted) <= set(names) else None
-        for wanted in (_POSITION, _NORMAL, _COLOR)
-    )
-    assert points is not None
-    shades = None if colors is None else color_table(colors)
-    return RawShape(vertices=points, normals=normals, colors=shades, notes=tuple(notes))
+    return points_of(dict(zip(names[::-1], table.T[::-1], strict=True)), notes=notes)  # of equal names, the first
 
 
 def _names_of_columns(table: np.ndarray) -> list[str]:
@@ -66,9 +55,9 @@ def _names_of_columns(table: np.ndarray) -> list[str]:
     width = table.shape[1]
     if width not in _WIDTHS:
         raise InputError(f"its rows have {width} numbers; give x y z, or x y z and the normal nx ny nz, or {_ADVICE}")
-    names = list(_POSITION)
+    names = list(POSITION)
     for start in range(3, width, 3):
-        names += ["red", "green", "blue"] if _looks_like_colours(table[:, start : start + 3]) else _NORMAL
+        names += COLOR if _looks_like_colours(table[:, start : start + 3]) else NORMAL
     if width == 9 and len(set(names)) < 9:
         raise InputError(f"its rows have 9 numbers, and which are the normals cannot be told; {_ADVICE}")
     return names
@@ -88,15 +77,11 @@ def _may_be_split_numbers(table: np.ndarray) -> bool:
 
 
 def read_numpy(path: Path, room: Room) -> RawShape:
-    """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh.
-
-    Raises:
-        InputError: If the arrays are missing, or of another shape or kind, or there is no room.
-        Exception: Whatever NumPy raises for a damaged file.
-    """
+    """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh."""
     tables = read_arrays(path, wanted=_ARRAYS, claim=lambda size: room.claim(text=size // 2))  # held once
     if "faces" in tables:
-        vertices, faces = number_table("vertices", tables["vertices"]), index_table("faces", tables["faces"])
+        vertices = number_table("vertices", tables["vertices"])
+        faces = number_table("faces", tables["faces"], dtype=np.int64)
         room.claim(faces=len(faces), points=len(vertices))
         return RawShape(vertices=vertices, faces=faces)
     points = number_table("points", tables["points"])

@@ -31,11 +31,11 @@ class PolygonTable:
         self._room = room
 
     def claim(self) -> None:
-        """Refuse what does not fit, of what there is so far; InputError if so."""
+        """Refuse what there is so far if it does not fit."""
         self._room.claim(faces=len(self.corners) - 2 * len(self.sizes), points=len(self.vertices) // 3)
 
     def shape(self, *, notes: tuple[str, ...] = ()) -> RawShape:
-        """Return what `with_polygons` does; InputError if that raises it, or there is no room."""
+        """Return what `with_polygons` does."""
         self.claim()
         tables = (self.vertices, self.normals, self.colors)
         vertices, normals, colors = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in tables)
@@ -58,10 +58,6 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
         points: The vertices.
         corners: (c,) int64, the vertices of all polygons in a row.
         sizes: (p,) int64, how many of them each polygon has.
-
-    Raises:
-        InputError: If numbers cannot be computed with, or a polygon has less than three corners, names vertices that
-            do not exist, or needs more work than a file should ask for.
     """
     if not len(sizes):
         return points
@@ -174,10 +170,8 @@ def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
 
 def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """Return twice the area of a b c, positive if it runs counter-clockwise; points (..., 2)."""
-    turn: np.ndarray = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (
-        c[..., 0] - a[..., 0]
-    )
-    return turn
+    along, across = b - a, c - a
+    return along[..., 0] * across[..., 1] - along[..., 1] * across[..., 0]
 
 
 def _in_its_plane(points: np.ndarray) -> np.ndarray:

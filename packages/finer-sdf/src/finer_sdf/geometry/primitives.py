@@ -34,8 +34,7 @@ class RoundedBox:
         """
         beyond = np.abs((points - self.centre) @ self.axes) - np.array(self.half)
         inside = np.minimum(beyond.max(axis=1), 0)
-        distance: np.ndarray = np.linalg.norm(np.maximum(beyond, 0), axis=1) + inside - self.radius
-        return distance
+        return np.linalg.norm(np.maximum(beyond, 0), axis=1) + inside - self.radius
 
     def mesh(self, *, chord: float) -> Mesh:
         """Return a closed outward mesh whose faces are within `chord` of the surface.
@@ -75,8 +74,7 @@ class Torus:
         Formula: |(|(x, y)| - major, z)| - minor, in the axes of the torus.
         """
         local = (points - self.centre) @ self.axes
-        distance: np.ndarray = np.hypot(np.hypot(local[:, 0], local[:, 1]) - self.major, local[:, 2]) - self.minor
-        return distance
+        return np.hypot(np.hypot(local[:, 0], local[:, 1]) - self.major, local[:, 2]) - self.minor
 
     def mesh(self, *, chord: float) -> Mesh:
         """Return a closed outward mesh whose faces are within `chord` of the surface.

@@ -1,10 +1,12 @@
 """What a file holds, before anything is repaired, and the checks that every source shares."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_sdf.geometry.colors import color_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +28,37 @@ class RawShape:
     notes: tuple[str, ...] = ()
 
 
-def number_table(what: str, table: np.ndarray) -> np.ndarray:
-    """Return a table of real numbers (n, 3) as float64.
-
-    Raises:
-        InputError: If it is anything else.
-    """
-    return np.ascontiguousarray(_checked(what, table, kinds="fiu", wanted="real numbers"), dtype=np.float64)
+POSITION, NORMAL, COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
+"""Names of columns."""
 
 
-def index_table(what: str, table: np.ndarray) -> np.ndarray:
-    """Return a table of integers (m, 3) as int64.
+def points_of(columns: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -> RawShape:
+    """Return points by the names of their columns (n,), with normals and colors where these have all three."""
+    points, normals, colors = (
+        np.stack([columns[name] for name in names], axis=1) if columns.keys() >= set(names) else None
+        for names in (POSITION, NORMAL, COLOR)
+    )
+    assert points is not None
+    return RawShape(
+        vertices=points.astype(np.float64),
+        normals=None if normals is None else normals.astype(np.float64),
+        colors=None if colors is None else color_table(colors),
+        notes=tuple(notes),
+    )
 
-    Raises:
-        InputError: If it is anything else.
-    """
-    return np.ascontiguousarray(_checked(what, table, kinds="iu", wanted="integers"), dtype=np.int64)
+
+def number_table(what: str, table: np.ndarray, *, dtype: type = np.float64) -> np.ndarray:
+    """Return a table of real numbers, or of integers for int64, as (n, 3) of that type; InputError if it is none."""
+    kinds, wanted = ("iu", "integers") if dtype is np.int64 else ("fiu", "real numbers")
+    if table.ndim != 2 or table.shape[1] != 3:
+        raise InputError(f"{what} must be a table of 3 columns, got shape {table.shape}")
+    if table.dtype.kind not in kinds:
+        raise InputError(f"{what} must be {wanted}, got dtype {table.dtype}")
+    return np.ascontiguousarray(table, dtype=dtype)
 
 
 def check_finite(what: str, table: np.ndarray) -> None:
-    """Refuse NaN and infinities in a table (n, 3), naming how many rows have some and the first of them.
-
-    Raises:
-        InputError: If there are any.
-    """
+    """Refuse NaN and infinities in a table (n, 3), naming how many rows have some and the first of them."""
     bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(bad):
         raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is {row_text(table, bad[0])}")
@@ -62,9 +71,6 @@ def check_indices(corners: np.ndarray, *, count: int, sizes: np.ndarray | None =
         corners: (m, 3) triangles; or (c,) the corners of polygons in a row.
         count: How many vertices there are.
         sizes: (m,) how many corners each polygon has.
-
-    Raises:
-        InputError: If there are any.
     """
     outside = (corners < 0) | (corners >= count)
     if not outside.any():
@@ -100,11 +106,3 @@ def cut_short(declared: str, found: object) -> InputError:
 def counted(count: int, one: str, many: str = "") -> str:
     """Return "1 face" or "3 faces"; the plural is `one` with an s, or `many`."""
     return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def _checked(what: str, table: np.ndarray, *, kinds: str, wanted: str) -> np.ndarray:
-    if table.ndim != 2 or table.shape[1] != 3:
-        raise InputError(f"{what} must be a table of 3 columns, got shape {table.shape}")
-    if table.dtype.kind not in kinds:
-        raise InputError(f"{what} must be {wanted}, got dtype {table.dtype}")
-    return table

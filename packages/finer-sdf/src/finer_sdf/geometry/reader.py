@@ -75,16 +75,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
-    """Read a file's tables, unrepaired.
-
-    Args:
-        path: The file.
-        room: Refuses what does not fit.
-        known: Suffixes of the formats that may be read.
-
-    Raises:
-        InputError: Without the file's name, if they cannot be read.
-    """
+    """Read a file's tables, unrepaired, if its suffix is a known one; InputError without the file's name if not."""
     suffix = _checked_suffix(path, known)
     module, function = FORMATS[suffix].reader.split(".")
     read = getattr(import_module(f"finer_sdf.geometry.{module}"), function)

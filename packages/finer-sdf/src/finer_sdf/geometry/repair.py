@@ -57,18 +57,16 @@ def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tup
         edges = Edges.of(faces)
     used, inverse = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
-    oriented = orient_outwards(vertices, faces, edges=edges, seed=seed)
-    notes = list(spread_notes)
-    if loose:
-        notes.append(f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses")
-    if merged:
-        notes.append(f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place")
-    if flat:
-        notes.append(f"dropped {counted(flat, 'face')} without area")
-    if twice:
-        notes.append(f"dropped {counted(twice, 'repeated face')}")
-    notes += [*oriented.notes, *edge_notes, *_part_notes(oriented.faces, count=len(vertices))]
-    return Mesh(vertices=np.ascontiguousarray(vertices), faces=oriented.faces), tuple(notes)
+    faces, orientation_notes = orient_outwards(vertices, faces, edges=edges, seed=seed)
+    changes = {
+        f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,
+        f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place": merged,
+        f"dropped {counted(flat, 'face')} without area": flat,
+        f"dropped {counted(twice, 'repeated face')}": twice,
+    }
+    notes = [*spread_notes, *(note for note, count in changes.items() if count), *orientation_notes, *edge_notes]
+    notes += _part_notes(faces, count=len(vertices))
+    return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), tuple(notes)
 
 
 def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -79,8 +77,7 @@ def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _repeats_a_corner(faces: np.ndarray) -> np.ndarray:
     a, b, c = faces.T
-    repeats: np.ndarray = (a == b) | (b == c) | (c == a)
-    return repeats
+    return (a == b) | (b == c) | (c == a)
 
 
 def _without_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -90,8 +87,7 @@ def _without_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     longest = np.linalg.norm(sides, axis=2).max(axis=1)
     double_area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
     rounding = np.finfo(np.float64).eps * np.abs(corners).max(axis=(1, 2))
-    flat: np.ndarray = double_area <= 4 * rounding * longest
-    return flat
+    return double_area <= 4 * rounding * longest
 
 
 def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:

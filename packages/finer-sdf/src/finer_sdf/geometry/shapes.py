@@ -46,8 +46,7 @@ class Mesh:
 
     def face_areas(self) -> np.ndarray:
         """Return the area of every face, (m,)."""
-        areas: np.ndarray = np.linalg.norm(self.face_vectors(), axis=1)
-        return areas
+        return np.linalg.norm(self.face_vectors(), axis=1)
 
     def area(self) -> float:
         """Return the area of the surface."""

@@ -17,11 +17,7 @@ _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribut
 
 
 def read_stl(path: Path, room: Room) -> RawShape:
-    """Read an .stl file; whether it is text is told by what it holds, for the word `solid` begins many a binary one.
-
-    Raises:
-        InputError: If it is cut short, or there is no room.
-    """
+    """Read an .stl file; whether it is text is told by what it holds, for the word `solid` begins many a binary one."""
     with path.open("rb") as file:
         start = file.read(1024)
     if start.removeprefix(codecs.BOM_UTF8).lstrip()[:5].lower() == b"solid" and b"\0" not in start:

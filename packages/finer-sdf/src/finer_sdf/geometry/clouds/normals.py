@@ -43,11 +43,7 @@ def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.
     if len(places) < LEAST_POINTS:
         raise InputError(f"it has {len(places)} different points; normals can be estimated from {LEAST_POINTS} or more")
     distances, near = _nearest(places, neighbours=neighbours)
-    normals = _axes_of_least_spread(places, near)
-    parts, signs = _carried_signs(normals, near)
-    normals *= signs[:, None]
-    volumes = _volume_terms(places, normals, distances, parts)
-    normals[(np.bincount(parts, weights=volumes) < 0)[parts]] *= -1
+    normals = _looking_outwards(places, _planes(places, places, near)[0], distances, near)
     return normals[which.ravel()]
 
 
@@ -61,9 +57,6 @@ def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
     Args:
         points: (n, 3) float64, all different.
         noise: Of the points.
-
-    Returns:
-        (n, 3) float64 of length 1.
     """
     # pi r^2 holds r^2 pi / spacing^2 points of the whole.
     inside = np.pi * max(1.0, _DEVIATIONS * noise.deviation / noise.spacing) ** 2
@@ -72,11 +65,7 @@ def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
     asked = part[:_MOST_ASKED]
     near = cKDTree(part).query(asked, k=min(_WIDE, count), workers=-1)[1]
     normals, moved = _planes(part, asked, near)
-    distances, near = _nearest(moved, neighbours=NEIGHBOURS)
-    parts, signs = _carried_signs(normals, near)
-    normals *= signs[:, None]
-    volumes = _volume_terms(moved, normals, distances, parts)
-    normals[(np.bincount(parts, weights=volumes) < 0)[parts]] *= -1
+    normals = _looking_outwards(moved, normals, *_nearest(moved, neighbours=NEIGHBOURS))
     return normals[cKDTree(moved).query(points, workers=-1)[1]]
 
 
@@ -105,16 +94,6 @@ def _nearest(points: np.ndarray, *, neighbours: int) -> tuple[np.ndarray, np.nda
     return distances, near
 
 
-def _axes_of_least_spread(points: np.ndarray, near: np.ndarray) -> np.ndarray:
-    normals = np.empty_like(points)
-    for start in range(0, len(points), _PIECE):
-        part = points[near[start : start + _PIECE]]
-        part = part - part.mean(axis=1, keepdims=True)
-        _, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", part, part))
-        normals[start : start + _PIECE] = axes[:, :, 0]
-    return normals
-
-
 def _planes(points: np.ndarray, asked: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the normals of the planes through neighbourhoods (m, k), and the asked points (m, 3) moved onto them."""
     normals, moved = np.empty_like(asked), np.empty_like(asked)
@@ -128,6 +107,14 @@ def _planes(points: np.ndarray, asked: np.ndarray, near: np.ndarray) -> tuple[np
         off = np.einsum("ni,ni->n", asked[rows] - middle, normals[rows])
         moved[rows] = asked[rows] - off[:, None] * normals[rows]
     return normals, moved
+
+
+def _looking_outwards(points: np.ndarray, normals: np.ndarray, distances: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return normals turned alike within every part of the graph of neighbours (n, k), and each part outwards."""
+    parts, signs = _carried_signs(normals, near)
+    normals = normals * signs[:, None]
+    volumes = _volume_terms(points, normals, distances, parts)
+    return np.where((np.bincount(parts, weights=volumes) < 0)[parts, None], -normals, normals)
 
 
 def _carried_signs(normals: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,5 +145,4 @@ def _volume_terms(points: np.ndarray, normals: np.ndarray, distances: np.ndarray
     sizes = np.bincount(parts)
     centres = np.stack([np.bincount(parts, weights=axis) / sizes for axis in points.T], axis=1)
     areas = np.pi * distances[:, -1] ** 2 / (distances.shape[1] - 1)
-    terms: np.ndarray = areas * np.einsum("ni,ni->n", normals, points - centres[parts]) / 3
-    return terms
+    return areas * np.einsum("ni,ni->n", normals, points - centres[parts]) / 3
