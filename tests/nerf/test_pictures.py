@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from finer_core.errors import InputError
@@ -25,6 +26,17 @@ def test_headers_are_read_without_decoding(tmp_path):
     assert read_header(tmp_path / "cut.png")[:3] == (5, 9, 4)
     with pytest.raises(InputError, match=r"cut\.png: cannot be read as a picture"):
         read_picture(tmp_path / "cut.png")
+
+
+def test_thumbnails_are_refused_and_the_pictures_of_a_stack_counted(tmp_path):
+    small, large = np.zeros((2, 3), np.uint8), np.zeros((20, 30), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "raw.tif") as file:
+        file.write(small, subfiletype=1)
+        file.write(large)
+    with pytest.raises(InputError, match=r"raw\.tif: .*first picture is a thumbnail"):
+        read_header(tmp_path / "raw.tif")
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((4, 6, 5), np.uint8), imagej=True)
+    assert read_header(tmp_path / "stack.tif").pages == 4
 
 
 def test_memory_is_refused_before_a_picture_is_decoded(tmp_path):

@@ -169,8 +169,12 @@ def test_a_blender_scene_whose_cameras_meet_nowhere_keeps_the_published_place():
 def test_cameras_in_one_place(tmp_path):
     scene = read_scene(str(transforms(tmp_path)))
     scene.train.poses[:, :3, 3] = [4e5, 5e6, 100]
-    with pytest.raises(InputError, match="one place"):
+    with pytest.raises(InputError, match="one place; give --scene-scale and --bound"):
         place_scene(scene)
+    with pytest.raises(InputError, match=r"one place; give --scene-scale$"):
+        place_scene(scene, contract=True)
+    assert place_scene(scene, scale=0.5, bound=2.0).frame.scale == 0.5
+    assert place_scene(scene, scale=0.5, contract=True).frame.scale == 0.5
 
 
 def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):

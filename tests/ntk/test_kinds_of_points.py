@@ -133,6 +133,12 @@ def test_no_data_is_not_taken_for_a_signal(tmp_path, dtype, named, value):
         image_points(str(tmp_path / "p.tif"), limit=100)
 
 
+@pytest.mark.parametrize("named", ["-9999", "300", "0.5"])
+def test_a_value_for_no_data_that_no_pixel_can_have_says_nothing(tmp_path, named):
+    tifffile.imwrite(tmp_path / "p.tif", np.full((6, 5), 241, np.uint8), extratags=[(42113, "s", 0, named, True)])
+    assert image_points(str(tmp_path / "p.tif"), limit=100).target.shape == (30, 1)
+
+
 def test_a_format_that_starts_another_program_is_none(tmp_path, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("a program was started")

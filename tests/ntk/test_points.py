@@ -147,6 +147,13 @@ def test_damaged_files_of_points_are_refused_by_name(name, write, tmp_path):
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (3,), ()])
+def test_a_target_of_another_length_or_without_values_is_refused(shape, tmp_path):
+    np.savez(tmp_path / "p.npz", points=np.ones((2, 2)), target=np.ones(shape))
+    with pytest.raises(InputError, match=r"a target of shape \(.* for 2 points"):
+        file_points(str(tmp_path / "p.npz"))
+
+
 def test_a_small_archive_of_large_arrays_is_refused(tmp_path):
     np.savez_compressed(tmp_path / "p.npz", points=np.zeros((10**6, 3)))
     assert (tmp_path / "p.npz").stat().st_size < 10**5

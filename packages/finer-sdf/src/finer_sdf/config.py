@@ -7,7 +7,7 @@ from finer_core.config import setting
 from finer_core.training_config import TrainingConfig, check_at_least, check_positive
 
 BUILT_IN = "armillary"
-"""What `fit` takes when no shape is given; `shapes/builtin.py` makes it."""
+"""What `fit` takes when no shape is given; `geometry/armillary.py` makes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
