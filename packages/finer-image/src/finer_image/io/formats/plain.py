@@ -17,9 +17,6 @@ _TEXT_PIECE = 1 << 18
 def open_npy(source: ImageSource) -> Parts:
     """Open a NumPy .npy file of (H, W) or (H, W, C) for reading in parts; nothing is ever unpickled.
 
-    Args:
-        source: The open file.
-
     Returns:
         The parts, in the array's dtype.
 
@@ -56,9 +53,6 @@ def open_npy(source: ImageSource) -> Parts:
 def decode_hdr(source: ImageSource) -> DecodedImage:
     """Decode a Radiance .hdr picture (RGBE), as stored: EXPOSURE is not divided out.
 
-    Args:
-        source: The open file.
-
     Returns:
         (H, W, 3) float32 pixels, not negative.
 
@@ -89,9 +83,6 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
 
     Pillow reduces deep PPM to 8 bits and stretches deep PGM. Here a maximum above 255 gives the stored
     numbers as uint16, and a smaller one is stretched to 0..255.
-
-    Args:
-        source: The open file.
 
     Returns:
         uint8, uint16 or float32 pixels.

@@ -19,9 +19,6 @@ def decode_png(source: ImageSource) -> DecodedImage:
     grey wrongly, so libpng (through imagecodecs) decodes all of them. Chunks are checked first: a cut file
     then says so.
 
-    Args:
-        source: The open file.
-
     Returns:
         uint8 or uint16 pixels.
 

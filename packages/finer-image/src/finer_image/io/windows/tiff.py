@@ -23,9 +23,6 @@ def open_tiff(source: ImageSource) -> Parts | DecodedImage:
     which is what `Image` holds. 2 and 4 channels count as having alpha only where the file declares it: the
     fourth band of a satellite image is no transparency.
 
-    Args:
-        source: The open file.
-
     Returns:
         The parts, in the file's own dtype, the samples of planar files beside each other; or the pixels of a page that
         can only be decoded whole.
