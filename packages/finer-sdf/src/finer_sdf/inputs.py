@@ -19,10 +19,8 @@ from finer_sdf.geometry.colors import SurfaceColors, color_table
 from finer_sdf.geometry.download import download_shape
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.raw import number_table
-from finer_sdf.geometry.reader import load_shape
-from finer_sdf.geometry.repair import clean_mesh
+from finer_sdf.geometry.raw import RawShape, number_table
+from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.normalization import Normalization
 
 _KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
@@ -64,7 +62,9 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     if isinstance(shape, str | os.PathLike):
         return read_input(os.fspath(shape), memory=memory)
     try:
-        found, notes = _cleaned(*_tables_of(shape), room=Room(memory=memory))
+        raw, room = _tables_of(shape), Room(memory=memory)
+        room.claim(faces=0 if raw.faces is None else len(raw.faces), points=len(raw.vertices))
+        found, notes = clean(raw, bare_points=True, room=room)
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
     if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
@@ -85,39 +85,25 @@ def _colors_of(shape: Any) -> SurfaceColors | None:
     return SurfaceColors(points=_numbers("vertices", shape.vertices), colors=colors, faces=faces)
 
 
-def _tables_of(shape: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Return points, faces and normals; one of the last two, or both, are None."""
+def _tables_of(shape: Any) -> RawShape:
     if hasattr(shape, "vertices") and hasattr(shape, "faces"):
-        return _numbers("vertices", shape.vertices), _indices("faces", shape.faces), None
+        return RawShape(vertices=_numbers("vertices", shape.vertices), faces=_indices("faces", shape.faces))
     if isinstance(shape, PointCloud):
-        return shape.points, None, shape.normals
+        return RawShape(vertices=shape.points, normals=shape.normals)
     if isinstance(shape, Sequence) and len(shape) == 2:
         first, second = shape[0], _array("second table", shape[1])
         if second.dtype.kind in "iu":
-            return _numbers("vertices", first), _indices("faces", second), None
+            return RawShape(vertices=_numbers("vertices", first), faces=_indices("faces", second))
         points, normals = _numbers("points", first), _numbers("normals", second)
         if len(points) != len(normals):
             raise InputError(
                 f"{len(points)} points and {len(normals)} normals; there must be one a point, and faces are integers"
             )
-        return points, None, normals
+        return RawShape(vertices=points, normals=normals)
     if isinstance(shape, np.ndarray | Tensor):
-        return _numbers("points", shape), None, None
+        return RawShape(vertices=_numbers("points", shape))
     hint = "; join its parts by .to_mesh()" if hasattr(shape, "to_mesh") else ""
     raise InputError(f"is no surface; give {_KINDS}{hint}")
-
-
-def _cleaned(
-    points: np.ndarray, faces: np.ndarray | None, normals: np.ndarray | None, *, room: Room
-) -> tuple[Shape, tuple[str, ...]]:
-    if faces is not None:
-        room.claim(faces=len(faces), points=len(points))
-        return clean_mesh(points, faces)
-    if normals is None:
-        room.claim(bare_points=len(points))
-    else:
-        room.claim(points=len(points))
-    return clean_cloud(points, normals)
 
 
 def _array(name: str, table: Any) -> np.ndarray:

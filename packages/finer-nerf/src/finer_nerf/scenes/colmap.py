@@ -169,9 +169,9 @@ def _records(path: Path, of_text, of_binary) -> Iterator:  # type: ignore[no-unt
                     continue
                 try:
                     yield of_text(line, where=f"{path}: line {number}")
+                except InputError:
+                    raise
                 except ValueError as error:
-                    if isinstance(error, InputError):
-                        raise
                     raise InputError(f"{path}: line {number}: not a line of a COLMAP model: {brief(line)}") from error
                 if of_text is _text_image:
                     _, points = next(lines, (0, b""))  # the image's, maybe none: an empty line
@@ -181,10 +181,9 @@ def _records(path: Path, of_text, of_binary) -> Iterator:  # type: ignore[no-unt
                             "a line, which may be empty, must follow every image"
                         )
             return
-        size = path.stat().st_size
-        (count,) = _unpack(_COUNT, file, path)
+        (count,) = _unpack(_COUNT, file)
         for number in range(count):
-            yield of_binary(file, size=size, path=path, where=f"{path}: record {number} of {count}")
+            yield of_binary(file, where=f"{path}: record {number} of {count}")
 
 
 def _text_camera(line: bytes, *, where: str) -> tuple[int, Lens]:
@@ -215,41 +214,42 @@ def _text_point(line: bytes, *, where: str) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
-def _unpack(layout: struct.Struct, file: BinaryIO, path: Path) -> tuple:
+def _unpack(layout: struct.Struct, file: BinaryIO) -> tuple:
     content = file.read(layout.size)
     if len(content) < layout.size:
-        raise InputError(f"{path}: the COLMAP file ends at byte {file.tell()}, in the middle of a record")
+        raise InputError(f"{file.name}: the COLMAP file ends at byte {file.tell()}, in the middle of a record")
     return layout.unpack(content)
 
 
-def _skip_list(file: BinaryIO, each: int, *, size: int, path: Path, where: str) -> None:
+def _skip_list(file: BinaryIO, each: int, *, where: str) -> None:
     """Go past a list of entries of so many bytes, whose length the file claims."""
-    (count,) = _unpack(_COUNT, file, path)
-    if count * each > size - file.tell():
-        raise InputError(f"{where}: it claims a list of {count} entries, and {size - file.tell()} bytes follow")
+    (count,) = _unpack(_COUNT, file)
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if count * each > left:
+        raise InputError(f"{where}: it claims a list of {count} entries, and {left} bytes follow")
     file.seek(count * each, os.SEEK_CUR)
 
 
-def _binary_camera(file: BinaryIO, *, size: int, path: Path, where: str) -> tuple[int, Lens]:
-    number, model, width, height = _unpack(_CAMERA, file, path)
+def _binary_camera(file: BinaryIO, *, where: str) -> tuple[int, Lens]:
+    number, model, width, height = _unpack(_CAMERA, file)
     name = _NUMBERS[model] if 0 <= model < len(_NUMBERS) else f"number {model}"
     count = len(MODELS[name][1].split()) if name in MODELS else 0
-    values = _unpack(struct.Struct(f"<{count}d"), file, path)
+    values = _unpack(struct.Struct(f"<{count}d"), file)
     return number, _lens(name, width, height, list(values), where=where)
 
 
-def _binary_image(file: BinaryIO, *, size: int, path: Path, where: str) -> _Image:
-    _, *pose, camera = _unpack(_IMAGE, file, path)
+def _binary_image(file: BinaryIO, *, where: str) -> _Image:
+    _, *pose, camera = _unpack(_IMAGE, file)
     name = bytearray()
     while (letter := file.read(1)) != b"\0":
         if not letter or len(name) >= _LONGEST_NAME:
             raise InputError(f"{where}: its name does not end")
         name += letter
-    _skip_list(file, _POINT_IN_IMAGE, size=size, path=path, where=where)
+    _skip_list(file, _POINT_IN_IMAGE, where=where)
     return _Image(os.fsdecode(bytes(name)), camera, tuple(pose))
 
 
-def _binary_point(file: BinaryIO, *, size: int, path: Path, where: str) -> tuple[float, float, float]:
-    _, x, y, z, *_ = _unpack(_POINT, file, path)
-    _skip_list(file, _SIGHTING, size=size, path=path, where=where)
+def _binary_point(file: BinaryIO, *, where: str) -> tuple[float, float, float]:
+    _, x, y, z, *_ = _unpack(_POINT, file)
+    _skip_list(file, _SIGHTING, where=where)
     return x, y, z

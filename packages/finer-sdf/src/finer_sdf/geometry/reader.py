@@ -56,7 +56,7 @@ def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
     with named(path):
         raw = read_raw(path, room, known=SUFFIXES)
         bare_points = FORMATS[path.suffix.lower()].bare_points
-        shape, notes = _clean(raw, bare_points=bare_points, seed=seed, room=room)
+        shape, notes = clean(raw, bare_points=bare_points, seed=seed, room=room)
     colors = None
     if raw.colors is not None:
         colors = SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
@@ -118,7 +118,8 @@ def _checked_suffix(path: Path, known: Sequence[str]) -> str:
     return suffix
 
 
-def _clean(raw: RawShape, *, bare_points: bool, seed: int, room: Room) -> tuple[Shape, tuple[str, ...]]:
+def clean(raw: RawShape, *, bare_points: bool, room: Room, seed: int = 0) -> tuple[Shape, tuple[str, ...]]:
+    """Return the surface that tables make, repaired, and what was done, a sentence each."""
     if raw.faces is not None and len(raw.faces):
         return clean_mesh(raw.vertices, raw.faces, seed=seed)
     if not len(raw.vertices):
