@@ -14,6 +14,8 @@ import resource
 import shutil
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from finer_core.errors import LONGEST_MESSAGE, InputError
@@ -73,6 +75,12 @@ def _limit_time(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, most))
 
 
+def program(name: str) -> Callable[[Sequence[str]], int]:
+    """Return what a command runs, by the package's own entry point."""
+    (point,) = entry_points(group="console_scripts", name=name)
+    return point.load()
+
+
 def _tried(sample: Sample, place: Path, generator: random.Random | None, *, commands: bool) -> str:
     """Return "refused", what was wrong, or nothing for a file that was read."""
     shutil.rmtree(place, ignore_errors=True)
@@ -87,9 +95,8 @@ def _tried(sample: Sample, place: Path, generator: random.Random | None, *, comm
         _limit_time(3 * SECONDS if commands else SECONDS)
     try:
         if commands:
-            program = importlib.import_module(f"{sample.command[0].replace('-', '_')}.cli")
             words = {"input": str(inside), "out": str(place / "out")}
-            ran(program.main, [word.format(**words) for word in sample.command[1:]])
+            ran(program(sample.command[0]), [word.format(**words) for word in sample.command[1:]])
         else:
             sample.read(inside)
     except InputError as error:

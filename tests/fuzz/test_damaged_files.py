@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from .child import program
 from .driver import PACKAGES, fuzz, table
 
 pytest.importorskip("resource", reason="this system does not limit the time of a process")
@@ -29,3 +30,10 @@ def test_commands_on_damaged_files(package, tmp_path):
         pytest.skip("FINER_FUZZ_COMMANDS says how many")
     found = fuzz(package, files=files, seed=SEED, folder=tmp_path, commands=True)
     assert not any(outcome.faults for outcome in found.values()), table(found)
+
+
+@pytest.mark.parametrize("name", ["finer-image", "finer-sdf", "finer-nerf", "finer-ntk"])
+def test_commands_are_found_where_none_is_run(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        program(name)(["--version"])
+    assert name in capsys.readouterr().out
