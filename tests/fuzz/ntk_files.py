@@ -14,6 +14,7 @@ from finer_ntk.inputs.networks import load_subject
 from .model_files import MODEL, model_sample, run_sample
 from .sample import Sample, ran
 
+SMALL = ("--max-points", "40", "--memory", "700MB", "--quiet")  # a file without its size has a grid of 4096 points
 NETWORK = ("--method", "finer", "--hidden-features", "8", "--hidden-layers", "1", "--quiet")
 
 
@@ -74,7 +75,7 @@ def samples(folder: Path) -> dict[str, Sample]:
         task_data=lambda network: {"height": 8, "width": 9},
         read=lambda path: load_subject(SpectrumSettings(), model=str(path)),
         folder=folder / "model",
-        command=("finer-ntk", "kernel", "{input}/" + MODEL, "--out", "{out}", "--max-points", "40", "--quiet"),
+        command=("finer-ntk", "kernel", "{input}/" + MODEL, "--out", "{out}", *SMALL),
     )
     for command in ("kernel", "spectrum"):
         found[f"run-{command}"] = run_sample(main, [command, "--grid", "12", *NETWORK], folder / command)

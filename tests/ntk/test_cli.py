@@ -88,6 +88,17 @@ def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path
         np.testing.assert_allclose(full["eigenvalues"][:5], whole["eigenvalues"][:5], rtol=1e-4)
 
 
+def test_eigenvalues_come_from_products_where_memory_has_no_room_for_all(tmp_path, capsys):
+    found = []
+    for memory in ("4GB", "520MB"):  # six matrices of 1024 x 1024 numbers take 50 MB
+        words = ["kernel", *SMALL, "--method", "siren", "--grid", "32x32", "--memory", memory, "--out"]
+        assert main([*words, str(tmp_path / memory)]) == 0
+        found.append(figures(capsys))
+    assert [figure["estimated"] for figure in found] == [False, True]
+    whole, part = (np.array(figure["top_eigenvalues"]) for figure in found)
+    np.testing.assert_allclose(part[:8], whole[:8], rtol=1e-3)  # the others are rounding of single precision
+
+
 def test_kernel_of_one_network_of_several(tmp_path, capsys):
     config = published_config(method="finer", task="nerf", in_features=3, out_features=4, hidden_features=8)
     parts = NetworkDict.build({"density": config, "color": config}, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.errors import InputError
 from finer_core.io.figures import figure_bytes
 from finer_core.io.report import Report
-from finer_core.resources import parse_memory
+from finer_core.resources import PROCESS_BYTES, parse_memory
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import write_arrays
@@ -27,6 +27,8 @@ from finer_ntk.kernel.cost_model import as_output
 from finer_ntk.spectrum import diagonal_energy
 
 _DEFAULT_TOP = 16
+_DENSE_COPIES = 6
+"""Matrices in double precision that all eigenpairs take at once."""
 
 
 def run_kernel(
@@ -84,7 +86,9 @@ def _check(subject: Subject, settings: KernelSettings, against: Points | None) -
 
 def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> NtkSpectrum:
     """Return the spectrum of a square kernel, summed over channels; of a large one from products alone."""
-    if len(kernel) <= LARGEST_DENSE:
+    fits = PROCESS_BYTES + 8 * _DENSE_COPIES * len(kernel) ** 2 <= parse_memory(settings.memory)
+    # Products are of the network's own kernel, so not of one of infinite width.
+    if len(kernel) <= LARGEST_DENSE and (fits or settings.backend != "torch"):
         return analyze_kernel(traced(kernel), top=settings.top)
     found = analyze(
         subject.network,

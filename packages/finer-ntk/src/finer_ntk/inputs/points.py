@@ -110,7 +110,7 @@ def grid_points(text: str) -> Points:
         raise InputError(f"--grid {text!r} is not a size; write 1024 or 64x64")
     sizes = tuple(int(part) for part in text.lower().split("x"))
     if not 0 < math.prod(sizes) <= _MOST_POINTS:
-        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; 1 to {_MOST_POINTS} are possible")
+        raise InputError(f"--grid {text!r} has {math.prod(sizes)} points; give at least 1, at most {_MOST_POINTS}")
     return line_grid(sizes[0]) if len(sizes) == 1 else box_grid(sizes)
 
 
