@@ -295,7 +295,7 @@ def test_memory_is_refused_from_what_a_file_declares(tmp_path, suffix, monkeypat
     needed = limits.PROCESS_BYTES + 320 * limits.BYTES_A_FACE
     room_for_the_text = 4 * path.stat().st_size if "ascii" in suffix else 0
     assert len(load_shape(path, memory=needed + 20_000 + room_for_the_text).shape.faces) == 320
-    monkeypatch.setattr(reader, "_clean", lambda *_, **__: pytest.fail("cleaned"))
+    monkeypatch.setattr(reader, "clean", lambda *_, **__: pytest.fail("cleaned"))
     assert "--memory" in refusal(path, memory=needed - 1)
 
 
