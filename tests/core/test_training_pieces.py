@@ -63,6 +63,13 @@ def test_warmup_cosine(step, factor):
     assert warmup_cosine(warmup=0.1)(step, 100) == pytest.approx(factor, abs=1e-12)
 
 
+def test_a_squared_cosine_begins_as_a_cosine_and_ends_lower():
+    plain, squared = schedule_of("cosine"), schedule_of("cosine-squared")
+    assert squared(0, 1000) == plain(0, 1000) == 1 / 20
+    for step in (30, 500, 900):
+        assert squared(step, 1000) == pytest.approx(plain(step, 1000) ** 2)
+
+
 @pytest.mark.parametrize(
     ("step", "factor"), [(0, 0.1), (4, 0.5 * 0.96), (9, 0.91), (50, 0.5), (99, 0.01), (100, 0.0), (150, 0.0)]
 )

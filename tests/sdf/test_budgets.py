@@ -46,11 +46,22 @@ def test_seconds_choose_a_length_that_is_written_down(monkeypatch):
     assert taken_back.settings == plan.settings, "a resumed fit has the length that was chosen"
 
 
-@pytest.mark.parametrize(("steps", "factor"), [(500, 1.0), (None, 1.0), (9000, 1.0), (18_000, 0.5)])
-def test_long_fits_have_lower_rates(steps, factor):
+@pytest.mark.parametrize(
+    ("steps", "factor", "schedule"),
+    [
+        (500, 1.0, "cosine"),
+        (None, 1.0, "cosine"),
+        (9000, 1.0, "cosine"),
+        (9001, 1.0, "cosine-squared"),
+        (18_000, 1.0, "cosine-squared"),
+        (36_000, 0.5, "cosine-squared"),
+    ],
+)
+def test_the_rates_of_long_fits_fall_sooner(steps, factor, schedule):
     settings = plan_fit(SdfConfig(steps=steps, device="cpu"), ellipsoid()).settings
     assert settings.matrix_learning_rate == pytest.approx(2e-3 * factor)
     assert settings.learning_rate == pytest.approx(5e-4 * factor)
+    assert settings.schedule == schedule
     given = plan_fit(SdfConfig(steps=steps, learning_rate=1e-3, device="cpu"), ellipsoid()).settings
     assert given.learning_rate == 1e-3
 

@@ -35,7 +35,7 @@ class RunConfig:
 
 OPTIMIZERS = ("adam", "muon", "soap")
 """What a fit can be updated by; see `finer_core.training.build_optimizers`."""
-SCHEDULES = ("linear", "cosine", "exponential")
+SCHEDULES = ("linear", "cosine", "cosine-squared", "exponential")
 """Learning-rate schedules by name; see `finer_core.training.schedule_of`."""
 SOAP_RATE = 5e-4
 """SOAP's rate where none is given: found on images (docs/speed.md), hardly tried on surfaces and scenes."""
@@ -65,7 +65,7 @@ class TrainingConfig(RunConfig):
     )
     schedule: str | None = setting(
         None,
-        "learning-rate schedule: warm-up, then straight or by a cosine to 0; or a geometric path to 1/10",
+        "learning-rate schedule: warm-up, then straight, by a cosine or its square to 0; or a geometric path to 1/10",
         choices=SCHEDULES,
     )
     max_grad_norm: float | None = setting(None, "clip the gradient's norm")

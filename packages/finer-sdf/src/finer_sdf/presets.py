@@ -10,8 +10,10 @@ PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
 FAST_STEPS, FAST_BATCH = 4500, 8192
 FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
-USUAL_RATES_UNTIL = 9000
-"""Steps beyond which the fast preset's rates are lower."""
+COSINE_UNTIL = 9000
+"""Steps beyond which the fast preset's rates fall by the square of the cosine."""
+USUAL_RATES_UNTIL = 18_000
+"""Steps beyond which they are lower from the start."""
 FAST_MATRIX_RATE = 2e-3
 """Muon's rate in the fast preset."""
 
@@ -75,8 +77,9 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
 def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str, Any]:
     """Exact distances, most of them near the surface; warm-up and cosine.
 
-    Formula: rates are multiplied by 9000 / steps in fits longer than 9,000 steps. At the usual ones 18,000 steps end
-    worse than 4,500, and up to 9,000 lower ones end further from the surface (docs/budgets.md).
+    A long fit at the usual rates roughens, and at lower ones it never comes as close to the surface (docs/budgets.md).
+    So beyond 9,000 steps the first rates stay and the later ones are lower, and only beyond 18,000 they are multiplied
+    by 18,000 / steps.
     """
     slower = min(1.0, USUAL_RATES_UNTIL / steps)
     return {
@@ -86,7 +89,7 @@ def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str
         "learning_rate": learning_rate * slower,
         "matrix_learning_rate": FAST_MATRIX_RATE * slower,
         "optimizer": "muon",
-        "schedule": "cosine",
+        "schedule": "cosine" if steps <= COSINE_UNTIL else "cosine-squared",
         "betas": (0.9, 0.99),
         "amsgrad": False,
         "ema_decay": 0.0,

@@ -11,7 +11,7 @@ Schedule = Callable[[int, int], float]
 
 
 def schedule_of(name: str | None) -> Schedule:
-    """Return the schedule of a name: "linear", "cosine" (both after a warm-up) or "exponential".
+    """Return the schedule of a name: "linear", "cosine", "cosine-squared" (after a warm-up) or "exponential".
 
     Args:
         name: One of `finer_core.training_config.SCHEDULES`.
@@ -27,6 +27,7 @@ def schedule_of(name: str | None) -> Schedule:
     known: dict[str | None, Callable[[], Schedule]] = {
         "linear": warmup_linear,
         "cosine": warmup_cosine,
+        "cosine-squared": lambda: warmup_cosine(power=2),
         "exponential": exponential_decay,
     }
     if name not in known:
@@ -66,11 +67,14 @@ def warmup_linear(*, warmup: float = 0.02) -> Schedule:
     return _warmed_up(lambda share: 1 - share, warmup)
 
 
-def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
-    """Return a linear rise over the first share `warmup` of the steps, times half a cosine down to 0.
+def warmup_cosine(*, warmup: float = 0.02, power: float = 1.0) -> Schedule:
+    """Return a linear rise over the first share `warmup` of the steps, times half a cosine down to 0, to a power.
+
+    Formula: ((1 + cos(pi step / steps)) / 2)^power. A power of 2 keeps the early rates and has more steps at low ones.
 
     Args:
         warmup: Share of the steps, in [0, 1).
+        power: Positive.
 
     Raises:
         ValueError: If `warmup` is outside [0, 1).
@@ -80,7 +84,7 @@ def warmup_cosine(*, warmup: float = 0.02) -> Schedule:
         >>> round(warmup_cosine(warmup=0.1)(50, 100), 6)
         0.5
     """
-    return _warmed_up(lambda share: 0.5 * (1 + math.cos(math.pi * share)), warmup)
+    return _warmed_up(lambda share: (0.5 * (1 + math.cos(math.pi * share))) ** power, warmup)
 
 
 def _warmed_up(decay: Callable[[float], float], warmup: float) -> Schedule:
