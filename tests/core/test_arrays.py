@@ -1,5 +1,7 @@
 """Files of NumPy: arrays by name, claimed before they are read, and never unpickled."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,18 @@ def test_nothing_is_unpickled(tmp_path, name):
     save(tmp_path / name, **{"points" if name == "a.npz" else "arr": np.array([{}])})
     with pytest.raises(ValueError, match=r"allow_pickle|Python objects"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_a_header_of_python_2_is_read_without_a_word(tmp_path, suffix, recwarn):
+    path = tmp_path / f"a.{suffix}"
+    np.save(tmp_path / "plain.npy", TABLE)
+    old = (tmp_path / "plain.npy").read_bytes().replace(b"(2, 3), }  ", b"(2L, 3L), }")
+    assert b"2L" in old
+    if suffix == "npy":
+        path.write_bytes(old)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("points.npy", old)
+    np.testing.assert_array_equal(read(path)["points"], TABLE)
+    assert not recwarn.list

@@ -90,7 +90,7 @@ def _tried(sample: Sample, place: Path, generator: random.Random | None, *, comm
     os.chdir(here)
     sample.write(inside, generator)
     before = files_of(inside)
-    outcome = ""
+    outcome, peak = "", peak_memory_mb()
     if generator:  # a good file, the first, loads the libraries
         _limit_time(3 * SECONDS if commands else SECONDS)
     try:
@@ -110,7 +110,7 @@ def _tried(sample: Sample, place: Path, generator: random.Random | None, *, comm
         return "wrote beside its output"
     if commands and outcome == "refused" and (place / "out").exists():
         return "left an output folder after a refusal"
-    if peak_memory_mb() > 1.2 * MEMORY_MB:
+    if peak_memory_mb() > max(1.2 * MEMORY_MB, peak):  # it is this file's, and no earlier one's
         return f"took {peak_memory_mb():.0f} MB"
     return outcome
 

@@ -14,6 +14,7 @@ from finer_ntk.inputs.networks import load_subject
 from .model_files import MODEL, model_sample, run_sample
 from .sample import Sample, ran
 
+MEMORY = 700_000_000
 SMALL = ("--max-points", "40", "--memory", "700MB", "--quiet")  # a file without its size has a grid of 4096 points
 NETWORK = ("--method", "finer", "--hidden-features", "8", "--hidden-layers", "1", "--quiet")
 
@@ -51,11 +52,11 @@ def samples(folder: Path) -> dict[str, Sample]:
     found = {}
     for name, content in _points().items():
         kernel = ("finer-ntk", "kernel", "--points", f"{{input}}/{name}", "--out", "{out}", *NETWORK)
-        read = lambda inside, name=name: file_points(str(inside / name))  # noqa: E731
+        read = lambda inside, name=name: file_points(str(inside / name), memory=MEMORY)  # noqa: E731
         found[f"points-{name}"] = Sample(files={name: content}, read=read, command=kernel)
     for name, content in _pictures().items():
         spectrum = ("finer-ntk", "spectrum", "--image", f"{{input}}/{name}", "--out", "{out}", "--steps", "2", *NETWORK)
-        read = lambda inside, name=name: image_points(str(inside / name), limit=100)  # noqa: E731
+        read = lambda inside, name=name: image_points(str(inside / name), limit=100, memory=MEMORY)  # noqa: E731
         found[f"image-{name}"] = Sample(files={name: content}, read=read, command=spectrum)
     kernel_file = io.BytesIO()
     square = np.random.default_rng(0).normal(size=(12, 12))

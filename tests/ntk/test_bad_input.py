@@ -149,3 +149,12 @@ def test_resuming_with_other_settings(tmp_path, capsys):
     assert_refused(main, arguments, capsys, "--seed 1", "differs")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["settings"]["seed"] == 0
+
+
+def test_a_kernel_with_a_header_of_python_2_is_read_without_a_word(tmp_path, capfd):
+    np.save(tmp_path / "k.npy", np.eye(4))
+    old = (tmp_path / "k.npy").read_bytes().replace(b"(4, 4), }  ", b"(4L, 4L), }")
+    assert b"4L" in old
+    (tmp_path / "k.npy").write_bytes(old)
+    assert main(["spectrum", str(tmp_path / "k.npy"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert "Warning" not in capfd.readouterr().err

@@ -1,12 +1,21 @@
 """Read the files of NumPy: an array (.npy), or an archive of some (.npz)."""
 
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
+
+
+def map_array(path: str | Path) -> Any:
+    """Return what NumPy makes of a file without reading the numbers: an array, or an archive; nothing is unpickled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers as Python 2 wrote them, which are read all the same
+        return np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
 
 
 def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[[int], None]) -> dict[str, np.ndarray]:
@@ -23,7 +32,7 @@ def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[
         Exception: Whatever NumPy and zipfile raise for a damaged file.
     """
     if path.suffix.lower() == ".npy":
-        array = np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
+        array = map_array(path)
         claim(8 * array.size)  # in double precision, which all become
         return {wanted[-1][-1]: array}
     with path.open("rb") as file:
@@ -37,5 +46,6 @@ def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[
         needed = ", or ".join(" and ".join(f"`{name}`" for name in names) for names in wanted)
         raise InputError(f"it needs arrays {needed}; its arrays: {', '.join(sorted(present))[:80] or 'none'}")
     claim(sum(size for name, size in sizes if name in names))  # a small archive may hold anything
-    with np.load(path, allow_pickle=False) as archive:
+    with warnings.catch_warnings(), np.load(path, allow_pickle=False) as archive:
+        warnings.simplefilter("ignore")
         return {name: archive[name] for name in names}

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.arrays import map_array
 from finer_core.io.files import atomic_path
 
 _LARGEST_BYTES = 256 * 10**6
@@ -19,13 +20,13 @@ def mapped_array(path: str | Path) -> np.ndarray:
         InputError: If it is none, or cut short.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = map_array(path)
     except Exception as error:  # NumPy reads a damaged header as Python, and raises what that raises
         raise InputError(f"{path}: cannot be read as a kernel ({getattr(error, 'strerror', None) or error})") from error
-    if not isinstance(found, np.ndarray):
-        found.close()
-        raise InputError(f"{path}: cannot be read as a kernel (it is an archive)")
-    return found
+    if isinstance(found, np.ndarray):
+        return found
+    found.close()
+    raise InputError(f"{path}: cannot be read as a kernel (it is an archive)")
 
 
 def write_arrays(stem: Path, arrays: Mapping[str, np.ndarray]) -> None:
