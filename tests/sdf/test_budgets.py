@@ -62,6 +62,7 @@ def test_the_rates_of_long_fits_fall_sooner(steps, factor, schedule):
     assert settings.matrix_learning_rate == pytest.approx(2e-3 * factor)
     assert settings.learning_rate == pytest.approx(5e-4 * factor)
     assert settings.schedule == schedule
+    assert settings.samples == (4_800_000 if schedule == "cosine-squared" else 1_200_000)
     given = plan_fit(SdfConfig(steps=steps, learning_rate=1e-3, device="cpu"), ellipsoid()).settings
     assert given.learning_rate == 1e-3
 
