@@ -27,9 +27,7 @@ def text_lines(path: Path, *, claim: Callable[[], None] = lambda: None) -> Itera
         InputError: If a line is longer than any of these formats has.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        count = 0
-        while line := file.readline(LONGEST_LINE):
-            count += 1
+        for count, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), start=1):
             if len(line) == LONGEST_LINE:
                 raise InputError(f"line {count} is longer than {LONGEST_LINE} characters; it may be of another format")
             if count % LINES_A_CLAIM == 0:

@@ -58,8 +58,7 @@ def check_coordinates(what: str, table: np.ndarray) -> None:
     """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers."""
     check_finite(what, table)
     size = np.abs(table).max(axis=1, initial=0.0)
-    beyond = int((size > _LARGEST).sum())
-    if beyond:
+    if beyond := int((size > _LARGEST).sum()):
         raise InputError(
             f"{beyond} of {len(table)} {what} are too far out to compute with; the farthest is "
             f"{row_text(table, int(size.argmax()))}; coordinates must be within {_LARGEST:g}"

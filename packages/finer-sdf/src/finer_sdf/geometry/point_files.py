@@ -36,9 +36,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
             f"Write decimal points, or {_ADVICE}"
         )
-    notes = []
-    if read.commas == "decimal":
-        notes.append("its commas are read as decimal commas")
+    notes = ["its commas are read as decimal commas"] if read.commas == "decimal" else []
     if "red" in names and not named:
         first = names.index("red") + 1
         notes.append(

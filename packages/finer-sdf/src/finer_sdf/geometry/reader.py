@@ -1,7 +1,7 @@
 """Read any surface a person has, or say in one line why it cannot be read."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -57,9 +57,7 @@ def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         raw = read_raw(path, room, known=SUFFIXES)
         bare_points = FORMATS[path.suffix.lower()].bare_points
         shape, notes = clean(raw, bare_points=bare_points, seed=seed, room=room)
-    colors = None
-    if raw.colors is not None:
-        colors = SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
+    colors = None if raw.colors is None else SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
     return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=raw.notes + notes, colors=colors)
 
 
@@ -78,11 +76,10 @@ def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
     """Read a file's tables, unrepaired, if its suffix is a known one; InputError without the file's name if not."""
     suffix = _checked_suffix(path, known)
     module, function = FORMATS[suffix].reader.split(".")
-    read = getattr(import_module(f"finer_sdf.geometry.{module}"), function)
+    read: Callable[[Path, Room], RawShape] = getattr(import_module(f"finer_sdf.geometry.{module}"), function)
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name later
-            raw: RawShape = read(path, room)
-            return raw
+            return read(path, room)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
