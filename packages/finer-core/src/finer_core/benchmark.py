@@ -34,7 +34,7 @@ def compare(
             which ends the comparison with the rows of the fits that are finished.
         row_of: Makes a row of signal, method and result.
         task: What the methods must have values for.
-        progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
+        progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
 
     Raises:
         InputError: For an unknown method, or one that is not for the task, before the first fit.

@@ -1,20 +1,25 @@
-"""Progress on stderr: one line that redraws itself on a terminal, plain lines elsewhere.
+"""Progress on stderr: a bar of tqdm on a terminal and in a notebook, plain lines elsewhere.
 
-And what `progress=` of a function means: nothing, such a line, or a function of the caller's.
+And what `progress=` of a function means: nothing, such a bar, or a function of the caller's.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 ProgressOption = bool | Callable[[int, int, Mapping[str, float]], None]
 """False shows nothing, True shows progress on stderr, a function is called with (done, total, metrics)."""
+_BETWEEN_DRAWINGS, _BETWEEN_LINES = 0.2, 5.0  # seconds
 
 
 class Progress:
     """Show how far a long piece of work is, how fast it goes, how long it will take, and its current figure.
+
+    Where somebody watches, on a terminal or in a notebook, by tqdm (https://tqdm.github.io), if it is installed: every
+    application needs it, finer-core does not. Elsewhere a line every five seconds.
 
     Args:
         what: Name of the work.
@@ -38,13 +43,15 @@ class Progress:
         self._what, self.total, self._unit = what, total, unit
         self._stream = stream or sys.stderr  # None where the process has no stderr
         self._quiet = quiet or self._stream is None
-        self._terminal = not self._quiet and self._stream.isatty()
-        self._interval = 0.2 if self._terminal else 5.0
         self._first, self._started = done, time.monotonic()
-        self._shown = -float("inf")
-        self._width = 0
-        if not self._quiet:
-            self._show(done, "")
+        self._bar: Any = None
+        with self._unseen_where_writing_fails():
+            if not self._quiet and _is_watched(self._stream):
+                self._bar = _bar(what, total=total, unit=unit, stream=self._stream, done=done)
+        self._interval = _BETWEEN_LINES if self._bar is None else _BETWEEN_DRAWINGS
+        self._shown = self._started
+        if self._bar is None:
+            self._print(self._line(done, ""))
 
     def update(self, done: int, figure: Callable[[], str] = lambda: "") -> None:
         """Report `done` units; `figure` is asked only when something is drawn, so it may cost a little."""
@@ -56,37 +63,50 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Print a line that stays, unless quiet."""
-        if not self._quiet:
-            self.close()
-            self._print(f"{self._what}: {text}\n")
+        self._print(f"{self._what}: {text}")
 
     def close(self) -> None:
-        """End the line on a terminal."""
-        if not self._quiet and self._terminal and self._width:
-            self._print("\n")
-            self._width = 0
+        """Leave the bar as it stands."""
+        if self._bar is not None and not self._quiet:
+            with self._unseen_where_writing_fails():
+                self._bar.close()
 
     def _show(self, done: int, figure: str) -> None:
         self._shown = time.monotonic()
+        if self._bar is None:
+            self._print(self._line(done, figure))
+            return
+        self._bar.n, self._bar.total = done, self.total
+        self._bar.set_postfix_str(figure, refresh=False)
+        with self._unseen_where_writing_fails():
+            self._bar.refresh()
+
+    def _line(self, done: int, figure: str) -> str:
         elapsed = self._shown - self._started
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
         parts = [f"{self._what} {100 * done / self.total:5.1f}%", f"{done}/{self.total} {self._unit}s"]
         if rate > 0:
             parts += [_rate(rate, self._unit), f"{_clock((self.total - done) / rate)} left"]
-        if figure:
-            parts.append(figure)
-        line = " | ".join(parts)
-        if self._terminal:
-            self._print("\r" + line.ljust(self._width))
-            self._width = len(line)
-        else:
-            self._print(line + "\n")
+        return " | ".join([*parts, figure] if figure else parts)
 
-    def _print(self, text: str) -> None:
+    def _print(self, line: str) -> None:
+        if self._quiet:
+            return
+        with self._unseen_where_writing_fails():
+            if self._bar is None:
+                print(line, file=self._stream, flush=True)
+            else:
+                self._bar.write(line, file=self._stream)
+
+    @contextmanager
+    def _unseen_where_writing_fails(self) -> Iterator[None]:
+        """Go on unseen where the disk is full, the reader gone, the stream closed."""
         try:
-            print(text, end="", file=self._stream, flush=True)
-        except (OSError, ValueError):  # a full disk, a reader that is gone, a closed stream: the work goes on unseen
+            yield
+        except (OSError, ValueError):
             self._quiet = True
+            if self._bar is not None:
+                self._bar.disable = True  # or it writes once more when it is collected
 
 
 class Tell(Protocol):
@@ -123,6 +143,33 @@ def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Tel
     finally:
         if shown:
             shown.close()
+
+
+def _is_watched(stream: TextIO) -> bool:
+    """Say whether somebody sees what is drawn now: a terminal, or the stream of a notebook, which is none."""
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel.")
+
+
+def _bar(what: str, *, total: int, unit: str, stream: TextIO, done: int) -> Any:
+    """Return a bar of tqdm, or None where it is not installed."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread that looks whether the bar is drawn often enough: `Progress` sees to it
+
+    shape = {"ncols": 80, "nrows": 24} if _has_no_shape(stream) else {"dynamic_ncols": True}
+    return Bar(desc=what, total=total, unit=unit, initial=done, file=stream, **shape)
+
+
+def _has_no_shape(stream: TextIO) -> bool:
+    """Say whether this is a terminal of no columns, as containers and `script` have them: tqdm fits into none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns == 0
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _rate(rate: float, unit: str) -> str:

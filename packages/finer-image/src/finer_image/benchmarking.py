@@ -31,7 +31,7 @@ def benchmark(
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
-        progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
+        progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:

@@ -36,7 +36,7 @@ def evaluate(
         image: The original, of the same size and channels: an array (H, W) or (H, W, C), an `Image`, a picture of
             Pillow's or a path.
         memory: What the work may take; a file that does not fit is read in parts.
-        progress: False, True for a line on stderr, or a function of (rows done, rows, {}).
+        progress: False, True for a bar on stderr, or a function of (rows done, rows, {}).
 
     Returns:
         psnr, psnr_unclipped (dB), ssim; ssim is None where no 11x11 window fits.

@@ -119,7 +119,7 @@ def download(
         name: "div2k": the 16 of FINER's table, 512x512.
         folder: Where to; made if missing.
         url: Another address of a folder with the same files.
-        progress: False, True for a line on stderr, or a function of (images done, images, {}).
+        progress: False, True for a bar on stderr, or a function of (images done, images, {}).
 
     Returns:
         The paths of the PNG files, as `reproduce` takes them.

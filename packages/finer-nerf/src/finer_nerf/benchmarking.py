@@ -48,7 +48,7 @@ def benchmark(
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
         lpips: As `evaluate` takes it.
-        progress: False, True for a line on stderr, or a function of (fits done, fits, {}).
+        progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:

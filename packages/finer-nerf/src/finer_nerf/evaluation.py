@@ -41,7 +41,7 @@ def evaluate(
         background: "white", "black" or "#rrggbb", behind transparent pictures and behind what is rendered; None for the
             model's.
         lpips: Also the learned distance of Zhang et al. (VGG), which needs the extra finer-nerf[lpips].
-        progress: False, True for a line on stderr, or a function of (views done, views, {}).
+        progress: False, True for a bar on stderr, or a function of (views done, views, {}).
 
     Returns:
         psnr (dB, of the clipped pictures), ssim and lpips, means over the views; background; views, their number;

@@ -194,7 +194,7 @@ class NerfModel(nn.Module):
             resolution: Grid points per axis, 8 to 4096.
             level: Density of the surface, per unit of the scene; None for what makes 1 % of the box half opaque.
             memory: What the work may take.
-            progress: False, True for a line on stderr, or a function of (points done, points, {}).
+            progress: False, True for a bar on stderr, or a function of (points done, points, {}).
 
         Returns:
             A `trimesh.Trimesh` in the scene's coordinates, each vertex with the colour that it has seen straight on.
@@ -252,7 +252,7 @@ class NerfModel(nn.Module):
             kind: "color", "depth" or "normals".
             fps: Frames a second.
             background: "white", "black" or "#rrggbb"; None for the model's.
-            progress: False, True for a line on stderr, or a function of (frames done, frames, {}).
+            progress: False, True for a bar on stderr, or a function of (frames done, frames, {}).
 
         Raises:
             InputError: If the file cannot be made, or an argument is none of those.

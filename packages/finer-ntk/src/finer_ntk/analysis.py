@@ -91,7 +91,7 @@ def analyze(
         derivative: "published" or "exact": which derivative FINER's factor gets.
         memory: What the computation may take.
         seed: Of the first vector and the probes of what is never formed.
-        progress: False, True for a line on stderr, or a function of (products taken, products expected, {}).
+        progress: False, True for a bar on stderr, or a function of (products taken, products expected, {}).
 
     Returns:
         The spectrum.
@@ -191,7 +191,7 @@ def sweep(
         target: A signal at the points, (n,) or (n, c), in any unit.
         derivative: "published" or "exact": which derivative FINER's factor gets.
         memory: What one kernel may take.
-        progress: False, True for a line on stderr, or a function of (networks done, networks in all, {}).
+        progress: False, True for a bar on stderr, or a function of (networks done, networks in all, {}).
 
     Returns:
         A row a name, for `pandas.DataFrame`: name, method, parameters, the measures, and `alignment_with_first` of the

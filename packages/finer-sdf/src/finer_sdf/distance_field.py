@@ -129,7 +129,7 @@ class DistanceField(nn.Module):
             min_component: Connected parts with fewer than this share of all faces are left out.
             simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-sdf[simplify]`.
             memory: What the work may take.
-            progress: False, True for a line on stderr, or a function of (points done, points in all, {}).
+            progress: False, True for a bar on stderr, or a function of (points done, points in all, {}).
 
         Returns:
             The mesh in the input's coordinates, faces looking outwards, with exact vertex normals and, if the model has
@@ -206,7 +206,7 @@ class DistanceField(nn.Module):
             up: Axis that is up: "x", "y" or "z".
             kind: Colors: "shaded", "normals", or "error", the distance to the reference in box units.
             reference: Mesh that kind "error" measures against; whatever `fit` takes that has faces.
-            progress: False, True for a line on stderr, or a function of (rows done, rows, {}).
+            progress: False, True for a bar on stderr, or a function of (rows done, rows, {}).
 
         Returns:
             (height, width, 3) uint8.
@@ -244,7 +244,7 @@ class DistanceField(nn.Module):
             up: As for `render`.
             kind: As for `render`.
             reference: As for `render`.
-            progress: False, True for a line on stderr, or a function of (frames done, frames, {}).
+            progress: False, True for a bar on stderr, or a function of (frames done, frames, {}).
 
         Raises:
             InputError: As `render`, and for a path that no video can be written to.

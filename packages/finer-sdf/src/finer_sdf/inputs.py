@@ -184,7 +184,7 @@ def download(
         folder: Where to; made if missing.
         url: Another address of the same file.
         sha256: Digest to check against, where that address has another copy.
-        progress: False, True for a line on stderr, or a function of (bytes done, bytes in all or 0, {}).
+        progress: False, True for a bar on stderr, or a function of (bytes done, bytes in all or 0, {}).
 
     Returns:
         The path of the PLY file; one that is there already is taken.

@@ -150,7 +150,7 @@ def reproduce(
         scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
         threads: Of every fit, wherever it runs, because its last bits depend on them.
         run: Whether to compute what is not in the folder.
-        progress: False, True for a line on stderr, or a function of (cells done, cells, {}).
+        progress: False, True for a bar on stderr, or a function of (cells done, cells, {}).
 
     Returns:
         The comparison.

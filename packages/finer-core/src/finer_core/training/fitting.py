@@ -60,7 +60,7 @@ def fit(
         resume: Go on from the checkpoint, if there is one yet, to the same bits as without the interruption. That is so
             on a CPU, if the loss follows from the step and PyTorch's random numbers.
         callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
-        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+        progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
 
     Returns:
         The history of this call: an entry a log interval.

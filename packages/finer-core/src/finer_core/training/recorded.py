@@ -74,7 +74,7 @@ def run_recorded(
         state: Where it goes on from, from `saved_state`.
         checkpoint: File that the state goes to.
         callbacks: `Callback`s, or objects with some of its methods.
-        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+        progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
 
     Returns:
         The entries of this call.

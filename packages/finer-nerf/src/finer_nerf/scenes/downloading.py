@@ -27,7 +27,7 @@ def download(
         folder: Where to; made if missing.
         url: Another address of the same archive.
         sha256: Digest to check against, where that address has another archive.
-        progress: False, True for a line on stderr, or a function of (bytes done, bytes in all or 0, {}).
+        progress: False, True for a bar on stderr, or a function of (bytes done, bytes in all or 0, {}).
 
     Returns:
         The scenes' folders, as `read_scene` takes them.

@@ -113,7 +113,7 @@ def empirical_ntk(
         batch_size: Points a block; None for as many as `memory` allows.
         memory: What the computation may take, the result included unless `out` is given.
         out: Array or memory-mapped file that receives the result.
-        progress: False, True for a line on stderr, or a function of (blocks done, blocks in all, {}).
+        progress: False, True for a bar on stderr, or a function of (blocks done, blocks in all, {}).
 
     Returns:
         (n1, n2), (n1, n2, c) or (n1, n2, c, c), of the parameters' real type: a tensor of a tensor, an array of an

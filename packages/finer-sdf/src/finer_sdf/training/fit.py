@@ -64,7 +64,7 @@ def fit(
         checkpoint: A file that the state is written to every `checkpoint_seconds`, and at the end.
         resume: Go on from the checkpoint, if there is one yet, to the same bits as without the interruption. Settings
             come from it; others that are given must be equal. The history is of this call.
-        progress: False, True for a line on stderr, or a function of (step, steps, metrics) for each entry.
+        progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
         **overrides: Fields of `SdfConfig` that replace those of `config`, such as method="siren", preset="paper",
             seed=1, and the length: steps= or seconds=, and with either target_rms=.
 

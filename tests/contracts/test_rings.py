@@ -1,0 +1,67 @@
+"""An import loads its ring of finer-core and no more; one of an application, its table of names."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from .rings import RINGS, WITHOUT_TORCH
+from .workspace import APPLICATIONS
+
+LOADED_BY = """
+import importlib, json, sys
+seen, loaded = set(), {}
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    ours = {module for module in sys.modules if module.startswith("finer_")}
+    loaded[name] = sorted(ours - seen), "torch" in sys.modules
+    seen = ours
+print(json.dumps(loaded))
+"""
+
+Loaded = Mapping[str, tuple[Sequence[str], bool]]
+
+
+def loaded_by(*names: str) -> Loaded:
+    """Import modules one after the other in a fresh process; return what each added, and whether PyTorch was there."""
+    command = [sys.executable, "-c", LOADED_BY, *names]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def breaches(loaded: Loaded, rings: Mapping[str, str]) -> list[str]:
+    """Say what each import loads that is not in its ring, and what is in its ring and not loaded."""
+    found = []
+    for name, (modules, torch) in loaded.items():
+        ring = {f"finer_core.{module}" for module in rings[name].split()}
+        found += [f"{name} loads {module}" for module in modules if module not in ring | {"finer_core"}]
+        found += [f"{name} does not load {module}" for module in sorted(ring - set(modules))]
+        found += [f"{name} loads torch"] if torch and name in WITHOUT_TORCH else []
+    return found
+
+
+def test_each_import_loads_its_ring():
+    assert breaches(loaded_by(*RINGS), RINGS) == []
+
+
+def test_an_application_loads_its_table_of_names():
+    tables = [package.module for package in APPLICATIONS]
+    loaded = loaded_by(*tables)
+    ground = {"finer_core", "finer_core._version", "finer_core.lazy"}
+    for name, (modules, torch) in loaded.items():
+        assert set(modules) - ground == {name, f"{name}._version"}
+        assert not torch
+
+
+@pytest.mark.parametrize(
+    ("modules", "torch", "breach"),
+    [
+        (["_version", "lazy", "app.cli"], False, "loads finer_core.app.cli"),
+        (["_version"], False, "does not load finer_core.lazy"),
+        (["_version", "lazy"], True, "loads torch"),
+    ],
+)
+def test_the_check_sees(modules, torch, breach):
+    loaded = ["finer_core", *(f"finer_core.{module}" for module in modules)]
+    assert breaches({"finer_core": (loaded, torch)}, RINGS) == [f"finer_core {breach}"]
