@@ -1,4 +1,4 @@
-"""What each import loads of finer-core, beyond what those before it load: rings, each needs itself and the inner ones."""
+"""What each import loads of finer-core beyond what those before it load: rings, each of which needs the inner ones."""
 
 WITHOUT_TORCH = ("finer_core", "finer_core.methods", "finer_core.config")
 """Imports that load no PyTorch, beside those of the applications."""
