@@ -19,7 +19,10 @@ from tests import refusals
 from tests.worker_processes import workers_of
 
 pytest.importorskip("distributed")
-SMALL = ["--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu", "--quiet"]
+SMALL = [
+    *("--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--precision", "fp32"),
+    *("--device", "cpu", "--quiet"),
+]
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ STEPS = 200
 ARGUMENTS = [
     *("--steps", str(STEPS), "--log-every", "5", "--batch-pixels", "256", "--device", "cpu"),
     *("--optimizer", "muon"),  # SOAP magnifies the rounding of sums, which are grouped otherwise here
-    *("--hidden-features", "32", "--hidden-layers", "2", "--quiet"),
+    *("--hidden-features", "32", "--hidden-layers", "2", "--precision", "fp32", "--quiet"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""A killed or interrupted fit, resumed, ends in the same bits as an uninterrupted one."""
+"""A killed or interrupted fit, resumed, ends in the same bits as an uninterrupted one, in either precision."""
 
 import json
 import os
@@ -21,18 +21,19 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a picture and an uninterrupted run of it."""
-    path = tmp_path_factory.mktemp("resume")
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder, named by the precision of its fits, with a picture and an uninterrupted run of it."""
+    path = tmp_path_factory.mktemp("resume") / request.param
+    path.mkdir()
     values = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
     Pillow.fromarray(values).save(path / "picture.png")
-    assert main(["fit", str(path / "picture.png"), "--out", str(path / "whole"), *ARGUMENTS]) == 0
+    assert main(command(path, path / "whole")) == 0
     return path
 
 
 def command(folder: Path, out: Path) -> list[str]:
-    return ["fit", str(folder / "picture.png"), "--out", str(out), "--resume", *ARGUMENTS]
+    return ["fit", str(folder / "picture.png"), "--out", str(out), "--resume", "--precision", folder.name, *ARGUMENTS]
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -87,9 +88,9 @@ def test_killed_before_anything_was_written(folder, tmp_path):
     assert_equal_to_the_whole(folder, out)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(folder, tmp_path, number):
+def test_interrupted(folder, tmp_path):
     out = tmp_path / "run"
+    number = {"fp32": signal.SIGINT, "bf16": signal.SIGTERM}[folder.name]
     process = start(folder, out)
     wait_for(process, out, 12)
     os.kill(process.pid, number)

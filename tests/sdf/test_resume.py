@@ -26,7 +26,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Return an uninterrupted run, its shape beside it."""
     folder = tmp_path_factory.mktemp(f"resume-{request.param}")
     shape = write_ellipsoid(folder / "egg.ply")
-    arguments = ["fit", str(shape), "--preset", request.param, *ARGUMENTS]
+    precision = {"fast": "bf16", "paper": "fp32"}[request.param]  # whatever this processor's default is
+    arguments = ["fit", str(shape), "--preset", request.param, "--precision", precision, *ARGUMENTS]
     assert main([*arguments, "--out", str(folder / "whole")]) == 0
     (folder / "arguments.json").write_text(json.dumps(arguments))
     return folder / "whole"
