@@ -89,6 +89,16 @@ def test_a_kernel_that_fits_neither_memory_nor_disk(tmp_path, monkeypatch, capsy
     assert_refused(main, ["kernel", "--grid", "256", *out], capsys, "free", "--max-points")
 
 
+@pytest.mark.parametrize("command", ["spectrum FILE", "sweep --grid 1024"])
+def test_all_eigenvalues_that_memory_has_no_room_for(tmp_path, capsys, command):
+    """Six matrices of 1024 x 1024 numbers take 50 MB beside the process."""
+    np.save(tmp_path / "kernel.npy", np.eye(1024, dtype=np.float32))
+    words = command.replace("FILE", str(tmp_path / "kernel.npy")).split()
+    out = ["--memory", "520MB", "--out", str(tmp_path / "run"), "--quiet"]
+    assert_refused(main, [*words, *out], capsys, "1024 points", "--memory allows 520 MB")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [

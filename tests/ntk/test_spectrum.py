@@ -1,6 +1,8 @@
 """Eigenpairs with and without the matrix, the published figure's trend, and predicted against real training."""
 
+import mmap
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import torch
 from finer_core import build_network
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
+from finer_ntk import analyze, line_grid
+from finer_ntk.app.kernel_file import _Stored
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
     alignment,
@@ -85,3 +89,34 @@ def test_training_as_the_kernel_predicts_it(method):
     real = descend(function, x, y, learning_rate=rate, steps=100)
     assert real[-1] < 0.5 * real[0]
     np.testing.assert_allclose(predicted, real, rtol=0.05)
+
+
+def test_a_spectrum_of_all_falls_back_to_the_top_where_memory_ends():
+    net = build_network("finer", task="ntk", in_features=1, out_features=1, hidden_features=8)
+    points = line_grid(256).coords
+    whole, top = analyze(net, points, memory="4MB"), analyze(net, points, memory="3MB")  # six matrices take 3.1 MB
+    assert (len(whole.eigenvalues), whole.estimated) == (256, False)
+    assert (len(top.eigenvalues), top.estimated) == (64, True)
+    rounding = 1e-6 * whole.eigenvalues[0]  # of a kernel in single precision
+    np.testing.assert_allclose(top.eigenvalues, whole.eigenvalues[:64], rtol=0, atol=rounding)
+    with pytest.raises(InputError, match="256 points needs about 3 MB"):
+        analyze(net, points, top=256, memory="3MB")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_a_kernel_in_a_file_is_written_and_read_without_staying_in_memory(tmp_path):
+    path, side = tmp_path / "kernel.npy", 5000  # 100 MB
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(side, side))
+    before = mapped_bytes()
+    for start in range(0, side, 500):
+        _Stored(path)[start : start + 500, :] = np.ones((500, side), np.float32)
+        assert mapped_bytes() - before < 20e6
+    kernel = np.load(path, mmap_mode="r")
+    assert diagonal_energy(kernel) == pytest.approx(1 / side)
+    assert mapped_bytes() - before < 20e6, "each band is given back"
+    assert diagonal_energy(kernel[:50, :50]) == pytest.approx(1 / 50), "a part of a mapped array is itself"
+
+
+def mapped_bytes() -> int:
+    """Return the bytes of files that are in this process's memory."""
+    return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE

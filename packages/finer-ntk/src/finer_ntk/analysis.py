@@ -13,6 +13,7 @@ from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
+from finer_core.resources import check_room, parse_memory
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
@@ -26,6 +27,7 @@ from finer_ntk.spectrum import (
     target_energy,
     top_eigenpairs,
 )
+from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs
 from finer_ntk.spectrum.prediction import as_signal
 
 
@@ -86,8 +88,8 @@ def analyze(
         model: A module; output row i depends on coordinate row i only.
         x: (n, in_features), a tensor or an array, in the model's coordinates; brought to its parameters' type.
         target: A signal at the points, (n,) or (n, c), in any unit.
-        top: Only the largest eigenpairs, from products and without forming the kernel; None for all up to 4096 points,
-            and for 64 of more.
+        top: Only the largest eigenpairs, from products and without forming the kernel; None for all, where there are
+            up to 4096 points and memory has room for all, else for 64.
         derivative: "published" or "exact": which derivative FINER's factor gets.
         memory: What the computation may take.
         seed: Of the first vector and the probes of what is never formed.
@@ -116,7 +118,9 @@ def analyze(
     if top is not None and not 1 <= top <= count:
         raise InputError(f"top {top}: the kernel of {count} points has {count} eigenvalues")
     signal = None if target is None else as_signal(target, count)
-    if count <= LARGEST_DENSE and top in (None, count):
+    all_fit = count <= LARGEST_DENSE and bytes_of_all_eigenpairs(count) <= parse_memory(memory)
+    if top == count or (top is None and (all_fit or count <= DEFAULT_TOP)):
+        check_room_for_all(count, memory)
         kernel = empirical_ntk(model, coords, derivative=derivative, memory=memory, progress=progress)
         return analyze_kernel(kernel.cpu().numpy(), signal)
     wanted = top or DEFAULT_TOP
@@ -125,6 +129,18 @@ def analyze(
         return _analyze_operator(
             operator, signal, top=wanted, seed=seed, on_product=lambda done: tell(min(done, 3 * wanted), 3 * wanted)
         )
+
+
+def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
+    """Raise InputError if memory has no room for all eigenpairs of so many points."""
+    if points > LARGEST_DENSE:
+        raise InputError(
+            f"all eigenvalues are computed of at most {LARGEST_DENSE} points, got {points}; take fewer (--grid, "
+            "--max-points)"
+        )
+    needed = bytes_of_all_eigenpairs(points)
+    what = f"computing all eigenvalues of {points} points"
+    check_room(needed, parse_memory(memory), what=what, advice="take fewer points (--grid)", process=process)
 
 
 def analyze_kernel(kernel: np.ndarray, target: np.ndarray | None = None, *, top: int | None = None) -> NtkSpectrum:
@@ -216,8 +232,7 @@ def sweep(
     """
     if not networks or not len(seeds):
         raise InputError(f"a sweep needs networks and seeds, got {len(networks)} and {len(seeds)}")
-    if len(x) > LARGEST_DENSE:
-        raise InputError(f"a sweep computes all eigenvalues, for at most {LARGEST_DENSE} points, got {len(x)}")
+    check_room_for_all(len(x), memory)
     signal = None if target is None else as_signal(target, len(x))
     sequence = not any(isinstance(source, NetworkConfig) for source in networks.values())
     rows: list[dict[str, Any]] = []
@@ -247,6 +262,7 @@ def measure(
     memory: str,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Return one row of a sweep, and the kernel (n, n) and eigenvalues (n,) of its first network."""
+    check_room_for_all(len(x), memory)
     measured, shown = [], []
     for network in networks:
         function = as_row_function(network)

@@ -12,12 +12,20 @@ from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.errors import InputError
 from finer_core.io.figures import figure_bytes
 from finer_core.io.report import Report
-from finer_core.resources import PROCESS_BYTES, parse_memory
+from finer_core.resources import parse_memory
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import write_arrays
 from finer_ntk.app.kernel_file import KERNEL, assemble
-from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.app.runs import (
+    common_figures,
+    keep_figure,
+    log_points,
+    open_run,
+    shown_eigenvalues,
+    tell,
+    working_memory,
+)
 from finer_ntk.config import LARGEST_DENSE, KernelSettings
 from finer_ntk.inputs.files import file_points
 from finer_ntk.inputs.networks import Subject, load_subject
@@ -25,10 +33,9 @@ from finer_ntk.inputs.points import Points
 from finer_ntk.kernel import as_derivative
 from finer_ntk.kernel.cost_model import as_output
 from finer_ntk.spectrum import diagonal_energy
+from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs
 
 _DEFAULT_TOP = 16
-_DENSE_COPIES = 6
-"""Matrices in double precision that all eigenpairs take at once."""
 
 
 def run_kernel(
@@ -86,7 +93,7 @@ def _check(subject: Subject, settings: KernelSettings, against: Points | None) -
 
 def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> NtkSpectrum:
     """Return the spectrum of a square kernel, summed over channels; of a large one from products alone."""
-    fits = PROCESS_BYTES + 8 * _DENSE_COPIES * len(kernel) ** 2 <= parse_memory(settings.memory)
+    fits = bytes_of_all_eigenpairs(len(kernel)) <= parse_memory(working_memory(settings.memory))
     # Products are of the network's own kernel, so not of one of infinite width.
     if len(kernel) <= LARGEST_DENSE and (fits or settings.backend != "torch"):
         return analyze_kernel(traced(kernel), top=settings.top)
@@ -95,7 +102,7 @@ def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) ->
         subject.coords,
         top=min(settings.top or _DEFAULT_TOP, len(kernel) - 1),
         derivative=as_derivative(settings.derivative),
-        memory=settings.memory,
+        memory=working_memory(settings.memory),
         seed=settings.seed,
     )
     return dataclasses.replace(found, diagonal_energy=diagonal_energy(kernel)) if kernel.ndim == 2 else found

@@ -1,6 +1,7 @@
 """A kernel on disk: assembled block by block into a memory-mapped .npy file, and gone on with after an interruption."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from finer_core.progress import Progress
 from finer_core.resources import parse_memory
 from finer_core.schema import fits
 from finer_ntk.app.arrays import mapped_array
+from finer_ntk.app.runs import working_memory
 from finer_ntk.config import KernelSettings
 from finer_ntk.inputs.networks import Subject
 from finer_ntk.inputs.points import Points
@@ -59,7 +61,7 @@ def assemble(
         derivative=as_derivative(settings.derivative),
         path=None,
         batch_size=settings.batch_size,
-        memory=parse_memory(settings.memory),
+        memory=parse_memory(working_memory(settings.memory)),
         in_memory=False,
     )
     final, partial, state = run.path / KERNEL, run.checkpoint.parent / KERNEL, run.checkpoint.parent / "kernel.json"
@@ -74,8 +76,7 @@ def assemble(
     if not done:
         check_disk(run.path, problem.result_bytes)
         partial.parent.mkdir(exist_ok=True)
-    mode = "r+" if done else "w+"
-    target = np.lib.format.open_memmap(partial, mode=mode, dtype=dtype, shape=shape)
+        np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
     progress: Progress | None = None
 
     def on_progress(blocks: int, total: int) -> None:
@@ -86,13 +87,14 @@ def assemble(
     with interruptible() as should_stop:
 
         def on_block_row(number: int) -> None:
-            target.flush()
+            with partial.open("r+b") as written:
+                os.fsync(written.fileno())
             write_json(state, {"rows": plan.rows, "done": number})
             if should_stop():
                 raise Interrupted(number)
 
         write_kernel(
-            target,
+            _Stored(partial),
             function,
             subject.coords,
             x2,
@@ -108,6 +110,16 @@ def assemble(
     partial.replace(final)
     shutil.rmtree(partial.parent)
     return np.load(final, mmap_mode="r"), plan.path
+
+
+class _Stored:
+    """Store blocks in a .npy file, mapped for each anew: what is mapped and was written counts as memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __setitem__(self, block: tuple[slice, slice], values: np.ndarray) -> None:
+        np.lib.format.open_memmap(self._path, mode="r+")[block] = values
 
 
 def _mapped(path: Path) -> np.ndarray | None:

@@ -12,15 +12,24 @@ from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.report import Report
-from finer_core.resources import environment_versions, memory_figures
+from finer_core.resources import check_room, environment_versions, memory_figures, parse_memory
 from finer_core.training_config import as_plain
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import mapped_array, write_arrays
-from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
+from finer_ntk.app.runs import (
+    common_figures,
+    keep_figure,
+    log_points,
+    open_run,
+    shown_eigenvalues,
+    tell,
+    working_memory,
+)
 from finer_ntk.config import LARGEST_DENSE, SpectrumSettings
 from finer_ntk.inputs.networks import Subject, load_subject
 from finer_ntk.kernel import as_derivative
+from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs
 from finer_ntk.spectrum.prediction import (
     DEFAULT_STEPS,
     MOST_OUTPUTS,
@@ -63,7 +72,7 @@ def run_spectrum(
         target,
         top=settings.top,
         derivative=derivative,
-        memory=settings.memory,
+        memory=working_memory(settings.memory),
         seed=settings.seed,
         progress=not quiet,
     )
@@ -114,7 +123,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     Raises:
         InputError: If it is not a square finite kernel.
     """
-    kernel = mapped_array(kernel_file)
+    kernel, memory = mapped_array(kernel_file), parse_memory(settings.memory)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.dtype.kind != "f":
         raise InputError(f"{kernel_file}: eigenvalues need a square real kernel, got {kernel.dtype} {kernel.shape}")
     if len(kernel) > 4 * LARGEST_DENSE:
@@ -123,7 +132,10 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         )
     if settings.top is not None and settings.top > len(kernel):
         raise InputError(f"--top {settings.top}: the kernel of {len(kernel)} points has {len(kernel)} eigenvalues")
-    largest = float(np.abs(kernel).max(initial=0))
+    what = f"computing all eigenvalues of {len(kernel)} points"
+    advice = "compute the top ones of its model"
+    check_room(bytes_of_all_eigenpairs(len(kernel)), memory, what=f"{kernel_file}: {what}", advice=advice)
+    largest = max((float(np.abs(row).max()) for row in kernel), default=0.0)
     if largest > _LARGEST:
         raise InputError(f"{kernel_file}: values of up to {largest:g}, whose squares are no numbers; scale it down")
     started = time.monotonic()

@@ -20,12 +20,21 @@ from finer_core.io.files import json_text, remove_partial_files, write_text
 from finer_core.io.report import Report
 from finer_core.networks.config import option_names
 from finer_core.progress import Progress
+from finer_core.resources import PROCESS_BYTES
 from finer_core.schema import fits
 from finer_ntk import plots as figures
-from finer_ntk.analysis import alignments, measure
+from finer_ntk.analysis import alignments, check_room_for_all, measure
 from finer_ntk.app.arrays import write_arrays
-from finer_ntk.app.runs import common_figures, keep_figure, log_points, open_run, shown_eigenvalues, tell
-from finer_ntk.config import LARGEST_DENSE, SweepSettings
+from finer_ntk.app.runs import (
+    common_figures,
+    keep_figure,
+    log_points,
+    open_run,
+    shown_eigenvalues,
+    tell,
+    working_memory,
+)
+from finer_ntk.config import SweepSettings
 from finer_ntk.inputs.networks import Subject, given_points, load_subject, subject_at_start
 from finer_ntk.inputs.points import Points, grid_points
 from finer_ntk.kernel import as_derivative
@@ -55,11 +64,7 @@ def run_sweep(
     points = given_points(settings) or (
         load_subject(settings, model=models[0]).points if models else grid_points("1024")
     )
-    if len(points.coords) > LARGEST_DENSE:
-        raise InputError(
-            f"a sweep computes all eigenvalues of every kernel, for at most {LARGEST_DENSE} points, "
-            f"got {len(points.coords)}; take fewer by --grid or --max-points"
-        )
+    check_room_for_all(len(points.coords), settings.memory, process=PROCESS_BYTES)
     subjects = [_subject(entry, points, seed=settings.seed) for entry in entries]  # all, so that a wrong one shows now
     tell(points, quiet=quiet)
     run, config = open_run(out, subjects[0], settings, command="sweep", signal=None, mode=mode)
@@ -180,7 +185,7 @@ def _measure_one(
         subjects[0].coords,
         points.target,
         derivative=as_derivative(settings.derivative),
-        memory=settings.memory,
+        memory=working_memory(settings.memory),
     )
 
 

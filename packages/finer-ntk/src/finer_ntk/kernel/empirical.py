@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -212,8 +212,16 @@ class _Block:
     columns: slice
 
 
+class Blocks(Protocol):
+    """Take values block by block, as a tensor or an array does."""
+
+    def __setitem__(self, block: Any, values: Any, /) -> None:
+        """Store values (rows, columns, ...), of a tensor where this is one, else of an array."""
+        ...
+
+
 def write_kernel(
-    target: Tensor | np.ndarray,
+    target: Blocks,
     function: RowFunction,
     x1: Tensor,
     x2: Tensor | None,
@@ -228,7 +236,7 @@ def write_kernel(
     """Fill `target` block by block, rows of blocks from top to bottom.
 
     Args:
-        target: A tensor or an array of the result's shape.
+        target: A tensor, an array or what else takes blocks of the result's shape.
         function: The function.
         x1: (n1, in_features).
         x2: (n2, in_features), or None for `x1`.
@@ -264,15 +272,10 @@ def _row_of_blocks(start: int, rows: int, problem: Problem) -> list[_Block]:
     return [_Block(rows=of_rows, columns=slice(j, min(j + rows, problem.n2))) for j in columns]
 
 
-def _store(target: Tensor | np.ndarray, found: Tensor, block: _Block, *, mirror: bool, output: str) -> None:
+def _store(target: Blocks, found: Tensor, block: _Block, *, mirror: bool, output: str) -> None:
     flipped = found.transpose(0, 1)
     if output == "full":
         flipped = flipped.transpose(2, 3)
-    if isinstance(target, Tensor):
-        target[block.rows, block.columns] = found
-        if mirror:
-            target[block.columns, block.rows] = flipped
-        return
-    target[block.rows, block.columns] = found.cpu().numpy()
-    if mirror:
-        target[block.columns, block.rows] = flipped.cpu().numpy()
+    stored = [(block.rows, block.columns, found)] + ([(block.columns, block.rows, flipped)] if mirror else [])
+    for rows, columns, values in stored:
+        target[rows, columns] = values if isinstance(target, Tensor) else values.cpu().numpy()

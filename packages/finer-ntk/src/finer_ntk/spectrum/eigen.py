@@ -9,6 +9,8 @@ import torch
 from finer_core.errors import InputError
 from finer_ntk.kernel.operator import NtkOperator
 
+_COPIES = 6
+"""Matrices in double precision that all eigenpairs take at once: two of the kernel, and what LAPACK works on."""
 _PROBES, _STEPS = 16, 32
 """Random vectors, and Lanczos steps from each, of the estimates for a kernel that is never formed."""
 
@@ -32,6 +34,11 @@ class Eigenpairs:
     values: np.ndarray
     vectors: np.ndarray
     residuals: np.ndarray
+
+
+def bytes_of_all_eigenpairs(points: int) -> int:
+    """Return what `all_eigenpairs` takes of memory for a kernel of so many points."""
+    return 8 * _COPIES * points**2
 
 
 def all_eigenpairs(kernel: np.ndarray) -> Eigenpairs:

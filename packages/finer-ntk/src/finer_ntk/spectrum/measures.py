@@ -3,6 +3,7 @@
 All take NumPy arrays; a kernel may be a memory-mapped file and is read in bands of rows.
 """
 
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,8 +51,11 @@ def diagonal_energy(kernel: np.ndarray) -> float:
         >>> diagonal_energy(np.ones((4, 4)))
         0.25
     """
-    diagonal = float(np.square(np.diagonal(kernel), dtype=np.float64).sum())
-    return diagonal / sum(float(np.square(band, dtype=np.float64).sum()) for _, band in _bands(kernel))
+    diagonal = whole = 0.0
+    for start, band in _bands(kernel):
+        diagonal += float(np.square(np.diagonal(band, start), dtype=np.float64).sum())
+        whole += float(np.square(band, dtype=np.float64).sum())
+    return diagonal / whole
 
 
 def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
@@ -154,4 +158,12 @@ def target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
 def _bands(kernel: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, _BAND_BYTES // (8 * kernel.shape[1]))
     for start in range(0, len(kernel), rows):
-        yield start, np.asarray(kernel[start : start + rows])
+        yield start, np.asarray(_again(kernel)[start : start + rows])
+
+
+def _again(kernel: np.ndarray) -> np.ndarray:
+    """Return a mapped file's array, mapped anew: what was read of the earlier one is memory as long as that is open."""
+    base: object = kernel.base  # of a part of a mapped array it is the whole one
+    if isinstance(kernel, np.memmap) and kernel.flags.c_contiguous and isinstance(base, mmap.mmap):
+        return np.memmap(str(kernel.filename), kernel.dtype, "r", kernel.offset, kernel.shape)
+    return kernel
