@@ -110,7 +110,8 @@ def test_an_image_without_any_data_is_refused(tmp_path):
         ({"_FillValue": "AAAAAICHw8A="}, 0, -9999),  # the bytes of a double, as xarray writes them
         ({"_FillValue": "AAAAAAAA+H8="}, 0, None),  # NaN
         ({"_FillValue": "word"}, 0, None),
-        ({"_FillValue": [1]}, 0, None),
+        ({"_FillValue": [1]}, 0, 1),  # CF writers store a list of one
+        ({"_FillValue": [1, 2]}, 0, None),
         ({}, 0, None),
         ({"_ARRAY_DIMENSIONS": ["y", "x"]}, -1, -1),
     ],

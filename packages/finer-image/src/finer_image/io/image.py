@@ -13,7 +13,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_image.io.nodata import Nodata, nodata_of_text
-from finer_image.io.raster import Raster, missing_note, survey
+from finer_image.io.raster import Raster, notes_of, survey
 from finer_image.io.value_range import pixels_from_unit, row_blocks, unit_from_pixels
 
 __all__ = ["DTYPES", "MODES", "MODE_CHANNELS", "Image", "mode_of", "pixels_from_unit", "unit_from_pixels"]
@@ -145,7 +145,7 @@ class Image(Raster):
             source_mode=source_mode,
             nodata=nodata,
             missing=missing,
-            notes=(*notes, *missing_note(missing, pixels=pixels.shape[0] * pixels.shape[1], nodata=nodata)),
+            notes=(*notes, *notes_of(pixels.shape, missing=missing, nodata=nodata)),
         )
 
     @property

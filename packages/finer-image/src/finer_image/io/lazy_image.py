@@ -9,7 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_image.io.image import DTYPES, mode_of
 from finer_image.io.nodata import Nodata
-from finer_image.io.raster import Raster, missing_note, survey
+from finer_image.io.raster import Raster, notes_of, survey
 from finer_image.io.source import file_error, named
 from finer_image.io.value_range import row_blocks
 from finer_image.io.windows.reader import PartReader, Parts
@@ -101,7 +101,7 @@ class DiskImage(Raster):
             value_range, missing = survey(blocks, dtype=image.dtype, mode=image.mode, nodata=image.nodata)
         except InputError as error:
             raise named(path, error) from None
-        more = missing_note(missing, pixels=image.height * image.width, nodata=image.nodata)
+        more = notes_of(image.shape, missing=missing, nodata=image.nodata)
         return replace(image, value_range=value_range, missing=missing, notes=(*notes, *more))
 
     @property

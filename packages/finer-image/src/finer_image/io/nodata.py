@@ -55,6 +55,8 @@ def nodata_of_attributes(attributes: Mapping[str, Any], dtype: np.dtype, *, fill
     if "_ARRAY_DIMENSIONS" in attributes:  # what xarray wrote
         named.append(fill_value)
     for value in named:
+        if isinstance(value, list) and len(value) == 1:
+            (value,) = value
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             continue
         try:

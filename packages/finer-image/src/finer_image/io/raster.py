@@ -141,9 +141,19 @@ def survey(
     return interval_of(low, high, dtype=dtype), missing
 
 
-def missing_note(missing: int, *, pixels: int, nodata: Nodata) -> tuple[str, ...]:
-    """Say that an image has pixels without data; return the sentence, or none."""
-    if not missing:
-        return ()
-    named = "NaN" if nodata is None else f"nodata, {nodata}"
-    return (f"{missing:,} of its {pixels:,} pixels hold no data ({named}); they are left out of fit and figures",)
+MOST_COLORS = 4
+"""Channels that a picture has at most, and more rows than that."""
+
+
+def notes_of(shape: tuple[int, int, int], *, missing: int, nodata: Nodata) -> tuple[str, ...]:
+    """Say what is to be known of an image of (height, width, channels): pixels without data, and unlikely axes."""
+    height, width, channels = shape
+    notes = []
+    if channels > MOST_COLORS >= height:
+        read = f"{height} rows of {width} pixels with {channels} channels"
+        notes.append(f"is read as {read}; move the axis (numpy.moveaxis) if its channels come first")
+    if missing:
+        named = "NaN" if nodata is None else f"nodata, {nodata}"
+        left_out = f"{missing:,} of its {height * width:,} pixels hold no data ({named})"
+        notes.append(f"{left_out}; they are left out of fit and figures")
+    return tuple(notes)

@@ -21,6 +21,8 @@ class ExrHeader:
     """Hold what an EXR file declares before its pixels.
 
     Args:
+        window: First column and row and last column and row of the data window.
+        display: The same of the display window.
         height: Rows of the data window.
         width: Columns of the data window.
         item_bytes: Bytes of a value once all channels share one type.
@@ -30,6 +32,8 @@ class ExrHeader:
         offsets_at: Where the table of chunk offsets starts.
     """
 
+    window: tuple[int, ...]
+    display: tuple[int, ...]
     height: int
     width: int
     item_bytes: int
@@ -68,6 +72,11 @@ def decode_exr(source: ImageSource) -> DecodedImage:
         item_bytes=header.item_bytes,
         beside=header.height * header.width * header.channels * header.item_bytes,  # the planes, before they are joined
     )
+    if header.display != header.window:
+        left, top, right, bottom = header.window
+        x0, y0, x1, y1 = header.display
+        size = f"{y1 - y0 + 1}x{x1 - x0 + 1}"
+        source.note(f"has pixels of rows {top} to {bottom}, columns {left} to {right} only, of a display of {size}")
     if not header.flags & _MULTIPART:
         _check_chunks(source, header)
     else:
@@ -114,7 +123,8 @@ def _read_header(source: ImageSource) -> ExrHeader:
             (size,) = struct.unpack_from("<I", data, kind_end + 1)
             attributes[data[position:name_end]] = data[kind_end + 5 : kind_end + 5 + size]
             position = kind_end + 5 + size
-        left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
+        window = left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
+        display = struct.unpack("<4i", attributes.get(b"displayWindow", attributes[b"dataWindow"]))
         kinds, samplings, listing = set(), set(), attributes[b"channels"]
         count = 0
         while listing[0] != 0:
@@ -127,6 +137,8 @@ def _read_header(source: ImageSource) -> ExrHeader:
         raise source.error("is a truncated or corrupt EXR; copy or render it again") from None
     mixed = len(kinds) > 1 and 0 in kinds  # uint32 beside floats widens to float64.
     return ExrHeader(
+        window=window,
+        display=display,
         height=bottom - top + 1,
         width=right - left + 1,
         item_bytes=8 if mixed else max((_ITEM_BYTES.get(kind, 4) for kind in kinds), default=4),

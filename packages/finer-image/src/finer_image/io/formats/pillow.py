@@ -45,10 +45,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
             source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
         pixels = _decode_deep(source, format_name) if deep else in_bands(image, mode)
-        try:
-            orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
-        except Exception:  # A broken EXIF block is no reason to refuse the picture.
-            orientation = 1
+        orientation = orientation_of(image)
         # A phone's multi-picture JPEG holds previews and depth maps, which nobody takes for more images.
         if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
             source.note("is animated; only its first picture is used")
@@ -138,13 +135,9 @@ def _decode_deep(source: ImageSource, format_name: str) -> np.ndarray:
     return decode(source.handle.read())
 
 
-def exif_orientation(exif: bytes) -> int:
-    """Read the orientation from a raw EXIF block; 1 where there is none or the block is broken."""
-    from PIL import Image as pillow
-
-    tags = pillow.Exif()
+def orientation_of(image: Any) -> int:
+    """Return the orientation that a Pillow image's EXIF block, or its XMP, names; 1 for none, or a broken block."""
     try:
-        tags.load(exif)
-        return int(tags.get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # A broken EXIF block is no reason to refuse the picture.
         return 1

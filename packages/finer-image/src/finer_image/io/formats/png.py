@@ -1,15 +1,17 @@
 """Decode PNG at its true depth."""
 
+import io
 import struct
 import zlib
 
-from finer_image.io.formats.pillow import exif_orientation
+from finer_image.io.formats.pillow import orientation_of
 from finer_image.io.library_guard import import_library
 from finer_image.io.source import DecodedImage, ImageSource
 
-_SIGNATURE_BYTES = 8
+_SIGNATURE_BYTES, _HEAD_BYTES = 8, 33
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _MAX_PROFILE_BYTES = 1 << 25
+_WITH_WORDS, _WORDS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt"), b"words"
 
 
 def decode_png(source: ImageSource) -> DecodedImage:
@@ -26,8 +28,8 @@ def decode_png(source: ImageSource) -> DecodedImage:
         InputError: The file is cut, corrupt or too large.
     """
     imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
-    data = source.handle.read(33)
-    if len(data) < 33 or data[12:16] != b"IHDR":
+    data = source.handle.read(_HEAD_BYTES)
+    if len(data) < _HEAD_BYTES or data[12:16] != b"IHDR":
         raise source.error("is a truncated PNG; copy or download it again")
     width, height, depth, color_type = struct.unpack(">IIBB", data[16:26])
     if color_type not in _CHANNELS:
@@ -46,14 +48,17 @@ def decode_png(source: ImageSource) -> DecodedImage:
         source.note("is animated; only its first picture is used")
     return DecodedImage(
         pixels=imagecodecs.png_decode(data),
-        orientation=exif_orientation(chunks.get(b"eXIf", b"")),
+        orientation=_orientation(chunks),
         icc_profile=_profile(chunks.get(b"iCCP", b"")),
         source_mode="1" if depth == 1 and color_type == 0 else "P" if color_type == 3 else "",
     )
 
 
 def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
-    """Check every chunk's length and checksum; return the first of each kind, IDAT left empty."""
+    """Check every chunk's length and checksum; return the first of each kind, IDAT left empty.
+
+    Under `_WORDS` stand all chunks that may name an orientation, as they are in the file.
+    """
     chunks: dict[bytes, bytes] = {}
     view, position = memoryview(data), _SIGNATURE_BYTES
     while b"IEND" not in chunks:
@@ -66,6 +71,8 @@ def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
         (stored,) = struct.unpack_from(">I", data, end - 4)
         if zlib.crc32(view[position + 4 : end - 4]) == stored:
             chunks.setdefault(name, b"" if name == b"IDAT" else data[position + 8 : end - 4])
+            if name in _WITH_WORDS:
+                chunks[_WORDS] = chunks.get(_WORDS, b"") + data[position:end]
         elif name[:1].isupper():
             label = name.decode("ascii", "replace")
             raise source.error(
@@ -84,3 +91,19 @@ def _profile(chunk: bytes) -> bytes | None:
         return zlib.decompressobj().decompress(compressed, _MAX_PROFILE_BYTES) or None
     except zlib.error:
         return None
+
+
+def _orientation(chunks: dict[bytes, bytes]) -> int:
+    """Return the orientation by EXIF, by EXIF in a text as ImageMagick writes it, or by XMP, all as Pillow reads them.
+
+    Pillow decodes a whole PNG before it tells, so it gets one of a single pixel with the same words.
+    """
+    from PIL import Image as pillow
+
+    if _WORDS not in chunks:
+        return 1
+    whole = io.BytesIO()
+    pillow.new("L", (1, 1)).save(whole, "PNG")
+    first, rest = whole.getvalue()[:_HEAD_BYTES], whole.getvalue()[_HEAD_BYTES:]
+    with pillow.open(io.BytesIO(first + chunks[_WORDS] + rest), formats=["PNG"]) as image:
+        return orientation_of(image)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from finer_image.io.nodata import Nodata, nodata_of_text
+from finer_image.io.scaling import note_of_gdal
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.tiff_pages import MOSAIC
 from finer_image.io.value_range import row_blocks
@@ -14,7 +15,7 @@ from finer_image.io.value_range import row_blocks
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _LINEAR_RAW = 0, 2, 3, 5, 6, 8, 34892
 _JPEG_COMPRESSIONS = (6, 7)
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2
-_ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG, _NODATA_TAG = 274, 34675, 32768, 42113
+_ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG, _METADATA_TAG, _NODATA_TAG = 274, 34675, 32768, 42112, 42113
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # else 1
 
 
@@ -110,6 +111,9 @@ class SampleKind:
     def of(cls, source: ImageSource, page: Any) -> "SampleKind":
         """Read the kind from a page of tifffile whose file is open."""
         profile = page.tags[_ICC_TAG].value if _ICC_TAG in page.tags else None
+        scaled = note_of_gdal(str(page.tags[_METADATA_TAG].value)) if _METADATA_TAG in page.tags else None
+        if scaled:
+            source.note(scaled)
         return cls(
             photometric=int(page.photometric),
             bits=page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8,

@@ -10,6 +10,7 @@ import numpy as np
 
 from finer_image.io.library_guard import reading
 from finer_image.io.nodata import nodata_of_attributes
+from finer_image.io.scaling import note_of_attributes
 from finer_image.io.source import DecodedImage, ImageSource, file_error
 from finer_image.io.windows.reader import BlockReader, Parts
 from finer_image.io.windows.zarr_chunks import check_chunk, stored_chunks
@@ -69,6 +70,9 @@ def open_zarr(source: ImageSource) -> Parts:
             f"{metadata.files - files} of its {metadata.files} chunks are not stored and are read as its fill value, "
             f"{metadata.fill_value!r}"
         )
+    scaled = note_of_attributes(metadata.attributes)
+    if scaled:
+        source.note(scaled)
     reader = _ChunkReader(source.path, array, shape=(height, width, channels), metadata=metadata)
     # In format 3 xarray keeps the two apart.
     fill_value = metadata.fill_value if metadata.version == 2 else None
