@@ -13,6 +13,7 @@ from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
+from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
@@ -127,7 +128,9 @@ def analyze(
         )
 
 
-def analyze_kernel(kernel: np.ndarray, target: np.ndarray | None = None, *, top: int | None = None) -> NtkSpectrum:
+def analyze_kernel(
+    kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "n ..."] | None = None, *, top: int | None = None
+) -> NtkSpectrum:
     """Decompose a kernel that is there as a matrix.
 
     Args:

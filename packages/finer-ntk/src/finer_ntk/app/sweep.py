@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from finer_core.app.run_folder import Mode, RunFolder
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.interruption import interruptible
 from finer_core.io.files import json_text, remove_partial_files, write_text
 from finer_core.io.report import Report
 from finer_core.networks.config import option_names

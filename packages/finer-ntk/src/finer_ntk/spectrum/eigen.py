@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Real
 from finer_ntk.kernel.operator import NtkOperator
 
 _PROBES, _STEPS = 16, 32
@@ -29,12 +30,12 @@ class Eigenpairs:
         [3.0, 2.0, 1.0]
     """
 
-    values: np.ndarray
-    vectors: np.ndarray
-    residuals: np.ndarray
+    values: Float[np.ndarray, " k"]
+    vectors: Float[np.ndarray, "n k"]
+    residuals: Float[np.ndarray, " k"]
 
 
-def all_eigenpairs(kernel: np.ndarray) -> Eigenpairs:
+def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
     """Return every eigenpair of a kernel, in double precision; the kernel is made symmetric first.
 
     Args:
@@ -231,5 +232,7 @@ def _lanczos(
     return nodes, np.square(vectors[0]), first
 
 
-def _residuals(moved: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def _residuals(
+    moved: Float[np.ndarray, "n k"], values: Float[np.ndarray, " k"], vectors: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " k"]:
     return np.linalg.norm(moved - vectors * values, axis=0) / np.maximum(np.abs(values), np.finfo(np.float64).tiny)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.parallel import worker_count
+from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
 
@@ -22,9 +23,9 @@ class SdfSamples:
         weight: (n, 1) factor of each point's term in the loss.
     """
 
-    coords: Tensor
-    sdf: Tensor
-    weight: Tensor
+    coords: Float[Tensor, "points 3"]
+    sdf: Float[Tensor, "points 1"]
+    weight: Float[Tensor, "points 1"]
 
     def to(self, device: torch.device | str) -> "SdfSamples":
         """Move the samples to a device."""
