@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_core.shapes import Float, Int
+from finer_core.shapes import Float, Int, Real
 from finer_sdf.meshing.blocks import BLOCK, CORNERS, BlockValues
 from finer_sdf.meshing.grid import Sampler
 
@@ -132,8 +132,8 @@ def _corner_values(
 def _steepness(
     at_centre: Float[np.ndarray, " blocks"],
     at_corners: Float[np.ndarray, "blocks 8"],
-    to_low: Float[np.ndarray, "blocks 3"],
-    to_high: Float[np.ndarray, "blocks 3"],
+    to_low: Real[np.ndarray, "blocks 3"],
+    to_high: Real[np.ndarray, "blocks 3"],
 ) -> Float[np.ndarray, " blocks"]:
     """Return the steepest change of each block per cell: to its corners, or along its mean gradient.
 
