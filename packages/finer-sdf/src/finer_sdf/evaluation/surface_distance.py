@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.shapes import Float
-from finer_sdf.geometry import Mesh, unit_vectors
+from finer_sdf.geometry import Mesh, PointCloud, unit_vectors
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.surface_sampling import SurfaceSamples
 
@@ -18,11 +18,12 @@ class OneWay:
 
     Attributes:
         distance: (n,) to the nearest point of the other surface.
-        cosine: (n,) of the angle between a sample's normal and that of the nearest face; None without normals.
+        cosine: (m,) of the angle between a sample's normal and that of the nearest face, where both have one; None where
+            no sample has.
     """
 
     distance: Float[np.ndarray, " n"]
-    cosine: Float[np.ndarray, " n"] | None
+    cosine: Float[np.ndarray, " m"] | None
 
     def summary(self) -> dict[str, float]:
         """Return mean, root mean square, 99th percentile and maximum of the distance."""
@@ -34,7 +35,7 @@ class OneWay:
         }
 
 
-def distances_to_mesh(samples: SurfaceSamples, mesh: Mesh, distance: MeshDistance) -> OneWay:
+def distances_to_mesh(samples: SurfaceSamples | PointCloud, mesh: Mesh, distance: MeshDistance) -> OneWay:
     """Measure samples against a mesh.
 
     Args:

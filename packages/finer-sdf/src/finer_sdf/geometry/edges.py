@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_core.shapes import Int
+from finer_core.shapes import Float, Int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,6 @@ class Edges:
         return int(((self.uses != 2) & (self.balance != 0)).sum())
 
 
-def forwards(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "faces 3"]:
+def forwards(faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces 3"]:
     """Return 1 for every edge (m, 3) of a face that leads to a higher vertex number, -1 for the others."""
     return np.where(faces < np.roll(faces, -1, axis=1), 1.0, -1.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import igl
 import numpy as np
 
-from finer_core.shapes import Bool, Float, Int
+from finer_core.shapes import Bool, Float, Shaped
 from finer_sdf.geometry import Mesh
 
 PIECE = 1 << 17
@@ -24,7 +24,7 @@ class Nearest:
     """
 
     distance: Float[np.ndarray, " points"]
-    faces: Int[np.ndarray, " points"]
+    faces: Shaped[np.ndarray, " points"]  # libigl counts in long long, no int64 to jaxtyping
     points: Float[np.ndarray, "points 3"]
 
 
