@@ -18,8 +18,8 @@ class OneWay:
 
     Attributes:
         distance: (n,) to the nearest point of the other surface.
-        cosine: (m,) of the angle between a sample's normal and that of the nearest face, where both have one; None where
-            no sample has.
+        cosine: (m,) of the angle between a sample's normal and that of the nearest face, where both have one;
+            None where none has.
     """
 
     distance: Float[np.ndarray, " n"]
