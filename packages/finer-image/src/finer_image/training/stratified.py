@@ -77,7 +77,7 @@ class StratifiedPixels:
         """Return whether cells stick out of the image."""
         return self._cut.numel() > 0
 
-    def drawn(self, step: int) -> tuple[Bool[Tensor, " cells"], Int[Tensor, ""]]:
+    def drawn(self, step: int) -> tuple[Int[Tensor, " cells"], Int[Tensor, ""]]:
         """Return the mask of a step's pass, a number a cell, and the number () that the step adds to it by XOR."""
         drawn, j = self._pass_of(step)
         return drawn.mask, drawn.order[j]

@@ -3,7 +3,7 @@
 import igl
 import numpy as np
 
-from finer_core.shapes import Bool, Float, Int
+from finer_core.shapes import Bool, Float, Int, Shaped
 from finer_sdf.geometry.edges import Edges, forwards
 from finer_sdf.geometry.shapes import Mesh, bounds_of, unit_vectors
 
@@ -69,7 +69,7 @@ def _consistent(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _inward_faces(
     vertices: Float[np.ndarray, "vertices 3"],
     faces: Int[np.ndarray, "faces 3"],
-    patches: Int[np.ndarray, " faces"],
+    patches: Shaped[np.ndarray, " faces"],
     *,
     closed: np.ndarray,
     seed: int,

@@ -89,7 +89,7 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
 
 
 def _fans(
-    vertices: Float[np.ndarray, "vertices 3"], polygons: Int[np.ndarray, "polygons corners"]
+    vertices: Float[np.ndarray, "vertices 3"], polygons: Shaped[np.ndarray, "polygons corners"]
 ) -> tuple[Int[np.ndarray, "polygons triangles 3"], Shaped[np.ndarray, " rows"]]:
     """Return polygons (p, k) as fans (p, k - 2, 3), and the rows whose fan does not cover them.
 

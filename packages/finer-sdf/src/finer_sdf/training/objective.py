@@ -18,15 +18,15 @@ Error = Literal["squared", "absolute"]
 def weighted_squares(
     network: nn.Module,
     coords: Float[Tensor, "points 3"],
-    sdf: Float[Tensor, "points 1"],
+    sdf: Float[Tensor, "points values"],
     weight: Float[Tensor, "points 1"],
 ) -> Float[Tensor, ""]:
     """Return sum_i w_i (f(x_i) - d_i)^2, of several heads the mean.
 
     Args:
-        network: f, whose values are (n, 1), or (heads, n, 1).
+        network: f, whose values are those of d, or (heads, n, 1).
         coords: x, (n, 3).
-        sdf: d, (n, 1).
+        sdf: d, (n, 1); of a color head (n, 3).
         weight: w, (n, 1).
     """
     return _weighted_sum((network(coords) - sdf).square(), weight)
@@ -35,7 +35,7 @@ def weighted_squares(
 def weighted_absolutes(
     network: nn.Module,
     coords: Float[Tensor, "points 3"],
-    sdf: Float[Tensor, "points 1"],
+    sdf: Float[Tensor, "points values"],
     weight: Float[Tensor, "points 1"],
 ) -> Float[Tensor, ""]:
     """Return sum_i w_i |f(x_i) - d_i|, of several heads the mean; the arguments are those of `weighted_squares`."""

@@ -19,12 +19,12 @@ class SdfSamples:
 
     Attributes:
         coords: (n, 3).
-        sdf: (n, 1) target distance, in box units.
+        sdf: (n, 1) target distance, in box units; of a color head (n, 3), the colors.
         weight: (n, 1) factor of each point's term in the loss.
     """
 
     coords: Float[Tensor, "points 3"]
-    sdf: Float[Tensor, "points 1"]
+    sdf: Float[Tensor, "points values"]
     weight: Float[Tensor, "points 1"]
 
     def to(self, device: torch.device | str) -> "SdfSamples":
