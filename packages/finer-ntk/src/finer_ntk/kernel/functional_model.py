@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from finer_core.activations import exact_derivatives
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_core.shapes import Float
+from finer_core.shapes import Float, Shaped
 
 Params = Mapping[str, Tensor]
 """Parameters by name, real or complex."""
@@ -39,7 +39,7 @@ class RowFunction:
     params: dict[str, Tensor]
 
     def __call__(
-        self, params: Params, coords: Float[Tensor, "n in_features"], *, exact: bool
+        self, params: Params, coords: Shaped[Tensor, "n in_features"], *, exact: bool
     ) -> Float[Tensor, "n out_features"]:
         """Evaluate at (n, in_features); returns (n, out_features), real.
 

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-from finer_core.shapes import Float
+from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.functional_model import Derivative, Params, RowFunction, left_is_exact, right_is_exact
 
 
 def jacobian_rows(
-    function: RowFunction, coords: Float[Tensor, "n in_features"], *, exact: bool
+    function: RowFunction, coords: Shaped[Tensor, "n in_features"], *, exact: bool
 ) -> Float[Tensor, "n outputs parameters"]:
     """Return the Jacobian with respect to all parameters, row by row.
 
@@ -47,7 +47,7 @@ def contract(
 
 def fused_backward(
     function: RowFunction,
-    coords: Float[Tensor, "n in_features"],
+    coords: Shaped[Tensor, "n in_features"],
     cotangents: Float[Tensor, "n outputs"],
     *,
     exact: bool,
@@ -65,7 +65,7 @@ def fused_backward(
 
 
 def push_forward(
-    function: RowFunction, coords: Float[Tensor, "n in_features"], tangents: Params, *, exact: bool
+    function: RowFunction, coords: Shaped[Tensor, "n in_features"], tangents: Params, *, exact: bool
 ) -> Float[Tensor, "n outputs"]:
     """Return J u, (n, out_features): how the outputs move when the parameters move along `tangents`."""
     return jvp(lambda params: function(params, coords, exact=exact), (function.params,), (dict(tangents),))[1]
@@ -73,8 +73,8 @@ def push_forward(
 
 def product(
     function: RowFunction,
-    left: Float[Tensor, "n1 in_features"],
-    right: Float[Tensor, "n2 in_features"],
+    left: Shaped[Tensor, "n1 in_features"],
+    right: Shaped[Tensor, "n2 in_features"],
     vector: Float[Tensor, "n2 outputs"],
     *,
     derivative: Derivative,

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from finer_core.shapes import Float, Inexact
+from finer_core.shapes import Float, Inexact, Shaped
 from finer_ntk.kernel.functional_model import RowFunction
 
 _HARMLESS = {"__get__", "is_complex", "is_floating_point", "dim", "size", "numel", "stride", "element_size"}
@@ -98,7 +98,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 @torch.enable_grad()
-def layer_factors(function: RowFunction, coords: Float[Tensor, "n in_features"], *, exact: bool) -> list[Factors]:
+def layer_factors(function: RowFunction, coords: Shaped[Tensor, "n in_features"], *, exact: bool) -> list[Factors]:
     """Return the factors of every linear map at coordinate rows, from one forward and `out_features` backward passes.
 
     Args:
@@ -119,7 +119,7 @@ def layer_factors(function: RowFunction, coords: Float[Tensor, "n in_features"],
     ]
 
 
-def find_linear_maps(function: RowFunction, coords: Float[Tensor, "n in_features"]) -> list[LinearMap] | str:
+def find_linear_maps(function: RowFunction, coords: Shaped[Tensor, "n in_features"]) -> list[LinearMap] | str:
     """Return the linear maps that hold all parameters, or in words why the structured path does not apply.
 
     The answer is checked: on the first rows the factors must give the gradient that autograd gives, so that a use of a
