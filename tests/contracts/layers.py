@@ -1,8 +1,8 @@
 """The layers of the packages, the lowest first: a module imports from its own layer and from those before it."""
 
 CORE = (
-    ("_version", "lazy", "errors", "methods", "schema", "metrics", "coords", "casts"),
-    ("progress", "resources", "interruption", "surroundings", "parallel", "c_library"),
+    ("_version", "lazy", "errors", "methods", "schema", "metrics", "coords", "casts", "shapes"),
+    ("progress", "resources", "surroundings", "parallel", "c_library"),
     ("config", "training_config", "initializers"),
     ("activations.large_pages", "activations.buffers"),
     ("activations.formulas", "activations.wavelets", "activations.derivative_mode"),

@@ -11,7 +11,7 @@ RINGS: dict[str, str] = {
         activations activations._kernels activations._kernels.autograd activations._kernels.chunked
         activations._kernels.cpu activations._kernels.dispatch activations._kernels.fused_mlp activations.buffers
         activations.derivative_mode activations.formulas activations.functional activations.large_pages
-        activations.modules activations.wavelets c_library casts parallel
+        activations.modules activations.wavelets c_library casts parallel shapes
     """,
     "finer_core.layers": "initializers layers linear",
     "finer_core.networks": """
@@ -23,7 +23,7 @@ RINGS: dict[str, str] = {
         networks.own_network
     """,
     "finer_core.training": """
-        distributed distributed.ranks distributed.team interruption progress training training.accumulate
+        distributed distributed.interruption distributed.ranks distributed.team progress training training.accumulate
         training.batching training.callbacks training.compiled_gradients training.connection training.cuda_graph
         training.ema training.fitting training.gradients training.guard training.history training.log_point
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build

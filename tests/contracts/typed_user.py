@@ -7,8 +7,9 @@ from torch import Tensor, nn
 import finer_core as fc
 import finer_image
 from finer_core import training
-from finer_core.activations import FinerActivation, exact_derivatives
+from finer_core.activations import FinerActivation, exact_derivatives, finer
 from finer_core.layers import InrLayer
+from finer_core.shapes import Float
 from finer_image import ImageModel, benchmark, evaluate, fit, read_image, reproduce
 from finer_nerf import NerfModel, read_scene
 from finer_nerf import evaluate as evaluate_scene
@@ -29,6 +30,11 @@ class Field(nn.Module):
     def forward(self, coords: Tensor) -> Tensor:
         out: Tensor = self.head(self.first(coords))
         return out
+
+
+def radius(points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+    waves: Tensor = finer(points.norm(dim=-1), omega_0=5.0)
+    return waves
 
 
 def image(path: str) -> tuple[float, np.ndarray]:

@@ -289,7 +289,7 @@ def test_version_text():
 @pytest.mark.parametrize(
     "module",
     ["", ".app.cli", ".errors", ".config", ".training_config", ".methods", ".app.network_options", ".app.run_folder"]
-    + [".io.files", ".progress", ".resources", ".io.report", ".interruption"],
+    + [".io.files", ".progress", ".resources", ".io.report", ".distributed.interruption"],
 )
 def test_light_modules_do_not_load_torch(module):
     code = f"import finer_core{module}, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"

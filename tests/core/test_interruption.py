@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from finer_core.interruption import interruptible
+from finer_core.distributed.interruption import interruptible
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import torch
 
 from finer_core.app.cli import OneLineParser, run_command
 from finer_core.distributed.gradient_sum import GradientReducer, checksum_of
+from finer_core.distributed.interruption import interruptible
 from finer_core.distributed.ranks import ALONE, Ranks, cores_of, my_share, part_of, ranks_of_environment, threads_of
 from finer_core.distributed.team import Team, collective, joined
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, exit_code_and_line
-from finer_core.interruption import interruptible
 
 PLACE = {
     **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},

@@ -14,15 +14,19 @@ from finer_nerf.training.rays import RayBatch
 from .test_backgrounds import SMALL, opaque_ball
 
 
+def seen(image: torch.Tensor) -> RayRendering:
+    nothing = torch.zeros(len(image))
+    return RayRendering(image=image, opacity=nothing, depth=nothing, evaluated=1, colored=1)
+
+
 def pieces_of(colors: torch.Tensor, target: torch.Tensor, view: torch.Tensor) -> list:
     """Return a step of two pieces, in which rays saw colours."""
     nothing = torch.zeros(len(view))
-    rendering = RayRendering(image=colors, opacity=nothing, depth=nothing, evaluated=1, colored=1)
     batch = RayBatch(
-        rays_o=colors, rays_d=colors, target=target, background=colors, opaque=nothing, jitter=nothing, view=view
+        rays_o=colors, rays_d=colors, target=target, background=colors, opaque=nothing.bool(), jitter=nothing, view=view
     )
-    halves = zip(rendering.image.chunk(2), batch.split((len(view) + 1) // 2), strict=True)
-    return [(len(piece), dataclasses.replace(rendering, image=image), piece) for image, piece in halves]
+    pieces = batch.split((len(view) + 1) // 2)
+    return [(len(piece), seen(image), piece) for image, piece in zip(colors.chunk(2), pieces, strict=True)]
 
 
 def test_affine_colours_are_found_up_to_one_map_of_all():

@@ -7,8 +7,12 @@ Convention (FINER's image code): each axis runs from -1 to 1 with both ends on t
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float, Int
 
-def axis_coords(length: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
+
+def axis_coords(
+    length: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> Float[Tensor, " {length}"]:
     """Return the coordinates of one axis.
 
     Args:
@@ -29,7 +33,7 @@ def axis_coords(length: int, *, device: torch.device | str | None = None, dtype:
     return torch.linspace(-1.0, 1.0, length, device=device, dtype=dtype)
 
 
-def coords_of_index(index: Tensor, axes: tuple[Tensor, ...]) -> Tensor:
+def coords_of_index(index: Int[Tensor, " n"], axes: tuple[Tensor, ...]) -> Float[Tensor, "n axes"]:
     """Turn flat sample numbers into coordinates, without ever making the whole grid.
 
     Args:
@@ -47,7 +51,9 @@ def coords_of_index(index: Tensor, axes: tuple[Tensor, ...]) -> Tensor:
     return torch.stack(columns[::-1], dim=-1)
 
 
-def grid_coords(*shape: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
+def grid_coords(
+    *shape: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> Float[Tensor, "points axes"]:
     """Return all coordinates of a grid.
 
     Args:

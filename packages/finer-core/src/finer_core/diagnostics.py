@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
+from finer_core.shapes import Float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class InitReport:
         return "\n".join([head, *lines])
 
 
-def init_report(network: nn.Module, coords: Tensor) -> InitReport:
+def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"]) -> InitReport:
     """Measure how signals and gradients spread through a network.
 
     Formula: with L the mean of the squared output, the table gives std z, mean and std of the output, std of dL/dz and

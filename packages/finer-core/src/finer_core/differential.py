@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from finer_core.activations import exact_derivatives
+from finer_core.shapes import Float
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (..., in_features) to values (..., out_features)."""
 
 
 @torch.enable_grad()
-def value_and_gradient(field: Field, coords: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+def value_and_gradient(
+    field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
+) -> tuple[Float[Tensor, "*points 1"], Float[Tensor, "*points d"]]:
     """Evaluate a scalar field and its gradient in one pass.
 
     Formula: grad f = (df/dx_1, ..., df/dx_d).
@@ -44,13 +47,17 @@ def value_and_gradient(field: Field, coords: Tensor, *, create_graph: bool = Fal
     return (values, grad) if create_graph else (values.detach(), grad)
 
 
-def gradient(field: Field, coords: Tensor, *, create_graph: bool = False) -> Tensor:
+def gradient(
+    field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
+) -> Float[Tensor, "*points d"]:
     """Return the gradient (..., d) of a scalar field; see `value_and_gradient`."""
     return value_and_gradient(field, coords, create_graph=create_graph)[1]
 
 
 @torch.enable_grad()
-def jacobian(field: Field, coords: Tensor, *, create_graph: bool = False) -> Tensor:
+def jacobian(
+    field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
+) -> Float[Tensor, "*points m d"]:
     """Return the Jacobian of a field of any number of outputs.
 
     Formula: J_ij = df_i/dx_j.
@@ -71,7 +78,9 @@ def jacobian(field: Field, coords: Tensor, *, create_graph: bool = False) -> Ten
 
 
 @torch.enable_grad()
-def divergence(field: Field, coords: Tensor, *, create_graph: bool = False) -> Tensor:
+def divergence(
+    field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
+) -> Float[Tensor, "*points"]:
     """Return the divergence of a vector field.
 
     Formula: div f = sum_i df_i/dx_i.
@@ -97,7 +106,9 @@ def divergence(field: Field, coords: Tensor, *, create_graph: bool = False) -> T
 
 
 @torch.enable_grad()
-def laplacian(field: Field, coords: Tensor, *, create_graph: bool = False) -> Tensor:
+def laplacian(
+    field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
+) -> Float[Tensor, "*points m"]:
     """Return the Laplacian of each output.
 
     Formula: lap f = sum_j d^2 f / dx_j^2.
@@ -127,7 +138,13 @@ def _evaluate(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
         return x, field(x)
 
 
-def _gradient_of(values: Tensor, x: Tensor, *, create_graph: bool, retain_graph: bool | None = None) -> Tensor:
+def _gradient_of(
+    values: Float[Tensor, "*points"],
+    x: Float[Tensor, "*points d"],
+    *,
+    create_graph: bool,
+    retain_graph: bool | None = None,
+) -> Float[Tensor, "*points d"]:
     """Return d values / d x row by row; zero where `values` does not depend on `x`."""
     if not values.requires_grad:
         return torch.zeros_like(x)
@@ -137,7 +154,9 @@ def _gradient_of(values: Tensor, x: Tensor, *, create_graph: bool, retain_graph:
     return torch.zeros_like(x) if grad is None else grad
 
 
-def _trace_of_derivative(vectors: Tensor, x: Tensor, *, create_graph: bool) -> Tensor:
+def _trace_of_derivative(
+    vectors: Float[Tensor, "*points d"], x: Float[Tensor, "*points d"], *, create_graph: bool
+) -> Float[Tensor, "*points"]:
     """Return sum_j d vectors_j / d x_j."""
     total = torch.zeros_like(x[..., 0])
     for j in range(x.shape[-1]):

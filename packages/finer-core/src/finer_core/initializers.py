@@ -9,8 +9,12 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from finer_core.shapes import Float, Inexact
 
-def uniform_(tensor: Tensor, *, bound: float, generator: Generator | None = None) -> Tensor:
+
+def uniform_(
+    tensor: Inexact[Tensor, "*shape"], *, bound: float, generator: Generator | None = None
+) -> Inexact[Tensor, "*shape"]:
     """Fill with U(-bound, bound), real and imaginary part each.
 
     Args:
@@ -34,7 +38,9 @@ def uniform_(tensor: Tensor, *, bound: float, generator: Generator | None = None
     return tensor
 
 
-def first_layer_uniform_(weight: Tensor, *, generator: Generator | None = None) -> Tensor:
+def first_layer_uniform_(
+    weight: Inexact[Tensor, "out_features fan_in"], *, generator: Generator | None = None
+) -> Inexact[Tensor, "out_features fan_in"]:
     """Fill a first layer's weight with U(+-1/fan_in) (SIREN, supplement 1.5; kept by FINER and FINER++).
 
     Args:
@@ -44,7 +50,13 @@ def first_layer_uniform_(weight: Tensor, *, generator: Generator | None = None) 
     return uniform_(weight, bound=1 / fan_in_of(weight), generator=generator)
 
 
-def siren_uniform_(weight: Tensor, *, omega_0: float, gain: float = 6.0, generator: Generator | None = None) -> Tensor:
+def siren_uniform_(
+    weight: Inexact[Tensor, "out_features fan_in"],
+    *,
+    omega_0: float,
+    gain: float = 6.0,
+    generator: Generator | None = None,
+) -> Inexact[Tensor, "out_features fan_in"]:
     """Fill a hidden or last layer's weight with U(+-sqrt(gain/fan_in)/omega_0) (SIREN, theorem 1.8; gain 6).
 
     Args:
@@ -56,7 +68,9 @@ def siren_uniform_(weight: Tensor, *, omega_0: float, gain: float = 6.0, generat
     return uniform_(weight, bound=math.sqrt(gain / fan_in_of(weight)) / omega_0, generator=generator)
 
 
-def pytorch_uniform_(weight: Tensor, *, omega_0: float = 1.0, generator: Generator | None = None) -> Tensor:
+def pytorch_uniform_(
+    weight: Inexact[Tensor, "out_features fan_in"], *, omega_0: float = 1.0, generator: Generator | None = None
+) -> Inexact[Tensor, "out_features fan_in"]:
     """Fill a weight with PyTorch's default U(+-1/sqrt(fan_in)), divided by `omega_0`.
 
     Args:
@@ -67,7 +81,9 @@ def pytorch_uniform_(weight: Tensor, *, omega_0: float = 1.0, generator: Generat
     return uniform_(weight, bound=1 / (math.sqrt(fan_in_of(weight)) * omega_0), generator=generator)
 
 
-def he_uniform_(weight: Tensor, *, generator: Generator | None = None) -> Tensor:
+def he_uniform_(
+    weight: Inexact[Tensor, "out_features fan_in"], *, generator: Generator | None = None
+) -> Inexact[Tensor, "out_features fan_in"]:
     """Fill a weight with U(+-sqrt(6/fan_in)), for ReLU layers and BACON's linear maps (He et al., 2015).
 
     Args:
@@ -78,8 +94,12 @@ def he_uniform_(weight: Tensor, *, generator: Generator | None = None) -> Tensor
 
 
 def bias_uniform_(
-    bias: Tensor, *, fan_in: int, bias_scale: float | None = None, generator: Generator | None = None
-) -> Tensor:
+    bias: Inexact[Tensor, " out_features"],
+    *,
+    fan_in: int,
+    bias_scale: float | None = None,
+    generator: Generator | None = None,
+) -> Inexact[Tensor, " out_features"]:
     """Fill a bias with U(+-bias_scale), or with PyTorch's default U(+-1/sqrt(fan_in)) when it is None.
 
     For the first layer `bias_scale` is FINER's tuning knob `first_bias_scale` (FINER, section 3.3): a larger one
@@ -94,7 +114,12 @@ def bias_uniform_(
     return uniform_(bias, bound=1 / math.sqrt(fan_in) if bias_scale is None else bias_scale, generator=generator)
 
 
-def quantised_frequencies_(weight: Tensor, *, max_integer_frequency: int, generator: Generator | None = None) -> Tensor:
+def quantised_frequencies_(
+    weight: Float[Tensor, "hidden_features in_features"],
+    *,
+    max_integer_frequency: int,
+    generator: Generator | None = None,
+) -> Float[Tensor, "hidden_features in_features"]:
     """Fill a BACON filter's weight with 2 pi k, k uniform over the integers -m..m (BACON, CVPR 2022, section 3.2).
 
     Args:
@@ -114,7 +139,7 @@ def quantised_frequencies_(weight: Tensor, *, max_integer_frequency: int, genera
     return weight
 
 
-def fan_in_of(weight: Tensor) -> int:
+def fan_in_of(weight: Inexact[Tensor, "out_features fan_in"]) -> int:
     """Return the number of inputs of a weight of shape (out_features, fan_in).
 
     Raises:

@@ -14,6 +14,7 @@ from finer_core.activations._kernels.fused_mlp import FusedLayer, fused_mlp, joi
 from finer_core.activations.wavelets import ComplexFactor
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear, WeightInit
+from finer_core.shapes import Inexact
 
 
 class InrLayer(InrLinear):
@@ -29,7 +30,9 @@ class InrLayer(InrLinear):
         self.activation = activation
 
     @keeps_precision
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Inexact[Tensor, "*points {self.in_features}"]
+    ) -> Inexact[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
         if joins(input):
             this = self.as_fused_layer(input)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from finer_core import initializers
 from finer_core.activations._kernels.fused_mlp import FusedLayer
 from finer_core.casts import PairwiseCasts, keeps_precision
+from finer_core.shapes import Inexact
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back."""
@@ -64,7 +65,9 @@ class InrLinear(PairwiseCasts, nn.Linear):
         raise RuntimeError("build a new layer instead of resetting one: initialisation happens once, in __init__")
 
     @keeps_precision
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Inexact[Tensor, "*points {self.in_features}"]
+    ) -> Inexact[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features); real input meets complex weights as complex."""
         if self.weight.is_complex() and not input.is_complex():
             input = input.to(self.weight.dtype)

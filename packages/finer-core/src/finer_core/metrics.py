@@ -5,8 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float, Inexact
 
-def mse(pred: Tensor, target: Tensor) -> Tensor:
+
+def mse(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """Return the mean over all entries of (pred - target)^2, a scalar.
 
     Raises:
@@ -24,7 +26,7 @@ def psnr_of_mse(value: float, *, data_range: float = 1.0) -> float:
     return 10 * math.log10(data_range**2 / value)
 
 
-def psnr(pred: Tensor, target: Tensor, *, data_range: float = 1.0) -> float:
+def psnr(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"], *, data_range: float = 1.0) -> float:
     """Return the peak signal-to-noise ratio in dB.
 
     Formula: 10 log10(data_range^2 / mse(pred, target)).

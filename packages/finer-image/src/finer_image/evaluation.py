@@ -9,6 +9,7 @@ from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.shapes import Bool, Float
 from finer_image.inputs import as_image
 from finer_image.io.image import unit_from_pixels
 from finer_image.io.raster import Raster
@@ -103,7 +104,7 @@ class Judge:
         empty = np.empty((0, *image.shape[1:]), dtype=np.float32)
         self._kept = (empty, empty, np.empty((0, image.width), dtype=bool))
 
-    def add(self, pred: np.ndarray) -> np.ndarray | None:
+    def add(self, pred: Float[np.ndarray, "rows width channels"]) -> Bool[np.ndarray, "rows width"] | None:
         """Take the next rows of the prediction, (rows, W, C) in [0, 1], not clipped.
 
         Returns:
@@ -142,7 +143,11 @@ class Judge:
         }
 
 
-def _ssim_values(pred: np.ndarray, truth: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _ssim_values(
+    pred: Float[np.ndarray, "rows width channels"],
+    truth: Float[np.ndarray, "rows width channels"],
+    missing: Bool[np.ndarray, "rows width"],
+) -> np.ndarray:
     """Return the SSIM map of neighbouring rows, without the border where windows stick out, and those without data."""
     from scipy.ndimage import maximum_filter
     from skimage.metrics import structural_similarity

@@ -15,6 +15,7 @@ from finer_core.errors import InputError
 from finer_core.io import figures
 from finer_core.io.figures import subplots
 from finer_core.plots import history
+from finer_core.shapes import Float, Real
 
 __all__ = ["activations", "error_map", "history", "neurons", "spectra"]
 
@@ -22,7 +23,7 @@ FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @torch.no_grad()
-def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Tensor:
+def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Float[Tensor, "{height} {width} neurons"]:
     """Return the outputs of the first layer's neurons over the image plane (FINER, figure 6).
 
     Args:
@@ -103,7 +104,7 @@ def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
     return figure
 
 
-def error_map(error: np.ndarray) -> Any:
+def error_map(error: Real[np.ndarray, "height width"]) -> Any:
     """Draw absolute errors (height, width), as shares of the value range, with a colour scale; returns the figure."""
     figure, grid = subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]

@@ -3,12 +3,13 @@
 import numpy as np
 
 from finer_core.io import figures
+from finer_core.shapes import Real
 
 PREVIEW_SIDE = 512
 """Pixels a side that a notebook shows at most."""
 
 
-def png_bytes(unit: np.ndarray, *, mode: str) -> bytes:
+def png_bytes(unit: Real[np.ndarray, "height width channels"], *, mode: str) -> bytes:
     """Return an 8-bit PNG: grey, RGB or RGBA; other channel counts show their first.
 
     Args:

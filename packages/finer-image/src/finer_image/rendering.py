@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
+from finer_core.shapes import Float
 from finer_image.io.image import Image
 
 CHUNK_PIXELS = 16384
@@ -151,7 +152,9 @@ def scaled_size(model: FittedImage, scale: float) -> tuple[int, int]:
     return max(1, round(model.height * scale)), max(1, round(model.width * scale))
 
 
-def pixel_axes(height: int, width: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+def pixel_axes(
+    height: int, width: int, *, like: Tensor
+) -> tuple[Float[Tensor, " {height}"], Float[Tensor, " {width}"]]:
     """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
     dtype = like.dtype.to_real() if like.is_complex() else like.dtype
     return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
@@ -166,7 +169,9 @@ _CACHED_PIXELS = 4096
 """Pixels that a core takes at once."""
 
 
-def unit_rows(model: FittedImage, rows: Tensor, columns: Tensor, *, chunk_pixels: int) -> Tensor:
+def unit_rows(
+    model: FittedImage, rows: Float[Tensor, " height"], columns: Float[Tensor, " width"], *, chunk_pixels: int
+) -> Float[Tensor, "height width channels"]:
     """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
 
     Args:

@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from finer_core.shapes import Float, Real
+
 _LARGEST_SIDE = 1024
 
 
-def radial_spectrum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def radial_spectrum(
+    values: Real[np.ndarray, "height width"],
+) -> tuple[Float[np.ndarray, " rings"], Float[np.ndarray, " rings"]]:
     """Return the power of an image by spatial frequency.
 
     Formula: mean of |FFT(w (v - mean v))|^2 over rings of frequency, w a Hann window that keeps the borders out of it.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Real
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.auto_scale import looked_at
 from finer_nerf.scenes.checks import read_json
@@ -101,7 +102,9 @@ def read_path(file: str, model: FittedScene) -> CameraPath:
     return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(straight)), note="; ".join(notes))
 
 
-def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+def look_at(
+    eye: Real[np.ndarray, "3"], target: Real[np.ndarray, "3"], up: Real[np.ndarray, "3"]
+) -> Float[np.ndarray, "4 4"]:
     """Return the pose (4, 4) of a camera at `eye` that looks at `target`: x right, y down, z forwards."""
     forwards = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forwards, up)
@@ -113,14 +116,14 @@ def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
     return pose
 
 
-def mean_up(poses: np.ndarray) -> np.ndarray:
+def mean_up(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     """Return the mean upward direction of cameras (n, 4, 4) with y down, (3,), unit."""
     up = -np.asarray(poses, dtype=np.float64)[:, :3, 1].mean(axis=0)
     length = np.linalg.norm(up)
     return up / length if length > 1e-6 else np.array([0.0, 1.0, 0.0])
 
 
-def scene_centre(poses: np.ndarray) -> np.ndarray:
+def scene_centre(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     """Return the point that cameras (n, 4, 4) with z forwards look at, (3,)."""
     turned = np.array(poses, dtype=np.float64)
     turned[:, :3, 2] *= -1

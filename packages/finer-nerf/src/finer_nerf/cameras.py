@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.shapes import Bool, Float, Int
 from finer_nerf.lenses import PROJECTIONS, Distortion, distort, project, undistort, unproject
 
 __all__ = [
@@ -125,7 +126,7 @@ class Camera:
             raise InputError(f"not a camera: {data!r:.120}") from error
 
 
-def camera_directions(intrinsics: Camera, pixels: Tensor) -> Tensor:
+def camera_directions(intrinsics: Camera, pixels: Int[Tensor, " pixels"]) -> Float[Tensor, "pixels 3"]:
     """Return unit directions in camera axes (x right, y down, z forwards) through pixel centres.
 
     Formula: of a pinhole, ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), normalized; of another lens, see `lenses`.
@@ -140,7 +141,7 @@ def camera_directions(intrinsics: Camera, pixels: Tensor) -> Tensor:
     return _directions(intrinsics, pixels)[0]
 
 
-def seen_pixels(intrinsics: Camera) -> Tensor:
+def seen_pixels(intrinsics: Camera) -> Bool[Tensor, " pixels"]:
     """Return which pixels the lens has a direction for, bool (height * width,); corners of a fisheye have none."""
     if intrinsics.projection == "perspective" and not any(intrinsics.distortion):
         return torch.ones(intrinsics.width * intrinsics.height, dtype=torch.bool)
@@ -156,7 +157,9 @@ def _directions(intrinsics: Camera, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return directions / directions.norm(dim=-1, keepdim=True), seen
 
 
-def project_to_pixels(intrinsics: Camera, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project_to_pixels(
+    intrinsics: Camera, points: Float[Tensor, "points 3"]
+) -> tuple[Float[Tensor, " points"], Float[Tensor, " points"], Bool[Tensor, " points"]]:
     """Return where points in camera axes (n, 3) are in the picture: columns, rows, and whether it shows them."""
     x, y, seen = project(points, projection=intrinsics.projection, distortion=intrinsics.distortion)
     column, row = x * intrinsics.fx + intrinsics.cx, y * intrinsics.fy + intrinsics.cy
@@ -164,7 +167,9 @@ def project_to_pixels(intrinsics: Camera, points: Tensor) -> tuple[Tensor, Tenso
     return column, row, seen
 
 
-def camera_rays(pose: Tensor, intrinsics: Camera, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def camera_rays(
+    pose: Float[Tensor, "4 4"], intrinsics: Camera, pixels: Int[Tensor, " pixels"]
+) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
     """Return the rays of some pixels of one picture.
 
     Args:
@@ -180,7 +185,7 @@ def camera_rays(pose: Tensor, intrinsics: Camera, pixels: Tensor) -> tuple[Tenso
     return pose[:3, 3].expand_as(rays_d), rays_d
 
 
-def all_pixels(intrinsics: Camera) -> Tensor:
+def all_pixels(intrinsics: Camera) -> Int[Tensor, " pixels"]:
     """Return every pixel's number, row by row."""
     return torch.arange(intrinsics.width * intrinsics.height)
 

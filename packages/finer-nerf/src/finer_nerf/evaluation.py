@@ -11,6 +11,7 @@ import torch
 from finer_core.errors import InputError
 from finer_core.metrics import psnr
 from finer_core.progress import ProgressOption, reporting
+from finer_core.shapes import Bool, Float
 from finer_nerf.arguments import check_background, check_views
 from finer_nerf.backgrounds import color_of
 from finer_nerf.model import NerfModel
@@ -152,7 +153,12 @@ def judge_views(
         on_view(i + 1)
 
 
-def ssim(picture: np.ndarray, truth: np.ndarray, *, mask: np.ndarray | None = None) -> float | None:
+def ssim(
+    picture: Float[np.ndarray, "height width 3"],
+    truth: Float[np.ndarray, "height width 3"],
+    *,
+    mask: Bool[np.ndarray, "height width"] | None = None,
+) -> float | None:
     """Return the structural similarity of pictures (height, width, 3) in [0, 1].
 
     Formula: Wang et al., IEEE TIP 2004, Gaussian window of standard deviation 1.5, covariances by n (not n - 1),

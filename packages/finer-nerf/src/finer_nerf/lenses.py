@@ -13,6 +13,8 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor
 
+from finer_core.shapes import Bool, Float
+
 PROJECTIONS = ("perspective", "fisheye", "fov", "equirectangular")
 MODELS: dict[str, tuple[str, str]] = {
     "SIMPLE_PINHOLE": ("perspective", "f cx cy"),
@@ -62,7 +64,9 @@ class Distortion(NamedTuple):
     omega: float = 0.0
 
 
-def distort(x: Tensor, y: Tensor, *, distortion: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+def distort(
+    x: Float[Tensor, " points"], y: Float[Tensor, " points"], *, distortion: tuple[float, ...]
+) -> tuple[Float[Tensor, " points"], Float[Tensor, " points"]]:
     """Apply a distortion to points of the plane; see `Distortion` for the formula."""
     c = Distortion(*distortion)
     square = x * x + y * y
@@ -95,7 +99,9 @@ def fold_radius(distortion: tuple[float, ...]) -> float:
     return math.sqrt(real.min()) if len(real) else math.inf
 
 
-def undistort(x: Tensor, y: Tensor, *, distortion: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+def undistort(
+    x: Float[Tensor, " points"], y: Float[Tensor, " points"], *, distortion: tuple[float, ...]
+) -> tuple[Float[Tensor, " points"], Float[Tensor, " points"]]:
     """Invert `distort` by Newton's method, in float64 inside.
 
     Points that no point is distorted to, beyond a fold, get a point next to it: `is_reached` tells.
@@ -126,7 +132,9 @@ def _within(x: Tensor, y: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     return x * shrink, y * shrink
 
 
-def unproject(x: Tensor, y: Tensor, *, projection: str, distortion: tuple[float, ...] = ()) -> tuple[Tensor, Tensor]:
+def unproject(
+    x: Float[Tensor, " points"], y: Float[Tensor, " points"], *, projection: str, distortion: tuple[float, ...] = ()
+) -> tuple[Float[Tensor, "points 3"], Bool[Tensor, " points"]]:
     """Return the directions of points of the plane, (n, 3), not normalized, and where the lens has one, bool (n,)."""
     reached = torch.ones(x.shape, dtype=torch.bool, device=x.device)
     plane = tuple(distortion[:11])
@@ -157,8 +165,8 @@ def unproject(x: Tensor, y: Tensor, *, projection: str, distortion: tuple[float,
 
 
 def project(
-    directions: Tensor, *, projection: str, distortion: tuple[float, ...] = ()
-) -> tuple[Tensor, Tensor, Tensor]:
+    directions: Float[Tensor, "points 3"], *, projection: str, distortion: tuple[float, ...] = ()
+) -> tuple[Float[Tensor, " points"], Float[Tensor, " points"], Bool[Tensor, " points"]]:
     """Return points of the plane for directions (n, 3) of any length, and which of them the lens sees, bool (n,)."""
     x, y, z = directions.unbind(-1)
     plane = tuple(distortion[:11])

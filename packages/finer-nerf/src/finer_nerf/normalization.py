@@ -13,6 +13,7 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.schema import build
+from finer_core.shapes import Float, Real
 
 _TURN = (1, 2, 0)
 """Box axis i is the input's axis _TURN[i]."""
@@ -37,28 +38,28 @@ class Normalization:
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
-    def to_box(self, points: np.ndarray) -> np.ndarray:
+    def to_box(self, points: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Move points (n, 3) from the input's coordinates into the box."""
         return np.asarray(points)[..., list(_TURN)] * self.scale + np.asarray(self.offset)
 
-    def to_input(self, points: np.ndarray) -> np.ndarray:
+    def to_input(self, points: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Move points (n, 3) from the box into the input's coordinates."""
         back = np.argsort(_TURN)
         return ((np.asarray(points) - np.asarray(self.offset)) / self.scale)[..., back]
 
-    def directions_to_input(self, directions: np.ndarray) -> np.ndarray:
+    def directions_to_input(self, directions: Real[np.ndarray, "directions 3"]) -> Float[np.ndarray, "directions 3"]:
         """Turn directions (n, 3) of the box into the input's coordinates; their length stays."""
         return np.asarray(directions)[..., np.argsort(_TURN)]
 
-    def points_to_box(self, points: Tensor) -> Tensor:
+    def points_to_box(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Move points (..., 3) into the box as `to_box` does, differentiably, in their own precision."""
         return points[..., list(_TURN)] * self.scale + points.new_tensor(self.offset)
 
-    def directions_to_box(self, directions: Tensor) -> Tensor:
+    def directions_to_box(self, directions: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Turn directions (..., 3) of the input's axes to the box's; their length stays."""
         return directions[..., list(_TURN)]
 
-    def poses_to_box(self, poses: np.ndarray) -> np.ndarray:
+    def poses_to_box(self, poses: Real[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "cameras 4 4"]:
         """Convert cameras into the box.
 
         Formula: rows (x, y, z) -> (y, z, x), columns y and z negated, position * scale + offset (torch-ngp; held by
@@ -77,7 +78,7 @@ class Normalization:
         whole[:, :3] = turned
         return whole
 
-    def poses_to_input(self, poses: np.ndarray) -> np.ndarray:
+    def poses_to_input(self, poses: Real[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "cameras 4 4"]:
         """Take back what `poses_to_box` did; (n, 4, 4)."""
         back = list(np.argsort(_TURN))
         whole = np.array(poses, dtype=np.float64)

@@ -13,7 +13,8 @@ from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
-from finer_core.resources import check_room, parse_memory
+from finer_core.resources import parse_memory
+from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
@@ -27,7 +28,7 @@ from finer_ntk.spectrum import (
     target_energy,
     top_eigenpairs,
 )
-from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs
+from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs, check_room_for_all
 from finer_ntk.spectrum.prediction import as_signal
 
 
@@ -131,19 +132,9 @@ def analyze(
         )
 
 
-def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
-    """Raise InputError if memory has no room for all eigenpairs of so many points."""
-    if points > LARGEST_DENSE:
-        raise InputError(
-            f"all eigenvalues are computed of at most {LARGEST_DENSE} points, got {points}; take fewer (--grid, "
-            "--max-points)"
-        )
-    needed = bytes_of_all_eigenpairs(points)
-    what = f"computing all eigenvalues of {points} points"
-    check_room(needed, parse_memory(memory), what=what, advice="take fewer points (--grid)", process=process)
-
-
-def analyze_kernel(kernel: np.ndarray, target: np.ndarray | None = None, *, top: int | None = None) -> NtkSpectrum:
+def analyze_kernel(
+    kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "n ..."] | None = None, *, top: int | None = None
+) -> NtkSpectrum:
     """Decompose a kernel that is there as a matrix.
 
     Args:

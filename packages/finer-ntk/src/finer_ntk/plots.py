@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from finer_core.io.figures import subplots
+from finer_core.shapes import Float, Real
 
 _LARGEST_SIDE = 512
 """Kernels are drawn from at most this many rows."""
 
 
-def shown_kernel(kernel: np.ndarray) -> np.ndarray:
+def shown_kernel(kernel: Real[np.ndarray, "n m"]) -> np.ndarray:
     """Return every n-th row and column, few enough to draw; channels are added up."""
     rows, columns = (max(1, -(-side // _LARGEST_SIDE)) for side in kernel.shape[:2])
     small = np.asarray(kernel[::rows, ::columns], dtype=np.float64)
@@ -69,7 +70,7 @@ def draw_eigenvalues(spectra: Mapping[str, np.ndarray]) -> Any:
     return figure
 
 
-def draw_eigenvectors(vectors: np.ndarray, shape: Sequence[int] | None) -> Any:
+def draw_eigenvectors(vectors: Float[np.ndarray, "n k"], shape: Sequence[int] | None) -> Any:
     """Draw the first eigenvectors: curves on a line, maps on a plane (the middle slice of a box)."""
     count = min(12, vectors.shape[1])
     columns = min(4, count)

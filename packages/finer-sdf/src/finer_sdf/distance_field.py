@@ -11,6 +11,7 @@ from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.shapes import Float
 from finer_sdf.normalization import Normalization
 from finer_sdf.queries import distances_at, normals_at
 
@@ -107,7 +108,9 @@ class DistanceField(nn.Module):
 
         return query_points(points, self.everywhere, self.normalization, like=self._parameter(), surface=surface)
 
-    def field_and_gradient(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+    def field_and_gradient(
+        self, coords: Float[Tensor, "*points 3"]
+    ) -> tuple[Float[Tensor, "*points 1"], Float[Tensor, "*points 3"]]:
         """Return the distance (..., 1) and its exact gradient (..., 3) at coords (..., 3) of the box, detached."""
         return value_and_gradient(self.field, coords)
 

@@ -13,6 +13,7 @@ from finer_core.io.model_header import model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation, config_of, describe_network, title_of
 from finer_core.schema import fits
+from finer_core.shapes import Float
 from finer_sdf.beyond_box import beyond_box
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.model_data import TASK, checked_task_data, has_color
@@ -125,7 +126,7 @@ class SdfModel(DistanceField):
         """What the network was built from; InputError if it is a module of the user's own."""
         return config_of(self.network)
 
-    def field(self, coords: Tensor) -> Tensor:
+    def field(self, coords: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 1"]:
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1), for training code.
 
         Args:
@@ -159,11 +160,11 @@ class SdfModel(DistanceField):
             return None
         return np.rint(255 * self.colors(points)).astype(np.uint8)
 
-    def everywhere(self, coords: Tensor) -> Tensor:
+    def everywhere(self, coords: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 1"]:
         """Return the distance (..., 1) in box units at coords (..., 3), which may be outside of the box."""
         return beyond_box(self.field, coords)
 
-    def bounds(self) -> np.ndarray:
+    def bounds(self) -> Float[np.ndarray, "2 3"]:
         """Return the box around the fitted shape, in box coordinates, (2, 3); all of it where that is not known."""
         bounds = self.shape.get("bounds")
         point = tuple[float, float, float]

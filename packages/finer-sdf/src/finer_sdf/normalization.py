@@ -11,6 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.schema import build
+from finer_core.shapes import Float, Real
 from finer_sdf.geometry import Mesh, PointCloud, Shape
 
 BOX_HALF_SIDE = 0.5
@@ -45,11 +46,11 @@ class Normalization:
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
-    def to_box(self, points: np.ndarray) -> np.ndarray:
+    def to_box(self, points: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Move points (n, 3) from the input's coordinates into the box."""
         return points * self.scale + np.asarray(self.offset)
 
-    def to_input(self, points: np.ndarray) -> np.ndarray:
+    def to_input(self, points: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Move points (n, 3) from the box into the input's coordinates."""
         return (points - np.asarray(self.offset)) / self.scale
 

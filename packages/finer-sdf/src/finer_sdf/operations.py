@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
 from finer_sdf.queries import distances_at
@@ -76,7 +77,7 @@ class CombinedField(DistanceField):
         self._bounds = bounds
         self._ways = [_way(self.normalization, field.normalization) for field in fields]
 
-    def field(self, coords: Tensor) -> Tensor:
+    def field(self, coords: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 1"]:
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1)."""
         values = []
         for operand, (factor, shift) in zip(self.operands, self._ways, strict=True):
@@ -98,7 +99,7 @@ class CombinedField(DistanceField):
         chosen: np.ndarray = np.stack(known)[np.argmin(distances, axis=0), np.arange(len(points))]
         return chosen
 
-    def bounds(self) -> np.ndarray:
+    def bounds(self) -> Float[np.ndarray, "2 3"]:
         """Return the box around the result, in box coordinates, (2, 3)."""
         return self.normalization.to_box(self._bounds)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from finer_core.differential import value_and_gradient
 from finer_core.parallel import parallel_map
+from finer_core.shapes import Float
 from finer_sdf.geometry import unit_vectors
 from finer_sdf.normalization import BOX_HALF_SIDE, Normalization
 from finer_sdf.queries import points_table
@@ -104,7 +105,12 @@ def _in_pieces(
     return tuple(torch.cat(column).numpy() for column in zip(*found, strict=True))
 
 
-def descend(field: Field, points: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def descend(
+    field: Field,
+    points: Float[Tensor, "points 3"],
+    value: Float[Tensor, "points 1"],
+    gradient: Float[Tensor, "points 3"],
+) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
     """Follow the gradient from points to the zero level set.
 
     Formula: p <- p - f(p) grad f(p) / max(|grad f(p)|^2, 1/4), kept in the box; of all points visited the one with the

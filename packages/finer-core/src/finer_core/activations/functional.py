@@ -20,9 +20,10 @@ from finer_core.activations.formulas import (
     real_wire_finer_formula,
 )
 from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
+from finer_core.shapes import Float, Inexact
 
 
-def sine(z: Tensor, *, omega_0: float = 30.0) -> Tensor:
+def sine(z: Float[Tensor, "*shape"], *, omega_0: float = 30.0) -> Float[Tensor, "*shape"]:
     r"""Apply SIREN's sine.
 
     Formula: sin(omega_0 z) (SIREN, NeurIPS 2020, section 3).
@@ -43,7 +44,9 @@ def sine(z: Tensor, *, omega_0: float = 30.0) -> Tensor:
     return apply_formula(z, SineFormula(omega_0))
 
 
-def finer(z: Tensor, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> Tensor:
+def finer(
+    z: Float[Tensor, "*shape"], *, omega_0: float = 30.0, scale_req_grad: bool = False
+) -> Float[Tensor, "*shape"]:
     r"""Apply FINER's variable-periodic sine.
 
     Formula: sin(omega_0 (|z| + 1) z) (FINER, CVPR 2024, section 3.2). The local frequency
@@ -67,7 +70,7 @@ def finer(z: Tensor, *, omega_0: float = 30.0, scale_req_grad: bool = False) -> 
     return apply_formula(z, FinerFormula(omega_0), scale_req_grad=scale_req_grad)
 
 
-def gauss(z: Tensor, *, scale: float = 30.0) -> Tensor:
+def gauss(z: Float[Tensor, "*shape"], *, scale: float = 30.0) -> Float[Tensor, "*shape"]:
     r"""Apply the Gaussian activation.
 
     Formula: exp(-(scale z)^2) (Ramasinghe and Lucey, ECCV 2022).
@@ -89,13 +92,13 @@ def gauss(z: Tensor, *, scale: float = 30.0) -> Tensor:
 
 
 def gauss_finer(
-    z: Tensor,
+    z: Float[Tensor, "*shape"],
     *,
     scale: float = 3.0,
     omega_0: float = 10.0,
     normalized: bool = False,
     scale_req_grad: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "*shape"]:
     r"""Apply FINER++'s Gaussian.
 
     Formula: g = exp(-(scale sin(omega_0 (|z| + 1) z))^2) (FINER++, section 3); `normalized` maps its range
@@ -121,7 +124,7 @@ def gauss_finer(
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
 
 
-def wire(z: Tensor, *, omega_0: float = 20.0, scale: float = 10.0) -> Tensor:
+def wire(z: Inexact[Tensor, "*shape"], *, omega_0: float = 20.0, scale: float = 10.0) -> Inexact[Tensor, "*shape"]:
     r"""Apply WIRE's complex Gabor wavelet.
 
     Formula: exp(i omega_0 z - |scale z|^2) (WIRE, CVPR 2023, section 3).
@@ -144,14 +147,14 @@ def wire(z: Tensor, *, omega_0: float = 20.0, scale: float = 10.0) -> Tensor:
 
 
 def wire_finer(
-    z: Tensor,
+    z: Inexact[Tensor, "*shape"],
     *,
     omega_0: float = 5.0,
     omega_w: float = 4.0,
     scale: float = 2.0,
     complex_factor: ComplexFactor = "separate",
     scale_req_grad: bool = False,
-) -> Tensor:
+) -> Inexact[Tensor, "*shape"]:
     r"""Apply FINER++'s complex wavelet.
 
     Formula: u = sin(omega_0 (|z| + 1) z), then exp(i omega_w u - |scale u|^2) (FINER++, section 3). For complex z
@@ -184,7 +187,7 @@ def wire_finer(
     return apply_formula(z, formula, scale_req_grad=scale_req_grad)
 
 
-def real_wire(z: Tensor, *, omega_w: float = 20.0, scale: float = 10.0) -> Tensor:
+def real_wire(z: Float[Tensor, "*shape"], *, omega_w: float = 20.0, scale: float = 10.0) -> Float[Tensor, "*shape"]:
     r"""Apply the real part of WIRE's wavelet, for devices and layers without complex arithmetic.
 
     Formula: cos(omega_w z) exp(-(scale z)^2).
@@ -207,13 +210,13 @@ def real_wire(z: Tensor, *, omega_w: float = 20.0, scale: float = 10.0) -> Tenso
 
 
 def real_wire_finer(
-    z: Tensor,
+    z: Float[Tensor, "*shape"],
     *,
     omega_0: float = 5.0,
     omega_w: float = 4.0,
     scale: float = 2.0,
     scale_req_grad: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "*shape"]:
     r"""Apply the real wavelet to FINER's sine.
 
     Formula: u = sin(omega_0 (|z| + 1) z), then cos(omega_w u) exp(-(scale u)^2).

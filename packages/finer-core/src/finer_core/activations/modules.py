@@ -25,6 +25,7 @@ from finer_core.activations.formulas import (
     real_wire_finer_formula,
 )
 from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
+from finer_core.shapes import Inexact
 
 
 class Activation(nn.Module):
@@ -52,7 +53,7 @@ class Activation(nn.Module):
         super().__init__()
         self.hyper_parameters = hyper_parameters
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""
         return type(self).function(z, **self.hyper_parameters)
 

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+from finer_core.distributed.interruption import interruptible
 from finer_core.distributed.ranks import ALONE, Ranks, cores_of, ranks_of_environment, threads_of, usable_cores
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted, ToldByFirst, exit_code_and_line
-from finer_core.interruption import interruptible
 
 _THREADS = "/proc/self/task"
 """Where Linux lists the threads of a process."""

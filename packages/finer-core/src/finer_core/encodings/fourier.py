@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.casts import keeps_precision
+from finer_core.shapes import Float
 
 
 class FourierEncoding(nn.Module):
@@ -61,7 +62,7 @@ class FourierEncoding(nn.Module):
         return 2 * self.frequencies.shape[0]
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(self, coords: Float[Tensor, "*points in_features"]) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
         phase = (2 * math.pi * coords) @ self.frequencies.t()
         return torch.cat([self.amplitudes * torch.sin(phase), self.amplitudes * torch.cos(phase)], dim=-1)

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from finer_core.casts import keeps_precision
+from finer_core.shapes import Float, Int
 
 _PRIMES = (1, 2654435761, 805459861)
 _INITIAL = 1e-4
@@ -72,7 +73,7 @@ def grid_levels(
     return found
 
 
-def corner_rows(level: Level, corners: Tensor) -> Tensor:
+def corner_rows(level: Level, corners: Int[Tensor, "*corners d"]) -> Int[Tensor, "*corners"]:
     """Return the table's row of integer corners (..., d).
 
     Formula: x + y N + z N^2 on a dense level, (x p_1 xor y p_2 xor z p_3) mod size on a hashed one.
@@ -109,7 +110,9 @@ class _Interpolate(torch.autograd.Function):
         return grad_table, None, grad_weights
 
 
-def _interpolate(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+def _interpolate(
+    table: Float[Tensor, "rows features"], rows: Int[Tensor, "n corners"], weights: Float[Tensor, "n corners"]
+) -> Float[Tensor, "n features"]:
     """Sum table rows (n, corners) by weights (n, corners), (n, features).
 
     One kernel does it, but for `torch.func` and an export, which know its parts only.
@@ -180,7 +183,9 @@ class HashGrid(nn.Module):
         return len(self.levels) * self.features_per_level
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(
+        self, coords: Float[Tensor, "*points {self.in_features}"]
+    ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) in [0, 1] to (..., out_features); coordinates outside are clipped."""
         flat = coords.reshape(-1, self.in_features).clamp(0, 1)
         axes = torch.arange(self.in_features, device=flat.device)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.casts import keeps_precision
+from finer_core.shapes import Float
 
 
 class PositionalEncoding(nn.Module):
@@ -56,7 +57,9 @@ class PositionalEncoding(nn.Module):
         return torch.linspace(1.0, 2.0 ** (n - 1), n, dtype=torch.float64).tolist()
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(
+        self, coords: Float[Tensor, "*points {self.in_features}"]
+    ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
         blocks = [coords]
         for frequency in self.frequencies():

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from finer_core.shapes import Real, Shaped, UInt8
+
 UPRIGHT = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
     "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
@@ -28,12 +30,12 @@ _GRAY = [0.6, 0.6, 0.6, 1.0]
 
 
 def glb_bytes(
-    vertices: np.ndarray,
-    faces: np.ndarray,
+    vertices: Real[np.ndarray, "vertices 3"],
+    faces: Shaped[np.ndarray, "faces 3"],
     *,
-    normals: np.ndarray | None = None,
-    colors: np.ndarray | None = None,
-    offset: np.ndarray | None = None,
+    normals: Real[np.ndarray, "vertices 3"] | None = None,
+    colors: UInt8[np.ndarray, "vertices 3"] | None = None,
+    offset: Real[np.ndarray, "3"] | None = None,
     up: str = "y",
 ) -> bytes:
     """Return a binary glTF 2.0 file of one mesh.

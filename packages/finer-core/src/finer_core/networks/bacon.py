@@ -15,6 +15,7 @@ from finer_core import initializers
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear
 from finer_core.networks.base import Network, check_coords, check_sizes
+from finer_core.shapes import Float
 
 PUBLISHED_FRACTIONS = (1 / 24, 1 / 24, 1 / 24, 1 / 16, 1 / 16, 1 / 8, 1 / 8, 1 / 4, 1 / 4)
 """Share of `max_frequency` that each of the nine filters of the published SDF network gets."""
@@ -53,7 +54,7 @@ class SineFilter(nn.Module):
         initializers.uniform_(self.bias, bound=pi, generator=generator)
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(self, coords: Float[Tensor, "*points in_features"]) -> Float[Tensor, "*points hidden_features"]:
         """Map (..., in_features) to (..., out_features)."""
         return torch.sin(nn.functional.linear(coords, self.weight, self.bias))
 
@@ -185,7 +186,9 @@ class Bacon(_FilterNetwork):
         )
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(
+        self, coords: Float[Tensor, "*points {self.in_features}"]
+    ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
         return self.head(self.features(coords)[-1])
 
@@ -268,7 +271,9 @@ class MultiscaleBacon(_FilterNetwork):
         )
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(
+        self, coords: Float[Tensor, "*points {self.in_features}"]
+    ) -> Float[Tensor, "heads *points {self.out_features}"]:
         """Map (..., in_features) to (num_heads, ..., out_features), coarsest band first."""
         features = self.features(coords)
         outputs = [head(features[i]) for i, head in zip(self.output_layers, self.heads, strict=True)]

@@ -12,6 +12,7 @@ from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear, WeightInit
 from finer_core.schema import shown
+from finer_core.shapes import Float
 
 if TYPE_CHECKING:
     from finer_core.networks.config import NetworkConfig
@@ -162,7 +163,9 @@ class CoordinateMLP(Network):
         )
 
     @keeps_precision
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(
+        self, coords: Float[Tensor, "*points {self.in_features}"]
+    ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
         check_coords(coords, in_features=self.in_features)
         features = coords if self.encoding is None else self.encoding(coords)

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.interruption import interruptible
 from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.connection import connected

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from finer_core.activations._kernels.fused_mlp import FusedLayer, evaluate, fused_backward, is_hooked
 from finer_core.networks.base import CoordinateMLP
+from finer_core.shapes import Float
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients
 from finer_core.training.objective import SquaredErrorObjective
@@ -91,7 +92,12 @@ class SquaredError:
         return None if self.weight_of is None else self.weight_of(piece)
 
 
-def weighted_squares(network: nn.Module, inputs: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+def weighted_squares(
+    network: nn.Module,
+    inputs: Float[Tensor, "*points in_features"],
+    targets: Float[Tensor, "*points out_features"],
+    weight: Float[Tensor, "*points 1"],
+) -> Float[Tensor, ""]:
     """Return sum w |f(x) - t|^2.
 
     Args:

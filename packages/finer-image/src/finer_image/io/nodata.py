@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from finer_core.shapes import Bool, Shaped
+
 Nodata = int | float | None
 """A value that stands for "no data"; None if the file names none. NaN stands for it in any case."""
 
@@ -76,7 +78,9 @@ def _packed_double(text: str) -> float | None:
         return None
 
 
-def missing_pixels(pixels: np.ndarray, *, nodata: Nodata, mode: str) -> np.ndarray | None:
+def missing_pixels(
+    pixels: Shaped[np.ndarray, "rows columns bands"], *, nodata: Nodata, mode: str
+) -> Bool[np.ndarray, "rows columns"] | None:
     """Tell which pixels hold no data: those with NaN in any channel, or with the named value.
 
     In a colour picture the named value stands in every colour of such a pixel, since a colour may well have no red; in
@@ -101,7 +105,9 @@ def missing_pixels(pixels: np.ndarray, *, nodata: Nodata, mode: str) -> np.ndarr
     return missing if missing is not None and missing.any() else None
 
 
-def mark_missing(pixels: np.ndarray, missing: np.ndarray, *, nodata: Nodata) -> None:
+def mark_missing(
+    pixels: Shaped[np.ndarray, "rows columns bands"], missing: Bool[np.ndarray, "rows columns"], *, nodata: Nodata
+) -> None:
     """Put the value for "no data" into pixels, in place.
 
     Args:

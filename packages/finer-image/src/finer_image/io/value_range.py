@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Shaped
 
 # Conversions go through float64; about a million numbers at a time keeps that copy near 8 MB for any image.
 _BLOCK_NUMBERS = 1 << 20
@@ -110,7 +111,9 @@ def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, flo
     return low, high
 
 
-def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) -> np.ndarray:
+def unit_from_pixels(
+    pixels: Shaped[np.ndarray, "*shape"], *, value_range: tuple[float, float]
+) -> Float[np.ndarray, "*shape"]:
     r"""Map pixel values to the unit interval, element by element.
 
     $u = (p - low) / (high - low)$. Any block of rows may be converted on its own. Values outside
@@ -134,7 +137,9 @@ def unit_from_pixels(pixels: np.ndarray, *, value_range: tuple[float, float]) ->
     return unit
 
 
-def pixels_from_unit(unit: np.ndarray, *, dtype: npt.DTypeLike, value_range: tuple[float, float]) -> np.ndarray:
+def pixels_from_unit(
+    unit: Float[np.ndarray, "*shape"], *, dtype: npt.DTypeLike, value_range: tuple[float, float]
+) -> Shaped[np.ndarray, "*shape"]:
     r"""Map unit-interval values back to pixels, element by element.
 
     $p = low + clip(u, 0, 1)\,(high - low)$, rounded to the nearest integer for integer types. Any block of

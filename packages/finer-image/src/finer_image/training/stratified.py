@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Bool, Int
 from finer_core.training.transfer import send
 
 
@@ -52,7 +53,7 @@ class StratifiedPixels:
         """Return F, the steps after which every pixel was drawn once."""
         return self.cell_height * self.cell_width
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, step: int) -> Int[Tensor, " n"]:
         """Return the flat, row-major pixel numbers of a step's batch.
 
         Args:
@@ -76,7 +77,7 @@ class StratifiedPixels:
         """Return whether cells stick out of the image."""
         return self._cut.numel() > 0
 
-    def drawn(self, step: int) -> tuple[Tensor, Tensor]:
+    def drawn(self, step: int) -> tuple[Int[Tensor, " cells"], Int[Tensor, ""]]:
         """Return the mask of a step's pass, a number a cell, and the number () that the step adds to it by XOR."""
         drawn, j = self._pass_of(step)
         return drawn.mask, drawn.order[j]
@@ -152,7 +153,7 @@ class _Pass(NamedTuple):
     cut_mask: Tensor
 
 
-def places_of(mask: Tensor, *, count: int) -> Tensor:
+def places_of(mask: Bool[Tensor, " n"], *, count: int) -> Int[Tensor, " {count}"]:
     """Return the places of what is true in a mask, in rising order, without looking at it.
 
     Args:

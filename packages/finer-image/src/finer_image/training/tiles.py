@@ -21,6 +21,7 @@ import math
 import numpy as np
 from torch import Tensor
 
+from finer_core.shapes import Int
 from finer_image.io.lazy_image import DiskImage
 from finer_image.training.stratified import StratifiedPixels
 
@@ -71,11 +72,11 @@ class TiledPixels:
         """Return the round that a step belongs to."""
         return step // self.steps_a_round
 
-    def tiles(self, number: int) -> Tensor:
+    def tiles(self, number: int) -> Int[Tensor, " m"]:
         """Return the (m,) int64 numbers of a round's tiles, row-major over the grid of tiles, in rising order."""
         return self._tiles.batch(number).sort().values
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, step: int) -> Int[Tensor, " n"]:
         """Return the flat, row-major pixel numbers of a step's batch, ordered by tile.
 
         Args:

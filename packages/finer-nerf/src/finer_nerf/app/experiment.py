@@ -9,8 +9,8 @@ from typing import Any
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError
-from finer_core.interruption import interruptible
 from finer_core.io.files import write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, parse_memory

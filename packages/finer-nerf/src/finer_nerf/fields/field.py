@@ -5,6 +5,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from finer_core.shapes import Float
+
 _LEAST_DENSITY = 1e-30
 """What a density is raised to before its logarithm is taken."""
 
@@ -50,7 +52,7 @@ class Field(nn.Module):
         """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
         raise NotImplementedError
 
-    def density(self, points: Tensor) -> Tensor:
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Return sigmas (n,), per box unit, at points (n, 3) of the box."""
         return self.density_and_features(points)[0]
 
@@ -58,7 +60,9 @@ class Field(nn.Module):
         """Return the logarithm of the density, (n, 1), whose gradient is the surface's normal."""
         return torch.log(self.density(points).clamp_min(_LEAST_DENSITY))[..., None]
 
-    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
         """Return sigmas (n,) and colours (n, 3)."""
         sigmas, features = self.density_and_features(points)
         return sigmas, self.color(directions, features)

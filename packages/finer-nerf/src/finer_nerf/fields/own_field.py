@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from finer_core.errors import InputError
 from finer_core.networks.own_network import OwnNetwork, describe_network
+from finer_core.shapes import Float
 from finer_nerf.fields.field import Field, PointField
 
 OWN = "own"
@@ -38,7 +39,9 @@ class OwnField(Field):
         """The module."""
         return self.network
 
-    def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def density_and_features(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points features"]]:
         """Return sigmas (n,) and features at points (n, 3) of the box; the points themselves stand for features."""
         if isinstance(self.network, PointField):
             return self.network.density_and_features(points)
@@ -47,7 +50,9 @@ class OwnField(Field):
         sigmas: Tensor = self.network(points, ahead)[0]
         return sigmas, points
 
-    def color(self, directions: Tensor, features: Tensor) -> Tensor:
+    def color(
+        self, directions: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
+    ) -> Float[Tensor, "points 3"]:
         """Return colours (n, 3) seen along unit directions (n, 3)."""
         if isinstance(self.network, PointField):
             return self.network.color(directions, features)
@@ -73,7 +78,7 @@ def describe_field(network: nn.Module) -> OwnNetwork:
     )
 
 
-def _density_and_color(network: nn.Module, rows: Tensor) -> Tensor:
+def _density_and_color(network: nn.Module, rows: Float[Tensor, "points 6"]) -> Float[Tensor, "points 4"]:
     """Return sigmas and rgbs, (n, 4), at points and along directions, (n, 6)."""
     points, directions = rows[:, :3], nn.functional.normalize(rows[:, 3:], dim=-1)
     try:

@@ -12,6 +12,7 @@ from finer_core.networks.build import published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation
+from finer_core.shapes import Float
 from finer_nerf.fields.field import Field
 from finer_nerf.fields.spherical_harmonics import spherical_harmonics
 from finer_nerf.fields.trunc_exp import truncated_exponential
@@ -170,17 +171,21 @@ class RadianceField(Field):
         self.parts.set_activation(activation)
         return self
 
-    def density_and_features(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def density_and_features(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points features"]]:
         """Return sigmas (n,), per box unit, and features (n, g) at points (n, 3) of the box."""
         out = self.parts["density"](points)
         return truncated_exponential(out[..., 0]), out[..., 1:]
 
-    def log_density(self, points: Tensor) -> Tensor:
+    def log_density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 1"]:
         """Return the logarithm of the density, (n, 1), as the network has it."""
         logarithm: Tensor = self.parts["density"](points)[..., :1]
         return logarithm
 
-    def color(self, directions: Tensor, features: Tensor) -> Tensor:
+    def color(
+        self, directions: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
+    ) -> Float[Tensor, "points 3"]:
         """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
         if self.directions == "frequencies":
             directions = self._frequencies(directions)

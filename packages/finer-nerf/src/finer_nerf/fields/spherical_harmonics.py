@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
 
-def spherical_harmonics(directions: Tensor, *, degree: int = 4) -> Tensor:
+
+def spherical_harmonics(
+    directions: Float[Tensor, "*points 3"], *, degree: int = 4
+) -> Float[Tensor, "*points {degree**2}"]:
     """Return the real spherical harmonics of unit directions.
 
     Formula: Y_lm for l < degree, m = -l .. l, orthonormal over the sphere, with the Condon-Shortley phase

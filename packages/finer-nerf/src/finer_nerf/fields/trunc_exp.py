@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
+
 _LARGEST_SLOPE = 15.0
 """The derivative is that of exp at 15 from there on, so one large output cannot ruin all weights (torch-ngp)."""
 
@@ -26,7 +28,7 @@ class _TruncatedExponential(torch.autograd.Function):
         return grad_outputs[0] * torch.exp(x.clamp(-_LARGEST_SLOPE, _LARGEST_SLOPE))
 
 
-def truncated_exponential(x: Tensor) -> Tensor:
+def truncated_exponential(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return exp(x), with the derivative exp(clip(x, -15, 15)).
 
     Formula: the density activation of torch-ngp, which FINER's radiance fields use. Below -15 and above 15 the

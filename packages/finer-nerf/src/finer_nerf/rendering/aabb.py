@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Bool, Float
 
-def box_interval(rays_o: Tensor, rays_d: Tensor, *, bound: float, min_near: float) -> tuple[Tensor, Tensor, Tensor]:
+
+def box_interval(
+    rays_o: Float[Tensor, "rays 3"], rays_d: Float[Tensor, "rays 3"], *, bound: float, min_near: float
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"], Bool[Tensor, " rays"]]:
     """Return where rays enter and leave the box [-bound, bound]^3.
 
     Formula: near = max over axes of the lower plane distance, far = min of the upper, near raised to `min_near`

@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from finer_core.shapes import Float, Real, UInt8
+
 _NOTHING = 255
 """Grey value of pixels without a surface."""
 
 
-def depth_picture(depth: np.ndarray, *, near: float | None = None, far: float | None = None) -> np.ndarray:
+def depth_picture(
+    depth: Real[np.ndarray, "height width"], *, near: float | None = None, far: float | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
     """Return depth as uint8 RGB, near bright, nothing white.
 
     Args:
@@ -26,7 +30,7 @@ def depth_picture(depth: np.ndarray, *, near: float | None = None, far: float | 
     return picture
 
 
-def normals_picture(normals: np.ndarray) -> np.ndarray:
+def normals_picture(normals: Float[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
     """Return unit normals (height, width, 3) as uint8 RGB, (n + 1) / 2; nothing (NaN) is white."""
     solid = np.isfinite(normals).all(axis=-1)
     picture = np.full(normals.shape, _NOTHING, dtype=np.uint8)
@@ -34,7 +38,9 @@ def normals_picture(normals: np.ndarray) -> np.ndarray:
     return picture
 
 
-def error_picture(rendered: np.ndarray, truth: np.ndarray, *, most: float = 0.25) -> np.ndarray:
+def error_picture(
+    rendered: Real[np.ndarray, "height width 3"], truth: Real[np.ndarray, "height width 3"], *, most: float = 0.25
+) -> UInt8[np.ndarray, "height width 3"]:
     """Return the mean absolute error over channels as uint8 RGB; errors of `most` and above are brightest."""
     from matplotlib import colormaps
 

@@ -3,10 +3,13 @@
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
 from finer_nerf.rendering.ray_marching import PackedSamples
 
 
-def transmittance_and_weights(sigmas: Tensor, samples: PackedSamples) -> tuple[Tensor, Tensor]:
+def transmittance_and_weights(
+    sigmas: Float[Tensor, " samples"], samples: PackedSamples
+) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
     """Return how much light passes up to each sample, and each sample's share of its ray's colour.
 
     Formula: T_i = exp(-sum_{j<i} sigma_j step_j), w_i = T_i (1 - exp(-sigma_i step_i)) (NeRF, equation 3).
@@ -30,7 +33,9 @@ def transmittance_and_weights(sigmas: Tensor, samples: PackedSamples) -> tuple[T
     return passing, passing * -torch.expm1(-thickness)
 
 
-def sum_along_rays(values: Tensor, samples: PackedSamples) -> Tensor:
+def sum_along_rays(
+    values: Float[Tensor, " samples *channels"], samples: PackedSamples
+) -> Float[Tensor, " {samples.rays} *channels"]:
     """Return the sum of values (n, ...) over each ray's samples, (rays, ...)."""
     out = values.new_zeros(samples.rays, *values.shape[1:])
     return out.index_add(0, samples.ray, values)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
 from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.aabb import box_interval
 
@@ -24,24 +25,24 @@ class DenseRendering:
         sample_sigmas: (n, samples).
     """
 
-    image: Tensor
-    depth: Tensor
-    weights_sum: Tensor
-    sample_depths: Tensor
-    sample_sigmas: Tensor
+    image: Float[Tensor, "rays 3"]
+    depth: Float[Tensor, " rays"]
+    weights_sum: Float[Tensor, " rays"]
+    sample_depths: Float[Tensor, "rays samples"]
+    sample_sigmas: Float[Tensor, "rays samples"]
 
 
 def render_dense(
     field: PointField,
-    rays_o: Tensor,
-    rays_d: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
     *,
     bound: float,
     min_near: float = 0.2,
     samples: int = 512,
     fine_samples: int = 0,
-    background: Tensor | float = 1.0,
-    jitter: Tensor | None = None,
+    background: Float[Tensor, "... 3"] | float = 1.0,
+    jitter: Float[Tensor, "rays samples"] | None = None,
 ) -> DenseRendering:
     """Render rays as the published code does without its occupancy grid.
 
@@ -102,14 +103,18 @@ def render_dense(
     )
 
 
-def _weights(depths: Tensor, sigmas: Tensor, *, last: Tensor) -> Tensor:
+def _weights(
+    depths: Float[Tensor, "rays samples"], sigmas: Float[Tensor, "rays samples"], *, last: Float[Tensor, "rays 1"]
+) -> Float[Tensor, "rays samples"]:
     deltas = torch.cat([depths[:, 1:] - depths[:, :-1], last.expand(len(depths), 1)], dim=1)
     alphas = 1 - torch.exp(-deltas * sigmas)
     through = torch.cumprod(torch.cat([torch.ones_like(alphas[:, :1]), 1 - alphas + 1e-15], dim=1), dim=1)[:, :-1]
     return alphas * through
 
 
-def _quantiles(edges: Tensor, weights: Tensor, *, count: int) -> Tensor:
+def _quantiles(
+    edges: Float[Tensor, "rays edges"], weights: Float[Tensor, "rays bins"], *, count: int
+) -> Float[Tensor, "rays {count}"]:
     """Return the (k + 0.5)/count quantiles of the piecewise-linear distribution with these bins."""
     weights = weights + 1e-5
     shares = weights / weights.sum(dim=1, keepdim=True)

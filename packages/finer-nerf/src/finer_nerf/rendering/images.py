@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from finer_core.io.figures import to_bytes
+from finer_core.shapes import Float, UInt8
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.colormaps import depth_picture, normals_picture
 from finer_nerf.rendering.fitted import FittedScene
@@ -24,8 +25,8 @@ def small_camera(camera: Camera, *, side: int) -> Camera:
 
 
 def frame_of(
-    model: FittedScene, pose: Tensor, camera: Camera, *, kind: str, background: str | None = None
-) -> np.ndarray:
+    model: FittedScene, pose: Float[Tensor, "4 4"], camera: Camera, *, kind: str, background: str | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
     """Render one image.
 
     Args:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_core.shapes import Bool, Float
 from finer_core.training.transfer import send
 
 _DECAY = 0.95
@@ -60,7 +61,7 @@ class OccupancyGrid:
         """Return the occupied share of the box."""
         return float(self.occupied.float().mean())
 
-    def at(self, points: Tensor, *, widen: float = 0.0) -> Tensor:
+    def at(self, points: Float[Tensor, "*points 3"], *, widen: float = 0.0) -> Bool[Tensor, "*points"]:
         """Return whether the cells of points (..., 3) are occupied, or any cell within `widen` along each axis."""
         index = ((points + self.bound) * (1 / self.cell)).long().clamp_(0, self.resolution - 1)
         flat = (index[..., 0] * self.resolution + index[..., 1]) * self.resolution + index[..., 2]
@@ -126,7 +127,7 @@ class OccupancyGrid:
         self.densities, self.occupied = self.densities.to(device), self.occupied.to(device)
         self.opened, self._widened = self.opened.to(device), {}
 
-    def open_only(self, cells: Tensor) -> None:
+    def open_only(self, cells: Bool[Tensor, "n n n"]) -> None:
         """Make every other cell empty for good; `cells` is a mask of the grid's shape."""
         self.opened = cells.to(self.occupied.device)
         self.occupied = self.occupied & self.opened

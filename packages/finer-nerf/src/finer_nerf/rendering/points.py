@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finer_core.shapes import Float
 from finer_nerf.rendering.contraction import contract, density_factor
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
@@ -14,7 +15,9 @@ from finer_nerf.rendering.fitted import FittedScene
 _POINTS_AT_ONCE = 1 << 14
 
 
-def look_at_tensors(model: FittedScene, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def look_at_tensors(
+    model: FittedScene, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
     """Return density and colour, differentiably.
 
     Args:
@@ -28,7 +31,9 @@ def look_at_tensors(model: FittedScene, points: Tensor, directions: Tensor) -> t
     return _look(model, model.frame.points_to_box(points), model.frame.directions_to_box(directions))
 
 
-def look_at_arrays(model: FittedScene, points: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def look_at_arrays(
+    model: FittedScene, points: Float[np.ndarray, "points 3"], directions: Float[np.ndarray, "points 3"]
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points 3"]]:
     """Do what `look_at_tensors` does for arrays of any length, without a graph; float32."""
     places = torch.from_numpy(model.frame.to_box(points).astype(np.float32))
     towards = model.frame.directions_to_box(torch.from_numpy(directions)).float()
@@ -38,7 +43,9 @@ def look_at_arrays(model: FittedScene, points: np.ndarray, directions: np.ndarra
     return sigmas, rgbs
 
 
-def _look(model: FittedScene, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def _look(
+    model: FittedScene, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
     """Return sigmas per scene unit and rgbs at points of the box, seen along directions of the box."""
     # Of a wavelet network in pairs of real numbers, as it is exported, the weights are buffers.
     tensors = itertools.chain(model.field.parameters(), model.field.buffers())

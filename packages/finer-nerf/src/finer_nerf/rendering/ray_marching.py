@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float, Int, Shaped
 from finer_nerf.rendering.aabb import box_interval
 from finer_nerf.rendering.contraction import contract
 from finer_nerf.rendering.occupancy import OccupancyGrid
@@ -28,10 +29,10 @@ class PackedSamples:
         contracted: Their points are of contracted space; see `contraction`.
     """
 
-    ray: Tensor
-    slot: Tensor
-    depths: Tensor
-    step: float | Tensor
+    ray: Int[Tensor, " samples"]
+    slot: Int[Tensor, " samples"]
+    depths: Float[Tensor, " samples"]
+    step: float | Float[Tensor, " samples"]
     rays: int
     most: int | None = None
     contracted: bool = False
@@ -39,7 +40,7 @@ class PackedSamples:
     def __len__(self) -> int:
         return len(self.ray)
 
-    def keep(self, wanted: Tensor) -> "PackedSamples":
+    def keep(self, wanted: Shaped[Tensor, " samples"]) -> "PackedSamples":
         """Return the samples where `wanted` (n,) is true, or of these numbers; each keeps its place and length."""
         if wanted.dtype == torch.bool:
             wanted = wanted.nonzero()[:, 0]  # once: a GPU is waited for at every mask
@@ -62,7 +63,7 @@ class PackedSamples:
             return self.most
         return int(self.slot.max()) + 1
 
-    def points(self, rays_o: Tensor, rays_d: Tensor) -> Tensor:
+    def points(self, rays_o: Float[Tensor, "rays 3"], rays_d: Float[Tensor, "rays 3"]) -> Float[Tensor, "samples 3"]:
         """Return where the samples are, (n, 3), as the field takes them."""
         points = rays_o[self.ray] + rays_d[self.ray] * self.depths[:, None]
         return contract(points) if self.contracted else points
@@ -73,7 +74,7 @@ def step_length(*, bound: float, steps: int) -> float:
     return 2 * math.sqrt(3) * bound / steps
 
 
-def slots_of(ray: Tensor, *, rays: int) -> Tensor:
+def slots_of(ray: Int[Tensor, " samples"], *, rays: int) -> Int[Tensor, " samples"]:
     """Return each sample's place on its ray, from 0; `ray` (n,) ascends."""
     starts = torch.searchsorted(ray, torch.arange(rays, device=ray.device))  # a count of each would wait for a GPU
     return torch.arange(len(ray), device=ray.device) - starts[ray]
@@ -81,13 +82,13 @@ def slots_of(ray: Tensor, *, rays: int) -> Tensor:
 
 @torch.no_grad()
 def march(
-    rays_o: Tensor,
-    rays_d: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
     *,
     grid: OccupancyGrid,
     min_near: float,
     steps: int,
-    jitter: Tensor | None = None,
+    jitter: Float[Tensor, " rays"] | None = None,
 ) -> PackedSamples:
     """Sample rays at equal steps, skipping the empty part of the box.
 

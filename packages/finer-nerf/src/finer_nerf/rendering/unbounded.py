@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Bool, Float
 from finer_nerf.rendering.contraction import FARTHEST, contract, density_factor, depths_at, steps_at
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import PackedSamples, march, slots_of, step_length
@@ -18,13 +19,13 @@ def sampler_of(grid: OccupancyGrid) -> Callable[..., PackedSamples]:
 
 @torch.no_grad()
 def march_unbounded(
-    rays_o: Tensor,
-    rays_d: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
     *,
     grid: OccupancyGrid,
     min_near: float,
     steps: int,
-    jitter: Tensor | None = None,
+    jitter: Float[Tensor, " rays"] | None = None,
 ) -> PackedSamples:
     """Sample rays at equal steps near by and at equal steps of disparity far off, skipping what is empty.
 
@@ -60,7 +61,7 @@ def march_unbounded(
     )
 
 
-def open_ball(grid: OccupancyGrid) -> Tensor:
+def open_ball(grid: OccupancyGrid) -> Bool[Tensor, "cells cells cells"]:
     """Return the cells of a grid of contracted space that reach into the ball of radius 2, bool."""
     axis = (torch.arange(grid.resolution) + 0.5) * grid.cell - grid.bound
     distance = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).norm(dim=-1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from finer_core.differential import value_and_gradient
+from finer_core.shapes import Float
 from finer_nerf.backgrounds import color_of
 from finer_nerf.cameras import Camera, all_pixels, camera_rays
 from finer_nerf.rendering.contraction import contract, gradient_in_space
@@ -35,15 +36,15 @@ class View:
         points: Where each ray meets what it sees, (height, width, 3); NaN where nothing is.
     """
 
-    color: np.ndarray
-    depth: np.ndarray
-    opacity: np.ndarray
-    points: np.ndarray
+    color: Float[np.ndarray, "height width 3"]
+    depth: Float[np.ndarray, "height width"]
+    opacity: Float[np.ndarray, "height width"]
+    points: Float[np.ndarray, "height width 3"]
 
 
 def render_view(
     model: FittedScene,
-    pose: Tensor,
+    pose: Float[Tensor, "4 4"],
     camera: Camera,
     *,
     background: str | None = None,
@@ -90,7 +91,7 @@ def render_view(
     )
 
 
-def normals_of(model: FittedScene, view: View) -> np.ndarray:
+def normals_of(model: FittedScene, view: View) -> Float[np.ndarray, "height width 3"]:
     """Return the surface normals of a picture, outwards, in the input's axes.
 
     Formula: n = -grad s / |grad s|, s the logarithm of the density, by exact derivatives; automatic differentiation of

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
 from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.compositing import sum_along_rays, transmittance_and_weights
 from finer_nerf.rendering.ray_marching import PackedSamples
@@ -25,20 +26,20 @@ class RayRendering:
         colored: Samples whose colour was computed.
     """
 
-    image: Tensor
-    opacity: Tensor
-    depth: Tensor
+    image: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
     evaluated: int
     colored: int
 
 
 def render_packed(
     field: PointField,
-    rays_o: Tensor,
-    rays_d: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
     samples: PackedSamples,
     *,
-    background: Tensor | float,
+    background: Float[Tensor, "... 3"] | float,
     min_weight: float = 0.0,
 ) -> RayRendering:
     """Render rays from their samples.

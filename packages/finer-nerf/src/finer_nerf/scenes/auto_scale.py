@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Real
 from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.contraction import BOUND as CONTRACTED_BOUND
 from finer_nerf.scenes.checks import brief
@@ -111,7 +112,7 @@ def place_scene(
     return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes)
 
 
-def look_outwards(poses: np.ndarray) -> bool:
+def look_outwards(poses: Real[np.ndarray, "cameras 4 4"]) -> bool:
     """Return whether cameras (n, 4, 4), z backwards, look away from each other: nine tenths from the middle of all."""
     origins, directions, _ = _axes(poses)
     out = origins - origins.mean(axis=0)
@@ -164,7 +165,7 @@ def _seen_radius(scene: Scene, centre: np.ndarray) -> float:
     return float(np.median(distances * slopes))
 
 
-def looked_at(poses: np.ndarray) -> np.ndarray:
+def looked_at(poses: Real[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     """Return the point nearest to all optical axes, in the least-squares sense, (3,).
 
     Formula: minimise sum_i |(I - d_i d_i^T)(p - o_i)|^2. Where the axes are nearly parallel the point is ill-defined,
@@ -181,7 +182,9 @@ def looked_at(poses: np.ndarray) -> np.ndarray:
     return np.linalg.solve(across.mean(axis=0), np.einsum("nij,nj->i", across, origins) / len(origins))
 
 
-def _axes(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _axes(
+    poses: Real[np.ndarray, "cameras 4 4"],
+) -> tuple[Float[np.ndarray, "cameras 3"], Float[np.ndarray, "cameras 3"], Float[np.ndarray, "cameras 3 3"]]:
     """Return the cameras' places and unit directions, (n, 3), and the projections across these, (n, 3, 3)."""
     origins, directions = poses[:, :3, 3], -poses[:, :3, 2]
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)

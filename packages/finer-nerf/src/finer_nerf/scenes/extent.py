@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finer_core.shapes import Real
 from finer_nerf.cameras import Camera, project_to_pixels
 from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.scene import Scene, Views
@@ -66,7 +67,7 @@ def known_extent(scene: Scene, *, centre: np.ndarray, reach: float) -> Extent | 
     return found if found is not None or scene.points is None else points_extent(scene.points)
 
 
-def points_extent(points: np.ndarray) -> Extent | None:
+def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
     """Return the bounds of points (n, 3), of which some are astray; None for too few."""
     if len(points) < _LEAST_POINTS:
         return None

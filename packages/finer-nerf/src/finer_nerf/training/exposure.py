@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int
 from finer_nerf.rendering.volume import RayRendering
 from finer_nerf.scenes import Scene
 from finer_nerf.training.rays import RayBatch
@@ -60,7 +61,7 @@ class Exposure:
             self._maps = (solved @ torch.linalg.pinv(mean)).float()
         return self._maps
 
-    def apply(self, colors: Tensor, view: Tensor) -> Tensor:
+    def apply(self, colors: Float[Tensor, "rays 3"], view: Int[Tensor, " rays"]) -> Float[Tensor, "rays 3"]:
         """Return the scene's colours (n, 3) as pictures of views (n,) have them; differentiable by the colours."""
         maps = self.maps[view]
         return torch.einsum("nij,nj->ni", maps[..., :3], colors) + maps[..., 3]

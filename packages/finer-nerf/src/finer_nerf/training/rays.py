@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Bool, Float, Int, UInt8
 from finer_core.training.transfer import send
 from finer_nerf.cameras import all_pixels, camera_directions
 from finer_nerf.normalization import Normalization
@@ -30,13 +31,13 @@ class RayBatch:
         view: Numbers of the pictures, (n,).
     """
 
-    rays_o: Tensor
-    rays_d: Tensor
-    target: Tensor
-    background: Tensor
-    opaque: Tensor
-    jitter: Tensor
-    view: Tensor
+    rays_o: Float[Tensor, "rays 3"]
+    rays_d: Float[Tensor, "rays 3"]
+    target: Float[Tensor, "rays 3"]
+    background: Float[Tensor, "rays 3"]
+    opaque: Bool[Tensor, " rays"]
+    jitter: Float[Tensor, " rays"]
+    view: Int[Tensor, " rays"]
 
     def __len__(self) -> int:
         return len(self.rays_o)
@@ -115,7 +116,7 @@ class TrainingRays:
         )
 
 
-def blend(images: Tensor, *, background: float | Tensor) -> np.ndarray:
+def blend(images: UInt8[Tensor, "*pixels channels"], *, background: float | Tensor) -> Float[np.ndarray, "*pixels 3"]:
     """Return uint8 pictures (..., 3 or 4) on a background, a number or (3,), as (..., 3) float32 in [0, 1]."""
     colors = images.to(torch.float32) / 255
     if colors.shape[-1] == 4:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finer_core.shapes import Bool
 from finer_nerf.cameras import project_to_pixels
 from finer_nerf.normalization import Normalization
 from finer_nerf.scenes import Views
@@ -13,7 +14,9 @@ from finer_nerf.scenes import Views
 _CELLS_AT_ONCE = 1 << 18
 
 
-def carve(views: Views, frame: Normalization, *, resolution: int, bound: float, silhouettes: bool) -> Tensor:
+def carve(
+    views: Views, frame: Normalization, *, resolution: int, bound: float, silhouettes: bool
+) -> Bool[Tensor, "{resolution} {resolution} {resolution}"]:
     """Return the cells of the box that can hold something.
 
     Formula: the visual hull (Laurentini, 1994): a cell is open if at least one camera sees it, and if no camera that

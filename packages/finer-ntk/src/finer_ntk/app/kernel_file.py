@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.interruption import interruptible
 from finer_core.io.files import write_json
 from finer_core.progress import Progress
 from finer_core.resources import parse_memory

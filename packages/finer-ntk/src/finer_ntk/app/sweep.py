@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from finer_core.app.run_folder import Mode, RunFolder
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.interruption import interruptible
 from finer_core.io.files import json_text, remove_partial_files, write_text
 from finer_core.io.report import Report
 from finer_core.networks.config import option_names
@@ -23,7 +23,7 @@ from finer_core.progress import Progress
 from finer_core.resources import PROCESS_BYTES
 from finer_core.schema import fits
 from finer_ntk import plots as figures
-from finer_ntk.analysis import alignments, check_room_for_all, measure
+from finer_ntk.analysis import alignments, measure
 from finer_ntk.app.arrays import write_arrays
 from finer_ntk.app.runs import (
     common_figures,
@@ -38,6 +38,7 @@ from finer_ntk.config import SweepSettings
 from finer_ntk.inputs.networks import Subject, given_points, load_subject, subject_at_start
 from finer_ntk.inputs.points import Points, grid_points
 from finer_ntk.kernel import as_derivative
+from finer_ntk.spectrum.eigen import check_room_for_all
 
 _SIZES = ("hidden_features", "hidden_layers")
 _SHOWN = ("effective_rank", "diagonal_energy", "largest_eigenvalue_share")

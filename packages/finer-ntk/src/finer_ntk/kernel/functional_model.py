@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from finer_core.activations import exact_derivatives
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.shapes import Float, Shaped
 
 Params = Mapping[str, Tensor]
 """Parameters by name, real or complex."""
@@ -37,7 +38,9 @@ class RowFunction:
     call: Call
     params: dict[str, Tensor]
 
-    def __call__(self, params: Params, coords: Tensor, *, exact: bool) -> Tensor:
+    def __call__(
+        self, params: Params, coords: Shaped[Tensor, "n in_features"], *, exact: bool
+    ) -> Float[Tensor, "n out_features"]:
         """Evaluate at (n, in_features); returns (n, out_features), real.
 
         Args:

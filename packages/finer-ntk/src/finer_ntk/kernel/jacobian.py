@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
+from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.functional_model import Derivative, Params, RowFunction, left_is_exact, right_is_exact
 
 
-def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
+def jacobian_rows(
+    function: RowFunction, coords: Shaped[Tensor, "n in_features"], *, exact: bool
+) -> Float[Tensor, "n outputs parameters"]:
     """Return the Jacobian with respect to all parameters, row by row.
 
     Args:
@@ -29,7 +32,9 @@ def jacobian_rows(function: RowFunction, coords: Tensor, *, exact: bool) -> Tens
     return vmap(one_row)(coords)
 
 
-def contract(left: Tensor, right: Tensor, *, output: str) -> Tensor:
+def contract(
+    left: Float[Tensor, "n1 outputs parameters"], right: Float[Tensor, "n2 outputs parameters"], *, output: str
+) -> Float[Tensor, "n1 n2 ..."]:
     """Return the kernel of two sets of Jacobian rows (n1, c, p) and (n2, c, p); see `factor_kernel` for the shapes."""
     if output == "trace":
         return left.flatten(1) @ right.flatten(1).T
@@ -40,7 +45,13 @@ def contract(left: Tensor, right: Tensor, *, output: str) -> Tensor:
     raise ValueError(f"output must be trace, per_channel or full, got {output!r}")
 
 
-def fused_backward(function: RowFunction, coords: Tensor, cotangents: Tensor, *, exact: bool) -> dict[str, Tensor]:
+def fused_backward(
+    function: RowFunction,
+    coords: Shaped[Tensor, "n in_features"],
+    cotangents: Float[Tensor, "n outputs"],
+    *,
+    exact: bool,
+) -> dict[str, Tensor]:
     """Return J^T v: the gradient of sum(v * f(coords)) with respect to the parameters.
 
     Args:
@@ -53,20 +64,22 @@ def fused_backward(function: RowFunction, coords: Tensor, cotangents: Tensor, *,
     return pull(cotangents)[0]
 
 
-def push_forward(function: RowFunction, coords: Tensor, tangents: Params, *, exact: bool) -> Tensor:
+def push_forward(
+    function: RowFunction, coords: Shaped[Tensor, "n in_features"], tangents: Params, *, exact: bool
+) -> Float[Tensor, "n outputs"]:
     """Return J u, (n, out_features): how the outputs move when the parameters move along `tangents`."""
     return jvp(lambda params: function(params, coords, exact=exact), (function.params,), (dict(tangents),))[1]
 
 
 def product(
     function: RowFunction,
-    left: Tensor,
-    right: Tensor,
-    vector: Tensor,
+    left: Shaped[Tensor, "n1 in_features"],
+    right: Shaped[Tensor, "n2 in_features"],
+    vector: Float[Tensor, "n2 outputs"],
     *,
     derivative: Derivative,
     rows: int | None = None,
-) -> Tensor:
+) -> Float[Tensor, "n1 outputs"]:
     """Return the full kernel times a vector, K(left, right) v = J_left (J_right^T v), without forming K.
 
     Args:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from finer_core.shapes import Float, Inexact, Shaped
 from finer_ntk.kernel.functional_model import RowFunction
 
 _HARMLESS = {"__get__", "is_complex", "is_floating_point", "dim", "size", "numel", "stride", "element_size"}
@@ -46,8 +47,8 @@ class Factors:
     """
 
     map: LinearMap
-    inputs: Tensor
-    signals: Tensor
+    inputs: Inexact[Tensor, "n fan_in"]
+    signals: Inexact[Tensor, "outputs n fan_out"]
 
 
 class _Recorder(TorchFunctionMode):
@@ -97,7 +98,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 @torch.enable_grad()
-def layer_factors(function: RowFunction, coords: Tensor, *, exact: bool) -> list[Factors]:
+def layer_factors(function: RowFunction, coords: Shaped[Tensor, "n in_features"], *, exact: bool) -> list[Factors]:
     """Return the factors of every linear map at coordinate rows, from one forward and `out_features` backward passes.
 
     Args:
@@ -118,7 +119,7 @@ def layer_factors(function: RowFunction, coords: Tensor, *, exact: bool) -> list
     ]
 
 
-def find_linear_maps(function: RowFunction, coords: Tensor) -> list[LinearMap] | str:
+def find_linear_maps(function: RowFunction, coords: Shaped[Tensor, "n in_features"]) -> list[LinearMap] | str:
     """Return the linear maps that hold all parameters, or in words why the structured path does not apply.
 
     The answer is checked: on the first rows the factors must give the gradient that autograd gives, so that a use of a
@@ -167,7 +168,7 @@ def _wrong_gradient(function: RowFunction, rows: Tensor, factors: list[Factors])
     return None
 
 
-def factor_kernel(left: list[Factors], right: list[Factors], *, output: str) -> Tensor:
+def factor_kernel(left: list[Factors], right: list[Factors], *, output: str) -> Float[Tensor, "n1 n2 ..."]:
     """Return the kernel between two sets of rows.
 
     Args:

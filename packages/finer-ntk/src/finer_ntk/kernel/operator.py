@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
+from finer_core.shapes import Float, Real
 from finer_ntk.kernel.functional_model import (
     Call,
     Derivative,
@@ -58,7 +59,9 @@ class NtkOperator(ABC):
     @overload
     def matvec(self, vectors: np.ndarray) -> np.ndarray: ...
 
-    def matvec(self, vectors: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    def matvec(
+        self, vectors: Real[Tensor | np.ndarray, "{self.shape[1]} ..."]
+    ) -> Float[Tensor | np.ndarray, "{self.shape[0]} ..."]:
         """Return K v, of the kind that `vectors` is; arrays in double precision.
 
         Args:
@@ -155,7 +158,7 @@ class _FactorOperator(NtkOperator):
         pieces = [layer_factors(function, part, exact=exact) for part in coords.split(rows)]
         self._factors = [_joined([piece[i] for piece in pieces]) for i in range(len(pieces[0]))]
 
-    def _times(self, vector: Tensor) -> Tensor:
+    def _times(self, vector: Float[Tensor, " {self.shape[1]}"]) -> Float[Tensor, " {self.shape[0]}"]:
         total = torch.zeros_like(vector)
         for layer in self._factors:
             for signals in layer.signals:
@@ -169,7 +172,7 @@ class _FactorOperator(NtkOperator):
                 total += share.real if share.is_complex() else share
         return total
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self) -> Float[Tensor, " {self.shape[0]}"]:
         total = torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
         for layer in self._factors:
             inputs = 0.0 if layer.map.weight is None else layer.inputs.abs().square().sum(-1)
@@ -196,7 +199,7 @@ class _PassOperator(NtkOperator):
         self._function, self._coords, self._rows, self._channels = function, coords, rows, channels
         self._derivative = derivative
 
-    def _times(self, vector: Tensor) -> Tensor:
+    def _times(self, vector: Float[Tensor, " {self.shape[1]}"]) -> Float[Tensor, " {self.shape[0]}"]:
         total = torch.zeros_like(vector)
         for channel in range(self._channels):
             spread = torch.zeros(self.shape[0], self._channels, dtype=self.dtype, device=self.device)
@@ -207,7 +210,7 @@ class _PassOperator(NtkOperator):
             total += moved[:, channel]
         return total
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self) -> Float[Tensor, " {self.shape[0]}"]:
         rows = max(1, min(self._rows, 2**26 // (self._function.count * self._channels)))
         exact = left_is_exact(self._derivative)
         parts = [

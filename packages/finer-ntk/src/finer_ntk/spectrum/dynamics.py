@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Real
 from finer_ntk.kernel.functional_model import RowFunction
 
 
-def predicted_losses(kernel: np.ndarray, residual: np.ndarray, *, learning_rate: float, steps: int) -> np.ndarray:
+def predicted_losses(
+    kernel: Real[np.ndarray, "m m"], residual: Real[np.ndarray, " m"], *, learning_rate: float, steps: int
+) -> Float[np.ndarray, " {steps+1}"]:
     """Return the mean square error at steps 0..steps as the linearised network has it.
 
     Args:
@@ -49,8 +52,14 @@ def predicted_losses(kernel: np.ndarray, residual: np.ndarray, *, learning_rate:
 
 
 def descend(
-    function: RowFunction, coords: Tensor, target: Tensor, *, learning_rate: float, steps: int, exact: bool = False
-) -> np.ndarray:
+    function: RowFunction,
+    coords: Float[Tensor, "n in_features"],
+    target: Float[Tensor, "n out_features"],
+    *,
+    learning_rate: float,
+    steps: int,
+    exact: bool = False,
+) -> Float[np.ndarray, " {steps+1}"]:
     """Return the mean square error at steps 0..steps of real full-batch gradient descent.
 
     Args:
@@ -106,7 +115,7 @@ def stable_rate(largest_eigenvalue: float, outputs: int) -> float:
     return outputs / largest_eigenvalue
 
 
-def flatten_outputs(kernel: np.ndarray) -> np.ndarray:
+def flatten_outputs(kernel: Float[np.ndarray, "n m c c"]) -> Float[np.ndarray, "n*c m*c"]:
     """Turn a "full" kernel (n, n, c, c) into the matrix (n c, n c) that acts on flattened outputs.
 
     Args:

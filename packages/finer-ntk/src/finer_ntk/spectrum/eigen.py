@@ -7,6 +7,9 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.resources import check_room, parse_memory
+from finer_core.shapes import Float, Real
+from finer_ntk.config import LARGEST_DENSE
 from finer_ntk.kernel.operator import NtkOperator
 
 _COPIES = 6
@@ -31,9 +34,9 @@ class Eigenpairs:
         [3.0, 2.0, 1.0]
     """
 
-    values: np.ndarray
-    vectors: np.ndarray
-    residuals: np.ndarray
+    values: Float[np.ndarray, " k"]
+    vectors: Float[np.ndarray, "n k"]
+    residuals: Float[np.ndarray, " k"]
 
 
 def bytes_of_all_eigenpairs(points: int) -> int:
@@ -41,7 +44,24 @@ def bytes_of_all_eigenpairs(points: int) -> int:
     return 8 * _COPIES * points**2
 
 
-def all_eigenpairs(kernel: np.ndarray) -> Eigenpairs:
+def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
+    """Raise InputError if memory has no room for all eigenpairs of so many points, which take long beyond 4096 too.
+
+    Args:
+        points: Rows of the kernel.
+        memory: The limit.
+        process: Bytes that something else takes of it.
+    """
+    if points > LARGEST_DENSE:
+        raise InputError(
+            f"all eigenvalues are computed of at most {LARGEST_DENSE} points, got {points}; take fewer (--grid, "
+            "--max-points)"
+        )
+    needed, what = bytes_of_all_eigenpairs(points), f"computing all eigenvalues of {points} points"
+    check_room(needed, parse_memory(memory), what=what, advice="take fewer points (--grid)", process=process)
+
+
+def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
     """Return every eigenpair of a kernel, in double precision; the kernel is made symmetric first.
 
     Args:
@@ -238,5 +258,7 @@ def _lanczos(
     return nodes, np.square(vectors[0]), first
 
 
-def _residuals(moved: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def _residuals(
+    moved: Float[np.ndarray, "n k"], values: Float[np.ndarray, " k"], vectors: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " k"]:
     return np.linalg.norm(moved - vectors * values, axis=0) / np.maximum(np.abs(values), np.finfo(np.float64).tiny)

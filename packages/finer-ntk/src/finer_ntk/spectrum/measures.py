@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Real
 
 _BAND_BYTES = 64 * 2**20
 
 
-def effective_rank(eigenvalues: np.ndarray) -> float:
+def effective_rank(eigenvalues: Real[np.ndarray, " n"]) -> float:
     """Return the exponential of the entropy of the normalized eigenvalues (Roy and Vetterli, EUSIPCO 2007).
 
     Formula: exp(-sum p_i log p_i), p_i = lambda_i / sum lambda. From 1 (one direction) to n (all alike). Negative
@@ -39,7 +40,7 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def diagonal_energy(kernel: np.ndarray) -> float:
+def diagonal_energy(kernel: Real[np.ndarray, "n n"]) -> float:
     """Return the diagonal's share of the kernel's energy, sum K_ii^2 / sum K_ij^2: 1/n (constant) to 1 (diagonal).
 
     Args:
@@ -58,7 +59,7 @@ def diagonal_energy(kernel: np.ndarray) -> float:
     return diagonal / whole
 
 
-def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
+def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
     """Return the share of the kernel's energy with |i - j| <= half_width; for points in order along a line.
 
     Args:
@@ -81,7 +82,7 @@ def band_energy(kernel: np.ndarray, *, half_width: int) -> float:
     return inside / total
 
 
-def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
+def target_energy(eigenvectors: Float[np.ndarray, "n k"], target: Real[np.ndarray, "n ..."]) -> Float[np.ndarray, " k"]:
     """Return each eigenvector's share of a signal's energy, (v_i . y)^2 / |y|^2.
 
     Directions of large eigenvalues are learned first (Jacot et al., 2018), so energy that sits there is learned fast.
@@ -106,7 +107,7 @@ def target_energy(eigenvectors: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.square(eigenvectors.T @ signal).sum(1) / total
 
 
-def alignment(one: np.ndarray, two: np.ndarray) -> float:
+def alignment(one: Real[np.ndarray, "n n"], two: Real[np.ndarray, "n n"]) -> float:
     """Return <K1, K2> / (|K1| |K2|), Frobenius: 1 for kernels equal up to a factor (Cristianini et al., 2001).
 
     Args:
@@ -133,7 +134,7 @@ def alignment(one: np.ndarray, two: np.ndarray) -> float:
     return inner / (norm_one * norm_two) ** 0.5
 
 
-def target_alignment(kernel: np.ndarray, target: np.ndarray) -> float:
+def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "n ..."]) -> float:
     """Return the alignment of a kernel with y y^T, sum over channels: y^T K y / (|K| |y y^T|).
 
     Args:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import Derivative, as_coords, as_row_function
 from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
@@ -37,8 +38,8 @@ class TrainingPrediction:
         0.1
     """
 
-    predicted: np.ndarray
-    measured: np.ndarray
+    predicted: Float[np.ndarray, " steps"]
+    measured: Float[np.ndarray, " steps"]
     learning_rate: float
 
     @property
@@ -117,7 +118,7 @@ def predict_training(
     return TrainingPrediction(predicted=predicted, measured=measured, learning_rate=rate)
 
 
-def has_channels_for(target: np.ndarray, channels: int) -> bool:
+def has_channels_for(target: Shaped[np.ndarray, "n c"], channels: int) -> bool:
     """Return whether `fit_channels` can make a target (n, c) one of a network with so many outputs."""
     return channels in (1, target.shape[1])
 
@@ -135,7 +136,7 @@ def why_unpredicted(target: np.ndarray, channels: int) -> str | None:
     return None
 
 
-def fit_channels(target: np.ndarray, channels: int) -> np.ndarray:
+def fit_channels(target: Float[np.ndarray, "n c"], channels: int) -> Float[np.ndarray, "n {channels}"]:
     """Return a target of as many channels as the network has: the same, or the mean for a network of one output.
 
     Raises:

@@ -10,8 +10,8 @@ from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.app.session import run_session
+from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError
-from finer_core.interruption import interruptible
 from finer_core.io.files import write_json
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting

@@ -6,6 +6,8 @@ from math import pi
 import numpy as np
 from pykdtree.kdtree import KDTree
 
+from finer_core.shapes import Float
+
 _PIECE = 1 << 17
 """Points asked at once."""
 
@@ -27,7 +29,7 @@ class Chamfer:
     l2_to_first: float
 
 
-def chamfer_of_samples(first: np.ndarray, second: np.ndarray) -> Chamfer:
+def chamfer_of_samples(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "m 3"]) -> Chamfer:
     """Measure two sets of points against each other.
 
     Formula: l2_sum = mean_x min_y |x - y|^2 + mean_y min_x |x - y|^2 (what BACON and FINER call Chamfer distance:
@@ -47,7 +49,7 @@ def chamfer_of_samples(first: np.ndarray, second: np.ndarray) -> Chamfer:
     )
 
 
-def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+def nearest_distances(points: Float[np.ndarray, "n 3"], others: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " n"]:
     """Return the distance of each of points (n, 3) to the nearest of others (m, 3), (n,)."""
     tree = KDTree(np.ascontiguousarray(others, dtype=np.float64))
     pieces = [np.ascontiguousarray(points[i : i + _PIECE], dtype=np.float64) for i in range(0, len(points), _PIECE)]

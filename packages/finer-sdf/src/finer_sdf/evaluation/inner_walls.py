@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.shapes import Bool, Float
 from finer_sdf.geometry import Mesh, unit_vectors
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.surface_sampling import sample_surface
@@ -71,7 +72,9 @@ def outside_of(mesh: Mesh, *, seed: int = 0) -> Outside:
     )
 
 
-def _inner(points: np.ndarray, normals: np.ndarray, distance: MeshDistance) -> np.ndarray:
+def _inner(
+    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"], distance: MeshDistance
+) -> Bool[np.ndarray, " points"]:
     """Return which points of a surface (n, 3) have both their sides inside."""
     inner = distance.inside(points + _OFFSET * normals)
     above = np.flatnonzero(inner)  # few, as a rule: only they are asked for their other side
@@ -80,7 +83,7 @@ def _inner(points: np.ndarray, normals: np.ndarray, distance: MeshDistance) -> n
     return inner
 
 
-def _quartered(triangles: np.ndarray) -> np.ndarray:
+def _quartered(triangles: Float[np.ndarray, "triangles 3 3"]) -> Float[np.ndarray, "quarters 3 3"]:
     """Cut triangles (m, 3, 3) at the middles of their sides, into (4 m, 3, 3)."""
     a, b, c = np.moveaxis(triangles, 1, 0)
     ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2

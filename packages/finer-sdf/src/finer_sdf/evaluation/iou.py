@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.shapes import Bool, Float
 from finer_sdf.geometry import Mesh
 from finer_sdf.geometry.mesh_distance import MeshDistance
 
@@ -36,15 +37,15 @@ class Overlap:
         return self.both / self.either if self.either else 1.0
 
 
-def joint_box(first: Mesh, second: Mesh) -> np.ndarray:
+def joint_box(first: Mesh, second: Mesh) -> Float[np.ndarray, "2 3"]:
     """Return the box around both meshes, (2, 3)."""
     low = np.minimum(first.bounds[0], second.bounds[0])
     return np.stack([low, np.maximum(first.bounds[1], second.bounds[1])])
 
 
 def occupancy(
-    mesh: Mesh, *, box: np.ndarray, resolution: int = RESOLUTION, distance: MeshDistance | None = None
-) -> np.ndarray:
+    mesh: Mesh, *, box: Float[np.ndarray, "2 3"], resolution: int = RESOLUTION, distance: MeshDistance | None = None
+) -> Bool[np.ndarray, "{resolution} {resolution} {resolution}"]:
     """Return which points of a grid are inside a mesh: where its winding number is above 1/2.
 
     Args:
@@ -77,7 +78,7 @@ def overlap(
     first: Mesh,
     second: Mesh,
     *,
-    box: np.ndarray,
+    box: Float[np.ndarray, "2 3"],
     resolution: int = RESOLUTION,
     distances: tuple[MeshDistance | None, MeshDistance | None] = (None, None),
 ) -> Overlap:

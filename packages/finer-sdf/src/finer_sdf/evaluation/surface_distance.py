@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from finer_sdf.geometry import Mesh, unit_vectors
+from finer_core.shapes import Float
+from finer_sdf.geometry import Mesh, PointCloud, unit_vectors
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.surface_sampling import SurfaceSamples
 
@@ -17,11 +18,12 @@ class OneWay:
 
     Attributes:
         distance: (n,) to the nearest point of the other surface.
-        cosine: (n,) of the angle between a sample's normal and that of the nearest face; None without normals.
+        cosine: (m,) of the angle between a sample's normal and that of the nearest face, where both have one;
+            None where none has.
     """
 
-    distance: np.ndarray
-    cosine: np.ndarray | None
+    distance: Float[np.ndarray, " n"]
+    cosine: Float[np.ndarray, " m"] | None
 
     def summary(self) -> dict[str, float]:
         """Return mean, root mean square, 99th percentile and maximum of the distance."""
@@ -33,7 +35,7 @@ class OneWay:
         }
 
 
-def distances_to_mesh(samples: SurfaceSamples, mesh: Mesh, distance: MeshDistance) -> OneWay:
+def distances_to_mesh(samples: SurfaceSamples | PointCloud, mesh: Mesh, distance: MeshDistance) -> OneWay:
     """Measure samples against a mesh.
 
     Args:
@@ -49,7 +51,9 @@ def distances_to_mesh(samples: SurfaceSamples, mesh: Mesh, distance: MeshDistanc
     return OneWay(distance=near.distance, cosine=cosine if known.any() else None)
 
 
-def f_score(to_reference: np.ndarray, from_reference: np.ndarray, *, threshold: float) -> dict[str, float]:
+def f_score(
+    to_reference: Float[np.ndarray, " n"], from_reference: Float[np.ndarray, " m"], *, threshold: float
+) -> dict[str, float]:
     """Return precision, recall and their harmonic mean at a distance (Knapitsch et al., Tanks and Temples, 2017).
 
     Args:

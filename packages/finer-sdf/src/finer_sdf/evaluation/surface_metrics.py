@@ -239,7 +239,7 @@ def _against_cloud(
     floor = (sampling_floor(area=area, samples=count) + sampling_floor(area=area, samples=len(points))) / 2
     figures = _chamfer_figures(drawn.points, points, floor)
     begin("distances between the surfaces")
-    cloud = SurfaceSamples(points=points, normals=normals, faces=np.empty(0, dtype=np.int64), weights=np.empty((0, 3)))
+    cloud = PointCloud(points=points, normals=normals)
     from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
     return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
 

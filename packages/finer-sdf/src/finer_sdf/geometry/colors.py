@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.shapes import Float, Int, Real
 from finer_sdf.geometry.shapes import Mesh
 from finer_sdf.geometry.surface_sampling import sample_surface
 
@@ -18,11 +19,13 @@ class SurfaceColors:
         faces: (m, 3) int64, over which colors are interpolated; None for a cloud.
     """
 
-    points: np.ndarray
-    colors: np.ndarray
-    faces: np.ndarray | None = None
+    points: Float[np.ndarray, "points 3"]
+    colors: Real[np.ndarray, "points 3"]
+    faces: Int[np.ndarray, "faces 3"] | None = None
 
-    def samples(self, count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def samples(
+        self, count: int, *, seed: int
+    ) -> tuple[Float[np.ndarray, "{count} 3"], Float[np.ndarray, "{count} 3"]]:
         """Draw points (count, 3), uniform over the area of the triangles or among the points, with their colors."""
         if self.faces is None:
             rows = np.random.default_rng(seed).integers(0, len(self.points), size=count)

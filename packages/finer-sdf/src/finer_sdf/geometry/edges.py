@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.shapes import Float, Int
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edges:
@@ -20,7 +22,7 @@ class Edges:
     uses: np.ndarray
 
     @classmethod
-    def of(cls, faces: np.ndarray) -> "Edges":
+    def of(cls, faces: Int[np.ndarray, "faces 3"]) -> "Edges":
         """Find the edges of faces (m, 3)."""
         start, end = faces, np.roll(faces, -1, axis=1)
         # One integer for an edge sorts much faster than a pair.
@@ -45,6 +47,6 @@ class Edges:
         return int(((self.uses != 2) & (self.balance != 0)).sum())
 
 
-def forwards(faces: np.ndarray) -> np.ndarray:
+def forwards(faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces 3"]:
     """Return 1 for every edge (m, 3) of a face that leads to a higher vertex number, -1 for the others."""
     return np.where(faces < np.roll(faces, -1, axis=1), 1.0, -1.0)

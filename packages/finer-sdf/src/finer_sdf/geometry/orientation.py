@@ -3,6 +3,7 @@
 import igl
 import numpy as np
 
+from finer_core.shapes import Bool, Float, Int, Shaped
 from finer_sdf.geometry.edges import Edges, forwards
 from finer_sdf.geometry.shapes import Mesh, bounds_of, unit_vectors
 
@@ -15,8 +16,12 @@ _ROUNDS = 8
 
 
 def orient_outwards(
-    vertices: np.ndarray, faces: np.ndarray, *, edges: Edges | None = None, seed: int = 0
-) -> tuple[np.ndarray, list[str]]:
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    *,
+    edges: Edges | None = None,
+    seed: int = 0,
+) -> tuple[Int[np.ndarray, "faces 3"], list[str]]:
     """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
 
     A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
@@ -62,8 +67,13 @@ def _consistent(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _inward_faces(
-    vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, *, closed: np.ndarray, seed: int
-) -> np.ndarray:
+    vertices: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    patches: Shaped[np.ndarray, " faces"],
+    *,
+    closed: np.ndarray,
+    seed: int,
+) -> Bool[np.ndarray, " faces"]:
     """Return which faces (m,) belong to patches that look inwards."""
     corners = bounds_of(vertices)
     unit = (vertices - corners.mean(axis=0)) / np.ptp(corners, axis=0).max()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float
 from finer_sdf.geometry.clouds.noise import measure_noise
 from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.limits import check_coordinates, check_spread
@@ -17,7 +18,9 @@ _UNEQUAL = 0.1
 """Share of the median length by which a tenth of all normals differ if they are colours."""
 
 
-def clean_cloud(points: np.ndarray, normals: np.ndarray | None) -> tuple[PointCloud, tuple[str, ...]]:
+def clean_cloud(
+    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"] | None
+) -> tuple[PointCloud, tuple[str, ...]]:
     """Give every point a normal of length 1, and every place one point.
 
     Given normals are kept as they point, for a scan of a room rightly has them inwards; if the cloud as a whole looks
@@ -96,7 +99,9 @@ def _of_length_1(normals: np.ndarray) -> np.ndarray:
     return unit_vectors(np.divide(normals, largest, out=np.zeros_like(normals), where=largest > 0))
 
 
-def merge_places(points: np.ndarray, normals: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def merge_places(
+    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"] | None
+) -> tuple[Float[np.ndarray, "places 3"], Float[np.ndarray, "places 3"] | None]:
     """Return the first point of every place (m, 3), in their order, and the mean direction of the normals there.
 
     Where normals cancel each other out, as on both sides of a sheet, the first one stands for the place.

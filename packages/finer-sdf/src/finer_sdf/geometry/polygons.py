@@ -6,6 +6,7 @@ from array import array
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int, Shaped
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room, check_coordinates
 from finer_sdf.geometry.raw import RawShape, check_indices, counted
@@ -87,7 +88,9 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
     return dataclasses.replace(points, faces=faces, notes=(*points.notes, note) if crossed else points.notes)
 
 
-def _fans(vertices: np.ndarray, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fans(
+    vertices: Float[np.ndarray, "vertices 3"], polygons: Shaped[np.ndarray, "polygons corners"]
+) -> tuple[Int[np.ndarray, "polygons triangles 3"], Shaped[np.ndarray, " rows"]]:
     """Return polygons (p, k) as fans (p, k - 2, 3), and the rows whose fan does not cover them.
 
     Four corners have two fans; the second is taken where only it does.
@@ -168,13 +171,15 @@ def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
     return polygon[np.array(triangles)], simple
 
 
-def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def _turn(
+    a: Float[np.ndarray, "*points 2"], b: Float[np.ndarray, "*points 2"], c: Float[np.ndarray, "*points 2"]
+) -> Float[np.ndarray, "*points"]:
     """Return twice the area of a b c, positive if it runs counter-clockwise; points (..., 2)."""
     along, across = b - a, c - a
     return along[..., 0] * across[..., 1] - along[..., 1] * across[..., 0]
 
 
-def _in_its_plane(points: np.ndarray) -> np.ndarray:
+def _in_its_plane(points: Float[np.ndarray, "corners 3"]) -> Float[np.ndarray, "corners 2"]:
     """Return a polygon's points (k, 3) in the plane across its area vector, (k, 2), of a size of about 1."""
     points = points - points.mean(axis=0)
     points = points / (np.abs(points).max() or 1.0)

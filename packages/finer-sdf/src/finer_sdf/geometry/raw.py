@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Int, Shaped
 from finer_sdf.geometry.colors import color_table
 
 
@@ -89,7 +90,7 @@ def row_text(table: np.ndarray, index: int) -> str:
     return f"number {index} ({', '.join(f'{value:g}' for value in table[index])})"
 
 
-def first_of_equals(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_of_equals(rows: Shaped[np.ndarray, "rows 3"]) -> tuple[Int[np.ndarray, " sets"], Int[np.ndarray, " rows"]]:
     """Return the index of the first of every set of equal rows (m, 3), and the number of each row's set, (m,)."""
     order = np.lexsort((rows + 0).T)  # -0 is at the place of 0; stable: equal rows stay in the order of the file
     new = np.append(True, (np.diff(rows[order], axis=0) != 0).any(axis=1))

@@ -5,6 +5,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
+from finer_core.shapes import Bool, Float, Int
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.orientation import orient_outwards
@@ -12,7 +13,9 @@ from finer_sdf.geometry.raw import check_indices, counted, first_of_equals
 from finer_sdf.geometry.shapes import Mesh
 
 
-def clean_mesh(vertices: np.ndarray, faces: np.ndarray, *, seed: int = 0) -> tuple[Mesh, tuple[str, ...]]:
+def clean_mesh(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], *, seed: int = 0
+) -> tuple[Mesh, tuple[str, ...]]:
     """Merge, drop and orient what needs it.
 
     Vertices at exactly the same place are merged where the mesh has open edges, as triangles without shared corners
@@ -80,7 +83,9 @@ def _repeats_a_corner(faces: np.ndarray) -> np.ndarray:
     return (a == b) | (b == c) | (c == a)
 
 
-def _without_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _without_area(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> Bool[np.ndarray, " faces"]:
     """Return which faces have no more area than the rounding of their corners gives."""
     corners = vertices[faces]
     sides = np.roll(corners, -1, axis=1) - corners

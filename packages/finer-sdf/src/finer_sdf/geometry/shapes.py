@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,29 +23,29 @@ class Mesh:
         [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
 
     def __post_init__(self) -> None:
         _check_table("vertices", self.vertices, np.float64)
         _check_table("faces", self.faces, np.int64)
 
     @property
-    def triangles(self) -> np.ndarray:
+    def triangles(self) -> Float[np.ndarray, "faces 3 3"]:
         """Return the corners of every face, (m, 3, 3)."""
         return self.vertices[self.faces]
 
     @property
-    def bounds(self) -> np.ndarray:
+    def bounds(self) -> Float[np.ndarray, "2 3"]:
         """Return the lowest and highest corner of the box around the vertices that faces use, (2, 3)."""
         return bounds_of(self.vertices[np.unique(self.faces)])
 
-    def face_vectors(self) -> np.ndarray:
+    def face_vectors(self) -> Float[np.ndarray, "faces 3"]:
         """Return half the cross product of two edges, (m, 3): the outward normal times the area."""
         corners = self.triangles
         return 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
-    def face_areas(self) -> np.ndarray:
+    def face_areas(self) -> Float[np.ndarray, " faces"]:
         """Return the area of every face, (m,)."""
         return np.linalg.norm(self.face_vectors(), axis=1)
 
@@ -76,8 +77,8 @@ class PointCloud:
         (2, 3)
     """
 
-    points: np.ndarray
-    normals: np.ndarray
+    points: Float[np.ndarray, "points 3"]
+    normals: Float[np.ndarray, "points 3"]
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -95,14 +96,14 @@ class PointCloud:
 Shape = Mesh | PointCloud
 
 
-def bounds_of(points: np.ndarray) -> np.ndarray:
+def bounds_of(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "2 3"]:
     """Return the lowest and highest corner of the box around points (n, 3), as (2, 3)."""
     if len(points) == 0:
         raise InputError("an empty set of points has no bounding box")
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
 
-def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+def unit_vectors(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """Return vectors (n, 3) divided by their length; zero ones stay zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int
 from finer_sdf.geometry.shapes import Mesh, unit_vectors
 
 
@@ -20,10 +21,10 @@ class SurfaceSamples:
         weights: (n, 3) of the face's corners, which add up to 1.
     """
 
-    points: np.ndarray
-    normals: np.ndarray
-    faces: np.ndarray
-    weights: np.ndarray
+    points: Float[np.ndarray, "points 3"]
+    normals: Float[np.ndarray, "points 3"]
+    faces: Int[np.ndarray, " points"]
+    weights: Float[np.ndarray, "points 3"]
 
 
 def sample_surface(mesh: Mesh, *, count: int, seed: int | Sequence[int]) -> SurfaceSamples:

@@ -5,6 +5,8 @@ from itertools import product
 
 import numpy as np
 
+from finer_core.shapes import Bool, Float, Int
+
 BLOCK = 4
 """Cells along the side of the smallest block."""
 BATCH_BLOCKS = 4096
@@ -38,15 +40,15 @@ class BlockValues:
         return len(self._active)
 
     @property
-    def blocks(self) -> np.ndarray:
+    def blocks(self) -> Int[np.ndarray, "blocks 3"]:
         """Return the active blocks' indices (n, 3), in lexicographic order."""
         return self._unpack(self._active)
 
-    def is_active(self, blocks: np.ndarray) -> np.ndarray:
+    def is_active(self, blocks: Int[np.ndarray, "blocks 3"]) -> Bool[np.ndarray, " blocks"]:
         """Return which of blocks (n, 3) are active."""
         return _contains(self._active, self._pack(blocks))
 
-    def activate(self, blocks: np.ndarray) -> int:
+    def activate(self, blocks: Int[np.ndarray, "blocks 3"]) -> int:
         """Make blocks (n, 3), each inside the grid, active; return how many of their points have no value yet."""
         self._active = np.union1d(self._active, self._pack(blocks))
         self._insert(np.unique(np.concatenate([self._pack(blocks + corner) for corner in CORNERS])))
@@ -69,7 +71,7 @@ class BlockValues:
             on_points(len(index))
         self._wanted = np.zeros((0, BLOCK, BLOCK, BLOCK), dtype=bool)
 
-    def around(self, blocks: np.ndarray) -> np.ndarray:
+    def around(self, blocks: Int[np.ndarray, "blocks 3"]) -> Float[np.ndarray, "blocks 5 5 5"]:
         """Return the values on all points of active blocks (n, 3), (n, 5, 5, 5); NaN outside the grid."""
         side = BLOCK + 1
         values = np.full((len(blocks), side, side, side), np.nan, dtype=np.float32)

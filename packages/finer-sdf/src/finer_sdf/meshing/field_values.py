@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from finer_core.parallel import one_thread_per_op, worker_count
+from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
 Field = Callable[[Tensor], Tensor]
@@ -20,8 +21,8 @@ DEVICE_POINTS = 1 << 18
 
 
 def evaluate_points(
-    field: Field, points: np.ndarray, *, chunk: int | None = None, device: torch.device | str = "cpu"
-) -> np.ndarray:
+    field: Field, points: Float[np.ndarray, "points 3"], *, chunk: int | None = None, device: torch.device | str = "cpu"
+) -> Float[np.ndarray, " points"]:
     """Evaluate a field without gradients.
 
     On a CPU as many threads as PyTorch has work at once, each on pieces of its own: threads that share the short

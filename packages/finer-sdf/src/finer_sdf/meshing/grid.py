@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int, Real
 from finer_sdf.meshing.field_values import Field, evaluate_points
 
 PLACEMENTS = ("exact", "published")
@@ -44,7 +45,7 @@ class Grid:
         """Return the side of a cell, in box units."""
         return 1 / self.cells
 
-    def place(self, index: np.ndarray) -> np.ndarray:
+    def place(self, index: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Return the box coordinates (n, 3) of vertices at fractional grid indices (n, 3)."""
         if self.placement == "published":
             return (index + 0.5) / self.resolution - 0.5
@@ -77,7 +78,7 @@ class Sampler:
     def __post_init__(self) -> None:
         self._axis = (np.arange(self.grid.resolution) / self.grid.cells - 0.5).astype(np.float32)
 
-    def at(self, index: np.ndarray) -> np.ndarray:
+    def at(self, index: Int[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
         """Return the values (n,), float32, at grid indices (n, 3).
 
         Raises:

@@ -11,6 +11,8 @@ from itertools import product
 import numpy as np
 from skimage.measure import marching_cubes
 
+from finer_core.shapes import Bool, Float, Int
+
 BRICK = 64
 """Cells along the side of a brick."""
 
@@ -37,13 +39,18 @@ class Triangles:
         faces: (m, 3) into both; counter-clockwise seen from where the values are positive.
     """
 
-    keys: np.ndarray
-    positions: np.ndarray
-    faces: np.ndarray
+    keys: Int[np.ndarray, " vertices"]
+    positions: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
 
 
 def triangulate(
-    values: np.ndarray, *, cells: np.ndarray | None = None, first: np.ndarray, resolution: int, step: float
+    values: Float[np.ndarray, "a b c"],
+    *,
+    cells: Bool[np.ndarray, "a-1 b-1 c-1"] | None = None,
+    first: Int[np.ndarray, "3"],
+    resolution: int,
+    step: float,
 ) -> Triangles | None:
     """Triangulate the zero level set in one brick.
 
@@ -101,7 +108,7 @@ def weld(parts: Sequence[Triangles]) -> Triangles:
     return Triangles(keys=unique, positions=positions, faces=faces)
 
 
-def _crossed(inside: np.ndarray) -> np.ndarray:
+def _crossed(inside: Bool[np.ndarray, "a b c"]) -> Bool[np.ndarray, "a-1 b-1 c-1"]:
     """Return which cells have corners of both kinds."""
     any_inside = np.zeros(tuple(n - 1 for n in inside.shape), dtype=bool)
     all_inside = ~any_inside

@@ -5,10 +5,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
+from finer_core.shapes import Int
 from finer_sdf.geometry import Mesh
 
 
-def part_sizes(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def part_sizes(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, " faces"], Int[np.ndarray, " parts"]]:
     """Return the part of every face (m,), and the number of faces of every part; vertices hold a part together."""
     count = int(faces.max()) + 1
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])  # two edges hold a face together

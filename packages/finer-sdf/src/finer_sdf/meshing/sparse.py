@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.shapes import Float, Int, Real
 from finer_sdf.meshing.blocks import BLOCK, CORNERS, BlockValues
 from finer_sdf.meshing.grid import Sampler
 
@@ -115,7 +116,9 @@ def _touching(sampler: Sampler, blocks: np.ndarray, *, side: int, margin: float)
     return blocks[mixed | (distance <= np.maximum(bound, margin * steepness) * radius)], bound
 
 
-def _corner_values(sampler: Sampler, blocks: np.ndarray, *, side: int) -> np.ndarray:
+def _corner_values(
+    sampler: Sampler, blocks: Int[np.ndarray, "blocks 3"], *, side: int
+) -> Float[np.ndarray, "blocks 8"]:
     """Return the values at the corners of blocks (n, 3), (n, 8); a corner that blocks share is evaluated once."""
     shape = (-(-sampler.grid.cells // side) + 1,) * 3
     keys = np.stack([np.ravel_multi_index((blocks + corner).T, shape) for corner in CORNERS], axis=1)
@@ -126,7 +129,12 @@ def _corner_values(sampler: Sampler, blocks: np.ndarray, *, side: int) -> np.nda
     return found
 
 
-def _steepness(at_centre: np.ndarray, at_corners: np.ndarray, to_low: np.ndarray, to_high: np.ndarray) -> np.ndarray:
+def _steepness(
+    at_centre: Float[np.ndarray, " blocks"],
+    at_corners: Float[np.ndarray, "blocks 8"],
+    to_low: Real[np.ndarray, "blocks 3"],
+    to_high: Real[np.ndarray, "blocks 3"],
+) -> Float[np.ndarray, " blocks"]:
     """Return the steepest change of each block per cell: to its corners, or along its mean gradient.
 
     Args:

@@ -5,6 +5,7 @@ import torch
 
 from finer_core.differential import value_and_gradient
 from finer_core.parallel import parallel_map
+from finer_core.shapes import Float
 from finer_sdf.geometry import Mesh, unit_vectors
 from finer_sdf.meshing.field_values import DEVICE_POINTS, Field
 
@@ -12,7 +13,7 @@ _CACHED_POINTS = 2048
 """Points a piece on a CPU, like `field_values`' for values and their derivatives."""
 
 
-def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cpu") -> np.ndarray:
+def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cpu") -> Float[np.ndarray, "vertices 3"]:
     """Return the direction of the field's exact gradient at every vertex.
 
     Where the gradient is zero, as on the seam of a `shell`, the vertex has the mean normal of its faces.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float
 
 UP_AXES = {"x": 0, "y": 1, "z": 2}
 FIELD_OF_VIEW = 30.0
@@ -15,7 +16,7 @@ BOX_RADIUS = 0.78
 """Radius of the sphere around [-0.45, 0.45]^3."""
 
 
-def sphere_around(bounds: np.ndarray) -> tuple[tuple[float, float, float], float]:
+def sphere_around(bounds: Float[np.ndarray, "2 3"]) -> tuple[tuple[float, float, float], float]:
     """Return centre and radius of the sphere around a box (2, 3)."""
     x, y, z = (float(value) for value in bounds.mean(axis=0))
     return (x, y, z), float(np.linalg.norm(bounds[1] - bounds[0]) / 2)
@@ -39,7 +40,7 @@ class OrbitCamera:
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     radius: float = BOX_RADIUS
 
-    def basis(self) -> np.ndarray:
+    def basis(self) -> Float[np.ndarray, "3 3"]:
         """Return the directions right, up and backwards (from the centre to the camera), (3, 3), one a row.
 
         Raises:
@@ -57,7 +58,7 @@ class OrbitCamera:
 
     def rays(
         self, *, height: int, width: int, rows: range | None = None, device: torch.device | str = "cpu"
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Float[Tensor, "rows {width} 3"], Float[Tensor, "rows {width} 3"]]:
         """Return the rays through the pixels' centres.
 
         Args:

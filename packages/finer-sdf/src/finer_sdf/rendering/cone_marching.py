@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from finer_core.shapes import Float
 from finer_sdf.normalization import BOX_HALF_SIDE
 from finer_sdf.rendering.sphere_tracing import Field, box_interval, evaluate
 
@@ -14,7 +15,9 @@ _WORTHWHILE = 0.2
 """A cone stops when its next step is shorter than this share of its radius: smaller tiles go on past what is beside."""
 
 
-def clear_depths(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float) -> Tensor:
+def clear_depths(
+    field: Field, rays_o: Float[Tensor, "height width 3"], rays_d: Float[Tensor, "height width 3"], *, lipschitz: float
+) -> Float[Tensor, "height width"]:
     """Return depths up to which rays of one picture meet nothing; infinite for those that meet nothing at all.
 
     Formula: with a the middle direction of a tile, r the largest distance of its directions from a, and L the bound on

@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib import colormaps
 
+from finer_core.shapes import Float, UInt8
+
 WHITE = (1.0, 1.0, 1.0)
 ERROR_MAP = "inferno"
 CLAY = np.array([0.62, 0.50, 0.40])
@@ -15,7 +17,7 @@ _SKY, _GROUND = np.array([0.24, 0.26, 0.29]), np.array([0.09, 0.08, 0.07])
 _SHINE, _SHARPNESS = 0.10, 24
 
 
-def shaded(normals: np.ndarray, basis: np.ndarray) -> np.ndarray:
+def shaded(normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "points 3"]:
     """Return the colours of clay under two lights and a sky, (n, 3) in [0, 1].
 
     Formula: (Lambert's cosine law for each light + a mix of sky and ground by the normal's height) * clay, a highlight
@@ -40,12 +42,12 @@ def _facing(normals: np.ndarray, direction: np.ndarray) -> np.ndarray:
     return np.clip(normals @ direction, 0, 1)[:, None]
 
 
-def normal_colors(normals: np.ndarray) -> np.ndarray:
+def normal_colors(normals: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
     """Return (n + 1) / 2, (n, 3): x red, y green, z blue, in the box's axes."""
     return np.clip(0.5 * normals + 0.5, 0, 1)
 
 
-def error_colors(errors: np.ndarray, *, largest: float) -> np.ndarray:
+def error_colors(errors: Float[np.ndarray, " points"], *, largest: float) -> Float[np.ndarray, "points 3"]:
     """Return the colours of distances (n,), (n, 3); `largest` and above have the last colour of the map."""
     scaled = np.clip(errors / largest, 0, 1) if largest > 0 else np.zeros_like(errors)
     colours: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]
@@ -60,7 +62,9 @@ def round_up(value: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))
 
 
-def with_colour_bar(pixels: np.ndarray, *, largest: float, label: str) -> np.ndarray:
+def with_colour_bar(
+    pixels: UInt8[np.ndarray, "height width channels"], *, largest: float, label: str
+) -> UInt8[np.ndarray, "height width channels"]:
     """Return a picture (h, w, 3 or 4) uint8 with a colour bar and its numbers in the lower left corner."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Bool, Float
 from finer_sdf.meshing.field_values import DEVICE_POINTS, evaluate_points
 from finer_sdf.normalization import BOX_HALF_SIDE
 
@@ -33,12 +34,19 @@ class Hits:
         points: (n, 3); zero where it did not.
     """
 
-    mask: Tensor
-    depth: Tensor
-    points: Tensor
+    mask: Bool[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    points: Float[Tensor, "rays 3"]
 
 
-def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.1, start: Tensor | None = None) -> Hits:
+def trace(
+    field: Field,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
+    *,
+    lipschitz: float = 1.1,
+    start: Float[Tensor, " rays"] | None = None,
+) -> Hits:
     """Follow rays through the box to the first zero of a field.
 
     A ray meets the surface where the field's sign changes: every step that ends inside is taken back to the zero
@@ -88,7 +96,9 @@ def trace(field: Field, rays_o: Tensor, rays_d: Tensor, *, lipschitz: float = 1.
     return Hits(mask=mask, depth=torch.where(mask, depth, torch.inf), points=points)
 
 
-def box_interval(rays_o: Tensor, rays_d: Tensor) -> tuple[Tensor, Tensor]:
+def box_interval(
+    rays_o: Float[Tensor, "rays 3"], rays_d: Float[Tensor, "rays 3"]
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
     """Return the depths (n,) at which rays enter and leave the box; a ray that misses enters after it leaves."""
     with_zeros = torch.where(rays_d.abs() < _SMALLEST, _SMALLEST, rays_d)
     one, other = (-BOX_HALF_SIDE - rays_o) / with_zeros, (BOX_HALF_SIDE - rays_o) / with_zeros
@@ -96,7 +106,7 @@ def box_interval(rays_o: Tensor, rays_d: Tensor) -> tuple[Tensor, Tensor]:
     return near, torch.maximum(one, other).amin(dim=1)
 
 
-def evaluate(field: Field, coords: Tensor) -> Tensor:
+def evaluate(field: Field, coords: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
     """Return the field at coords (n, 3), (n,), without gradients, in pieces of bounded memory."""
     if coords.device.type == "cpu":
         chunk = _FEW_POINTS if len(coords) < 4 * _FEW_POINTS else None
@@ -106,8 +116,13 @@ def evaluate(field: Field, coords: Tensor) -> Tensor:
 
 
 def _zero_between(
-    field: Field, rays_o: Tensor, rays_d: Tensor, *, ends: tuple[Tensor, Tensor], values: tuple[Tensor, Tensor]
-) -> Tensor:
+    field: Field,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
+    *,
+    ends: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
+    values: tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]],
+) -> Float[Tensor, " rays"]:
     """Return the depths (n,) of the zeros between depths outside and inside, by the Illinois method.
 
     Formula: the secant's zero replaces the end of its sign; the value at an end that stays twice running is halved,

@@ -12,6 +12,7 @@ import torch
 from pykdtree.kdtree import KDTree
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int
 from finer_core.training import Schedule
 from finer_sdf.geometry import PointCloud
 from finer_sdf.training.samples import SdfSamples
@@ -58,14 +59,16 @@ class CloudDistance:
         self.cloud = cloud
         self._tree = KDTree(np.ascontiguousarray(cloud.points))
 
-    def neighbours(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def neighbours(
+        self, points: Float[np.ndarray, "points 3"]
+    ) -> tuple[Float[np.ndarray, "points 3"], Int[np.ndarray, "points 3"]]:
         """Return distance and index (n, 3) of the three cloud points nearest to points (n, 3), nearest first."""
         order = along_a_curve(points)  # neighbours in the query are neighbours in the tree: fewer cache misses
         distance, index = np.empty((len(points), NEIGHBOURS)), np.empty((len(points), NEIGHBOURS), dtype=np.int64)
         distance[order], index[order] = self._tree.query(np.ascontiguousarray(points[order]), k=NEIGHBOURS)
         return distance, index
 
-    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+    def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 1"]:
         """Return the signed distance (n, 1) at points (n, 3)."""
         _, index = self.neighbours(points)
         direction = self.cloud.normals[index].mean(axis=1)
@@ -73,7 +76,7 @@ class CloudDistance:
         return np.einsum("ij,ij->i", offset, direction)[:, None]
 
 
-def along_a_curve(points: np.ndarray) -> np.ndarray:
+def along_a_curve(points: Float[np.ndarray, "points 3"]) -> Int[np.ndarray, " points"]:
     """Return an order of points (n, 3) of the box in which neighbours are close: Morton's curve through 32^3 cells."""
     cells = ((points + 0.5) * 32).astype(np.int64).clip(0, 31)
     key = np.zeros(len(points), dtype=np.int64)
@@ -83,7 +86,7 @@ def along_a_curve(points: np.ndarray) -> np.ndarray:
     return np.argsort(key)
 
 
-def wrap_into_box(points: np.ndarray) -> np.ndarray:
+def wrap_into_box(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
     """Move coordinates above 0.5 down by 1 and those below -0.5 up by 1, once, as the published sampler does."""
     return points - (points > 0.5) + (points < -0.5)
 
@@ -132,7 +135,9 @@ class PublishedSampler:
         )
 
 
-def published_weights(batch_points: int, *, coarse_weight: float = COARSE_WEIGHT) -> torch.Tensor:
+def published_weights(
+    batch_points: int, *, coarse_weight: float = COARSE_WEIGHT
+) -> Float[torch.Tensor, "{batch_points} 1"]:
     """Return the loss weights (n, 1): `coarse_weight` for even points, 1 for odd ones.
 
     Formula: L = sum_odd e_i + w sum_even e_i, e the squared error (with several heads their mean); a sum and no mean,

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from finer_core.shapes import Float
 from finer_core.training import StatelessObjective, accumulate_gradients
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients
@@ -14,19 +15,29 @@ from finer_sdf.training.samples import Prefetcher, Sampler, SdfSamples
 Error = Literal["squared", "absolute"]
 
 
-def weighted_squares(network: nn.Module, coords: Tensor, sdf: Tensor, weight: Tensor) -> Tensor:
+def weighted_squares(
+    network: nn.Module,
+    coords: Float[Tensor, "points 3"],
+    sdf: Float[Tensor, "points values"],
+    weight: Float[Tensor, "points 1"],
+) -> Float[Tensor, ""]:
     """Return sum_i w_i (f(x_i) - d_i)^2, of several heads the mean.
 
     Args:
-        network: f, whose values are (n, 1), or (heads, n, 1).
+        network: f, whose values are those of d, or (heads, n, 1).
         coords: x, (n, 3).
-        sdf: d, (n, 1).
+        sdf: d, (n, 1); of a color head (n, 3).
         weight: w, (n, 1).
     """
     return _weighted_sum((network(coords) - sdf).square(), weight)
 
 
-def weighted_absolutes(network: nn.Module, coords: Tensor, sdf: Tensor, weight: Tensor) -> Tensor:
+def weighted_absolutes(
+    network: nn.Module,
+    coords: Float[Tensor, "points 3"],
+    sdf: Float[Tensor, "points values"],
+    weight: Float[Tensor, "points 1"],
+) -> Float[Tensor, ""]:
     """Return sum_i w_i |f(x_i) - d_i|, of several heads the mean; the arguments are those of `weighted_squares`."""
     return _weighted_sum((network(coords) - sdf).abs(), weight)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.parallel import worker_count
+from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
 
@@ -18,13 +19,13 @@ class SdfSamples:
 
     Attributes:
         coords: (n, 3).
-        sdf: (n, 1) target distance, in box units.
+        sdf: (n, 1) target distance, in box units; of a color head (n, 3), the colors.
         weight: (n, 1) factor of each point's term in the loss.
     """
 
-    coords: Tensor
-    sdf: Tensor
-    weight: Tensor
+    coords: Float[Tensor, "points 3"]
+    sdf: Float[Tensor, "points values"]
+    weight: Float[Tensor, "points 1"]
 
     def to(self, device: torch.device | str) -> "SdfSamples":
         """Move the samples to a device."""

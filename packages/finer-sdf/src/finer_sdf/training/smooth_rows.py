@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage, sparse
 
+from finer_core.shapes import Bool, Float, Int
 from finer_sdf.normalization import BOX_HALF_SIDE
 
 PLACE = 2.0**-40
@@ -19,7 +20,7 @@ def _cells(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return first, place - first
 
 
-def nodes_around(points: np.ndarray, count: int) -> np.ndarray:
+def nodes_around(points: Float[np.ndarray, "points 3"], count: int) -> Bool[np.ndarray, "{count} {count} {count}"]:
     """Return which nodes of a grid of `count` points per axis are corners of a cell that holds a point, (n, n, n)."""
     first, _ = _cells(points, count)
     found = np.zeros((count, count, count), dtype=bool)
@@ -28,13 +29,15 @@ def nodes_around(points: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def dilated(nodes: np.ndarray, times: int) -> np.ndarray:
+def dilated(nodes: Bool[np.ndarray, "n n n"], times: int) -> Bool[np.ndarray, "n n n"]:
     """Return nodes and those next to them, over corners too."""
     found: np.ndarray = ndimage.binary_dilation(nodes, structure=np.ones((3, 3, 3), dtype=bool), iterations=times)
     return found
 
 
-def interpolation_rows(points: np.ndarray, index: np.ndarray, *, along: int | None = None) -> sparse.csr_matrix:
+def interpolation_rows(
+    points: Float[np.ndarray, "points 3"], index: Int[np.ndarray, "n n n"], *, along: int | None = None
+) -> sparse.csr_matrix:
     """Return the trilinear interpolation at points as a matrix over the nodes, or its slope along an axis.
 
     Args:
@@ -54,7 +57,7 @@ def interpolation_rows(points: np.ndarray, index: np.ndarray, *, along: int | No
     return _rows(columns, values, index)
 
 
-def hessian_rows(index: np.ndarray) -> sparse.csr_matrix:
+def hessian_rows(index: Int[np.ndarray, "n n n"]) -> sparse.csr_matrix:
     """Return all second differences between numbered nodes as a matrix, the mixed ones times the root of 2.
 
     The sum of their squares is that of the Hessian's entries.

@@ -4,6 +4,7 @@ import igl
 import numpy as np
 from pykdtree.kdtree import KDTree
 
+from finer_core.shapes import Float
 from finer_sdf.evaluation.inner_walls import outside_of
 from finer_sdf.geometry import Mesh, PointCloud, Shape
 from finer_sdf.geometry.mesh_distance import PIECE
@@ -24,11 +25,11 @@ class MeshTarget:
         outside = outside_of(mesh)
         self._mesh, self._distance = outside.surface, outside.distance
 
-    def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
+    def surface_points(self, count: int, random: np.random.Generator) -> Float[np.ndarray, "{count} 3"]:
         """Return `count` points, uniform over the surface, (count, 3)."""
         return sample_surface(self._mesh, count=count, seed=int(random.integers(2**62))).points
 
-    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+    def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
         """Return the distance at points (n, 3), (n,): nearest triangle, sign by winding number."""
         return self._distance.signed_distance(points)
 
@@ -64,11 +65,11 @@ class CloudTarget:
         self.spacing = float(np.median(reach)) / np.sqrt(self._neighbours / np.pi)
         self._areas = np.pi * reach**2 / self._neighbours  # of the disk that a point stands for
 
-    def surface_points(self, count: int, random: np.random.Generator) -> np.ndarray:
+    def surface_points(self, count: int, random: np.random.Generator) -> Float[np.ndarray, "{count} 3"]:
         """Return `count` points of the cloud, with repetition, (count, 3)."""
         return self._cloud.points[random.integers(0, len(self._cloud.points), count)]
 
-    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+    def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
         """Return the estimated distance at points (n, 3), (n,)."""
         pieces = [points[start : start + PIECE] for start in range(0, len(points), PIECE)]
         return np.concatenate([self._signed_distance(np.ascontiguousarray(piece)) for piece in pieces])

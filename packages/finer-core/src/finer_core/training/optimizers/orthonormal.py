@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_core.shapes import Float
+
 _LARGEST = 256
 """Rows and columns up to which a GPU's processor holds a matrix in its registers."""
 
 
-def orthonormalize_columns(matrices: Tensor) -> Tensor:
+def orthonormalize_columns(matrices: Float[Tensor, "n size size"]) -> Float[Tensor, "n size size"]:
     """Return Q of each matrix's QR decomposition, up to the signs of its columns.
 
     On an NVIDIA GPU by Gram and Schmidt's process, repeated, all matrices at once: its libraries' QR takes them one by

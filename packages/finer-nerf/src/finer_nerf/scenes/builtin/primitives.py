@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from finer_core.shapes import Float
+
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Maps local points (n, 3) and local normals (n, 3) to colours (n, 3) in [0, 1]."""
 
@@ -36,7 +38,9 @@ class Ball:
     texture: Texture
     gloss: float = 0.0
 
-    def distance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def distance(
+        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
+    ) -> Float[np.ndarray, " rays"]:
         """Solve |o + t d - c|^2 = r^2 for the smaller t."""
         local = origins - np.asarray(self.centre)
         half = -(local * directions).sum(axis=-1)
@@ -44,7 +48,9 @@ class Ball:
         t = half - np.sqrt(np.maximum(inside, 0))
         return np.where((inside > 0) & (t > 0), t, np.inf)
 
-    def normal_and_color(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def normal_and_color(
+        self, points: Float[np.ndarray, "points 3"]
+    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
         """Return normals and colours."""
         normals = (points - np.asarray(self.centre)) / self.radius
         return normals, self.texture(normals, normals)
@@ -64,7 +70,9 @@ class Box:
         c, s = np.cos(self.turn), np.sin(self.turn)
         return np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # rows are the box's axes
 
-    def distance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def distance(
+        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
+    ) -> Float[np.ndarray, " rays"]:
         """Intersect the three slabs."""
         axes = self._axes()
         local, towards = (origins - np.asarray(self.centre)) @ axes.T, directions @ axes.T
@@ -74,7 +82,9 @@ class Box:
         far = np.fmax(lower, upper).min(axis=-1)
         return np.where((near < far) & (near > 0), near, np.inf)
 
-    def normal_and_color(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def normal_and_color(
+        self, points: Float[np.ndarray, "points 3"]
+    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
         """Return normals and colours; a point belongs to the face it is nearest to."""
         axes = self._axes()
         local = (points - np.asarray(self.centre)) @ axes.T
@@ -96,7 +106,9 @@ class Cylinder:
     texture: Texture
     gloss: float = 0.0
 
-    def distance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    def distance(
+        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
+    ) -> Float[np.ndarray, " rays"]:
         """Intersect the infinite cylinder with the slab between its ends."""
         local = origins - np.asarray(self.centre)
         a = (directions[:, :2] ** 2).sum(axis=-1)
@@ -113,7 +125,9 @@ class Cylinder:
         meets = np.where(upright, c < 0, root > 0)
         return np.where(meets & (near < far) & (near > 0), near, np.inf)
 
-    def normal_and_color(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def normal_and_color(
+        self, points: Float[np.ndarray, "points 3"]
+    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
         """Return normals and colours; a point belongs to the end or side it is nearest to."""
         local = points - np.asarray(self.centre)
         across = np.linalg.norm(local[:, :2], axis=-1)

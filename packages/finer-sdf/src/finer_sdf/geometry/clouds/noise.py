@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from finer_core.shapes import Float
+
 _ASKED = 1000
 """Points whose neighbourhoods are looked at."""
 _FLAT = 0.4
@@ -36,7 +38,7 @@ class Noise:
         return self.deviation > 0.3 * self.spacing
 
 
-def measure_noise(points: np.ndarray) -> Noise:
+def measure_noise(points: Float[np.ndarray, "points 3"]) -> Noise:
     """Estimate how far points lie off their surface.
 
     Formula: a quadric z = q(x, y) is fitted to the k nearest neighbours of each of 1000 points in the axes of their
@@ -68,7 +70,9 @@ def measure_noise(points: np.ndarray) -> Noise:
         rest = rest[random.permutation(len(rest))[: len(rest) // 2]]
 
 
-def _quadric_residuals(neighbourhoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quadric_residuals(
+    neighbourhoods: Float[np.ndarray, "asked neighbours 3"],
+) -> tuple[Float[np.ndarray, " asked"], Float[np.ndarray, " asked"]]:
     """Return of neighbourhoods (m, k, 3) the residual of a quadric, and thickness over width, (m,) each."""
     count = neighbourhoods.shape[1]
     centred = neighbourhoods - neighbourhoods.mean(axis=1, keepdims=True)

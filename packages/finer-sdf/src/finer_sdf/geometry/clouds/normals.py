@@ -6,6 +6,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial import cKDTree
 
 from finer_core.errors import InputError
+from finer_core.shapes import Float, Int
 from finer_sdf.geometry.clouds.noise import Noise
 
 LEAST_POINTS = 16
@@ -18,7 +19,9 @@ _MOST_ASKED = 60_000
 """Points of a noisy cloud whose normals are estimated; the others take that of the nearest."""
 
 
-def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.ndarray:
+def estimate_normals(
+    points: Float[np.ndarray, "points 3"], *, neighbours: int = NEIGHBOURS
+) -> Float[np.ndarray, "points 3"]:
     """Return the outward unit normals of the surface that points lie on.
 
     Direction: the axis of least spread of a point's nearest neighbours. Side: carried from point to point along the
@@ -47,7 +50,7 @@ def estimate_normals(points: np.ndarray, *, neighbours: int = NEIGHBOURS) -> np.
     return normals[which.ravel()]
 
 
-def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
+def estimate_noisy_normals(points: Float[np.ndarray, "points 3"], *, noise: Noise) -> Float[np.ndarray, "points 3"]:
     """Return the outward unit normals of the surface that noisy points lie about.
 
     As `estimate_normals`, but directions come from 96 points that reach as far as three deviations of the noise: a
@@ -69,7 +72,9 @@ def estimate_noisy_normals(points: np.ndarray, *, noise: Noise) -> np.ndarray:
     return normals[cKDTree(moved).query(points, workers=-1)[1]]
 
 
-def enclosed_volume(points: np.ndarray, normals: np.ndarray, *, neighbours: int = NEIGHBOURS) -> float:
+def enclosed_volume(
+    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"], *, neighbours: int = NEIGHBOURS
+) -> float:
     """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
 
     Formula: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the area that a
@@ -87,7 +92,9 @@ def enclosed_volume(points: np.ndarray, normals: np.ndarray, *, neighbours: int 
     return float(_volume_terms(points, normals, distances, parts).sum())
 
 
-def _nearest(points: np.ndarray, *, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    points: Float[np.ndarray, "points 3"], *, neighbours: int
+) -> tuple[Float[np.ndarray, "points {neighbours}"], Int[np.ndarray, "points {neighbours}"]]:
     """Return distances to and indices of the nearest points (n, k), the point itself first."""
     count = min(neighbours, len(points))
     distances, near = cKDTree(points).query(points, k=np.arange(1, count + 1), workers=-1)
