@@ -27,6 +27,7 @@ RINGS: dict[str, str] = {
         training.batching training.callbacks training.compiled_gradients training.connection training.cuda_graph
         training.ema training.fitting training.gradients training.guard training.history training.log_point
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build
+        training.optimizers.eager
         training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal
         training.optimizers.shared_matrices training.optimizers.shared_muon training.optimizers.shared_soap
         training.optimizers.soap training.optimizers.soap_stack training.precision training.recorded training.schedules

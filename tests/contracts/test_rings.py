@@ -65,3 +65,26 @@ def test_an_application_loads_its_table_of_names():
 def test_the_check_sees(modules, torch, breach):
     loaded = ["finer_core", *(f"finer_core.{module}" for module in modules)]
     assert breaches({"finer_core": (loaded, torch)}, RINGS) == [f"finer_core {breach}"]
+
+
+FIT = """
+import sys
+import torch
+from finer_core import build_network
+from finer_core.training import build_optimizers, fit
+for name in ("adam", "muon", "soap"):
+    network = build_network("finer", in_features=1, out_features=1, hidden_features=8)
+    optimizers = build_optimizers(network, name=name, learning_rate=1e-3, ema_decay=0.9)
+    coords = torch.linspace(-1, 1, 9)[:, None]
+    fit(network, lambda network, step: network(coords).square().mean(), steps=3, optimizers=optimizers)
+    saved = [optimizer.state_dict() for optimizer in optimizers]
+    for optimizer, state in zip(optimizers, saved):
+        optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_a_fit_does_not_load_pytorch_s_compiler():
+    result = subprocess.run([sys.executable, "-c", FIT], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"

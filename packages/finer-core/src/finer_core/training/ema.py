@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from finer_core.training.optimizers.eager import EagerOptimizer
 
-class WeightEma(Optimizer):
+
+class WeightEma(EagerOptimizer):
     """Keep an exponential moving average of the parameters (EMA), and put it in their place at the end.
 
     Formula: a <- d a + (1 - d) theta after each update, with d = min(decay, (1 + t) / (10 + t)) at update t, so that

@@ -9,12 +9,13 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
 from finer_core.parallel import one_thread_per_op
 from finer_core.training.ema import WeightEma
+from finer_core.training.optimizers.eager import Adam
 from finer_core.training.optimizers.muon import Muon
 from finer_core.training.optimizers.shared_muon import SharedMuon
 from finer_core.training.optimizers.shared_soap import SharedSoap

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from finer_core.training.optimizers.eager import EagerOptimizer
 from finer_core.training.optimizers.matrices import check_matrices
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -39,7 +39,7 @@ def orthogonalize(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torc
     return x.mT if tall else x
 
 
-class Muon(Optimizer):
+class Muon(EagerOptimizer):
     """Update matrices along their orthogonalised momentum (Jordan et al., 2024).
 
     The same rule as `torch.optim.Muon` without weight decay, whose products are in bfloat16 always: on a processor

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from finer_core.parallel import parallel_map
+from finer_core.training.optimizers.eager import EagerOptimizer
 from finer_core.training.optimizers.matrices import check_matrices
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
@@ -18,7 +18,7 @@ RENEW_EVERY = 10
 Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
 
 
-class Soap(Optimizer):
+class Soap(EagerOptimizer):
     """Update matrices by Adam in the eigenbases of their gradients' covariances (Vyas et al., 2024, "SOAP").
 
     Formula: with G = dL/dW, running means L of G G^T and R of G^T G (decay beta_2), and their eigenvectors Q_L and Q_R,
