@@ -50,7 +50,34 @@ _TRAVEL_FACTOR = 3.95e-4
 _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _USUAL_RATE = 5e-4
-"""SOAP's rate that the methods' published rates go with; where it is another, so are theirs, by the same factor."""
+"""SOAP's rate for FINER; where a fit has another, the rates of `METHOD_RATES` are others by the same factor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRates:
+    """Hold the rates of a method where the rules give FINER `_USUAL_RATE`.
+
+    Attributes:
+        matrices: The optimizer's.
+        rest: Adam's, of what is no matrix: of the biases above all.
+        optimizer: Of the matrices, "soap" or "muon".
+    """
+
+    matrices: float
+    rest: float
+    optimizer: str = "soap"
+
+
+METHOD_RATES = {
+    "siren": MethodRates(matrices=1e-3, rest=5e-4),
+    "gauss": MethodRates(matrices=7e-4, rest=1e-4, optimizer="muon"),
+    "pemlp": MethodRates(matrices=8e-3, rest=4e-3),
+    "gauss-finer": MethodRates(matrices=5e-4, rest=1.25e-4),
+    "real-wire": MethodRates(matrices=2e-3, rest=5e-4),
+    "ff": MethodRates(matrices=4e-3, rest=2e-3),
+    "bacon": MethodRates(matrices=2e-3, rest=2e-3),
+}
+"""By method; one that is not here has SOAP's usual rate, and its published one for the rest (docs/budgets.md)."""
 _STEADY_RATE = 5e-4
 """Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
 _HIGHEST_RATE = 2e-3
@@ -165,18 +192,19 @@ def resolve(
     Raises:
         InputError: For an unknown preset, or settings that exclude each other.
     """
-    defaults = {"paper": _paper, "fast": _fast}.get(settings.preset)
-    if defaults is None:
+    if settings.preset not in ("fast", "paper"):
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     refuse_two_lengths(settings)
     length = _length(settings, height, width, passes)
-    values = defaults(length, height * width, hidden_features, learning_rate, bf16_is_native)
+    if settings.preset == "paper":
+        values = _paper(settings, length, learning_rate)
+    else:
+        values = _fast(settings, length, height * width, hidden_features, learning_rate)
+        values["precision"] = "bf16" if bf16_is_native else "fp32"
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
     merged |= {"steps": length.steps, "passes": length.passes}
-    if settings.matrix_learning_rate is None and merged["optimizer"] != "soap":
-        merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=MUON_RATE)
     if merged["sampling"] == "importance" and not merged["batch_pixels"]:
         raise InputError(
             "--sampling importance needs a batch of some of the pixels, got the full batch; give --batch-pixels"
@@ -201,14 +229,12 @@ def _length(settings: ImageConfig, height: int, width: int, passes: float | None
     return length_of(height, width, passes=passes or default_passes(height, width), batch_pixels=batch)
 
 
-def _paper(
-    length: Length, pixels: int, hidden_features: int, learning_rate: float, bf16_is_native: bool
-) -> dict[str, Any]:
+def _paper(settings: ImageConfig, length: Length, learning_rate: float) -> dict[str, Any]:
     """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
     return {
         "batch_pixels": length.batch_pixels,
         "learning_rate": learning_rate,
-        "matrix_learning_rate": _USUAL_RATE,
+        "matrix_learning_rate": matrix_rate(settings.optimizer, muon=MUON_RATE),
         "sampling": "stratified",
         "optimizer": "adam",
         "betas": (0.9, 0.999),
@@ -221,21 +247,24 @@ def _paper(
 
 
 def _fast(
-    length: Length, pixels: int, hidden_features: int, learning_rate: float, bf16_is_native: bool
+    settings: ImageConfig, length: Length, pixels: int, hidden_features: int, learning_rate: float
 ) -> dict[str, Any]:
-    """Stratified pixel batches, SOAP on the matrices, warm-up and a straight decay to 0."""
+    """Stratified pixel batches, SOAP or Muon on the matrices, warm-up and a straight decay to 0."""
+    rates = METHOD_RATES.get(settings.method) or MethodRates(matrices=_USUAL_RATE, rest=learning_rate)
+    optimizer = settings.optimizer or rates.optimizer
+    if optimizer != rates.optimizer:
+        rates = MethodRates(matrices=matrix_rate(optimizer, muon=MUON_RATE), rest=learning_rate, optimizer=optimizer)
     steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
     travel = _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * _USUAL_WIDTH / hidden_features
-    rate = min(steady, travel / length.steps)
+    factor = min(steady, travel / length.steps) / _USUAL_RATE
     return {
         "batch_pixels": length.batch_pixels,
-        "learning_rate": learning_rate * rate / _USUAL_RATE,
-        "matrix_learning_rate": rate,
+        "learning_rate": rates.rest * factor,
+        "matrix_learning_rate": rates.matrices * factor,
         "sampling": "stratified",
-        "optimizer": "soap",
+        "optimizer": optimizer,
         "betas": (0.9, 0.99),
         "schedule": "linear",
         "ema_decay": 0.0,
         "guard": True,
-        "precision": "bf16" if bf16_is_native else "fp32",
     }
