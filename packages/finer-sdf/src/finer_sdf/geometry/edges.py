@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from finer_core.shapes import Float, Int
+from finer_core.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Edges:
         """Return how many edges do not close the surface; two faces wound against each other do close it."""
         return int(((self.uses != 2) & (self.balance != 0)).sum())
 
-    def patches(self) -> np.ndarray:
+    def patches(self) -> Int[np.ndarray, " faces"]:
         """Return the number of the patch (m,) that each face is in: faces connected over edges that two of them share.
 
         Edges of more faces connect none, so that thousands of faces about one edge make no graph of millions.
@@ -56,7 +56,9 @@ class Edges:
         labels: np.ndarray = connected_components(_graph(self._pairs(), len(self.index)), directed=False)[1]
         return labels
 
-    def turned(self, faces: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    def turned(
+        self, faces: Int[np.ndarray, "faces 3"], patches: Int[np.ndarray, " faces"]
+    ) -> Bool[np.ndarray, " faces"]:
         """Return which faces (m,) to reverse so that no two of a patch disagree, where that can be.
 
         Every face follows the one from which a search in breadth, begun at the first face of its patch, came to it.
