@@ -2,6 +2,7 @@
 
 import io
 import re
+import signal
 import subprocess
 
 import imageio_ffmpeg
@@ -48,4 +49,19 @@ def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
     with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(the encoder wrote 3 of 4 pictures"):
         write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_the_disk_has_no_room_for_is_named(tmp_path):
+    """A limit on the size of files stands for the disk, of which the encoder says no more than that it failed."""
+    resource = pytest.importorskip("resource")
+    limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(.*is the disk full\?\)"):
+            write_mp4(noise, tmp_path / "film.mp4", fps=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
     assert list(tmp_path.iterdir()) == []

@@ -242,3 +242,68 @@ def test_a_wrong_line_is_named(tmp_path, file, line):
         read_scene(str(tmp_path))
     text = str(refusal.value)
     assert "sparse" in text and len(text) <= 300 and "\n" not in text
+
+
+@pytest.mark.parametrize("file", ["cameras", "images", "points3D"])
+def test_a_binary_file_that_holds_more_than_it_claims(tmp_path, file):
+    claims = {"points" if file == "points3D" else file: 2}
+    binary_model(tmp_path, points=3, claims=claims if file != "cameras" else {})
+    path = tmp_path / "sparse" / "0" / f"{file}.bin"
+    if file == "cameras":
+        path.write_bytes(path.read_bytes() + b"\0" * 56)
+    left = {"cameras": 56, "images": 3 * (64 + 6 + 8 + 24), "points3D": 51 + 8}[file]
+    with pytest.raises(InputError, match=rf"{file}\.bin: {left} bytes follow after the \d "):
+        read_scene(str(tmp_path))
+
+
+@pytest.mark.parametrize("wrong", ["cameras", "images"])
+def test_a_text_file_whose_comment_counts_otherwise(tmp_path, wrong):
+    pytest.importorskip("pycolmap")
+    path = write_model(tmp_path, binary=False) / "sparse" / "0" / f"{wrong}.txt"
+    count = {"cameras": 1, "images": COUNT}[wrong]
+    assert not any("says that it has" in note for note in read_scene(str(tmp_path)).notes)
+    path.write_text(path.read_text().replace(f"Number of {wrong}: {count}", f"Number of {wrong}: 9"))
+    assert f"{wrong}.txt says that it has 9 records, and has {count}" in read_scene(str(tmp_path)).notes
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_of_several_models_the_largest_is_read_and_the_others_named(tmp_path, binary):
+    def parts(place):
+        if binary:
+            return {name: (place / name).read_bytes() for name in ("cameras.bin", "images.bin", "points3D.bin")}
+        images = "".join(f"{i} 1 0 0 0 {i} 0 3 1 {i}.png\n1 2 -1\n" for i in range(5)).encode()
+        return {"cameras.txt": b"1 PINHOLE 16 16 20 20 8 8\n", "images.txt": b"# Number of images: 5\n" + images}
+
+    place = binary_model(tmp_path) / "sparse" / "0"
+    model = parts(place)
+    for file in place.iterdir():
+        file.unlink()
+    for number, content in {"10": model, "2": model, "0": model, "1_notes": model}.items():
+        (tmp_path / "sparse" / number).mkdir(exist_ok=True)
+        for name, stored in content.items():
+            if number == "0" and name.startswith("images"):  # its first two images only
+                stored = struct.pack("<Q", 2) + stored[8 : 8 + 2 * 102] if binary else stored[: stored.index(b"2 1 0")]
+            (tmp_path / "sparse" / number / name).write_bytes(stored)
+    scene = read_scene(str(tmp_path))
+    assert len(scene.train) + len(scene.test) == 5
+    words = "sparse/ holds 3 models that share no coordinates: 2 is read, which has most images; left aside: 10, 0"
+    assert words in scene.notes
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_points_that_memory_has_no_room_for_are_not_read(tmp_path, binary):
+    place = binary_model(tmp_path) / "sparse" / "0"
+    if binary:
+        with open(place / "points3D.bin", "wb") as file:
+            file.write(struct.pack("<Q", 2_000_000))
+            file.truncate(8 + 2_000_000 * 51)  # of zeros that take no place
+    else:
+        for file in place.iterdir():
+            file.unlink()
+        (place / "cameras.txt").write_text("1 PINHOLE 16 16 20 20 8 8\n")
+        (place / "images.txt").write_text("".join(f"{i} 1 0 0 0 {i} 0 3 1 {i}.png\n\n" for i in range(5)))
+        (place / "points3D.txt").write_text("1 0 0 0 1 2 3 .1\n" * 40_000)
+    memory = 600_000_000 if binary else 503_000_000
+    with pytest.raises(InputError, match=r"points3D\.\w+: .*reading \d+ points needs about \d+ MB") as refusal:
+        read_scene(str(tmp_path), memory=memory)
+    assert len(str(refusal.value)) <= 300

@@ -17,7 +17,7 @@ from finer_nerf.cameras import (
 )
 from finer_nerf.lenses import MODELS, Distortion, distort, fold_radius, undistort
 from finer_nerf.normalization import Normalization
-from finer_nerf.scenes.colmap import _lens
+from finer_nerf.scenes.colmap_files import _lens
 from finer_nerf.training.visual_hull import carve
 
 from .small_scenes import ball_views
@@ -45,7 +45,7 @@ PARAMETERS = {
 def camera_of(model: str) -> Camera:
     """Return the camera of a model with the parameters above."""
     height = 20 if model == "EQUIRECTANGULAR" else HEIGHT
-    lens = _lens(model, WIDTH, height, [float(value) for value in PARAMETERS[model]], where="cameras.txt")
+    lens = _lens(model, WIDTH, height, [float(value) for value in PARAMETERS[model]])
     return lens.camera(height=height, width=WIDTH, downscale=1)
 
 

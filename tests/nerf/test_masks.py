@@ -61,6 +61,39 @@ def test_masks_of_every_kind(tmp_path, kind):
     assert mask.tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("black_counts", [False, True])
+def test_transparency_of_a_mask_of_one_color_decides(tmp_path, mode, black_counts):
+    alpha = upper_half((12, 16))
+    for color in (255, 0):
+        pixels = [np.full_like(alpha, color)] * (3 if mode == "RGBA" else 1)
+        if mode == "P":
+            mask = Image.fromarray((alpha > 0).astype(np.uint8), "P")
+            mask.putpalette([color] * 768)
+            mask.save(tmp_path / "mask.png", transparency=0)
+        else:
+            Image.fromarray(np.dstack([*pixels, alpha])).save(tmp_path / "mask.png")
+        counts = read_mask([(tmp_path / "mask.png", black_counts)], size=(12, 16), downscale=1)
+        assert counts[6:].all() == (not black_counts) and counts[:6].all() == black_counts
+
+
+def test_a_mask_of_two_colors_counts_where_it_is_neither_black_nor_transparent(tmp_path):
+    pixels = np.full((12, 16, 4), 255, np.uint8)
+    pixels[:6, :, :3] = 0  # black above
+    pixels[:, :8, 3] = 0  # transparent on the left
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    counts = read_mask([(tmp_path / "mask.png", False)], size=(12, 16), downscale=1)
+    assert counts[6:, 8:].all() and counts.sum() == 6 * 8
+    pixels[..., 3] = 255  # opaque: the colors decide alone
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    assert read_mask([(tmp_path / "mask.png", False)], size=(12, 16), downscale=1).sum() == 6 * 16
+
+
+def test_a_mask_of_the_faintest_blue_is_not_black(tmp_path):
+    Image.fromarray(np.dstack([np.zeros((12, 16, 2), np.uint8), upper_half((12, 16)) // 255])).save(tmp_path / "m.png")
+    assert read_mask([(tmp_path / "m.png", False)], size=(12, 16), downscale=1).sum() == 6 * 16
+
+
 def test_a_mask_of_zeros_and_ones(tmp_path):
     Image.fromarray(upper_half((4, 4)) // 255).save(tmp_path / "m.png")
     assert read_mask([(tmp_path / "m.png", False)], size=(4, 4), downscale=1)[2:].all()

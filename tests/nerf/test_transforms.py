@@ -233,8 +233,8 @@ def test_lists_that_leave_nothing_to_train_on(tmp_path):
 
 
 def test_what_is_left_aside_is_said(tmp_path):
-    notes = read(tmp_path, rolling_shutter=[0, 0, 0.5, 0], mask_color=[255, 0, 255]).notes
-    assert "rolling_shutter is left aside" in notes and "mask_color is left aside" in notes
+    notes = read(tmp_path, rolling_shutter=[0, 0, 0.5, 0], mask_color=[255, 0, 255], white_transparent=True).notes
+    assert all(f"{name} is left aside" in notes for name in ("rolling_shutter", "mask_color", "white_transparent"))
     assert not any("aside" in note for note in read(tmp_path / "b", rolling_shutter=[0.0, 0, 0, 0]).notes)
 
 
@@ -289,3 +289,47 @@ def test_the_last_row_of_a_pose(tmp_path, row, words):
         read(tmp_path, each=lambda i: {"transform_matrix": [*poses[i][:3], row]})
     with pytest.raises(InputError, match="1e\\+300"):
         read(tmp_path / "far", each=lambda i: {"transform_matrix": [[1, 0, 0, 1e300], *poses[i][1:]]})
+
+
+@pytest.mark.parametrize(("mark", "signs"), [("from_na", [1, -1, -1, 1]), ("from_mitsuba", [-1, 1, -1, 1])])
+def test_poses_of_other_conventions_are_turned_and_it_is_said(tmp_path, mark, signs):
+    """A camera looks along -z and has y up here; in NeuS2's files along +z with y down, in Mitsuba's with x left."""
+    usual = read(tmp_path / "a")
+    as_given = read(tmp_path / "b", **{mark: False})
+    np.testing.assert_array_equal(as_given.train.poses, usual.train.poses)
+    turned = read(tmp_path / "c", **{mark: True})
+    np.testing.assert_allclose(turned.train.poses, usual.train.poses @ np.diag(signs), atol=1e-12)
+    assert any(note.startswith(f"{mark}: two axes of every camera reversed") for note in turned.notes)
+
+
+@pytest.mark.parametrize("name", ["shift_x", "shift_y"])
+def test_a_shifted_lens_of_blender_is_refused_by_name(tmp_path, name):
+    with pytest.raises(InputError, match=f"{name} is of a lens that is not supported; give cx and cy"):
+        read(tmp_path, **{name: 0.1})
+    read(tmp_path / "zero", **{name: 0.0})
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 0.02])
+def test_a_principal_point_in_shares_of_the_size_is_refused(tmp_path, share):
+    with pytest.raises(InputError, match=r"frame 'images/.*give the principal point in pixels, not as shares"):
+        read(tmp_path, cx=share, cy=share)
+    assert first_camera(tmp_path / "right", cx=1.5, cy=0.5).cx == 1.5
+
+
+def test_no_message_shows_what_a_file_outside_of_the_scene_holds(tmp_path):
+    (tmp_path / "secret").write_bytes(b"PASSWORD=hunter2")
+    write_transforms(tmp_path / "scene")
+    for name in ("../secret", str(tmp_path / "secret")):
+        for key in ("file_path", "mask_path"):
+            data = json.loads((tmp_path / "scene" / "transforms.json").read_text())
+            data["frames"][0][key] = name
+            (tmp_path / "scene" / "other.json").write_text(json.dumps(data))
+            with pytest.raises(InputError) as refusal:
+                read_scene(str(tmp_path / "scene" / "other.json"))
+            assert "hunter" not in str(refusal.value) and len(str(refusal.value)) <= 300
+
+
+def test_a_file_of_cameras_that_memory_has_no_room_for(tmp_path):
+    folder = write_transforms(tmp_path / "scene", more=[[]] * 2_000_000)
+    with pytest.raises(InputError, match=r"transforms\.json: a file of 8 MB needs about \d+ MB of memory"):
+        read_scene(str(folder), memory=600_000_000)

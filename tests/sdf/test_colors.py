@@ -53,6 +53,36 @@ def test_colors_of_a_ply_mesh_and_of_a_cloud_are_read(ball, tmp_path, encoding):
     assert read_shape(tmp_path / "plain.ply").colors is None and as_shape(trimesh.creation.box()).colors is None
 
 
+@pytest.mark.parametrize("names", ["diffuse_red diffuse_green diffuse_blue", "r g b", "Red Green Blue"])
+@pytest.mark.parametrize("kind", ["uchar", "float"])
+def test_colors_and_normals_of_a_ply_under_their_other_names(ball, tmp_path, names, kind):
+    names = [*"xyz", "normal_x", "normal_y", "normal_z", *names.split()]
+    kinds = ["double"] * 6 + [kind] * 3
+    head = "".join(f"property {kind} {name}\n" for kind, name in zip(kinds, names, strict=True))
+    colors = np.rint(255 * paint(ball.vertices))
+    rows = np.hstack([ball.vertices, ball.vertex_normals, colors if kind == "uchar" else colors / 255])
+    text = f"ply\nformat ascii 1.0\nelement vertex {len(rows)}\n{head}end_header\n"
+    path = tmp_path / "cloud.ply"
+    path.write_text(text + "\n".join(" ".join(f"{value:.9g}" for value in row) for row in rows) + "\n")
+    loaded = read_shape(path)
+    assert loaded.colors is not None and loaded.notes == ()
+    np.testing.assert_allclose(loaded.colors.colors * 255, colors, atol=1e-4)
+    np.testing.assert_allclose(loaded.shape.normals, ball.vertex_normals, atol=1e-6)
+
+
+def test_colors_that_are_left_out_are_said(tmp_path):
+    corners, names = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n", ("red", "green", "blue")
+    head = "ply\nformat ascii 1.0\nelement vertex 4\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    head += "element face 4\nproperty list uchar int vertex_indices\n"
+    head += "".join(f"property uchar {name}\n" for name in names) + "end_header\n"
+    faces = ["3 0 2 1", "3 0 1 3", "3 0 3 2", "3 1 2 3"]
+    (tmp_path / "a.ply").write_text(head + corners + "".join(f"{face} 9 8 7\n" for face in faces))
+    assert read_shape(tmp_path / "a.ply").notes == ("left out the colors of its faces",)
+    text = "COFF\n4 4 6\n" + corners.replace("\n", " 255 0 0 255\n") + "\n".join(faces) + "\n"
+    (tmp_path / "a.off").write_text(text)
+    assert read_shape(tmp_path / "a.off").notes == ("left out its colors",)
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
 def test_what_was_written_is_read_again(ball, tmp_path, suffix):
     mesh = Mesh(vertices=np.array(ball.vertices), faces=np.array(ball.faces, dtype=np.int64))

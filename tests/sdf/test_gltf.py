@@ -173,6 +173,22 @@ def test_sparse_accessors_strips_and_files_beside(tmp_path):
     assert len(shape.faces) == 2 and (shape.faces[:, 0] == shape.faces[0, 0]).all()
 
 
+@pytest.mark.parametrize(
+    "uri", ["../secret.bin", "%2e%2e/secret.bin", "a/../../secret.bin", "..%5Csecret.bin", "/proc/self/environ", "{}"]
+)
+def test_data_outside_of_the_folder_are_refused_by_name(tmp_path, uri):
+    made = plain()
+    (tmp_path / "secret.bin").write_bytes(made.data)
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    uri = uri.format(tmp_path / "secret.bin")
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": uri}]})
+    message = refusal(saved(tmp_path / "in" / "a.gltf", text))
+    assert "which is not in its folder" in message and "names vertices" not in message
+    (tmp_path / "in" / "a" / "b.bin").write_bytes(made.data)
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": "./a/b.bin"}]})
+    assert len(read_shape(saved(tmp_path / "in" / "a.gltf", text)).shape.faces) == 12
+
+
 def test_what_is_left_out_is_said(tmp_path):
     made = plain()
     made.json["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "mode": 0})

@@ -1,5 +1,7 @@
 """Mesh files: the same triangles come back, in every format, at every scale; nothing half-written stays."""
 
+import signal
+
 import numpy as np
 import pytest
 import trimesh
@@ -165,3 +167,18 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeyp
     with pytest.raises(InputError, match=r"mesh\.\w+: cannot be written \(disk full\)"):
         write_mesh(path, ball)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".stl", ".off", ".glb"])
+def test_a_full_disk_is_named(tmp_path, ball, suffix):
+    """A limit on the size of files stands for the disk: what the system says of either must reach the user."""
+    resource = pytest.importorskip("resource")
+    limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+        with pytest.raises(InputError, match=rf"mesh\{suffix}: cannot be written \(File too large\)"):
+            write_mesh(tmp_path / f"mesh{suffix}", ball)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
+    assert not list(tmp_path.iterdir())

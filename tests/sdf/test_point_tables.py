@@ -70,6 +70,33 @@ def test_a_first_line_names_the_columns(tmp_path, head, tables, notes):
     assert list(loaded.notes) == notes and outward(loaded.shape) > 0.99
 
 
+@pytest.mark.parametrize("low", [(-1, -1, -1), (0, -100, -100), (1e9, -1, -1)])
+@pytest.mark.parametrize("suffix", [".xyz", ".npz", ".ply", ".obj"])
+def test_columns_that_are_no_directions_are_not_taken_for_normals_silently(tmp_path, low, suffix):
+    columns = np.random.default_rng(1).uniform(low, np.abs(low), (300, 3))
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npz":
+        np.savez(path, points=POINTS, normals=columns)
+    elif suffix == ".obj":
+        saved(path, "".join(f"v {rows(p[None])}vn {rows(n[None])}" for p, n in zip(POINTS, columns, strict=True)))
+    else:
+        names = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
+        head = f"ply\nformat ascii 1.0\nelement vertex 300\n{names}end_header\n"
+        saved(path, head * (suffix == ".ply") + rows(POINTS, columns))
+    notes = " ".join(read_shape(path).notes)
+    if low[0] > 1:  # of one length: directions where they are named, else what they are is doubtful
+        assert ("taken as normals, though not of length 1" in notes) == (suffix == ".xyz")
+    else:
+        assert "its normals have lengths of " in notes and "if they are something else, leave them out" in notes
+
+
+def test_normals_of_about_length_1_need_no_word(tmp_path):
+    normals = NORMALS * np.random.default_rng(0).uniform(0.992, 1.008, (300, 1))
+    normals[::7] = 0
+    notes = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, normals))).notes
+    assert notes == ("43 of 300 normals are zero; what they say is unknown",)
+
+
 def test_named_normals_are_normals_whatever_they_look_like(tmp_path):
     loaded = read_shape(saved(tmp_path / "a.xyz", "x y z nx ny nz\n" + rows(POINTS, np.abs(3 * NORMALS))))
     assert np.allclose(loaded.shape.normals, np.abs(NORMALS), atol=1e-4)

@@ -1,12 +1,15 @@
 """Surfaces of every format are read whole, repaired where they can be, and what was done is said."""
 
+import igl
 import numpy as np
 import pytest
 import trimesh
 
+from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
 from finer_sdf.formats import SUFFIXES
 from finer_sdf.geometry import Mesh, PointCloud
+from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.reader import read_shape
 
@@ -248,6 +251,39 @@ def test_edges_with_more_than_two_faces_are_counted(tmp_path):
     assert "more than two faces meet at 1 edge" in notes
 
 
+def spokes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return triangles that all share an edge, as the pages of a book do."""
+    turns = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    rim = np.stack([np.cos(turns), np.sin(turns), np.full(count, 0.5)], axis=1)
+    return np.concatenate([[[0, 0, 0], [0, 0, 1]], rim]), np.array([[0, 1, number + 2] for number in range(count)])
+
+
+def test_an_edge_of_thousands_of_faces_is_refused_at_once_and_one_of_hundreds_read(tmp_path):
+    _, notes = read_mesh(tmp_path, *spokes(900))
+    assert "more than two faces meet at 1 edge" in notes
+    words = r"20000 faces meet at one edge, between vertices number 0 \(0, 0, 0\) and number 1 \(0, 0, 1\); no surface"
+    with pytest.raises(InputError, match=words):
+        read_mesh(tmp_path, *spokes(20000))
+
+
+def test_patches_are_libigls_and_so_are_the_faces_to_reverse():
+    sphere = trimesh.creation.icosphere(3).faces
+    random = np.random.default_rng(0)
+    for faces in (np.array(sphere), np.concatenate([sphere, sphere + 642]), random.integers(0, 60, (400, 3))):
+        faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
+        faces = random.permutation(faces)
+        wrong = random.random(len(faces)) < 0.4
+        faces[wrong] = faces[wrong][:, ::-1]
+        edges = Edges.of(faces)
+        patches = edges.patches()
+        assert edges.wound_against and (patches == igl.orientable_patches(faces)).all()
+        turned = edges.turned(faces, patches)
+        assert Edges.of(np.where(turned[:, None], faces[:, ::-1], faces)).wound_against == 0
+        differs = turned ^ (igl.bfs_orient(faces)[0] != faces).any(axis=1)
+        first = np.unique(patches, return_index=True)[1]
+        assert (differs == differs[first][patches]).all()  # a patch is turned over as a whole, or not at all
+
+
 @pytest.mark.parametrize(
     ("name", "faces", "notes"),
     [
@@ -316,7 +352,9 @@ def test_an_oriented_cloud_is_the_same_from_every_format(tmp_path, kind):
         faces = "element face 0\nproperty list uchar int vertex_indices\n" if "no faces" in kind else ""
         path.write_bytes(ply_of_points(table, binary=kind == "binary ply", faces=faces))
     loaded = read_shape(path)
-    assert isinstance(loaded.shape, PointCloud) and loaded.notes == ()
+    lengths = "its normals have lengths of 0.106 to 3; taken as directions"
+    assert isinstance(loaded.shape, PointCloud) and loaded.notes[-1].startswith(lengths)
+    assert len(loaded.notes) == 1 + (kind == "xyz")
     assert np.array_equal(loaded.shape.points, points)
     assert np.allclose(loaded.shape.normals, sphere_points(), atol=1e-12)
 

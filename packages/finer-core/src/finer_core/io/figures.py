@@ -113,6 +113,9 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
         finally:
             if writer is not None:
                 writer.close()
-        written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+        try:
+            written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+        except RuntimeError:  # what there is, is no film
+            written = 0
         if written != taken:  # the encoder may fail, on a full disk for example, after it took the last picture
             raise OSError(f"the encoder wrote {written} of {taken} pictures; is the disk full?")

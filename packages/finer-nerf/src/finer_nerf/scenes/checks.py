@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
+from finer_core.resources import check_room
 from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE, LEAST_FOCAL
 
 _COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega")
@@ -25,6 +26,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
 """The numbers that are read of a scene's JSON, and the open interval that each must lie in."""
 _LARGEST_JSON = 200_000_000
 """Bytes; a hundred thousand frames take a quarter of that."""
+_PARSED = 20
+"""Bytes that a byte of JSON may take when it is read: most for lists of nothing."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 
@@ -51,13 +54,15 @@ def readable(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InputError(f"{str(named)[-150:]}: cannot be read ({' '.join(str(reason).split())[:100]})") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, memory: int | None = None) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
         InputError: If it is missing, too large, or something else.
     """
     with readable(path):
+        what = f"{path}: a file of {path.stat().st_size / 1e6:.0f} MB"
+        check_room(_PARSED * path.stat().st_size, memory, what=what, advice="give a smaller one")
         if path.stat().st_size > _LARGEST_JSON:
             raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB; a file of cameras has less than 200")
         content = path.read_bytes()

@@ -59,6 +59,11 @@ class Lens:
         if focal_x is None and focal_y is None:
             raise InputError("no lens; it needs camera_angle_x or fl_x")
         cx, cy = self.centre
+        if cx is not None and cy is not None and 0 < min(cx, cy) <= max(cx, cy) <= 1 < min(own_width, own_height) / 4:
+            raise InputError(
+                f"cx {cx:g} and cy {cy:g} are in the corner of a picture of {own_height}x{own_width}; "
+                f"give the principal point in pixels, not as shares of its size"
+            )
         camera = Camera(
             width=own_width,
             height=own_height,

@@ -68,7 +68,8 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
 def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], downscale: int) -> np.ndarray:
     """Return which pixels count, bool (height, width), of a picture reduced by `downscale`.
 
-    A reduced pixel counts if every pixel that is averaged in it does.
+    A reduced pixel counts if every pixel that is averaged in it does. Pixels that a mask shows transparent are as black
+    ones; of a mask of one color, only its transparency says something.
 
     Args:
         masks: Files, and whether black pixels count or the others do; a pixel counts if all files say so.
@@ -85,9 +86,19 @@ def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], down
             found = f"{header.height}x{header.width}"
             raise InputError(f"{path}: a mask of {found} for a picture of {size[0]}x{size[1]}; make them alike")
         with opened_picture(path) as picture:
-            counts &= (np.asarray(picture.convert("L")) > 0) != black_counts
+            counts &= _marked(picture) != black_counts
     reduced = downscale_picture(np.where(counts, np.uint8(0), np.uint8(255))[..., None], downscale, average=False)
     return reduced[..., 0] == 0
+
+
+def _marked(mask: Image.Image) -> np.ndarray:
+    """Return which pixels of a mask are neither black nor transparent, bool (height, width)."""
+    gray = mask.mode[:1] in "1LIF" and not is_transparent(mask)
+    bands = np.asarray(mask.convert("L" if gray else "RGBA")).reshape(mask.height, mask.width, -1)
+    colors, opaque = bands[..., :3], bands[..., -1] > 0
+    if opaque.all() or (colors != colors[0, 0]).any():
+        opaque = opaque & (colors.max(axis=-1) > 0)
+    return np.asarray(opaque)
 
 
 def downscale_picture(picture: np.ndarray, factor: int, *, average: bool = True) -> np.ndarray:

@@ -16,11 +16,11 @@ from finer_nerf.scenes.scene import Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
 from finer_nerf.scenes.views import check_pictures, read_views
 
-_FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], Found]]] = {
+_FORMATS: dict[str, tuple[Callable[[Path], object], Callable[..., Found]]] = {
     "transforms_train.json": (lambda folder: (folder / "transforms_train.json").is_file(), read_blender),
     "transforms.json": (
         lambda folder: (folder / "transforms.json").is_file(),
-        lambda folder: read_transforms(folder / "transforms.json"),
+        lambda folder, *, memory: read_transforms(folder / "transforms.json", memory=memory),
     ),
     "a COLMAP model in sparse/0": (find_colmap, read_colmap),
 }
@@ -39,7 +39,7 @@ def read_scene(
         InputError: For anything that is not a readable scene, and pictures that do not fit the memory.
     """
     with readable(path):
-        found = _find(path)
+        found = _find(path, memory)
         splits, notes = _split(found, path, every=every, test_every=test_every)
         frames = [frame for part in splits.values() for frame in part]
         straight, more = straighten(
@@ -80,7 +80,7 @@ def _folder_of(path: str) -> Path:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
-def _find(path: str) -> Found:
+def _find(path: str, memory: int | None = None) -> Found:
     """Return what the camera files of a scene say."""
     given = Path(path)
     if not given.exists():
@@ -88,11 +88,11 @@ def _find(path: str) -> Found:
     if given.is_file() and given.suffix.lower() != ".json":
         raise InputError(f"{path}: a scene is a folder or a transforms.json")
     if given.is_file() and given.name != "transforms_train.json":
-        return read_transforms(given)
+        return read_transforms(given, memory=memory)
     folder = _folder_of(path)
     for fits, read in _FORMATS.values():
         if fits(folder):
-            return read(folder)
+            return read(folder, memory=memory)
     raise InputError(f"{path}: no scene here (looked for {', '.join(_FORMATS)})")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from finer_core.errors import InputError
 from finer_nerf.lenses import MODELS, Distortion
 from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
@@ -15,18 +17,24 @@ from finer_nerf.scenes.images import find_picture, missing_note
 _SPLITS = ("train", "val", "test")
 _OTHER_LENSES = (
     *("latlong", "equirectangular", "orthographic", "ftheta_p0", "ftheta_p1", "s1", "s2", "s3", "s4", "p3", "p4"),
-    *("b1", "b2", "xi", "skew", "distortion"),
+    *("b1", "b2", "xi", "skew", "distortion", "shift_x", "shift_y"),
 )
 """Names that only lenses have which are not read; any value but null, false and zero is refused."""
+_TURNED = {"from_na": (1.0, -1.0, -1.0, 1.0), "from_mitsuba": (-1.0, 1.0, -1.0, 1.0)}
+"""Marks of poses whose axes are not x right, y up, z backwards, and the signs that make them so: NeuS2's (y down, z
+forwards), and instant-ngp's for what Mitsuba renders (x left, z forwards)."""
 _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """What the entries of "distortion_params" are."""
-_LEFT_ASIDE = ("rolling_shutter", "mask_color", "sharpen")
+_LEFT_ASIDE = (
+    *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
+    "fisheye_crop_radius",
+)
 
 
-def read_blender(folder: Path) -> Found:
+def read_blender(folder: Path, *, memory: int | None = None) -> Found:
     """Read the splits of a Blender scene; "val" or "test" may be absent. InputError if a file cannot be used."""
     paths = {split: folder / f"transforms_{split}.json" for split in _SPLITS}
-    found = {split: read_transforms(path, lists=()) for split, path in paths.items() if path.is_file()}
+    found = {split: read_transforms(path, lists=(), memory=memory) for split, path in paths.items() if path.is_file()}
     if len(found) < 2:
         raise InputError(f"{folder}: no transforms_test.json and no transforms_val.json to judge by")
     return Found(
@@ -39,23 +47,25 @@ def read_blender(folder: Path) -> Found:
     )
 
 
-def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
+def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int | None = None) -> Found:
     """Read a transforms file: frames with poses, and a lens for all of them or for each.
 
     What a frame says overrules what the file says for all; frames whose picture is missing are left out and counted.
     Of the splits in `lists`, the file's lists of names are followed: of none where it is of one split itself.
     """
-    data = read_json(path)
+    data = read_json(path, memory=memory)
     entries = data.get("frames")
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: no frames; a transforms file lists its pictures under "frames"')
     shared = _numbers(data, where=path)
+    turned = next((name for name in _TURNED if data.get(name)), None)
+    axes = np.diag(_TURNED[turned] if turned else (1.0,) * 4)
     frames, missing = [], []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
             raise InputError(f"{path}: frame {number} has no file_path")
         where = f"{path}: frame {brief(entry['file_path'])}"
-        pose = check_pose(entry.get("transform_matrix"), where=where)
+        pose = check_pose(entry.get("transform_matrix"), where=where) @ axes
         picture = find_picture(path.parent, entry["file_path"])
         if picture is None:
             missing.append(entry["file_path"])
@@ -84,7 +94,12 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS) -> Found:
         files=[path],
         splits=splits,
         skipped=len(missing),
-        notes=[*missing_note(missing), *notes, *(f"{name} is left aside" for name in left)],
+        notes=[
+            *missing_note(missing),
+            *notes,
+            *([f"{turned}: two axes of every camera reversed, to x right, y up, z backwards"] if turned else []),
+            *(f"{name} is left aside" for name in left),
+        ],
         aabb_scale=shared.get("aabb_scale", 1.0),
     )
 
@@ -146,7 +161,8 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
     """Return the lens model's name, one of `MODELS`."""
     for name in _OTHER_LENSES:
         if _says(entry.get(name)):
-            raise InputError(f"{where}: {name} is of a lens that is not supported; undistort the pictures first")
+            advice = "give cx and cy" if name.startswith("shift") else "undistort the pictures first"
+            raise InputError(f"{where}: {name} is of a lens that is not supported; {advice}")
     named = text_of(entry, "camera_model", where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
     if entry.get("is_fisheye") and model in MODELS and MODELS[model][0] == "perspective":

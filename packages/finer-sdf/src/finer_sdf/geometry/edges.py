@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from finer_core.shapes import Float, Int
+from finer_core.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,49 @@ class Edges:
     def open(self) -> int:
         """Return how many edges do not close the surface; two faces wound against each other do close it."""
         return int(((self.uses != 2) & (self.balance != 0)).sum())
+
+    def patches(self) -> Int[np.ndarray, " faces"]:
+        """Return the number of the patch (m,) that each face is in: faces connected over edges that two of them share.
+
+        Edges of more faces connect none, so that thousands of faces about one edge make no graph of millions.
+        """
+        labels: np.ndarray = connected_components(_graph(self._pairs(), len(self.index)), directed=False)[1]
+        return labels
+
+    def turned(
+        self, faces: Int[np.ndarray, "faces 3"], patches: Int[np.ndarray, " faces"]
+    ) -> Bool[np.ndarray, " faces"]:
+        """Return which faces (m,) to reverse so that no two of a patch disagree, where that can be.
+
+        Every face follows the one from which a search in breadth, begun at the first face of its patch, came to it.
+        """
+        count, pairs = len(faces), self._pairs()
+        key, first = np.unique(pairs.min(axis=0) * count + pairs.max(axis=0), return_index=True)
+        disagree = (self.balance[self.uses == 2] != 0)[first]
+        starts = np.unique(patches, return_index=True)[1]
+        roots = np.stack([starts, np.full(len(starts), count)])  # one more face, the neighbour of all of them
+        graph = _graph(np.concatenate([pairs, roots], axis=1), count + 1)
+        came_from = breadth_first_order(graph, count, directed=False)[1][:count]
+        faces_of_tree = np.flatnonzero(came_from < count)
+        parents = came_from[faces_of_tree]
+        place = np.searchsorted(key, np.minimum(faces_of_tree, parents) * count + np.maximum(faces_of_tree, parents))
+        odd = np.zeros(count + 1, dtype=bool)
+        odd[faces_of_tree] = disagree[place]
+        ancestor = np.append(came_from, count)
+        while (ancestor < count).any():  # twice as far up the tree each time
+            odd ^= odd[ancestor]
+            ancestor = ancestor[ancestor]
+        return odd[:count]
+
+    def _pairs(self) -> np.ndarray:
+        """Return the two faces (2, p) of every edge that has two, in the order of the edges."""
+        edge = self.index.ravel()
+        order = np.argsort(edge, kind="stable")
+        return (order[self.uses[edge[order]] == 2] // 3).reshape(-1, 2).T
+
+
+def _graph(pairs: np.ndarray, count: int) -> coo_matrix:
+    return coo_matrix((np.ones(pairs.shape[1], dtype=np.int8), tuple(pairs)), shape=(count, count))
 
 
 def forwards(faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces 3"]:

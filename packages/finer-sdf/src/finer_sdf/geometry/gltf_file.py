@@ -243,9 +243,12 @@ class _File:
         return self._buffers[index]
 
     def _neighbour(self, name: str, length: int) -> bytes:
-        """Read a file that stands beside this one."""
+        """Read a file that stands beside this one or below its folder; what else a name leads to is the user's own."""
+        parts = name.replace("\\", "/").split("/")
+        if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+            raise InputError(f"its data are in {name[:80]!r}, which is not in its folder; keep the files together")
         path = self._folder / name
-        if "://" in name or not path.is_file():
+        if not path.is_file():
             raise InputError(f"its data are in {name[:80]!r}, which is not there; keep the files together")
         self.room.claim(text=length // 2)
         with path.open("rb") as file:

@@ -14,7 +14,7 @@ _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
 
 
 def read_off(path: Path, room: Room) -> RawShape:
-    """Read an .off file, also with colours, normals or texture coordinates, which are left out.
+    """Read an .off file, also with colors, normals or texture coordinates, which are left out.
 
     The counts may stand on the line of the word OFF, even without a blank between them.
     """
@@ -49,7 +49,8 @@ def read_off(path: Path, room: Room) -> RawShape:
         table.corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
         table.sizes.append(size)
     left = sum(1 for _ in rows)
-    return table.shape(notes=(f"left out {counted(left, 'line')} after its last face",) if left else ())
+    notes = {f"left out {counted(left, 'line')} after its last face": left, "left out its colors": "C" in header[0]}
+    return table.shape(notes=tuple(note for note, is_so in notes.items() if is_so))
 
 
 def _rows(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:

@@ -39,10 +39,10 @@ def orient_outwards(
         The faces, and what was changed, a sentence each.
     """
     notes = []
-    patches = igl.orientable_patches(faces)
     edges = edges or Edges.of(faces)
+    patches = edges.patches()
     if edges.wound_against:
-        consistent = _consistent(vertices, faces)
+        consistent = _consistent(vertices, faces, patches, turned=edges.turned(faces, patches))
         reversed_faces = int((consistent != faces).any(axis=1).sum())
         faces, edges = consistent, Edges.of(consistent)
         if reversed_faces:
@@ -57,12 +57,10 @@ def orient_outwards(
     return np.ascontiguousarray(faces), notes
 
 
-def _consistent(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    oriented, patches = igl.bfs_orient(faces)
-    turned = (oriented != faces).any(axis=1)
+def _consistent(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, *, turned: np.ndarray) -> np.ndarray:
     area = Mesh(vertices=vertices, faces=faces).face_areas()
     share = np.bincount(patches, weights=area * turned) / np.bincount(patches, weights=area)
-    turned ^= (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
+    turned = turned ^ (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
     return np.where(turned[:, None], faces[:, ::-1], faces)
 
 

@@ -1,6 +1,7 @@
 """Read PLY, text or binary: elements of any properties, of which positions, normals, colors and polygons are kept."""
 
 import codecs
+import dataclasses
 import struct
 from array import array
 from io import BytesIO
@@ -13,7 +14,7 @@ from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import with_polygons
-from finer_sdf.geometry.raw import RawShape, counted, cut_short, points_of
+from finer_sdf.geometry.raw import COLOR, RawShape, counted, cut_short, points_of
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
@@ -70,6 +71,8 @@ def read_ply(path: Path, room: Room) -> RawShape:
     if not declared.get("face"):
         return shape
     lists = tables["face"].lists if "face" in tables else {}
+    if "face" in tables and tables["face"].values.keys() & {*COLOR} and shape.colors is None:
+        shape = dataclasses.replace(shape, notes=(*notes, "left out the colors of its faces"))
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if polygons is None:
         raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")

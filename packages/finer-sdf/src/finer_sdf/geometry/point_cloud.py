@@ -14,8 +14,8 @@ _LEAST_POINTS = 4
 """Fewer enclose nothing."""
 _NOISY_POINTS = 1000
 """Of fewer, noise cannot be told from shape."""
-_UNEQUAL = 0.1
-"""Share of the median length by which a tenth of all normals differ if they are colours."""
+_UNEQUAL, _FEW = 0.1, 0.01
+"""By which share the lengths of normals may differ from their median, and for how many of them, without a word."""
 
 
 def clean_cloud(
@@ -45,7 +45,7 @@ def clean_cloud(
         raise InputError("it has no extent: all its points are at one place")
     if normals is not None:
         check_finite("normals", normals)
-        odd = _colours_note(normals)
+        odd = _lengths_note(normals)
         normals = _of_length_1(normals)
     given = len(points)
     points, normals = merge_places(points, normals)
@@ -80,16 +80,18 @@ def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
     return PointCloud(points=points, normals=normals, noise=noise.deviation), note
 
 
-def _colours_note(normals: np.ndarray) -> list[str]:
-    """Return a note where no normal has a negative part and their lengths differ: so are colours."""
-    if (normals < 0).any() or not normals.any():
-        return []
+def _lengths_note(normals: np.ndarray) -> list[str]:
+    """Return a note where lengths differ: so do areas, but also colours and whatever else stands in columns."""
+    given = normals[normals.any(axis=1)]
     with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.linalg.norm(normals[normals.any(axis=1)], axis=1)
-        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL
-    if alike.mean() > 0.9:
+        lengths = np.linalg.norm(given, axis=1)
+        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL if len(given) else np.ones(1)
+    if (alike == 0).mean() <= _FEW:
         return []
-    return ["its normals are never negative and of different lengths, as colours are; if they are, leave them out"]
+    found = f"its normals have lengths of {lengths.min():.3g} to {lengths.max():.3g}"
+    if (given >= 0).all():
+        found += ", and are never negative, as colours are"
+    return [f"{found}; taken as directions; if they are something else, leave them out"]
 
 
 def _of_length_1(normals: np.ndarray) -> np.ndarray:

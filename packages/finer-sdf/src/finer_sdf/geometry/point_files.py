@@ -8,10 +8,8 @@ from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
 from finer_core.io.text_table import read_text_table
 from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, number_table, points_of
+from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, number_table, points_of, standard_name
 
-_OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n_") for axis in "xyz"}
-_OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
 _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
 _ARRAYS = (("vertices", "faces"), ("points", "normals"), ("points",))
@@ -30,7 +28,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     if table.size == 0:
         raise InputError("it holds no points")
     named = len(read.names) == width
-    names = [_OTHER_NAMES.get(name, name) for name in read.names] if named else _names_of_columns(table)
+    names = [standard_name(name) for name in read.names] if named else _names_of_columns(table)
     if read.commas == "separate" and not named and width >= 6 and _may_be_split_numbers(table):
         raise InputError(
             f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
@@ -43,6 +41,8 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"its columns {first} to {first + 2} look like colours, not normals; taken for them (if they are normals, "
             f"{_ADVICE})"
         )
+    elif not named and width == 6 and _directions(table[:, 3:][table[:, 3:].any(axis=1)]).mean() < 0.9:
+        notes.append(f"its columns 4 to 6 are taken as normals, though not of length 1; if they are not, {_ADVICE}")
     elif left := [name for name in names if name not in POSITION + NORMAL + COLOR]:
         notes.append(f"left out its columns {', '.join(left)[:60]}")
     return points_of(dict(zip(names[::-1], table.T[::-1], strict=True)), notes=notes)  # of equal names, the first
@@ -63,15 +63,18 @@ def _names_of_columns(table: np.ndarray) -> list[str]:
 
 def _looks_like_colours(table: np.ndarray) -> bool:
     """Return whether columns (n, 3) are never negative and not of length 1, as no closed surface's normals are."""
-    lengths = np.linalg.norm(table, axis=1)
-    directions = np.abs(lengths - 1) < 0.01
-    return bool((table >= 0).all() and lengths.any() and directions.mean() < 0.9)
+    return bool((table >= 0).all() and table.any() and _directions(table).mean() < 0.9)
+
+
+def _directions(table: np.ndarray) -> np.ndarray:
+    """Return which rows (n, 3) have length 1 to a hundredth."""
+    return np.abs(np.linalg.norm(table, axis=1) - 1) < 0.01
 
 
 def _may_be_split_numbers(table: np.ndarray) -> bool:
     """Return whether all numbers are whole and the last columns are no normals: halves of numbers, perhaps."""
-    lengths = np.linalg.norm(table[:, 3:6], axis=1)
-    return bool((table == np.floor(table)).all() and (np.abs(lengths - 1) >= 0.01).any() and lengths.any())
+    last = table[:, 3:6]
+    return bool((table == np.floor(table)).all() and not _directions(last).all() and last.any())
 
 
 def read_numpy(path: Path, room: Room) -> RawShape:

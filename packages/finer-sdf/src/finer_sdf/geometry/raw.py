@@ -31,10 +31,25 @@ class RawShape:
 
 POSITION, NORMAL, COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
 """Names of columns."""
+_OTHER_NAMES = {f"{word}{axis}": f"n{axis}" for word in ("normal", "normal_", "n_") for axis in "xyz"}
+_OTHER_NAMES |= {f"{word}{color}": color for word in ("diffuse_", "color_", "vertex_") for color in COLOR}
+_OTHER_NAMES |= {"r": "red", "g": "green", "b": "blue"}
+
+
+def standard_name(column: str) -> str:
+    """Return the name that a column is known by here, whatever its file calls it."""
+    name = column.lower()
+    return _OTHER_NAMES.get(name, name)
 
 
 def points_of(columns: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -> RawShape:
-    """Return points by the names of their columns (n,), with normals and colors where these have all three."""
+    """Return points by the names of their columns (n,), with normals and colors where these have all three.
+
+    Of two columns for one thing, the one with the standard name is taken.
+    """
+    columns = {standard_name(name): column for name, column in columns.items()} | {
+        name: columns[name] for name in POSITION + NORMAL + COLOR if name in columns
+    }
     points, normals, colors = (
         np.stack([columns[name] for name in names], axis=1) if columns.keys() >= set(names) else None
         for names in (POSITION, NORMAL, COLOR)

@@ -9,8 +9,11 @@ from finer_core.shapes import Bool, Float, Int
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.orientation import orient_outwards
-from finer_sdf.geometry.raw import check_indices, counted, first_of_equals
+from finer_sdf.geometry.raw import check_indices, counted, first_of_equals, row_text
 from finer_sdf.geometry.shapes import Mesh
+
+_MOST_FACES = 1000
+"""At one edge: a surface has two there, and what is asked of thousands takes a time of their square."""
 
 
 def clean_mesh(
@@ -53,6 +56,7 @@ def clean_mesh(
     if edges.crowded or edges.wound_against:  # as repeated faces make them
         faces, twice = _without_repeats(faces)
         edges = Edges.of(faces)
+    _check_crowds(vertices, faces, edges)
     edge_notes = _edge_notes(edges)  # before slivers go: the hole that a face without area leaves has no area either
     slivers = _without_area(vertices, faces)
     if slivers.any():
@@ -116,6 +120,17 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
     if 2 * len(both_senses) == len(kept):
         kept = kept[both_senses]
     return faces[np.sort(kept)], len(faces) - len(kept)
+
+
+def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:
+    """Refuse an edge of more faces than any surface has."""
+    if edges.uses.max() > _MOST_FACES:
+        face, corner = np.argwhere(edges.index == edges.uses.argmax())[0]
+        ends = " and ".join(row_text(vertices, faces[face, at]) for at in (corner, (corner + 1) % 3))
+        raise InputError(
+            f"{edges.uses.max()} faces meet at one edge, between vertices {ends}; no surface has more than "
+            f"{_MOST_FACES} there; remove what is not of it"
+        )
 
 
 def _edge_notes(edges: Edges) -> list[str]:

@@ -123,10 +123,11 @@ def _write_by_trimesh(
     written = trimesh.Trimesh(
         vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
     )
-    written.export(str(path), file_type=suffix[1:], **options)
+    made: Any = written.export(file_type=suffix[1:], **options)  # written here: trimesh leaves a file open that fails
+    content = made.encode() if isinstance(made, str) else made
     if suffix == ".stl" and offset.any():
-        with path.open("rb+") as file:
-            file.write(f"finer-sdf: add {_shown(offset)}".encode("ascii")[:80].ljust(80))
+        content = f"finer-sdf: add {_shown(offset)}".encode("ascii")[:80].ljust(80) + content[80:]
+    path.write_bytes(content)
 
 
 def _shown(offset: np.ndarray) -> str:
@@ -171,8 +172,8 @@ def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: n
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
     with open(path, "wb") as file:
         file.write("\n".join(header).encode("ascii"))
-        vertices.tofile(file)
-        faces.tofile(file)
+        for table in (vertices, faces):
+            file.write(table.view(np.uint8).data)  # NumPy's tofile does not say why it cannot write
 
 
 def _single_precision_does(mesh: Mesh) -> bool:
