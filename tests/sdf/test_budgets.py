@@ -67,6 +67,15 @@ def test_the_rates_of_long_fits_fall_sooner(steps, factor, schedule):
     assert given.learning_rate == 1e-3
 
 
+@pytest.mark.parametrize(("method", "rate"), [("pemlp", 3.2e-2), ("ff", 3.2e-2), ("siren", 2e-3)])
+def test_networks_of_relu_have_a_rate_of_their_own(method, rate):
+    assert plan_fit(SdfConfig(method=method, device="cpu"), ellipsoid()).settings.matrix_learning_rate == rate
+    long = plan_fit(SdfConfig(method=method, steps=36_000, device="cpu"), ellipsoid()).settings
+    assert long.matrix_learning_rate == rate / 2
+    by_soap = plan_fit(SdfConfig(method=method, optimizer="soap", device="cpu"), ellipsoid()).settings
+    assert by_soap.matrix_learning_rate == 5e-4
+
+
 @pytest.mark.parametrize(("target", "is_reached"), [(0.03, True), (1e-9, False)])
 def test_a_target_ends_a_fit_as_soon_as_the_surface_is_that_near(target, is_reached):
     given = {"hidden_features": 32, "hidden_layers": 1}

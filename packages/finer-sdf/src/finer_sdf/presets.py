@@ -16,6 +16,8 @@ FULL_RATES_UNTIL = 18_000
 """Steps beyond which they are lower from the start."""
 FAST_MATRIX_RATE = 2e-3
 """Muon's rate in the fast preset."""
+MATRIX_RATES = {"pemlp": 3.2e-2, "ff": 3.2e-2}
+"""Muon's rate for methods that hardly learn at that of the others: those of ReLU (docs/budgets.md)."""
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
 """Hyper-parameters that the fast preset takes in place of the published ones.
@@ -44,7 +46,7 @@ def resolve(
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":
-        values = _fast(max(learning_rate, FAST_LEARNING_RATE), bf16_is_native, steps=settings.steps or FAST_STEPS)
+        values = _fast(settings, max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     merged = filled(settings, values, compiles=compiles)
@@ -74,13 +76,14 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
     }
 
 
-def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str, Any]:
+def _fast(settings: SdfConfig, learning_rate: float, bf16_is_native: bool) -> dict[str, Any]:
     """Exact distances, most of them near the surface; warm-up and cosine.
 
     A long fit at the usual rates roughens, and at lower ones it never comes as close to the surface (docs/budgets.md).
     So beyond 9,000 steps the first rates stay and the later ones are lower, and only beyond 18,000 they are multiplied
     by 18,000 / steps. Over so many steps 1,200,000 distances are learnt by heart, in part: hence four times as many.
     """
+    steps = settings.steps or FAST_STEPS
     is_long = steps > COSINE_UNTIL
     slower = min(1.0, FULL_RATES_UNTIL / steps)
     return {
@@ -88,7 +91,7 @@ def _fast(learning_rate: float, bf16_is_native: bool, *, steps: int) -> dict[str
         "batch_points": FAST_BATCH,
         "samples": FAST_SAMPLES * (4 if is_long else 1),
         "learning_rate": learning_rate * slower,
-        "matrix_learning_rate": FAST_MATRIX_RATE * slower,
+        "matrix_learning_rate": MATRIX_RATES.get(settings.method, FAST_MATRIX_RATE) * slower,
         "optimizer": "muon",
         "schedule": "cosine-squared" if is_long else "cosine",
         "betas": (0.9, 0.99),
