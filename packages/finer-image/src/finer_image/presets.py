@@ -82,6 +82,9 @@ _STEADY_RATE = 5e-4
 """Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
 _HIGHEST_RATE = 2e-3
 """Highest rate of SOAP with any batch."""
+_TINY_RATE = 1e-3
+"""SOAP's rate for FINER where the smallest batch holds the whole image: its gradients have no noise. Half the width
+bears twice as much, up to the highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +257,12 @@ def _fast(
     optimizer = settings.optimizer or rates.optimizer
     if optimizer != rates.optimizer:
         rates = MethodRates(matrices=matrix_rate(optimizer, muon=MUON_RATE), rest=learning_rate, optimizer=optimizer)
+    narrow = _USUAL_WIDTH / hidden_features
     steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
-    travel = _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * _USUAL_WIDTH / hidden_features
-    factor = min(steady, travel / length.steps) / _USUAL_RATE
+    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * narrow / length.steps)
+    if settings.method == "finer" and not length.batch_pixels and pixels <= SMALLEST_BATCH:
+        rate = min(_HIGHEST_RATE, _TINY_RATE * narrow)
+    factor = rate / _USUAL_RATE
     return {
         "batch_pixels": length.batch_pixels,
         "learning_rate": rates.rest * factor,

@@ -130,7 +130,7 @@ def step_optimizer(optimizer: Optimizer) -> None:
     Split over threads it takes as long, and its threads then spin where the next gradients are wanted.
     """
     numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
-    with one_thread_per_op() if isinstance(optimizer, Adam) and numbers < _SMALL else nullcontext():
+    with one_thread_per_op() if isinstance(optimizer, torch.optim.Adam) and numbers < _SMALL else nullcontext():
         optimizer.step()
 
 
