@@ -113,17 +113,6 @@ def test_rates_stay_where_small_batches_allow():
         assert settings.matrix_learning_rate <= 5e-4 * math.sqrt(batch / 1024) * 1.2
 
 
-@pytest.mark.parametrize(("hidden_features", "rate"), [(512, 5e-4), (256, 1e-3), (128, 2e-3), (32, 2e-3)])
-def test_an_image_in_one_batch_has_gradients_without_noise_and_higher_rates(hidden_features, rate):
-    for steps in (100, 5000):
-        for side in (4, 32):
-            settings = resolved(side, steps=steps, hidden_features=hidden_features)
-            assert (settings.batch_pixels, settings.matrix_learning_rate) == (0, pytest.approx(rate))
-    assert resolved(48, steps=100, hidden_features=256).matrix_learning_rate < 1e-3
-    assert resolved(32, steps=100, batch_pixels=64).matrix_learning_rate < 1e-3
-    assert resolved(32, steps=100, method="siren").matrix_learning_rate <= 1e-3
-
-
 def test_seconds_become_the_passes_that_were_measured():
     settings = resolved(256, seconds=30.0, measured=80.0)
     assert dataclasses.replace(settings, seconds=None) == resolved(256, passes=80.0)

@@ -82,9 +82,6 @@ _STEADY_RATE = 5e-4
 """Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
 _HIGHEST_RATE = 2e-3
 """Highest rate of SOAP with any batch."""
-_TINY_RATE = 1e-3
-"""SOAP's rate for FINER where the smallest batch holds the whole image: its gradients have no noise. Half the width
-bears twice as much, up to the highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,18 +252,16 @@ def _fast(
     """Stratified pixel batches, SOAP or Muon on the matrices, warm-up and a straight decay to 0."""
     rates = METHOD_RATES.get(settings.method) or MethodRates(matrices=_USUAL_RATE, rest=learning_rate)
     optimizer = settings.optimizer or rates.optimizer
-    if optimizer != rates.optimizer:
+    is_own = optimizer == rates.optimizer
+    if not is_own:
         rates = MethodRates(matrices=matrix_rate(optimizer, muon=MUON_RATE), rest=learning_rate, optimizer=optimizer)
-    narrow = _USUAL_WIDTH / hidden_features
     steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
-    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * narrow / length.steps)
-    if settings.method == "finer" and not length.batch_pixels and pixels <= SMALLEST_BATCH:
-        rate = min(_HIGHEST_RATE, _TINY_RATE * narrow)
-    factor = rate / _USUAL_RATE
+    travel = _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * _USUAL_WIDTH / hidden_features
+    factor = min(steady, travel / length.steps) / _USUAL_RATE
     return {
         "batch_pixels": length.batch_pixels,
         "learning_rate": rates.rest * factor,
-        "matrix_learning_rate": rates.matrices * factor,
+        "matrix_learning_rate": rates.matrices * (factor if is_own or optimizer == "soap" else 1.0),
         "sampling": "stratified",
         "optimizer": optimizer,
         "betas": (0.9, 0.99),

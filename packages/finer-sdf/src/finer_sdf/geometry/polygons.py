@@ -6,7 +6,7 @@ from array import array
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.shapes import Float, Int, Shaped
+from finer_core.shapes import Float, Shaped
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room, check_coordinates
 from finer_sdf.geometry.raw import RawShape, check_indices, counted
@@ -90,7 +90,7 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
 
 def _fans(
     vertices: Float[np.ndarray, "vertices 3"], polygons: Shaped[np.ndarray, "polygons corners"]
-) -> tuple[Int[np.ndarray, "polygons triangles 3"], Shaped[np.ndarray, " rows"]]:
+) -> tuple[Shaped[np.ndarray, "polygons triangles 3"], Shaped[np.ndarray, " rows"]]:
     """Return polygons (p, k) as fans (p, k - 2, 3), and the rows whose fan does not cover them.
 
     Four corners have two fans; the second is taken where only it does.
