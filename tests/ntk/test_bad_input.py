@@ -80,6 +80,13 @@ def test_weights_that_are_not_numbers(command, tmp_path, capsys):
     assert_refused(main, arguments, capsys, "layers.1.weight", "NaN")
 
 
+@pytest.mark.parametrize("command", ["spectrum", "sweep"])
+def test_a_limit_below_what_the_process_takes_leaves_no_folder(tmp_path, capsys, command):
+    out = ["--out", str(tmp_path / "run"), "--quiet"]
+    assert_refused(main, [command, "--grid", "16", "--memory", "300MB", *out], capsys, "500 MB", "raise --memory")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_kernel_that_fits_neither_memory_nor_disk(tmp_path, monkeypatch, capsys):
     out = ["--out", str(tmp_path / "run"), "--quiet"]
     assert_refused(main, ["kernel", "--grid", "256", "--memory", "1KB", *out], capsys, "--memory")

@@ -16,7 +16,7 @@ from finer_core.io.figures import figure_bytes, save_figure
 from finer_core.io.files import write_json
 from finer_core.io.model_file import save_model
 from finer_core.networks.config import NetworkConfig
-from finer_core.resources import PROCESS_BYTES, check_room, environment_versions, memory_figures, parse_memory
+from finer_core.resources import PROCESS_BYTES, environment_versions, memory_figures, parse_memory
 from finer_core.schema import build
 from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training_config import as_plain
@@ -34,7 +34,8 @@ def working_memory(limit: str) -> str:
         InputError: If it leaves none.
     """
     room = parse_memory(limit) - PROCESS_BYTES
-    check_room(1, parse_memory(limit), what="the process by itself", advice="points make no difference to that")
+    if room <= 0:
+        raise InputError(f"--memory {limit}: the process by itself takes {PROCESS_BYTES / 1e6:.0f} MB; raise --memory")
     return f"{room}B"
 
 

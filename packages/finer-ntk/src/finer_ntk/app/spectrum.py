@@ -56,6 +56,7 @@ def run_spectrum(
     count = len(subject.coords)
     if settings.top is not None and settings.top > count:
         raise InputError(f"--top {settings.top}: the kernel of {count} points has {count} eigenvalues")
+    memory = working_memory(settings.memory)
     target = subject.points.target
     steps, note = _steps(settings, subject)
     if target is not None and (steps or has_channels_for(target, subject.network.out_features)):
@@ -72,7 +73,7 @@ def run_spectrum(
         target,
         top=settings.top,
         derivative=derivative,
-        memory=working_memory(settings.memory),
+        memory=memory,
         seed=settings.seed,
         progress=not quiet,
     )
