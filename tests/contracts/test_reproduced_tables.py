@@ -68,7 +68,9 @@ def scaled_run(application: str, out: Path) -> str:
 @pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the page with")
 @pytest.mark.parametrize("application", APPLICATIONS)
-def test_the_page_opens_offline_with_its_pictures_and_says_what_they_show(application, tmp_path):
+def test_the_page_opens_offline_with_its_pictures_and_says_what_they_show(application, tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_sdf.presets.FAST_SAMPLES", 60_000)
+    monkeypatch.setattr("finer_sdf.reproducing._PICTURE", 64)
     page = scaled_run(application, tmp_path / "out")
     assert study_of(application).pictures in page
     (tmp_path / "page.html").write_text(page.replace("<head>", f"<head>{PROBE}", 1))

@@ -121,5 +121,5 @@ def log_of(folder: Path) -> list[dict[str, float]]:
 
 def reckless_fit_of(**fit: Any) -> Fit:
     """Assemble a fit whose schedule jumps once: the loss does too, until the guard has lowered the rates enough."""
-    guard = DivergenceGuard(spike_factor=1.5, rate_factor=0.5)
+    guard = DivergenceGuard(spike_factor=1.2, rate_factor=0.5)
     return fit_of(learning_rate=0.02, guard=guard, schedule=lambda step, steps: 40.0 if step == 9 else 1.0, **fit)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from finer_core.errors import DivergenceError
 from finer_core.training import (
     DivergenceGuard,
     Fit,
@@ -113,6 +114,53 @@ def test_the_end_of_a_fit_takes_the_best_state():
 def test_a_signal_that_is_hard_to_learn_is_not_begun_anew_for_ever():
     last, _, notes = run(fit_of(lambda step, moved: 1.0))
     assert last.rollbacks == len(notes) == 2
+
+
+def test_a_fit_that_has_learned_and_diverges_for_good_ends_with_its_best_state():
+    fit = fit_of(lambda step, moved: 1 / (1 + step) if step < 100 else math.nan)
+    last, points, notes = run(fit)
+    assert last.step == points[-1].step == 100 and last.rollbacks == 9
+    assert notes == [
+        "the loss became nan after step 100 (best 0.02241) and 8 rollbacks did not help: "
+        "the fit ends with its best state, of step 100 of 200"
+    ]
+    assert way(fit.network) == pytest.approx(100, rel=1e-3)
+
+
+def test_a_fit_that_diverges_before_it_has_learned_is_an_error():
+    fit = fit_of(lambda step, moved: 1.0 if step < 20 else math.nan)
+    with pytest.raises(DivergenceError, match=r"after step 20 .*lower the learning rate"):
+        fit.run()
+
+
+def test_where_a_spike_follows_at_once_it_is_the_best_state_that_the_fit_goes_back_to():
+    fit = fit_of(lambda step, moved: 1 / (1 + step) if moved < 100 else 0.02 if moved < 108 else math.nan)
+    last, points, notes = run(fit)
+    assert [point.step for point in points] == list(range(LOG_EVERY, STEPS + 1, LOG_EVERY)), "no step is made again"
+    assert last.rollbacks > 1 and math.isfinite(last.loss)
+    assert not any("ends with" in note for note in notes), "it goes on from before the first bad weights"
+
+
+def test_a_step_s_loss_is_that_of_the_weights_before_so_a_spike_of_few_steps_is_none():
+    spiky = fit_of(lambda step, moved: 20.0 if step == 50 else 0.1 if step > 10 else 1.0)
+    spiky.log_every = 3
+    assert run(spiky)[0].rollbacks == 0
+    spiky.log_every = 4
+    assert run(spiky)[0].rollbacks >= 1
+
+
+def test_one_lucky_interval_makes_no_spike_of_all_that_follow():
+    lucky = range(40, 44)
+    fit = fit_of(lambda step, moved: 1e-4 if step in lucky else 1 / (1 + min(step, 9)), lost_decibels=99.0)
+    fit.log_every = 4
+    assert run(fit)[0].rollbacks == 0
+
+
+def test_losses_that_are_nothing_beside_the_first_one_are_alike():
+    fit = fit_of(lambda step, moved: 10.0 ** -min(12, step) * (50 if 120 <= step < 124 else 1), lost_decibels=99.0)
+    assert run(fit)[0].rollbacks == 0
+    fit = fit_of(lambda step, moved: 10.0 ** -min(12, step) * (50 if 120 <= step < 124 else 1), floor=0.0)
+    assert run(fit)[0].rollbacks > 0
 
 
 @pytest.mark.parametrize("stop", [61, 90, 133, 197])

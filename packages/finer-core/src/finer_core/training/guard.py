@@ -9,6 +9,9 @@ _NATS = math.log(10) / 10
 """Of a decibel."""
 _LEAST_INTERVALS, _LEAST_STEPS = 3, 25
 """Fewer log intervals, or steps, cannot tell a trend from noise, however short the fit."""
+_SHORTEST_SPIKE = 4
+"""Steps of an interval from which on a spike is undone: a step's loss is that of the weights before it, so an interval
+of few steps has the loss of the state that the loop would go back to."""
 Setback = Literal["spike", "decay", "dead"]
 """What went wrong: an interval far worse than the best, a slow loss of ground, a fit that never came off the ground."""
 
@@ -17,15 +20,18 @@ Setback = Literal["spike", "decay", "dead"]
 class DivergenceGuard:
     """Judge the mean loss of each log interval, by itself and against the trend.
 
-    A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far: the loop undoes
-    it. A decay is a smoothed loss (half of it new at every interval, in decibels) that stays `lost_decibels` above the
-    best smoothed one for `patience` of the fit: the loop goes back to the best state. A fit is dead when its smoothed
-    loss is still above half of its first one, and has gained less than `least_progress` for as long: the loop goes
-    back to the initial weights. Each time all rates are multiplied by a factor, for good. Only spikes can end a fit.
+    A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far, or `floor` times
+    the first loss if that is more: the loop undoes it, and where one follows at once, goes back to the best state. A
+    decay is a smoothed loss (half of it new at every interval, in
+    decibels) that stays `lost_decibels` above the best smoothed one for `patience` of the fit: the loop goes back to
+    the best state. A fit is dead when its smoothed loss is still above half of its first one, and has gained less than
+    `least_progress` for as long: the loop goes back to the initial weights. Each time all rates are multiplied by a
+    factor, for good. Only spikes can end a fit, which then has its best state.
 
     Attributes:
         max_rollbacks: How many spikes are undone before giving up; 0 judges only whether a loss is finite.
         spike_factor: How much worse than the best an interval may be.
+        floor: Part of the first loss below which all losses are alike: what is left of it is rounding.
         rate_factor: What a spike multiplies the rates by.
         lost_decibels: Ground that a fit may lose for a while.
         least_progress: Decibels that count as progress.
@@ -33,7 +39,10 @@ class DivergenceGuard:
         decay_factor: What a decay multiplies the rates by.
         dead_factor: What a dead start multiplies the rates by.
         max_restarts: How many dead starts are believed; after them the signal is taken for one that is hard to learn.
-        best: Lowest mean loss so far.
+        best: Lowest mean loss so far, of an interval or of 25 steps in several.
+        level: Mean loss of the last steps, as `best` counts it.
+        step: Where the last good interval ended.
+        undone_step: Where the loop went back to for the last spike.
         rate: Product of all factors so far.
         rollbacks: How often the loop went back.
         setbacks: How many of these were decays or dead starts; `max_rollbacks` at most.
@@ -57,6 +66,7 @@ class DivergenceGuard:
 
     max_rollbacks: int = 8
     spike_factor: float = 10.0
+    floor: float = 1e-9
     rate_factor: float = 0.7
     lost_decibels: float = 1.0
     least_progress: float = 0.1
@@ -65,6 +75,9 @@ class DivergenceGuard:
     dead_factor: float = 0.25
     max_restarts: int = 2
     best: float = math.inf
+    level: float = math.nan
+    step: int = 0
+    undone_step: int = 0
     rate: float = 1.0
     rollbacks: int = 0
     setbacks: int = 0
@@ -78,15 +91,19 @@ class DivergenceGuard:
     risen_step: int = 0
     is_lowest: bool = False
 
-    def is_bad(self, loss: float) -> bool:
-        """Return whether an interval of mean loss `loss` must be undone."""
+    def is_bad(self, loss: float, *, steps: int = _SHORTEST_SPIKE) -> bool:
+        """Return whether an interval of so many steps and mean loss `loss` must be undone."""
         if not math.isfinite(loss):
             return True
-        return self.max_rollbacks > 0 and loss > self.spike_factor * self.best
+        least = 0.0 if math.isnan(self.first) else self.floor * self.first
+        is_judged = self.max_rollbacks > 0 and steps >= _SHORTEST_SPIKE
+        return is_judged and loss > self.spike_factor * max(self.best, least)
 
     def accept(self, loss: float, *, step: int = 0) -> None:
         """Remember a good interval that ended with `step` updates done."""
-        self.best = min(self.best, loss)
+        share = min(1.0, (step - self.step) / _LEAST_STEPS) if step > self.step else 1.0
+        self.level = loss if math.isnan(self.level) else self.level + share * (loss - self.level)
+        self.best, self.step = min(self.best, self.level), step
         if not math.isfinite(self.first):
             self.first = loss
         value = math.log(max(loss, 1e-300))
@@ -113,6 +130,22 @@ class DivergenceGuard:
         """Return whether the fit has not come off the ground yet."""
         return self.lowest > math.log(max(0.5 * self.first, 1e-300))
 
+    @property
+    def has_learned(self) -> bool:
+        """Return whether there is a state worth keeping in a fit that diverges again and again."""
+        return self.max_rollbacks > 0 and self.best < 0.5 * self.first
+
+    def reason(self, setback: Setback) -> str:
+        """Say what has gone wrong with the trend."""
+        if setback == "decay":
+            return f"the loss rose by {(self.smoothed - self.lowest) / _NATS:.1f} dB"
+        return "the fit makes no progress"
+
+    def surrender(self, loss: float, *, step: int) -> str:
+        """Say that a loss after `step` updates is one spike too many."""
+        best = f"(best {self.best:.4g})"
+        return f"the loss became {loss:.4g} after step {step} {best} and {self.max_rollbacks} rollbacks did not help"
+
     def roll_back(self, setback: Setback = "spike", *, step: int = 0) -> bool:
         """Count a rollback and lower the rate; return False when there have been too many spikes.
 
@@ -122,6 +155,7 @@ class DivergenceGuard:
         """
         self.rollbacks += 1
         if setback == "spike":
+            self.undone_step = step
             self.rate *= self.rate_factor
             return self.rollbacks - self.setbacks <= self.max_rollbacks
         self.setbacks += 1
@@ -155,6 +189,6 @@ class DivergenceGuard:
 
 
 _STATE = (
-    *("best", "rate", "rollbacks", "setbacks", "restarts", "first"),
+    *("best", "level", "step", "undone_step", "rate", "rollbacks", "setbacks", "restarts", "first"),
     *("smoothed", "lowest", "reference", "waiting_since", "intervals", "risen_step", "is_lowest"),
 )

@@ -3,7 +3,7 @@
 Steps come in stretches of `log_every`. At the end of each the guard judges the stretch, a log line is written, the
 state is copied in memory, and now and then that copy goes to disk. An interruption writes the last copy, so a resumed
 fit replays the same stretches as an uninterrupted one, and on a CPU ends in the same bits. The best state is kept
-beside the last one: a fit that loses ground goes back to it, and one that ends worse than it ends with it.
+beside the last one: a fit that loses ground goes back to it, and one that ends worse, or diverges for good, has it.
 """
 
 import math
@@ -111,7 +111,7 @@ class Fit:
 
         Raises:
             Interrupted: If `should_stop` said so.
-            DivergenceError: If the loss is not finite and the guard has no rollbacks left.
+            DivergenceError: If the loss is bad, the guard has no rollbacks left, and the fit has learned nothing.
             CollectiveError: If another process of the same fit is gone; the checkpoint, if it has a file, is written.
             InputError: If `state` is of another fit.
         """
@@ -143,21 +143,22 @@ class Fit:
         Raises:
             Interrupted, DivergenceError, InputError: As `run`.
         """
-        seconds_before = 0.0
         first = self._copy(step=0, loss=math.nan, seconds=0.0)
         if state is not None:
             self._restore(state)
-            seconds_before = state.loop["seconds"]
         good = state or first
         best = self._best = good.best or good
+        seconds_before = good.loop["seconds"]
         point = self._point(good.step, good.loop["loss"], seconds_before, is_reached=good.loop["is_reached"])
         started = written = time.monotonic()
         while good.step < self.steps and not point.is_reached:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
             loss = yield from self._stretch(good, end)
             seconds = seconds_before + time.monotonic() - started
-            if self.guard.is_bad(loss):
-                self._roll_back(good, loss)
+            if self.guard.is_bad(loss, steps=end - good.step):
+                if not self._undo(loss, good, best):
+                    good, point = best, replace(point, rollbacks=self.guard.rollbacks)
+                    break
                 good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds, best=good.best)
                 continue
             is_chosen = self.length is not None and good.step < self.length.after <= end
@@ -173,12 +174,10 @@ class Fit:
             else:
                 self._go_back(first if setback == "dead" else best, setback, step=end)
                 point = replace(point, rollbacks=self.guard.rollbacks)
-            is_best = self.guard.is_lowest and setback is None
+            before = None if self.guard.is_lowest and setback is None else best
             with self._saving(good):
-                good = self._copy(
-                    step=end, loss=loss, seconds=seconds, best=None if is_best else best, is_reached=point.is_reached
-                )
-            best = self._best = good if is_best else best
+                good = self._copy(step=end, loss=loss, seconds=seconds, best=before, is_reached=point.is_reached)
+            best = self._best = before or good
             self.on_log(point)
             is_kept = end >= self.steps or point.is_reached or is_chosen
             if self.checkpoint and (is_kept or time.monotonic() - written > self.checkpoint_seconds):
@@ -251,26 +250,30 @@ class Fit:
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
 
-    def _roll_back(self, good: TrainState, loss: float) -> None:
-        if not self.guard.roll_back():
-            raise DivergenceError(
-                f"the loss became {loss:.4g} after step {good.step} (best {self.guard.best:.4g}) and "
-                f"{self.guard.max_rollbacks} rollbacks did not help; lower the learning rate"
-            )
-        self._put(good)
+    def _undo(self, loss: float, good: TrainState, best: TrainState) -> bool:
+        """Go back to `good`, or to `best` if that was in vain; return False where the fit has to end with `best`."""
+        state = best if self.guard.undone_step == good.step else good
+        if self.guard.roll_back(step=good.step):
+            self._put(state)
+            return True
+        what = self.guard.surrender(loss, step=good.step)
+        if not self.guard.has_learned:
+            raise DivergenceError(f"{what}; lower the learning rate")
+        self._put(best)
+        self.on_notice(f"{what}: the fit ends with its best state, of step {best.step} of {self.steps}")
+        return False
 
     def _go_back(self, state: TrainState, setback: Setback, *, step: int) -> None:
         """Go on from an earlier state, at lower rates; no step is made again, so that a fit keeps its length."""
-        lost = (self.guard.smoothed - self.guard.lowest) * 10 / math.log(10)
+        what = self.guard.reason(setback)
         self.guard.roll_back(setback, step=step)
         self._put(state)
-        rates = f"rates times {self.guard.rate:.3g}"
-        what = f"the loss rose by {lost:.1f} dB since" if setback == "decay" else "the fit makes no progress since"
-        self.on_notice(f"step {step} of {self.steps}: {what} step {state.step}; going on from there, {rates}")
+        going_on = f"since step {state.step}; going on from there, rates times {self.guard.rate:.3g}"
+        self.on_notice(f"step {step} of {self.steps}: {what} {going_on}")
 
     def _put(self, state: TrainState) -> None:
         put_state(state, self.network, self.optimizers, self.objective)
-        if self._graphed is not None:
+        if self._graphed:
             self._graphed.forget()
 
     def _copy(
@@ -290,10 +293,6 @@ class Fit:
         self.guard.load_state_dict(state.loop["guard"])
 
     def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:
-        given: dict[str, Any] = {"step": step, "loss": loss, "seconds": seconds, "is_reached": is_reached}
-        return LogPoint(
-            **given,
-            steps=self.steps,
-            learning_rate=self.optimizers[0].param_groups[0]["lr"],
-            rollbacks=self.guard.rollbacks,
-        )
+        rate = self.optimizers[0].param_groups[0]["lr"]
+        rest: dict[str, Any] = {"steps": self.steps, "learning_rate": rate, "rollbacks": self.guard.rollbacks}
+        return LogPoint(step=step, loss=loss, seconds=seconds, is_reached=is_reached, **rest)

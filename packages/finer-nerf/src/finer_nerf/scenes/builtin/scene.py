@@ -1,5 +1,6 @@
 """The workbench: a globe, a striped pillar with a pearl, and a die, on a chequered plate."""
 
+import functools
 import hashlib
 import math
 
@@ -81,14 +82,20 @@ def builtin_depth(pose: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _views(split: str, count: int, *, camera: Camera, phase: float) -> Views:
-    poses = np.stack([_look_at_origin(_eye(i, count, phase)) for i in range(count)])
-    images = np.stack([_picture(pose, camera) for pose in poses])
+    poses, images = _drawn(count, camera, phase)
     return Views(
         names=tuple(f"{split}/r_{i}" for i in range(count)),
-        images=torch.from_numpy(images),
-        poses=poses,
+        images=torch.from_numpy(images.copy()),
+        poses=poses.copy(),
         cameras=(camera,) * count,
     )
+
+
+@functools.lru_cache(maxsize=3)
+def _drawn(count: int, camera: Camera, phase: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return poses and pictures of a split; drawing them takes seconds, and a study reads its scene for every cell."""
+    poses = np.stack([_look_at_origin(_eye(i, count, phase)) for i in range(count)])
+    return poses, np.stack([_picture(pose, camera) for pose in poses])
 
 
 def _eye(index: int, count: int, phase: float) -> np.ndarray:
