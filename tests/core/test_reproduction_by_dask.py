@@ -129,9 +129,13 @@ def test_a_scheduler_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path, 
     assert results(out) == in_sequence
 
 
-def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
-    code, said = finished(toy(tmp_path / "out", 0, f"tcp://127.0.0.1:{free_port()}"))
-    assert code == 2 and "nobody answers there" in said
+def test_nobody_at_the_address_is_one_line(monkeypatch):
+    from finer_core.distributed import by_dask
+
+    monkeypatch.setattr(by_dask, "_REACHING", 1.0)
+    how = {"workers": 0, "scheduler": f"tcp://127.0.0.1:{free_port()}", "extra": "finer-image[dask]", "name_of": str}
+    with pytest.raises(InputError, match="nobody answers there"):
+        next(by_dask.shared_by_dask(len, {"a": "task"}, **how))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):

@@ -54,7 +54,7 @@ def weights(out: Path) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.slow
 def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folder, tmp_path):
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
-    more = ["--steps", "3000", "--checkpoint-seconds", "0.1"]
+    more = ["--steps", "1500", "--checkpoint-seconds", "0.1"]
     assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
     process = program(folder, stormy, *more, "--workers", "2")
     try:
@@ -91,7 +91,8 @@ def test_threads_hold_in_a_sequence_and_are_given_back(folder, tmp_path, capsys)
         (["--scheduler", "tcp://127.0.0.1:9"], "nobody answers there"),
     ],
 )
-def test_wrong_input_is_one_line(folder, tmp_path, capsys, arguments, word):
+def test_wrong_input_is_one_line(folder, tmp_path, capsys, monkeypatch, arguments, word):
+    monkeypatch.setattr("finer_core.distributed.by_dask._REACHING", 1.0)
     refusals.assert_refused(main, ["benchmark", str(folder), "--out", str(tmp_path / "out"), *arguments], capsys, word)
 
 

@@ -11,12 +11,20 @@ from finer_image.config import ImageConfig
 from finer_image.presets import default_passes, fast_network, length_of, resolve, steps_per_pass
 
 
-def resolved(side: int = 256, *, measured: float | None = None, hidden_features: int = 256, **given) -> ImageConfig:
+def resolved(
+    side: int = 256,
+    *,
+    measured: float | None = None,
+    hidden_features: int = 256,
+    hidden_layers: int | None = 3,
+    **given: object,
+) -> ImageConfig:
     return resolve(
         ImageConfig(**given),
         height=side,
         width=side,
         hidden_features=hidden_features,
+        hidden_layers=hidden_layers,
         learning_rate=5e-4,
         bf16_is_native=True,
         compiles=True,
@@ -111,6 +119,22 @@ def test_rates_stay_where_small_batches_allow():
         settings = resolved(256, passes=passes)
         batch = 256**2 / steps_per_pass(256, 256, settings.batch_pixels)
         assert settings.matrix_learning_rate <= 5e-4 * math.sqrt(batch / 1024) * 1.2
+
+
+@pytest.mark.parametrize(
+    ("hidden_features", "hidden_layers", "rate"),
+    [(512, 3, 5e-4), (256, 2, 1e-3), (256, 3, 1e-3), (256, 6, 5e-4), (128, 3, 2e-3), (128, 4, 1.5e-3), (32, 4, 2e-3)],
+)
+def test_an_image_in_one_batch_has_gradients_without_noise_and_higher_rates(hidden_features, hidden_layers, rate):
+    sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
+    for steps in (100, 5000):
+        for side in (4, 32):
+            settings = resolved(side, steps=steps, **sizes)
+            assert (settings.batch_pixels, settings.matrix_learning_rate) == (0, pytest.approx(rate))
+    assert resolved(48, steps=100, hidden_features=256).matrix_learning_rate < 1e-3
+    assert resolved(32, steps=100, batch_pixels=64).matrix_learning_rate < 1e-3
+    assert resolved(32, steps=100, method="siren").matrix_learning_rate <= 1e-3
+    assert resolved(32, steps=100, hidden_layers=None).matrix_learning_rate <= 5e-4, "a module of one's own"
 
 
 def test_seconds_become_the_passes_that_were_measured():

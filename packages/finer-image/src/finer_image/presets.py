@@ -82,6 +82,9 @@ _STEADY_RATE = 5e-4
 """Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
 _HIGHEST_RATE = 2e-3
 """Highest rate of SOAP with any batch."""
+_TINY_RATE, _TINY_LAYERS = 1e-3, 3
+"""SOAP's rate for FINER with so many hidden layers, where the smallest batch holds the whole image: its gradients have
+no noise. Half the width bears twice as much, up to the highest, and twice the depth half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,7 @@ def resolve(
     learning_rate: float,
     bf16_is_native: bool,
     compiles: bool,
+    hidden_layers: int | None = None,
     passes: float | None = None,
 ) -> ImageConfig:
     """Fill every None by the preset.
@@ -184,6 +188,7 @@ def resolve(
         learning_rate: The method's published rate.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
         compiles: Whether activations are compiled unless `--no-compile` says otherwise.
+        hidden_layers: Depth of a method's network; None for a module of the user's own.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
 
     Returns:
@@ -199,7 +204,8 @@ def resolve(
     if settings.preset == "paper":
         values = _paper(settings, length, learning_rate)
     else:
-        values = _fast(settings, length, height * width, hidden_features, learning_rate)
+        sizes: dict[str, Any] = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
+        values = _fast(settings, length, learning_rate, pixels=height * width, **sizes)
         values["precision"] = "bf16" if bf16_is_native else "fp32"
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
@@ -247,7 +253,13 @@ def _paper(settings: ImageConfig, length: Length, learning_rate: float) -> dict[
 
 
 def _fast(
-    settings: ImageConfig, length: Length, pixels: int, hidden_features: int, learning_rate: float
+    settings: ImageConfig,
+    length: Length,
+    learning_rate: float,
+    *,
+    pixels: int,
+    hidden_features: int,
+    hidden_layers: int | None,
 ) -> dict[str, Any]:
     """Stratified pixel batches, SOAP or Muon on the matrices, warm-up and a straight decay to 0."""
     rates = METHOD_RATES.get(settings.method) or MethodRates(matrices=_USUAL_RATE, rest=learning_rate)
@@ -256,8 +268,11 @@ def _fast(
     if not is_own:
         rates = MethodRates(matrices=matrix_rate(optimizer, muon=MUON_RATE), rest=learning_rate, optimizer=optimizer)
     steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
-    travel = _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * _USUAL_WIDTH / hidden_features
-    factor = min(steady, travel / length.steps) / _USUAL_RATE
+    narrow = _USUAL_WIDTH / hidden_features
+    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * narrow / length.steps)
+    if settings.method == "finer" and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
+        rate = min(_HIGHEST_RATE, _TINY_RATE * narrow * min(1.0, _TINY_LAYERS / hidden_layers))
+    factor = rate / _USUAL_RATE
     return {
         "batch_pixels": length.batch_pixels,
         "learning_rate": rates.rest * factor,

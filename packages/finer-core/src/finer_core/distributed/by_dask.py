@@ -32,6 +32,8 @@ _DEAD = ("failed", "closing", "closing_gracefully", "closed")
 
 _FETCHING = 5.0
 """Seconds that fetching a result may take before the workers are looked after again."""
+_REACHING = 10.0
+"""Seconds in which a scheduler has to answer."""
 
 
 def shared_by_dask(
@@ -150,7 +152,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[tuple[Any, Callable
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=10, set_as_default=False)
+            client = Client(scheduler, timeout=_REACHING, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(f"--scheduler {scheduler}: nobody answers there ({error})") from error
         with _quiet("distributed"), client:  # that the scheduler is gone is said in one line

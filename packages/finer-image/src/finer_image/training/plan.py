@@ -79,6 +79,7 @@ def plan_fit(
         height=image.height,
         width=image.width,
         hidden_features=network.hidden_features,
+        hidden_layers=network.hidden_layers if isinstance(network, NetworkConfig) else None,
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
         compiles=device == "cpu",
