@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from finer_nerf.inputs import builtin_scene, read_scene, write_scene
     from finer_nerf.model import NerfModel
     from finer_nerf.reproducing import reproduce
-    from finer_nerf.scenes.downloading import download
+    from finer_nerf.scenes.download import download
     from finer_nerf.scenes.scene import Scene, Views
     from finer_nerf.training.fit import fit
 
@@ -32,7 +32,7 @@ _HOME = {
     "Views": "scenes.scene",
     "benchmark": "benchmarking",
     "builtin_scene": "inputs",
-    "download": "scenes.downloading",
+    "download": "scenes.download",
     "evaluate": "evaluation",
     "export": "exporting",
     "fit": "training.fit",

@@ -7,12 +7,13 @@ sends now and what it sent then may be of two files, and nothing but the digest 
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from finer_core.errors import InputError
-from finer_core.io.files import sha256_of_file, write_json
+from finer_core.io.files import reason_of, sha256_of_file, write_json
 
 RECORD = "downloads.json"
 """File beside what was downloaded that keeps where each came from, and its digests."""
@@ -90,6 +91,24 @@ def fetch(url: str, part: Path, *, sha256: str | None, most: int, on_bytes: OnBy
     if there:  # its beginning may have been of another file
         return fetch(url, part, sha256=sha256, most=most, on_bytes=on_bytes)
     raise InputError(f"{url}: SHA-256 {found}, not the expected {sha256}: it is another file")
+
+
+@contextmanager
+def fetched(url: str, part: Path, *, sha256: str, most: int, on_bytes: OnBytes) -> Iterator[None]:
+    """Download to a part file as `fetch` does, in a folder that is made if missing; remove it after the block.
+
+    Raises:
+        InputError: As `fetch`, and where that folder, or what the block writes, cannot be written.
+    """
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        fetch(url, part, sha256=sha256, most=most, on_bytes=on_bytes)
+        try:
+            yield
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{part.parent}: cannot be written ({reason_of(error)}); choose another folder") from error
 
 
 def _receive_all(receiver: "_Receiver") -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,49 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def input_suffix(path: Path, *, known: Collection[str]) -> str:
+    """Return the suffix, in lower case, of a file that a reader can be tried on.
+
+    Args:
+        path: The file.
+        known: Suffixes that are read.
+
+    Raises:
+        InputError: Without the file's name, which the caller adds: it is a folder, missing, of another format, no
+            regular file, not to be opened, empty, or text as UTF-16.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            raise InputError("is a folder; name one file in it")
+        if not path.exists():
+            raise InputError(f"no such file; check the spelling and the folder {Path.cwd()}")
+        if suffix not in known:
+            raise InputError(f"unknown format {path.suffix!r}; known are {' '.join(known)}")
+        if not path.is_file():
+            raise InputError("is not a regular file; save the data to a file first")
+        with path.open("rb") as file:
+            start = file.read(2)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be opened ({reason_of(error)}); check the path and its permissions") from None
+    if not start:
+        raise InputError("is empty (0 bytes); copy or download it again")
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(f"cannot be read as {suffix} (it is UTF-16 text); save it as UTF-8")
+    return suffix
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something failed, without the name of a file: what the system says, the message, or the error's name.
+
+    Args:
+        error: Of the system, or of a library.
+    """
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
 @contextmanager
 def output_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield what `atomic_path` does for a file that the user named, whose place is the user's to change.
@@ -129,8 +172,7 @@ def check_output_path(path: str | os.PathLike[str]) -> None:
 
 
 def _unwritable(path: str | os.PathLike[str], error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or error
-    return InputError(f"{path}: cannot be written ({reason}); choose another place")
+    return InputError(f"{path}: cannot be written ({reason_of(error)}); choose another place")
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_core.surroundings import native_silence
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
@@ -39,8 +40,7 @@ def opened_picture(path: str | os.PathLike[str]) -> Iterator[Any]:
             with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:
                 yield picture
     except Exception as error:  # decoders raise what they please for damaged data
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a picture ({reason})") from error
+        raise InputError(f"{path}: cannot be read as a picture ({reason_of(error)})") from error
 
 
 def count_pages(picture: Any) -> int:

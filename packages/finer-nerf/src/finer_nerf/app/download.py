@@ -25,8 +25,7 @@ def add_download(commands: Any) -> None:
 
 def fetched(arguments: argparse.Namespace) -> list[Path]:
     """Fetch scenes; return their folders."""
-    from finer_nerf.scenes.download import ACKNOWLEDGEMENT
-    from finer_nerf.scenes.downloading import download
+    from finer_nerf.scenes.download import ACKNOWLEDGEMENT, download
 
     where = {"url": arguments.url, "sha256": arguments.sha256, "progress": not arguments.quiet}
     paths = download(arguments.names, arguments.out, **where)

@@ -7,12 +7,15 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_core.resources import check_room
+from finer_core.schema import fits
 from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE, LEAST_FOCAL
 
+T = TypeVar("T")
 _COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega")
 NUMBERS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("w", "h"), (0, LARGEST_SIDE)),
@@ -49,9 +52,8 @@ def readable(path: str | os.PathLike[str]) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         named = getattr(error, "filename", None) or path
-        raise InputError(f"{str(named)[-150:]}: cannot be read ({' '.join(str(reason).split())[:100]})") from error
+        raise InputError(f"{str(named)[-150:]}: cannot be read ({' '.join(reason_of(error).split())[:100]})") from error
 
 
 def read_json(path: Path, *, memory: int | None = None) -> dict[str, Any]:
@@ -61,10 +63,11 @@ def read_json(path: Path, *, memory: int | None = None) -> dict[str, Any]:
         InputError: If it is missing, too large, or something else.
     """
     with readable(path):
-        what = f"{path}: a file of {path.stat().st_size / 1e6:.0f} MB"
-        check_room(_PARSED * path.stat().st_size, memory, what=what, advice="give a smaller one")
-        if path.stat().st_size > _LARGEST_JSON:
-            raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB; a file of cameras has less than 200")
+        size = path.stat().st_size
+        what = f"{path}: a file of {size / 1e6:.0f} MB"
+        check_room(_PARSED * size, memory, what=what, advice="give a smaller one")
+        if size > _LARGEST_JSON:
+            raise InputError(f"{path}: {size / 1e6:.0f} MB; a file of cameras has less than 200")
         content = path.read_bytes()
     try:
         data = json.loads(content.decode("utf-8-sig"), parse_int=_integer)
@@ -99,19 +102,12 @@ def numbers_of(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
     return found
 
 
-def text_of(entry: Mapping[str, Any], name: str, *, where: object) -> str | None:
-    """Return a text that an object gives, or None; InputError if it is something else."""
-    value = entry.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"{where}: {name} must be a text, got {brief(value)}")
-    return value
-
-
-def texts_of(entry: Mapping[str, Any], name: str, *, where: object) -> list[str] | None:
-    """Return a list of texts that an object gives, or None; InputError if it is something else."""
-    value = entry.get(name)
-    if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        raise InputError(f"{where}: {name} must be a list of texts, got {brief(value)}")
+def value_of(entry: Mapping[str, Any], name: str, kind: type[T], *, where: object) -> T | None:
+    """Return what an object gives of a kind, `str` or `list[str]`, or None; InputError if it is something else."""
+    value: T | None = entry.get(name)
+    if value is not None and not fits(value, kind):
+        what = "a text" if kind is str else "a list of texts"
+        raise InputError(f"{where}: {name} must be {what}, got {brief(value)}")
     return value
 
 

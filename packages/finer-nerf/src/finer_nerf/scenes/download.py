@@ -1,15 +1,17 @@
 """Download the Blender scenes that the papers train on, and check that they are those very files."""
 
+import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from finer_core.errors import InputError
-from finer_core.io.download import check_source, fetch, read_record, write_record
+from finer_core.io.download import check_source, fetched, read_record, write_record
 from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.progress import ProgressOption, reporting
 
 SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 ACKNOWLEDGEMENT = (
@@ -26,63 +28,64 @@ MOST_BYTES = 1 << 32
 _PIECE = 1 << 20
 
 
-def download_scenes(
-    names: Sequence[str],
+def download(
+    names: str | Sequence[str],
+    folder: str | os.PathLike[str] = ".",
     *,
-    folder: str | Path,
     url: str | None = None,
     sha256: str | None = None,
-    on_bytes: Callable[[int, int], None] = lambda done, total: None,
+    progress: ProgressOption = False,
 ) -> list[Path]:
-    """Download the archive of the scenes, check its digest, and unpack some to `folder`/NAME.
+    """Fetch Blender scenes of the NeRF paper, and check that they are the very files that the papers train on.
 
-    A scene that is there already, as this function's record says, is kept; with all of them nothing is downloaded.
+    Nothing else in the package uses the network. One archive holds all eight scenes, so name those that you want at
+    once. What is there already, as this function's record says, is kept; with all of them nothing is downloaded. A
+    download that broke off leaves a part file, which the next call goes on with. The scenes are under licenses of their
+    own, some without commercial use.
 
     Args:
-        names: Of `SCENES`.
+        names: "chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship", or several.
         folder: Where to; made if missing.
-        url: Another address with the same archive.
-        sha256: Digest to expect instead of the known one, of another archive of the same layout.
-        on_bytes: Called with the bytes that have arrived and those expected (0 if the server does not say).
+        url: Another address of the same archive.
+        sha256: Digest to check against, where that address has another archive of the same layout.
+        progress: False, True for a bar on stderr, or a function of (bytes done, bytes in all or 0, {}).
 
     Returns:
-        The scenes' folders.
+        The scenes' folders, as `read_scene` takes them.
 
     Raises:
-        InputError: If there is no such scene, the address cannot be reached or answers with an error, the digest is
-            another one, the archive lacks a scene, or something else has a scene's name. Of a connection that broke off
-            a part file is left behind, which the next call goes on with; else nothing.
+        InputError: If there is no such scene, the address cannot be reached or answers with an error, the file is
+            another one or lacks a scene, or something else has a scene's name.
+
+    Example:
+        >>> from finer_nerf import download
+        >>> download("fern")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        finer_core.errors.InputError: there is no scene 'fern' to download; known are chair, drums, ficus, hotdog, ...
     """
+    folder, names = Path(folder), [names] if isinstance(names, str) else names
     for name in names:
         if name not in SCENES:
             raise InputError(f"there is no scene {name!r} to download; known are {', '.join(SCENES)}")
     check_source(url, sha256)
-    folder, digest = Path(folder), (sha256 or SHA256).lower()
-    record = read_record(folder)
+    url, digest = url or URL, (sha256 or SHA256).lower()
+    record, entry = read_record(folder), {"archive_sha256": digest}
     paths = {name: folder / name for name in names}
     missing = [name for name, path in paths.items() if not path.exists()]
-    for name in set(paths) - set(missing):
-        if record.get(name) != _entry(digest):
+    for name in paths.keys() - missing:
+        if record.get(name) != entry:
             raise InputError(f"{paths[name]}: already exists and is not what was asked for; choose another folder")
-    if not missing:
-        return list(paths.values())
     archive = folder / f"nerf_synthetic-{digest[:8]}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fetch(url or URL, archive, sha256=digest, most=MOST_BYTES, on_bytes=on_bytes)
-        try:
+    if missing:
+        with (
+            reporting("download", unit="byte", progress=progress) as tell,
+            fetched(url, archive, sha256=digest, most=MOST_BYTES, on_bytes=tell),
+        ):
             for name in missing:
-                _unpack(archive, name, paths[name], source=url or URL)
-                write_record(folder, {name: _entry(digest)})
-        finally:
-            archive.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from error
+                _unpack(archive, name, paths[name], source=url)
+                write_record(folder, {name: entry})
     return list(paths.values())
-
-
-def _entry(digest: str) -> dict[str, str]:
-    return {"archive_sha256": digest}
 
 
 def _unpack(archive: Path, name: str, path: Path, *, source: str) -> None:
@@ -94,8 +97,7 @@ def _unpack(archive: Path, name: str, path: Path, *, source: str) -> None:
         ):
             left, whole = MOST_BYTES, Path(scratch) / name
             for entry in packed.infolist():
-                inside = _inside(entry, name)
-                if inside is None:
+                if (inside := _inside(entry, name)) is None:
                     continue
                 left -= entry.file_size  # which zipfile holds an entry to
                 if left < 0:
@@ -114,9 +116,7 @@ def _unpack(archive: Path, name: str, path: Path, *, source: str) -> None:
 def _inside(entry: zipfile.ZipInfo, name: str) -> PurePosixPath | None:
     """Return where an entry goes in the scene's folder; None for folders, other scenes, and paths that lead out."""
     parts = PurePosixPath(entry.filename).parts
-    if entry.is_dir() or not parts or "__MACOSX" in parts or ".." in parts or parts[0] == "/":
-        return None
-    if parts[-1].startswith("."):
+    if entry.is_dir() or not parts or {"__MACOSX", "..", "/"} & {*parts} or parts[-1].startswith("."):
         return None
     if name in parts[:2]:
         return PurePosixPath(*parts[parts.index(name) + 1 :])

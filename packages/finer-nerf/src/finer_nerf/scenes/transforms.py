@@ -10,7 +10,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_nerf.lenses import MODELS, Distortion
-from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, text_of, texts_of
+from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, value_of
 from finer_nerf.scenes.frames import Focal, Found, Lens, PosedFrame, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
@@ -83,7 +83,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int |
         )
     if not frames:
         raise InputError(f"{path}: all {len(missing)} pictures are missing, for example {brief(missing[0])}")
-    named = {split: texts_of(data, f"{split}_filenames", where=path) for split in lists}
+    named = {split: value_of(data, f"{split}_filenames", list[str], where=path) for split in lists}
     splits, notes = split_by_names(
         frames, {split: [name_of(name) for name in names] for split, names in named.items() if names is not None}
     )
@@ -117,7 +117,7 @@ def _says(value: object) -> bool:
 def _masks(entry: Mapping[str, Any], picture: Path, *, folder: Path, where: str) -> tuple[tuple[Path, bool], ...]:
     """Return the masks of a frame: its own or the file's mask_path, and instant-ngp's file beside the picture."""
     masks = []
-    if named := text_of(entry, "mask_path", where=where):
+    if named := value_of(entry, "mask_path", str, where=where):
         mask = find_picture(folder, named)
         if mask is None:
             raise InputError(f"{where}: mask_path {brief(named)} is missing")
@@ -163,7 +163,7 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
         if _says(entry.get(name)):
             advice = "give cx and cy" if name.startswith("shift") else "undistort the pictures first"
             raise InputError(f"{where}: {name} is of a lens that is not supported; {advice}")
-    named = text_of(entry, "camera_model", where=where) or "OPENCV"
+    named = value_of(entry, "camera_model", str, where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
     if entry.get("is_fisheye") and model in MODELS and MODELS[model][0] == "perspective":
         model = "OPENCV_FISHEYE"

@@ -9,6 +9,7 @@ import torch
 
 from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
+from finer_core.io.files import input_suffix, reason_of
 from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_core.io.text_table import read_text_table
 from finer_core.resources import check_room
@@ -63,22 +64,18 @@ def _refuse_no_data(pixels: np.ndarray, value: float) -> None:
 
 def file_points(path: str, *, memory: int = _MOST_BYTES) -> Points:
     """Read points from .npy (n, d), .npz (`points`, and `target` if wanted), or text; InputError for anything else."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(f"{path}: points are read from {', '.join(FORMATS)}")
 
     def claim(count: int) -> None:
         check_room(8 * _COPIES * count, memory, what=f"reading {count} numbers", advice="give fewer points")
 
     try:
-        stored, notes = FORMATS[suffix](Path(path), claim)
+        stored, notes = FORMATS[input_suffix(Path(path), known=FORMATS)](Path(path), claim)
         for table in stored.values():
             claim(table.size)
             if table.dtype.kind not in "biuf":
                 raise InputError(f"{table.dtype} values, not real numbers")
     except Exception as error:  # a damaged file makes NumPy and zipfile raise anything
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read as points ({reason})") from error
+        raise InputError(f"{path}: cannot be read as points ({reason_of(error)})") from error
     coords = np.array(stored["points"], dtype=np.float64)
     coords = coords[:, None] if coords.ndim == 1 else coords
     if coords.ndim != 2 or not coords.size:

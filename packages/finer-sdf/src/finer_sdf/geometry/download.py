@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from finer_core.errors import InputError
-from finer_core.io.download import Bounded, check_source, fetch, read_record, write_record
+from finer_core.io.download import Bounded, check_source, fetched, read_record, write_record
 from finer_core.io.files import atomic_path, sha256_of_file
 
 ACKNOWLEDGEMENT = (
@@ -82,51 +82,32 @@ def download_shape(
 ) -> Path:
     """Download one of the shapes, check its digest, and unpack it to `folder`/`name`.ply.
 
-    A shape that is there already, unchanged since this function wrote it, is not downloaded again.
-
-    Args:
-        name: A key of `SOURCES`.
-        folder: Where to; made if missing.
-        url: Another address with the same file; an address with another copy needs `sha256` as well.
-        sha256: Digest to expect instead of the known one.
-        on_bytes: Called with the bytes that have arrived and those expected (0 if the server does not say).
-
-    Returns:
-        The path of the PLY file.
+    The arguments are those of the package's own `download`, but `on_bytes`, which `fetch` calls. A shape that is there
+    already, unchanged since this function wrote it, is not downloaded again.
 
     Raises:
         InputError: If there is no such shape, the address cannot be reached or answers with an error, the digest is
             another one, or a different file has that name. Of a connection that broke off a part file is left behind,
             which the next call goes on with; else nothing.
     """
-    source = _source(name, url=url, sha256=sha256)
-    path = Path(folder) / f"{name}.ply"
-    record = read_record(path.parent)
-    if path.exists():
-        if path.is_file() and record.get(name) == _entry(source, path):
-            return path
-        raise InputError(f"{path}: already exists and is not the file asked for; remove it or choose another folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        packed = path.with_name(f"{name}-{source.sha256[:8]}.part")
-        fetch(source.url, packed, sha256=source.sha256, most=MOST_BYTES, on_bytes=on_bytes)
-        try:
-            with atomic_path(path) as temporary:
-                _unpack(source, packed, temporary)
-                write_record(path.parent, {name: _entry(source, temporary)})
-        finally:
-            packed.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
-    return path
-
-
-def _source(name: str, *, url: str | None, sha256: str | None) -> Source:
     if name not in SOURCES:
         raise InputError(f"there is no shape {name!r} to download; known are {', '.join(SOURCES)}")
     check_source(url, sha256)
     known = SOURCES[name]
-    return Source(url=url or known.url, sha256=(sha256 or known.sha256).lower(), member=known.member)
+    source = Source(url=url or known.url, sha256=(sha256 or known.sha256).lower(), member=known.member)
+    path = Path(folder) / f"{name}.ply"
+    if path.exists():
+        if path.is_file() and read_record(path.parent).get(name) == _entry(source, path):
+            return path
+        raise InputError(f"{path}: already exists and is not the file asked for; remove it or choose another folder")
+    packed = path.with_name(f"{name}-{source.sha256[:8]}.part")
+    with (
+        fetched(source.url, packed, sha256=source.sha256, most=MOST_BYTES, on_bytes=on_bytes),
+        atomic_path(path) as temporary,
+    ):
+        _unpack(source, packed, temporary)
+        write_record(path.parent, {name: _entry(source, temporary)})
+    return path
 
 
 def _entry(source: Source, path: Path) -> dict[str, str]:
@@ -146,15 +127,10 @@ def _unpack(source: Source, packed: Path, path: Path) -> None:
                 shutil.copyfileobj(stream, out, _PIECE)
             else:
                 with tarfile.open(fileobj=stream, mode="r|") as archive:
-                    shutil.copyfileobj(_member(archive, source), out, _PIECE)
+                    files = (entry for entry in archive if entry.isfile())
+                    member = next((file for file in files if PurePosixPath(file.name).name == source.member), None)
+                    if member is None:
+                        raise InputError(f"{source.url}: its archive holds no {source.member}")
+                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(member)), out, _PIECE)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{source.url}: holds no PLY file that can be unpacked ({error})") from error
-
-
-def _member(archive: tarfile.TarFile, source: Source) -> IO[bytes]:
-    for entry in archive:
-        if entry.isfile() and PurePosixPath(entry.name).name == source.member:
-            stream = archive.extractfile(entry)
-            if stream is not None:
-                return stream
-    raise InputError(f"{source.url}: its archive holds no {source.member}")

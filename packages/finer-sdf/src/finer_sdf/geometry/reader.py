@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.files import sha256_of_file
+from finer_core.io.files import input_suffix, reason_of, sha256_of_file
 from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.colors import SurfaceColors
@@ -74,7 +74,7 @@ def named(path: Path) -> Iterator[None]:
 
 def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
     """Read a file's tables, unrepaired, if its suffix is a known one; InputError without the file's name if not."""
-    suffix = _checked_suffix(path, known)
+    suffix = input_suffix(path, known=known)
     module, function = FORMATS[suffix].reader.split(".")
     read: Callable[[Path, Room], RawShape] = getattr(import_module(f"finer_sdf.geometry.{module}"), function)
     try:
@@ -83,36 +83,10 @@ def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # every library and every format has its own family of exceptions for broken files
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(
             f"cannot be read as {suffix} ({reason[:100]}); it may be cut, corrupt or of another format"
         ) from error
-
-
-def _checked_suffix(path: Path, known: Sequence[str]) -> str:
-    """Return the suffix of a file of a known format, after the checks that need no look inside."""
-    suffix = path.suffix.lower()
-    try:
-        if path.is_dir():
-            raise InputError("is a folder; name one file in it")
-        if not path.exists():
-            raise InputError(f"no such file; check the spelling and the folder {Path.cwd()}")
-        if suffix not in known:
-            raise InputError(f"unknown format {path.suffix!r}; known are {' '.join(known)}")
-        if not path.is_file():
-            raise InputError("is not a regular file; save the shape to a file first")
-        with path.open("rb") as file:
-            start = file.read(2)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot be opened ({reason}); check the path and its permissions") from None
-    if not start:
-        raise InputError("is empty (0 bytes); copy or download it again")
-    if start in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputError(f"cannot be read as {suffix} (it is UTF-16 text); save it as UTF-8")
-    return suffix
 
 
 def clean(raw: RawShape, *, bare_points: bool, room: Room, seed: int = 0) -> tuple[Shape, tuple[str, ...]]:
