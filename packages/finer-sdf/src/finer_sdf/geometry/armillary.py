@@ -49,7 +49,8 @@ def builtin_parts() -> tuple[Solid, ...]:
         _ball(tilted @ (-0.17, -0.08, -0.03), 0.022),
     ]
     for end in (1, -1):
-        parts.append(_box(tilted @ (0, 0, end * 0.293), tilted, (0, 0, 0.137), 0.014))
+        place = tilted @ (0, 0, end * 0.293)
+        parts.append(RoundedBox(centre=place, axes=tilted, half=(0, 0, 0.137), radius=0.014))
     for tilt, height, major, minor in (
         ((0.92, 0.4, 0), 0.0, 0.478, 0.018),  # meridian: the axis lies in its plane
         ((0, 0, 1), 0.0, 0.428, 0.016),  # equator
@@ -67,16 +68,12 @@ def builtin_parts() -> tuple[Solid, ...]:
         out = tablets @ _on_circle(number / 16, 1.0)
         along = np.cross(tablets[:, 2], out)
         axes = np.stack([out, along, tablets[:, 2]], axis=1)
-        parts.append(_box(0.25 * out, axes, (0.0015, 0.0125, 0.0065), 0.0135))
+        parts.append(RoundedBox(centre=0.25 * out, axes=axes, half=(0.0015, 0.0125, 0.0065), radius=0.0135))
     return tuple(parts)
 
 
 def _ball(centre: np.ndarray | tuple[float, ...], radius: float) -> RoundedBox:
-    return _box(np.asarray(centre, dtype=np.float64), np.eye(3), (0, 0, 0), radius)
-
-
-def _box(centre: np.ndarray, axes: np.ndarray, half: tuple[float, float, float], radius: float) -> RoundedBox:
-    return RoundedBox(centre=centre, axes=axes, half=half, radius=radius)
+    return RoundedBox(centre=np.asarray(centre, dtype=np.float64), axes=np.eye(3), half=(0, 0, 0), radius=radius)
 
 
 def _on_circle(turn: float, radius: float) -> np.ndarray:

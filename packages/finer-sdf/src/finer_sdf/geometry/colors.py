@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_core.shapes import Float, Int, Real
-from finer_sdf.geometry.shapes import Mesh
+from finer_core.shapes import Float, Real
+from finer_sdf.geometry.shapes import Faces, Mesh, Points
 from finer_sdf.geometry.surface_sampling import sample_surface
 
 
@@ -19,9 +19,9 @@ class SurfaceColors:
         faces: (m, 3) int64, over which colors are interpolated; None for a cloud.
     """
 
-    points: Float[np.ndarray, "points 3"]
+    points: Points
     colors: Real[np.ndarray, "points 3"]
-    faces: Int[np.ndarray, "faces 3"] | None = None
+    faces: Faces | None = None
 
     def samples(
         self, count: int, *, seed: int

@@ -7,6 +7,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from finer_core.shapes import Bool, Float, Int
+from finer_sdf.geometry.shapes import Faces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Edges:
     uses: np.ndarray
 
     @classmethod
-    def of(cls, faces: Int[np.ndarray, "faces 3"]) -> "Edges":
+    def of(cls, faces: Faces) -> "Edges":
         """Find the edges of faces (m, 3)."""
         start, end = faces, np.roll(faces, -1, axis=1)
         # One integer for an edge sorts much faster than a pair.
@@ -56,9 +57,7 @@ class Edges:
         labels: np.ndarray = connected_components(_graph(self._pairs(), len(self.index)), directed=False)[1]
         return labels
 
-    def turned(
-        self, faces: Int[np.ndarray, "faces 3"], patches: Int[np.ndarray, " faces"]
-    ) -> Bool[np.ndarray, " faces"]:
+    def turned(self, faces: Faces, patches: Int[np.ndarray, " faces"]) -> Bool[np.ndarray, " faces"]:
         """Return which faces (m,) to reverse so that no two of a patch disagree, where that can be.
 
         Every face follows the one from which a search in breadth, begun at the first face of its patch, came to it.
@@ -92,6 +91,6 @@ def _graph(pairs: np.ndarray, count: int) -> coo_matrix:
     return coo_matrix((np.ones(pairs.shape[1], dtype=np.int8), tuple(pairs)), shape=(count, count))
 
 
-def forwards(faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces 3"]:
+def forwards(faces: Faces) -> Float[np.ndarray, "faces 3"]:
     """Return 1 for every edge (m, 3) of a face that leads to a higher vertex number, -1 for the others."""
     return np.where(faces < np.roll(faces, -1, axis=1), 1.0, -1.0)

@@ -31,10 +31,12 @@ _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 def read_gltf(path: Path, room: Room) -> RawShape:
     """Read a .glb or .gltf file; integers of a quantised mesh become what they stand for, instances are placed."""
     file = _File(path, room)
-    _refuse_extensions(file.json)
-    vertices, faces = list[np.ndarray](), list[np.ndarray]()
+    for name in file.json.get("extensionsRequired", ()):
+        if name not in _READ and not str(name).startswith(_WITHOUT_FORM):
+            raise InputError(f"it requires the glTF extension {str(name)[:60]}, which is not read; export it without")
     notes = {f"left out {counted(file.left, 'byte')} after its end": None} if file.left else dict[str, None]()
-    points, colors, count = list[np.ndarray](), list[np.ndarray | None](), 0
+    surfaces, points = list[RawShape](), [np.empty((0, 3))]
+    count = 0
     for node, place in _placed_nodes(file.json):
         if "mesh" not in node:
             continue
@@ -45,33 +47,25 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             if primitive.get("targets"):
                 notes["it has morph targets; read without them"] = None
             positions, triangles = _primitive(file, primitive, copies=len(instances))
-            shades = _colors(file, primitive, len(positions))
+            colors = _colors(file, primitive, len(positions))
             for matrix in place @ instances:
                 placed = positions @ matrix[:3, :3].T + matrix[:3, 3]
                 if triangles is None:
                     points.append(placed)
                     continue
                 mirrored = np.linalg.det(matrix[:3, :3]) < 0
-                faces.append((triangles[:, ::-1] if mirrored else triangles) + count)
-                vertices.append(placed)
-                colors.append(shades)
+                faces = (triangles[:, ::-1] if mirrored else triangles) + count
+                surfaces.append(RawShape(vertices=placed, faces=faces, colors=colors))
                 count += len(placed)
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
-    if faces:
-        if points:
-            notes["left out its points and lines"] = None
-        known = [shades for shades in colors if shades is not None]
-        painted = np.concatenate(known) if len(known) == len(colors) else None
-        corners, triangles = np.concatenate(vertices), np.concatenate(faces)
-        return RawShape(vertices=corners, faces=triangles, colors=painted, notes=tuple(notes))
-    return RawShape(vertices=np.concatenate([np.empty((0, 3)), *points]), notes=tuple(notes))
-
-
-def _refuse_extensions(data: dict[str, Any]) -> None:
-    for name in data.get("extensionsRequired", ()):
-        if name not in _READ and not str(name).startswith(_WITHOUT_FORM):
-            raise InputError(f"it requires the glTF extension {str(name)[:60]}, which is not read; export it without")
+    if not surfaces:
+        return RawShape(vertices=np.concatenate(points), notes=tuple(notes))
+    if len(points) > 1:
+        notes["left out its points and lines"] = None
+    tables = {name: [getattr(part, name) for part in surfaces] for name in ("vertices", "faces", "colors")}
+    whole = {name: np.concatenate(parts) for name, parts in tables.items() if all(part is not None for part in parts)}
+    return RawShape(**whole, notes=tuple(notes))
 
 
 def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
@@ -147,9 +141,9 @@ def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tupl
     if not (np.abs(index) < 2**32).all():  # NaN neither
         raise InputError("its triangles name vertices by numbers that are none; it may be corrupt")
     index = index.astype(np.int64)
+    if mode == _TRIANGLES and len(index) % 3:
+        raise InputError(f"its triangles have {len(index)} corners, which is no multiple of 3; it may be corrupt")
     if mode == _TRIANGLES:
-        if len(index) % 3:
-            raise InputError(f"its triangles have {len(index)} corners, which is no multiple of 3; it may be corrupt")
         triangles = index.reshape(-1, 3)
     elif mode == _STRIP:
         triangles = np.stack([index[:-2], index[1:-1], index[2:]], axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from finer_core.shapes import Bool, Float, Shaped
 from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.shapes import Points
 
 PIECE = 1 << 17
 """Points per call: bounds the memory, and lets progress be shown."""
@@ -25,7 +26,7 @@ class Nearest:
 
     distance: Float[np.ndarray, " points"]
     faces: Shaped[np.ndarray, " points"]  # libigl counts in long long, no int64 to jaxtyping
-    points: Float[np.ndarray, "points 3"]
+    points: Points
 
 
 class MeshDistance:
@@ -47,7 +48,7 @@ class MeshDistance:
         self._tree = igl.AABB()
         self._tree.init(self._vertices, self._faces)
 
-    def nearest(self, points: Float[np.ndarray, "points 3"]) -> Nearest:
+    def nearest(self, points: Points) -> Nearest:
         """Return the nearest surface point of each of points (n, 3), float64."""
         parts = [
             self._tree.squared_distance(self._vertices, self._faces, np.ascontiguousarray(piece))
@@ -56,12 +57,12 @@ class MeshDistance:
         squared, faces, near = (np.concatenate([np.atleast_1d(p[i]) for p in parts]) for i in range(3))
         return Nearest(distance=np.sqrt(squared), faces=faces.reshape(-1), points=near.reshape(-1, 3))
 
-    def winding_number(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+    def winding_number(self, points: Points) -> Float[np.ndarray, " points"]:
         """Return the generalised winding number at points (n, 3): about 1 inside, 0 outside, between near holes."""
         parts = [self._winding.winding_number(np.ascontiguousarray(piece)) for piece in _pieces(points)]
         return np.concatenate([np.atleast_1d(part) for part in parts])
 
-    def inside(self, points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, " points"]:
+    def inside(self, points: Points) -> Bool[np.ndarray, " points"]:
         """Return whether points (n, 3) are inside: winding number above 1/2.
 
         libigl's fast winding number works in single precision: within 1e-7 of the mesh's size from the surface the
@@ -69,7 +70,7 @@ class MeshDistance:
         """
         return self.winding_number(points) > 0.5
 
-    def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+    def signed_distance(self, points: Points) -> Float[np.ndarray, " points"]:
         """Return the distance of points (n, 3), negative inside."""
         distance = self.nearest(points).distance
         return np.where(self.inside(points), -distance, distance)

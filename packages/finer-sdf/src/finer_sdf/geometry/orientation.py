@@ -3,9 +3,9 @@
 import igl
 import numpy as np
 
-from finer_core.shapes import Bool, Float, Int, Shaped
+from finer_core.shapes import Bool, Shaped
 from finer_sdf.geometry.edges import Edges, forwards
-from finer_sdf.geometry.shapes import Mesh, bounds_of, unit_vectors
+from finer_sdf.geometry.shapes import Faces, Mesh, Vertices, bounds_of, unit_vectors
 
 _OFFSET = 1e-5
 """How far above a face the winding number is asked, in units of the box: libigl answers it in single precision."""
@@ -16,12 +16,8 @@ _ROUNDS = 8
 
 
 def orient_outwards(
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    *,
-    edges: Edges | None = None,
-    seed: int = 0,
-) -> tuple[Int[np.ndarray, "faces 3"], list[str]]:
+    vertices: Vertices, faces: Faces, *, edges: Edges | None = None, seed: int = 0
+) -> tuple[Faces, list[str]]:
     """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
 
     A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
@@ -42,11 +38,13 @@ def orient_outwards(
     edges = edges or Edges.of(faces)
     patches = edges.patches()
     if edges.wound_against:
-        consistent = _consistent(vertices, faces, patches, turned=edges.turned(faces, patches))
-        reversed_faces = int((consistent != faces).any(axis=1).sum())
-        faces, edges = consistent, Edges.of(consistent)
-        if reversed_faces:
-            notes.append(f"{reversed_faces} of {len(faces)} faces were wound against their neighbours; reversed them")
+        turned, area = edges.turned(faces, patches), Mesh(vertices=vertices, faces=faces).face_areas()
+        share = np.bincount(patches, weights=area * turned) / np.bincount(patches, weights=area)
+        turned ^= (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
+        faces = np.where(turned[:, None], faces[:, ::-1], faces)
+        edges = Edges.of(faces)
+        if turned.any():
+            notes.append(f"{turned.sum()} of {len(faces)} faces were wound against their neighbours; reversed them")
         if edges.wound_against:
             notes.append("it has only one side (like a Moebius strip): inside and outside cannot be told everywhere")
     inwards = _inward_faces(vertices, faces, patches, closed=_closed_patches(faces, patches, edges), seed=seed)
@@ -57,36 +55,25 @@ def orient_outwards(
     return np.ascontiguousarray(faces), notes
 
 
-def _consistent(vertices: np.ndarray, faces: np.ndarray, patches: np.ndarray, *, turned: np.ndarray) -> np.ndarray:
-    area = Mesh(vertices=vertices, faces=faces).face_areas()
-    share = np.bincount(patches, weights=area * turned) / np.bincount(patches, weights=area)
-    turned = turned ^ (share > 0.5)[patches]  # the search starts anywhere; the larger part is taken to be right
-    return np.where(turned[:, None], faces[:, ::-1], faces)
-
-
 def _inward_faces(
-    vertices: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    patches: Shaped[np.ndarray, " faces"],
-    *,
-    closed: np.ndarray,
-    seed: int,
+    vertices: Vertices, faces: Faces, patches: Shaped[np.ndarray, " faces"], *, closed: np.ndarray, seed: int
 ) -> Bool[np.ndarray, " faces"]:
     """Return which faces (m,) belong to patches that look inwards."""
     corners = bounds_of(vertices)
     unit = (vertices - corners.mean(axis=0)) / np.ptp(corners, axis=0).max()
     groups = np.where(closed[patches], patches + 1, 0)  # 0: all open ones
-    group_samples = np.full(len(closed) + 1, _SAMPLES)
-    group_samples[0] = _SAMPLES_OPEN
-    asked = _faces_by_area(Mesh(vertices=unit, faces=faces).face_areas(), groups, samples=group_samples, seed=seed)
+    samples = np.append(_SAMPLES_OPEN, np.full(len(closed), _SAMPLES))
+    asked = _faces_by_area(Mesh(vertices=unit, faces=faces).face_areas(), groups, samples=samples, seed=seed)
     inwards = np.zeros(len(closed) + 1, dtype=bool)
     for _ in range(_ROUNDS):
         current = np.where(inwards[groups][:, None], faces[:, ::-1], faces)
         above = _winding_above(unit, current, asked)
-        medians = _medians(above, groups[asked], count=len(inwards))
-        looks_inwards = np.round(medians) == -1
+        order = np.lexsort((above, groups[asked]))
+        present, first, length = np.unique(groups[asked][order], return_index=True, return_counts=True)
+        medians = above[order][first + length // 2]
         # An open sheet has -1/2 on one side and 1/2 on the other; only clearly more than that is a side.
-        looks_inwards[0] = medians[0] < -0.6
+        looks_inwards = np.zeros_like(inwards)
+        looks_inwards[present] = np.where(present == 0, medians < -0.6, np.round(medians) == -1)
         if not looks_inwards.any():
             break
         inwards ^= looks_inwards
@@ -122,12 +109,3 @@ def _winding_above(unit: np.ndarray, faces: np.ndarray, asked: np.ndarray) -> np
     triangles = Mesh(vertices=unit, faces=faces[asked])
     above = triangles.triangles.mean(axis=1) + _OFFSET * unit_vectors(triangles.face_vectors())
     return np.atleast_1d(igl.fast_winding_number(unit, np.ascontiguousarray(faces), np.ascontiguousarray(above)))
-
-
-def _medians(values: np.ndarray, groups: np.ndarray, *, count: int) -> np.ndarray:
-    """Return the median of the values of every group, 0 for a group without values."""
-    order = np.lexsort((values, groups))
-    present, first, length = np.unique(groups[order], return_index=True, return_counts=True)
-    medians = np.zeros(count)
-    medians[present] = values[order][first + length // 2]
-    return medians

@@ -125,9 +125,12 @@ def _rows(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
     start, count = file.tell(), element.rows
     left = file.seek(0, 2) - start
     file.seek(start)
-    lengths = _lengths_of_first(file.read(min(left, _LONGEST_FIRST)), element, order)
+    lengths = dict[str, int]()
+    if any(p.counter for p in element.properties):
+        first = _walk(file.read(min(left, _LONGEST_FIRST)), element._replace(rows=min(1, count)), order, Room())[0]
+        lengths = {name: int(sizes.sum()) for name, (_, sizes) in first.lists.items()}
+        file.seek(start)
     row = _row_type(element, order, lengths)
-    file.seek(start)
     if row.itemsize * count <= left:
         rows = np.frombuffer(file.read(row.itemsize * count), dtype=row)
         if all((rows[f"{name}#"] == length).all() for name, length in lengths.items()):
@@ -144,22 +147,12 @@ def _rows(file: BinaryIO, element: _Element, order: str, room: Room) -> _Table:
 
 def _row_type(element: _Element, order: str, lengths: dict[str, int]) -> np.dtype:
     """Return the type of a row whose lists have these lengths; the count of the list `a` is the field `a#`."""
-    fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
+    fields = list[tuple[str, str, tuple[int, ...]]]()
     for p in element.properties:
-        if p.counter is None:
-            fields.append((p.name, order + p.kind))
-        else:
-            fields += [(f"{p.name}#", order + p.counter), (p.name, order + p.kind, (lengths[p.name],))]
+        if p.counter is not None:
+            fields.append((f"{p.name}#", order + p.counter, ()))
+        fields.append((p.name, order + p.kind, (lengths[p.name],) if p.counter else ()))
     return np.dtype(fields)
-
-
-def _lengths_of_first(data: bytes, element: _Element, order: str) -> dict[str, int]:
-    """Return how long the lists of the first row are, as far as its data reach."""
-    if not any(p.counter for p in element.properties):
-        return {}
-    first = element._replace(rows=min(1, element.rows))
-    lists = _walk(data, first, order, Room())[0].lists
-    return {name: int(sizes[0]) if len(sizes) else 0 for name, (_, sizes) in lists.items()}
 
 
 def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Table, int]:
@@ -172,7 +165,10 @@ def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Tabl
             for p in element.properties:
                 length = 1
                 if p.counter is not None:
-                    length = _length(*struct.unpack_from(order + p.counter, data, at))
+                    (length,) = struct.unpack_from(order + p.counter, data, at)
+                    if not 0 <= length < 2**32 or length != int(length):
+                        raise InputError(f"a list of {length:g} items is none; it may be corrupt")
+                    length = int(length)
                     at += struct.calcsize(order + p.counter)
                     lists[p.name][1].append(length)
                 flat = values[p.name] if p.counter is None else lists[p.name][0]
@@ -186,15 +182,7 @@ def _walk(data: bytes, element: _Element, order: str, room: Room) -> tuple[_Tabl
     return _Table(values=columns, lists={name: (np.array(flat), np.array(n)) for name, (flat, n) in lists.items()}), at
 
 
-def _length(value: float) -> int:
-    """Return the length of a list, which a list of floating-point or negative length is not."""
-    if not 0 <= value < 2**32 or value != int(value):
-        raise InputError(f"a list of {value:g} items is none; it may be corrupt")
-    return int(value)
-
-
 def _whole(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers as int64."""
     if values.dtype.kind == "f" and not ((np.abs(values) < 2**53) & (values == np.floor(values))).all():
         raise InputError("its faces name vertices by numbers that are not whole")
     return np.ascontiguousarray(values, dtype=np.int64)

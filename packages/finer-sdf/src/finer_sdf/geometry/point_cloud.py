@@ -8,7 +8,7 @@ from finer_sdf.geometry.clouds.noise import measure_noise
 from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
-from finer_sdf.geometry.shapes import PointCloud, unit_vectors
+from finer_sdf.geometry.shapes import PointCloud, Points, unit_vectors
 
 _LEAST_POINTS = 4
 """Fewer enclose nothing."""
@@ -18,9 +18,7 @@ _UNEQUAL, _FEW = 0.1, 0.01
 """By which share the lengths of normals may differ from their median, and for how many of them, without a word."""
 
 
-def clean_cloud(
-    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"] | None
-) -> tuple[PointCloud, tuple[str, ...]]:
+def clean_cloud(points: Points, normals: Points | None) -> tuple[PointCloud, tuple[str, ...]]:
     """Give every point a normal of length 1, and every place one point.
 
     Given normals are kept as they point, for a scan of a room rightly has them inwards; if the cloud as a whole looks
@@ -46,7 +44,9 @@ def clean_cloud(
     if normals is not None:
         check_finite("normals", normals)
         odd = _lengths_note(normals)
-        normals = _of_length_1(normals)
+        largest = np.abs(normals).max(axis=1, keepdims=True)
+        # Divided by the largest first: the square of a tiny length would be 0, that of a huge one infinite.
+        normals = unit_vectors(np.divide(normals, largest, out=np.zeros_like(normals), where=largest > 0))
     given = len(points)
     points, normals = merge_places(points, normals)
     merged = given - len(points)
@@ -94,15 +94,8 @@ def _lengths_note(normals: np.ndarray) -> list[str]:
     return [f"{found}; taken as directions; if they are something else, leave them out"]
 
 
-def _of_length_1(normals: np.ndarray) -> np.ndarray:
-    """Return directions of length 1; zero ones stay zero."""
-    largest = np.abs(normals).max(axis=1, keepdims=True)
-    # Divided by the largest first: the square of a tiny length would be 0, that of a huge one infinite.
-    return unit_vectors(np.divide(normals, largest, out=np.zeros_like(normals), where=largest > 0))
-
-
 def merge_places(
-    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"] | None
+    points: Points, normals: Points | None
 ) -> tuple[Float[np.ndarray, "places 3"], Float[np.ndarray, "places 3"] | None]:
     """Return the first point of every place (m, 3), in their order, and the mean direction of the normals there.
 

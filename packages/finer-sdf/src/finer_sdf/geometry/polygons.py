@@ -10,6 +10,7 @@ from finer_core.shapes import Float, Shaped
 from finer_sdf.geometry.colors import color_table
 from finer_sdf.geometry.limits import Room, check_coordinates
 from finer_sdf.geometry.raw import RawShape, check_indices, counted
+from finer_sdf.geometry.shapes import Vertices
 
 _MOST_CORNERS = 10_000
 """Of a polygon that a fan does not cover: cutting its ears takes a time of the square of that."""
@@ -89,7 +90,7 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
 
 
 def _fans(
-    vertices: Float[np.ndarray, "vertices 3"], polygons: Shaped[np.ndarray, "polygons corners"]
+    vertices: Vertices, polygons: Shaped[np.ndarray, "polygons corners"]
 ) -> tuple[Shaped[np.ndarray, "polygons triangles 3"], Shaped[np.ndarray, " rows"]]:
     """Return polygons (p, k) as fans (p, k - 2, 3), and the rows whose fan does not cover them.
 
@@ -135,18 +136,16 @@ def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
     count = len(polygon)
     before, after = np.roll(np.arange(count), 1), np.roll(np.arange(count), -1)
     alive = np.ones(count, dtype=bool)
-    turn = np.array([_turn(*flat[[before[i], i, after[i]]]) for i in range(count)])
+    turn = _turn(flat[before], flat, flat[after])
     whole = abs(turn).sum()
 
     def is_ear(i: int) -> bool:
         if turn[i] <= _FLAT * whole:
             return False
-        a, b, c = flat[before[i]], flat[i], flat[after[i]]
+        a, b, c = ends = flat[[before[i], i, after[i]]]
         others = flat[alive & (turn <= _FLAT * whole)]  # only corners that turn the other way, or not, can be inside
         inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
-        others = others[inside]
-        corner = (others == a).all(axis=1) | (others == b).all(axis=1) | (others == c).all(axis=1)
-        return bool(corner.all())
+        return bool((others[inside, None] == ends).all(axis=2).any(axis=1).all())
 
     ears = [is_ear(i) for i in range(count)]
     triangles: list[tuple[int, int, int]] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.shapes import Float
-from finer_sdf.geometry.shapes import Mesh
+from finer_sdf.geometry.shapes import Mesh, Points
 
 _LONGEST_FLAT = 6
 """Steps on flat parts are at most this many times as long as those on round ones."""
@@ -27,7 +27,7 @@ class RoundedBox:
     half: tuple[float, float, float]
     radius: float
 
-    def distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+    def distance(self, points: Points) -> Float[np.ndarray, " points"]:
         """Return the exact signed distance at points (n, 3), as (n,).
 
         Formula: with q = |p| - half in the box's axes, |max(q, 0)| + min(max_i q_i, 0) - radius (the first two terms
@@ -69,7 +69,7 @@ class Torus:
     major: float
     minor: float
 
-    def distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, " points"]:
+    def distance(self, points: Points) -> Float[np.ndarray, " points"]:
         """Return the exact signed distance at points (n, 3), as (n,).
 
         Formula: |(|(x, y)| - major, z)| - minor, in the axes of the torus.

@@ -1,24 +1,21 @@
 """Turn the faces of a file into a mesh that distances and winding numbers can be asked of, saying what was changed."""
 
+import igl
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
-from finer_core.shapes import Bool, Float, Int
+from finer_core.shapes import Bool
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.orientation import orient_outwards
 from finer_sdf.geometry.raw import check_indices, counted, first_of_equals, row_text
-from finer_sdf.geometry.shapes import Mesh
+from finer_sdf.geometry.shapes import Faces, Mesh, Vertices
 
 _MOST_FACES = 1000
 """At one edge: a surface has two there, and what is asked of thousands takes a time of their square."""
 
 
-def clean_mesh(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], *, seed: int = 0
-) -> tuple[Mesh, tuple[str, ...]]:
+def clean_mesh(vertices: Vertices, faces: Faces, *, seed: int = 0) -> tuple[Mesh, tuple[str, ...]]:
     """Merge, drop and orient what needs it.
 
     Vertices at exactly the same place are merged where the mesh has open edges, as triangles without shared corners
@@ -45,19 +42,19 @@ def clean_mesh(
     if np.ptp(vertices[corners], axis=0).max() == 0:
         raise InputError("it has no extent: all its vertices are at one place")
     spread_notes = check_spread("vertices", vertices[corners])
-    faces = _keep(faces, ~_repeats_a_corner(faces))
+    faces = _with_three_corners(faces)
     edges = Edges.of(faces)
     merged = twice = 0
     if edges.open:
         faces, merged = _merge(vertices, faces)
-        faces = _keep(faces, ~_repeats_a_corner(faces))
+        faces = _with_three_corners(faces)
         edges = Edges.of(faces)
     flat = given - len(faces)
     if edges.crowded or edges.wound_against:  # as repeated faces make them
         faces, twice = _without_repeats(faces)
         edges = Edges.of(faces)
     _check_crowds(vertices, faces, edges)
-    edge_notes = _edge_notes(edges)  # before slivers go: the hole that a face without area leaves has no area either
+    crowded, holes = edges.crowded, edges.open  # before slivers go: the hole that one leaves has no area either
     slivers = _without_area(vertices, faces)
     if slivers.any():
         faces, flat = _keep(faces, ~slivers), flat + int(slivers.sum())
@@ -65,15 +62,21 @@ def clean_mesh(
     used, inverse = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
     faces, orientation_notes = orient_outwards(vertices, faces, edges=edges, seed=seed)
+    parts = int(igl.vertex_components(faces).max()) + 1
     changes = {
         f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,
         f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place": merged,
         f"dropped {counted(flat, 'face')} without area": flat,
         f"dropped {counted(twice, 'repeated face')}": twice,
     }
-    notes = [*spread_notes, *(note for note, count in changes.items() if count), *orientation_notes, *edge_notes]
-    notes += _part_notes(faces, count=len(vertices))
-    return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), tuple(notes)
+    kept = {
+        f"more than two faces meet at {counted(crowded, 'edge')}": crowded,
+        f"it is not watertight ({counted(holes, 'open edge')}); the winding number decides what is inside": holes,
+        f"it has {parts} separate parts; all are kept": parts > 1,
+    }
+    before, after = ([note for note, is_so in notes.items() if is_so] for notes in (changes, kept))
+    notes = (*spread_notes, *before, *orientation_notes, *after)
+    return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), notes
 
 
 def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -82,14 +85,11 @@ def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
     return faces if which.all() else faces[which]
 
 
-def _repeats_a_corner(faces: np.ndarray) -> np.ndarray:
-    a, b, c = faces.T
-    return (a == b) | (b == c) | (c == a)
+def _with_three_corners(faces: np.ndarray) -> np.ndarray:
+    return _keep(faces, (faces != np.roll(faces, 1, axis=1)).all(axis=1))
 
 
-def _without_area(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
-) -> Bool[np.ndarray, " faces"]:
+def _without_area(vertices: Vertices, faces: Faces) -> Bool[np.ndarray, " faces"]:
     """Return which faces have no more area than the rounding of their corners gives."""
     corners = vertices[faces]
     sides = np.roll(corners, -1, axis=1) - corners
@@ -131,20 +131,3 @@ def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None
             f"{edges.uses.max()} faces meet at one edge, between vertices {ends}; no surface has more than "
             f"{_MOST_FACES} there; remove what is not of it"
         )
-
-
-def _edge_notes(edges: Edges) -> list[str]:
-    notes = []
-    if edges.crowded:
-        notes.append(f"more than two faces meet at {counted(edges.crowded, 'edge')}")
-    if edges.open:
-        found = counted(edges.open, "open edge")
-        notes.append(f"it is not watertight ({found}); the winding number decides what is inside")
-    return notes
-
-
-def _part_notes(faces: np.ndarray, *, count: int) -> list[str]:
-    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    graph = coo_matrix((np.ones(len(start), dtype=np.int8), (start, end)), shape=(count, count))
-    parts = connected_components(graph, directed=False, return_labels=False)
-    return [f"it has {parts} separate parts; all are kept"] if parts > 1 else []

@@ -7,6 +7,11 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Int
 
+Points = Float[np.ndarray, "points 3"]
+Vertices = Float[np.ndarray, "vertices 3"]
+Faces = Int[np.ndarray, "faces 3"]
+"""Tables of coordinates, and of the vertices of triangles."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
@@ -23,8 +28,8 @@ class Mesh:
         [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
 
-    vertices: Float[np.ndarray, "vertices 3"]
-    faces: Int[np.ndarray, "faces 3"]
+    vertices: Vertices
+    faces: Faces
 
     def __post_init__(self) -> None:
         _check_table("vertices", self.vertices, np.float64)
@@ -77,8 +82,8 @@ class PointCloud:
         (2, 3)
     """
 
-    points: Float[np.ndarray, "points 3"]
-    normals: Float[np.ndarray, "points 3"]
+    points: Points
+    normals: Points
     noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -96,7 +101,7 @@ class PointCloud:
 Shape = Mesh | PointCloud
 
 
-def bounds_of(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "2 3"]:
+def bounds_of(points: Points) -> Float[np.ndarray, "2 3"]:
     """Return the lowest and highest corner of the box around points (n, 3), as (2, 3)."""
     if len(points) == 0:
         raise InputError("an empty set of points has no bounding box")

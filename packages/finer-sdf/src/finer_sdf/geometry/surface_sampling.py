@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.shapes import Float, Int
-from finer_sdf.geometry.shapes import Mesh, unit_vectors
+from finer_core.shapes import Int
+from finer_sdf.geometry.shapes import Mesh, Points, unit_vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class SurfaceSamples:
         weights: (n, 3) of the face's corners, which add up to 1.
     """
 
-    points: Float[np.ndarray, "points 3"]
-    normals: Float[np.ndarray, "points 3"]
+    points: Points
+    normals: Points
     faces: Int[np.ndarray, " points"]
-    weights: Float[np.ndarray, "points 3"]
+    weights: Points
 
 
 def sample_surface(mesh: Mesh, *, count: int, seed: int | Sequence[int]) -> SurfaceSamples:

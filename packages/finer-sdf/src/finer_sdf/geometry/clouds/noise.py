@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from finer_core.shapes import Float
+from finer_sdf.geometry.shapes import Points
 
 _ASKED = 1000
 """Points whose neighbourhoods are looked at."""
@@ -38,7 +39,7 @@ class Noise:
         return self.deviation > 0.3 * self.spacing
 
 
-def measure_noise(points: Float[np.ndarray, "points 3"]) -> Noise:
+def measure_noise(points: Points) -> Noise:
     """Estimate how far points lie off their surface.
 
     Formula: a quadric z = q(x, y) is fitted to the k nearest neighbours of each of 1000 points in the axes of their

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Int
 from finer_sdf.geometry.clouds.noise import Noise
+from finer_sdf.geometry.shapes import Points
 
 LEAST_POINTS = 16
 """Fewer points do not show a surface."""
@@ -19,9 +20,7 @@ _MOST_ASKED = 60_000
 """Points of a noisy cloud whose normals are estimated; the others take that of the nearest."""
 
 
-def estimate_normals(
-    points: Float[np.ndarray, "points 3"], *, neighbours: int = NEIGHBOURS
-) -> Float[np.ndarray, "points 3"]:
+def estimate_normals(points: Points, *, neighbours: int = NEIGHBOURS) -> Points:
     """Return the outward unit normals of the surface that points lie on.
 
     Direction: the axis of least spread of a point's nearest neighbours. Side: carried from point to point along the
@@ -50,7 +49,7 @@ def estimate_normals(
     return normals[which.ravel()]
 
 
-def estimate_noisy_normals(points: Float[np.ndarray, "points 3"], *, noise: Noise) -> Float[np.ndarray, "points 3"]:
+def estimate_noisy_normals(points: Points, *, noise: Noise) -> Points:
     """Return the outward unit normals of the surface that noisy points lie about.
 
     As `estimate_normals`, but directions come from 96 points that reach as far as three deviations of the noise: a
@@ -72,9 +71,7 @@ def estimate_noisy_normals(points: Float[np.ndarray, "points 3"], *, noise: Nois
     return normals[cKDTree(moved).query(points, workers=-1)[1]]
 
 
-def enclosed_volume(
-    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"], *, neighbours: int = NEIGHBOURS
-) -> float:
+def enclosed_volume(points: Points, normals: Points, *, neighbours: int = NEIGHBOURS) -> float:
     """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
 
     Formula: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the area that a
@@ -93,7 +90,7 @@ def enclosed_volume(
 
 
 def _nearest(
-    points: Float[np.ndarray, "points 3"], *, neighbours: int
+    points: Points, *, neighbours: int
 ) -> tuple[Float[np.ndarray, "points {neighbours}"], Int[np.ndarray, "points {neighbours}"]]:
     """Return distances to and indices of the nearest points (n, k), the point itself first."""
     count = min(neighbours, len(points))
