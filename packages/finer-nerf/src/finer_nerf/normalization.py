@@ -38,6 +38,12 @@ class Normalization:
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
+    @classmethod
+    def centred(cls, point: Real[np.ndarray, "3"], *, scale: float) -> "Normalization":
+        """Return the frame that puts a point of the input, (3,), into the middle of the box."""
+        x, y, z = (float(value) for value in -cls(scale=scale).to_box(point[None])[0])
+        return cls(scale=scale, offset=(x, y, z))
+
     def to_box(self, points: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Move points (n, 3) from the input's coordinates into the box."""
         return np.asarray(points)[..., list(_TURN)] * self.scale + np.asarray(self.offset)

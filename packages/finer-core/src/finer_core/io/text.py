@@ -1,7 +1,7 @@
 """Lines and numbers of text formats, read in bounded pieces."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,11 @@ def numbers(text: str, *, where: str) -> np.ndarray:
             return np.fromstring(text, dtype=np.float64, sep=" ")
         except (DeprecationWarning, ValueError):
             return np.array([number(word, where=where) for word in text.split()])
+
+
+def notes_of(found: Mapping[str, object]) -> list[str]:
+    """Return the sentences, of all that there may be to say of a file, whose conditions hold, in their order."""
+    return [note for note, holds in found.items() if holds]
 
 
 def number(word: str, *, where: str) -> float:

@@ -86,7 +86,7 @@ def place_scene(
         usual = _is_usual(seen) and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
         if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
             return Placement(Normalization(scale=scale or _BLENDER_SCALE), half)
-        frame, shown = _centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
+        frame, shown = Normalization.centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
         note = (
             f"the cameras see {seen:.4g} units round {shown}, unlike the benchmark's 1.5 round the origin: scaled by "
             f"{frame.scale:.4g} into the box; --scene-scale and --bound overrule this"
@@ -99,7 +99,7 @@ def place_scene(
     notes = () if scale is not None else _far_notes(scene)
     if contract:
         chosen = scale or (_OUTWARD_RADIUS if outwards else _CAMERA_RADIUS) / farthest
-        return Placement(_centred(centre, scale=chosen), CONTRACTED_BOUND, notes)
+        return Placement(Normalization.centred(centre, scale=chosen), CONTRACTED_BOUND, notes)
     wide = scene.aabb_scale > 1
     if scene.points is not None:
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
@@ -107,9 +107,11 @@ def place_scene(
     content = None if wide or scale is not None else known_extent(scene, centre=centre, reach=farthest)
     if content is not None:
         middle, chosen = _filled(content, centre, seen=seen if _meet(poses) else math.inf)
-        return Placement(_centred(middle, scale=half * chosen), half, notes)
+        return Placement(Normalization.centred(middle, scale=half * chosen), half, notes)
     chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
-    return Placement(_centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes)
+    return Placement(
+        Normalization.centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes
+    )
 
 
 def look_outwards(poses: Real[np.ndarray, "cameras 4 4"]) -> bool:
@@ -150,12 +152,6 @@ def _far_notes(scene: Scene) -> tuple[str, ...]:
         f"{brief(scene.train.names[last])} is {distances[last]:.4g} units from the other cameras, half of which are "
         f"within {typical:.4g}: what these see takes a small part of the box; remove it, or give --scene-scale",
     )
-
-
-def _centred(centre: np.ndarray, *, scale: float) -> Normalization:
-    """Return the frame that puts a point into the middle of the box."""
-    x, y, z = (float(value) for value in -Normalization(scale=scale).to_box(centre[None])[0])
-    return Normalization(scale=scale, offset=(x, y, z))
 
 
 def _seen_radius(scene: Scene, centre: np.ndarray) -> float:

@@ -46,9 +46,10 @@ def read_colmap(folder: Path, *, memory: int | None = None) -> Found:
         images = sorted(records(files[1], IMAGES, memory))
         values = records(files[2], POINTS, memory) if files[2].is_file() else iter(())
         points = np.fromiter(itertools.chain.from_iterable(values), dtype=np.float64).reshape(-1, 3)
-        if not np.isfinite(points).all():
-            points = points[np.isfinite(points).all(axis=1)]
-        notes = [_others_note(model, others)] if others else []
+        points = points[np.isfinite(points).all(axis=1)]
+        left = ", ".join(other.name for other in others[:8])
+        several = f"{model.parent.name}/ holds {len(others) + 1} models that share no coordinates: {model.name} is read"
+        notes = [f"{several}, which has most images; left aside: {left}"] if others else []
         notes += wrong_comment(files[0], len(cameras)) + wrong_comment(files[1], len(images))
     frames, missing, unmasked = [], [], 0
     common = find_picture(folder, "camera_mask.png")
@@ -92,14 +93,6 @@ def read_colmap(folder: Path, *, memory: int | None = None) -> Found:
         skipped=len(missing),
         notes=[*notes, *more],
         points=points if len(points) else None,
-    )
-
-
-def _others_note(model: Path, others: list[Path]) -> str:
-    names = ", ".join(other.name for other in others[:8])
-    return (
-        f"{model.parent.name}/ holds {len(others) + 1} models that share no coordinates: {model.name} is read, "
-        f"which has most images; left aside: {names}"
     )
 
 

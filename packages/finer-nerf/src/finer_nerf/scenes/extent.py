@@ -97,7 +97,7 @@ def silhouette_extent(views: Views, *, centre: np.ndarray, reach: float) -> Exte
         return None
     cameras = tuple(views.cameras[i].resized(height=shown.shape[1], width=shown.shape[2]) for i in chosen)
     # Around the centre, in units of the reach: single precision would lose a scene far from the origin.
-    frame = Normalization(scale=1 / reach, offset=tuple(-Normalization(scale=1 / reach).to_box(centre[None])[0]))
+    frame = Normalization.centred(centre, scale=1 / reach)
     poses = torch.from_numpy(frame.poses_to_box(views.poses[list(chosen)]))
     low, high = -torch.ones(3), torch.ones(3)
     for _ in range(_ROUNDS):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import notes_of
 from finer_nerf.cameras import Camera, equirectangular_camera
 from finer_nerf.scenes.checks import brief
 
@@ -176,21 +177,20 @@ def straighten(poses: np.ndarray, *, places: Sequence[str]) -> tuple[np.ndarray,
             f"{places[worst]}: the axes of the rotation in transform_matrix have lengths {lengths}: a scale that "
             "differs by axis, or a shear; apply the scale of the camera and its parents"
         )
-    notes = []
     mirrored = np.linalg.det(left @ right) < 0
     if mirrored.any() and not mirrored.all():
         odd = places[int(mirrored.argmax())]
         raise InputError(f"{odd}: transform_matrix is a reflection (determinant below 0), unlike other cameras'")
-    if mirrored.any():
-        notes.append("every rotation is a reflection (determinant below 0): the scene is left-handed, mirrored")
-    if max(np.abs(scale - 1).max(), unequal.max()) > _NOTED:
-        notes.append(
-            f"rotations with a scale of {scale.min():.4g} to {scale.max():.4g} made orthonormal, positions kept"
-        )
+    scaled = max(np.abs(scale - 1).max(), unequal.max()) > _NOTED
+    scales = f"{scale.min():.4g} to {scale.max():.4g}"
+    notes = {
+        "every rotation is a reflection (determinant below 0): the scene is left-handed, mirrored": mirrored.any(),
+        f"rotations with a scale of {scales} made orthonormal, positions kept": scaled,
+    }
     straight = np.array(poses)
     off = (np.abs(scale - 1) > _EXACT) | (unequal > _EXACT)
     straight[off, :3, :3] = (left @ right)[off]
-    return straight, notes
+    return straight, notes_of(notes)
 
 
 def split_by_names(
@@ -209,13 +209,13 @@ def split_by_names(
     rest = [frame for frame in frames if frame.name not in listed]
     both = [frame for frame in splits.get("train", ()) if frame.name in judged]
     splits["train"] = [frame for frame in splits.get("train", rest) if frame.name not in judged]
-    notes = []
-    if absent := [name for names in lists.values() for name in names if name not in named]:
-        notes.append(f"{len(absent)} names in lists of views are no frames (the first: {brief(absent[0])})")
-    if both:
-        notes.append(f"{len(both)} views are listed for training and for judging: not trained on")
-    if "train" in lists and rest:
-        if not judged:
-            splits["test"] = rest
-        notes.append(f"{len(rest)} frames are in no list of views: {'left out' if judged else 'held out for judging'}")
-    return splits, notes
+    left = rest if "train" in lists else []
+    if left and not judged:
+        splits["test"] = left
+    absent = [name for names in lists.values() for name in names if name not in named]
+    notes = {
+        f"{len(absent)} names in lists of views are no frames (the first: {brief(next(iter(absent), ''))})": absent,
+        f"{len(both)} views are listed for training and for judging: not trained on": both,
+        f"{len(left)} frames are in no list of views: {'left out' if judged else 'held out for judging'}": left,
+    }
+    return splits, notes_of(notes)

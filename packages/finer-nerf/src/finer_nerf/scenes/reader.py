@@ -1,7 +1,7 @@
 """Read a scene: tell its format, read its cameras and pictures, split it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,8 @@ from finer_nerf.scenes.scene import Scene
 from finer_nerf.scenes.transforms import read_blender, read_transforms
 from finer_nerf.scenes.views import check_pictures, read_views
 
-_FORMATS: dict[str, tuple[Callable[[Path], object], Callable[..., Found]]] = {
-    "transforms_train.json": (lambda folder: (folder / "transforms_train.json").is_file(), read_blender),
-    "transforms.json": (
-        lambda folder: (folder / "transforms.json").is_file(),
-        lambda folder, *, memory: read_transforms(folder / "transforms.json", memory=memory),
-    ),
-    "a COLMAP model in sparse/0": (find_colmap, read_colmap),
-}
-"""What each format has in its folder, how it is recognised, and its reader; the first that fits is taken."""
+_FORMATS = {"transforms_train.json": read_blender, "transforms.json": read_transforms}
+"""Readers by what they read in a scene's folder; the first that is there is taken, before a COLMAP model."""
 
 
 def read_scene(
@@ -90,10 +83,12 @@ def _find(path: str, memory: int | None = None) -> Found:
     if given.is_file() and given.name != "transforms_train.json":
         return read_transforms(given, memory=memory)
     folder = _folder_of(path)
-    for fits, read in _FORMATS.values():
-        if fits(folder):
-            return read(folder, memory=memory)
-    raise InputError(f"{path}: no scene here (looked for {', '.join(_FORMATS)})")
+    for name, read in _FORMATS.items():
+        if (folder / name).is_file():
+            return read(folder / name, memory=memory)
+    if find_colmap(folder):
+        return read_colmap(folder, memory=memory)
+    raise InputError(f"{path}: no scene here (looked for {', '.join(_FORMATS)}, a COLMAP model in sparse/0)")
 
 
 def _split(found: Found, path: str, *, every: int, test_every: int) -> tuple[dict[str, list[PosedFrame]], list[str]]:

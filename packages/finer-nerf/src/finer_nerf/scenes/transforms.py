@@ -31,12 +31,12 @@ _LEFT_ASIDE = (
 )
 
 
-def read_blender(folder: Path, *, memory: int | None = None) -> Found:
-    """Read the splits of a Blender scene; "val" or "test" may be absent. InputError if a file cannot be used."""
-    paths = {split: folder / f"transforms_{split}.json" for split in _SPLITS}
+def read_blender(path: Path, *, memory: int | None = None) -> Found:
+    """Read the splits of a Blender scene beside the one to train on; InputError if a file is missing or of no use."""
+    paths = {split: path.with_name(f"transforms_{split}.json") for split in _SPLITS}
     found = {split: read_transforms(path, lists=(), memory=memory) for split, path in paths.items() if path.is_file()}
     if len(found) < 2:
-        raise InputError(f"{folder}: no transforms_test.json and no transforms_val.json to judge by")
+        raise InputError(f"{path.parent}: no transforms_test.json and no transforms_val.json to judge by")
     return Found(
         kind="blender",
         frames=[frame for part in found.values() for frame in part.frames],
@@ -116,16 +116,12 @@ def _says(value: object) -> bool:
 
 def _masks(entry: Mapping[str, Any], picture: Path, *, folder: Path, where: str) -> tuple[tuple[Path, bool], ...]:
     """Return the masks of a frame: its own or the file's mask_path, and instant-ngp's file beside the picture."""
-    masks = []
-    if named := value_of(entry, "mask_path", str, where=where):
-        mask = find_picture(folder, named)
-        if mask is None:
-            raise InputError(f"{where}: mask_path {brief(named)} is missing")
-        masks.append((mask, False))
+    named = value_of(entry, "mask_path", str, where=where)
+    own = find_picture(folder, named) if named else None
+    if named and own is None:
+        raise InputError(f"{where}: mask_path {brief(named)} is missing")
     beside = find_picture(picture.parent, f"dynamic_mask_{picture.stem}.png")
-    if beside is not None:
-        masks.append((beside, True))
-    return tuple(masks)
+    return tuple((mask, black) for mask, black in ((own, False), (beside, True)) if mask is not None)
 
 
 def _numbers(entry: Mapping[str, Any], *, where: object) -> dict[str, float]:
@@ -190,7 +186,5 @@ def _focals(own: Mapping[str, float], shared: Mapping[str, float]) -> tuple[Foca
 def _axis(numbers: Mapping[str, float], axis: str) -> Focal:
     if f"fl_{axis}" in numbers:
         return numbers[f"fl_{axis}"], None
-    if f"camera_angle_{axis}" in numbers:
-        return None, numbers[f"camera_angle_{axis}"]
     degrees = numbers.get(f"{axis}_fov")
-    return None, None if degrees is None else math.radians(degrees)
+    return None, numbers.get(f"camera_angle_{axis}", None if degrees is None else math.radians(degrees))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.io.text import notes_of
 from finer_core.resources import check_room
 from finer_nerf.cameras import Camera, seen_pixels
 from finer_nerf.scenes.frames import PosedFrame
@@ -32,14 +33,13 @@ def check_pictures(
         pages += header.pages > 1
     needed = held + _DECODING * largest
     check_room(needed, memory, what=f"reading {len(frames)} pictures", advice="use --downscale or --train-every")
-    notes = []
-    if turned:
-        notes.append(
-            f"{turned} pictures have an EXIF orientation: taken as stored, as COLMAP, instant-ngp and nerfstudio do"
-        )
-    if pages:
-        notes.append(f"{pages} picture files hold several pictures: the first of each is taken")
-    return notes
+    stored = "taken as stored, as COLMAP, instant-ngp and nerfstudio do"
+    return notes_of(
+        {
+            f"{turned} pictures have an EXIF orientation: {stored}": turned,
+            f"{pages} picture files hold several pictures: the first of each is taken": pages,
+        }
+    )
 
 
 def _is_turned(frame: PosedFrame, header: Header) -> bool:
@@ -57,19 +57,15 @@ def read_views(
         InputError: If a picture cannot be read, sizes differ, or a lens does not fit its picture.
     """
     turned = [_is_turned(frame, headers[frame.picture]) for frame in frames]
-    sizes = [
-        headers[frame.picture][:2][::-1] if turn else headers[frame.picture][:2]
-        for frame, turn in zip(frames, turned, strict=True)
-    ]
-    height, width = sizes[0]
-    for frame, size in zip(frames, sizes, strict=True):
-        if size != sizes[0]:
+    height, width = headers[frames[0].picture][:2][:: -1 if turned[0] else 1]
+    cameras = []
+    for frame, turn in zip(frames, turned, strict=True):
+        size = headers[frame.picture][:2][:: -1 if turn else 1]
+        if size != (height, width):
             raise InputError(
                 f"pictures of different sizes: {frames[0].name} is {height}x{width}, "
                 f"{frame.name} is {size[0]}x{size[1]}; a scene's pictures must have one size"
             )
-    cameras = []
-    for frame in frames:
         try:
             cameras.append(frame.lens.camera(height=height, width=width, downscale=downscale))
         except InputError as error:

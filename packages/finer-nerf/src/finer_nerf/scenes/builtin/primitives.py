@@ -1,8 +1,8 @@
 """Solids that a ray meets in closed form: ball, box, capped cylinder."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -10,37 +10,40 @@ from finer_core.shapes import Float
 
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Maps local points (n, 3) and local normals (n, 3) to colours (n, 3) in [0, 1]."""
-
-
-class Solid(Protocol):
-    """What the tracer needs of a solid."""
-
-    @property
-    def gloss(self) -> float:
-        """Return the strength of the highlight."""
-        ...
-
-    def distance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Return the distance along each ray to the first hit from outside, (n,), infinite without one."""
-        ...
-
-    def normal_and_color(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return outward normals (n, 3) and colours (n, 3) at points (n, 3) of the surface."""
-        ...
+Rays = Float[np.ndarray, "rays 3"]
+Points = Float[np.ndarray, "points 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ball:
-    """Hold a ball."""
+class Solid(ABC):
+    """Hold what every solid has.
+
+    Attributes:
+        centre: Its middle.
+        texture: Colors it.
+        gloss: Strength of the highlight.
+    """
 
     centre: tuple[float, float, float]
-    radius: float
     texture: Texture
     gloss: float = 0.0
 
-    def distance(
-        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
-    ) -> Float[np.ndarray, " rays"]:
+    @abstractmethod
+    def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
+        """Return the distance along each ray to the first hit from outside, (n,), infinite without one."""
+
+    @abstractmethod
+    def normal_and_color(self, points: Points) -> tuple[Points, Points]:
+        """Return outward normals (n, 3) and colours (n, 3) at points (n, 3) of the surface."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ball(Solid):
+    """Hold a ball."""
+
+    radius: float
+
+    def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Solve |o + t d - c|^2 = r^2 for the smaller t."""
         local = origins - np.asarray(self.centre)
         half = -(local * directions).sum(axis=-1)
@@ -48,31 +51,24 @@ class Ball:
         t = half - np.sqrt(np.maximum(inside, 0))
         return np.where((inside > 0) & (t > 0), t, np.inf)
 
-    def normal_and_color(
-        self, points: Float[np.ndarray, "points 3"]
-    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
+    def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours."""
         normals = (points - np.asarray(self.centre)) / self.radius
         return normals, self.texture(normals, normals)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Box:
+class Box(Solid):
     """Hold a box, turned about the vertical axis by `turn` radians."""
 
-    centre: tuple[float, float, float]
     half: tuple[float, float, float]
-    texture: Texture
     turn: float = 0.0
-    gloss: float = 0.0
 
     def _axes(self) -> np.ndarray:
         c, s = np.cos(self.turn), np.sin(self.turn)
         return np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])  # rows are the box's axes
 
-    def distance(
-        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
-    ) -> Float[np.ndarray, " rays"]:
+    def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Intersect the three slabs."""
         axes = self._axes()
         local, towards = (origins - np.asarray(self.centre)) @ axes.T, directions @ axes.T
@@ -82,9 +78,7 @@ class Box:
         far = np.fmax(lower, upper).min(axis=-1)
         return np.where((near < far) & (near > 0), near, np.inf)
 
-    def normal_and_color(
-        self, points: Float[np.ndarray, "points 3"]
-    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
+    def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours; a point belongs to the face it is nearest to."""
         axes = self._axes()
         local = (points - np.asarray(self.centre)) @ axes.T
@@ -97,18 +91,13 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cylinder:
+class Cylinder(Solid):
     """Hold an upright cylinder with flat ends."""
 
-    centre: tuple[float, float, float]
     radius: float
     half_height: float
-    texture: Texture
-    gloss: float = 0.0
 
-    def distance(
-        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
-    ) -> Float[np.ndarray, " rays"]:
+    def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Intersect the infinite cylinder with the slab between its ends."""
         local = origins - np.asarray(self.centre)
         a = (directions[:, :2] ** 2).sum(axis=-1)
@@ -125,9 +114,7 @@ class Cylinder:
         meets = np.where(upright, c < 0, root > 0)
         return np.where(meets & (near < far) & (near > 0), near, np.inf)
 
-    def normal_and_color(
-        self, points: Float[np.ndarray, "points 3"]
-    ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]:
+    def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours; a point belongs to the end or side it is nearest to."""
         local = points - np.asarray(self.centre)
         across = np.linalg.norm(local[:, :2], axis=-1)
