@@ -161,3 +161,16 @@ def test_addresses_and_digests_that_are_none():
     for url, sha256 in (("ftp://a/b", None), ("http:///b", None), (None, "abc")):
         with pytest.raises(InputError, match="is no"):
             check_source(url, sha256)
+
+
+def test_a_part_file_is_there_for_the_block_alone(tmp_path, server):
+    part = tmp_path / "new" / "a.part"
+    with download.fetched(f"{server.url}/file", part, sha256=SHA256, most=MOST, on_bytes=lambda done, total: None):
+        assert part.read_bytes() == CONTENT
+    assert list(part.parent.iterdir()) == []
+    with (
+        pytest.raises(InputError, match=r"new: cannot be written \(No space left\); choose another folder"),
+        download.fetched(f"{server.url}/file", part, sha256=SHA256, most=MOST, on_bytes=lambda done, total: None),
+    ):
+        raise OSError(28, "No space left")
+    assert list(part.parent.iterdir()) == []

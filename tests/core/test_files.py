@@ -4,9 +4,13 @@ import hashlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +18,9 @@ from finer_core import InputError
 from finer_core.io.files import (
     TEMPORARY_PREFIX,
     atomic_path,
+    input_suffix,
     json_text,
+    reason_of,
     refuse_existing,
     remove_partial_files,
     sha256_of_file,
@@ -161,3 +167,37 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, m
     with pytest.raises(InputError, match="new: cannot write here"):
         refuse_existing(tmp_path / "new", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("a.csv", Path.mkdir, "is a folder; name one file in it"),
+        ("a.csv", lambda path: None, r"no such file; check the spelling and the folder .+"),
+        ("a.doc", Path.touch, r"unknown format '\.doc'; known are \.csv \.txt"),
+        ("a.csv", Path.touch, r"is empty \(0 bytes\); copy or download it again"),
+        ("a.CSV", lambda path: path.write_text("1 2", "utf-16"), r".+\.csv \(it is UTF-16 text\); save it as UTF-8"),
+        ("a" * 300 + ".csv", lambda path: None, r"cannot be opened \(File name too long\); check .+"),
+        pytest.param(
+            *("a.csv", getattr(os, "mkfifo", None), "is not a regular file; save the data to a file first"),
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files"),
+        ),
+    ],
+)
+def test_an_input_that_no_reader_need_see_is_refused(tmp_path, name, make: Callable[[Path], object], message):
+    make(tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        input_suffix(tmp_path / name, known=(".csv", ".txt"))
+    assert re.fullmatch(message, str(caught.value)), caught.value
+
+
+def test_an_input_for_a_reader(tmp_path):
+    (tmp_path / "A.CSV").write_text("1")
+    assert input_suffix(tmp_path / "A.CSV", known=[".csv"]) == ".csv"
+
+
+def test_the_reason_of_an_error_is_never_empty_and_names_no_file(tmp_path):
+    with pytest.raises(OSError, match="No such file") as caught:
+        (tmp_path / "none").open()
+    assert reason_of(caught.value) == "No such file or directory"
+    assert [reason_of(error) for error in (zlib.error("cut"), EOFError())] == ["cut", "EOFError"]

@@ -78,3 +78,7 @@ def test_room_is_asked_for_while_a_table_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "LINES_A_CLAIM", 2)
     table(tmp_path, "1\n2\n3\n4\n5\n", claim=asked.append)
     assert asked == [1, 3, 5]
+
+
+def test_notes_are_those_whose_condition_holds_in_their_order():
+    assert text.notes_of({"c": 2, "a": True, "none": 0, "empty": [], "b": "x"}) == ["c", "a", "b"]

@@ -34,7 +34,7 @@ def model(tmp_path):
         (["kernel", "--grid", "8", "--points", "x.npy"], ("--grid", "--points")),
         (["kernel", "--grid", "4x4x4x4x4", "--points", "no.npy"], ("give one",)),
         (["kernel", "--points", "absent.npy"], ("absent.npy",)),
-        (["kernel", "--points", "points.doc"], ("points.doc", ".npy")),
+        (["kernel", "--points", "points.doc"], ("points.doc", "no such file")),
         (["kernel", "--image", "absent.png"], ("absent.png",)),
         (["kernel", "absent.safetensors"], ("absent.safetensors",)),
         (["kernel", "--grid", "20", "--top", "30"], ("--top 30", "20")),
@@ -134,7 +134,7 @@ def test_more_eigenvalues_than_a_kernel_file_has(tmp_path, capsys):
     [
         ("p.npy", b"not an array", ("p.npy",)),
         ("p.csv", b"1,2\n3\n", ("line 2 has 1 column",)),
-        ("p.txt", b"", ("no points",)),
+        ("p.txt", b"", ("empty (0 bytes)",)),
         ("p.txt", b"# only a comment\n", ("no points",)),
         ("p.csv", b"1,x\n", ("p.csv",)),
         ("p.xyz", b"1 2 nan\n", ("point 0", "NaN")),

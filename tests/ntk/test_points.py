@@ -137,6 +137,9 @@ def hostile_npy(shape: tuple[int, ...]) -> bytes:
         ("p.npz", lambda path: np.savez(path, other=np.zeros((2, 2)))),
         ("p.npz", lambda path: np.savez(path, points=np.zeros((2, 2)), target=np.array(["a", "b"]))),
         ("p.csv", lambda path: path.write_bytes(b"\xff\xfe\x00")),
+        ("p.csv", lambda path: path.mkdir()),
+        ("p.doc", lambda path: path.write_text("1 2\n")),
+        ("p.xyz", lambda path: path.touch()),
         ("p.txt", lambda path: path.write_text("1 2\n3 x\n")),
     ],
 )

@@ -12,7 +12,8 @@ from finer_core.errors import InputError
 from finer_core.methods import method_names
 from finer_sdf import Mesh, Normalization, PointCloud, SdfConfig, SdfModel, fit, read_shape
 from finer_sdf.app.cli import main
-from finer_sdf.geometry.colors import SurfaceColors, color_table
+from finer_sdf.geometry.loaded_shape import SurfaceColors
+from finer_sdf.geometry.raw import color_table
 from finer_sdf.inputs import as_shape
 from finer_sdf.meshing import write_mesh
 from finer_sdf.training.color import add_color, color_network, color_psnr

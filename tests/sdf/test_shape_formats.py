@@ -281,7 +281,7 @@ def test_text_in_utf_16_is_named(tmp_path):
 @pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb", "npz", "ascii.ply", "ascii.stl"])
 def test_memory_is_refused_from_what_a_file_declares(tmp_path, suffix, monkeypatch):
     """A limit just under what the faces take refuses them in every format, before anything is cleaned."""
-    from finer_sdf.geometry import limits, reader
+    from finer_sdf.geometry import raw, reader
 
     made, path = trimesh.creation.icosphere(subdivisions=2), tmp_path / f"a.{suffix}"
     if suffix == "npz":
@@ -292,7 +292,7 @@ def test_memory_is_refused_from_what_a_file_declares(tmp_path, suffix, monkeypat
         path.write_text(made.export(file_type="stl_ascii"))
     else:
         made.export(path)
-    needed = limits.PROCESS_BYTES + 320 * limits.BYTES_A_FACE
+    needed = raw.PROCESS_BYTES + 320 * raw.BYTES_A_FACE
     room_for_the_text = 4 * path.stat().st_size if "ascii" in suffix else 0
     assert len(load_shape(path, memory=needed + 20_000 + room_for_the_text).shape.faces) == 320
     monkeypatch.setattr(reader, "clean", lambda *_, **__: pytest.fail("cleaned"))

@@ -15,11 +15,10 @@ from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
-from finer_sdf.geometry.colors import SurfaceColors, color_table
 from finer_sdf.geometry.download import download_shape
-from finer_sdf.geometry.limits import Room
+from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.raw import RawShape, number_table
+from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
 from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.normalization import Normalization
 

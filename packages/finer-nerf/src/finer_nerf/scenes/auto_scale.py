@@ -10,7 +10,7 @@ from finer_core.shapes import Float, Real
 from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.contraction import BOUND as CONTRACTED_BOUND
 from finer_nerf.scenes.checks import brief
-from finer_nerf.scenes.extent import Extent, known_extent
+from finer_nerf.scenes.extent import Extent, points_extent, silhouette_extent
 from finer_nerf.scenes.scene import Scene
 
 _BLENDER_SCALE, _BLENDER_BOUND = 0.8, 1.0
@@ -104,7 +104,11 @@ def place_scene(
     if scene.points is not None:
         reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
         wide = wide or reach > farthest
-    content = None if wide or scale is not None else known_extent(scene, centre=centre, reach=farthest)
+    content = None
+    if scale is None and not wide:
+        content = silhouette_extent(scene.train, centre=centre, reach=farthest)
+        if content is None and scene.points is not None:  # most are nearer than the farthest camera: of what it sees
+            content = points_extent(scene.points)
     if content is not None:
         middle, chosen = _filled(content, centre, seen=seen if _meet(poses) else math.inf)
         return Placement(Normalization.centred(middle, scale=half * chosen), half, notes)

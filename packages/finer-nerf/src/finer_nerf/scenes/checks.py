@@ -16,14 +16,15 @@ from finer_core.schema import fits
 from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE, LEAST_FOCAL
 
 T = TypeVar("T")
-_COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega")
 NUMBERS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("w", "h"), (0, LARGEST_SIDE)),
     **dict.fromkeys(("fl_x", "fl_y"), (LEAST_FOCAL, LARGEST_NUMBER)),
     **dict.fromkeys(("camera_angle_x", "camera_angle_y"), (1e-6, math.pi)),
     **dict.fromkeys(("x_fov", "y_fov"), (1e-4, 180)),
-    **dict.fromkeys(("cx", "cy"), (-LARGEST_NUMBER, LARGEST_NUMBER)),
-    **dict.fromkeys(_COEFFICIENTS, (-LARGEST_NUMBER, LARGEST_NUMBER)),
+    **dict.fromkeys(
+        ["cx", "cy", "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "sx1", "sy1", "omega"],
+        (-LARGEST_NUMBER, LARGEST_NUMBER),
+    ),
     "aabb_scale": (0, LARGEST_NUMBER),
 }
 """The numbers that are read of a scene's JSON, and the open interval that each must lie in."""

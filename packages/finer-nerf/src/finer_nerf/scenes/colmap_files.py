@@ -43,7 +43,6 @@ class Image(NamedTuple):
 
 
 def _lens(model: str, width: int, height: int, values: list[float]) -> Lens:
-    """Return the lens of a camera model's parameters."""
     if model not in MODELS:
         raise InputError(f"camera model {brief(model)} is not supported; undistort the pictures with COLMAP first")
     projection, order = MODELS[model]

@@ -25,7 +25,6 @@ SHA256 = "f01fd1b4ab045b0d453917346f26f898657bb5bec4834b95fdad1f361826e45e"
 """Of the archive, as nerfmirror recorded it, and others' loaders that take it from the Drive."""
 MOST_BYTES = 1 << 32
 """Nothing larger is downloaded or unpacked."""
-_PIECE = 1 << 20
 
 
 def download(
@@ -105,7 +104,7 @@ def _unpack(archive: Path, name: str, path: Path, *, source: str) -> None:
                 target = whole / inside
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(entry) as stream, target.open("wb") as file:
-                    shutil.copyfileobj(stream, file, _PIECE)
+                    shutil.copyfileobj(stream, file)
             if not (whole / "transforms_train.json").is_file():
                 raise InputError(f"{source}: its archive holds no scene {name}")
             whole.rename(path)

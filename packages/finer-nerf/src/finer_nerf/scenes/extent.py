@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from finer_core.shapes import Real
 from finer_nerf.cameras import Camera, project_to_pixels
 from finer_nerf.normalization import Normalization
-from finer_nerf.scenes.scene import Scene, Views
+from finer_nerf.scenes.scene import Views
 
 _MOST_VIEWS = 48
 _CELLS = 32
@@ -52,21 +52,6 @@ class Extent(NamedTuple):
         return float(np.maximum(np.abs(self.low - centre), np.abs(self.high - centre)).max())
 
 
-def known_extent(scene: Scene, *, centre: np.ndarray, reach: float) -> Extent | None:
-    """Return the bounds of what a scene's pictures show, or None where neither silhouettes nor points tell.
-
-    Silhouettes are transparency, masks, or a background of one colour. Points count where most of them are nearer to
-    the point that is looked at than the farthest camera: others are of the surroundings.
-
-    Args:
-        scene: The scene.
-        centre: What the cameras look at, (3,).
-        reach: How far from there to look for something.
-    """
-    found = silhouette_extent(scene.train, centre=centre, reach=reach)
-    return found if found is not None or scene.points is None else points_extent(scene.points)
-
-
 def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
     """Return the bounds of points (n, 3), of which some are astray; None for too few."""
     if len(points) < _LEAST_POINTS:
@@ -81,6 +66,8 @@ def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
 
 def silhouette_extent(views: Views, *, centre: np.ndarray, reach: float) -> Extent | None:
     """Return the bounds of what is seen of the visual hull of silhouettes, or None where there are none.
+
+    Silhouettes are transparency, masks, or a background of one colour.
 
     Formula: cells of a cube that half the cameras see, nine tenths of which show something there; of these the ones
     that are nearest to some camera in some direction, for what no camera looks at from its side, such as the space

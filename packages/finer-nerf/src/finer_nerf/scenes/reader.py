@@ -74,7 +74,6 @@ def _folder_of(path: str) -> Path:
 
 
 def _find(path: str, memory: int | None = None) -> Found:
-    """Return what the camera files of a scene say."""
     given = Path(path)
     if not given.exists():
         raise InputError(f"{path}: no such file or folder")

@@ -154,7 +154,6 @@ def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], 
 
 
 def _model(entry: Mapping[str, Any], *, where: str) -> str:
-    """Return the lens model's name, one of `MODELS`."""
     for name in _OTHER_LENSES:
         if _says(entry.get(name)):
             advice = "give cx and cy" if name.startswith("shift") else "undistort the pictures first"

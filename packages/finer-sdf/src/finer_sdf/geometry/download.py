@@ -21,8 +21,6 @@ ACKNOWLEDGEMENT = (
 """What users of these shapes must know; commands print it."""
 MOST_BYTES = 1 << 30
 """Nothing larger is downloaded or unpacked; the largest of the shapes has 533 million bytes."""
-_PIECE = 1 << 20
-_PLY = b"ply"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +118,17 @@ def _unpack(source: Source, packed: Path, path: Path) -> None:
         with packed.open("rb") as raw, path.open("wb") as file:
             stream: Any = gzip.GzipFile(fileobj=raw) if raw.read(2) == b"\x1f\x8b" else raw
             raw.seek(0)
-            is_ply = stream.read(len(_PLY)) == _PLY
+            is_ply = stream.read(3) == b"ply"
             stream.seek(0)
             out: Any = Bounded(file, what=source.url, most=MOST_BYTES)
             if is_ply:
-                shutil.copyfileobj(stream, out, _PIECE)
+                shutil.copyfileobj(stream, out)
             else:
                 with tarfile.open(fileobj=stream, mode="r|") as archive:
                     files = (entry for entry in archive if entry.isfile())
                     member = next((file for file in files if PurePosixPath(file.name).name == source.member), None)
                     if member is None:
                         raise InputError(f"{source.url}: its archive holds no {source.member}")
-                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(member)), out, _PIECE)
+                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(member)), out)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{source.url}: holds no PLY file that can be unpacked ({error})") from error

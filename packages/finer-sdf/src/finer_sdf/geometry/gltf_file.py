@@ -13,9 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
-from finer_sdf.geometry.colors import color_table
-from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import RawShape, check_indices, counted, cut_short
+from finer_sdf.geometry.raw import RawShape, Room, check_indices, color_table, counted, cut_short
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}

@@ -1,9 +1,38 @@
-"""A surface as it was read, with what was done to it."""
+"""A surface as it was read, with what was done to it and its colors."""
 
 from dataclasses import dataclass
 
-from finer_sdf.geometry.colors import SurfaceColors
-from finer_sdf.geometry.shapes import Shape
+import numpy as np
+
+from finer_core.shapes import Float, Real
+from finer_sdf.geometry.shapes import Faces, Mesh, Points, Shape
+from finer_sdf.geometry.surface_sampling import sample_surface
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceColors:
+    """Hold colors at points of a surface, and the triangles between them.
+
+    Attributes:
+        points: (n, 3) float64 in the input's coordinates.
+        colors: (n, 3) float32 in [0, 1], sRGB.
+        faces: (m, 3) int64, over which colors are interpolated; None for a cloud.
+    """
+
+    points: Points
+    colors: Real[np.ndarray, "points 3"]
+    faces: Faces | None = None
+
+    def samples(
+        self, count: int, *, seed: int
+    ) -> tuple[Float[np.ndarray, "{count} 3"], Float[np.ndarray, "{count} 3"]]:
+        """Draw points (count, 3), uniform over the area of the triangles or among the points, with their colors."""
+        if self.faces is None:
+            rows = np.random.default_rng(seed).integers(0, len(self.points), size=count)
+            return self.points[rows], self.colors[rows]
+        drawn = sample_surface(Mesh(vertices=self.points, faces=self.faces), count=count, seed=seed)
+        corners = self.colors[self.faces[drawn.faces]]
+        return drawn.points, np.einsum("nk,nkc->nc", drawn.weights, corners).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

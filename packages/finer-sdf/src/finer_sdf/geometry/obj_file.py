@@ -6,9 +6,8 @@ from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.text import LONGEST_LINE, integer, number, text_lines
-from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape
+from finer_sdf.geometry.raw import RawShape, Room
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
 

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finer_core.errors import InputError
-from finer_core.io.text import integer, number, text_lines
-from finer_sdf.geometry.limits import Room
+from finer_core.io.text import integer, notes_of, number, text_lines
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, counted, cut_short
+from finer_sdf.geometry.raw import RawShape, Room, counted, cut_short
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
 
@@ -50,7 +49,7 @@ def read_off(path: Path, room: Room) -> RawShape:
         table.sizes.append(size)
     left = sum(1 for _ in rows)
     notes = {f"left out {counted(left, 'line')} after its last face": left, "left out its colors": "C" in header[0]}
-    return table.shape(notes=tuple(note for note, is_so in notes.items() if is_so))
+    return table.shape(notes=tuple(notes_of(notes)))
 
 
 def _rows(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,6 @@ def orient_outwards(
 def _inward_faces(
     vertices: Vertices, faces: Faces, patches: Shaped[np.ndarray, " faces"], *, closed: np.ndarray, seed: int
 ) -> Bool[np.ndarray, " faces"]:
-    """Return which faces (m,) belong to patches that look inwards."""
     corners = bounds_of(vertices)
     unit = (vertices - corners.mean(axis=0)) / np.ptp(corners, axis=0).max()
     groups = np.where(closed[patches], patches + 1, 0)  # 0: all open ones
@@ -67,7 +66,10 @@ def _inward_faces(
     inwards = np.zeros(len(closed) + 1, dtype=bool)
     for _ in range(_ROUNDS):
         current = np.where(inwards[groups][:, None], faces[:, ::-1], faces)
-        above = _winding_above(unit, current, asked)
+        triangles = Mesh(vertices=unit, faces=current[asked])
+        over = triangles.triangles.mean(axis=1) + _OFFSET * unit_vectors(triangles.face_vectors())
+        above = igl.fast_winding_number(unit, np.ascontiguousarray(current), np.ascontiguousarray(over))
+        above = np.atleast_1d(above)
         order = np.lexsort((above, groups[asked]))
         present, first, length = np.unique(groups[asked][order], return_index=True, return_counts=True)
         medians = above[order][first + length // 2]
@@ -103,9 +105,3 @@ def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray
     drawn = np.repeat(np.arange(len(present)), samples[present])
     place = low[drawn] + np.random.default_rng(seed).random(len(drawn)) * (ends[last] - low)[drawn]
     return order[np.clip(np.searchsorted(ends, place, side="right"), first[drawn], last[drawn])]
-
-
-def _winding_above(unit: np.ndarray, faces: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    triangles = Mesh(vertices=unit, faces=faces[asked])
-    above = triangles.triangles.mean(axis=1) + _OFFSET * unit_vectors(triangles.face_vectors())
-    return np.atleast_1d(igl.fast_winding_number(unit, np.ascontiguousarray(faces), np.ascontiguousarray(above)))

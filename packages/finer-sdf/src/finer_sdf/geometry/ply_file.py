@@ -12,9 +12,8 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
-from finer_sdf.geometry.limits import Room
 from finer_sdf.geometry.polygons import with_polygons
-from finer_sdf.geometry.raw import COLOR, RawShape, counted, cut_short, points_of
+from finer_sdf.geometry.raw import COLOR, RawShape, Room, counted, cut_short, points_of
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}

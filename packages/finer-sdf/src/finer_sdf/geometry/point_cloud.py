@@ -6,8 +6,7 @@ from finer_core.errors import InputError
 from finer_core.shapes import Float
 from finer_sdf.geometry.clouds.noise import measure_noise
 from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
-from finer_sdf.geometry.limits import check_coordinates, check_spread
-from finer_sdf.geometry.raw import check_finite, counted, first_of_equals
+from finer_sdf.geometry.raw import check_coordinates, check_finite, check_spread, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, Points, unit_vectors
 
 _LEAST_POINTS = 4

@@ -7,8 +7,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
 from finer_core.io.text_table import read_text_table
-from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, number_table, points_of, standard_name
+from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, Room, number_table, points_of, standard_name
 
 _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
@@ -29,7 +28,9 @@ def read_xyz(path: Path, room: Room) -> RawShape:
         raise InputError("it holds no points")
     named = len(read.names) == width
     names = [standard_name(name) for name in read.names] if named else _names_of_columns(table)
-    if read.commas == "separate" and not named and width >= 6 and _may_be_split_numbers(table):
+    split, last = read.commas == "separate" and not named and width >= 6, table[:, 3:6]
+    # Whole numbers, the last of which are no normals: halves of numbers, perhaps.
+    if split and (table == np.floor(table)).all() and not _directions(last).all() and last.any():
         raise InputError(
             f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
             f"Write decimal points, or {_ADVICE}"
@@ -55,26 +56,17 @@ def _names_of_columns(table: np.ndarray) -> list[str]:
         raise InputError(f"its rows have {width} numbers; give x y z, or x y z and the normal nx ny nz, or {_ADVICE}")
     names = list(POSITION)
     for start in range(3, width, 3):
-        names += COLOR if _looks_like_colours(table[:, start : start + 3]) else NORMAL
+        part = table[:, start : start + 3]
+        # Never negative and not of length 1, as no closed surface's normals are.
+        names += COLOR if (part >= 0).all() and part.any() and _directions(part).mean() < 0.9 else NORMAL
     if width == 9 and len(set(names)) < 9:
         raise InputError(f"its rows have 9 numbers, and which are the normals cannot be told; {_ADVICE}")
     return names
 
 
-def _looks_like_colours(table: np.ndarray) -> bool:
-    """Return whether columns (n, 3) are never negative and not of length 1, as no closed surface's normals are."""
-    return bool((table >= 0).all() and table.any() and _directions(table).mean() < 0.9)
-
-
 def _directions(table: np.ndarray) -> np.ndarray:
     """Return which rows (n, 3) have length 1 to a hundredth."""
     return np.abs(np.linalg.norm(table, axis=1) - 1) < 0.01
-
-
-def _may_be_split_numbers(table: np.ndarray) -> bool:
-    """Return whether all numbers are whole and the last columns are no normals: halves of numbers, perhaps."""
-    last = table[:, 3:6]
-    return bool((table == np.floor(table)).all() and not _directions(last).all() and last.any())
 
 
 def read_numpy(path: Path, room: Room) -> RawShape:

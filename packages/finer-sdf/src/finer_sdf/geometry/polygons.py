@@ -7,9 +7,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Shaped
-from finer_sdf.geometry.colors import color_table
-from finer_sdf.geometry.limits import Room, check_coordinates
-from finer_sdf.geometry.raw import RawShape, check_indices, counted
+from finer_sdf.geometry.raw import RawShape, Room, check_coordinates, check_indices, color_table, counted
 from finer_sdf.geometry.shapes import Vertices
 
 _MOST_CORNERS = 10_000

@@ -9,8 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_sdf.formats import POINT_SUFFIXES
-from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.raw import check_finite
+from finer_sdf.geometry.raw import Room, check_finite
 from finer_sdf.geometry.reader import named, read_raw
 
 if TYPE_CHECKING:

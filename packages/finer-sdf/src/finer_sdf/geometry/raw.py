@@ -1,4 +1,4 @@
-"""What a file holds, before anything is repaired, and the checks that every source shares."""
+"""What a file holds, before anything is repaired, and the checks and limits that every source shares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.resources import check_room
 from finer_core.shapes import Int, Shaped
-from finer_sdf.geometry.colors import color_table
+
+PROCESS_BYTES = 450_000_000
+"""What Python, PyTorch and the geometry libraries take by themselves."""
+BYTES_A_FACE = 750
+"""What reading and cleaning take at their peak per face, with its edges and its share of the vertices."""
+_BYTES_A_VERTEX = 100
+"""Likewise per vertex beyond the one for two faces that a closed mesh has."""
+_BYTES_A_POINT = 450
+"""Likewise per point of a cloud."""
+_BYTES_A_BARE_POINT = 1500
+"""Likewise per point whose normal is estimated from its neighbours."""
+SMOOTH_SURFACE_BYTES = 1_500_000_000
+"""What the smooth surface of a noisy cloud takes, whatever its size."""
+_LARGEST = 1e60
+"""Coordinates beyond it have areas and volumes that double precision does not."""
+_FAR = 1e-7
+"""If nine tenths of all vertices lie within this share of the extent, the rest hides them from any network."""
+_LONELY = 0.01
+"""Likewise, but worth only a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +46,32 @@ class RawShape:
     normals: np.ndarray | None = None
     colors: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Refuse a surface before the memory that it needs is taken.
+
+    Attributes:
+        memory: Bytes that the process may use; None for no limit.
+    """
+
+    memory: int | None = None
+
+    def claim(self, *, faces: int = 0, points: int = 0, bare_points: int = 0, text: int = 0) -> None:
+        """Refuse what does not fit; called with counts as soon as a reader knows them.
+
+        Args:
+            faces: Triangles so far, or as a header declares them.
+            points: Vertices.
+            bare_points: Points whose normals are to be estimated.
+            text: Bytes of a file that is held as a whole.
+        """
+        more = max(0, points - faces // 2) * (_BYTES_A_VERTEX if faces else _BYTES_A_POINT)
+        needed = faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
+        counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of data"))
+        what = next((f"reading {count} {name}" for count, name in counts if count), "reading it")
+        check_room(needed, self.memory, what=what, advice="give a coarser shape", process=PROCESS_BYTES)
 
 
 POSITION, NORMAL, COLOR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
@@ -63,6 +108,21 @@ def points_of(columns: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -
     )
 
 
+def color_table(values: np.ndarray) -> np.ndarray | None:
+    """Return colors (n, 3) as float32 in [0, 1]: integers as shares of their type's range, floats above 1 of 255.
+
+    None if some are not finite: a surface can be fitted without colors.
+    """
+    table = values.astype(np.float32)
+    if values.dtype.kind in "iu":
+        table /= np.iinfo(values.dtype).max
+    elif not np.isfinite(table).all():
+        return None
+    elif table.size and table.max() > 1:
+        table /= 255
+    return np.clip(table, 0, 1)
+
+
 def number_table(what: str, table: np.ndarray, *, dtype: type = np.float64) -> np.ndarray:
     """Return a table of real numbers, or of integers for int64, as (n, 3) of that type; InputError if it is none."""
     kinds, wanted = ("iu", "integers") if dtype is np.int64 else ("fiu", "real numbers")
@@ -78,6 +138,35 @@ def check_finite(what: str, table: np.ndarray) -> None:
     bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(bad):
         raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is {row_text(table, bad[0])}")
+
+
+def check_coordinates(what: str, table: np.ndarray) -> None:
+    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers."""
+    check_finite(what, table)
+    size = np.abs(table).max(axis=1, initial=0.0)
+    if beyond := int((size > _LARGEST).sum()):
+        raise InputError(
+            f"{beyond} of {len(table)} {what} are too far out to compute with; the farthest is "
+            f"{row_text(table, int(size.argmax()))}; coordinates must be within {_LARGEST:g}"
+        )
+
+
+def check_spread(what: str, table: np.ndarray) -> tuple[str, ...]:
+    """Refuse vertices (n, 3), n > 0, of too small an extent, and those of which a few hide all others.
+
+    Returns a note if a few vertices lie so far from the others that little of the box is left for those.
+    """
+    extent = float(np.ptp(table, axis=0).max())
+    if 0 < extent < 1 / _LARGEST:
+        raise InputError(f"its extent of {extent:g} is too small to compute with; scale it up")
+    distance = np.abs(table - np.median(table, axis=0)).max(axis=1)
+    typical, farthest = float(np.quantile(distance, 0.9)), int(distance.argmax())
+    if not 0 < typical < _LONELY * extent:
+        return ()
+    found = f"nine tenths of its {what} lie within {typical:.3g} of their middle, but {row_text(table, farthest)} is"
+    if typical < _FAR * extent:
+        raise InputError(f"{found} too far away, {distance[farthest]:.3g}, to see both; remove what is far out")
+    return (f"{found} {distance[farthest]:.3g} away; if that is a mistake, remove it",)
 
 
 def check_indices(corners: np.ndarray, *, count: int, sizes: np.ndarray | None = None) -> None:

@@ -12,11 +12,9 @@ from finer_core.errors import InputError
 from finer_core.io.files import input_suffix, reason_of, sha256_of_file
 from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
-from finer_sdf.geometry.colors import SurfaceColors
-from finer_sdf.geometry.limits import Room
-from finer_sdf.geometry.loaded_shape import LoadedShape
+from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
 from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.raw import RawShape, Room, counted
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import Shape
 

@@ -4,11 +4,11 @@ import igl
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import notes_of
 from finer_core.shapes import Bool
 from finer_sdf.geometry.edges import Edges
-from finer_sdf.geometry.limits import check_coordinates, check_spread
 from finer_sdf.geometry.orientation import orient_outwards
-from finer_sdf.geometry.raw import check_indices, counted, first_of_equals, row_text
+from finer_sdf.geometry.raw import check_coordinates, check_indices, check_spread, counted, first_of_equals, row_text
 from finer_sdf.geometry.shapes import Faces, Mesh, Vertices
 
 _MOST_FACES = 1000
@@ -74,8 +74,7 @@ def clean_mesh(vertices: Vertices, faces: Faces, *, seed: int = 0) -> tuple[Mesh
         f"it is not watertight ({counted(holes, 'open edge')}); the winding number decides what is inside": holes,
         f"it has {parts} separate parts; all are kept": parts > 1,
     }
-    before, after = ([note for note, is_so in notes.items() if is_so] for notes in (changes, kept))
-    notes = (*spread_notes, *before, *orientation_notes, *after)
+    notes = (*spread_notes, *notes_of(changes), *orientation_notes, *notes_of(kept))
     return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), notes
 
 
@@ -123,7 +122,6 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:
-    """Refuse an edge of more faces than any surface has."""
     if edges.uses.max() > _MOST_FACES:
         face, corner = np.argwhere(edges.index == edges.uses.argmax())[0]
         ends = " and ".join(row_text(vertices, faces[face, at]) for at in (corner, (corner + 1) % 3))

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import number, text_lines
-from finer_sdf.geometry.limits import Room
+from finer_core.io.text import notes_of, number, text_lines
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, counted
+from finer_sdf.geometry.raw import RawShape, Room, counted
 
 _HEAD = 84
 """Bytes before the first record: a free text of 80, and the number of records."""
@@ -29,26 +28,19 @@ def _read_binary(path: Path, room: Room) -> RawShape:
     size = path.stat().st_size
     if size < _HEAD:
         raise InputError(f"it has {size} bytes, less than the header; it may be cut short, or of another format")
-    with path.open("rb") as file:
-        file.seek(_HEAD - 4)
-        declared = int(np.fromfile(file, dtype="<u4", count=1)[0])
-        present, rest = divmod(size - _HEAD, _RECORD.itemsize)
-        if declared > present:
-            raise InputError(
-                f"its header declares {counted(declared, 'triangle')} but {present} are there; it was cut short, or is "
-                "of another format"
-            )
-        # A tail of whole records is rather a wrong count than a tail.
-        count = declared if rest else present
-        room.claim(faces=count)
-        records = np.fromfile(file, dtype=_RECORD, count=count)
-    notes: tuple[str, ...] = ()
-    if rest:
-        notes = (f"left out {counted(size - _HEAD - declared * _RECORD.itemsize, 'byte')} after its last triangle",)
-    elif present > declared:
-        notes = (f"its header declares {counted(declared, 'triangle')} but {present} are there; read all",)
+    declared = int(np.fromfile(path, dtype="<u4", count=1, offset=_HEAD - 4)[0])
+    present, rest = divmod(size - _HEAD, _RECORD.itemsize)
+    said = f"its header declares {counted(declared, 'triangle')} but {present} are there"
+    if declared > present:
+        raise InputError(f"{said}; it was cut short, or is of another format")
+    # A tail of whole records is rather a wrong count than a tail.
+    count = declared if rest else present
+    room.claim(faces=count)
+    records = np.fromfile(path, dtype=_RECORD, count=count, offset=_HEAD)
+    after = counted(size - _HEAD - declared * _RECORD.itemsize, "byte")
+    notes = notes_of({f"left out {after} after its last triangle": rest, f"{said}; read all": count > declared})
     corners = records["corners"].astype(np.float64).reshape(-1, 3)
-    return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=notes)
+    return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=tuple(notes))
 
 
 def _read_text(path: Path, room: Room) -> RawShape:

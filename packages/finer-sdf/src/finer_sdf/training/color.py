@@ -11,8 +11,7 @@ from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.training import Fit, build_optimizers, chunk_rows, warmup_cosine
-from finer_sdf.geometry.colors import SurfaceColors
-from finer_sdf.geometry.loaded_shape import LoadedShape
+from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.presets import FAST_NETWORK

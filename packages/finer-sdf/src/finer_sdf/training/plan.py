@@ -16,7 +16,7 @@ from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Mesh, PointCloud, Shape
-from finer_sdf.geometry.limits import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
+from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.presets import FAST_NETWORK, resolve

@@ -51,24 +51,23 @@ def measure_noise(points: Points) -> Noise:
     """
     random = np.random.default_rng(0)
     asked = points[random.choice(len(points), min(len(points), _ASKED), replace=False)]
-    rest, count = points, _LEAST
+    rest, tree, count = points, cKDTree(points), _LEAST
     best, least, spacing = 0.0, np.inf, 0.0
     while True:
-        tree = cKDTree(rest)
-        while True:
-            distances, near = tree.query(asked, k=min(count, len(rest)))
-            residual, ratio = (float(np.median(of)) for of in _quadric_residuals(rest[near]))
-            share = len(points) / len(rest)
-            if ratio < least:
-                best, least = residual, ratio
-                # Of a surface, pi r^2 holds so many points of the whole.
-                spacing = float(np.median(distances[:, -1])) * float(np.sqrt(np.pi / (near.shape[1] * share)))
-            if ratio < _FLAT or ratio > _THICKER * least or count >= _MOST:
-                break
-            count *= 2
-        if ratio < _FLAT or ratio > _THICKER * least or len(rest) < _LEAST_POINTS:
+        distances, near = tree.query(asked, k=min(count, len(rest)))
+        residual, ratio = (float(np.median(of)) for of in _quadric_residuals(rest[near]))
+        share = len(points) / len(rest)
+        if ratio < least:
+            best, least = residual, ratio
+            # Of a surface, pi r^2 holds so many points of the whole.
+            spacing = float(np.median(distances[:, -1])) * float(np.sqrt(np.pi / (near.shape[1] * share)))
+        if ratio < _FLAT or ratio > _THICKER * least or (count >= _MOST and len(rest) < _LEAST_POINTS):
             return Noise(deviation=best if least < _NEVER_FLAT else 0.0, spacing=spacing)
-        rest = rest[random.permutation(len(rest))[: len(rest) // 2]]
+        if count < _MOST:
+            count *= 2
+        else:
+            rest = rest[random.permutation(len(rest))[: len(rest) // 2]]
+            tree = cKDTree(rest)
 
 
 def _quadric_residuals(

@@ -20,31 +20,28 @@ _MOST_ASKED = 60_000
 """Points of a noisy cloud whose normals are estimated; the others take that of the nearest."""
 
 
-def estimate_normals(points: Points, *, neighbours: int = NEIGHBOURS) -> Points:
+def estimate_normals(points: Points) -> Points:
     """Return the outward unit normals of the surface that points lie on.
 
-    Direction: the axis of least spread of a point's nearest neighbours. Side: carried from point to point along the
-    minimum spanning tree of the neighbour graph, with an edge the cheaper the more parallel its two normals are
-    (Hoppe et al., "Surface reconstruction from unorganized points", 1992); every connected part of the graph by
+    Direction: the axis of least spread of a point's 16 nearest, itself included. Side: carried from point to point
+    along the minimum spanning tree of the neighbour graph, with an edge the cheaper the more parallel its two normals
+    are (Hoppe et al., "Surface reconstruction from unorganized points", 1992); every connected part of the graph by
     itself. A part then looks outwards if its `enclosed_volume` is positive. So a cavity, whose normals should point
     into it, looks into the solid: a cloud does not tell a cavity from a solid inside another.
 
     Args:
         points: (n, 3) float64, finite, at least 16 different ones.
-        neighbours: Points that a normal is estimated from, itself included; more smooth noise, fewer keep edges.
 
     Returns:
         (n, 3) float64 of length 1. Points at one place share their normal.
 
     Raises:
-        InputError: If there are too few points or neighbours.
+        InputError: If there are too few points.
     """
-    if neighbours < 3:
-        raise InputError(f"a normal needs at least 3 neighbours, got {neighbours}")
     places, which = np.unique(points, axis=0, return_inverse=True)
     if len(places) < LEAST_POINTS:
         raise InputError(f"it has {len(places)} different points; normals can be estimated from {LEAST_POINTS} or more")
-    distances, near = _nearest(places, neighbours=neighbours)
+    distances, near = _nearest(places)
     normals = _looking_outwards(places, _planes(places, places, near)[0], distances, near)
     return normals[which.ravel()]
 
@@ -67,34 +64,30 @@ def estimate_noisy_normals(points: Points, *, noise: Noise) -> Points:
     asked = part[:_MOST_ASKED]
     near = cKDTree(part).query(asked, k=min(_WIDE, count), workers=-1)[1]
     normals, moved = _planes(part, asked, near)
-    normals = _looking_outwards(moved, normals, *_nearest(moved, neighbours=NEIGHBOURS))
+    normals = _looking_outwards(moved, normals, *_nearest(moved))
     return normals[cKDTree(moved).query(points, workers=-1)[1]]
 
 
-def enclosed_volume(points: Points, normals: Points, *, neighbours: int = NEIGHBOURS) -> float:
+def enclosed_volume(points: Points, normals: Points) -> float:
     """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
 
     Formula: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the area that a
-    point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, itself the first. The sum uses
-    all points, so that some wrong normals do not matter; c in the middle makes the sign right also for open clouds
+    point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, k = 16, itself the first. The sum
+    uses all points, so that some wrong normals do not matter; c in the middle makes the sign right also for open clouds
     that bend around it.
 
     Args:
         points: (n, 3) float64.
         normals: (n, 3) float64 of length 1 or 0.
-        neighbours: k.
     """
-    distances, _ = _nearest(points, neighbours=neighbours)
+    distances, _ = _nearest(points)
     parts = np.zeros(len(points), dtype=np.int64)
     return float(_volume_terms(points, normals, distances, parts).sum())
 
 
-def _nearest(
-    points: Points, *, neighbours: int
-) -> tuple[Float[np.ndarray, "points {neighbours}"], Int[np.ndarray, "points {neighbours}"]]:
+def _nearest(points: Points) -> tuple[Float[np.ndarray, "points k"], Int[np.ndarray, "points k"]]:
     """Return distances to and indices of the nearest points (n, k), the point itself first."""
-    count = min(neighbours, len(points))
-    distances, near = cKDTree(points).query(points, k=np.arange(1, count + 1), workers=-1)
+    distances, near = cKDTree(points).query(points, k=np.arange(1, min(NEIGHBOURS, len(points)) + 1), workers=-1)
     return distances, near
 
 
