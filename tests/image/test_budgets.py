@@ -81,17 +81,17 @@ def test_a_target_that_is_not_reached_is_said(picture, tmp_path, capsys):
 
 def test_seconds_choose_a_length_that_is_written_down(picture, tmp_path, monkeypatch):
     monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
-    _, settings = fitted(picture, tmp_path / "run", "--seconds", "6")
-    assert settings["seconds"] == 6
+    _, settings = fitted(picture, tmp_path / "run", "--seconds", "12")
+    assert settings["seconds"] == 12
     used = settings["passes"] * 48 * 48 * 1e-5
-    assert used == pytest.approx(5.7, rel=0.01)
+    assert used == pytest.approx(11.4, rel=0.01)
     same = tmp_path / "same"
     _, again = fitted(picture, same, "--passes", str(settings["passes"]))
-    assert {**again, "seconds": 6} == settings
+    assert {**again, "seconds": 12} == settings
     assert (same / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("seconds", "optimizer"), [("0.5", "adam"), ("6", "soap")])
+@pytest.mark.parametrize(("seconds", "optimizer"), [("0.5", "adam"), ("12", "soap")])
 def test_a_short_time_is_adam_s(picture, tmp_path, monkeypatch, seconds, optimizer):
     monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
     out = tmp_path / "run"

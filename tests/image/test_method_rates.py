@@ -6,7 +6,7 @@ import pytest
 from finer_core.methods import METHODS, method_names
 from finer_image import evaluate, fit
 from finer_image.config import ImageConfig
-from finer_image.presets import METHOD_RATES, MUON_RATE, resolve
+from finer_image.presets import LARGE_BATCH_METHODS, METHOD_RATES, MUON_RATE, resolve
 
 NAMES = [name for name in method_names("image") if name in METHODS]
 SMALL = {"device": "cpu", "precision": "fp32", "network": {"hidden_features": 64, "hidden_layers": 2}}
@@ -21,9 +21,10 @@ def resolved(method: str, **given: object) -> ImageConfig:
 
 
 @pytest.mark.parametrize("method", NAMES)
-def test_rates_are_the_method_s_times_what_the_rules_make_of_finer_s(method):
+def test_rates_are_the_method_s_times_what_the_rules_make_of_the_usual_one(method):
     for passes in (40.0, 320.0):
-        usual, own = resolved("finer", passes=passes), resolved(method, passes=passes)
+        usual = resolved("finer" if method in LARGE_BATCH_METHODS else "wire", passes=passes)
+        own = resolved(method, passes=passes)
         factor = usual.matrix_learning_rate / 5e-4
         rates = METHOD_RATES.get(method)
         assert own.matrix_learning_rate == pytest.approx((rates.matrices if rates else 5e-4) * factor)
@@ -32,7 +33,7 @@ def test_rates_are_the_method_s_times_what_the_rules_make_of_finer_s(method):
 
 
 def test_another_optimizer_has_its_own_rates_and_the_published_one():
-    usual, own = resolved("finer"), resolved("pemlp", optimizer="muon")
+    usual, own = resolved("wire"), resolved("pemlp", optimizer="muon")
     factor = usual.matrix_learning_rate / 5e-4
     assert own.matrix_learning_rate == MUON_RATE
     assert own.learning_rate == pytest.approx(3e-3 * factor)

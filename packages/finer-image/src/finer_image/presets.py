@@ -2,10 +2,10 @@
 
 The rules of the fast preset, with N pixels used P times each (docs/budgets.md has the study they come from):
 
-    batch   grows as sqrt(N P), a little faster in long fits, and so do the steps: what the noise of a step adds to the
-            weights, which goes with steps rate^2 / batch, is then about the same in a fit of any length;
-    rate    steps times rate, the way that the weights can go, grows as sqrt(N P) too, so the rate is the same at every
-            length but for the rounding of the batch, which it makes up for; half the width goes twice as far;
+    batch   grows as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do;
+    rate    grows as the root of the batch: what the noise of a step adds to the weights goes with rate^2 / batch; half
+            the width goes twice as far;
+    others  methods that such batches do not serve have smaller ones, which grow as sqrt(N P), at the same rate;
     decay   a warm-up, then a straight line to 0, whatever the length;
     omega   FINER's first one falls in long fits of images that are large for the network: high frequencies are quicker,
             low ones end better where there are fewer weights than values.
@@ -36,17 +36,23 @@ PASSES = 40.0
 """How often the fast preset uses every pixel where no budget is given."""
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that it draws at most where no budget is given: more gain a network of fixed size little for the time."""
-LEAST_STEPS = 800
-"""Steps that it makes at least where no budget is given."""
+LEAST_STEPS = 400
+"""Steps that it makes at least where no budget is given; twice as many with small batches."""
 SMALLEST_BATCH = 1024
 """Pixels a step below which the optimizer's own work costs more than they do."""
-_BATCH_FACTOR, _BATCH_EXPONENT = 1.26, 0.1
-"""Batch over sqrt(N P), in fits of up to `PASSES`; what more passes multiply it by is their ratio to this power.
-
-A batch is rounded to a power of 2 of the image. 250 passes of 512x512 pixels want the larger one (16,384: 0.5 dB), 125
-the smaller one (8192: 0.6 and 1.2 dB), and so do 60 of 256x256 (2048: 0.5 to 1 dB; docs/budgets.md)."""
-_TRAVEL_FACTOR = 3.95e-4
-"""Steps times SOAP's rate, over sqrt(N P)."""
+LARGE_BATCH_METHODS = ("finer", "siren")
+"""Methods that large batches serve; the rates of the others are for small ones, and fail at what larger ones bear."""
+_STEADY_BATCH, _STEADY_PASSES, _BATCH_EXPONENT = 8.0, 20.0, 0.75
+"""Over sqrt(N), the batch that bears the usual rate; the passes that want it; what more passes multiply it by is their
+ratio to this power. A batch is rounded so that the image is a power of 2 times it."""
+_SMALL_BATCH, _SMALL_EXPONENT = 1.26, 0.1
+"""Small batches over sqrt(N P), in fits of up to `PASSES`; what more multiply it by is their ratio to this power."""
+_SMALL_TRAVEL = 3.95e-4
+"""Steps times SOAP's rate, over sqrt(N P), with small batches."""
+_PIXELS_PER_STEP = 1.6
+"""Batch over the steps, where it is these that are given: about what as many passes as they make would want."""
+_SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
+"""Passes below which rates are higher, as their inverse root, and at most by this factor."""
 _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _USUAL_RATE = 5e-4
@@ -78,10 +84,8 @@ METHOD_RATES = {
     "bacon": MethodRates(matrices=2e-3, rest=2e-3),
 }
 """By method; one that is not here has SOAP's usual rate, and its published one for the rest (docs/budgets.md)."""
-_STEADY_RATE = 5e-4
-"""Highest rate of SOAP with `SMALLEST_BATCH` pixels a step; it may grow as the root of the batch."""
-_HIGHEST_RATE = 2e-3
-"""Highest rate of SOAP with any batch."""
+_HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
+"""Highest rates of SOAP with any batch: of all networks, and of one of the usual width."""
 _TINY_RATE, _TINY_LAYERS = 1e-3, 3
 """SOAP's rate for FINER with so many hidden layers, where the smallest batch holds the whole image: its gradients have
 no noise. Half the width bears twice as much, up to the highest, and twice the depth half."""
@@ -102,7 +106,9 @@ class Length:
     passes: float
 
 
-def length_of(height: int, width: int, *, passes: float, batch_pixels: int | None = None) -> Length:
+def length_of(
+    height: int, width: int, *, passes: float, batch_pixels: int | None = None, method: str = "finer"
+) -> Length:
     """Return the steps and the batch of a fit of so many passes.
 
     Args:
@@ -110,11 +116,14 @@ def length_of(height: int, width: int, *, passes: float, batch_pixels: int | Non
         width: Columns of the image.
         passes: How often every pixel is used.
         batch_pixels: Pixels a step where they are given; 0 for all.
+        method: What is fitted.
     """
     pixels = height * width
     if batch_pixels is None:
-        factor = _BATCH_FACTOR * max(1.0, passes / PASSES) ** _BATCH_EXPONENT
-        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels * passes))))
+        large = _STEADY_BATCH * (passes / _STEADY_PASSES) ** _BATCH_EXPONENT
+        small = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
+        factor = large if method in LARGE_BATCH_METHODS else small
+        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels))))
     per_pass = steps_per_pass(height, width, batch_pixels)
     if per_pass == 1:
         batch_pixels = 0
@@ -129,24 +138,12 @@ def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
     return cell_height * cell_width
 
 
-def default_passes(height: int, width: int) -> float:
+def default_passes(height: int, width: int, *, method: str = "finer") -> float:
     """Return the passes of a fit whose user named no length."""
     pixels = height * width
     passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / pixels, 1.0))
-    return max(
-        passes, LEAST_STEPS / steps_per_pass(height, width, length_of(height, width, passes=passes).batch_pixels)
-    )
-
-
-def passes_of_steps(height: int, width: int, *, steps: int, batch_pixels: int | None) -> float:
-    """Return the passes that so many steps make, with the batch that the rules choose for them if none is given."""
-    if batch_pixels is not None:
-        return steps / steps_per_pass(height, width, batch_pixels)
-    pixels, passes = height * width, steps * SMALLEST_BATCH / (height * width)
-    for _ in range(3):  # the batch is rounded to a power of 2, so this soon stands still
-        batch = length_of(height, width, passes=passes).batch_pixels or pixels
-        passes = steps / steps_per_pass(height, width, batch)
-    return passes
+    per_pass = steps_per_pass(height, width, length_of(height, width, passes=passes, method=method).batch_pixels)
+    return max(passes, LEAST_STEPS * (1 if method in LARGE_BATCH_METHODS else 2) / per_pass)
 
 
 def fast_network(method: str, *, passes: float, values_per_weight: float) -> dict[str, Any]:
@@ -205,7 +202,8 @@ def resolve(
         values = _paper(settings, length, learning_rate)
     else:
         sizes: dict[str, Any] = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
-        values = _fast(settings, length, learning_rate, pixels=height * width, **sizes)
+        batch = height * width / steps_per_pass(height, width, length.batch_pixels)
+        values = _fast(settings, length, learning_rate, pixels=height * width, batch=batch, **sizes)
         values["precision"] = "bf16" if bf16_is_native else "fp32"
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     betas = values.pop("betas")
@@ -227,12 +225,15 @@ def _length(settings: ImageConfig, height: int, width: int, passes: float | None
     batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
     passes = passes or settings.passes
     if settings.steps is not None:
-        passes = passes_of_steps(height, width, steps=settings.steps, batch_pixels=batch)
+        if batch is None:
+            batch = min(height * width, max(SMALLEST_BATCH, round(_PIXELS_PER_STEP * settings.steps)))
+        passes = settings.steps / steps_per_pass(height, width, batch)
         chosen = length_of(height, width, passes=passes, batch_pixels=batch)
         return dataclasses.replace(chosen, steps=settings.steps)
     if passes is None:
         passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
-    return length_of(height, width, passes=passes or default_passes(height, width), batch_pixels=batch)
+    passes = passes or default_passes(height, width, method=settings.method)
+    return length_of(height, width, passes=passes, batch_pixels=batch, method=settings.method)
 
 
 def _paper(settings: ImageConfig, length: Length, learning_rate: float) -> dict[str, Any]:
@@ -258,6 +259,7 @@ def _fast(
     learning_rate: float,
     *,
     pixels: int,
+    batch: float,
     hidden_features: int,
     hidden_layers: int | None,
 ) -> dict[str, Any]:
@@ -267,9 +269,13 @@ def _fast(
     is_own = optimizer == rates.optimizer
     if not is_own:
         rates = MethodRates(matrices=matrix_rate(optimizer, muon=MUON_RATE), rest=learning_rate, optimizer=optimizer)
-    steady = min(_HIGHEST_RATE, _STEADY_RATE * math.sqrt((length.batch_pixels or pixels) / SMALLEST_BATCH))
+    short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
+    usual = min(_HIGHEST_USUAL_RATE, short * _USUAL_RATE * math.sqrt(batch / (_STEADY_BATCH * math.sqrt(pixels))))
     narrow = _USUAL_WIDTH / hidden_features
-    rate = min(steady, _TRAVEL_FACTOR * math.sqrt(pixels * length.passes) * narrow / length.steps)
+    borne = min(_HIGHEST_RATE, _USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
+    rate = min(usual * narrow, max(usual, borne))
+    if settings.method not in LARGE_BATCH_METHODS:
+        rate = min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)
     if settings.method == "finer" and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
         rate = min(_HIGHEST_RATE, _TINY_RATE * narrow * min(1.0, _TINY_LAYERS / hidden_layers))
     factor = rate / _USUAL_RATE

@@ -63,7 +63,7 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode) -> tuple[float,
 
     def length(passes: float) -> Length:
         batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
-        return length_of(image.height, image.width, passes=passes, batch_pixels=batch)
+        return length_of(image.height, image.width, passes=passes, batch_pixels=batch, method=settings.method)
 
     measuring = MEASURED_FRACTION * settings.seconds
     given = length(1.0).batch_pixels or pixels
