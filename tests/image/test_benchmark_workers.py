@@ -1,4 +1,4 @@
-"""`finer-image benchmark --workers`: the fits of a sequence, to the bit, also where a worker is killed."""
+"""`benchmark` on workers, as a command and in Python: the fits of a sequence, to the bit, also where one is killed."""
 
 import json
 import os
@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from finer_core import load_model
-from finer_image import write_image
+from finer_core.errors import InputError
+from finer_image import benchmark, write_image
 from finer_image.app.cli import main
 from tests import refusals
 from tests.worker_processes import workers_of
@@ -99,9 +100,33 @@ def test_wrong_input_is_one_line(folder, tmp_path, capsys, monkeypatch, argument
 def test_a_worker_that_does_not_see_the_folder_refuses(tmp_path):
     from types import SimpleNamespace
 
-    from finer_core.app.sharing import BenchmarkFit, _row_on_worker
-    from finer_core.errors import InputError
+    from finer_core.app.sharing import BenchmarkFit, _row_where_folder_is_seen
 
     fit = BenchmarkFit("a", "a", None, tmp_path / "a")
     with pytest.raises(InputError, match="a worker does not see this folder; give one on a disk that all share"):
-        _row_on_worker(lambda plan, fit: {}, SimpleNamespace(out=tmp_path), str(tmp_path / "token"), 1, False, fit)
+        _row_where_folder_is_seen(lambda *_: {}, SimpleNamespace(out=tmp_path), str(tmp_path / "token"), fit)
+
+
+class Mine(torch.nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Linear(2, 16), torch.nn.Tanh(), torch.nn.Linear(16, 3))
+
+
+@pytest.mark.slow
+def test_the_rows_of_workers_from_python_are_those_of_a_sequence():
+    draws, told = np.random.default_rng(0), []
+    images = {"a": draws.integers(0, 256, (12, 16, 3), dtype=np.uint8), "none": "nowhere.png"}
+    methods = {"mine": Mine(), "own": {"method": "siren", "activation": lambda z: torch.sin(3 * z)}}
+    small = {"steps": 20, "device": "cpu", "precision": "fp32"}
+    calm = benchmark(images, methods, **small, threads=1)
+    rows = benchmark(images, methods, **small, workers=2, progress=lambda *each: told.append(each))
+    for row in (*calm, *rows):
+        row.pop("seconds")
+    assert rows == calm and len(rows) == 4 and told == [(done, 4, {}) for done in range(1, 5)]
+    assert rows[0]["psnr"] != rows[1]["psnr"] and "no such file" in rows[2]["error"]
+
+
+def test_nobody_at_the_address_is_told_in_python(monkeypatch):
+    monkeypatch.setattr("finer_core.distributed.by_dask._REACHING", 1.0)
+    with pytest.raises(InputError, match=r"--scheduler tcp://127.0.0.1:9: nobody answers there"):
+        benchmark({"a": np.eye(8)}, ["siren"], scheduler="tcp://127.0.0.1:9")

@@ -1,11 +1,13 @@
 """Compare methods on several signals, from Python: a row a fit."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import nn
 
+from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import DivergenceError, InputError
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
@@ -14,53 +16,164 @@ Result = Mapping[str, Any] | Exception
 """The figures of a fit, or the error that ended it."""
 Methods = str | Sequence[str] | Mapping[str, str | nn.Module | Mapping[str, Any]]
 """Names of methods; or by a name for the rows: a method, a module of one's own, or settings of `fit`."""
+MetricsOf = Callable[[Any, dict[str, Any]], Mapping[str, Any] | None]
+"""Fits to a signal by arguments of `fit` and returns the figures; None if the fit was interrupted."""
+
+_OF_THIS_PROCESS = ("callbacks", "checkpoint", "resume", "progress")
+"""Arguments of `fit` that mean something in this process only, or for one fit."""
+
+
+class Comparison(NamedTuple):
+    """Name a fit: of which signal, by which method."""
+
+    signal: str
+    method: str
+
+
+class _Sent(NamedTuple):
+    """Hold a fit as it is sent to a worker: a signal's bytes are one object, however many methods are fitted to it."""
+
+    name: Comparison
+    signal: bytes
+    settings: bytes
 
 
 def compare(
     signals: Mapping[str, Any],
     methods: Methods,
-    metrics_of: Callable[[Any, dict[str, Any]], Mapping[str, Any] | None],
+    metrics_of: MetricsOf,
     *,
     row_of: Callable[[str, str, Result], dict[str, Any]],
     task: str,
+    overrides: Mapping[str, Any] | None = None,
+    sharing: Sharing | None = None,
     progress: ProgressOption = False,
 ) -> list[dict[str, Any]]:
-    """Fit every method to every signal; a fit that fails is a row as well.
+    """Fit every method to every signal, here or on workers; a fit that fails is a row as well.
 
     Args:
         signals: What is fitted, by name.
         methods: See `Methods`. Every fit of a module is one of a copy.
-        metrics_of: Fits to a signal by settings of `fit` and returns the figures; None if the fit was interrupted,
-            which ends the comparison with the rows of the fits that are finished.
+        metrics_of: See `MetricsOf`; None ends the comparison with the rows of the fits that are finished. Workers
+            import it, and call it again where one dies.
         row_of: Makes a row of signal, method and result.
         task: What the methods must have values for.
+        overrides: Arguments of `fit` for all; a method's settings come before them.
+        sharing: Who computes; None for this process.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
 
+    Returns:
+        The rows, signal by signal, whoever was first.
+
     Raises:
-        InputError: For an unknown method, or one that is not for the task, before the first fit.
+        InputError: For an unknown method, or one that is not for the task; or if workers are asked for and cannot be
+            had, or something cannot be sent to them, before the first fit; or if a worker cannot read it.
+        CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
     """
+    sharing = sharing or Sharing()
     if not isinstance(methods, Mapping):
         methods = {name: name for name in ([methods] if isinstance(methods, str) else methods)}
-    given = {name: _settings(method) for name, method in methods.items()}
+    given = {name: {**(overrides or {}), **_settings(method)} for name, method in methods.items()}
     for settings in given.values():
         if "method" in settings:
             find_method(settings["method"]).for_task(task)
-    rows: list[dict[str, Any]] = []
-    with reporting("benchmark", unit="fit", progress=progress) as tell:
-        for name, signal in signals.items():
-            for method, settings in given.items():
-                try:
-                    result: Result | None = metrics_of(signal, copy.deepcopy(settings))
-                except (InputError, DivergenceError) as error:
-                    result = error
-                if result is None:
-                    return rows
-                rows.append(row_of(name, method, result))
-                tell(len(rows), len(signals) * len(methods))
-    return rows
+    names = [Comparison(signal, method) for signal in signals for method in given]
+    results = _results_of_workers(metrics_of, signals, given, names, sharing) if sharing.is_on else None
+    rows: dict[int, dict[str, Any]] = {}
+    with reporting("benchmark", unit="fit", progress=progress) as tell, sharing.threads_here():
+        for place, result in results or _results_here(metrics_of, signals, given, names):
+            if result is None:
+                break
+            rows[place] = row_of(*names[place], result)
+            tell(len(rows), len(names))
+    return [rows[place] for place in sorted(rows)]
 
 
 def _settings(method: str | nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(method, Mapping):
         return dict(method)
     return {"network": method} if isinstance(method, nn.Module) else {"method": method}
+
+
+def _results_here(
+    metrics_of: MetricsOf,
+    signals: Mapping[str, Any],
+    given: Mapping[str, Mapping[str, Any]],
+    names: Sequence[Comparison],
+) -> Iterator[tuple[int, Result | None]]:
+    for place, name in enumerate(names):
+        settings = dict(given[name.method])
+        if "network" in settings:  # a module is trained in place; callbacks are the caller's own, and stay so
+            settings["network"] = copy.deepcopy(settings["network"])
+        yield place, _result(metrics_of, signals[name.signal], settings)
+
+
+def _result(metrics_of: MetricsOf, signal: Any, settings: dict[str, Any]) -> Result | None:
+    try:
+        return metrics_of(signal, settings)
+    except (InputError, DivergenceError) as error:
+        return error
+
+
+def _results_of_workers(
+    metrics_of: MetricsOf,
+    signals: Mapping[str, Any],
+    given: Mapping[str, Mapping[str, Any]],
+    names: Sequence[Comparison],
+    sharing: Sharing,
+) -> Iterator[tuple[int, Result | None]]:
+    """Return the results of workers as they come; what cannot be sent is refused now."""
+    for settings in given.values():
+        for argument in _OF_THIS_PROCESS:
+            if settings.get(argument):
+                raise InputError(f"{argument}= cannot be shared with workers; leave it out, or workers= and scheduler=")
+    packed = {method: _packed_settings(metrics_of, method, settings, sharing) for method, settings in given.items()}
+    contents = {name: _packed(signal, repr(name), sharing) for name, signal in signals.items()}
+    fits = [_Sent(name, contents[name.signal], packed[name.method]) for name in names]
+    return _received(fits, sharing)
+
+
+def _received(fits: Sequence[_Sent], sharing: Sharing) -> Iterator[tuple[int, Result | None]]:
+    advice = "call benchmark again; the command benchmark, in a folder, keeps what is finished"
+    try:
+        yield from shared_results(
+            _result_on_worker, fits, sharing=sharing, name_of=lambda fit: ", ".join(fit.name), advice=advice
+        )
+    except KeyboardInterrupt:  # raised while this process waits: what is finished is returned, as in a sequence
+        return
+
+
+def _packed_settings(metrics_of: MetricsOf, method: str, settings: Mapping[str, Any], sharing: Sharing) -> bytes:
+    for argument, value in settings.items():
+        _packed(value, f"{argument}= of {method!r}", sharing)
+    return _packed((metrics_of, dict(settings)), repr(method), sharing)
+
+
+def _packed(value: Any, name: str, sharing: Sharing) -> bytes:
+    """Return a value as bytes, with the code that workers could not import: functions of the caller's own program.
+
+    Raises:
+        InputError: If it cannot be sent, or Dask, which brings what packs it, is not installed.
+    """
+    from finer_core.distributed.by_dask import packed
+
+    try:
+        return packed(value, extra=sharing.extra)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a class of the caller's own raises
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{name} cannot be sent to workers ({reason}); leave out workers= and scheduler=, or what it holds open"
+        ) from error
+
+
+def _result_on_worker(fit: _Sent) -> Result | None:
+    try:
+        (metrics_of, settings), signal = pickle.loads(fit.settings), pickle.loads(fit.signal)
+    except Exception as error:
+        raise InputError(
+            f"{', '.join(fit.name)}: a worker cannot read what it was sent ({type(error).__name__}: {error}); "
+            "install the same packages there, with the module that it is from"
+        ) from error
+    return _result(metrics_of, signal, settings)

@@ -1,9 +1,11 @@
 """Compare methods on images, from Python: a row a fit."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from finer_core.benchmark import Methods, Result, compare
+from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
@@ -19,6 +21,9 @@ def benchmark(
     methods: Methods,
     config: ImageConfig | None = None,
     *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int | None = None,
     progress: ProgressOption = False,
     **overrides: Any,
 ) -> list[dict[str, Any]]:
@@ -26,11 +31,18 @@ def benchmark(
 
     A fit that fails is a row with its "error". Ctrl-C ends the benchmark with the rows of the fits that are finished.
 
+    On workers a fit has the bits that it has here with as many threads. Images are sent with their fits; paths are
+    opened by the workers. A script needs the usual `if __name__ == "__main__":`.
+
     Args:
         images: What `fit` takes, by name.
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
+        workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
+            for one on workers.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
@@ -39,7 +51,10 @@ def benchmark(
         (images fitted at once: 1), and published_mean_psnr of the paper's own images, None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no images, before the first fit.
+        InputError: For an unknown method, or one that fits no images, before the first fit. With workers also where
+            Dask is not installed (`pip install "finer-image[dask]"`) or nobody answers at the address, and for what
+            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
         >>> import numpy as np
@@ -48,18 +63,28 @@ def benchmark(
         >>> [(row["image"], row["method"], row["size"]) for row in rows]
         [('eye', 'finer', '16x16'), ('eye', 'siren', '16x16')]
     """
+    return compare(
+        images,
+        methods,
+        partial(_metrics_of, config=config),
+        row_of=_row,
+        task=TASK,
+        overrides=overrides,
+        sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-image[dask]"),
+        progress=progress,
+    )
 
-    def metrics_of(image: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
-        model, history = fit(image, config, **{**overrides, **settings})
-        if history.interrupted:
-            return None
-        size = f"{model.height}x{model.width}"
-        return {**evaluate(model, image), "size": size, "seconds": round(history[-1].seconds, 3)}
 
-    def row(name: str, method: str, result: Result) -> dict[str, Any]:
-        return row_of(name, method, result, size=None if isinstance(result, Exception) else result["size"])
+def _metrics_of(image: Any, settings: dict[str, Any], *, config: ImageConfig | None) -> Mapping[str, Any] | None:
+    model, history = fit(image, config, **settings)
+    if history.interrupted:
+        return None
+    size = f"{model.height}x{model.width}"
+    return {**evaluate(model, image), "size": size, "seconds": round(history[-1].seconds, 3)}
 
-    return compare(images, methods, metrics_of, row_of=row, task=TASK, progress=progress)
+
+def _row(image: str, method: str, result: Result) -> dict[str, Any]:
+    return row_of(image, method, result, size=None if isinstance(result, Exception) else result["size"])
 
 
 def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:

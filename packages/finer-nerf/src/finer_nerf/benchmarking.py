@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from finer_core.benchmark import Methods, Result, compare
 from finer_core.config import config_with
+from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import evaluate
@@ -35,6 +37,9 @@ def benchmark(
     config: NerfConfig | None = None,
     *,
     lpips: bool = False,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int | None = None,
     progress: ProgressOption = False,
     **overrides: Any,
 ) -> list[dict[str, Any]]:
@@ -42,12 +47,19 @@ def benchmark(
 
     A fit that fails is a row with its "error". Ctrl-C ends the benchmark with the rows of the fits that are finished.
 
+    On workers a fit has the bits that it has here with as many threads. Scenes are sent with their fits; paths are
+    opened by the workers. A script needs the usual `if __name__ == "__main__":`.
+
     Args:
         scenes: What `fit` takes, by name; each has test or validation views to be judged by.
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
         lpips: As `evaluate` takes it.
+        workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
+            for one on workers.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
@@ -57,7 +69,10 @@ def benchmark(
         of that name; None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no scenes, before the first fit.
+        InputError: For an unknown method, or one that fits no scenes, before the first fit. With workers also where
+            Dask is not installed (`pip install "finer-nerf[dask]"`) or nobody answers at the address, and for what
+            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
         >>> from finer_nerf import benchmark, builtin_scene
@@ -66,24 +81,34 @@ def benchmark(
         >>> [(row["scene"], row["method"], row["size"]) for row in rows]
         [('workbench', 'finer', '8x8'), ('workbench', 'siren', '8x8')]
     """
+    return compare(
+        scenes,
+        methods,
+        partial(_metrics_of, config=config, lpips=lpips),
+        row_of=row_of,
+        task=TASK,
+        overrides=overrides,
+        sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-nerf[dask]"),
+        progress=progress,
+    )
 
-    def metrics_of(scene: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
-        given = {**overrides, **settings}
-        model, history = fit(scene, config, **given)
-        if history.interrupted:
-            return None
-        names = {name: value for name, value in given.items() if name in NerfConfig.__dataclass_fields__}
-        whole = config_with(NerfConfig, config, {**names, "network": {}})
-        is_path = isinstance(scene, str | os.PathLike)
-        views = judged_views(open_scene(os.fspath(scene), whole).scene if is_path else scene)
-        return {
-            **evaluate(model, views, lpips=lpips),
-            "size": f"{views.height}x{views.width}",
-            "seconds": round(history[-1].seconds, 3),
-            "parameters": sum(parameter.numel() for parameter in model.field.parameters()),
-        }
 
-    return compare(scenes, methods, metrics_of, row_of=row_of, task=TASK, progress=progress)
+def _metrics_of(
+    scene: Any, settings: dict[str, Any], *, config: NerfConfig | None, lpips: bool
+) -> Mapping[str, Any] | None:
+    model, history = fit(scene, config, **settings)
+    if history.interrupted:
+        return None
+    names = {name: value for name, value in settings.items() if name in NerfConfig.__dataclass_fields__}
+    whole = config_with(NerfConfig, config, {**names, "network": {}})
+    is_path = isinstance(scene, str | os.PathLike)
+    views = judged_views(open_scene(os.fspath(scene), whole).scene if is_path else scene)
+    return {
+        **evaluate(model, views, lpips=lpips),
+        "size": f"{views.height}x{views.width}",
+        "seconds": round(history[-1].seconds, 3),
+        "parameters": sum(parameter.numel() for parameter in model.field.parameters()),
+    }
 
 
 def row_of(scene: str, method: str, result: Result, *, published_as: str | None = None) -> dict[str, Any]:

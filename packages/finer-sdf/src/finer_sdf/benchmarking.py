@@ -1,10 +1,12 @@
 """Compare methods on surfaces, from Python: a row a fit."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from finer_core.benchmark import Methods, Result, compare
+from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_sdf.config import SdfConfig
@@ -33,6 +35,9 @@ def benchmark(
     methods: Methods,
     config: SdfConfig | None = None,
     *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int | None = None,
     progress: ProgressOption = False,
     **overrides: Any,
 ) -> list[dict[str, Any]]:
@@ -40,11 +45,18 @@ def benchmark(
 
     A fit that fails is a row with its "error". Ctrl-C ends the benchmark with the rows of the fits that are finished.
 
+    On workers a fit has the bits that it has here with as many threads. Shapes are sent with their fits; paths are
+    opened by the workers. A script needs the usual `if __name__ == "__main__":`.
+
     Args:
         shapes: What `fit` takes, by name.
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit, its `resolution` and `eval_samples` those of `evaluate`; None for the default.
+        workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
+        scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
+        threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
+            for one on workers.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
         **overrides: Arguments of `fit`, such as steps=2000.
 
@@ -54,7 +66,10 @@ def benchmark(
         a shape of that name, published_chamfer_l2_sum and published_iou; None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no surfaces, before the first fit.
+        InputError: For an unknown method, or one that fits no surfaces, before the first fit. With workers also where
+            Dask is not installed (`pip install "finer-sdf[dask]"`) or nobody answers at the address, and for what
+            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
         >>> import trimesh
@@ -64,28 +79,36 @@ def benchmark(
         >>> [(row["shape"], row["method"]) for row in rows]
         [('box', 'finer')]
     """
-
-    def metrics_of(shape: Any, settings: dict[str, Any]) -> Mapping[str, Any] | None:
-        given = {**overrides, **settings}
-        own = {name: given.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
-        loaded = as_shape(shape, memory=parse_memory(own["memory"]))
-        model, history = fit(loaded, config, **given)
-        if history.interrupted:
-            return None
-        figures = evaluate(
-            model,
-            loaded,
-            resolution=own["resolution"],
-            samples=own["eval_samples"],
-            seed=own["seed"],
-            memory=own["memory"],
-        )
-        return {**figures, "seconds": round(history[-1].seconds, 3)}
-
-    return compare(shapes, methods, metrics_of, row_of=row_of, task=TASK, progress=progress)
+    return compare(
+        shapes,
+        methods,
+        partial(_metrics_of, config=config),
+        row_of=row_of,
+        task=TASK,
+        overrides=overrides,
+        sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-sdf[dask]"),
+        progress=progress,
+    )
 
 
 _OF_EVALUATE = ("resolution", "eval_samples", "seed", "memory")
+
+
+def _metrics_of(shape: Any, settings: dict[str, Any], *, config: SdfConfig | None) -> Mapping[str, Any] | None:
+    own = {name: settings.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
+    loaded = as_shape(shape, memory=parse_memory(own["memory"]))
+    model, history = fit(loaded, config, **settings)
+    if history.interrupted:
+        return None
+    figures = evaluate(
+        model,
+        loaded,
+        resolution=own["resolution"],
+        samples=own["eval_samples"],
+        seed=own["seed"],
+        memory=own["memory"],
+    )
+    return {**figures, "seconds": round(history[-1].seconds, 3)}
 
 
 def row_of(shape: str, method: str, result: Result) -> dict[str, Any]:

@@ -9,13 +9,12 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from finer_core.app.run_folder import Mode, check_writable, open_run_folder
-from finer_core.c_library import allow_building, building_is_allowed
+from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import InputError
 from finer_core.io.files import TEMPORARY_PREFIX
 from finer_core.progress import reporting
@@ -34,39 +33,6 @@ class BenchmarkFit(NamedTuple):
 
 RowOf = Callable[[Any, BenchmarkFit], Row]
 """Runs a fit of a plan and returns its row."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sharing:
-    """Say who computes.
-
-    Attributes:
-        workers: Local processes; 0 for none.
-        scheduler: Address of a Dask scheduler; None for none.
-        threads: Of every fit; None for as many as PyTorch takes, or one with workers.
-        extra: What Dask is installed by, for the message.
-    """
-
-    workers: int = 0
-    scheduler: str | None = None
-    threads: int | None = None
-    extra: str = ""
-
-    @property
-    def is_on(self) -> bool:
-        """Return whether fits go to workers."""
-        return bool(self.workers or self.scheduler)
-
-    @contextmanager
-    def threads_here(self) -> Iterator[None]:
-        """Compute with the threads that were asked for, in this process."""
-        if self.threads is None or self.is_on:
-            yield
-            return
-        from finer_core.parallel import threads_an_operation
-
-        with threads_an_operation(self.threads):
-            yield
 
 
 def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: int | None) -> None:
@@ -107,10 +73,6 @@ def sharing_of(arguments: argparse.Namespace, *, application: str) -> Sharing:
     Raises:
         InputError: For a number that cannot be used.
     """
-    for name, least in (("workers", 0), ("threads", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name} must be at least {least}, got {value}")
     return Sharing(
         workers=arguments.workers,
         scheduler=arguments.scheduler,
@@ -146,8 +108,6 @@ def rows_of_fits(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iter
 
 
 def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iterator[tuple[int, Row]]:
-    from finer_core.distributed.by_dask import shared_by_dask
-
     mode: Mode = "overwrite" if plan.overwrite else "new"
 
     def prepare() -> None:
@@ -162,37 +122,25 @@ def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> 
 
     # Only who shares the disk finds this file. Others would write elsewhere, and take what lies there for ours.
     with tempfile.NamedTemporaryFile(dir=plan.out, prefix=TEMPORARY_PREFIX) as token:
-        on_worker = partial(
-            _row_on_worker,
+        seen = partial(
+            _row_where_folder_is_seen,
             row_of,
             dataclasses.replace(
                 plan, out=plan.out.absolute(), resume=True, overwrite=False, quiet=True, sharing=Sharing()
             ),
             os.path.abspath(token.name),
-            plan.sharing.threads or 1,
-            building_is_allowed(),
         )
-        shared = shared_by_dask(
-            on_worker,
-            {str(number): fit._replace(out=fit.out.absolute()) for number, fit in enumerate(fits)},
-            workers=plan.sharing.workers,
-            scheduler=plan.sharing.scheduler,
-            extra=plan.sharing.extra,
+        yield from shared_results(
+            seen,
+            [fit._replace(out=fit.out.absolute()) for fit in fits],
+            sharing=plan.sharing,
             name_of=lambda fit: fit.out.name,
             prepare=prepare,
+            advice="start the command again with --resume: what is finished is kept",
         )
-        for number, row in shared:
-            yield int(number), row
 
 
-def _row_on_worker(row_of: RowOf, plan: Any, token: str, threads: int, building: bool, fit: BenchmarkFit) -> Row:
-    import torch
-
-    from finer_core.parallel import threads_an_operation
-
+def _row_where_folder_is_seen(row_of: RowOf, plan: Any, token: str, fit: BenchmarkFit) -> Row:
     if not os.path.exists(token):
         raise InputError(f"--out {plan.out}: a worker does not see this folder; give one on a disk that all share")
-    if building:
-        allow_building()
-    with threads_an_operation(threads), torch.random.fork_rng(devices=[]):
-        return row_of(plan, fit)
+    return row_of(plan, fit)

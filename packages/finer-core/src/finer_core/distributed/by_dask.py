@@ -30,6 +30,8 @@ _LOOK = 1.0
 _DEAD = ("failed", "closing", "closing_gracefully", "closed")
 """States of a nanny that starts no worker again."""
 
+_LARGE = "distributed.admin.large-graph-warning-threshold"
+
 _FETCHING = 5.0
 """Seconds that fetching a result may take before the workers are looked after again."""
 _REACHING = 10.0
@@ -45,6 +47,7 @@ def shared_by_dask(
     extra: str,
     name_of: Callable[[Task], str],
     prepare: Callable[[], None] = lambda: None,
+    advice: str = "start the command again: what is finished is kept",
 ) -> Iterator[tuple[str, Result]]:
     """Call a function of every task on the workers of a local cluster or of a scheduler; yield results as they come.
 
@@ -56,6 +59,7 @@ def shared_by_dask(
         extra: What Dask is installed by, for the message.
         name_of: What a task is called in messages.
         prepare: Called once the workers can be reached, before the first task is handed out.
+        advice: What to do where the scheduler is gone, for the message.
 
     Yields:
         The key of a task, and its result.
@@ -64,13 +68,13 @@ def shared_by_dask(
         InputError: If Dask is not installed, or nobody answers at the address.
         CollectiveError: If the scheduler is gone, or a task's workers die again and again.
     """
-    try:
+    with _installed(extra):
+        import dask
         from distributed import KilledWorker, as_completed
         from distributed.client import FutureCancelledError
-    except ImportError as error:
-        raise InputError(f'--workers and --scheduler need an extra: pip install "{extra}" ({error})') from error
     number = itertools.count()
-    with _client(workers, scheduler) as (client, revive):
+    # What is fitted may travel with its task, and has its size.
+    with _client(workers, scheduler) as (client, revive), dask.config.set({_LARGE: "1 TB"}):
         prepare()
 
         def submit(key: str) -> Any:
@@ -95,13 +99,35 @@ def shared_by_dask(
                 finished.add(again)
                 continue
             except (FutureCancelledError, OSError) as error:
-                raise CollectiveError(
-                    "the Dask scheduler is gone; start the command again (benchmark with --resume): what is finished "
-                    "is kept"
-                ) from error
+                raise CollectiveError(f"the Dask scheduler is gone; {advice}") from error
             del waiting[future.key]
             future.release()
             yield key, result
+
+
+def packed(value: Any, *, extra: str) -> bytes:
+    """Return a value as bytes for `pickle.loads`, with code that another process cannot import, as Dask sends it.
+
+    Args:
+        value: Anything.
+        extra: What Dask is installed by, for the message.
+
+    Raises:
+        InputError: If Dask is not installed.
+        Exception: If the value cannot be pickled; which one, its class says.
+    """
+    with _installed(extra):
+        import cloudpickle  # which Dask needs
+    content: bytes = cloudpickle.dumps(value)
+    return content
+
+
+@contextmanager
+def _installed(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f'--workers and --scheduler need an extra: pip install "{extra}" ({error})') from error
 
 
 def _as_they_come(finished: Any, waiting: Mapping[str, Any], revive: Callable[[], None]) -> Iterator[Any]:

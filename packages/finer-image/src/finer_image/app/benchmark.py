@@ -10,9 +10,10 @@ from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
 from finer_core.app.run_folder import Mode, RunFolder
-from finer_core.app.sharing import BenchmarkFit, Sharing, rows_of_fits
+from finer_core.app.sharing import BenchmarkFit, rows_of_fits
 from finer_core.distributed.interruption import interruptible
 from finer_core.distributed.ranks import my_share
+from finer_core.distributed.sharing import Sharing
 from finer_core.distributed.team import Team
 from finer_core.errors import DivergenceError, InputError
 from finer_image.app.experiment import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app import benchmark as benchmark_table
-from finer_core.app.sharing import BenchmarkFit, Sharing, rows_of_fits
+from finer_core.app.sharing import BenchmarkFit, rows_of_fits
 from finer_core.benchmark import Result
+from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError, InputError
 from finer_sdf.app.experiment import resume_run, start_run
 from finer_sdf.benchmarking import COLUMNS, row_of

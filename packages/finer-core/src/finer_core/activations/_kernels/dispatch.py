@@ -68,6 +68,11 @@ def fuse_activations(choice: bool | None) -> None:
     _choice = choice
 
 
+def fusion_choice() -> bool | None:
+    """Return what `fuse_activations` was last given here, for processes that are to compute the same bits."""
+    return _choice
+
+
 @contextmanager
 def fusion_kept() -> Iterator[None]:
     """Let a block choose kernels for itself: at its end the choice is what it was before.
