@@ -16,8 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil  # which Dask needs
-
 SEEDS = [str(seed) for seed in range(40)]
 CELLS = {
     "image": (["finerpp-notebook", "--size", "64", "--steps", "80"], ["siren", "finer", "gauss", "gauss-finer"]),
@@ -44,9 +42,11 @@ def program(application: str, *arguments: str) -> subprocess.Popen:
 
 def workers_of(parent: int) -> list[int]:
     """Return the worker processes that a command has started, the oldest first."""
-    there = psutil.process_iter(["ppid", "cmdline"])  # leaves out those that end meanwhile
+    import psutil  # which Dask needs
+
+    looks = (each.info for each in psutil.process_iter(["pid", "ppid", "cmdline"]))  # without those that end meanwhile
     return sorted(
-        each.pid for each in there if each.info["ppid"] == parent and "spawn_main" in " ".join(each.info["cmdline"] or ())
+        look["pid"] for look in looks if look["ppid"] == parent and "spawn_main" in " ".join(look["cmdline"] or ())
     )
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from benchmarks.bench_killed_workers import workers_of
 
 from finer_core.errors import InputError
 from finer_core.reproduction import ResultsFolder
-from tests.worker_processes import workers_of
 
 pytest.importorskip("distributed")
 
@@ -70,7 +70,6 @@ def test_workers_that_are_killed_lose_nothing_and_change_no_bit(tmp_path, in_seq
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_workers_that_are_killed_while_they_are_starting_are_replaced(tmp_path, in_sequence):
     process = toy(tmp_path / "out", 2)
     killed: set[int] = set()

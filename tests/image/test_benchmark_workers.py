@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.bench_killed_workers import workers_of
 
 from finer_core import load_model
 from finer_core.errors import InputError
 from finer_image import benchmark, write_image
 from finer_image.app.cli import main
 from tests import refusals
-from tests.worker_processes import workers_of
 
 pytest.importorskip("distributed")
 SMALL = [

@@ -15,7 +15,7 @@ SMALL = {
 
 @pytest.mark.slow
 def test_the_rows_of_workers_are_those_of_a_sequence(tmp_path):
-    scenes = {"lego": ball_scene(), "none": tmp_path / "none"}
+    scenes = {"lego": ball_scene(size=12, train=6), "none": tmp_path / "none"}
     calm = benchmark(scenes, ["finer", "siren"], NerfConfig(**SMALL), threads=1)
     rows = benchmark(scenes, ["finer", "siren"], NerfConfig(**SMALL), workers=2)
     for row in (*calm, *rows):
