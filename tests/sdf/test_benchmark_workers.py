@@ -6,9 +6,15 @@ import trimesh
 from finer_sdf import benchmark
 
 pytest.importorskip("distributed")
-SIZES = {"hidden_features": 16, "hidden_layers": 1, "first_bias_scale": 1.0}
+SIZES = {
+    "hidden_features": 16,
+    "hidden_layers": 1,
+    "first_omega_0": 8.0,
+    "hidden_omega_0": 8.0,
+    "first_bias_scale": 1.0,
+}
 SMALL = {
-    **{"steps": 100, "device": "cpu", "precision": "fp32", "samples": 2000, "batch_points": 256, "learning_rate": 1e-2},
+    **{"steps": 60, "device": "cpu", "precision": "fp32", "samples": 2000, "batch_points": 256, "learning_rate": 1e-2},
     **{"network": SIZES, "resolution": 16, "eval_samples": 1000},
 }
 
