@@ -28,7 +28,6 @@ from finer_core.c_library import allow_building
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
-from finer_image.presets import length_of
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import plan_fit
 from study_optimizers import lines_of
