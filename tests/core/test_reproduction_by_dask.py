@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,17 @@ def test_nobody_at_the_address_is_one_line(monkeypatch):
     how = {"workers": 0, "scheduler": f"tcp://127.0.0.1:{free_port()}", "extra": "finer-image[dask]", "name_of": str}
     with pytest.raises(InputError, match="nobody answers there"):
         next(by_dask.shared_by_dask(len, {"a": "task"}, **how))
+
+
+def test_two_clusters_live_beside_each_other_and_listen_on_loopback_only():
+    from finer_core.distributed.by_dask import _local_cluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with _local_cluster() as first, _local_cluster() as second:
+            servers = [cluster.scheduler.http_server for cluster in (first, second)]
+            assert {server.address for server in servers} == {"127.0.0.1"}
+            assert servers[0].port != servers[1].port
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):

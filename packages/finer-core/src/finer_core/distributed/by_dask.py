@@ -203,7 +203,7 @@ def _local_cluster() -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # none would be 8787, which another cluster may have, on every address
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
