@@ -116,7 +116,7 @@ def _of_nerf(files: Path) -> Calls:
         "fit": lambda: fn.fit(scene, **small, device="cpu"),
         "evaluate": lambda: fn.evaluate(model, scene.test),
         "benchmark": lambda: fn.benchmark({"a": scene}, ["finer"], **small),
-        "reproduce": lambda: fn.reproduce("finer-nerf", methods=["SL2A"]),
+        "reproduce": lambda: fn.reproduce("finer-nerf", [files / "read"], methods=["SL2A"]),
         "builtin_scene": lambda: fn.builtin_scene(size=8).test.images,
         "read_scene": lambda: fn.read_scene(files / "read").train.images,
         "write_scene": lambda: _written(files / "scene", lambda path: fn.write_scene(scene, path, overwrite=True)),

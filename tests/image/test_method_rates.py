@@ -6,7 +6,9 @@ import pytest
 from finer_core.methods import METHODS, method_names
 from finer_image import evaluate, fit
 from finer_image.config import ImageConfig
-from finer_image.presets import LARGE_BATCH_METHODS, METHOD_RATES, MUON_RATE, resolve
+from finer_image.presets import resolve
+from finer_image.presets.methods import rules_of
+from finer_image.presets.rates import MUON_RATE
 
 NAMES = [name for name in method_names("image") if name in METHODS]
 SMALL = {"device": "cpu", "precision": "fp32", "network": {"hidden_features": 64, "hidden_layers": 2}}
@@ -22,14 +24,14 @@ def resolved(method: str, **given: object) -> ImageConfig:
 
 @pytest.mark.parametrize("method", NAMES)
 def test_rates_are_the_method_s_times_what_the_rules_make_of_the_usual_one(method):
+    rules = rules_of(method)
     for passes in (40.0, 320.0):
-        usual = resolved("finer" if method in LARGE_BATCH_METHODS else "wire", passes=passes)
+        usual = resolved("finer" if rules.large_batches else "wire", passes=passes)
         own = resolved(method, passes=passes)
         factor = usual.matrix_learning_rate / 5e-4
-        rates = METHOD_RATES.get(method)
-        assert own.matrix_learning_rate == pytest.approx((rates.matrices if rates else 5e-4) * factor)
-        assert own.learning_rate == pytest.approx((rates.rest if rates else 3e-3) * factor)
-        assert own.optimizer == (rates.optimizer if rates else "soap")
+        assert own.matrix_learning_rate == pytest.approx(rules.matrices * factor)
+        assert own.learning_rate == pytest.approx((3e-3 if rules.rest is None else rules.rest) * factor)
+        assert own.optimizer == rules.optimizer
 
 
 def test_another_optimizer_has_its_own_rates_and_the_published_one():

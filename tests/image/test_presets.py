@@ -8,7 +8,9 @@ import pytest
 
 from finer_core.errors import InputError
 from finer_image.config import ImageConfig
-from finer_image.presets import default_passes, fast_network, length_of, resolve, steps_per_pass
+from finer_image.presets import resolve
+from finer_image.presets.lengths import default_passes, length_of, steps_per_pass
+from finer_image.presets.networks import fast_network
 
 
 def resolved(

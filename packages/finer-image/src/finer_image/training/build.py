@@ -14,7 +14,7 @@ from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.presets import steps_per_pass
+from finer_image.presets.lengths import steps_per_pass
 from finer_image.training.importance import ErrorSampledObjective
 from finer_image.training.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.training.plan import FitPlan, chunk_pixels

@@ -21,7 +21,8 @@ from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.memory import PROCESS_BYTES
 from finer_image.model_data import TASK
-from finer_image.presets import fast_network, resolve
+from finer_image.presets import resolve
+from finer_image.presets.networks import fast_network
 
 
 @dataclass(frozen=True, kw_only=True)

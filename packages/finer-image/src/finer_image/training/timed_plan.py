@@ -9,7 +9,7 @@ from finer_core.training.own_code import OwnCode
 from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
 from finer_image.io.raster import Raster
-from finer_image.presets import SMALLEST_BATCH, Length, length_of
+from finer_image.presets.lengths import SMALLEST_BATCH, Length, length_of
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, plan_fit
 
@@ -18,7 +18,7 @@ _LARGEST_TIMED = 8192
 _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
 """Steps of SOAP below which Adam, whose steps cost a half, gets further: in 6 s at 128x128, where SOAP makes some 100,
-it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/speed.md)."""
+it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/studies/equal_time.md)."""
 
 
 def plan_timed_fit(

@@ -1,12 +1,13 @@
 """Solids that a ray meets in closed form: ball, box, capped cylinder."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from finer_core.shapes import Float
+from finer_core.shapes import Bool, Float
 
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Maps local points (n, 3) and local normals (n, 3) to colours (n, 3) in [0, 1]."""
@@ -28,9 +29,20 @@ class Solid(ABC):
     texture: Texture
     gloss: float = 0.0
 
+    @property
+    @abstractmethod
+    def reach(self) -> float:
+        """Return the distance from its middle to the furthest point of it."""
+
     @abstractmethod
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Return the distance along each ray to the first hit from outside, (n,), infinite without one."""
+
+    def is_near(self, origins: Rays, directions: Rays) -> Bool[np.ndarray, " rays"]:
+        """Return which lines of unit direction pass the ball that holds it, (n,): |c - o|^2 - ((c - o) d)^2 <= r^2."""
+        to_centre = np.asarray(self.centre) - origins
+        along = np.einsum("ij,ij->i", to_centre, directions)
+        return np.einsum("ij,ij->i", to_centre, to_centre) - along**2 <= (1.001 * self.reach) ** 2
 
     @abstractmethod
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
@@ -42,6 +54,11 @@ class Ball(Solid):
     """Hold a ball."""
 
     radius: float
+
+    @property
+    def reach(self) -> float:
+        """Return the radius."""
+        return self.radius
 
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Solve |o + t d - c|^2 = r^2 for the smaller t."""
@@ -63,6 +80,11 @@ class Box(Solid):
 
     half: tuple[float, float, float]
     turn: float = 0.0
+
+    @property
+    def reach(self) -> float:
+        """Return half the diagonal."""
+        return math.hypot(*self.half)
 
     def _axes(self) -> np.ndarray:
         c, s = np.cos(self.turn), np.sin(self.turn)
@@ -96,6 +118,11 @@ class Cylinder(Solid):
 
     radius: float
     half_height: float
+
+    @property
+    def reach(self) -> float:
+        """Return half the diagonal of a cut through the axis."""
+        return math.hypot(self.radius, self.half_height)
 
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Intersect the infinite cylinder with the slab between its ends."""

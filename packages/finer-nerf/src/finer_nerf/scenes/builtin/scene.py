@@ -25,6 +25,8 @@ _AMBIENT, _SHARPNESS, _SHADOW = 0.45, 24.0, 0.35
 _DISTANCE, _ANGLE = 3.9, 0.69
 """Of the cameras: from the origin, and the horizontal field of view in radians."""
 _SUPERSAMPLING = 3
+_RAYS_AT_ONCE = 8192
+"""Whose arrays stay in the cache, and in memory that is used again."""
 _GOLDEN = math.pi * (3 - math.sqrt(5))
 
 
@@ -91,7 +93,7 @@ def _views(split: str, count: int, *, camera: Camera, phase: float) -> Views:
     )
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=6)
 def _drawn(count: int, camera: Camera, phase: float) -> tuple[np.ndarray, np.ndarray]:
     """Return poses and pictures of a split; drawing them takes seconds, and a study reads its scene for every cell."""
     poses = np.stack([_look_at_origin(_eye(i, count, phase)) for i in range(count)])
@@ -116,14 +118,22 @@ def _look_at_origin(eye: np.ndarray) -> np.ndarray:
 
 
 def _rays(pose: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    local = camera_directions(camera, all_pixels(camera)).double().numpy() * np.array([1.0, -1.0, -1.0])
-    directions = local @ pose[:3, :3].T
+    directions = _camera_rays(camera) @ pose[:3, :3].T
     return np.broadcast_to(pose[:3, 3], directions.shape), directions
+
+
+@functools.lru_cache(maxsize=1)
+def _camera_rays(camera: Camera) -> np.ndarray:
+    """Return the directions of all pixels, x right, y up, z backwards: the same in every picture."""
+    return camera_directions(camera, all_pixels(camera)).double().numpy() * np.array([1.0, -1.0, -1.0])
 
 
 def _first_hit(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return distance and number of the nearest solid of each ray."""
-    distances = np.stack([solid.distance(origins, directions) for solid in _SOLIDS])
+    distances = np.full((len(_SOLIDS), len(directions)), np.inf)
+    for solid, found in zip(_SOLIDS, distances, strict=True):
+        near = solid.is_near(origins, directions)
+        found[near] = solid.distance(origins[near], directions[near])
     nearest = distances.argmin(axis=0)
     return np.take_along_axis(distances, nearest[None], axis=0)[0], nearest
 
@@ -132,16 +142,24 @@ def _picture(pose: np.ndarray, camera: Camera) -> np.ndarray:
     """Trace a picture as uint8 (height, width, 4); colours are averaged over what is opaque, so edges stay clean."""
     fine = camera.resized(width=camera.width * _SUPERSAMPLING, height=camera.height * _SUPERSAMPLING)
     origins, directions = _rays(pose, fine)
-    depth, nearest = _first_hit(origins, directions)
-    hit = np.isfinite(depth)
-    colors = np.zeros((len(depth), 3))
-    points = origins[hit] + directions[hit] * depth[hit, None]
-    colors[hit] = _shade(points, directions[hit], nearest[hit])
+    rows = max(1, _RAYS_AT_ONCE // (fine.width * _SUPERSAMPLING)) * fine.width * _SUPERSAMPLING
+    parts = [_traced(origins[i : i + rows], directions[i : i + rows]) for i in range(0, len(directions), rows)]
+    colors, hit = (np.concatenate(part) for part in zip(*parts, strict=True))
     shape = (camera.height, _SUPERSAMPLING, camera.width, _SUPERSAMPLING)
     alpha = hit.reshape(shape).mean(axis=(1, 3))
     total = colors.reshape(*shape, 3).sum(axis=(1, 3))
     straight = total / np.maximum(alpha, 1e-9)[..., None] / _SUPERSAMPLING**2
     return np.rint(np.concatenate([straight, alpha[..., None]], axis=-1).clip(0, 1) * 255).astype(np.uint8)
+
+
+def _traced(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colour of each ray, black where it meets nothing, and whether it meets something."""
+    depth, nearest = _first_hit(origins, directions)
+    hit = np.isfinite(depth)
+    colors = np.zeros((len(depth), 3))
+    points = origins[hit] + directions[hit] * depth[hit, None]
+    colors[hit] = _shade(points, directions[hit], nearest[hit])
+    return colors, hit
 
 
 def _shade(points: np.ndarray, directions: np.ndarray, nearest: np.ndarray) -> np.ndarray:

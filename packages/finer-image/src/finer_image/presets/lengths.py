@@ -1,0 +1,111 @@
+"""How many steps of how many pixels a fit makes of its budget.
+
+With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do. Methods
+that such batches do not serve have smaller ones, which grow as sqrt(N P).
+"""
+
+import math
+from dataclasses import dataclass
+
+from finer_image.config import ImageConfig
+from finer_image.presets.methods import rules_of
+from finer_image.training.stratified import cell_shape
+
+PAPER_STEPS = 5000
+PASSES = 40.0
+"""How often the fast preset uses every pixel where no budget is given."""
+LARGEST_SAMPLE_COUNT = 64_000_000
+"""Pixels that it draws at most where no budget is given: more gain a network of fixed size little for the time."""
+LEAST_STEPS = 400
+"""Steps that it makes at least where no budget is given; twice as many with small batches."""
+SMALLEST_BATCH = 1024
+"""Pixels a step below which the optimizer's own work costs more than they do."""
+STEADY_BATCH = 8.0
+"""Over sqrt(N), the batch that bears the usual rate."""
+_STEADY_PASSES, _BATCH_EXPONENT = 20.0, 0.75
+"""The passes that want it; what more of them multiply it by is their ratio to this power."""
+_SMALL_BATCH, _SMALL_EXPONENT = 1.26, 0.1
+"""Small batches over sqrt(N P), in fits of up to `PASSES`; what more multiply it by is their ratio to this power."""
+_PIXELS_PER_STEP = 1.6
+"""Batch over the steps, where it is these that are given: about what as many passes as they make would want."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """Hold how long a fit is.
+
+    Attributes:
+        steps: Updates.
+        batch_pixels: Pixels a step that are asked for; 0 for all.
+        passes: How often every pixel is used.
+    """
+
+    steps: int
+    batch_pixels: int
+    passes: float
+
+
+def length_of(
+    height: int, width: int, *, passes: float, batch_pixels: int | None = None, method: str = "finer"
+) -> Length:
+    """Return the steps and the batch of a fit of so many passes.
+
+    Args:
+        height: Rows of the image.
+        width: Columns of the image.
+        passes: How often every pixel is used.
+        batch_pixels: Pixels a step where they are given; 0 for all.
+        method: What is fitted.
+    """
+    pixels = height * width
+    if batch_pixels is None:
+        if rules_of(method).large_batches:
+            factor = STEADY_BATCH * (passes / _STEADY_PASSES) ** _BATCH_EXPONENT
+        else:
+            factor = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
+        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels))))
+    per_pass = steps_per_pass(height, width, batch_pixels)
+    if per_pass == 1:
+        batch_pixels = 0
+    return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
+
+
+def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
+    """Return the steps after which a batch of so many pixels, 0 for all, has used every pixel once.
+
+    It is a power of 2, as the cells are from which a batch takes a pixel each.
+    """
+    if not 0 < batch_pixels < height * width:
+        return 1
+    cell_height, cell_width = cell_shape(height, width, batch_pixels)
+    return cell_height * cell_width
+
+
+def default_passes(height: int, width: int, *, method: str = "finer") -> float:
+    """Return the passes of a fit whose user named no length."""
+    pixels = height * width
+    passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / pixels, 1.0))
+    per_pass = steps_per_pass(height, width, length_of(height, width, passes=passes, method=method).batch_pixels)
+    return max(passes, LEAST_STEPS * (1 if rules_of(method).large_batches else 2) / per_pass)
+
+
+def chosen_length(settings: ImageConfig, height: int, width: int, passes: float | None) -> Length:
+    """Return the length that was asked for, or the preset's own.
+
+    Args:
+        settings: As given.
+        height: Rows of the image.
+        width: Columns of the image.
+        passes: How often every pixel can be used in `settings.seconds`, where these are given.
+    """
+    batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+    passes = passes or settings.passes
+    if settings.steps is not None:
+        if batch is None:
+            batch = min(height * width, max(SMALLEST_BATCH, round(_PIXELS_PER_STEP * settings.steps)))
+        per_pass = steps_per_pass(height, width, batch)
+        return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
+    if passes is None:
+        passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
+    passes = passes or default_passes(height, width, method=settings.method)
+    return length_of(height, width, passes=passes, batch_pixels=batch, method=settings.method)

@@ -1,0 +1,88 @@
+"""The rates that a fit's batches bear.
+
+They grow as the root of the batch, because what the noise of a step adds to the weights goes with rate^2 / batch; half
+the width goes twice as far.
+"""
+
+import math
+from dataclasses import dataclass
+
+from finer_core.training_config import matrix_rate
+from finer_image.presets.lengths import SMALLEST_BATCH, STEADY_BATCH, Length
+from finer_image.presets.methods import USUAL_RATE, rules_of
+
+MUON_RATE = 1.5e-3
+"""Muon's rate in the fast preset; it loses 2 dB at twice that."""
+_SMALL_TRAVEL = 3.95e-4
+"""Steps times SOAP's rate, over sqrt(N P), with small batches."""
+_SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
+"""Passes below which rates are higher, as their inverse root, and at most by this factor."""
+_USUAL_WIDTH = 256
+"""Hidden features that the factors of rate and batch are for."""
+_HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
+"""Highest rates of SOAP with any batch: of all networks, and of one of the usual width."""
+_TINY_RATE, _TINY_LAYERS = 1e-3, 3
+"""SOAP's rate for FINER with so many hidden layers, where the smallest batch holds the whole image: its gradients have
+no noise. Half the width bears twice as much, up to the highest, and twice the depth half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Hold an optimizer and its rates.
+
+    Attributes:
+        optimizer: One of `OPTIMIZERS`.
+        matrices: Its rate.
+        rest: Adam's, of what it does not update.
+    """
+
+    optimizer: str
+    matrices: float
+    rest: float
+
+
+def fast_rates(
+    method: str,
+    *,
+    optimizer: str | None,
+    published: float,
+    pixels: int,
+    batch: float,
+    length: Length,
+    hidden_features: int,
+    hidden_layers: int | None,
+) -> Rates:
+    """Return the optimizer and the rates of the fast preset.
+
+    Args:
+        method: What is fitted.
+        optimizer: What was asked for; None for the method's own.
+        published: The method's published rate.
+        pixels: N, the image's.
+        batch: Pixels that a step has.
+        length: How long the fit is.
+        hidden_features: Width of the network.
+        hidden_layers: Depth of a method's network; None for a module of the user's own.
+    """
+    rules = rules_of(method)
+    rate = _usual_rate(method, pixels=pixels, batch=batch, length=length, hidden_features=hidden_features)
+    if method == "finer" and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
+        narrow = _USUAL_WIDTH / hidden_features
+        rate = min(_HIGHEST_RATE, _TINY_RATE * narrow * min(1.0, _TINY_LAYERS / hidden_layers))
+    factor = rate / USUAL_RATE
+    if optimizer in (None, rules.optimizer):
+        rest = published if rules.rest is None else rules.rest
+        return Rates(optimizer=rules.optimizer, matrices=rules.matrices * factor, rest=rest * factor)
+    other = matrix_rate(optimizer, muon=MUON_RATE)
+    return Rates(optimizer=optimizer, matrices=other * (factor if optimizer == "soap" else 1), rest=published * factor)
+
+
+def _usual_rate(method: str, *, pixels: int, batch: float, length: Length, hidden_features: int) -> float:
+    """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`."""
+    narrow = _USUAL_WIDTH / hidden_features
+    borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
+    if not rules_of(method).large_batches:
+        return min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)
+    short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
+    usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
+    return min(usual * narrow, max(usual, borne))

@@ -1,0 +1,106 @@
+"""Fill what a fit's settings leave open."""
+
+import dataclasses
+from typing import Any
+
+from finer_core.errors import InputError
+from finer_core.training_config import matrix_rate, refuse_two_lengths
+from finer_image.config import ImageConfig
+from finer_image.presets.lengths import Length, chosen_length, steps_per_pass
+from finer_image.presets.rates import MUON_RATE, Rates, fast_rates
+
+
+def resolve(
+    settings: ImageConfig,
+    *,
+    height: int,
+    width: int,
+    hidden_features: int,
+    learning_rate: float,
+    bf16_is_native: bool,
+    compiles: bool,
+    hidden_layers: int | None = None,
+    passes: float | None = None,
+) -> ImageConfig:
+    """Fill every None by the preset.
+
+    Args:
+        settings: As given.
+        height: Rows of the image.
+        width: Columns of the image.
+        hidden_features: Width of the network.
+        learning_rate: The method's published rate.
+        bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
+        compiles: Whether activations are compiled unless `--no-compile` says otherwise.
+        hidden_layers: Depth of a method's network; None for a module of the user's own.
+        passes: How often every pixel can be used in `settings.seconds`, where these are given.
+
+    Returns:
+        Settings without a None that matters; a fit with them is reproducible.
+
+    Raises:
+        InputError: For an unknown preset, or settings that exclude each other.
+    """
+    if settings.preset not in ("fast", "paper"):
+        raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
+    refuse_two_lengths(settings)
+    length = chosen_length(settings, height, width, passes)
+    if settings.preset == "paper":
+        values = _paper(settings, length, learning_rate)
+    else:
+        rates = fast_rates(
+            settings.method,
+            optimizer=settings.optimizer,
+            published=learning_rate,
+            pixels=height * width,
+            batch=height * width / steps_per_pass(height, width, length.batch_pixels),
+            length=length,
+            hidden_features=hidden_features,
+            hidden_layers=hidden_layers,
+        )
+        values = {**_fast(rates, length), "precision": "bf16" if bf16_is_native else "fp32"}
+    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    betas = values.pop("betas")
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    merged |= {"steps": length.steps, "passes": length.passes}
+    if merged["sampling"] == "importance" and not merged["batch_pixels"]:
+        raise InputError(
+            "--sampling importance needs a batch of some of the pixels, got the full batch; give --batch-pixels"
+        )
+    if settings.compile is None:
+        merged["compile"] = compiles
+    if not merged.get("log_every"):
+        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+    return ImageConfig(**merged)
+
+
+def _paper(settings: ImageConfig, length: Length, learning_rate: float) -> dict[str, Any]:
+    """FINER and FINER++: full batch, Adam, lr 0.1^(step/steps), 5000 steps, float32, nothing clipped or undone."""
+    return {
+        "batch_pixels": length.batch_pixels,
+        "learning_rate": learning_rate,
+        "matrix_learning_rate": matrix_rate(settings.optimizer, muon=MUON_RATE),
+        "sampling": "stratified",
+        "optimizer": "adam",
+        "betas": (0.9, 0.999),
+        "schedule": "exponential",
+        "ema_decay": 0.0,
+        "guard": False,
+        "precision": "fp32",
+        "log_every": 10,
+    }
+
+
+def _fast(rates: Rates, length: Length) -> dict[str, Any]:
+    """Stratified pixel batches, SOAP or Muon on the matrices, warm-up and a straight decay to 0."""
+    return {
+        "batch_pixels": length.batch_pixels,
+        "learning_rate": rates.rest,
+        "matrix_learning_rate": rates.matrices,
+        "sampling": "stratified",
+        "optimizer": rates.optimizer,
+        "betas": (0.9, 0.99),
+        "schedule": "linear",
+        "ema_decay": 0.0,
+        "guard": True,
+    }
