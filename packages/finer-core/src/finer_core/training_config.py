@@ -38,7 +38,7 @@ OPTIMIZERS = ("adam", "muon", "soap")
 SCHEDULES = ("linear", "cosine", "cosine-squared", "exponential")
 """Learning-rate schedules by name; see `finer_core.training.schedule_of`."""
 SOAP_RATE = 5e-4
-"""SOAP's rate where none is given: found on images (docs/studies/equal_time.md), hardly tried on surfaces and scenes."""
+"""SOAP's rate where none is given: found on images (docs/studies/equal_time.md), hardly tried on others."""
 
 
 def matrix_rate(optimizer: str | None, *, muon: float) -> float:
