@@ -13,7 +13,7 @@ equal-time: every arm trains for the same wall time, and is judged on all pixels
     ours       the default preset, whose number of steps is set from the speed of its first 20
 
 goals: the PSNR that the published algorithm has after --steps steps, by this project's own full batch, which follows
-the same curve (tests/image/test_published_curves.py). Ten minutes an image, whatever else the machine does.
+the same curve (tests/image/training/test_published_curves.py). Ten minutes an image, whatever else the machine does.
 
 time-to: how long the default preset takes to reach the goal, from a file of goals or found first. Its steps are
 --ladder's smallest number that is enough; the published algorithm runs eagerly for --timed-steps (20), and its time is

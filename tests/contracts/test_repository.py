@@ -67,3 +67,21 @@ def test_the_check_of_paths_sees(parts):
 @pytest.mark.parametrize("text", ["https://example.org/work/a", "src/opt/a", "$HOME/work/a", "/tmp or /root"])
 def test_the_check_of_paths_allows(text):
     assert machine_paths(text) == []
+
+
+def folders_without_a_source(tests: Path, source: Path) -> list[str]:
+    """Return the folders of a package's tests that no folder of its source has given the name."""
+    folders = (path.relative_to(tests) for path in tests.rglob("*") if (path / "__init__.py").exists())
+    return sorted(str(folder) for folder in folders if not (source / folder / "__init__.py").exists())
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_tests_mirror_the_tree(package):
+    assert folders_without_a_source(ROOT / "tests" / package.name.removeprefix("finer-"), package.source) == []
+
+
+def test_a_folder_without_a_source_is_seen(tmp_path):
+    for folder in ("tests/io", "tests/odd/inner", "source/io"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").touch()
+    assert folders_without_a_source(tmp_path / "tests", tmp_path / "source") == ["odd/inner"]

@@ -12,7 +12,7 @@ from finer_core.io.reference_weights import network_of_reference, read_reference
 from finer_core.training import read_jsonl
 from finer_core.training.state import read_state
 from tests.core.fits import fit_of
-from tests.core.test_hostile_weights import weights
+from tests.core.io.test_hostile_weights import weights
 
 from .model_files import STATE, model_sample, opened
 from .sample import Sample

@@ -15,8 +15,8 @@ from finer_nerf.model import NerfModel
 from finer_nerf.normalization import Normalization
 from finer_nerf.scenes.auto_scale import place_scene
 from finer_nerf.scenes.reader import read_scene
+from tests.nerf.scenes.test_colmap import binary_model
 from tests.nerf.small_scenes import ball_views, write_ball, write_transforms
-from tests.nerf.test_colmap import binary_model
 
 from .model_files import MODEL, run_sample, saved_model_sample
 from .sample import Sample, files_of

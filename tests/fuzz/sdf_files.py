@@ -12,7 +12,7 @@ from finer_sdf.geometry.reader import read_shape
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import THE_BOX_ITSELF
-from tests.sdf.test_shape_formats import CORNERS, OUTLINE, QUADS, RELATIVE, off, ply, prism
+from tests.sdf.geometry.test_shape_formats import CORNERS, OUTLINE, QUADS, RELATIVE, off, ply, prism
 
 from .model_files import model_sample, run_sample
 from .sample import Sample

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from tests.core.test_other_methods import folder  # noqa: F401 - a fixture
+from tests.core.networks.test_other_methods import folder  # noqa: F401 - a fixture
 
 
 def test_fit_and_render(folder, tmp_path):  # noqa: F811

@@ -1,0 +1,147 @@
+"""Networks and activations of the user's own: tried before training, and named in their files."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from finer_core import InputError, build_network, load_model, load_network, model_info, save_model, set_activation
+from finer_core.io.tensor_file import read_tensors, write_tensors
+from finer_core.networks.network_dict import NetworkDict
+from finer_core.networks.own_network import describe_network, name_of
+from finer_core.training import bytes_per_row, chunk_rows
+from tests.core import small
+
+
+def mlp(width=24):
+    return nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 3))
+
+
+def test_what_a_module_takes_is_measured():
+    described = describe_network(mlp(), in_features=2, out_features=3)
+    # Autograd keeps the coordinates and both outputs of tanh; the weights are no row's.
+    assert described.row_bytes == bytes_per_row(described) == 3 * 4 * ((2 + 24 + 24) + (2 + 3))
+    assert described.hidden_features == 24 and described.own == "torch.nn.modules.container.Sequential"
+    wide = describe_network(mlp(2048), in_features=2, out_features=3)
+    assert chunk_rows(wide, room=10**9, device="cpu") == 256 < chunk_rows(described, room=10**9, device="cpu")
+
+
+def test_trying_a_module_changes_nothing():
+    network = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3))
+    before, random = {name: value.clone() for name, value in network.state_dict().items()}, torch.get_rng_state()
+    describe_network(network, in_features=2, out_features=3)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+class Detached(nn.Linear):
+    def forward(self, input):
+        return super().forward(input).detach()
+
+
+def test_a_module_without_gradients_is_refused():
+    with pytest.raises(InputError, match="Detached gives values without gradients"):
+        describe_network(Detached(2, 3), in_features=2, out_features=3)
+    with pytest.raises(InputError, match="has no parameters to train"):
+        describe_network(mlp().requires_grad_(False), in_features=2, out_features=3)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(torch.tanh, "torch.tanh"), (mlp, f"{__name__}.mlp"), (Detached(2, 3), f"{__name__}.Detached")],
+)
+def test_names(code, name):
+    assert name_of(code) == name
+
+
+def test_a_module_comes_back_bit_for_bit(tmp_path):
+    path, network = tmp_path / "m.safetensors", mlp()
+    save_model(network, path, task="mine", task_data={"a": 1})
+    info = model_info(path)
+    assert (info.own_network, info.configs, info.task) == ("torch.nn.modules.container.Sequential", {}, "mine")
+    again = mlp()
+    assert load_model(path, network=again) is again and not again.training
+    x = small.coords_of()
+    assert torch.equal(again(x), network(x))
+    with pytest.raises(InputError, match="not a network of ours and has no config"):
+        _ = info.config
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [torch.tanh, nn.PReLU(), nn.Softplus(beta=3.0), nn.PReLU],
+    ids=["tanh", "PReLU", "Softplus", "class"],
+)
+@pytest.mark.parametrize("method", ["finer", "pemlp"])
+def test_a_network_with_another_activation_comes_back(method, activation, tmp_path):
+    path, network = tmp_path / "m.safetensors", small.network_of(method)
+    before = network(small.coords_of())
+    assert set_activation(network, activation) is network
+    value = network(small.coords_of())
+    assert not torch.equal(value, before)
+    save_model(network, path)
+    loaded = load_network(path, activation=activation)
+    assert torch.equal(loaded(small.coords_of()), value)
+    assert loaded.own_activation == model_info(path).own_activation == name_of(activation)
+    assert loaded.config == network.config
+
+
+def test_each_layer_has_a_copy_and_gradients_reach_it():
+    network, activation = small.network_of("siren"), nn.PReLU()
+    set_activation(network, activation)(small.coords_of()).sum().backward()
+    grads = [layer.activation.weight.grad for layer in network.layers]
+    assert all(grad is not None for grad in grads) and activation.weight.grad is None
+
+
+def test_own_code_must_be_given_exactly_where_it_was_saved(tmp_path):
+    ours, own, activated = (tmp_path / f"{name}.safetensors" for name in ("ours", "own", "activated"))
+    save_model(small.network_of("siren"), ours)
+    save_model(mlp(), own)
+    save_model(set_activation(small.network_of("siren"), torch.tanh), activated)
+    for path, given, words in (
+        (ours, {"network": mlp()}, "without network of its user's own"),
+        (ours, {"activation": torch.tanh}, "without activation of its user's own"),
+        (own, {}, "Sequential', network of its user's own.*give network="),
+        (own, {"network": mlp(8)}, r"Sequential needs torch.float32 \(8,"),
+        (activated, {}, "'torch.tanh', activation of its user's own.*give activation="),
+        (activated, {"activation": nn.PReLU()}, "tensors do not fit the config"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_model(path, **given)
+
+
+def test_several_networks_have_the_same_activation_or_none(tmp_path):
+    path, parts = tmp_path / "parts.safetensors", NetworkDict.build(dict.fromkeys("ab", small.config_of("siren")))
+    set_activation(parts.a, torch.tanh)
+    with pytest.raises(ValueError, match="activation of its user's own"):
+        save_model(parts, path)
+    assert parts.set_activation(torch.tanh) is parts
+    save_model(parts, path)
+    loaded, x = load_model(path, activation=torch.tanh), small.coords_of()
+    assert loaded.own_activation == "torch.tanh" and loaded.config == parts.config
+    assert all(torch.equal(loaded[name](x), parts[name](x)) for name in "ab")
+    with pytest.raises(InputError, match="give activation="):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"own": 3}, {"own": ["a"]}, {"own": ""}, {"activation": None, "network": {}}, {"activation": "a", "network": 3}],
+    ids=str,
+)
+def test_forged_names_are_refused(config, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(mlp(), path)
+    header, tensors = read_tensors(path, what="model", expected_format="finer-model")
+    del header["sha256"], header["complex"]
+    write_tensors(path, tensors, {**header, "config": json.dumps(config)})
+    with pytest.raises(InputError, match=r"m\.safetensors") as error:
+        load_model(path, network=mlp())
+    assert len(str(error.value)) <= 300
+
+
+def test_networks_without_layers_of_ours_keep_their_activation():
+    with pytest.raises(InputError, match="Bacon has no activation that another could replace"):
+        set_activation(build_network(small.config_of("bacon")), torch.tanh)

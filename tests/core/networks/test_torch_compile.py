@@ -1,0 +1,119 @@
+"""Networks under `torch.compile`: one graph, the same numbers, and the derivative rule that holds where it runs."""
+
+import pytest
+import torch
+
+from finer_core.activations import exact_derivatives
+from finer_core.activations._kernels import dispatch as fusion
+from finer_core.differential import gradient
+from finer_core.training import compiled_gradients
+from finer_core.training.compiled_gradients import add_compiled_gradients
+from finer_core.training.precision import set_backward_precision
+from finer_core.training.squared_error import weighted_squares
+from tests.core import small
+
+# Of the compiler's own imports, and of its looking at every tensor's gradient.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """Begin and end with nothing compiled."""
+
+    def clear() -> None:
+        torch._dynamo.reset()
+        for cache in (fusion._compiled, fusion._can_compile, compiled_gradients._compiled):
+            cache.cache_clear()
+
+    clear()
+    yield
+    clear()
+
+
+@pytest.mark.parametrize("method", small.NAMES)
+def test_every_network_is_one_graph(method):
+    network = small.network_of(method, dtype=torch.float64)
+    coords = small.coords_of(dtype=torch.float64)
+
+    def value_and_gradients(module) -> list[torch.Tensor]:
+        network.zero_grad()
+        value = module(coords)
+        value.square().sum().backward()
+        return [value.detach(), *(p.grad for p in network.parameters() if p.grad is not None)]
+
+    expected = value_and_gradients(network)
+    found = value_and_gradients(torch.compile(network, backend="eager", fullgraph=True))
+    for theirs, ours in zip(found, expected, strict=True):
+        torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=1e-10)
+
+
+def test_bfloat16_products_are_in_the_graph():
+    network = small.network_of("finer", hidden_features=40)
+    set_backward_precision(network, "bf16")
+    value = torch.compile(network, backend="eager", fullgraph=True)(small.coords_of())
+    value.sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_inference_is_one_graph():
+    network = small.network_of("finer").eval()
+    coords = small.coords_of()
+    with torch.no_grad():
+        value = torch.compile(network, backend="eager", fullgraph=True)(coords)
+        torch.testing.assert_close(value, network(coords))
+
+
+def test_exact_derivatives_are_asked_for_at_each_call():
+    network = small.network_of("finer", dtype=torch.float64)
+    coords = small.coords_of(dtype=torch.float64).requires_grad_(True)
+    compiled = torch.compile(network, backend="eager")
+
+    def slope(of) -> torch.Tensor:
+        return torch.autograd.grad(of(coords).sum(), coords)[0]
+
+    held = slope(network)
+    with exact_derivatives():
+        exact = slope(network)
+    assert not torch.allclose(held, exact)
+    for _ in range(2):
+        torch.testing.assert_close(slope(compiled), held)
+        with exact_derivatives():
+            torch.testing.assert_close(slope(compiled), exact)
+            with exact_derivatives():
+                torch.testing.assert_close(slope(compiled), exact)
+            torch.testing.assert_close(slope(compiled), exact)
+
+
+def test_coordinate_derivatives_of_a_compiled_network():
+    network = small.network_of("finer", out_features=1, dtype=torch.float64)
+    coords = small.coords_of(dtype=torch.float64)
+    compiled = torch.compile(network, backend="eager")
+    compiled(coords)
+    torch.testing.assert_close(gradient(compiled, coords), gradient(network, coords))
+
+
+def reference(network, inputs, targets, count) -> tuple[torch.Tensor, list]:
+    loss = (network(inputs) - targets).square().sum() / count
+    return loss.detach(), list(torch.autograd.grad(loss, list(network.parameters())))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["finer", "ngp"])
+def test_really_compiled_gradients_agree_with_the_plain_ones(method):
+    if not fusion._can_compile("cpu"):
+        pytest.skip("no working C++ compiler on this machine")
+    network = small.network_of(method)
+    sums: dict = {}
+    total, expected = torch.zeros(()), [torch.zeros_like(p) for p in network.parameters()]
+    for rows in (300, 256, 300, 7):
+        inputs, targets = small.coords_of(rows), torch.ones(rows, 3)
+        weight = torch.full((rows, 1), 1 / 900)
+        total = total + add_compiled_gradients(weighted_squares, network, inputs, targets, weight, sums=sums)
+        loss, grads = reference(network, inputs, targets, 900)
+        total, expected = total - loss, [a + b for a, b in zip(expected, grads, strict=True)]
+    assert abs(total) < 1e-5
+    for parameter, grad in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(sums[parameter], grad, rtol=1e-4, atol=1e-5)

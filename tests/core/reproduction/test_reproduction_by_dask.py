@@ -1,0 +1,158 @@
+"""Cells shared among real processes on this machine: workers that are killed, a scheduler that is."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from benchmarks.bench_killed_workers import workers_of
+
+from finer_core.errors import InputError
+from finer_core.reproduction import ResultsFolder
+
+pytest.importorskip("distributed")
+
+TOYS = Path(__file__).parents[1] / "toy_study"
+CELLS = 12
+SECONDS = 180
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(TOYS), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **more}
+
+
+def toy(out: Path, workers: int, *scheduler: str, **more: str) -> subprocess.Popen:
+    command = [sys.executable, str(TOYS / "run_toy.py"), str(out), str(workers), *scheduler]
+    return subprocess.Popen(
+        command, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
+    )
+
+
+def finished(process: subprocess.Popen) -> tuple[int, str]:
+    """Return the exit code and what was said, once the process has ended."""
+    try:
+        output, errors = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+    return process.returncode, output + errors
+
+
+def results(out: Path) -> dict[str, tuple]:
+    """Return what must be equal wherever a cell was run, to the last bit."""
+    folder = ResultsFolder(out)
+    assert folder.notes == []
+    assert len(list((out / "records").glob("*.json"))) == len(folder)
+    return {record.digest: (record.metrics, record.curve, record.settings, record.seed) for record in folder.all()}
+
+
+@pytest.fixture(scope="module")
+def in_sequence(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sequence") / "out"
+    assert finished(toy(out, 0)) == (0, f"{CELLS}\n")
+    return results(out)
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_lose_nothing_and_change_no_bit(tmp_path, in_sequence):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    process = toy(tmp_path / "out", 2, TOY_MARKS=str(marks), TOY_DEADLY="second-a-0 third-b-1")
+    assert finished(process) == (0, f"{CELLS}\n")
+    assert results(tmp_path / "out") == in_sequence
+    begun = {mark.name: len(mark.read_text().splitlines()) for mark in marks.iterdir()}
+    assert len(begun) == CELLS
+    assert min(begun["second-a-0"], begun["third-b-1"]) >= 2  # each killed its process once, and was begun again
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_while_they_are_starting_are_replaced(tmp_path, in_sequence):
+    process = toy(tmp_path / "out", 2)
+    killed: set[int] = set()
+    until = time.monotonic() + SECONDS
+    while len(killed) < 3 and process.poll() is None and time.monotonic() < until:
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+        time.sleep(0.01)
+    assert finished(process) == (0, f"{CELLS}\n")
+    assert len(killed) >= 3
+    assert results(tmp_path / "out") == in_sequence
+
+
+@contextmanager
+def cluster(port: int) -> Iterator[subprocess.Popen]:
+    """Start a scheduler and a worker of it; yield the scheduler."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    head = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    hand = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1"]
+    scheduler = subprocess.Popen([*head, "--no-dashboard"], env=environment(), **quiet)
+    worker = subprocess.Popen([*hand, "--no-nanny", "--no-dashboard"], env=environment(TOY_SECONDS="0.5"), **quiet)
+    try:
+        yield scheduler
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path, in_sequence):
+    out, port = tmp_path / "out", free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with cluster(port) as scheduler:
+        process = toy(out, 0, address)
+        until = time.monotonic() + SECONDS
+        while len(list(out.glob("records/*.json"))) < 2:
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        scheduler.kill()
+        code, said = finished(process)
+    assert code == 1 and "the Dask scheduler is gone; start the command again" in said
+    kept = results(out)
+    assert 2 <= len(kept) < CELLS
+    with cluster(port):
+        assert finished(toy(out, 0, address)) == (0, f"{CELLS}\n")
+    assert results(out) == in_sequence
+
+
+def test_nobody_at_the_address_is_one_line(monkeypatch):
+    from finer_core.distributed import by_dask
+
+    monkeypatch.setattr(by_dask, "_REACHING", 1.0)
+    how = {"workers": 0, "scheduler": f"tcp://127.0.0.1:{free_port()}", "extra": "finer-image[dask]", "name_of": str}
+    with pytest.raises(InputError, match="nobody answers there"):
+        next(by_dask.shared_by_dask(len, {"a": "task"}, **how))
+
+
+def test_two_clusters_live_beside_each_other_and_listen_on_loopback_only():
+    from finer_core.distributed.by_dask import _local_cluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with _local_cluster() as first, _local_cluster() as second:
+            servers = [cluster.scheduler.http_server for cluster in (first, second)]
+            assert {server.address for server in servers} == {"127.0.0.1"}
+            assert servers[0].port != servers[1].port
+
+
+def test_without_dask_the_extra_is_named(monkeypatch):
+    from finer_core.distributed.by_dask import shared_by_dask
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    how = {"workers": 1, "scheduler": None, "extra": "finer-image[dask]", "name_of": str}
+    with pytest.raises(InputError, match=r'pip install "finer-image\[dask\]"'):
+        next(shared_by_dask(len, {"a": "task"}, **how))

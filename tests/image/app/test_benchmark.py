@@ -1,0 +1,179 @@
+"""`finer-image benchmark`: methods x images, one at a time or together, resumed, with failures as rows."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from finer_core import load_model
+from finer_image.app.benchmark import BenchmarkPlan
+from finer_image.app.cli import main
+from finer_image.config import ImageConfig
+from tests import refusals
+from tests.image.image_files import noise, png, saved
+
+SMALL = ["--steps", "12", "--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of two images of one size, one of another, a broken one, and files that are no images."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for name, (height, width) in {"a": (20, 26), "b": (20, 26), "c": (17, 19)}.items():
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = np.stack([120 + 90 * np.sin(x / (3 + len(name))), 128 + 60 * np.cos(y / 3), (x * y) % 255], axis=-1)
+        Pillow.fromarray(pixels.astype(np.uint8)).save(path / f"{name}.png")
+    (path / "e.png").write_text("no image")
+    (path / "notes.txt").write_text("not looked at")
+    (path / ".hidden.png").write_text("not looked at")
+    return path
+
+
+def benchmark(folder: Path, out: Path, capsys, *more: str) -> dict:
+    assert main(["benchmark", str(folder), "--out", str(out), "--quiet", "--json", *SMALL, *more]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return json.loads(captured.out)
+
+
+def weights(run: Path) -> list[torch.Tensor]:
+    return list(load_model(run / "model.safetensors").state_dict().values())
+
+
+def test_the_table_in_three_formats(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    table = benchmark(folder, out, capsys, "--methods", "finer", "gauss-finer")
+    assert table == json.loads((out / "benchmark.json").read_text())
+    rows = table["rows"]
+    names = ("a.png", "b.png", "c.png", "e.png")
+    assert [(row["image"], row["method"]) for row in rows] == [
+        (name, method) for name in names for method in ("finer", "gauss-finer")
+    ]
+    for row in rows[:6]:
+        metrics = json.loads((out / f"{row['image'][0]}-{row['method']}" / "metrics.json").read_text())
+        assert {name: row[name] for name in ("psnr", "ssim", "seconds")} == {
+            name: metrics[name] for name in ("psnr", "ssim", "seconds")
+        }
+        assert row["together"] == 1
+        assert "error" not in row
+    assert "e.png: is not an image" in rows[6]["error"]
+    assert {row["method"]: row["published_mean_psnr"] for row in rows} == {"finer": 40.76, "gauss-finer": None}
+    assert "FINER's 16 images" in table["published_source"]
+    means = {mean["method"]: mean for mean in table["means"]}
+    assert means["finer"]["images"] == 3
+    assert means["finer"]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in rows[:6:2]]))
+    with (out / "benchmark.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["psnr"] for line in lines] == [str(row["psnr"]) if row["psnr"] else "" for row in rows]
+    page = (out / "benchmark.md").read_text()
+    assert "| c.png | finer | 17x19 |" in page
+    assert "| e.png | finer | failed: " in page
+    assert "published mean (16 images)" in page
+    assert f"| finer | 3 | {means['finer']['psnr']:.2f} |" in page
+    assert (out / "a-finer" / "report.html").is_file()
+
+
+def test_together_gives_the_same_rows_in_groups_of_equal_size(folder, tmp_path, capsys):
+    alone = benchmark(folder, tmp_path / "alone", capsys, "--methods", "siren")["rows"]
+    together = benchmark(folder, tmp_path / "together", capsys, "--methods", "siren", "--together", "2")["rows"]
+    for a, b in zip(alone[:3], together[:3], strict=True):
+        assert (a["image"], a["size"]) == (b["image"], b["size"])
+        assert a["psnr"] == pytest.approx(b["psnr"], abs=0.01)
+    assert [row["together"] for row in together] == [2, 2, 1, None]
+    assert "error" in together[3]
+    assert (tmp_path / "together" / "b-siren" / "reconstruction.png").is_file()
+
+
+@pytest.mark.parametrize("together", ["1", "3"])
+def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsys, together):
+    more = ("--methods", "finer", "--together", together)
+    whole = benchmark(folder, tmp_path / "whole", capsys, *more)["rows"]
+    out = shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    kept = (out / "a-finer" / "metrics.json").read_bytes()
+    (out / "b-finer" / "metrics.json").unlink()  # what a kill during the report leaves
+    shutil.rmtree(out / "c-finer")  # and one before the fit
+    resumed = benchmark(folder, out, capsys, *more, "--resume")["rows"]
+    assert (out / "a-finer" / "metrics.json").read_bytes() == kept
+    for name in "abc":
+        first, second = weights(tmp_path / "whole" / f"{name}-finer"), weights(out / f"{name}-finer")
+        assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+    assert [row["psnr"] for row in resumed] == [row["psnr"] for row in whole]
+    changed = benchmark(folder, out, capsys, *more, "--resume", "--steps", "13")["rows"]
+    assert all("--steps 13 differs" in row["error"] for row in changed[:3])
+
+
+def test_an_earlier_benchmark_is_not_replaced_unasked(folder, tmp_path, capsys):
+    out, more = tmp_path / "out", ("--methods", "siren", "--limit", "1")
+    benchmark(folder, out, capsys, *more)
+    refusals.assert_refused(main, ["benchmark", str(folder), "--out", str(out), *SMALL, *more], capsys, "--overwrite")
+    again = benchmark(folder, out, capsys, *more, "--overwrite")
+    assert len(again["rows"]) == 1
+
+
+def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
+    (folder / "a.bmp").write_bytes((folder / "a.png").read_bytes())
+    images = [folder / "a.bmp", folder / "a.png", folder / "b.png"]
+    plan = BenchmarkPlan(images=images, settings=[], out=tmp_path)
+    assert [plan.run_folder(image, "finer").name for image in images] == ["a.bmp-finer", "a.png-finer", "b-finer"]
+    table = benchmark(folder / "b.png", tmp_path / "out", capsys, "--methods", "siren", "siren")
+    assert [row["image"] for row in table["rows"]] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["nowhere"], "no such folder"),
+        (["empty"], "holds no images"),
+        (["pictures", "--methods", "sirene"], "did you mean 'siren'"),
+        (["pictures", "--methods", "ngp"], "no values for task 'image'"),
+        (["pictures", "--limit", "0"], "--limit"),
+        (["pictures", "--together", "0"], "--together"),
+        (["pictures", "--resume", "--overwrite"], "exclude each other"),
+        (["pictures", "--steps", "0"], "--steps"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, monkeypatch, capsys, arguments, word):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    refusals.assert_refused(main, ["benchmark", *arguments, "--out", "out"], capsys, word)
+    assert not (tmp_path / "out").exists()
+
+
+FILES_THAT_CLASH = {
+    "suffix": (["photo.png", "photo.jpg"], ["finer"]),
+    "letters": (["Photo.png", "photo.jpg"], ["finer"]),
+    "method": (["photo.png", "photo-gauss.png"], ["gauss-finer", "finer"]),
+    "name": (["photo.png", "photo.jpg", "photo.png.jpg"], ["finer", "siren"]),
+    "none": (["a.png", "b.png"], ["finer", "gauss-finer"]),
+}
+
+
+@pytest.mark.parametrize("clash", FILES_THAT_CLASH)
+def test_no_two_fits_share_a_folder(tmp_path, clash):
+    names, methods = FILES_THAT_CLASH[clash]
+    images = [tmp_path / name for name in names]
+    plan = BenchmarkPlan(images=images, settings=[ImageConfig(method=name) for name in methods], out=tmp_path)
+    folders = [plan.run_folder(image, method).name.casefold() for image in images for method in methods]
+    assert len(set(folders)) == len(folders)
+    assert clash != "none" or folders == ["a-finer", "a-gauss-finer", "b-finer", "b-gauss-finer"]
+
+
+def test_names_that_are_no_text(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        saved(tmp_path / "in" / name, png(noise(12, 12, 3), depth=8, color_type=2))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    out = str(tmp_path / "out")
+    assert main(["benchmark", str(tmp_path / "in"), "--methods", "finer", "--out", out, *SMALL]) == 0
+    table = capsys.readouterr().out
+    table.encode()
+    assert "caf\\udce9.png" in table and "caf\\udce9.png" in (tmp_path / "out" / "benchmark.md").read_text()

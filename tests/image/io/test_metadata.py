@@ -1,0 +1,126 @@
+"""What a file says beside its pixels: which way is up, scales, windows, axes. Right, or told to the user."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
+
+from finer_image.io.nodata import nodata_of_attributes
+from finer_image.io.opening import open_in_parts
+from finer_image.io.reader import read_image
+from tests.image.image_files import saved, tiff_bytes
+
+PIXELS = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+    ' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def exif(orientation: int) -> bytes:
+    tags = Pillow.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def raw_profile(data: bytes) -> str:
+    """Return EXIF in hexadecimal digits, as ImageMagick writes it."""
+    lines = [data.hex()[start : start + 72] for start in range(0, 2 * len(data), 72)]
+    return "\n".join(["", "exif", f"{len(data):8d}", *lines, ""])
+
+
+def words(kind: str) -> dict:
+    info = PngInfo()
+    if kind == "exif":
+        return {"exif": exif(6)}
+    if kind == "raw profile":
+        info.add_text("Raw profile type exif", raw_profile(exif(6)))
+    if kind == "packed raw profile":
+        info.add_text("Raw profile type exif", raw_profile(exif(6)), zip=True)
+    if kind == "xmp":
+        info.add_itxt("XML:com.adobe.xmp", XMP)
+    if kind == "title":
+        info.add_text("Title", "a picture")
+    return {"pnginfo": info}
+
+
+@pytest.mark.parametrize("kind", ["exif", "raw profile", "packed raw profile", "xmp"])
+def test_a_png_is_turned_upright_whoever_wrote_its_orientation(tmp_path, kind):
+    Pillow.fromarray(PIXELS).save(tmp_path / "a.png", **words(kind))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(PIXELS, -1))
+
+
+def test_words_behind_the_pixels_count_too(tmp_path):
+    data = io.BytesIO()
+    Pillow.fromarray(PIXELS).save(data, "PNG")
+    body, end = data.getvalue()[:-12], data.getvalue()[-12:]
+    chunk = b"eXIf" + exif(6).removeprefix(b"Exif\0\0")
+    (tmp_path / "a.png").write_bytes(body + struct.pack(">I", len(chunk) - 4) + chunk + _crc(chunk) + end)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("chunk", [b"zTXtRaw profile type exif\0\0broken", b"eXIfMM", b"iTXt", b"tEXtTitle\0a picture"])
+def test_words_that_name_no_orientation_change_nothing(tmp_path, chunk):
+    data = io.BytesIO()
+    Pillow.fromarray(PIXELS).save(data, "PNG")
+    body, end = data.getvalue()[:-12], data.getvalue()[-12:]
+    (tmp_path / "a.png").write_bytes(body + struct.pack(">I", len(chunk) - 4) + chunk + _crc(chunk) + end)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, PIXELS)
+
+
+def _crc(chunk: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(chunk))
+
+
+GDAL = """<GDALMetadata>
+<Item name="OFFSET" sample="0" role="offset">-1000</Item>
+<Item name="SCALE" sample="0" role="scale">{scale}</Item>
+<Item name="Band">red</Item>
+</GDALMetadata>"""
+
+
+def test_a_scale_of_a_geotiff_is_told(tmp_path):
+    heights = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    path = saved(tmp_path / "a.tif", tiff_bytes(heights, extratags=[(42112, "s", 0, GDAL.format(scale=0.1), True)]))
+    (note,) = read_image(path).notes
+    assert note == "names offset -1000, scale 0.1 for its values, which are fitted and written as they are stored"
+    plain = GDAL.format(scale="1.0").replace("-1000", "0")
+    path = saved(tmp_path / "b.tif", tiff_bytes(heights, extratags=[(42112, "s", 0, plain, True)]))
+    assert read_image(path).notes == ()
+
+
+def test_a_scale_of_a_zarr_array_is_told_and_a_list_of_one_value_is_that_value(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    heights = np.arange(600, dtype=np.float32).reshape(20, 30)
+    array = zarr.open_array(str(tmp_path / "a.zarr"), mode="w", shape=(20, 30), chunks=(10, 10), dtype="f4")
+    array[:] = heights
+    array.attrs.update({"scale_factor": 0.1, "add_offset": 0.0, "missing_value": [599.0]})
+    image = read_image(tmp_path / "a.zarr")
+    assert "names scale 0.1 for its values" in image.notes[0]
+    assert (image.nodata, image.missing) == (599, 1)
+    assert nodata_of_attributes({"missing_value": [1, 2]}, np.dtype("f4")) is None
+
+
+def test_pixels_of_a_part_of_an_exr_s_display_are_told(tmp_path):
+    openexr = pytest.importorskip("OpenEXR")
+    header = {"dataWindow": ((4, 2), (15, 9)), "displayWindow": ((0, 0), (31, 23))}
+    channels = {"Y": np.ones((8, 12), dtype=np.float32)}
+    openexr.File({"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage, **header}, channels).write(
+        str(tmp_path / "a.exr")
+    )
+    image = read_image(tmp_path / "a.exr")
+    assert image.notes == ("has pixels of rows 2 to 9, columns 4 to 15 only, of a display of 24x32",)
+    assert image.shape == (8, 12, 1)
+
+
+def test_channels_that_may_come_first_are_told(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 20, 30), dtype=np.float32) + np.arange(30, dtype=np.float32))
+    for image in (read_image(tmp_path / "a.npy"), open_in_parts(tmp_path / "a.npy")):
+        (note,) = image.notes
+        assert note.startswith("is read as 3 rows of 20 pixels with 30 channels; move the axis")
+    np.save(tmp_path / "b.npy", np.ones((20, 30, 7), dtype=np.float32))
+    assert read_image(tmp_path / "b.npy").notes == ()

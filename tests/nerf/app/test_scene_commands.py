@@ -1,0 +1,119 @@
+"""What is unusual about a scene reaches the user of every command: on stderr, in the figures and in the report."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from finer_core.errors import InputError
+from finer_nerf.app.cli import main
+from tests.nerf.small_scenes import write_ball, write_transforms
+from tests.refusals import assert_refused
+
+TINY = [
+    *["--steps", "2", "--hidden-features", "16", "--batch-rays", "64", "--max-samples", "16"],
+    *["--grid-resolution", "8", "--orbit-frames", "2", "--device", "cpu"],
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train two steps on a scene with a fisheye lens, a mask, lists of views and a name of 250 letters."""
+    folder = tmp_path_factory.mktemp("odd")
+    long = f"{'d' * 120}/{'e' * 120}"
+    scene = write_transforms(
+        folder / "scene",
+        size=(16, 16),
+        camera_model="OPENCV_FISHEYE",
+        k1=0.01,
+        mask_path="mask.png",
+        test_filenames=["images/1.png", f"{long}/deep.png"],
+        rolling_shutter=[0, 1, 0, 0],
+        each=lambda i: {"file_path": f"{long}/deep.png"} if i == 2 else {},
+    )
+    (scene / long).mkdir(parents=True)
+    (scene / "images" / "2.png").rename(scene / long / "deep.png")
+    mask = np.full((16, 16), 255, np.uint8)
+    mask[:4] = 0
+    Image.fromarray(mask).save(scene / "mask.png")
+    assert main(["train", str(scene), "--out", str(folder / "run"), *TINY, "--quiet"]) == 0
+    return folder / "run"
+
+
+def test_notes_are_in_figures_config_and_report(run):
+    notes = json.loads((run / "metrics.json").read_text())["notes"]
+    assert any("mask" in note for note in notes) and "rolling_shutter is left aside" in notes
+    assert json.loads((run / "config.json").read_text())["scene"]["notes"] == notes
+    assert "rolling_shutter is left aside" in (run / "report.html").read_text()
+
+
+def test_a_long_name_has_its_pictures(run):
+    assert len(list((run / "views").iterdir())) == 4
+    assert any(path.name.endswith("deep_depth.png") for path in (run / "views").iterdir())
+
+
+def test_evaluate_says_the_notes_unless_quiet(run, capsys):
+    command = ["evaluate", str(run / "model.safetensors"), str(run.parent / "scene"), "--device", "cpu", "--json"]
+    capsys.readouterr()
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert "rolling_shutter is left aside" in captured.err
+    assert "rolling_shutter is left aside" in json.loads(captured.out)["notes"]
+    assert main([*command, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_resumed_run_says_the_same(run, capsys):
+    (run / "metrics.json").unlink()
+    assert main(["train", "--resume", "--out", str(run), "--quiet"]) == 0
+    assert "rolling_shutter is left aside" in json.loads((run / "metrics.json").read_text())["notes"]
+
+
+def test_the_place_of_a_scene_of_another_size_is_said(tmp_path, capsys):
+    folder = write_ball(tmp_path / "ball")
+    for path in folder.glob("*.json"):
+        data = json.loads(path.read_text())
+        for frame in data["frames"]:
+            for row in frame["transform_matrix"][:3]:
+                row[3] *= 5
+        path.write_text(json.dumps(data))
+    assert main(["train", str(folder), "--out", str(tmp_path / "run"), *TINY]) == 0
+    assert "--scene-scale" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "--scene-scale" in config["notes"][0] and config["notes"][0] in config["scene"]["notes"]
+
+
+def test_the_paper_preset_reads_reduced_pictures_at_once(tmp_path, monkeypatch):
+    asked = []
+
+    def read(*_, **how):
+        asked.append((how["downscale"], how["every"]))
+        raise InputError("enough")
+
+    monkeypatch.setattr("finer_nerf.scenes.reader.read_scene", read)
+    scene = write_transforms(tmp_path / "scene", count=58, size=(400, 8))
+    assert main(["train", str(scene), "--out", str(tmp_path / "run"), "--preset", "paper"]) == 2
+    assert asked == [(2, 2)]  # 50 views to train on, and 25 published; 400 lines, and 200 published
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_memory_is_refused_by_every_command_that_reads_pictures(run, tmp_path, capsys, command):
+    scene = write_transforms(tmp_path / "scene", size=(3000, 3000), count=2)
+    more = {"train": [str(scene)], "evaluate": [str(run / "model.safetensors"), str(scene)]}[command]
+    arguments = [command, *more, "--memory", "600MB", "--out", str(tmp_path / "out")]
+    assert_refused(main, arguments, capsys, "2 pictures", "--memory", "600 MB")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_has_no_room_is_not_begun(run, tmp_path, capsys):
+    command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--size", "99999x99999"]
+    assert_refused(main, command, capsys, "99999x99999", "--size")
+
+
+def test_a_path_of_cameras_is_checked_as_a_scene_is(run, tmp_path, capsys):
+    path = tmp_path / "path.json"
+    for matrix, words in ((np.diag([1, 2, 3, 1.0]).tolist(), "lengths"), ("x" * 5000, "transform_matrix")):
+        path.write_text(json.dumps({"frames": [{"transform_matrix": matrix}]}))
+        command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--path", str(path)]
+        assert_refused(main, command, capsys, "path.json", "frame 0", words)

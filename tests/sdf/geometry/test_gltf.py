@@ -1,0 +1,197 @@
+"""glTF files: quantised, instanced and nested ones are read as they are meant, others refused by name."""
+
+import base64
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from finer_sdf.geometry.reader import read_shape
+from tests.sdf.geometry.test_shape_formats import refusal, saved
+
+CUBE = trimesh.creation.box(bounds=[[0, 0, 0], [1, 1, 1]])
+INDICES = np.asarray(CUBE.faces, dtype="<u2").ravel()
+INSTANCES = "EXT_mesh_gpu_instancing"
+
+
+class Builder:
+    """Put a glTF file together: a node with a mesh of one primitive."""
+
+    def __init__(self, positions: np.ndarray, **accessor: Any) -> None:
+        self.data = b""
+        self.json: dict[str, Any] = {
+            "asset": {"version": "2.0"},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"mesh": 0}],
+            "accessors": [],
+            "bufferViews": [],
+        }
+        primitive = {"attributes": {"POSITION": self.add(positions, **accessor)}, "indices": self.add(INDICES)}
+        self.json["meshes"] = [{"primitives": [primitive]}]
+
+    def add(self, values: np.ndarray, **accessor: Any) -> int:
+        kinds = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123, "float32": 5126}
+        width = 1 if values.ndim == 1 else values.shape[1]
+        table = values.reshape(len(values), width)
+        stride = -(-width * values.itemsize // 4) * 4 if width > 1 else values.itemsize
+        padded = np.zeros((len(values), stride // values.itemsize), dtype=values.dtype)
+        padded[:, :width] = table
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": padded.nbytes}
+        self.json["bufferViews"].append(view | ({"byteStride": stride} if width > 1 else {}))
+        self.data += padded.tobytes() + bytes(-padded.nbytes % 4)
+        kind = {"componentType": kinds[values.dtype.name], "type": ("SCALAR", "", "VEC3", "VEC4")[width - 1]}
+        self.json["accessors"].append({"bufferView": len(self.json["bufferViews"]) - 1, "count": len(values), **kind})
+        self.json["accessors"][-1] |= accessor
+        return len(self.json["accessors"]) - 1
+
+    def glb(self, **changes: Any) -> bytes:
+        text = json.dumps({**self.json, "buffers": [{"byteLength": len(self.data)}], **changes}).encode()
+        text += b" " * (-len(text) % 4)
+        chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(self.data), b"BIN\0")
+        return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks) + len(self.data)) + chunks + self.data
+
+
+def plain() -> Builder:
+    return Builder(np.asarray(CUBE.vertices, dtype="<f4"))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_quantised_positions(tmp_path, kind, normalized):
+    """The largest integer stands for 1, or for itself."""
+    largest = np.iinfo(kind).max
+    made = Builder(
+        (np.asarray(CUBE.vertices) * largest).astype(np.dtype(kind).newbyteorder("<")), normalized=normalized
+    )
+    scale = (np.array([3, 2, 1]) if normalized else np.array([3, 2, 1]) / largest).tolist()
+    nodes = [{"mesh": 0, "scale": scale}]
+    content = made.glb(nodes=nodes, extensionsRequired=["KHR_mesh_quantization"])
+    shape = read_shape(saved(tmp_path / "a.glb", content)).shape
+    assert shape.bounds == pytest.approx(np.array([[0, 0, 0], [3, 2, 1]])) and shape.volume() == pytest.approx(6)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_instances_are_placed(tmp_path, required):
+    made = plain()
+    turned = [[0, 0, 0, 32767], [0, 0, 23170, 23170], [0, 0, 0, 32767]]  # the second by 90 degrees about z
+    attributes = {
+        "TRANSLATION": made.add(np.array([[0, 0, 0], [10, 0, 0], [20, 0, 0]], dtype="<f4")),
+        "ROTATION": made.add(np.array(turned, dtype="<i2"), normalized=True),
+        "SCALE": made.add(np.array([[1, 1, 1], [3, 1, 1], [1, 2, 1]], dtype="<f4")),
+        "_FEATURE": made.add(np.zeros(3, dtype="<f4")),
+    }
+    nodes = [{"mesh": 0, "translation": [0, 0, 5], "extensions": {INSTANCES: {"attributes": attributes}}}]
+    content = made.glb(nodes=nodes, **({"extensionsRequired": [INSTANCES]} if required else {}))
+    shape = read_shape(saved(tmp_path / "a.glb", content)).shape
+    assert shape.volume() == pytest.approx(1 + 3 + 2)
+    assert shape.bounds == pytest.approx(np.array([[0, 0, 5], [21, 3, 6]]), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["KHR_draco_mesh_compression", "EXT_meshopt_compression", "X_of_tomorrow"])
+def test_required_extensions_are_refused_by_name(tmp_path, name):
+    assert name in refusal(saved(tmp_path / "a.glb", plain().glb(extensionsRequired=[name])))
+
+
+def test_extensions_that_change_no_vertex_are_read(tmp_path):
+    content = plain().glb(extensionsRequired=["KHR_materials_unlit", "KHR_texture_transform"])
+    assert read_shape(saved(tmp_path / "a.glb", content)).shape.volume() == pytest.approx(1)
+
+
+def test_compressed_parts_are_refused_although_nothing_is_required(tmp_path):
+    made = plain()
+    empty = [{key: value for key, value in stored.items() if key != "bufferView"} for stored in made.json["accessors"]]
+    made.json["meshes"][0]["primitives"][0]["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0}}
+    assert "draco" in refusal(saved(tmp_path / "a.glb", made.glb(accessors=empty)))
+    views = [view | {"extensions": {"EXT_meshopt_compression": {}}} for view in made.json["bufferViews"]]
+    assert "meshopt" in refusal(saved(tmp_path / "b.glb", plain().glb(bufferViews=views)))
+
+
+def test_nodes_stand_in_one_another(tmp_path):
+    turn = [0, 0, np.sqrt(0.5), np.sqrt(0.5)]
+    nodes = [
+        {"children": [1, 2], "translation": [10, 0, 0]},
+        {"mesh": 0, "rotation": turn, "scale": [2, 1, 1]},
+        {"children": [3], "matrix": [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 5, 0, 0, 1]},
+        {"mesh": 0},
+    ]
+    loaded = read_shape(saved(tmp_path / "a.glb", plain().glb(nodes=nodes)))
+    assert loaded.shape.volume() == pytest.approx(3) and loaded.notes == ("it has 2 separate parts; all are kept",)
+    assert loaded.shape.bounds == pytest.approx(np.array([[9, 0, 0], [15, 2, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nodes": [{"mesh": 0, "children": [0]}]}, "twice"),
+        ({"nodes": [{"children": [1, 1]}, {"mesh": 0}]}, "twice"),
+        ({"nodes": [{"mesh": 0, "children": [7]}]}, "number 7 of 1"),
+        ({"bufferViews": [{"buffer": 0, "byteLength": 8}] * 2}, "beyond"),
+        ({"buffers": [{"byteLength": 168, "uri": "absent.bin"}]}, "absent.bin"),
+        ({"asset": {"version": "1.0"}}, "version 2"),
+        ({"accessors": 7}, "cannot be read as .glb"),
+    ],
+)
+def test_files_that_contradict_themselves(tmp_path, changes, words):
+    assert words in refusal(saved(tmp_path / "a.glb", plain().glb(**changes)))
+
+
+def test_counts_are_bounded_by_the_data_and_the_memory(tmp_path):
+    made = plain()
+    made.json["accessors"][0]["count"] = 10**12
+    assert "beyond" in refusal(saved(tmp_path / "a.glb", made.glb()))
+    made.json["accessors"][0] |= {"sparse": {}}
+    del made.json["accessors"][0]["bufferView"]
+    assert "--memory" in refusal(saved(tmp_path / "a.glb", made.glb()), memory=10**9)
+    assert "cut short" in refusal(saved(tmp_path / "a.glb", plain().glb()[:-20]))
+
+
+def test_sparse_accessors_strips_and_files_beside(tmp_path):
+    made = plain()
+    moved = made.add(np.array([6], dtype="<u2")), made.add(np.array([[1, 1, 4]], dtype="<f4"))
+    views = [{"bufferView": made.json["accessors"][index]["bufferView"]} for index in moved]
+    corner = int(np.flatnonzero((np.asarray(CUBE.vertices) == [1, 1, 1]).all(axis=1))[0])
+    made.data = made.data.replace(np.array([6], "<u2").tobytes() + b"\0\0", np.array([corner, 0], "<u2").tobytes())
+    sparse = {"count": 1, "indices": views[0] | {"componentType": 5123}, "values": views[1]}
+    made.json["accessors"][0]["sparse"] = sparse
+    assert read_shape(saved(tmp_path / "a.glb", made.glb())).shape.bounds[1].tolist() == [1, 1, 4]
+    (tmp_path / "b c.bin").write_bytes(made.data)
+    uris = ["b%20c.bin", "data:application/octet-stream;base64," + base64.b64encode(made.data).decode()]
+    for uri in uris:
+        text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": uri}]})
+        assert read_shape(saved(tmp_path / "a.gltf", text)).shape.bounds[1].tolist() == [1, 1, 4]
+    strip = Builder(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype="<f4"))
+    primitive = {"attributes": {"POSITION": 0}, "mode": 5}
+    shape = read_shape(saved(tmp_path / "s.glb", strip.glb(meshes=[{"primitives": [primitive]}]))).shape
+    assert shape.area() == 1 and (shape.face_vectors()[:, 2] > 0).all()
+    primitive["mode"] = 6
+    shape = read_shape(saved(tmp_path / "f.glb", strip.glb(meshes=[{"primitives": [primitive]}]))).shape
+    assert len(shape.faces) == 2 and (shape.faces[:, 0] == shape.faces[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "uri", ["../secret.bin", "%2e%2e/secret.bin", "a/../../secret.bin", "..%5Csecret.bin", "/proc/self/environ", "{}"]
+)
+def test_data_outside_of_the_folder_are_refused_by_name(tmp_path, uri):
+    made = plain()
+    (tmp_path / "secret.bin").write_bytes(made.data)
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    uri = uri.format(tmp_path / "secret.bin")
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": uri}]})
+    message = refusal(saved(tmp_path / "in" / "a.gltf", text))
+    assert "which is not in its folder" in message and "names vertices" not in message
+    (tmp_path / "in" / "a" / "b.bin").write_bytes(made.data)
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": "./a/b.bin"}]})
+    assert len(read_shape(saved(tmp_path / "in" / "a.gltf", text)).shape.faces) == 12
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    made = plain()
+    made.json["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "mode": 0})
+    made.json["meshes"][0]["primitives"][0]["targets"] = [{}]
+    content = made.glb(nodes=[{"mesh": 0, "skin": 0}], scenes=[{"nodes": [0]}, {"nodes": []}])
+    notes = " ".join(read_shape(saved(tmp_path / "a.glb", content)).notes)
+    assert all(word in notes for word in ("bones", "morph targets", "2 scenes", "points and lines")), notes

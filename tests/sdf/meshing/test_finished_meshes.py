@@ -1,0 +1,142 @@
+"""Meshes as they are handed over: exact normals, levels in the input's units, parts, fewer faces, formats."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from torch import nn
+
+from finer_core.errors import InputError
+from finer_sdf import Normalization, SdfModel
+from finer_sdf.app.cli import main
+from finer_sdf.geometry.mesh_distance import MeshDistance
+from finer_sdf.meshing import extract_mesh
+from finer_sdf.meshing.parts import large_parts
+from finer_sdf.meshing.simplify import simplify_mesh
+from finer_sdf.meshing.vertex_normals import vertex_normals
+from tests.sdf.distance_fields import assert_closed, sphere, torus, union
+
+PLACE = Normalization(scale=0.05, offset=(-0.5, 0.1, 0.0))
+"""The box is 20 units wide."""
+
+
+class Spheres(nn.Module):
+    """Exact distances to a ball of radius 0.3 and, where there is room, to a small one."""
+
+    def __init__(self, *, small: float = 0.0) -> None:
+        super().__init__()
+        self.small = small
+        self.radius = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x):
+        large = (x + 0.1).norm(dim=1, keepdim=True) - self.radius
+        return torch.minimum(large, (x - 0.35).norm(dim=1, keepdim=True) - self.small) if self.small else large
+
+
+def model(*, small: float = 0.0) -> SdfModel:
+    return SdfModel(network=Spheres(small=small), normalization=PLACE)
+
+
+def test_normals_of_vertices_are_those_of_the_field():
+    mesh = model().mesh(resolution=24)
+    center = PLACE.to_input(np.full((1, 3), -0.1))
+    exact = mesh.vertices - center
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    np.testing.assert_allclose(mesh.vertex_normals, exact, atol=1e-5)
+    by_faces = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).vertex_normals
+    assert np.abs(by_faces - exact).max() > 1e-3  # what the test is able to see
+
+
+def test_a_vertex_without_a_gradient_has_the_normal_of_its_faces():
+    mesh = extract_mesh(sphere(), resolution=16).mesh
+    normals = vertex_normals(lambda x: 0 * x[:, :1], mesh)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-12)
+    exact = mesh.vertices / np.linalg.norm(mesh.vertices, axis=1, keepdims=True)
+    assert (normals * exact).sum(axis=1).min() > 0.95
+
+
+def test_a_level_is_a_distance_of_the_input():
+    mesh = model().mesh(resolution=40, level=2.0)
+    np.testing.assert_allclose(mesh.extents, 2 * (0.3 / 0.05 + 2.0), atol=0.05)
+    with pytest.raises(
+        InputError, match=r"no level set of 99 in its box \(values seen: -\d\.\d+ to 1\d\.\d+\); choose"
+    ):
+        model().mesh(resolution=9, level=99.0)
+
+
+def test_small_parts_are_left_out_and_counted():
+    found = model(small=0.06).extract(resolution=48, memory=4 * 10**9)
+    whole = model(small=0.06).finish(found)
+    assert (whole.parts, whole.left_out) == (2, 0) and "2 parts" in whole.title()
+    mesh, parts, left_out = large_parts(found.mesh, share=0.2)
+    assert (parts, left_out) == (1, 1) and len(mesh.faces) < len(found.mesh.faces)
+    assert_closed(mesh)
+    alone = extract_mesh(Spheres(), resolution=48).mesh
+    np.testing.assert_allclose(mesh.vertices, alone.vertices, atol=1e-6)
+    assert large_parts(found.mesh, share=1.0)[1] == 1  # the largest stays
+    with pytest.raises(InputError, match=r"--min-component must be .* got 2"):
+        large_parts(found.mesh, share=2.0)
+
+
+def test_a_simplified_mesh_has_the_faces_asked_for_and_the_same_place():
+    pytest.importorskip("fast_simplification")
+    mesh = extract_mesh(torus, resolution=64).mesh
+    fewer = simplify_mesh(mesh, faces=2000)
+    assert len(fewer.faces) == 2000 < len(mesh.faces) / 7
+    assert_closed(fewer)
+    assert fewer.volume() == pytest.approx(mesh.volume(), rel=5e-3)
+    # The arrow of an edge e on a tube of radius r is e^2 / 8r; 2000 equilateral triangles have e = 0.039 here.
+    assert MeshDistance(mesh).nearest(fewer.vertices).distance.max() < 0.039**2 / (8 * 0.12)
+    assert simplify_mesh(mesh, faces=len(mesh.faces)) is mesh
+    with pytest.raises(InputError, match="at least 4 faces, got 3"):
+        simplify_mesh(mesh, faces=3)
+
+
+def test_simplifying_goes_on_to_few_faces():
+    pytest.importorskip("fast_simplification")
+    few = simplify_mesh(extract_mesh(union(torus, sphere(radius=0.1)), resolution=40).mesh, faces=60)
+    assert len(few.faces) <= 60
+
+
+def test_without_the_library_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setattr("finer_sdf.meshing.simplify.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'--simplify needs .*: pip install "finer-sdf\[simplify\]"'):
+        model().mesh(resolution=16, simplify=100)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    from finer_core import build_network
+
+    network = build_network("siren", task="sdf", in_features=3, out_features=1, hidden_features=8, first_omega_0=5.0)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    SdfModel(network=network, normalization=PLACE).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb"])
+def test_a_format_may_be_named(saved, tmp_path, suffix, capsys):
+    level = ["--level", str(float(np.median(SdfModel.load(saved)(PLACE.to_input(np.zeros((1, 3)))))))]
+    out = tmp_path / "surface.bin"
+    arguments = ["mesh", str(saved), "--resolution", "16", *level, "--quiet", "--out", str(out), "--format", suffix]
+    assert main(arguments) == 0
+    assert " parts" in (line := capsys.readouterr().out) or " 1 part," in line
+    with out.open("rb") as file:
+        back = trimesh.load_scene(file, file_type=suffix, process=False)
+    (mesh,) = back.geometry.values()
+    assert len(mesh.faces) == int(line.split(" vertices, ")[1].split()[0])
+    if suffix in ("ply", "obj", "glb"):
+        exact = SdfModel.load(saved).normals(np.array(mesh.vertices))
+        assert np.abs(mesh.vertex_normals - exact).max() < 1e-3
+    assert main(arguments) == 2  # it is there
+
+
+def test_options_that_cannot_be_used_are_refused_before_the_model_is_read(tmp_path, capsys):
+    for given, words in (
+        (["--min-component", "-1"], "--min-component"),
+        (["--simplify", "1"], "--simplify"),
+        (["--out", "m.bin"], ".bin"),
+    ):
+        assert main(["mesh", str(tmp_path / "absent"), *given]) == 2
+        error = capsys.readouterr().err
+        assert words in error and "absent" not in error

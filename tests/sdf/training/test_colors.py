@@ -1,0 +1,205 @@
+"""Colors of meshes and clouds: read, fitted beside the distance, kept in the model, and on the meshes that come out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from finer_core import build_network
+from finer_core.errors import InputError
+from finer_core.methods import method_names
+from finer_sdf import Mesh, Normalization, PointCloud, SdfConfig, SdfModel, fit, read_shape
+from finer_sdf.app.cli import main
+from finer_sdf.geometry.loaded_shape import SurfaceColors
+from finer_sdf.geometry.raw import color_table
+from finer_sdf.inputs import as_shape
+from finer_sdf.meshing import write_mesh
+from finer_sdf.training.color import add_color, color_network, color_psnr
+from finer_sdf.training.plan import plan_fit
+from tests.sdf.shape_files import SMALL
+
+TINY = {
+    **{"steps": 12, "device": "cpu", "precision": "fp32", "samples": 2000, "batch_points": 256, "learning_rate": 1e-2},
+    "network": {"hidden_features": 32, "hidden_layers": 1, "first_omega_0": 8.0, "hidden_omega_0": 8.0},
+}
+
+
+def paint(points: np.ndarray) -> np.ndarray:
+    """Return smooth colors in [0, 1] with some periods over a ball of radius 2."""
+    return 0.5 + 0.5 * np.sin(points @ np.array([[1.5, 0, 2.0], [0, 2.0, 1.0], [2.0, 1.0, 0]]) + [0, 1, 2])
+
+
+@pytest.fixture(scope="module")
+def ball() -> trimesh.Trimesh:
+    mesh = trimesh.creation.icosphere(radius=2.0, subdivisions=4).apply_translation([5, 0, 0])
+    mesh.visual.vertex_colors = np.rint(255 * paint(mesh.vertices)).astype(np.uint8)
+    return mesh
+
+
+@pytest.mark.parametrize("encoding", ["binary", "ascii"])
+def test_colors_of_a_ply_mesh_and_of_a_cloud_are_read(ball, tmp_path, encoding):
+    ball.export(tmp_path / "mesh.ply", encoding=encoding)
+    loaded = read_shape(tmp_path / "mesh.ply")
+    assert loaded.colors is not None and loaded.colors.faces is not None
+    np.testing.assert_allclose(loaded.colors.colors * 255, ball.visual.vertex_colors[:, :3], atol=1e-4)
+    cloud = trimesh.PointCloud(ball.vertices, colors=ball.visual.vertex_colors)
+    cloud.export(tmp_path / "cloud.ply", encoding=encoding)
+    loaded = read_shape(tmp_path / "cloud.ply")
+    assert isinstance(loaded.shape, PointCloud) and loaded.colors is not None and loaded.colors.faces is None
+    np.testing.assert_allclose(loaded.colors.colors * 255, ball.visual.vertex_colors[:, :3], atol=1e-4)
+    trimesh.creation.box().export(tmp_path / "plain.ply")
+    assert read_shape(tmp_path / "plain.ply").colors is None and as_shape(trimesh.creation.box()).colors is None
+
+
+@pytest.mark.parametrize("names", ["diffuse_red diffuse_green diffuse_blue", "r g b", "Red Green Blue"])
+@pytest.mark.parametrize("kind", ["uchar", "float"])
+def test_colors_and_normals_of_a_ply_under_their_other_names(ball, tmp_path, names, kind):
+    names = [*"xyz", "normal_x", "normal_y", "normal_z", *names.split()]
+    kinds = ["double"] * 6 + [kind] * 3
+    head = "".join(f"property {kind} {name}\n" for kind, name in zip(kinds, names, strict=True))
+    colors = np.rint(255 * paint(ball.vertices))
+    rows = np.hstack([ball.vertices, ball.vertex_normals, colors if kind == "uchar" else colors / 255])
+    text = f"ply\nformat ascii 1.0\nelement vertex {len(rows)}\n{head}end_header\n"
+    path = tmp_path / "cloud.ply"
+    path.write_text(text + "\n".join(" ".join(f"{value:.9g}" for value in row) for row in rows) + "\n")
+    loaded = read_shape(path)
+    assert loaded.colors is not None and loaded.notes == ()
+    np.testing.assert_allclose(loaded.colors.colors * 255, colors, atol=1e-4)
+    np.testing.assert_allclose(loaded.shape.normals, ball.vertex_normals, atol=1e-6)
+
+
+def test_colors_that_are_left_out_are_said(tmp_path):
+    corners, names = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n", ("red", "green", "blue")
+    head = "ply\nformat ascii 1.0\nelement vertex 4\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    head += "element face 4\nproperty list uchar int vertex_indices\n"
+    head += "".join(f"property uchar {name}\n" for name in names) + "end_header\n"
+    faces = ["3 0 2 1", "3 0 1 3", "3 0 3 2", "3 1 2 3"]
+    (tmp_path / "a.ply").write_text(head + corners + "".join(f"{face} 9 8 7\n" for face in faces))
+    assert read_shape(tmp_path / "a.ply").notes == ("left out the colors of its faces",)
+    text = "COFF\n4 4 6\n" + corners.replace("\n", " 255 0 0 255\n") + "\n".join(faces) + "\n"
+    (tmp_path / "a.off").write_text(text)
+    assert read_shape(tmp_path / "a.off").notes == ("left out its colors",)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_what_was_written_is_read_again(ball, tmp_path, suffix):
+    mesh = Mesh(vertices=np.array(ball.vertices), faces=np.array(ball.faces, dtype=np.int64))
+    colors = np.array(ball.visual.vertex_colors[:, :3])
+    write_mesh(tmp_path / f"m{suffix}", mesh, vertex_colours=colors)
+    found = read_shape(tmp_path / f"m{suffix}").colors
+    assert found is not None and found.faces is not None
+    np.testing.assert_allclose(255 * found.colors, colors, atol=1e-3)
+    write_mesh(tmp_path / f"n{suffix}", mesh)
+    assert read_shape(tmp_path / f"n{suffix}").colors is None
+
+
+def test_numbers_become_shares():
+    np.testing.assert_allclose(color_table(np.array([[0, 51, 255]], dtype=np.uint8)), [[0, 0.2, 1]], atol=1e-7)
+    np.testing.assert_allclose(color_table(np.array([[65535, 0, 13107]], dtype=np.uint16)), [[1, 0, 0.2]], atol=1e-7)
+    np.testing.assert_allclose(color_table(np.array([[0.5, 0.25, 1.0]])), [[0.5, 0.25, 1]])
+    np.testing.assert_allclose(color_table(np.array([[51.0, 0, 255]])), [[0.2, 0, 1]], atol=1e-7)
+    assert color_table(np.array([[np.nan, 0, 0]])) is None
+
+
+def test_samples_are_interpolated_over_faces(ball):
+    corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    colors = SurfaceColors(points=corners, colors=np.eye(3, dtype=np.float32), faces=np.array([[0, 1, 2]]))
+    points, drawn = colors.samples(1000, seed=0)
+    np.testing.assert_allclose(drawn[:, 1:], points[:, :2], atol=1e-6)
+    np.testing.assert_allclose(drawn.sum(axis=1), 1, atol=1e-6)
+
+
+def test_colors_on_the_surface_are_those_of_the_scan(ball):
+    """The bar: 30 dB. The distance is exact here, so that the mesh tells of colors alone."""
+
+    class Exact(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.radius = torch.nn.Parameter(torch.tensor(0.45))
+
+        def forward(self, x):
+            return x.norm(dim=-1, keepdim=True) - self.radius
+
+    loaded = as_shape(ball)
+    plan = plan_fit(SdfConfig(steps=120, device="cpu", precision="fp32"), loaded.shape)
+    model = SdfModel(network=Exact(), normalization=plan.frame)
+    with pytest.raises(InputError, match="no colors"):
+        model.colors(ball.vertices)
+    psnr = add_color(model, plan, loaded)
+    assert psnr is not None and psnr > 30
+    assert color_psnr(model, loaded.colors, seed=1) == pytest.approx(psnr, abs=0.2)
+    mesh = model.mesh(resolution=40)
+    error = mesh.visual.vertex_colors[:, :3] / 255 - paint(mesh.vertices)
+    assert -10 * np.log10(np.square(error).mean()) > 30
+
+
+@pytest.mark.parametrize("method", method_names("sdf"))
+def test_every_method_has_a_head_for_colors(method):
+    config = color_network(method, preset="fast")
+    assert config.method == ("finer" if method == "multiscale-bacon" else method) and config.out_features == 3
+    assert build_network(config)(torch.zeros(2, 3)).shape == (2, 3)
+
+
+@pytest.fixture(scope="module")
+def model(ball) -> SdfModel:
+    return fit(ball, **TINY)[0]
+
+
+def test_a_model_keeps_its_colors_in_its_file(model, ball, tmp_path):
+    assert model.color is not None
+    model.save(tmp_path / "m.safetensors")
+    loaded = SdfModel.load(tmp_path / "m.safetensors")
+    points = ball.vertices[:50]
+    assert np.array_equal(loaded.colors(points), model.colors(points))
+    assert np.array_equal(loaded(points), model(points))
+    tensor = loaded.colors(torch.from_numpy(np.array(points)).reshape(5, 10, 3))
+    assert tensor.shape == (5, 10, 3) and not tensor.requires_grad
+    np.testing.assert_allclose(tensor.reshape(-1, 3), model.colors(points), atol=1e-6)
+    assert loaded.colors(points).min() >= 0 and loaded.colors(points).max() <= 1
+
+
+def test_colors_may_be_left_out_and_change_no_distance(model, ball):
+    plain, _ = fit(ball, **TINY, color="off")
+    assert plain.color is None and plain.mesh(resolution=16).visual.kind is None
+    assert np.array_equal(plain(ball.vertices), model(ball.vertices))
+    with pytest.raises(InputError, match="color"):
+        fit(ball, **TINY, color="on")
+    own, _ = fit(ball, **{**TINY, "network": torch.nn.Linear(3, 1)})
+    assert own.color is None  # no file could hold both
+
+
+def test_a_file_of_other_networks_is_refused(ball, tmp_path):
+    from finer_core.io.model_file import save_model
+    from finer_core.networks.network_dict import NetworkDict
+    from finer_sdf.model_data import TASK
+
+    size = {"task": TASK, "in_features": 3, "hidden_features": 4, "hidden_layers": 1}
+    data = {"frame": Normalization(scale=1.0, offset=(0.0, 0.0, 0.0)).to_dict(), "shape": {}}
+    for outputs, names, words in ((1, ("distance", "color"), "not a color field"), (3, ("a", "b"), "2 networks")):
+        parts = {
+            names[0]: build_network("finer", out_features=1, **size),
+            names[1]: build_network("finer", out_features=outputs, **size),
+        }
+        save_model(NetworkDict(parts), tmp_path / "m.safetensors", task=TASK, task_data=data)
+        with pytest.raises(InputError, match=words):
+            SdfModel.load(tmp_path / "m.safetensors")
+
+
+def test_the_run_folder_of_a_colored_scan_has_a_colored_mesh(ball, tmp_path, capsys):
+    ball.export(tmp_path / "scan.ply")
+    out = tmp_path / "run"
+    assert main(["fit", str(tmp_path / "scan.ply"), "--out", str(out), *SMALL, "--steps", "60"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["color_psnr"] > 10
+    mesh = trimesh.load(out / "mesh.ply", process=False)
+    loaded = SdfModel.load(out / "model.safetensors")
+    wanted = np.rint(255 * loaded.colors(np.array(mesh.vertices)))
+    assert np.abs(mesh.visual.vertex_colors[:, :3] - wanted).max() <= 1
+    for suffix in ("glb", "obj", "stl"):
+        path = str(tmp_path / f"m.{suffix}")
+        assert main(["mesh", str(out / "model.safetensors"), "--resolution", "24", "--out", path, "--quiet"]) == 0
+        (back,) = trimesh.load_scene(path, process=False).geometry.values()
+        assert len(back.faces) > 100
+        if suffix == "obj":
+            assert np.ptp(back.visual.vertex_colors[:, 0]) > 50
