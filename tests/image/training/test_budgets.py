@@ -1,5 +1,6 @@
 """Budgets of an image fit by the command: passes, seconds, a target; and rates that are far too high."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -91,13 +92,18 @@ def test_seconds_choose_a_length_that_is_written_down(picture, tmp_path, monkeyp
     assert (same / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("seconds", "optimizer"), [("0.5", "adam"), ("12", "soap")])
-def test_a_short_time_is_adam_s(picture, tmp_path, monkeypatch, seconds, optimizer):
+@pytest.mark.parametrize(
+    ("method", "side", "passes", "optimizer"),
+    [("finer", 128, 20, "adam"), ("finer", 128, 40, "soap"), ("finer", 256, 10, "adam"), ("finer", 256, 15, "soap")]
+    + [("finer", 48, 60, "adam"), ("finer", 48, 300, "soap"), ("siren", 256, 10, "soap"), ("siren", 128, 8, "adam")],
+)
+def test_a_short_time_is_adam_s(monkeypatch, method, side, passes, optimizer):
     monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
-    out = tmp_path / "run"
-    _, settings = fitted(picture, out, "--seconds", seconds)
-    assert settings["optimizer"] == optimizer
-    assert fitted(picture, tmp_path / "given", "--seconds", "0.5", "--optimizer", "muon")[1]["optimizer"] == "muon"
+    image = Image.from_pixels(smooth(side))
+    settings = ImageConfig(method=method, seconds=passes * side**2 * 1e-5 / 0.95)
+    assert timed_plan.plan_timed_fit(settings, image).settings.optimizer == optimizer
+    given = dataclasses.replace(settings, optimizer="muon")
+    assert timed_plan.plan_timed_fit(given, image).settings.optimizer == "muon"
 
 
 def test_a_fit_of_seconds_is_resumed_to_its_length(picture, tmp_path, monkeypatch):

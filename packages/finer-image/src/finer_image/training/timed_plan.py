@@ -1,6 +1,7 @@
 """Plan a fit that may take so many seconds: its length follows from the speed of its first steps."""
 
 import dataclasses
+import math
 
 from finer_core.errors import InputError
 from finer_core.training import Fit
@@ -17,8 +18,10 @@ _LARGEST_TIMED = 8192
 """Pixels of the larger batch that is timed; larger ones cost in proportion."""
 _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
-"""Steps of SOAP below which Adam, whose steps cost a half, gets further: in 6 s at 128x128, where SOAP makes some 100,
-it is 2 dB ahead on eight photographs and 1 dB on three images of text (docs/studies/equal_time.md)."""
+"""Steps of SOAP below which Adam, whose steps cost a half, gets further in the same time."""
+_FEWEST_SOAP_PASSES = 3000.0
+"""Passes of SOAP times sqrt(N) of which the same holds for FINER, whatever the steps: 23 passes at 128x128, 12 at 256x256
+(docs/studies/lengths.md)."""
 
 
 def plan_timed_fit(
@@ -45,7 +48,8 @@ def plan_timed_fit(
     if shared:
         raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
     passes, steps = _longest(settings, image, own)
-    if settings.optimizer is None and settings.preset == "fast" and steps < _FEWEST_SOAP_STEPS:
+    short = settings.method == "finer" and passes * math.sqrt(image.height * image.width) < _FEWEST_SOAP_PASSES
+    if settings.optimizer is None and settings.preset == "fast" and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
         passes, _ = _longest(settings, image, own)
     return plan_fit(settings, image, passes=passes, own=own.described)
