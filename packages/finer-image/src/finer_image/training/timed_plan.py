@@ -20,8 +20,8 @@ _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
 """Steps of SOAP below which Adam, whose steps cost a half, gets further in the same time."""
 _FEWEST_SOAP_PASSES = 3000.0
-"""Passes of SOAP times sqrt(N) of which the same holds for FINER, whatever the steps: 23 passes at 128x128, 12 at 256x256
-(docs/studies/lengths.md)."""
+"""Passes of SOAP times sqrt(N) of which the same holds for FINER, whatever the steps: 23 passes at 128x128, 12 at
+256x256 (docs/studies/lengths.md)."""
 
 
 def plan_timed_fit(
