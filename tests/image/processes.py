@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,12 +45,6 @@ def ends_of(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, list[
     """Wait for processes; return of each the exit code and the lines on stdout and stderr."""
     texts = [process.communicate(timeout=SECONDS) for process in processes]
     return [(p.returncode, out.splitlines(), err.splitlines()) for p, (out, err) in zip(processes, texts, strict=True)]
-
-
-def wait_for_lines(log: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a log has `count` lines, or the process that writes it ended."""
-    while (len(log.read_text().splitlines()) if log.is_file() else 0) < count and process.poll() is None:
-        time.sleep(0.005)
 
 
 def child_of(launcher: subprocess.Popen[str], *, rank: int) -> int:

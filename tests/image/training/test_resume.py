@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from finer_image.app.cli import main
+from tests.runs import start, wait_for_lines
 
 STEPS = 400
 ARGUMENTS = [
@@ -36,22 +34,6 @@ def command(folder: Path, out: Path) -> list[str]:
     return ["fit", str(folder / "picture.png"), "--out", str(out), "--resume", "--precision", folder.name, *ARGUMENTS]
 
 
-def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    program = [sys.executable, "-m", "finer_image", *command(folder, out)]
-    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def lines(out: Path) -> int:
-    log = out / "metrics.jsonl"
-    return len(log.read_text().splitlines()) if log.is_file() else 0
-
-
-def wait_for(process: subprocess.Popen[bytes], out: Path, count: int) -> None:
-    """Wait until the run has logged `count` lines."""
-    while lines(out) < count and process.poll() is None:
-        time.sleep(0.002)
-
-
 def assert_equal_to_the_whole(folder: Path, out: Path) -> None:
     assert (out / "model.safetensors").read_bytes() == (folder / "whole" / "model.safetensors").read_bytes()
     assert (out / "reconstruction.png").read_bytes() == (folder / "whole" / "reconstruction.png").read_bytes()
@@ -67,8 +49,8 @@ def test_killed_again_and_again(folder, tmp_path):
     out = tmp_path / "run"
     killed = 0
     for count in (1, 9, 30, 55):
-        process = start(folder, out)
-        wait_for(process, out, count)
+        process = start("finer_image", command(folder, out))
+        wait_for_lines(out / "metrics.jsonl", count, process)
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
@@ -91,8 +73,8 @@ def test_killed_before_anything_was_written(folder, tmp_path):
 def test_interrupted(folder, tmp_path):
     out = tmp_path / "run"
     number = {"fp32": signal.SIGINT, "bf16": signal.SIGTERM}[folder.name]
-    process = start(folder, out)
-    wait_for(process, out, 12)
+    process = start("finer_image", command(folder, out))
+    wait_for_lines(out / "metrics.jsonl", 12, process)
     os.kill(process.pid, number)
     _, errors = process.communicate()
     assert process.returncode == 130, errors

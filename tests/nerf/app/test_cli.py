@@ -13,6 +13,7 @@ from PIL import Image
 from finer_core import NetworkDict, load_model
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball
+from tests.runs import FIGURES
 
 SMALL = [
     *["--hidden-features", "32", "--hidden-layers", "1", "--max-samples", "48", "--grid-resolution", "24"],
@@ -35,18 +36,7 @@ def test_the_run_folder_is_complete(run):
     assert names >= {"config.json", "metrics.jsonl", "metrics.json", "model.safetensors", "checkpoint", "report.html"}
     assert names >= {"views", "orbit.mp4"}
     figures = json.loads((run / "metrics.json").read_text())
-    assert figures.keys() >= {
-        "method",
-        "preset",
-        "steps",
-        "seconds",
-        "parameters",
-        "peak_memory_mb",
-        "peak_device_memory_mb",
-        "device",
-        "seed",
-    }
-    assert figures.keys() >= {"psnr", "ssim", "lpips", "background"}
+    assert figures.keys() >= FIGURES | {"psnr", "ssim", "lpips", "background"}
     assert figures["psnr"] > 18 and figures["background"] == "white" and figures["restarts"] == 0
     assert len(figures["per_view"]) == 3
     assert figures["psnr"] == pytest.approx(np.mean([row["psnr"] for row in figures["per_view"].values()]))

@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball
+from tests.runs import start, wait_for_lines
 
 SMALL = ["--hidden-features", "16", "--hidden-layers", "1", "--max-samples", "32", "--grid-resolution", "16"]
 ARGUMENTS = [
@@ -36,18 +34,6 @@ def command(whole: Path, out: Path) -> list[str]:
     return [*arguments, "--out", str(out), "--resume"]
 
 
-def start(whole: Path, out: Path) -> "subprocess.Popen[bytes]":
-    program = [sys.executable, "-m", "finer_nerf", *command(whole, out)]
-    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def wait_for(process: "subprocess.Popen[bytes]", out: Path, count: int) -> None:
-    """Wait until the run has logged `count` lines."""
-    log = out / "metrics.jsonl"
-    while process.poll() is None and not (log.is_file() and len(log.read_text().splitlines()) >= count):
-        time.sleep(0.002)
-
-
 def assert_equal(whole: Path, out: Path) -> None:
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     for picture in sorted((whole / "views").iterdir()):
@@ -61,14 +47,14 @@ def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
     out = tmp_path / "run"
     killed = 0
     for count in (1, 25):
-        process = start(whole, out)
-        wait_for(process, out, count)
+        process = start("finer_nerf", command(whole, out))
+        wait_for_lines(out / "metrics.jsonl", count, process)
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
     assert killed == 2, "the training was too short to be killed twice"
-    process = start(whole, out)
-    wait_for(process, out, 35)
+    process = start("finer_nerf", command(whole, out))
+    wait_for_lines(out / "metrics.jsonl", 35, process)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors.decode()

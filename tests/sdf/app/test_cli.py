@@ -12,6 +12,7 @@ from finer_sdf.app.cli import SHAPES_TO_DOWNLOAD, main
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry.armillary import BUILTIN
 from finer_sdf.geometry.download import SOURCES
+from tests.runs import FIGURES
 from tests.sdf.shape_files import SMALL, ellipsoid, write_cloud, write_ellipsoid
 
 
@@ -44,19 +45,8 @@ def test_a_run_folder_has_everything(run):
 
 def test_figures_have_the_names_of_the_contract(run):
     figures = json.loads((run / "metrics.json").read_text())
-    shared = {
-        "method",
-        "preset",
-        "steps",
-        "seconds",
-        "parameters",
-        "peak_memory_mb",
-        "peak_device_memory_mb",
-        "device",
-        "seed",
-    }
     own = {"chamfer_l2_sum", "chamfer_l1", "iou", "f_score", "normal_consistency", "watertight"}
-    assert shared | own <= set(figures)
+    assert FIGURES | own <= set(figures)
     assert figures["watertight"] is True
     assert figures["iou"] > 0.97
     assert figures["normal_consistency"] > 0.97

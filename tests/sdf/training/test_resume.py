@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from finer_sdf.app.cli import main
+from tests.runs import start, wait_for_lines
 from tests.sdf.shape_files import SMALL, write_ellipsoid
 
 ARGUMENTS = [
@@ -37,18 +35,6 @@ def command(whole: Path, out: Path) -> list[str]:
     return [*arguments, "--out", str(out), "--resume"]
 
 
-def start(whole: Path, out: Path) -> "subprocess.Popen[bytes]":
-    program = [sys.executable, "-m", "finer_sdf", *command(whole, out)]
-    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def wait_for(process: "subprocess.Popen[bytes]", out: Path, count: int) -> None:
-    """Wait until the run has logged `count` lines."""
-    log = out / "metrics.jsonl"
-    while process.poll() is None and not (log.is_file() and len(log.read_text().splitlines()) >= count):
-        time.sleep(0.002)
-
-
 def assert_equal(whole: Path, out: Path) -> None:
     for name in ("model.safetensors", "mesh.ply"):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
@@ -61,14 +47,14 @@ def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
     out = tmp_path / "run"
     killed = 0
     for count in (1, 30):
-        process = start(whole, out)
-        wait_for(process, out, count)
+        process = start("finer_sdf", command(whole, out))
+        wait_for_lines(out / "metrics.jsonl", count, process)
         process.kill()
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
     assert killed == 2, "the fit was too short to be killed in the middle"
-    process = start(whole, out)
-    wait_for(process, out, 45)
+    process = start("finer_sdf", command(whole, out))
+    wait_for_lines(out / "metrics.jsonl", 45, process)
     os.kill(process.pid, signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 130, errors

@@ -12,7 +12,7 @@ _FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
 """FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256
 over the published ones, and nothing at 128x128 (docs/studies/equal_time.md). Other methods keep published values."""
 _OMEGA_EXPONENT, _CROWDED = 1 / 3, 4.0
-"""First omega falls as the passes to this power where there are so many values for a weight (docs/budgets.md)."""
+"""First omega falls as the passes to this power where so many values go to a weight (docs/studies/lengths.md)."""
 _LOWEST_OMEGA_AT = 320.0
 """Passes from which on first omega falls no further: in 1,000 of a 512x512 image 5.1 ends 0.6 dB below 7.5."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from finer_core.training_config import matrix_rate
 from finer_image.presets.lengths import SMALLEST_BATCH, STEADY_BATCH, Length
-from finer_image.presets.methods import USUAL_RATE, rules_of
+from finer_image.presets.methods import USUAL_RATE, MethodRules, rules_of
 
 MUON_RATE = 1.5e-3
 """Muon's rate in the fast preset; it loses 2 dB at twice that."""
@@ -65,10 +65,11 @@ def fast_rates(
         hidden_layers: Depth of a method's network; None for a module of the user's own.
     """
     rules = rules_of(method)
-    rate = _usual_rate(method, pixels=pixels, batch=batch, length=length, hidden_features=hidden_features)
+    narrow = _USUAL_WIDTH / hidden_features
     if method == "finer" and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
-        narrow = _USUAL_WIDTH / hidden_features
         rate = min(_HIGHEST_RATE, _TINY_RATE * narrow * min(1.0, _TINY_LAYERS / hidden_layers))
+    else:
+        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, narrow=narrow)
     factor = rate / USUAL_RATE
     if optimizer in (None, rules.optimizer):
         rest = published if rules.rest is None else rules.rest
@@ -77,11 +78,10 @@ def fast_rates(
     return Rates(optimizer=optimizer, matrices=other * (factor if optimizer == "soap" else 1), rest=published * factor)
 
 
-def _usual_rate(method: str, *, pixels: int, batch: float, length: Length, hidden_features: int) -> float:
+def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length, narrow: float) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`."""
-    narrow = _USUAL_WIDTH / hidden_features
     borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
-    if not rules_of(method).large_batches:
+    if not rules.large_batches:
         return min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
     usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))

@@ -11,6 +11,7 @@ from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
 from finer_image.io.raster import Raster
 from finer_image.presets.lengths import SMALLEST_BATCH, Length, length_of
+from finer_image.presets.methods import rules_of
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, plan_fit
 
@@ -19,9 +20,6 @@ _LARGEST_TIMED = 8192
 _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
 """Steps of SOAP below which Adam, whose steps cost a half, gets further in the same time."""
-_FEWEST_SOAP_PASSES = 3000.0
-"""Passes of SOAP times sqrt(N) of which the same holds for FINER, whatever the steps: 23 passes at 128x128, 12 at
-256x256 (docs/studies/lengths.md)."""
 
 
 def plan_timed_fit(
@@ -48,7 +46,7 @@ def plan_timed_fit(
     if shared:
         raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
     passes, steps = _longest(settings, image, own)
-    short = settings.method == "finer" and passes * math.sqrt(image.height * image.width) < _FEWEST_SOAP_PASSES
+    short = passes * math.sqrt(image.height * image.width) < rules_of(settings.method).short_passes
     if settings.optimizer is None and settings.preset == "fast" and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
         passes, _ = _longest(settings, image, own)
