@@ -2,7 +2,7 @@
 
     python benchmarks/bench_budget.py run --images FILE... --side 256 --passes 10 20 40 80 160 320 --out budget.jsonl
     python benchmarks/bench_budget.py table budget.jsonl
-    python benchmarks/bench_budget.py chart budget.jsonl --out docs/budgets.svg
+    python benchmarks/bench_budget.py chart budget.jsonl --side 256 --processor AVX2 --out docs/budgets.svg
 
 Every fit is one line of --out: signal, arm, method, length, seed, PSNR, seconds, and the machine. What is there already
 is not run again, so a study may be interrupted, and --shard 0/2 and 1/2 share it between two processes. Lines of other
@@ -33,6 +33,7 @@ from finer_image.training.plan import plan_fit
 from study_optimizers import lines_of
 
 ARMS = ("fast", "published", "minibatch")
+NUMBERS = ("psnr", "seconds")
 KEY = ("signal", "side", "arm", "method", "passes", "seed", "device", "changes")
 
 
@@ -116,7 +117,7 @@ def groups_of(lines: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[float, 
     return {
         key: {
             passes: {
-                signal: {name: statistics.mean(line[name] for line in of) for name in ("psnr", "seconds")}
+                signal: {name: statistics.mean(line[name] for line in of) for name in NUMBERS}
                 for signal, of in signals.items()
             }
             for passes, signals in sorted(lengths.items())
@@ -144,28 +145,48 @@ def table(arguments: argparse.Namespace) -> None:
             before = of
 
 
+NAMES = {"fast": "the fast preset", "minibatch": "the published network by minibatch Adam", "published": "as published"}
+"""What the arms are called in a chart."""
+
+
+def seconds_of(line: dict[str, Any]) -> float:
+    """Return the time that a fit had of its processor: other work on the machine does not count."""
+    return line["cpu_seconds"] if line["device"] == "cpu" and "cpu_seconds" in line else line["seconds"]
+
+
 def chart(arguments: argparse.Namespace) -> None:
-    """Draw mean PSNR against passes and against seconds, a line a group; a group is drawn where all its signals are."""
+    """Draw mean PSNR against passes and against seconds, a line an arm, for the lines of one size and processor.
+
+    A length is drawn where all signals have it.
+    """
     from matplotlib.figure import Figure
 
+    def is_shown(line: dict[str, Any]) -> bool:
+        return (
+            line["signal"].startswith(arguments.family + "/")
+            and (line["side"], line["device"]) == (arguments.side, arguments.device)
+            and line["processor"].endswith(arguments.processor)
+            and line["method"] == arguments.method
+            and not line["changes"]
+        )
+
+    lines = [{**line, "seconds": seconds_of(line)} for line in lines_of(arguments.lines) if is_shown(line)]
+    if not lines:
+        raise SystemExit(f"{arguments.lines}: no line of {arguments.family}, {arguments.side}x{arguments.side}")
+    count = len({line["signal"] for line in lines})
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("passes", "seconds"), strict=True):
-        for (family, side, device, what), lengths in groups_of(lines_of(arguments.lines)).items():
-            most = max(len(of) for of in lengths.values())
-            whole = {passes: list(of.values()) for passes, of in lengths.items() if len(of) == most}
-            mean = [statistics.mean(line["psnr"] for line in of) for of in whole.values()]
-            spent = (
-                list(whole)
-                if name == "passes"
-                else [statistics.mean(x["seconds"] for x in of) for of in whole.values()]
-            )
-            axes.plot(spent, mean, marker="o", label=f"{family} {side}x{side}, {device}, {what} ({most})")
-        axes.set_xscale("log")
-        axes.set_xlabel(name)
+        for key, lengths in sorted(groups_of(lines).items()):
+            whole = {passes: of.values() for passes, of in lengths.items() if len(of) == count}
+            psnr, seconds = ([statistics.mean(x[what] for x in of) for of in whole.values()] for what in NUMBERS)
+            axes.plot(list(whole) if name == "passes" else seconds, psnr, marker="o", label=NAMES[key[-1].split()[0]])
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel({"passes": "passes over the pixels", "seconds": "seconds of one core, or of the card"}[name])
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("mean PSNR, dB")
-    figure.axes[0].legend(fontsize=7)
-    figure.savefig(arguments.out)
+    figure.axes[0].set_ylabel(f"mean PSNR of {count} images, dB")
+    figure.axes[0].legend(fontsize=8)
+    figure.savefig(arguments.out, metadata={"Date": None} if arguments.out.suffix == ".svg" else None)
 
 
 def main() -> None:
@@ -190,6 +211,11 @@ def main() -> None:
     show.set_defaults(command=table)
     draw = commands.add_parser("chart")
     draw.add_argument("lines", type=Path)
+    draw.add_argument("--family", default="div2k", help="what signals' names begin with")
+    draw.add_argument("--side", type=int, default=256)
+    draw.add_argument("--method", default="finer")
+    draw.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    draw.add_argument("--processor", default="", help="what the processor's name ends with, e.g. AVX2")
     draw.add_argument("--out", type=Path, default=Path("budgets.svg"))
     draw.set_defaults(command=chart)
     arguments = parser.parse_args()

@@ -33,8 +33,12 @@ def action(arguments):
 
 parser = OneLineParser(prog="tool")
 parser.add_argument("file", nargs="?")
-if "--out" in sys.argv:
-    parser.add_argument("--out", action="store_true")
+for name in ("--out", "--json"):
+    if name in sys.argv:
+        parser.add_argument(name, action="store_const", const=name)
+if "--perhaps-out" in sys.argv:
+    parser.add_argument("--perhaps-out", action="store_true")
+    parser.set_defaults(out=None, prints=True)
 parser.set_defaults(run=action)
 sys.exit(run_command(lambda: parser))
 """
@@ -65,8 +69,9 @@ def test_streams_never_end_the_work(tmp_path, streams):
 
 
 @pytest.mark.parametrize(("streams", "says"), [(">/dev/full", "could not be printed (No space"), ("> >(true)", None)])
-def test_a_result_that_only_stdout_would_hold_is_missed(streams, says):
-    result = shell(f'"$@" {streams}')
+@pytest.mark.parametrize("options", [(), ("--out", "--json"), ("--perhaps-out",)])
+def test_a_result_that_only_stdout_would_hold_is_missed(streams, says, options):
+    result = shell(f'"$@" {streams}', *options)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert (says in " ".join(result.stderr.replace("[Errno 28] ", "").split())) if says else True

@@ -10,6 +10,7 @@ def small_pictures() -> Iterator[None]:
     """Draw the reports' pictures at a sixteenth of their pixels: hardly trained fields take long to trace."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("finer_sdf.app.pictures.SIDE", 100)
+        patch.setattr("finer_sdf.reproducing._PICTURE", 64)
         yield
 
 

@@ -1,9 +1,10 @@
 """`benchmark` of surfaces on workers, from Python: the rows of a sequence, to the bit."""
 
+import numpy as np
 import pytest
 import trimesh
 
-from finer_sdf import benchmark
+from finer_sdf import PointCloud, benchmark
 
 pytest.importorskip("distributed")
 SIZES = {
@@ -19,18 +20,14 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def coarse_overlap() -> None:
-    """Leave the points of the insides as they are: workers know nothing of what tests replace."""
-
-
 @pytest.mark.slow
 def test_the_rows_of_workers_are_those_of_a_sequence(tmp_path):
-    ball = trimesh.creation.icosphere(radius=3.0, subdivisions=2).apply_translation([10.0, 0.0, 0.0])
-    shapes = {"ball": ball, "none": tmp_path / "none.ply"}
+    ball = trimesh.creation.icosphere(radius=3.0, subdivisions=4).apply_translation([10.0, 0.0, 0.0])
+    cloud = PointCloud(points=np.array(ball.vertices), normals=np.array(ball.vertex_normals))  # has no inside
+    shapes = {"ball": cloud, "none": tmp_path / "none.ply"}
     calm = benchmark(shapes, "finer", **SMALL, threads=1)
     rows = benchmark(shapes, "finer", **SMALL, workers=2)
     for row in (*calm, *rows):
         row.pop("seconds")
     assert rows == calm and len(rows) == 2
-    assert rows[0]["chamfer_l2_sum"] > 0 and 0 < rows[0]["iou"] < 1 and "no such file" in rows[1]["error"]
+    assert rows[0]["chamfer_l2_sum"] > 0 and "no such file" in rows[1]["error"]

@@ -138,7 +138,8 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
 
     The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an
     interruption 130, anything else one line and 1; `--debug` shows the traceback. A command that can share its work
-    with the other processes that torchrun started says so by the default `shares_work`.
+    with the other processes that torchrun started says so by the default `shares_work`, and one that prints its result
+    where it is given no `--out` by `prints`: a result that stdout does not take is a failure.
 
     Args:
         build_parser: Makes the program's parser.
@@ -155,7 +156,7 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
         finally:
             release_folders()
         out.flush()
-        if code == EXIT_DONE and out.failure and not hasattr(parsed, "out"):  # what it printed was its result
+        if code == EXIT_DONE and out.failure and _printed_the_result(parsed):
             code = EXIT_FAILED
             if not isinstance(out.failure, BrokenPipeError):  # then its reader had enough
                 print(f"the result could not be printed ({out.failure})", file=sys.stderr)
@@ -193,6 +194,12 @@ def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, a
         place = "" if _is_first() else f" (process {os.environ['RANK']})"
         print(shortened(f"{chosen.prog}{place}: {message}"), file=sys.stderr)
         return code, parsed
+
+
+def _printed_the_result(parsed: argparse.Namespace) -> bool:
+    """Say whether what a command printed is what it was asked for, rather than a word on the files that it wrote."""
+    asked = getattr(parsed, "json", False) or (getattr(parsed, "prints", False) and parsed.out is None)
+    return asked or not hasattr(parsed, "out")
 
 
 def _refuse_empty(parser: OneLineParser, parsed: argparse.Namespace) -> None:

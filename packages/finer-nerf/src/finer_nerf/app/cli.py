@@ -108,6 +108,7 @@ def figures_line(figures: dict[str, Any]) -> str:
 def _add_evaluate(commands: Any) -> None:
     text = "Compare a model with the views of a scene: PSNR, SSIM, LPIPS where installed."
     parser = add_command(commands, "evaluate", run_evaluate, text)
+    parser.set_defaults(prints=True)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("scene", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
     parser.add_argument("--split", choices=("train", "val", "test"), help="views (default: test, or val without)")

@@ -157,6 +157,7 @@ def run_combine(arguments: argparse.Namespace) -> None:
 def _add_query(commands: Any) -> None:
     text = "Say how far points are from a model's surface, in which direction, and where it is nearest."
     parser = add_command(commands, "query", run_query, text)
+    parser.set_defaults(prints=True)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("points", metavar="POINTS", help=f"{' '.join(POINT_SUFFIXES)}, in the input's coordinates")
     parser.add_argument("--out", metavar="FILE", help=".csv or .npz (default: a table on stdout)")
