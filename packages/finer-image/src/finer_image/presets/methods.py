@@ -16,6 +16,7 @@ class MethodRules:
         optimizer: Of the matrices, "soap" or "muon".
         large_batches: Whether large batches serve it; its rates are for small ones otherwise, and fail at what larger
             ones bear.
+        noiseless: Its rate where every step has all pixels, so that gradients have no noise; None for that of batches.
         short_passes: Passes times the root of the pixels below which Adam, whose steps cost half of SOAP's, gets
             further in the same time, whatever the steps.
     """
@@ -24,11 +25,12 @@ class MethodRules:
     rest: float | None = None
     optimizer: str = "soap"
     large_batches: bool = False
+    noiseless: float | None = None
     short_passes: float = 0.0
 
 
 METHOD_RULES = {
-    "finer": MethodRules(large_batches=True, short_passes=3000.0),
+    "finer": MethodRules(large_batches=True, noiseless=1e-3, short_passes=3000.0),
     "siren": MethodRules(matrices=1e-3, rest=5e-4, large_batches=True),
     "gauss": MethodRules(matrices=7e-4, rest=1e-4, optimizer="muon"),
     "pemlp": MethodRules(matrices=8e-3, rest=4e-3),

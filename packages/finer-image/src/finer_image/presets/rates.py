@@ -21,9 +21,9 @@ _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
 """Highest rates of SOAP with any batch: of all networks, and of one of the usual width."""
-_TINY_RATE, _TINY_LAYERS = 1e-3, 3
-"""SOAP's rate for FINER with so many hidden layers, where the smallest batch holds the whole image: its gradients have
-no noise. Half the width bears twice as much, up to the highest, and twice the depth half."""
+_USUAL_LAYERS = 3
+"""Hidden layers that a method's rate without noise is for. Half the width bears twice as much, up to the highest, and
+twice the depth half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ def fast_rates(
     """
     rules = rules_of(method)
     narrow = _USUAL_WIDTH / hidden_features
-    if method == "finer" and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
-        rate = min(_HIGHEST_RATE, _TINY_RATE * narrow * min(1.0, _TINY_LAYERS / hidden_layers))
+    if rules.noiseless and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
+        rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
         rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, narrow=narrow)
     factor = rate / USUAL_RATE
