@@ -29,7 +29,7 @@ def chunks_of(data: bytes) -> tuple[dict, bytes]:
 def table_of(tree: dict, content: bytes, number: int) -> np.ndarray:
     accessor = tree["accessors"][number]
     view = tree["bufferViews"][accessor["bufferView"]]
-    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
+    width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor["type"]]
     kind = {5126: "<f4", 5125: "<u4"}[accessor["componentType"]]
     assert view["byteOffset"] % 4 == 0 and view["byteLength"] == 4 * width * accessor["count"]
     return np.frombuffer(content, kind, accessor["count"] * width, view["byteOffset"]).reshape(-1, width)
@@ -51,6 +51,32 @@ def test_what_is_written_is_there():
     material = tree["materials"][primitive["material"]]
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 0 and "baseColorFactor" not in str(material)
     assert "matrix" not in tree["nodes"][0]
+
+
+def test_a_texture_is_there_as_it_was_given():
+    uv = np.array([[0, 0], [1, 0], [0.25, 1], [0.5, 0.5]])
+    tree, content = chunks_of(glb_bytes(CORNERS, FACES, uv=uv, texture=b"a file of seventeen."[:17]))
+    (primitive,) = tree["meshes"][0]["primitives"]
+    np.testing.assert_allclose(table_of(tree, content, primitive["attributes"]["TEXCOORD_0"]), uv)
+    surface = tree["materials"][0]["pbrMetallicRoughness"]
+    assert surface["baseColorTexture"] == {"index": 0} and "baseColorFactor" not in surface
+    view = tree["bufferViews"][tree["images"][tree["textures"][0]["source"]]["bufferView"]]
+    assert content[view["byteOffset"] :][: view["byteLength"]] == b"a file of seventeen."[:17]
+    table_of(tree, content, primitive["indices"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"texture": b"x"},
+        {"uv": np.zeros((4, 2))},
+        {"texture": b"x", "uv": np.zeros((4, 3))},
+        {"texture": b"x", "uv": np.zeros((4, 2)), "colors": COLORS},
+    ],
+)
+def test_half_a_texture_is_refused(given):
+    with pytest.raises(ValueError, match="uv"):
+        glb_bytes(CORNERS, FACES, **given)
 
 
 def test_a_mesh_without_colors_is_gray():

@@ -12,8 +12,8 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_nerf.app.benchmark import labels_of
 from finer_nerf.lenses import Distortion
-from finer_nerf.mesh_writer import write_mesh
 from finer_nerf.meshing import ColoredMesh
+from finer_nerf.meshing.writer import write_mesh
 from finer_nerf.rendering.video import write_movie
 from finer_nerf.scenes.auto_scale import place_scene
 from finer_nerf.scenes.images import read_picture

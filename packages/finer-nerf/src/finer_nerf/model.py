@@ -62,9 +62,8 @@ class NerfModel(nn.Module):
         >>> sigmas, rgbs = model(np.zeros((5, 3)), np.tile([0.0, 0.0, 1.0], (5, 1)))
         >>> sigmas.shape, rgbs.shape
         ((5,), (5, 3))
-        >>> out = model.render(scene.test.poses[0], scene.test.cameras[0])
-        >>> {name: values.shape for name, values in out.items()}
-        {'rgb': (8, 8, 3), 'depth': (8, 8), 'accumulation': (8, 8)}
+        >>> model.render(scene.test.poses[0], scene.test.cameras[0])["rgb"].shape
+        (8, 8, 3)
     """
 
     field: Field
@@ -185,6 +184,7 @@ class NerfModel(nn.Module):
         *,
         resolution: int = 256,
         level: float | None = None,
+        texture: int | None = None,
         memory: str = "4GB",
         progress: ProgressOption = False,
     ) -> Any:
@@ -193,14 +193,15 @@ class NerfModel(nn.Module):
         Args:
             resolution: Grid points per axis, 8 to 4096.
             level: Density of the surface, per unit of the scene; None for what makes 1 % of the box half opaque.
+            texture: Pixels a side of a texture, not vertex colours; needs `finer-nerf[texture]`.
             memory: What the work may take.
             progress: False, True for a bar on stderr, or a function of (points done, points, {}).
 
         Returns:
-            A `trimesh.Trimesh` in the scene's coordinates, each vertex with the colour that it has seen straight on.
+            A `trimesh.Trimesh` in the scene's coordinates, with the colours that are seen straight on.
 
         Raises:
-            InputError: If the grid does not fit the memory, or nothing is as dense as that.
+            InputError: If it does not fit the memory, nothing is as dense as that, or xatlas is not installed.
         """
         with reporting("mesh", unit="point", progress=progress) as tell:
             found = extract_mesh(
@@ -208,6 +209,7 @@ class NerfModel(nn.Module):
                 resolution=resolution,
                 level=level,
                 level_unit=self.frame.scale,
+                texture=texture,
                 memory=parse_memory(memory),
                 on_points=lambda done: tell(done, resolution**3),
             )

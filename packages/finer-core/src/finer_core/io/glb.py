@@ -1,4 +1,4 @@
-"""Triangle meshes as binary glTF: normals, vertex colors as the format means them, a material, and y up."""
+"""Triangle meshes as binary glTF: normals, vertex colors or a texture as the format means them, a material, y up."""
 
 import json
 import struct
@@ -27,6 +27,8 @@ _MATERIAL = {
 """A dull dielectric: without a material glTF means polished metal, which is black where nothing surrounds it."""
 _GRAY = [0.6, 0.6, 0.6, 1.0]
 """Of a mesh without vertex colors."""
+_SAMPLER = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
+"""How a texture is read: between its pixels, from smaller copies of it far away, and never across its edges."""
 
 
 def glb_bytes(
@@ -35,6 +37,8 @@ def glb_bytes(
     *,
     normals: Real[np.ndarray, "vertices 3"] | None = None,
     colors: UInt8[np.ndarray, "vertices 3"] | None = None,
+    uv: Real[np.ndarray, "vertices 2"] | None = None,
+    texture: bytes | None = None,
     offset: Real[np.ndarray, "3"] | None = None,
     up: str = "y",
 ) -> bytes:
@@ -49,11 +53,13 @@ def glb_bytes(
         faces: (m, 3), indices of vertices, counter-clockwise seen from outside.
         normals: (n, 3) of length 1.
         colors: (n, 3) uint8, sRGB.
+        uv: (n, 2), places of the vertices in the texture: (0, 0) is its first row and column, (1, 1) behind its last.
+        texture: A PNG file, sRGB; needs `uv`, and has the place of vertex colors, which would be multiplied with it.
         offset: (3,), what was subtracted from the vertices.
         up: Axis that is up in the mesh's coordinates: "x", "y", "z", "-x", "-y" or "-z".
 
     Raises:
-        ValueError: If there is not one normal or color a vertex, or no such axis.
+        ValueError: If there is not one normal, color or place a vertex, colors beside a texture, or no such axis.
 
     Example:
         >>> import numpy as np
@@ -63,9 +69,11 @@ def glb_bytes(
     """
     if up not in UPRIGHT:
         raise ValueError(f"up must be one of {', '.join(UPRIGHT)}, got {up!r}")
-    for name, table in (("normals", normals), ("colors", colors)):
-        if table is not None and table.shape != vertices.shape:
-            raise ValueError(f"vertex {name} must be {vertices.shape}, got {table.shape}")
+    for name, table, columns in (("normals", normals, 3), ("colors", colors, 3), ("uv", uv, 2)):
+        if table is not None and table.shape != (len(vertices), columns):
+            raise ValueError(f"vertex {name} must be {(len(vertices), columns)}, got {table.shape}")
+    if (texture is None) != (uv is None) or (texture is not None and colors is not None):
+        raise ValueError("a texture needs uv, and goes without colors; give texture= and uv=, or colors=, or neither")
     positions = vertices.astype("<f4")
     file = _Buffers()
     attributes = {"POSITION": file.add(positions, "VEC3", bounds=True)}
@@ -75,25 +83,26 @@ def glb_bytes(
         rgba = np.ones((len(colors), 4), dtype="<f4")
         rgba[:, :3] = linear_from_srgb(colors / 255)
         attributes["COLOR_0"] = file.add(rgba, "VEC4")
+    if uv is not None:
+        attributes["TEXCOORD_0"] = file.add(uv.astype("<f4"), "VEC2")
     indices = file.add(faces.astype("<u4").reshape(-1), "SCALAR", target=_INDICES)
     node: dict[str, Any] = {"mesh": 0}
     matrix = _matrix(up, offset)
     if not np.array_equal(matrix, np.eye(4)):
         node["matrix"] = matrix.T.reshape(-1).tolist()  # by columns
-    return _packed(
-        {
-            "asset": {"version": "2.0", "generator": "finer"},
-            "scene": 0,
-            "scenes": [{"nodes": [0]}],
-            "nodes": [node],
-            "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0, "mode": 4}]}],
-            "materials": [_material(has_colors=colors is not None)],
-            "accessors": file.accessors,
-            "bufferViews": file.views,
-            "buffers": [{"byteLength": len(file.content)}],
-        },
-        bytes(file.content),
-    )
+    tree: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "finer"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [node],
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "material": 0, "mode": 4}]}],
+        "materials": [_material(is_plain=colors is None and texture is None, is_textured=texture is not None)],
+    }
+    if texture is not None:
+        tree |= {"textures": [{"source": 0, "sampler": 0}], "samplers": [_SAMPLER]}
+        tree["images"] = [{"bufferView": file.add_file(texture), "mimeType": "image/png"}]
+    tree |= {"accessors": file.accessors, "bufferViews": file.views, "buffers": [{"byteLength": len(file.content)}]}
+    return _packed(tree, bytes(file.content))
 
 
 def linear_from_srgb(values: np.ndarray) -> np.ndarray:
@@ -126,6 +135,12 @@ class _Buffers:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
+    def add_file(self, data: bytes) -> int:
+        """Append a file of another format; return the number of its view."""
+        self.views.append({"buffer": 0, "byteOffset": len(self.content), "byteLength": len(data)})
+        self.content += data + bytes(-len(data) % 4)
+        return len(self.views) - 1
+
 
 def _matrix(up: str, offset: np.ndarray | None) -> np.ndarray:
     """Return the matrix (4, 4) of the node: first the offset, then the rotation."""
@@ -136,10 +151,11 @@ def _matrix(up: str, offset: np.ndarray | None) -> np.ndarray:
     return matrix + 0.0  # no -0
 
 
-def _material(*, has_colors: bool) -> dict[str, Any]:
-    if has_colors:
-        return _MATERIAL
-    return {**_MATERIAL, "pbrMetallicRoughness": {**_MATERIAL["pbrMetallicRoughness"], "baseColorFactor": _GRAY}}  # type: ignore[dict-item]
+def _material(*, is_plain: bool, is_textured: bool) -> dict[str, Any]:
+    surface: dict[str, Any] = {**_MATERIAL["pbrMetallicRoughness"]}  # type: ignore[dict-item]
+    if is_textured:
+        surface["baseColorTexture"] = {"index": 0}
+    return {**_MATERIAL, "pbrMetallicRoughness": {**surface, "baseColorFactor": _GRAY} if is_plain else surface}
 
 
 def _packed(tree: dict[str, Any], content: bytes) -> bytes:

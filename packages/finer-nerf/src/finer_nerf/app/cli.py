@@ -176,6 +176,12 @@ def _add_mesh(commands: Any) -> None:
     parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
     parser.add_argument("--level", type=float, help="density of the surface (default: half opaque in 1 %% of the box)")
     parser.add_argument(
+        "--texture",
+        type=int,
+        metavar="PIXELS",
+        help="paint a texture of so many pixels a side (.glb; an extra) in the place of vertex colours",
+    )
+    parser.add_argument(
         "--up",
         default="z",
         choices=("x", "y", "z", "-x", "-y", "-z"),

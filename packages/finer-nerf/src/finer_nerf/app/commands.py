@@ -26,8 +26,9 @@ from finer_nerf.cameras import Camera
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
-from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.meshing import check_resolution, extract_mesh
+from finer_nerf.meshing.texture import check_texture
+from finer_nerf.meshing.writer import check_mesh_path, write_mesh
 from finer_nerf.model import NerfModel
 from finer_nerf.model_data import TASK
 from finer_nerf.rendering.images import frame_of, small_camera
@@ -158,22 +159,25 @@ def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:
 
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
-    check_mesh_path(arguments.out)
+    check_mesh_path(arguments.out, is_textured=arguments.texture is not None)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     check_output_path(arguments.out)
     check_resolution(arguments.resolution)
+    memory = parse_memory(arguments.memory)
+    check_texture(arguments.texture, memory=memory)
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     progress = Progress("mesh", total=arguments.resolution**3, unit="point", quiet=arguments.quiet)
     mesh = extract_mesh(
         model,
         resolution=arguments.resolution,
         level=arguments.level,
-        memory=parse_memory(arguments.memory),
+        memory=memory,
+        texture=arguments.texture,
         on_points=progress.update,
     )
     progress.close()
     note = write_mesh(arguments.out, mesh, up=arguments.up)
-    kind = ", ".join(filter(None, ["coloured", note]))
+    kind = ", ".join(filter(None, ["coloured" if arguments.texture is None else "textured", note]))
     return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
 
 

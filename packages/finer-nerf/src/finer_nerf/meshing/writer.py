@@ -2,22 +2,26 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.figures import png_bytes
 from finer_core.io.files import output_path
 from finer_core.io.glb import glb_bytes
-from finer_nerf.meshing import ColoredMesh
+from finer_nerf.meshing.extract import ColoredMesh
 
 _SUFFIXES = (".ply", ".glb")
 _LARGEST_ROUNDING = 1e-5
 """Of single precision, as a share of the mesh's size: a four-hundredth of a cell at the default resolution."""
 
 
-def check_mesh_path(path: str | os.PathLike[str]) -> None:
+def check_mesh_path(path: str | os.PathLike[str], *, is_textured: bool = False) -> None:
     """Raise InputError for a file that a coloured mesh cannot be written to."""
     out = Path(path)
+    if is_textured and out.suffix.lower() == ".ply":
+        raise InputError(f"{out}: .ply files hold no texture; use .glb, or leave --texture out")
     if out.suffix.lower() not in _SUFFIXES:
         raise InputError(f"{out}: a coloured mesh is written as {' or '.join(_SUFFIXES)}")
     if not out.parent.is_dir():
@@ -25,7 +29,7 @@ def check_mesh_path(path: str | os.PathLike[str]) -> None:
 
 
 def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh, *, up: str = "z") -> str:
-    """Write a mesh with vertex colours as binary PLY or GLB.
+    """Write a mesh with vertex colours as binary PLY or GLB, one with a texture as GLB.
 
     The numbers of vertices are the scene's own in both, and both have normals. In glTF y is up: the matrix of the
     file's node turns the axis that is up in the scene there. Colours are sRGB in PLY and linear in GLB, whose material
@@ -51,8 +55,10 @@ def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh, *, up: str = "z"
     else:
         offset = (lowest + highest) / 2 if is_far else np.zeros(3)
         shown = ", ".join(f"{value:.10g}" for value in offset)
-        normals, colors = mesh.normals, mesh.colors
-        content = glb_bytes(mesh.vertices - offset, mesh.faces, normals=normals, colors=colors, offset=offset, up=up)
+        seen: dict[str, Any] = {"colors": mesh.colors}
+        if mesh.texture is not None:
+            seen = {"uv": mesh.uv, "texture": png_bytes(mesh.texture)}
+        content = glb_bytes(mesh.vertices - offset, mesh.faces, normals=mesh.normals, **seen, offset=offset, up=up)
         notes += [f"the scene's {up} turned to y, which is up in GLB"] if up != "y" else []
         notes += [f"offset by its node's translation, {shown}"] if is_far else []
     with output_path(out) as temporary:

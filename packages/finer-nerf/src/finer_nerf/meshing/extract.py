@@ -1,7 +1,8 @@
 """A coloured mesh of a radiance field: a level set of its density."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from finer_core.errors import InputError
 from finer_core.resources import check_room
+from finer_nerf.meshing.texture import bake, check_texture, unwrap
 from finer_nerf.rendering.contraction import expand
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
@@ -27,32 +29,47 @@ _FLOOR = 1e-8
 
 @dataclass(frozen=True, kw_only=True)
 class ColoredMesh:
-    """Hold a mesh with a colour at each vertex.
+    """Hold a mesh with a colour at each vertex, and perhaps a texture.
 
     Attributes:
         vertices: (n, 3) float64 in the input's coordinates.
         faces: (m, 3), counter-clockwise seen from outside.
         colors: uint8 (n, 3), sRGB as the pictures.
         normals: (n, 3) of length 1, outwards, the mean of the faces' by area.
+        uv: (n, 2), where vertices are in the texture, (0, 0) in its first row and column; None without one.
+        texture: uint8 (size, size, 3), sRGB.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     colors: np.ndarray
     normals: np.ndarray
+    uv: np.ndarray | None = None
+    texture: np.ndarray | None = None
 
     def to_trimesh(self, *, offset: np.ndarray | float = 0.0) -> Any:
-        """Return a `trimesh.Trimesh` with vertex colours, moved by `-offset`."""
+        """Return a `trimesh.Trimesh` with the texture or vertex colours, moved by `-offset`."""
         import trimesh
 
-        return trimesh.Trimesh(
+        mesh = trimesh.Trimesh(
             vertices=self.vertices - offset,
             faces=self.faces,
-            vertex_colors=self.colors,
+            vertex_colors=self.colors if self.texture is None else None,
             vertex_normals=self.normals,
             process=False,
             validate=False,
         )
+        if self.texture is not None and self.uv is not None:
+            from PIL import Image
+            from trimesh.visual.material import PBRMaterial
+            from trimesh.visual.texture import TextureVisuals
+
+            material = PBRMaterial(
+                baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=0.8
+            )
+            uv = self.uv * [1, -1] + [0, 1]  # trimesh's begins below
+            mesh.visual = TextureVisuals(uv=uv, material=material)
+        return mesh
 
 
 def default_level(*, bound: float) -> float:
@@ -74,6 +91,7 @@ def extract_mesh(
     level_unit: float = 1.0,
     memory: int = 4_000_000_000,
     smallest_part: float = _SMALLEST_PART,
+    texture: int | None = None,
     on_points: Callable[[int], None] = lambda done: None,
 ) -> ColoredMesh:
     """Extract the surface where the density crosses a level.
@@ -88,15 +106,17 @@ def extract_mesh(
         level_unit: What densities are per, here and in messages, in box units.
         memory: Bytes to stay within.
         smallest_part: Connected parts with fewer than this share of the faces are floaters and left out.
+        texture: Pixels of a texture's side, which the colours are painted into as well; None for none.
         on_points: Called with the number of grid points done.
 
     Raises:
-        InputError: If the resolution is out of bounds, the grid does not fit the memory, the level is not positive, or
-            nothing is as dense as that.
+        InputError: If the resolution is out of bounds, the grid or the texture do not fit the memory, the level is not
+            positive, nothing is as dense as that, or xatlas is not installed, which a texture needs.
     """
     from skimage.measure import marching_cubes
 
     check_resolution(resolution)
+    check_texture(texture, memory=memory)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
     wanted = default_level(bound=model.bound) if level is None else level / level_unit
@@ -121,15 +141,22 @@ def extract_mesh(
     points, faces = points[used], faces.reshape(-1, 3)
     normals = _normals(points, faces)
     colors = _colors(model, points, normals)
+    shown, upright = points, normals
     if model.grid.contracted:
-        points = expand(torch.from_numpy(points)).numpy()
-        normals = _normals(points, faces)
-    return ColoredMesh(
-        vertices=model.frame.to_input(points),
+        shown = expand(torch.from_numpy(points)).numpy()
+        upright = _normals(shown, faces)
+    mesh = ColoredMesh(
+        vertices=model.frame.to_input(shown),
         faces=faces,
         colors=colors,
-        normals=model.frame.directions_to_input(normals),
+        normals=model.frame.directions_to_input(upright),
     )
+    if texture is None:
+        return mesh
+    atlas = unwrap(points, faces, size=texture)
+    painted = bake(partial(_colors, model), points, normals, atlas, size=texture)
+    cut = {name: getattr(mesh, name)[atlas.vertices] for name in ("vertices", "colors", "normals")}
+    return replace(mesh, **cut, faces=atlas.faces, uv=atlas.uv, texture=painted)
 
 
 def _crossed_edges(values: np.ndarray) -> int:

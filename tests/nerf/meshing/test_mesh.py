@@ -9,10 +9,9 @@ import trimesh
 from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
 from finer_core.resources import PROCESS_BYTES
-from finer_nerf.mesh_writer import check_mesh_path, write_mesh
 from finer_nerf.meshing import ColoredMesh, default_level, extract_mesh
-
-from .models import BALL, ball_model
+from finer_nerf.meshing.writer import check_mesh_path, write_mesh
+from tests.nerf.models import BALL, ball_model
 
 LEVEL = BALL - np.log(default_level(bound=1.0)) / 200
 """Radius at which the ball's density, exp(200 (0.5 - r)), is at the default level."""

@@ -1,0 +1,116 @@
+"""Textures: a mesh cut into charts is the same mesh, and each pixel has the color of the surface below it."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from finer_core.errors import InputError
+from finer_nerf.app.cli import main
+from finer_nerf.meshing import extract_mesh
+from finer_nerf.meshing.texture import Atlas, bake, check_texture
+from finer_nerf.meshing.writer import write_mesh
+from tests import refusals
+from tests.nerf.models import ball_model
+
+pytest.importorskip("xatlas", reason="the extra finer-nerf[texture] is not installed")
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return extract_mesh(ball_model(), resolution=32)
+
+
+@pytest.fixture(scope="module")
+def textured():
+    return extract_mesh(ball_model(), resolution=32, texture=SIZE)
+
+
+def test_pixels_have_the_color_of_the_point_at_their_middle():
+    square = np.array([[0.0, 0, 5], [1, 0, 5], [1, 1, 5], [0, 1, 5]])
+    atlas = Atlas(vertices=np.arange(4), faces=np.array([[0, 1, 2], [0, 2, 3]]), uv=square[:, :2])
+    seen = []
+
+    def look(points, normals):
+        seen.append(normals)
+        return np.rint(points[:, [1, 0, 2]] * 40).astype(np.uint8)
+
+    texture = bake(look, square, np.tile([0.0, 0, 2], (4, 1)), atlas, size=8)
+    middles = (np.arange(8) + 0.5) / 8 * 40
+    np.testing.assert_allclose(texture[..., 0], np.rint(middles)[:, None] * np.ones(8))
+    np.testing.assert_allclose(texture[..., 1], np.rint(middles) * np.ones((8, 1)))
+    assert (texture[..., 2] == 200).all() and np.allclose(np.concatenate(seen), [0, 0, 1])
+
+
+def test_what_no_chart_covers_has_the_color_of_the_nearest_that_is_painted():
+    corner = np.array([[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
+    atlas = Atlas(vertices=np.arange(3), faces=np.array([[0, 1, 2], [0, 1, 1]]), uv=corner[:, :2])
+    texture = bake(lambda at, _: np.full((len(at), 3), 7, np.uint8), corner, corner + [0, 0, 1], atlas, size=16)
+    assert (texture == 7).all()
+
+
+def test_the_mesh_is_cut_and_not_moved(plain, textured):
+    assert len(textured.vertices) > len(plain.vertices) and textured.faces.shape == plain.faces.shape
+    for name in ("vertices", "normals", "colors"):
+        ours, theirs = getattr(textured, name)[textured.faces], getattr(plain, name)[plain.faces]
+        np.testing.assert_array_equal(ours, theirs)
+    assert textured.uv.min() >= 0 and textured.uv.max() <= 1 and textured.texture.shape == (SIZE, SIZE, 3)
+
+
+def colors_at(mesh, *, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return points of the surface, and the pixel that each is in."""
+    draws = np.random.default_rng(0)
+    face, weights = draws.integers(len(mesh.faces), size=count), draws.dirichlet(np.ones(3), size=count)
+    at, uv = (np.einsum("kc,kcd->kd", weights, table[mesh.faces[face]]) for table in (mesh.vertices, mesh.uv))
+    column, row = np.clip((uv * SIZE).astype(int), 0, SIZE - 1).T
+    return at, mesh.texture[row, column]
+
+
+def test_points_of_the_surface_find_their_colors_in_it(textured):
+    at, colors = colors_at(textured, count=4000)
+    expected = (ball_model().frame.to_box(at) + 1) / 2 * 255
+    # A pixel is about sqrt(4 pi 0.5^2 / (0.7 * 256^2)) = 0.008 wide in the box, in which colors change by 128 a unit;
+    # where it crosses a chart's edge, the nearest painted one may be the pixel after the next.
+    assert np.abs(colors - expected).max() < 2 * 0.008 * 2**0.5 * 128 + 1
+
+
+def test_of_contracted_space_too():
+    model = ball_model()
+    model.grid.contracted = True
+    mesh = extract_mesh(model, resolution=24, texture=64)
+    whole = extract_mesh(model, resolution=24)
+    np.testing.assert_array_equal(mesh.vertices[mesh.faces], whole.vertices[whole.faces])
+
+
+def test_others_read_it(textured, tmp_path):
+    write_mesh(tmp_path / "m.glb", textured)
+    (read,) = trimesh.load_scene(tmp_path / "m.glb", process=False).geometry.values()
+    np.testing.assert_array_equal(np.asarray(read.visual.material.baseColorTexture), textured.texture)
+    np.testing.assert_allclose(read.visual.uv, textured.to_trimesh().visual.uv, atol=1e-6)
+    np.testing.assert_allclose(read.visual.uv, textured.uv * [1, -1] + [0, 1], atol=1e-6)
+    assert "color" not in read.vertex_attributes
+
+
+def test_from_python():
+    found = ball_model().mesh(resolution=16, texture=64)
+    assert found.visual.material.baseColorTexture.size == (64, 64) and len(found.visual.uv) == len(found.vertices)
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "word"),
+    [(8, 10**10, "between 64 and 16384"), (20_000, 10**12, "got 20000"), (4096, 10**9, "--texture 4096")],
+)
+def test_sizes_that_do_not_do_are_refused(size, memory, word):
+    with pytest.raises(InputError, match=word):
+        check_texture(size, memory=memory)
+
+
+def test_without_the_library_its_install_line_is_said(monkeypatch):
+    monkeypatch.setattr("finer_nerf.meshing.texture.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'pip install "finer-nerf\[texture\]"'):
+        check_texture(512, memory=10**9)
+
+
+def test_a_format_without_textures_is_refused_before_the_work(tmp_path, capsys):
+    arguments = ["mesh", str(tmp_path / "none.safetensors"), "--out", str(tmp_path / "m.ply"), "--texture", "512"]
+    refusals.assert_refused(main, arguments, capsys, "hold no texture; use .glb")
