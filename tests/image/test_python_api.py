@@ -379,3 +379,27 @@ def test_a_model_is_not_rendered_in_two_sizes(fitted):
         fitted[0].render(scale=2, size=(3, 3))
     with pytest.raises(InputError, match="24x20 image with 3 channels"):
         evaluate(fitted[0], PICTURE[:5])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8"])
+def test_masked_pixels_hold_no_data(dtype):
+    values = np.arange(400, dtype=np.float64).reshape(20, 20) % 100
+    hidden = np.random.default_rng(0).random((20, 20)) < 0.3
+    masked = np.ma.masked_array(np.where(hidden, 120, values).astype(dtype), mask=hidden)
+    model, _ = finer_image.fit(masked, steps=2, network={"hidden_features": 8})
+    assert model.image["missing"] == hidden.sum()
+    if np.dtype(dtype).kind == "f":
+        assert model.image["value_range"] == [0.0, 99.0]
+
+
+def test_an_array_that_masks_nothing_is_an_array():
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    model, _ = finer_image.fit(np.ma.masked_array(pixels), steps=2, network={"hidden_features": 8})
+    assert model.image["missing"] == 0
+
+
+def test_a_mask_for_which_no_value_is_left_is_refused():
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    full = np.ma.masked_array(np.concatenate([pixels, pixels]), mask=np.arange(512).reshape(32, 16) == 3)
+    with pytest.raises(InputError, match=r"give image.astype\(float\).filled\(numpy.nan\)"):
+        finer_image.fit(full, steps=2)

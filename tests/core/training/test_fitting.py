@@ -74,3 +74,46 @@ def test_a_loss_that_is_no_scalar_is_refused(bad):
 def test_what_makes_no_fit_is_refused(given):
     with pytest.raises(InputError):
         fit(small(), loss, **given)
+
+
+def test_a_rate_that_is_changed_between_two_fits_holds():
+    network = small()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    fit(network, loss, steps=10, optimizers=optimizer, schedule=exponential_decay(), log_every=5)
+    assert optimizer.param_groups[0]["lr"] == 1e-2, "what the schedule made of it is no setting"
+    optimizer.param_groups[0]["lr"] = 1e-5
+    history = fit(network, loss, steps=10, optimizers=optimizer, log_every=5)
+    assert [entry.learning_rate for entry in history] == [1e-5, 1e-5]
+
+
+def test_a_rate_that_a_scheduler_of_pytorch_has_changed_holds():
+    network = small()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.1)
+    assert fit(network, loss, steps=2, optimizers=optimizer, log_every=2)[-1].learning_rate == pytest.approx(1e-3)
+
+
+OPTIMIZERS = ("Adafactor", "Adagrad", "AdamW", "ASGD", "Muon", "NAdam", "RMSprop", "Rprop", "SGD")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fit_with_any_optimizer_of_pytorch_stops_and_goes_on(name, tmp_path):
+    class Stop:
+        looks = 0
+
+        def should_stop(self):
+            self.looks += 1
+            return self.looks > 11
+
+    def of(network):
+        return getattr(torch.optim, name)([p for p in network.parameters() if name != "Muon" or p.ndim == 2], lr=1e-3)
+
+    kind = getattr(torch.optim, name, None)
+    if kind is None:
+        pytest.skip(f"this PyTorch has no {name}")
+    whole, cut = (nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 1)) for _ in range(2))
+    cut.load_state_dict(whole.state_dict())
+    fit(whole, loss, steps=20, log_every=5, optimizers=of(whole))
+    fit(cut, loss, steps=20, log_every=5, optimizers=of(cut), checkpoint=tmp_path / "c", callbacks=[Stop()])
+    fit(cut, loss, steps=20, log_every=5, optimizers=of(cut), checkpoint=tmp_path / "c", resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(weights(cut), weights(whole), strict=True))

@@ -38,10 +38,10 @@ class CannotBuild(Exception):
     """There is no compiler, it failed, or it was not allowed."""
 
 
-def allow_building() -> None:
-    """Let this process start the C compiler where a library is missing, and write to the user's cache."""
+def allow_building(allowed: bool = True) -> None:
+    """Let this process start the C compiler where a library is missing, and write to the user's cache; or no more."""
     global _allowed
-    _allowed = True
+    _allowed = allowed
 
 
 def building_is_allowed() -> bool:

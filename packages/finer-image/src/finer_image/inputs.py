@@ -44,6 +44,8 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
     pillow = sys.modules.get("PIL.Image")  # who has a picture of Pillow's has loaded it
     if pillow and isinstance(image, pillow.Image):
         return _of_pillow(image)
+    if isinstance(image, np.ma.MaskedArray):
+        return _of_masked(image)
     try:
         pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     except (ValueError, TypeError) as error:
@@ -54,6 +56,23 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
         )
     # PyTorch takes no array that must not be written to.
     return _named(pixels if pixels.flags.writeable else pixels.copy())
+
+
+def _of_masked(image: np.ma.MaskedArray) -> Image:
+    """Return an image whose masked pixels hold no data: NaN, or an integer that no other pixel has."""
+    if not np.ma.getmaskarray(image).any():
+        return _named(np.array(image.data))
+    if image.dtype.kind == "f":
+        return _named(image.filled(np.nan))
+    if image.dtype.kind in "iu":
+        limits, used = np.iinfo(image.dtype), image.compressed()
+        for value in (int(image.fill_value), limits.max, limits.min):
+            if limits.min <= value <= limits.max and not (used == value).any():
+                return _named(image.filled(value), nodata=value)
+    raise InputError(
+        f"the image, a masked array of {image.dtype}, has no value left for its masked pixels; "
+        "give image.astype(float).filled(numpy.nan)"
+    )
 
 
 def _of_pillow(picture: Any) -> Image:

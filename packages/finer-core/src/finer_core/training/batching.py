@@ -1,11 +1,13 @@
 """What every fit needs before its first step: a network drawn from the seed, and pieces that fit cache and memory."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from finer_core.activations import fuse_activations
+from finer_core.activations import fuse_activations, fusion_kept
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
@@ -18,6 +20,41 @@ _CACHED_NUMBERS = 1024 * 256
 _LARGEST_PIECE = 1 << 20
 SMALLEST_CHUNK = 256
 """Rows below which a piece is not worth training on."""
+
+
+@contextmanager
+def apart_from_the_program() -> Iterator[None]:
+    """Let a block compute as in a program of its own, and leave the caller's as it was.
+
+    In it gradients are recorded, nothing is cast by autocast, and new tensors are of single precision and on the CPU;
+    what it draws, and the kernels that it chooses, are no matter of the caller.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.training.batching import apart_from_the_program
+        >>> with torch.no_grad():
+        ...     with apart_from_the_program():
+        ...         torch.is_grad_enabled()
+        ...     torch.is_grad_enabled()
+        True
+        False
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as modes:
+        modes.enter_context(fusion_kept())
+        modes.enter_context(torch.random.fork_rng(devices=[]))
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":  # the context itself makes every operation slower
+            modes.enter_context(torch.device("cpu"))
+        try:
+            torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def fresh_network(

@@ -90,7 +90,7 @@ def fit(
     else:
         chosen = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
         for group in (group for optimizer in chosen for group in optimizer.param_groups):
-            group.setdefault("initial_lr", group["lr"])
+            group["initial_lr"] = group["lr"]  # also where an earlier fit, or a scheduler of PyTorch's, left another
     state = saved_state(checkpoint, resume=resume)
     loop = Fit(
         network=network,
@@ -104,16 +104,20 @@ def fit(
         checkpoint=None if checkpoint is None else Path(checkpoint),
         checkpoint_seconds=checkpoint_seconds,
     )
-    return run_recorded(
-        loop,
-        name=f"fit {type(network).__name__}",
-        metrics_of=lambda loss: {},
-        figure=lambda loss: f"loss {loss:.3e}",
-        state=state,
-        checkpoint=checkpoint,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    try:
+        return run_recorded(
+            loop,
+            name=f"fit {type(network).__name__}",
+            metrics_of=lambda loss: {},
+            figure=lambda loss: f"loss {loss:.3e}",
+            state=state,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            progress=progress,
+        )
+    finally:  # what the schedule made of the rates is no setting of the next fit
+        for group in (group for optimizer in chosen for group in optimizer.param_groups):
+            group["lr"] = group["initial_lr"]
 
 
 def _as_objective(objective: Objective | Loss) -> Objective:

@@ -94,14 +94,17 @@ def put_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer]
 def _check_moments(optimizer: Optimizer) -> None:
     """Raise ValueError for a state of another shape than its parameter's: PyTorch's own kernels would not look.
 
-    Ours may also hold square matrices of a parameter's sides.
+    Others than Adam may also hold square matrices of a parameter's sides, as ours do, and its sums by rows or columns,
+    as Adafactor does.
     """
     for parameter, state in optimizer.state.items():
+        full = tuple(parameter.shape)
         for name, value in state.items():
             shape = tuple(value.shape) if isinstance(value, Tensor) else ()
-            square = not isinstance(optimizer, Adam) and shape in {(side, side) for side in parameter.shape}
-            if shape and shape != tuple(parameter.shape) and not square:
-                raise ValueError(f"{name} of shape {shape} for a parameter of shape {tuple(parameter.shape)}")
+            is_sum = len(shape) == len(full) and all(a in (1, b) for a, b in zip(shape, full, strict=True))
+            is_part = not isinstance(optimizer, Adam) and (is_sum or shape in {(side, side) for side in full})
+            if shape and shape != full and not is_part:
+                raise ValueError(f"{name} of shape {shape} for a parameter of shape {full}")
 
 
 def _difference(saved: Any, own: Any, place: str) -> str:

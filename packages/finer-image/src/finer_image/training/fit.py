@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from finer_core.activations import fusion_kept
 from finer_core.config import config_with
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
+from finer_core.training.batching import apart_from_the_program
 from finer_core.training.own_code import own_code
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_image.config import ImageConfig
@@ -86,7 +85,7 @@ def fit(
     own = own_code(network, activation, options=settings.network, in_features=2, out_features=raster.channels)
     state = saved_state(checkpoint, resume=resume)
     about = {} if checkpoint is None else {"input_sha256": _digest(raster), "own": own.name}
-    with fusion_kept(), torch.random.fork_rng(devices=[]):
+    with apart_from_the_program():
         if state is None:
             plan = plan_timed_fit(settings, raster, own=own)
         else:

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from finer_core.activations import fusion_kept
 from finer_core.config import config_with
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
@@ -18,6 +16,7 @@ from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
 from finer_core.schema import shown
 from finer_core.training import Fit, TrainingHistory, run_recorded, saved_state
+from finer_core.training.batching import apart_from_the_program
 from finer_core.training.own_code import OwnCode
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_core.training.state import TrainState
@@ -130,7 +129,7 @@ def fit(
         if checkpoint is not None:
             path.unlink(missing_ok=True)
 
-    with fusion_kept(), torch.random.fork_rng(devices=[]):
+    with apart_from_the_program():
         model, _, history = run_attempts(
             plan, views, run, own=own, first=attempt_of(state, path), on_restart=start_over
         )

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from finer_core.activations import fusion_kept
 from finer_core.config import config_with
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
+from finer_core.training.batching import apart_from_the_program
 from finer_core.training.own_code import own_code
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_sdf.config import SdfConfig
@@ -95,7 +94,7 @@ def fit(
     about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape), "own": own.name}
     for note in loaded.notes:
         logger.info("%s: %s", loaded.name, note)
-    with fusion_kept(), torch.random.fork_rng(devices=[]):
+    with apart_from_the_program():
         if state is None:
             plan = plan_timed_fit(settings, loaded.shape, own=own)
         else:

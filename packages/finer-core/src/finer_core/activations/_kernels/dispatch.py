@@ -16,7 +16,7 @@ from torch import Tensor
 
 from finer_core.activations._kernels.cpu import forget_kernels, native_kernels
 from finer_core.activations.formulas import FinerFormula, RealFormula
-from finer_core.c_library import allow_building
+from finer_core.c_library import allow_building, building_is_allowed
 
 _log = logging.getLogger(__name__)
 _choice: bool | None = None
@@ -75,18 +75,19 @@ def fusion_choice() -> bool | None:
 
 @contextmanager
 def fusion_kept() -> Iterator[None]:
-    """Let a block choose kernels for itself: at its end the choice is what it was before.
+    """Let a block choose kernels for itself: at its end the choice is what it was, and so is whether to build some.
 
     Example:
         >>> from finer_core.activations import fuse_activations, fusion_kept
         >>> with fusion_kept():
         ...     fuse_activations(False)
     """
-    before = _choice
+    before, allowed = _choice, building_is_allowed()
     try:
         yield
     finally:
         fuse_activations(before)
+        allow_building(allowed)
 
 
 @overload
@@ -103,7 +104,8 @@ def kernels_for(formula: Any, *tensors: Tensor) -> Kernels | None:
     if _choice is False or formula is None or torch.compiler.is_compiling():
         return None
     if _is_cpu(tensors[0].device):
-        kernels = native_kernels(formula)
+        # Not even built under a dispatch mode, whose tensors may have no memory to judge the kernels by.
+        kernels = None if torch._C._len_torch_dispatch_stack() else native_kernels(formula)
         return kernels if kernels and kernels.serves(*tensors) else None
     if not isinstance(formula, RealFormula):
         return None
