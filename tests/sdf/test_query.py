@@ -91,6 +91,32 @@ def test_beyond_the_box_distances_are_bounds(points):
     assert ((found.normal * (far - CENTER)).sum(axis=1) > 0).all()
 
 
+@pytest.mark.parametrize("far", [1e5, 1e9, 1e21, 1e60, 1e200, 1e307])
+def test_distances_are_finite_as_far_as_double_precision_goes(far):
+    model = SdfModel(network=Ball(0.0), normalization=PLACE)
+    directions = np.array([[1.0, 0, 0], [0, -0.6, 0.8], [0.48, 0.6, 0.64]])
+    found = model.query(CENTER + far * directions)
+    np.testing.assert_allclose(found.distance, far, rtol=2e-4 if far < 1e6 else 2e-6)  # the ball is 6, the box 20 wide
+    np.testing.assert_allclose(found.normal, directions, atol=2e-4 if far < 1e6 else 2e-6)
+    assert np.abs(np.linalg.norm(found.nearest - CENTER, axis=1) - RADIUS).max() < 1e-3 and found.residual.max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("points", "row"), [([[0, 0, 0], [1.7e308] * 3], "1 .1.7e.308, "), ([[np.inf, 0, 0]], "0 .inf")]
+)
+def test_points_without_a_distance_are_refused_by_row_and_value(points, row):
+    with pytest.raises(InputError, match=f"1 of . points .*the first is number {row}"):
+        SdfModel(network=Ball(0.0), normalization=PLACE).query(np.array(points))
+
+
+def test_a_distance_that_the_type_of_the_points_does_not_hold_is_refused():
+    model = SdfModel(network=Ball(0.0), normalization=PLACE)
+    for points in (np.full((1, 3), 3e38, dtype=np.float32), torch.full((1, 3), 3e38)):
+        with pytest.raises(InputError, match=r"number 0 \(3e\+38, 3e\+38, 3e\+38\); distances must be within 3.4e\+38"):
+            model.query(points)
+    assert model.query(np.array([[3e38, 0, 0]], dtype=np.float32)).distance[0] == pytest.approx(3e38, rel=1e-6)
+
+
 def test_a_field_keeps_its_bits_and_derivatives_in_its_box():
     x = (torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) - 0.5).requires_grad_()
     field = Ball()

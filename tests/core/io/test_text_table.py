@@ -24,6 +24,7 @@ def table(tmp_path, content, **options):
         ("'1',\"2\"\n", "separate", [[1, 2]]),
         ("1,5\n", "separate", [[1, 5]]),
         ("1,5, 2\n3, 4,5,\n", "separate", [[1, 5, 2], [3, 4, 5]]),
+        ("1,2,,\n3,4, ,\n", "separate", [[1, 2], [3, 4]]),
         ("1,2,3 4\n", "separate", [[1, 2, 3, 4]]),
         ("1.5,2 3\n", "separate", [[1.5, 2, 3]]),
         ("", "", np.empty((0, 1))),
@@ -49,11 +50,27 @@ def test_a_known_number_of_columns_tells_more(tmp_path):
         ("# y x\n1 2\n", (), []),
         ("# y x\n1 2\n", ("x",), ["y", "x"]),
         ("inf 2\n", (), []),
+        ("y [mm],x [mm]\n1,2\n", ("x",), ["y", "x"]),
+        ("y (m) x (m)\n1 2\n", ("x",), ["y", "x"]),
+        ('"y [kg/(m)]";"x"\n1;2\n', ("x",), ["y", "x"]),
+        ("y,x,\n1,2,\n", ("x",), ["y", "x"]),
+        ("point id,x\n1,2\n", ("x",), ["point id", "x"]),
+        (",x\n1,2\n", ("x",), ["", "x"]),
+        ("y,x,comment\n1,2,\n", ("x",), ["y", "x"]),
+        ("y;x;comment;note\n1;2;;\n", ("x",), ["y", "x"]),
+        ("x y note\n1 2\n", ("x", "y"), []),
+        ("# points: x y\n1 2\n", ("x", "y"), []),
     ],
 )
 def test_names_of_columns(tmp_path, content, needed, names):
     read = table(tmp_path, content, needed=needed)
-    assert read.names == names and read.values.shape == (1, 2)
+    assert read.names == names and read.values[:, 1:].tolist() == [[2]]
+
+
+@pytest.mark.parametrize("content", ["y x note\n1 2\n", "# y, x, note\n1,2\n", "y,x\n1,2,3\n", "n,x,y,note\n0 1 2\n"])
+def test_names_of_another_order_are_not_dropped(tmp_path, content):
+    with pytest.raises(InputError, match=r"line 2 has [23] columns, a line above names \d \(.*which are x y cannot"):
+        table(tmp_path, content, needed=("x", "y"))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +79,9 @@ def test_names_of_columns(tmp_path, content, needed, names):
         ("1 2\n\n3\n", "line 3 has 1 column, those above have 2"),
         ("1 2\n3 caf\u00e9\n", "line 2: 'caf\u00e9' is not a number; it may be corrupt"),
         ("1;;2\n", "line 1: '' is not a number"),
+        ("1,2\n1,,2\n", "line 2 has 3 columns, those above have 2"),
+        ("1, ,2\n", "line 1: '' is not a number"),
+        (",1,2\n", "line 1: '' is not a number"),
         ("1 2'\n", "line 1: .2'. is not a number"),
         ("1 2\na b\n", "line 2: 'a' is not a number"),
         ("1" * 50 + "\n", "line 1 is longer than 40 characters"),

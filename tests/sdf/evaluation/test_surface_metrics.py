@@ -1,5 +1,7 @@
 """Surfaces are judged by the published definitions, and by corrected ones under other names."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
@@ -9,7 +11,7 @@ from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import outside_of
 from finer_sdf.evaluation.iou import PUBLISHED_BOX, joint_box, occupancy, overlap
 from finer_sdf.evaluation.surface_distance import f_score
-from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
+from finer_sdf.evaluation.surface_metrics import compare_surfaces, evaluate, no_surface
 from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.geometry import Mesh, PointCloud, mesh_distance
 from finer_sdf.geometry.mesh_distance import MeshDistance
@@ -273,6 +275,21 @@ def test_cubes_overlap_by_the_points_they_hold():
     found = overlap(box(-0.405, 0.095), box(-0.095, 0.405), box=grid, resolution=101)
     assert (found.first, found.second, found.both, found.either) == (50**3, 50**3, 19**3, 2 * 50**3 - 19**3)
     assert found.iou == 19**3 / (2 * 50**3 - 19**3)
+
+
+def test_a_grid_that_meets_neither_inside_tells_no_overlap():
+    """Insides of a thousandth of the grid's step: its corners alone come near them, from outside."""
+    far = trimesh.creation.box(extents=(3, 2, 1)).apply_translation([5000, 0, 0])
+    reference = trimesh.creation.icosphere(subdivisions=2, radius=2.0)
+    figures = evaluate(far, reference, samples=1000)
+    assert figures["iou"] is None and figures["iou_published"] == 0.0
+    assert figures["notes"] == ["iou is not known: its grid of 128 points an axis meets the inside of neither surface"]
+    plate = Mesh(vertices=box(-0.4, 0.4).vertices * [1, 1, 1e-4] + [0, 0, 0.1], faces=box(-0.4, 0.4).faces)
+    other = Mesh(vertices=plate.vertices + [0, 0, 0.11], faces=plate.faces)
+    figures = compare_surfaces(plate, other, normalization=BOX, samples=1000, iou_resolution=8)
+    assert figures["iou_published"] is None
+    assert [note.split(" is ")[0] for note in figures["notes"] if "neither" in note] == ["iou_published"]
+    assert json.loads(json.dumps(figures))["iou_published"] is None
 
 
 @pytest.mark.parametrize("gap", [1e-8, 1e-10, 1e-12])

@@ -195,3 +195,58 @@ def test_what_is_left_out_is_said(tmp_path):
     content = made.glb(nodes=[{"mesh": 0, "skin": 0}], scenes=[{"nodes": [0]}, {"nodes": []}])
     notes = " ".join(read_shape(saved(tmp_path / "a.glb", content)).notes)
     assert all(word in notes for word in ("bones", "morph targets", "2 scenes", "points and lines")), notes
+
+
+LINEAR = 0.21404114
+"""What sRGB shows as 0.5."""
+
+
+def colored(*parts: tuple[bool, list[float] | None]) -> Builder:
+    """Return cubes, a node each: with colors, half gray, or without, and of a material of this color or of none."""
+    built = plain()
+    first = built.json["meshes"][0]["primitives"][0]
+    grey = built.add(np.full((8, 3), LINEAR, dtype="<f4"))
+    factors = [factor for _, factor in parts if factor]
+    built.json["materials"] = [{"pbrMetallicRoughness": {"baseColorFactor": factor}} for factor in factors]
+    built.json["meshes"] = [
+        {
+            "primitives": [
+                {
+                    **first,
+                    "attributes": first["attributes"] | ({"COLOR_0": grey} if has_colors else {}),
+                    **({"material": factors.index(factor)} if factor else {}),
+                }
+            ]
+        }
+        for has_colors, factor in parts
+    ]
+    built.json["nodes"] = [{"mesh": i, "translation": [3 * i, 0, 0]} for i in range(len(parts))]
+    built.json["scenes"] = [{"nodes": list(range(len(parts)))}]
+    return built
+
+
+@pytest.mark.parametrize(
+    ("parts", "colors"),
+    [
+        ([(True, None), (False, None)], [(0.5, 0.5, 0.5), (1, 1, 1)]),
+        ([(True, [1, 0, LINEAR, 1])], [(0.5, 0, 0.236967)]),
+        ([(False, [0, LINEAR, 1, 1]), (True, [1, 1, 1, 0.5])], [(0, 0.5, 1), (0.5, 0.5, 0.5)]),
+        ([(False, [1, 0, 0, 1]), (False, None)], None),
+    ],
+)
+def test_vertex_colors_are_multiplied_by_the_materials_and_white_where_there_are_none(tmp_path, parts, colors):
+    loaded = read_shape(saved(tmp_path / "a.glb", colored(*parts).glb()))
+    assert not [note for note in loaded.notes if "color" in note]
+    if colors is None:
+        assert loaded.colors is None
+    else:
+        np.testing.assert_allclose(loaded.colors.colors, np.repeat(colors, 8, axis=0), atol=1e-4)
+
+
+def test_vertex_colors_that_are_none_are_said_to_be_left_out(tmp_path):
+    built = colored((True, None), (True, None))
+    bad = built.add(np.full((7, 3), 0.5, dtype="<f4"))
+    built.json["meshes"][1]["primitives"][0]["attributes"]["COLOR_0"] = bad
+    loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
+    assert "left out the colors of a part: they are not three finite numbers a vertex" in loaded.notes
+    np.testing.assert_allclose(loaded.colors.colors, np.repeat([[0.5] * 3, [1] * 3], 8, axis=0), atol=1e-4)

@@ -69,6 +69,23 @@ def test_a_first_line_names_the_columns(tmp_path, head, tables, notes):
     assert list(loaded.notes) == notes and outward(loaded.shape) > 0.99
 
 
+@pytest.mark.parametrize("head", ["z [mm],y [mm],x [mm]", "z (m);y (m);x (m);", "z,y,x,comment"])
+def test_columns_of_another_order_with_units_or_an_empty_field_are_not_swapped(tmp_path, head):
+    text = rows(POINTS[:, ::-1], blank=",").replace("\n", ",\n" if head.endswith("comment") else "\n")
+    loaded = read_shape(saved(tmp_path / "a.xyz", f"{head}\n{text}"))
+    assert np.allclose(loaded.shape.points, POINTS, atol=1e-4)
+
+
+def test_names_that_are_not_one_a_column_are_refused_unless_the_position_comes_first(tmp_path):
+    for head in ("y,x,z,comment", "# z y x time", "id,x,y,z"):
+        message = refusal(saved(tmp_path / "a.xyz", f"{head}\n{rows(POINTS, blank=',')}"))
+        assert message.startswith("line 2 has 3 columns, a line above names 4 (")
+        assert "which are x y z cannot be told" in message
+    for head in ("x,y,z,comment", "# the points: x y z"):
+        loaded = read_shape(saved(tmp_path / "a.xyz", f"{head}\n{rows(POINTS, blank=',')}"))
+        assert np.allclose(loaded.shape.points, POINTS, atol=1e-4)
+
+
 @pytest.mark.parametrize("low", [(-1, -1, -1), (0, -100, -100), (1e9, -1, -1)])
 @pytest.mark.parametrize("suffix", [".xyz", ".npz", ".ply", ".obj"])
 def test_columns_that_are_no_directions_are_not_taken_for_normals_silently(tmp_path, low, suffix):

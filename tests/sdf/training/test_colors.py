@@ -1,6 +1,7 @@
 """Colors of meshes and clouds: read, fitted beside the distance, kept in the model, and on the meshes that come out."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -101,6 +102,80 @@ def test_numbers_become_shares():
     np.testing.assert_allclose(color_table(np.array([[0.5, 0.25, 1.0]])), [[0.5, 0.25, 1]])
     np.testing.assert_allclose(color_table(np.array([[51.0, 0, 255]])), [[0.2, 0, 1]], atol=1e-7)
     assert color_table(np.array([[np.nan, 0, 0]])) is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind", "full"),
+    [
+        ([1, 0, 1], "u1", 255),
+        ([3, 2, 100], "u2", 65535),
+        ([255, 128, 0], "i4", 255),
+        ([65535, 128, 0], "i4", 65535),
+        ([2**32 - 1, 2**31, 0], "u4", 2**32 - 1),
+        ([32767, 300, 0], "i2", 32767),
+        ([1, 0, 1], "f8", 1),
+        ([1.02, 0.5, 0.2], "f4", 1),
+        ([2, 0, 1], "f8", 255),
+        ([65535, 100, 0], "f8", 65535),
+        ([255.4, 127.5, 0], "f8", 255),
+    ],
+)
+def test_what_numbers_are_shares_of(numbers, kind, full):
+    values = np.array([numbers], dtype=kind)
+    np.testing.assert_allclose(color_table(values)[0], np.minimum(np.array(numbers) / full, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("rest", ["", "property list uchar int more\n"])
+@pytest.mark.parametrize(
+    ("kind", "color"), [("ushort", (65535, 13107, 100)), ("uchar", (1, 0, 1)), ("float", (1.02, 0, 0.2))]
+)
+@pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian"])
+def test_colors_of_a_ply_file_are_of_their_declared_type(tmp_path, encoding, kind, color, rest):
+    letter, full = {"ushort": ("H", 65535), "uchar": ("B", 255), "float": ("f", 1)}[kind]
+    head = "".join(f"property float {axis}\n" for axis in "xyz")
+    head += "".join(f"property {kind} {name}\n" for name in ("red", "green", "blue")) + rest
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    data = b""
+    for number, point in enumerate(points):
+        more = [number % 2, *[0] * (number % 2)] if rest else []  # lists of several lengths: row by row
+        if encoding == "ascii":
+            data += (" ".join(map(str, [*point, *color, *more])) + "\n").encode()
+        else:
+            lists = struct.pack(f"<B{number % 2}i", *more) if rest else b""
+            data += struct.pack(f"<3f3{letter}", *point, *color) + lists
+    text = f"ply\nformat {encoding} 1.0\nelement vertex {len(points)}\n{head}end_header\n"
+    (tmp_path / "a.ply").write_bytes(text.encode() + data)
+    loaded = read_shape(tmp_path / "a.ply")
+    np.testing.assert_allclose(loaded.colors.colors, [np.minimum(np.array(color) / full, 1)] * 20, atol=1e-6)
+
+
+def test_colors_of_16_bits_in_a_text_table(tmp_path):
+    rows = "".join(
+        f"{x:.4f},{y:.4f},{z:.4f},65535,100,0\n" for x, y, z in np.random.default_rng(0).normal(size=(50, 3))
+    )
+    (tmp_path / "las.csv.xyz").write_text("X,Y,Z,Red,Green,Blue\n" + rows)
+    loaded = read_shape(tmp_path / "las.csv.xyz")
+    np.testing.assert_allclose(loaded.colors.colors, [[1, 100 / 65535, 0]] * 50, atol=1e-7)
+
+
+def test_colors_of_an_obj_file_may_have_an_alpha_or_are_said_to_be_left_out(tmp_path):
+    corners, faces = ["0 0 0", "1 0 0", "0 1 0", "0 0 1"], "f 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    path = tmp_path / "a.obj"
+    path.write_text("".join(f"v {corner} 1 0.5 0.2 0.7\n" for corner in corners) + faces)
+    np.testing.assert_allclose(read_shape(path).colors.colors, [[1, 0.5, 0.2]] * 4, atol=1e-6)
+    path.write_text("".join(f"v {corner}{' 1 0 0' * (corner[0] == '0')}\n" for corner in corners) + faces)
+    loaded = read_shape(path)
+    assert loaded.colors is None and loaded.notes == ("left out its colors: 3 of 4 vertices have some",)
+    path.write_text("".join(f"v {corner} nan 0 0\n" for corner in corners) + faces)
+    loaded = read_shape(path)
+    assert loaded.colors is None and loaded.notes == ("left out its colors: some are not finite",)
+
+
+def test_colors_of_faces_given_in_python_are_said_to_be_left_out():
+    box = trimesh.creation.box()
+    box.visual.face_colors = [255, 0, 0, 255]
+    loaded = as_shape(box)
+    assert loaded.colors is None and loaded.notes == ("left out the colors of its faces",)
 
 
 def test_samples_are_interpolated_over_faces(ball):

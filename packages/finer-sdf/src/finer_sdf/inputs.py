@@ -69,6 +69,8 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
         found = dataclasses.replace(found, noise=shape.noise)
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
+    if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
+        notes = ("left out the colors of its faces", *notes)
     return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=_colors_of(shape))
 
 

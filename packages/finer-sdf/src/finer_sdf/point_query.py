@@ -10,9 +10,11 @@ from pykdtree.kdtree import KDTree
 from torch import Tensor
 
 from finer_core.differential import value_and_gradient
+from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_sdf.geometry import unit_vectors
+from finer_sdf.geometry.raw import check_finite, row_text
 from finer_sdf.normalization import BOX_HALF_SIDE, Normalization
 from finer_sdf.queries import points_table
 
@@ -25,6 +27,8 @@ _FLATTEST = 0.5
 _PIECE_ON_CPU, _PIECE = 2048, 1 << 17
 _ASTRAY, _SLACK = 1.2, 0.01
 """A way down is tried again where it is longer than so many times the distance plus so much of the box's side."""
+_FAR = 1e6
+"""Box units from the middle up to which fields are asked: their single precision ends at the square root of 3e38."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +63,15 @@ def query_points(
         normalization: From the input's coordinates to the box.
         like: Tells where and in what type the field computes.
         surface: Returns points near the surface, (m, 3) in the box, (0, 3) if there is none; asked when needed.
+
+    Raises:
+        InputError: If points are not finite, or so far out that their type holds no distance.
     """
     is_tensor = isinstance(points, Tensor)
     table = points_table(points.detach().cpu().numpy() if is_tensor else points)
-    boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64))
+    rows = table.reshape(-1, 3).astype(np.float64)
+    check_finite("points", rows)
+    boxed, beyond = _within_reach(rows, normalization)
 
     def ask(coords: Tensor) -> tuple[Tensor, ...]:
         value, gradient = value_and_gradient(field, coords)
@@ -78,16 +87,51 @@ def query_points(
             (residual[astray] > 10 * _TOLERANCE) | (np.linalg.norm(again - boxed[astray], axis=1) < way[astray])
         )
         nearest[astray[nearer]], residual[astray[nearer]] = again[nearer], left[nearer]
+    kind = points.dtype if is_tensor and points.is_floating_point() else like.dtype
+    distance = value / normalization.scale + beyond
+    _check_distances(rows, distance, largest=torch.finfo(kind).max if is_tensor else float(np.finfo(table.dtype).max))
     columns = {
-        "distance": (value / normalization.scale).reshape(table.shape[:-1]),
+        "distance": distance.reshape(table.shape[:-1]),
         "normal": unit_vectors(gradient).reshape(table.shape),
         "nearest": normalization.to_input(nearest).reshape(table.shape),
         "residual": (residual / normalization.scale).reshape(table.shape[:-1]),
     }
     if is_tensor:
-        kind = points.dtype if points.is_floating_point() else like.dtype
         return PointQuery(**{name: torch.from_numpy(c).to(points.device, kind) for name, c in columns.items()})
     return PointQuery(**{name: column.astype(table.dtype) for name, column in columns.items()})
+
+
+def _within_reach(
+    points: Float[np.ndarray, "points 3"], normalization: Normalization
+) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, " points"]]:
+    """Return points in the box's coordinates, those far out moved straight towards its middle, and by how much.
+
+    From so far the box is a point: the way in and the distance from its end are the whole distance, to 1e-6 of it.
+
+    Args:
+        points: (n, 3), in the input's coordinates.
+        normalization: From these to the box.
+
+    Returns:
+        The points (n, 3) in box units, and the lengths (n,) of the ways in the input's units; infinite where double
+        precision holds neither.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        boxed = normalization.to_box(points)
+        size = np.abs(boxed).max(axis=1, initial=0.0)
+        boxed = np.where(np.isfinite(size)[:, None], boxed * (_FAR / np.maximum(size, _FAR))[:, None], 0.0)
+        share = np.maximum(size - _FAR, 0.0) / _FAR
+        return boxed, share * (np.linalg.norm(boxed, axis=1) / normalization.scale)
+
+
+def _check_distances(points: np.ndarray, distance: np.ndarray, *, largest: float) -> None:
+    """Refuse points (n, 3) whose distances (n,) are beyond the largest number of their type."""
+    beyond = np.flatnonzero(np.abs(distance) > largest)
+    if len(beyond):
+        raise InputError(
+            f"{len(beyond)} of {len(points)} points are too far out to compute with; the first is "
+            f"{row_text(points, int(beyond[0]))}; distances must be within {largest:.3g}"
+        )
 
 
 def _in_pieces(

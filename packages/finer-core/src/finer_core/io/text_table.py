@@ -13,6 +13,7 @@ from finer_core.errors import InputError
 from finer_core.io.text import number, text_lines
 
 _QUOTED = re.compile(r"""(["'])([^"'\s]+)\1""")
+_UNIT = re.compile(r"\s*(\[[^\]]*\]|\([^)]*\))")
 
 
 @dataclass(kw_only=True)
@@ -22,7 +23,7 @@ class TextTable:
     Attributes:
         columns: Numbers of every row.
         numbers: All of them, row by row.
-        names: Of the columns, in lower case; empty if no first line has them.
+        names: Of the columns, in lower case and without units; empty if no first line has them.
         commas: What commas do: "decimal" or "separate"; "" if there are none.
         points: Whether a number has a decimal point.
     """
@@ -41,7 +42,10 @@ class TextTable:
     def add(self, row: str, *, where: str, widths: Collection[int]) -> None:
         """Append a row; the arguments are those of `read_text_table`, and `where` names the place."""
         words = self._words(row, where=where, widths=widths)
-        self.columns = self.columns or len(words)
+        if not self.columns:
+            self.columns = len(words)
+            if row[-1] in ",;":  # its last fields are empty: their names are those of no columns
+                self.names = self.names[: len(words)]
         if len(words) != self.columns:
             found = f"{len(words)} column{'s' * (len(words) != 1)}"
             raise InputError(f"{where} has {found}, those above have {self.columns}; it may be cut short")
@@ -57,11 +61,16 @@ class TextTable:
         if "," in row and not self.commas:
             self.commas = "decimal" if _are_decimal_commas(row, widths) else "separate"
         if self.commas != "decimal" and ";" not in row:
-            return row.replace(",", " ").split()
-        words = [word for field in row.removesuffix(";").split(";") for word in field.split() or [""]]
+            return _fields(row, ",") if "," in row else row.split()
+        words = _fields(row, ";")
         if self.commas == "decimal" and (self.points or max(word.count(",") for word in words) > 1):
             raise InputError(f"{where}: {row[:40]!r} has commas between and within numbers; write decimal points")
         return [word.replace(",", ".") for word in words]
+
+
+def _fields(row: str, separator: str) -> list[str]:
+    """Return the words of all fields; "" for one without, which would shift those after it, unless it is a last one."""
+    return [word for part in row.rstrip(f"{separator} \t").split(separator) for word in part.split() or [""]]
 
 
 def _are_decimal_commas(row: str, widths: Collection[int]) -> bool:
@@ -83,37 +92,62 @@ def read_text_table(
 ) -> TextTable:
     """Read rows of numbers between blanks, commas or semicolons.
 
-    Empty lines and what follows a # or // are left out. A first line may name the columns. Decimal commas are told from
-    commas that separate by the first row that has some.
+    Empty lines and what follows a # or // are left out. A first line may name the columns; units in brackets are no
+    part of a name. Decimal commas are told from commas that separate by the first row that has some.
 
     Args:
         path: The file.
         claim: Called with the number of rows now and then; refuses what does not fit.
         widths: How many columns a table without names may have; any number if empty.
-        needed: Names without which a first line names no columns; with some, it may be a comment.
+        needed: Names without which a first line names no columns; with some, it may be a comment. Where it does not
+            have a name a column, it is not taken for names, but for a hint that these come first and in this order.
 
     Returns:
         The table; one without rows if there are none.
 
     Raises:
-        InputError: If a word is no number, rows differ in length, or commas do both.
+        InputError: If a word is no number, rows differ in length, commas do both, or a first line neither has a name a
+            column nor the needed ones first.
     """
-    table = TextTable()
+    table, is_comment = TextTable(), False
     for where, line in text_lines(path, claim=lambda: claim(len(table.values))):
         row, *comment = re.split("#|//", line, maxsplit=1)
         row = row.strip()
         head = row or " ".join(comment if needed else [])
         if head and not table.columns and not table.names and (names := _names_in(head, needed)):
-            table.names, widths = names, (len(names),) if needed else widths
+            table.names, widths, is_comment = names, (len(names),) if needed else widths, not row
         elif row:
             plain = _QUOTED.sub(r"\2", row) if '"' in row or "'" in row else row
+            is_first = not table.columns
             table.add(plain, where=where, widths=widths)
+            if is_first and needed and table.names and len(table.names) != table.columns:
+                _check_order(table, needed, is_comment=is_comment, where=where)
+                table.names = []
     claim(len(table.values))
     return table
 
 
+def _check_order(table: TextTable, needed: Collection[str], *, is_comment: bool, where: str) -> None:
+    """Refuse a row for which a first line of more or fewer names than columns says another order than the usual one.
+
+    A comment may be a sentence that has the names within.
+    """
+    names = [name for name in table.names if name in needed] if is_comment else table.names[: len(needed)]
+    if names != list(needed):
+        named = f"{len(table.names)} ({', '.join(table.names)[:80]})"
+        raise InputError(
+            f"{where} has {table.columns} column{'s' * (table.columns != 1)}, a line above names {named}; which are "
+            f"{' '.join(needed)} cannot be told, give every column one name and no other"
+        )
+
+
 def _names_in(line: str, needed: Collection[str]) -> list[str]:
-    """Return the column names, without units, that a line holds, if it does."""
-    names = [re.sub(r"[\[(].*", "", word).strip("\"'").lower() for word in re.split(r"[\s,;]+", line.strip())]
-    is_head = set(needed) <= set(names) if needed else re.fullmatch(r"(?!(nan|inf|infinity)$)[a-z_]\w*", names[0])
-    return names if is_head else []
+    """Return the column names, without units, that a line holds, if it does: one of a field, else one of a word."""
+    plain = _UNIT.sub("", line.strip()).rstrip(",; \t")
+    fields, words = (
+        [re.sub(r"[\[(].*", "", name).strip("\"' ").lower() for name in re.split(separator, plain)]
+        for separator in (r"[,;\t]" if re.search(r"[,;\t]", plain) else r"\s+", r"[\s,;]+")
+    )
+    if needed:
+        return next((names for names in (fields, words) if set(needed) <= set(names)), [])
+    return fields if re.fullmatch(r"(?!(nan|inf|infinity)$)[a-z_]\w*", words[0]) else []

@@ -51,6 +51,7 @@ def predicted_losses(
     return np.array(losses)
 
 
+@torch.enable_grad()
 def descend(
     function: RowFunction,
     coords: Float[Tensor, "n in_features"],

@@ -32,9 +32,9 @@ class Overlap:
     second: int
 
     @property
-    def iou(self) -> float:
-        """Return both / either; 1 where nothing is inside either, because then they agree everywhere."""
-        return self.both / self.either if self.either else 1.0
+    def iou(self) -> float | None:
+        """Return both / either; None where no point is inside either: such a grid tells nothing of the insides."""
+        return self.both / self.either if self.either else None
 
 
 def joint_box(first: Mesh, second: Mesh) -> Float[np.ndarray, "2 3"]:

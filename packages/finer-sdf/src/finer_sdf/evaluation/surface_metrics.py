@@ -125,7 +125,8 @@ def compare_surfaces(
         `chamfer_l1`, `iou` (over the box around both), `iou_published` (over [-1, 1]^3), `f_score` at
         `f_score_threshold`, `f_scores`, `normal_consistency` and angles, `hausdorff`, `surface_distance` (exact, both
         ways), `watertight`, `manifold`, `components`, `topology`, `samples`, `samples_seed`, `lengths_in`, and `notes`:
-        sentences on what limits the figures. What a point cloud cannot answer is None.
+        sentences on what limits the figures. What a point cloud cannot answer is None, and an IoU whose grid has no
+        point inside either.
 
     Raises:
         InputError: If a mesh has no area.
@@ -142,6 +143,11 @@ def compare_surfaces(
         theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
         figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, begin)
+        notes += [
+            f"{name} is not known: its grid of {iou_resolution} points an axis meets the inside of neither surface"
+            for name in ("iou", "iou_published")
+            if figures[name] is None
+        ]
     else:
         figures = _against_cloud(ours, drawn, reference, normalization, seed, thresholds, begin)
     return {

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
-from finer_sdf.geometry.raw import RawShape, Room, check_indices, color_table, counted, cut_short
+from finer_sdf.geometry.raw import RawShape, Room, check_indices, counted, cut_short
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -34,7 +34,7 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             raise InputError(f"it requires the glTF extension {str(name)[:60]}, which is not read; export it without")
     notes = {f"left out {counted(file.left, 'byte')} after its end": None} if file.left else dict[str, None]()
     surfaces, points = list[RawShape](), [np.empty((0, 3))]
-    count = 0
+    count, is_colored = 0, False
     for node, place in _placed_nodes(file.json):
         if "mesh" not in node:
             continue
@@ -45,7 +45,12 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             if primitive.get("targets"):
                 notes["it has morph targets; read without them"] = None
             positions, triangles = _primitive(file, primitive, copies=len(instances))
-            colors = _colors(file, primitive, len(positions))
+            given = _colors(file, primitive, len(positions))
+            if given is None and "COLOR_0" in primitive["attributes"]:
+                notes["left out the colors of a part: they are not three finite numbers a vertex"] = None
+            is_colored |= given is not None and triangles is not None
+            shares = srgb_from_linear(_factor(file, primitive) * (1.0 if given is None else given))
+            colors = np.broadcast_to(shares.astype(np.float32), positions.shape)
             for matrix in place @ instances:
                 placed = positions @ matrix[:3, :3].T + matrix[:3, 3]
                 if triangles is None:
@@ -61,8 +66,8 @@ def read_gltf(path: Path, room: Room) -> RawShape:
         return RawShape(vertices=np.concatenate(points), notes=tuple(notes))
     if len(points) > 1:
         notes["left out its points and lines"] = None
-    tables = {name: [getattr(part, name) for part in surfaces] for name in ("vertices", "faces", "colors")}
-    whole = {name: np.concatenate(parts) for name, parts in tables.items() if all(part is not None for part in parts)}
+    names = ("vertices", "faces", "colors") if is_colored else ("vertices", "faces")
+    whole = {name: np.concatenate([getattr(part, name) for part in surfaces]) for name in names}
     return RawShape(**whole, notes=tuple(notes))
 
 
@@ -152,13 +157,21 @@ def _primitive(file: "_File", primitive: dict[str, Any], *, copies: int) -> tupl
     return positions, triangles
 
 
+def _factor(file: "_File", primitive: dict[str, Any]) -> np.ndarray:
+    """Return the linear color (3,) of a primitive's material, which multiplies those of its vertices; else white."""
+    index = primitive.get("material")
+    material = {} if index is None else _item(file.json, "materials", index)
+    color = material.get("pbrMetallicRoughness", {}).get("baseColorFactor", [1.0] * 4)
+    return np.clip(np.nan_to_num(np.array(color[:3], dtype=np.float64).reshape(3)), 0, 1)
+
+
 def _colors(file: "_File", primitive: dict[str, Any], count: int) -> np.ndarray | None:
-    """Return the vertex colors (n, 3) of a primitive as sRGB; None if it has none. Textures are not looked at."""
+    """Return the vertex colors (n, 3) of a primitive, linear; None if it has none. Textures are not looked at."""
     index = primitive["attributes"].get("COLOR_0")
     if index is None or file.count(index) != count:
         return None
-    linear = np.clip(file.accessor(index)[:, :3], 0, 1)
-    return color_table(srgb_from_linear(linear)) if linear.shape[1] == 3 else None
+    linear = file.accessor(index)[:, :3]
+    return np.clip(linear, 0, 1) if linear.shape[1] == 3 and np.isfinite(linear).all() else None
 
 
 class _File:

@@ -29,8 +29,8 @@ def read_obj(path: Path, room: Room) -> RawShape:
             if len(words) < 4:
                 raise InputError(f"{where}: {' '.join(words)[:40]!r} needs 3 numbers; it may be cut short")
             tables[words[0]].extend([number(word, where=where) for word in words[1:4]])
-            if words[0] == "v" and len(words) == 7:  # x y z red green blue
-                table.colors.extend([number(word, where=where) for word in words[4:]])
+            if words[0] == "v" and len(words) in (7, 8):  # x y z red green blue, and perhaps alpha
+                table.colors.extend([number(word, where=where) for word in words[4:7]])
         elif words[0] in ("f", "fo"):
             table.corners.extend(_corners(words[1:], vertices=len(table.vertices) // 3, where=where))
             table.sizes.append(len(words) - 1)

@@ -48,6 +48,9 @@ class _Table(NamedTuple):
     lists: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
+_NONE = _Table(values={}, lists={})
+
+
 def read_ply(path: Path, room: Room) -> RawShape:
     """Read the polygons of a .ply file; without any, its points and their normals."""
     with path.open("rb") as file:
@@ -57,12 +60,13 @@ def read_ply(path: Path, room: Room) -> RawShape:
             raise InputError("its triangles are stored as strips, which are not read; convert them to faces")
         room.claim(faces=declared.get("face", 0), points=declared.get("vertex", 0))
         content = _numbers_of(file, room) if is_text else file
-        tables = {element.name: _rows(content, element, order, room) for element in elements}
+        tables = {e.name: _rows(content, _in_doubles(e) if is_text else e, order, room) for e in elements}
         left = -content.tell() + content.seek(0, 2)
     if left and is_text:
         raise InputError(f"it holds {left // 8} numbers more than its header declares; it may be corrupt")
     notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
-    vertices = tables.get("vertex", _Table({}, {})).values
+    kinds = {p.name: p.kind for element in elements if element.name == "vertex" for p in element.properties}
+    vertices = {name: _of_kind(kinds[name], values) for name, values in tables.get("vertex", _NONE).values.items()}
     missing = [axis for axis in "xyz" if axis not in vertices]
     if missing:
         raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
@@ -105,10 +109,24 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
         raise InputError("its header names no format")
     if len({element.name for element in elements}) < len(elements):
         raise InputError("its header declares an element twice")
-    if written == "ascii":
-        for element in elements:
-            element.properties[:] = [p._replace(kind="d", counter=p.counter and "d") for p in element.properties]
     return written == "ascii", _FORMATS[written], [element for element in elements if element.properties]
+
+
+def _in_doubles(element: _Element) -> _Element:
+    """Return an element as the numbers of a text file are held."""
+    return element._replace(properties=[p._replace(kind="d", counter=p.counter and "d") for p in element.properties])
+
+
+def _of_kind(kind: str, values: np.ndarray) -> np.ndarray:
+    """Return numbers that were held as doubles as what they were declared, which tells the range of colors.
+
+    Where they do not fit, as of text whose header is wrong, they are left as they are.
+    """
+    if kind in "fd" or values.dtype.kind != "f":
+        return values
+    limits = np.iinfo(kind)
+    fits = (values == np.floor(values)).all() and values.min(initial=0) >= limits.min
+    return values.astype(kind) if fits and values.max(initial=0) <= limits.max else values
 
 
 def _numbers_of(file: BinaryIO, room: Room) -> BinaryIO:

@@ -7,7 +7,15 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Shaped
-from finer_sdf.geometry.raw import RawShape, Room, check_coordinates, check_indices, color_table, counted
+from finer_sdf.geometry.raw import (
+    NO_COLORS,
+    RawShape,
+    Room,
+    check_coordinates,
+    check_indices,
+    color_table,
+    counted,
+)
 from finer_sdf.geometry.shapes import Vertices
 
 _MOST_CORNERS = 10_000
@@ -39,11 +47,12 @@ class PolygonTable:
         self.claim()
         tables = (self.vertices, self.normals, self.colors)
         vertices, normals, colors = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in tables)
+        shares = color_table(colors) if len(colors) == len(vertices) else None
+        if len(colors) and shares is None:
+            few = f"left out its colors: {len(colors)} of {counted(len(vertices), 'vertex', 'vertices')} have some"
+            notes = (*notes, NO_COLORS if len(colors) == len(vertices) else few)
         points = RawShape(
-            vertices=vertices,
-            normals=normals if len(normals) == len(vertices) else None,
-            colors=color_table(colors) if len(colors) == len(vertices) else None,
-            notes=notes,
+            vertices=vertices, normals=normals if len(normals) == len(vertices) else None, colors=shares, notes=notes
         )
         return with_polygons(points, np.array(self.corners), np.array(self.sizes))
 

@@ -100,27 +100,38 @@ def points_of(columns: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -
         for names in (POSITION, NORMAL, COLOR)
     )
     assert points is not None
+    shares = None if colors is None else color_table(colors)
     return RawShape(
         vertices=points.astype(np.float64),
         normals=None if normals is None else normals.astype(np.float64),
-        colors=None if colors is None else color_table(colors),
-        notes=tuple(notes),
+        colors=shares,
+        notes=(*notes, NO_COLORS) if colors is not None and shares is None else tuple(notes),
     )
 
 
+NO_COLORS = "left out its colors: some are not finite"
+
+
 def color_table(values: np.ndarray) -> np.ndarray | None:
-    """Return colors (n, 3) as float32 in [0, 1]: integers as shares of their type's range, floats above 1 of 255.
+    """Return colors (n, 3) as float32 in [0, 1], shares of a largest value; what is beyond that is clipped.
+
+    Of integers of 8 bits and unsigned ones of 16 it is that of their type. Colors fill the range of no other type:
+    there it is the first of 1 (for floats alone), 255 and 65535 that none is above. Floats with fractions may be above
+    1 or 255 by what light or interpolation adds, up to twice as much: 1.02 0.5 0.2 are shares of 1.
 
     None if some are not finite: a surface can be fitted without colors.
     """
-    table = values.astype(np.float32)
-    if values.dtype.kind in "iu":
-        table /= np.iinfo(values.dtype).max
-    elif not np.isfinite(table).all():
-        return None
-    elif table.size and table.max() > 1:
-        table /= 255
-    return np.clip(table, 0, 1)
+    largest = float(values.max(initial=0))
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            return None
+        over = 2 if (values != np.floor(values)).any() else 1
+        full = next((limit for limit in (1, 255) if largest <= over * limit), 65535)
+    else:
+        full = np.iinfo(values.dtype).max
+        if values.dtype not in (np.int8, np.uint8, np.uint16):
+            full = next((limit for limit in (255, 65535) if largest <= limit < full), full)
+    return np.clip((values / full).astype(np.float32), 0, 1)
 
 
 def number_table(what: str, table: np.ndarray, *, dtype: type = np.float64) -> np.ndarray:
