@@ -182,6 +182,8 @@ def chart(arguments: argparse.Namespace) -> None:
             axes.plot(list(whole) if name == "passes" else seconds, psnr, marker="o", label=NAMES[key[-1].split()[0]])
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
+        if name == "passes":
+            axes.set_xticks(sorted({line["passes"] for line in lines}))
         axes.set_xlabel({"passes": "passes over the pixels", "seconds": "seconds of one core, or of the card"}[name])
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(f"mean PSNR of {count} images, dB")

@@ -9,6 +9,7 @@ from finer_core import METHODS, build_network
 from finer_core.errors import InputError
 from finer_core.methods import method_names
 from finer_core.networks.build import published_config
+from finer_ntk import analyze
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator, product
 from finer_ntk.kernel.layerwise import find_linear_maps
 
@@ -156,6 +157,69 @@ def by_autograd(module, x, y):
         return torch.stack(found).reshape(len(points), len(out), -1)
 
     return torch.einsum("ncp,mcp->nm", rows(x), rows(y))
+
+
+class HeldFactor(nn.Module):
+    """FINER's layer as its authors publish it: the factor is made where nothing is recorded."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.head = nn.Linear(2, 8), nn.Linear(8, 2)
+        self.omega = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x):
+        z = self.linear(x)
+        with torch.no_grad():
+            scale = z.abs() + 1
+        return self.head(torch.sin(self.omega * scale * z))
+
+
+class OwnBackward(torch.autograd.Function):
+    """Round, and let the gradient through; it has no derivative in forward mode."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z):
+        return z.round()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Rounded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.head = nn.utils.parametrizations.weight_norm(nn.Linear(2, 8)), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(torch.sin(OwnBackward.apply(8 * self.linear(x)) / 8))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of PyTorch's weight norm
+@pytest.mark.parametrize("module", [HeldFactor, Rounded])
+def test_products_have_the_derivative_that_autograd_has(module):
+    torch.manual_seed(0)
+    net = module().double()
+    square, kernel = by_autograd(net, X, X), by_autograd(net, X, Y)
+    for path in ("jacobian", "products"):
+        close(empirical_ntk(net, X, Y, path=path), kernel)
+    for memory in ("1GB", "10KB"):
+        operator = ntk_operator(net, X, memory=memory)
+        close(operator.matvec(torch.eye(len(X), dtype=X.dtype)), square)
+        close(operator.diagonal(), square.diagonal())
+    for rows in (None, 2):
+        vector = torch.rand(5, 2, dtype=torch.float64)
+        full = empirical_ntk(net, X, Y, output="full", path="jacobian")
+        found = product(as_row_function(net), X, Y, vector, derivative="published", rows=rows)
+        close(found, torch.einsum("nmab,mb->na", full, vector))
+    expected = torch.linalg.eigvalsh(square).flip(0)[:3]
+    close(torch.as_tensor(analyze(net, X, top=3).eigenvalues), expected, 1e-8)
 
 
 PARAMETERS = {

@@ -143,7 +143,7 @@ def test_vertices_have_the_color_of_their_surface():
         clear = np.abs(a - b) > 0.05
         wanted = np.where((a < b)[:, None], [255, 0, 0], [0, 0, 255])
         assert (mesh.visual.vertex_colors[clear, :3] == wanted[clear]).all() and clear.mean() > 0.8
-    assert (shell(blue, 0.2).mesh(resolution=24).visual.vertex_colors[:, :3] == [0, 0, 255]).all()
+    assert (shell(blue, 0.2).mesh(resolution=56).visual.vertex_colors[:, :3] == [0, 0, 255]).all()
 
 
 def test_operations_nest_without_another_bound():
@@ -165,6 +165,45 @@ def test_wrong_operands_are_refused():
         with pytest.raises(InputError, match=words):
             made()
     assert {"union", "intersection", "difference", "offset", "shell"} <= set(finer_sdf.__all__)
+
+
+def test_a_grid_too_coarse_for_a_wall_is_refused_and_the_one_named_does():
+    thin = shell(A, 0.05)
+    words = r"the wall is 0\.05 wide, less than 2 grid steps of 0\.116 at --resolution 40; give one of at least (\d+)"
+    with pytest.raises(InputError, match=words) as error:
+        thin.mesh(resolution=40)
+    least = int(re.search(r"at least (\d+)", str(error.value))[1])
+    mesh = thin.mesh(resolution=least)
+    assert len(mesh.split(only_watertight=False)) == 2 and mesh.is_watertight
+    for made in (union(thin, B), difference(thin, B), offset(thin, -0.01)):
+        with pytest.raises(InputError, match=r"the wall is 0\.0[35] wide"):
+            made.mesh(resolution=40)
+    assert offset(thin, 0.2).mesh(resolution=40).is_watertight and thin.mesh(resolution=40, level=0.2).is_watertight
+
+
+def test_shapes_smaller_than_a_grid_step_are_refused():
+    with pytest.raises(InputError, match=r"union: shape 2 is 2 wide, less than 2 grid steps of 1\.23 .* at least 49"):
+        union(A, ball((40.0, 0.0, 0.0), radius=1.0)).mesh(resolution=40)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: offset(A, -2.5), "offset by -2.5 leaves no surface .*give a distance nearer to 0"),
+        (
+            lambda: difference(A, ball(radius=3.0)),
+            "difference leaves no surface .*the others cut all of the first away",
+        ),
+        (lambda: intersection(A, ball((3.9, 3.9, 0.0))), "intersection leaves no surface .*nothing in common"),
+        (lambda: offset(A, 1e300), r"offset by 1e\+300 is more than 1e\+06 times the shape's size of 4"),
+        (lambda: offset(A, -1e300), r"offset by -1e\+300 is more than 1e\+06 times the shape's size of 4"),
+        (lambda: shell(A, 1e300), r"shell of 1e\+300 is more than 1e\+06 times the shape's size of 4"),
+    ],
+)
+def test_what_leaves_nothing_is_said_of_the_operation(made, words):
+    with pytest.raises(InputError, match=words) as error:
+        made().mesh(resolution=40)
+    assert "fit" not in str(error.value) and "normals" not in str(error.value)
 
 
 @pytest.fixture
@@ -191,7 +230,7 @@ def files(tmp_path):
         (["union"], lambda a, b: np.minimum(a, b)),
         (["intersection"], np.maximum),
         (["difference"], lambda a, b: np.maximum(a, -b)),
-        (["shell", "--by", "0.01"], lambda a, b: np.abs(a) - 0.005),
+        (["shell", "--by", "0.1"], lambda a, b: np.abs(a) - 0.05),
         (["offset", "--by", "-0.01"], lambda a, b: a + 0.01),
     ],
 )
@@ -222,3 +261,11 @@ def test_the_command_refuses_what_it_cannot_use(given, words, tmp_path, monkeypa
     assert main(["combine", *given]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
+
+
+def test_the_command_names_the_value_that_is_too_small(files, tmp_path, capsys):
+    command = ["combine", "shell", files[0], "--by", "0.01", "--resolution", "40", "--out", str(tmp_path / "m.ply")]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--by: shell of 0.01: the wall is 0.01 wide" in line and "--resolution 40; give one of at least " in line
+    assert not (tmp_path / "m.ply").exists()

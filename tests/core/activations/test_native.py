@@ -1,10 +1,12 @@
 """Activations in C: the formulas' numbers, wherever phases lie, and PyTorch's operations where C cannot serve."""
 
+import contextlib
 import logging
 import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finer_core import activations
 from finer_core.activations import formulas as real
@@ -161,6 +163,43 @@ def test_transforms_tracers_and_modes_see_pytorchs_operations():
     graph = torch.fx.experimental.proxy_tensor.make_fx(lambda x: activations.finer(x))(other)
     torch.testing.assert_close(graph(z), wanted)
     torch.testing.assert_close(torch.jit.trace(lambda x: activations.finer(x), other)(z), wanted)
+
+
+@contextlib.contextmanager
+def double_by_default():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+SURROUNDINGS = {
+    "another device": lambda: torch.device("meta"),
+    "another type": double_by_default,
+    "no memory": lambda: FakeTensorMode(allow_non_fake_inputs=True),
+}
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS.values(), ids=SURROUNDINGS)
+@pytest.mark.parametrize("formula", [FORMULAS["finer"], WAVELETS["wire"]], ids=["real", "complex"])
+@pytest.mark.usefixtures("forget")
+def test_kernels_first_wanted_in_odd_surroundings_see_their_own_kind_of_numbers(monkeypatch, surroundings, formula):
+    run, kinds = native._Kernels._run, set()
+
+    def watched(self, name, exact, *tensors) -> None:
+        kinds.update((type(t), t.device.type, t.dtype.to_real()) for t in tensors)
+        assert kinds == {(torch.Tensor, "cpu", torch.float32)}  # before memory that is not there is written to
+        run(self, name, exact, *tensors)
+
+    monkeypatch.setattr(native._Kernels, "_run", watched)
+    with surroundings():
+        assert activations.apply_formula(torch.zeros(4, 3), formula).shape == (4, 3)
+        activations.apply_formula(Z, formula)
+    value = activations.apply_formula(Z, formula)
+    assert kinds and kernels_for(formula, Z) is not None
+    torch.testing.assert_close(value, formula.value(Z), rtol=1e-5, atol=1e-5)
 
 
 def test_it_serves_unless_it_is_switched_off(monkeypatch):

@@ -61,6 +61,13 @@ def test_threads_keep_their_own():
     assert fresh(256, 200).data_ptr() == first.data_ptr()
 
 
+@pytest.mark.parametrize("rows", [256, 1 << 17])  # of 200 bytes, and of 100 MB in large pages
+def test_what_is_asked_for_on_the_cpu_is_there_whatever_the_default_device_is(rows):
+    with torch.device("meta"):
+        made = fresh(rows, 200)
+    assert made.device == CPU and made.data_ptr()
+
+
 def test_other_devices_are_left_alone():
     spare.give_back(torch.empty(256, 200, device="meta"))
     assert spare._kept.total == 0

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finer_core import layers
 from finer_core.activations import (
@@ -16,6 +17,7 @@ from finer_core.activations import (
     first_order_only,
     fuse_activations,
 )
+from finer_core.activations import buffers as spare
 from finer_core.activations._kernels.fused_mlp import fused_mlp
 from finer_core.layers import InrLayer
 from finer_core.networks import base
@@ -212,3 +214,11 @@ def test_backward_products_are_rounded_where_that_was_chosen(joined):
         for other in (graph, unrounded):  # the graph rounds too, at another scale
             assert (found - other).norm() < 3 * 2**-8 * other.norm()
     torch.testing.assert_close(ours[3], exact[3])  # the bias has a sum, no product
+
+
+def test_tensors_without_memory_are_not_kept_for_the_next_fit(monkeypatch):
+    monkeypatch.setattr(spare, "_kept", spare._Kept())
+    with FakeTensorMode(), first_order_only():
+        network = small.network_of("finer", hidden_features=64)
+        network(torch.zeros(1024, 2)).sum().backward()
+    assert not spare._kept.tensors

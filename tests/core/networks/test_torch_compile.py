@@ -1,5 +1,8 @@
 """Networks under `torch.compile`: one graph, the same numbers, and the derivative rule that holds where it runs."""
 
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -69,7 +72,7 @@ def test_inference_is_one_graph():
 def test_exact_derivatives_are_asked_for_at_each_call():
     network = small.network_of("finer", dtype=torch.float64)
     coords = small.coords_of(dtype=torch.float64).requires_grad_(True)
-    compiled = torch.compile(network, backend="eager")
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
 
     def slope(of) -> torch.Tensor:
         return torch.autograd.grad(of(coords).sum(), coords)[0]
@@ -87,10 +90,30 @@ def test_exact_derivatives_are_asked_for_at_each_call():
             torch.testing.assert_close(slope(compiled), exact)
 
 
+def test_exact_derivatives_hold_in_the_context_that_asked_for_them():
+    network = small.network_of("finer", dtype=torch.float64)
+    coords = small.coords_of(dtype=torch.float64).requires_grad_(True)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+
+    def slope(of) -> torch.Tensor:
+        return torch.autograd.grad(of(coords).sum(), coords)[0]
+
+    held = slope(network)
+    with exact_derivatives():
+        exact = slope(network)
+        inside = contextvars.copy_context()
+        for _ in range(2):
+            with ThreadPoolExecutor(1) as thread:
+                torch.testing.assert_close(thread.submit(slope, compiled).result(), held)
+                torch.testing.assert_close(thread.submit(inside.run, slope, compiled).result(), exact)
+            torch.testing.assert_close(contextvars.Context().run(slope, compiled), held)
+            torch.testing.assert_close(slope(compiled), exact)
+
+
 def test_coordinate_derivatives_of_a_compiled_network():
     network = small.network_of("finer", out_features=1, dtype=torch.float64)
     coords = small.coords_of(dtype=torch.float64)
-    compiled = torch.compile(network, backend="eager")
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
     compiled(coords)
     torch.testing.assert_close(gradient(compiled, coords), gradient(network, coords))
 

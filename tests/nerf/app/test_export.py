@@ -6,6 +6,7 @@ import torch
 
 from finer_nerf import NerfModel, builtin_scene, export, fit
 from finer_nerf.app.cli import main
+from finer_nerf.normalization import Normalization
 
 
 def fitted(method: str = "finer") -> NerfModel:
@@ -47,3 +48,23 @@ def test_onnx(method, tmp_path):
     assert [value.name for value in session.get_outputs()] == ["sigmas", "rgbs"]
     points, directions = (each.numpy() for each in rays())
     close(session.run(None, {"points": points, "directions": directions}), model(points, directions))
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_scene_far_from_the_origin_is_exported_in_double_precision(suffix, tmp_path, capsys):
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="the extra finer-core[onnx] is not installed")
+        runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime to read what was written")
+    model, out = fitted(), tmp_path / f"far{suffix}"
+    model.frame = Normalization.centred(np.array([500000.0, 5200000.0, 300.0]), scale=model.frame.scale)
+    model.save(tmp_path / "model.safetensors")
+    assert main(["export", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 0
+    assert "takes float64 coordinates" in capsys.readouterr().out
+    points, directions = (each.double().numpy() for each in rays())
+    points += model.frame.to_input(np.zeros((1, 3)))
+    if suffix == ".onnx":
+        found = runtime.InferenceSession(out).run(None, {"points": points, "directions": directions})
+    else:
+        program = torch.export.load(out).module()
+        found = [each.detach().numpy() for each in program(*map(torch.from_numpy, (points, directions)))]
+    close(found, model(points, directions))

@@ -117,3 +117,13 @@ def test_a_path_of_cameras_is_checked_as_a_scene_is(run, tmp_path, capsys):
         path.write_text(json.dumps({"frames": [{"transform_matrix": matrix}]}))
         command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--path", str(path)]
         assert_refused(main, command, capsys, "path.json", "frame 0", words)
+
+
+def test_what_a_path_says_besides_its_poses_is_told(run, tmp_path, capsys):
+    frames = json.loads((run.parent / "scene" / "transforms.json").read_text())["frames"]
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps({"from_na": True, "fl_x": 80.0, "w": 16, "h": 16, "frames": frames}))
+    command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--path", str(path)]
+    assert main(command) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "from_na" in line]
+    assert line.endswith("; the model's own lens is used; the file's is left aside: w 16, h 16, fl_x 80.0")

@@ -106,6 +106,39 @@ def test_a_path_from_a_file(model, tmp_path):
         read_path("orbitt", model)
 
 
+@pytest.mark.parametrize(("mark", "signs"), [("from_na", (1, -1, -1, 1)), ("from_mitsuba", (-1, 1, -1, 1))])
+def test_a_path_follows_the_marks_of_axes_as_a_scene_does(mark, signs, model, tmp_path):
+    poses = model.frame.poses_to_input(model.train_poses[:3]) @ np.diag(signs)
+    file = tmp_path / "path.json"
+    file.write_text(json.dumps({mark: True, "frames": [{"transform_matrix": pose.tolist()} for pose in poses]}))
+    path = read_path(str(file), model)
+    np.testing.assert_allclose(path.poses.numpy(), model.train_poses[:3], atol=1e-5)
+    assert path.note == f"{mark}: two axes of every camera reversed, to x right, y up, z backwards"
+
+
+def test_a_path_names_a_lens_that_is_not_the_models(model, tmp_path):
+    pose = model.frame.poses_to_input(model.train_poses[:1])[0].tolist()
+    camera, file = model.camera, tmp_path / "path.json"
+    twice = {"fl_x": 2 * camera.fx, "fl_y": 2 * camera.fy, "w": 2 * camera.width, "h": 2 * camera.height}
+    angle = 2 * np.arctan(camera.width / 2 / camera.fx)
+    left = "the model's own lens is used; the file's is left aside: "
+    for top, frame, note in (
+        (twice, {}, ""),  # the same lens, of pictures twice the size
+        ({"camera_angle_x": angle}, {}, ""),
+        ({"w": 64, "h": 48, "aabb_scale": 4}, {}, ""),
+        ({"camera_angle_x": 0.25}, {}, f"{left}camera_angle_x 0.25"),
+        ({"camera_angle_x": angle}, {"k1": 0.1}, f"{left}camera_angle_x {float(angle)!r}, k1 0.1"),
+        ({**twice, "w": 64, "h": 48}, {}, "w 64, h 48, fl_x"),
+        ({"camera_model": "ORTHOGRAPHIC"}, {}, f"{left}camera_model 'ORTHOGRAPHIC'"),
+        ({"fl_x": "wide" * 5000}, {}, f"{left}fl_x 'wide"),
+    ):
+        file.write_text(
+            json.dumps({**top, "frames": [{"transform_matrix": pose}, {"transform_matrix": pose, **frame}]})
+        )
+        found = read_path(str(file), model).note
+        assert (note in found if note else found == "") and len(found) < 250, top
+
+
 def test_a_film_holds_every_frame_and_odd_sizes(tmp_path):
     shades = [0, 60, 120, 180, 240]
     write_movie((np.full((33, 47, 3), shade, np.uint8) for shade in shades), tmp_path / "f.mp4", fps=10)

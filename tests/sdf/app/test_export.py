@@ -5,7 +5,8 @@ import pytest
 import torch
 import trimesh
 
-from finer_sdf import SdfModel, export, fit
+from finer_core import build_network
+from finer_sdf import Normalization, SdfModel, export, fit
 from finer_sdf.app.cli import main
 
 
@@ -38,3 +39,34 @@ def test_onnx(model, tmp_path):
     export(loaded, tmp_path / "ball.onnx")
     (found,) = runtime.InferenceSession(tmp_path / "ball.onnx").run(None, {"coords": points().numpy()})
     np.testing.assert_allclose(found, loaded(points().numpy()), rtol=1e-4, atol=1e-4)
+
+
+FAR = np.array([500000.0, 5200000.0, 300.0])
+"""A corner of a shape in a national grid; float32 is half a unit coarse there."""
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("method", ["finer", "wire"])  # wire is complex inside
+def test_a_shape_far_from_the_origin_is_exported_in_double_precision(method, suffix, tmp_path, capsys):
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="the extra finer-core[onnx] is not installed")
+        runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime to read what was written")
+    torch.manual_seed(0)
+    network = build_network(method, task="sdf", in_features=3, out_features=1, hidden_features=8)
+    place = Normalization(scale=0.3, offset=tuple(-0.3 * (FAR + 1.5)))
+    far, out = SdfModel(network=network, normalization=place), tmp_path / f"far{suffix}"
+    far.save(tmp_path / "model.safetensors")
+    assert main(["export", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 0
+    assert "takes float64 coordinates" in capsys.readouterr().out
+    table = FAR + np.random.default_rng(0).random((50, 3)) * 3
+    if suffix == ".onnx":
+        (found,) = runtime.InferenceSession(out).run(None, {"coords": table})
+    else:
+        found = torch.export.load(out).module()(torch.from_numpy(table)).detach().numpy()
+    np.testing.assert_allclose(found, far(table), atol=1e-5 / place.scale)
+
+
+def test_a_shape_near_the_origin_is_exported_in_single_precision(model, tmp_path, capsys):
+    assert main(["export", model[0], "--out", str(tmp_path / "ball.pt2")]) == 0
+    assert "float64" not in capsys.readouterr().out
+    assert torch.export.load(tmp_path / "ball.pt2").module()(points()).dtype == torch.float32

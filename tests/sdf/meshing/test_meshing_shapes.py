@@ -120,6 +120,18 @@ def test_no_level_set_is_named_with_the_values_seen(sparse):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("level", [float("inf"), -float("inf"), float("nan"), 1e300, 1e25, -1e10])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_level_that_no_distance_reaches_is_refused_before_the_work(sparse, level):
+    def field(x):
+        raise AssertionError("the field was asked")
+
+    with pytest.raises(InputError, match=re.escape(f"a level of {level:g} is no distance")) as error:
+        extract_mesh(field, resolution=41, sparse=sparse, level=level * 0.5, level_unit=0.5)
+    assert "the box is 2 wide; choose a level below that" in str(error.value)
+
+
 @pytest.mark.parametrize(("bad", "name"), [(float("nan"), "nan"), (float("inf"), "inf")])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_a_field_that_is_not_finite_is_refused_with_the_place(sparse, bad, name):

@@ -14,9 +14,12 @@ from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.auto_scale import looked_at
 from finer_nerf.scenes.checks import read_json
 from finer_nerf.scenes.frames import check_pose, straighten
+from finer_nerf.scenes.transforms import axes_of, other_lens
 
 _WIDEST_GAP = math.radians(120)
 """Views that leave a larger gap than this show the scene from one side only: an orbit would pass unseen space."""
+_LONGEST = 150
+"""Letters of a lens in a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +87,16 @@ def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
 def read_path(file: str, model: FittedScene) -> CameraPath:
     """Read a path: a JSON file with "frames", each with a "transform_matrix" as in a transforms.json.
 
+    The file's marks of axes are followed. Its lens is not: the note says so where it is another than the model's.
+
     Raises:
         InputError: If it is not such a file.
     """
     path = Path(file)
     if not path.is_file():
         raise InputError(f"--path {file!r}: not orbit, spiral, or a file of cameras")
-    frames = read_json(path).get("frames")
+    data = read_json(path)
+    frames = data.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f'{file}: no cameras; a path lists them under "frames"')
     places = [f"{file}: frame {number}" for number in range(len(frames))]
@@ -98,7 +104,11 @@ def read_path(file: str, model: FittedScene) -> CameraPath:
         check_pose(frame.get("transform_matrix") if isinstance(frame, dict) else None, where=place)
         for frame, place in zip(frames, places, strict=True)
     ]
-    straight, notes = straighten(np.stack(poses), places=places)
+    axes, notes = axes_of(data)
+    straight, more = straighten(np.stack(poses) @ axes, places=places)
+    notes += more
+    if lens := other_lens(data, model.camera):
+        notes.append(f"the model's own lens is used; the file's is left aside: {lens[:_LONGEST]}")
     return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(straight)), note="; ".join(notes))
 
 

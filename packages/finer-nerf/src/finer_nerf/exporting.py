@@ -13,7 +13,8 @@ def export(model: NerfModel, path: str | os.PathLike[str]) -> None:
 
     It maps "points" (n, 3) of the scene's coordinates and "directions" (n, 3), which way is looked, to "sigmas" (n,),
     per unit of the scene, and "rgbs" (n, 3) in [0, 1]; what is empty has density 0. The number of points is free.
-    Rays are left to the program that takes it.
+    Rays are left to the program that takes it. Points and directions are float32, or both float64 where the scene is so
+    far from the origin that single precision would lose its shape.
 
     Args:
         model: The model, on the CPU.
@@ -35,11 +36,12 @@ def export(model: NerfModel, path: str | os.PathLike[str]) -> None:
         >>> [tuple(values.shape) for values in program(torch.zeros(5, 3), torch.ones(5, 3))]
         [(5,), (5, 3)]
     """
-    ahead = torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.0, 0.8]])
+    dtype = torch.float64 if core.takes_double(model) else torch.float32
+    ahead = torch.tensor([[0.0, 0.0, 1.0], [0.6, 0.0, 0.8]], dtype=dtype)
     core.export(
         model,
         path,
-        example=(torch.zeros(2, 3), ahead),
+        example=(torch.zeros_like(ahead), ahead),
         input_names=("points", "directions"),
         output_names=("sigmas", "rgbs"),
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,4 +184,4 @@ class SdfModel(DistanceField):
         return f"SdfModel: {title_of(self.network)}{what}"
 
     def _parameter(self) -> Tensor:
-        return next(self.network.parameters())
+        return next(chain(self.network.parameters(), self.network.buffers()))  # a copy without complex numbers has none

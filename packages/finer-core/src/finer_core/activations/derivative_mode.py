@@ -16,9 +16,22 @@ _blocks = 0
 """`exact_derivatives` blocks that are open, in all threads."""
 _lock = threading.Lock()
 _some_are_open = False
-"""Whether there are any: `torch.compile` cannot read a context variable, but it watches this."""
+"""Whether there are any, which is all that `torch.compile` watches where there are none."""
 _EXACT: ContextVar[bool] = ContextVar("finer_exact_derivatives", default=False)
 _FIRST: ContextVar[bool] = ContextVar("finer_first_derivatives_only", default=False)
+
+
+class _Asked:
+    """What this context asks for: `torch.compile` cannot call a context variable, but reads and watches an attribute.
+
+    A function in C may be the getter of an attribute, and `torch.compile` then asks for the value at every call.
+    """
+
+    exact = property(_EXACT.get)
+    """True inside an `exact_derivatives` block; elsewhere this object, which the variable takes for a default."""
+
+
+_asked = _Asked()
 
 
 @contextmanager
@@ -57,7 +70,7 @@ def derivatives_are_exact() -> bool:
         >>> derivatives_are_exact()
         False
     """
-    return _some_are_open and _EXACT.get()
+    return _some_are_open and _asked.exact is True
 
 
 def _count_blocks(more: int) -> None:

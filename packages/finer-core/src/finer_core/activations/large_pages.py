@@ -23,7 +23,7 @@ def empty_in_large_pages(shape: torch.Size, *, dtype: torch.dtype) -> Tensor:
         shape: Its shape.
         dtype: Its type.
     """
-    tensor = torch.empty(shape, dtype=dtype)
+    tensor = torch.empty(shape, dtype=dtype, device="cpu")  # whatever PyTorch's default device is
     size = tensor.numel() * tensor.element_size()
     advise = _madvise() if size >= SMALLEST_BYTES else None
     if advise is not None:

@@ -27,13 +27,15 @@ def add_export_command(
     """
 
     def run(arguments: argparse.Namespace) -> None:
-        from finer_core.io.export import check_export_path, export
+        from finer_core.io.export import check_export_path, export, takes_double
 
         check_export_path(arguments.out)
         refuse_existing(arguments.out, overwrite=arguments.overwrite)
         model = load(arguments.model)
         (export_of or export)(model, arguments.out)
-        print(f"{model!r}: {arguments.out}")
+        is_double = takes_double(model)
+        note = ", takes float64 coordinates: float32 is too coarse so far from the origin" if is_double else ""
+        print(f"{model!r}{note}: {arguments.out}")
 
     text = "Write a model as ONNX or as PyTorch's exported program, for programs that know nothing of this one."
     parser = add_command(commands, "export", wrap(run), text)

@@ -6,18 +6,25 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.networks.real_pairs import without_complex_numbers
 
 SUFFIXES = (".onnx", ".pt2")
+_FARTHEST = 1e-6 / (float(torch.finfo(torch.float32).eps) / 2)
+"""Box units from the origin beyond which rounding to single precision moves a point by more than 1e-6 of the box."""
+_ARITHMETIC = {f"{before}{name}" for before in ("", "r", "i") for name in ("add", "sub", "mul", "div", "truediv")}
+"""Names of the functions of two numbers, with those of Python's operators."""
+_SMALLEST, _LARGEST = 1e-30, 1e30
+"""Sizes of a box that single precision holds with its thousandths and its areas."""
 
 
 def export(
@@ -30,7 +37,9 @@ def export(
 ) -> None:
     """Write what a model computes to a file that needs neither this package nor, as ONNX, PyTorch.
 
-    The number of points is free. Networks that are complex inside are written in real numbers, which ONNX needs.
+    The number of points is free. Networks that are complex inside are written in real numbers, which ONNX needs. A
+    model that is so far from the origin that single precision would lose its shape takes coordinates in double
+    precision, float64, and moves them to its box before it rounds them; see `takes_double`.
 
     Args:
         model: A network, or any module, on the CPU; it is written as it is in evaluation mode.
@@ -62,7 +71,8 @@ def export(
         real = without_complex_numbers(model).eval()
         rows = torch.export.Dim("points")
         with torch.no_grad(), _silent():
-            program = torch.export.export(real, inputs, dynamic_shapes=[{0: rows} for _ in inputs])
+            with _ExactNumbers() if is_onnx else nullcontext():
+                program = torch.export.export(real, inputs, dynamic_shapes=[{0: rows} for _ in inputs])
             content = _onnx(program, input_names, output_names) if is_onnx else _exported(program)
     except Exception as error:  # PyTorch raises errors of many kinds, none of which it names in its documentation
         while error.__cause__ is not None:  # the innermost says what it was
@@ -71,6 +81,20 @@ def export(
         raise InputError(f"{path}: {type(model).__name__} cannot be written in this format: {reason}") from error
     with output_path(path) as unfinished:
         unfinished.write_bytes(content)
+
+
+def takes_double(model: nn.Module) -> bool:
+    """Return whether a model, when it is exported, takes coordinates in double precision.
+
+    So it does where rounding to single precision would move points by more than 1e-6 of its box, which is 1 wide. Where
+    that is, a model says by its `normalization` or its `frame`: `scale` and `offset` of the way from its coordinates to
+    the box. Any other model computes in the coordinates that it is given.
+    """
+    place: Any = getattr(model, "normalization", None) or getattr(model, "frame", None)
+    if place is None:
+        return False
+    farthest = max(abs(value) for value in place.offset) + 0.5
+    return not (farthest <= _FARTHEST and _SMALLEST < 1 / place.scale < _LARGEST)
 
 
 def check_export_path(path: str | os.PathLike[str]) -> None:
@@ -82,6 +106,17 @@ def check_export_path(path: str | os.PathLike[str]) -> None:
     if missing:
         raise InputError(f'{name}: writing ONNX needs {" and ".join(missing)}: pip install "finer-core[onnx]"')
     check_output_path(path)
+
+
+class _ExactNumbers(TorchFunctionMode):
+    """Make tensors of the numbers that scale and shift float64 tensors: as numbers, ONNX would have them in float32."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of PyTorch."""
+        is_double = any(isinstance(each, Tensor) and each.dtype == torch.float64 for each in args)
+        if is_double and getattr(func, "__name__", "").strip("_") in _ARITHMETIC:
+            args = [torch.tensor(each, dtype=torch.float64) if isinstance(each, float) else each for each in args]
+        return func(*args, **(kwargs or {}))
 
 
 def _exported(program: torch.export.ExportedProgram) -> bytes:
@@ -106,7 +141,8 @@ def _inputs(model: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tupl
                 f"{type(model).__name__} does not say its in_features; give example=, what it is called with"
             )
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=like.dtype).view(2, features)
+        dtype = torch.float64 if takes_double(model) else like.dtype
+        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype).view(2, features)
     return (example,) if isinstance(example, Tensor) else tuple(example)
 
 

@@ -50,7 +50,7 @@ class Network(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Network":
         """Refuse before anything is changed what a complex layer would refuse; see `PairwiseCasts`."""
         if any(parameter.is_complex() for parameter in self.parameters()):
-            check_complex_parts(fn(torch.zeros(0)).dtype)
+            check_complex_parts(fn(torch.zeros(0, device=next(self.parameters()).device)).dtype)
         return super()._apply(fn, recurse)
 
 

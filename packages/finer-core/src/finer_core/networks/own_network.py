@@ -156,7 +156,7 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         activation = _made(activation)
     if not callable(activation):
         raise InputError(f"activation {activation!r} is not a module or a function of tensors")
-    z = torch.zeros(2, layers[0].out_features)
+    z = torch.zeros(2, layers[0].out_features, device="cpu")
     try:
         probe = copy.deepcopy(activation)
         values = (probe.cpu() if isinstance(probe, nn.Module) else probe)(z)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_nerf.cameras import Camera
 from finer_nerf.lenses import MODELS, Distortion
-from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, value_of
+from finer_nerf.scenes.checks import NUMBERS, brief, numbers_of, printable, read_json, value_of
 from finer_nerf.scenes.frames import Focal, Found, Lens, PosedFrame, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
@@ -25,6 +26,10 @@ _TURNED = {"from_na": (1.0, -1.0, -1.0, 1.0), "from_mitsuba": (-1.0, 1.0, -1.0, 
 forwards), and instant-ngp's for what Mitsuba renders (x left, z forwards)."""
 _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """What the entries of "distortion_params" are."""
+_LENS = ("camera_model", "is_fisheye", *(name for name in NUMBERS if name != "aabb_scale"), "distortion_params")
+"""What says something of a lens."""
+_SAME_LENS = 1e-3
+"""Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
     "fisheye_crop_radius",
@@ -58,8 +63,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int |
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: no frames; a transforms file lists its pictures under "frames"')
     shared = _numbers(data, where=path)
-    turned = next((name for name in _TURNED if data.get(name)), None)
-    axes = np.diag(_TURNED[turned] if turned else (1.0,) * 4)
+    axes, turned = axes_of(data)
     frames, missing = [], []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
@@ -70,7 +74,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int |
         if picture is None:
             missing.append(entry["file_path"])
             continue
-        whole = {**data, **{name: value for name, value in entry.items() if value is not None}}
+        whole = _whole(data, entry)
         frames.append(
             PosedFrame(
                 name=name_of(entry["file_path"]),
@@ -97,11 +101,59 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int |
         notes=[
             *missing_note(missing),
             *notes,
-            *([f"{turned}: two axes of every camera reversed, to x right, y up, z backwards"] if turned else []),
+            *turned,
             *(f"{name} is left aside" for name in left),
         ],
         aabb_scale=shared.get("aabb_scale", 1.0),
     )
+
+
+def axes_of(data: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """Return what poses of a file are multiplied by, (4, 4), to be x right, y up, z backwards, and notes on it."""
+    turned = next((name for name in _TURNED if data.get(name)), None)
+    if turned is None:
+        return np.eye(4), []
+    return np.diag(_TURNED[turned]), [f"{turned}: two axes of every camera reversed, to x right, y up, z backwards"]
+
+
+def other_lens(data: Mapping[str, Any], camera: Camera) -> str:
+    """Return what a file says of the first of its frames' lenses that is not a camera's; empty if there is none.
+
+    Args:
+        data: A transforms file whose frames are objects.
+        camera: The camera; it is compared at its own size.
+    """
+    for entry in data["frames"]:
+        whole = _whole(data, entry)
+        named = [f"{name} {brief(whole[name])}" for name in _LENS if _says(whole.get(name))]
+        if named and not _is_lens_of(camera, data, entry):
+            return ", ".join(named)
+    return ""
+
+
+def _is_lens_of(camera: Camera, data: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    where = "the lens"
+    try:
+        model = _model(_whole(data, entry), where=where)
+        lens = _lens(model, own=_numbers(entry, where=where), shared=_numbers(data, where=where), where=where)
+        if lens.focals == (_NOTHING, _NOTHING) and lens.projection != "equirectangular":  # a size alone is no lens
+            return True
+        found = lens.camera(height=camera.height, width=camera.width, downscale=1)
+    except InputError:  # it is not used, so that it need not be one that can be
+        return False
+    pixels = np.array([[each.fx, each.fy, each.cx, each.cy] for each in (found, camera)])
+    sides = np.array([camera.width, camera.height] * 2)
+    bends = np.array([Distortion(*each.distortion) for each in (found, camera)])
+    return (
+        found.projection == camera.projection
+        and bool((np.abs(pixels[0] - pixels[1]) <= _SAME_LENS * sides).all())
+        and bool((np.abs(bends[0] - bends[1]) <= _SAME_LENS).all())
+    )
+
+
+def _whole(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a frame with all that the file says for every frame."""
+    return {**data, **{name: value for name, value in entry.items() if value is not None}}
 
 
 def name_of(path: str) -> str:

@@ -138,9 +138,9 @@ def _bytes(path: Path, problem: Problem, rows: int) -> int:
         return 2 * problem.itemsize * (sides * rows * widths + pair)  # 2: complex parts, or what the allocator keeps
     if path == "jacobian":
         return problem.itemsize * (int((sides + 1) * rows * problem.channels * problem.parameters) + pair)
-    # products: columns one by one; a few copies of the parameters, and a pass over the rows
+    # products: columns one by one; a few copies of the parameters, and a pass over the rows whose graph is kept
     width = math.isqrt(problem.parameters) + 1
-    return problem.itemsize * (6 * problem.parameters + 8 * _LIVE_COPIES * rows * width)
+    return problem.itemsize * (6 * problem.parameters + 16 * _LIVE_COPIES * rows * width)
 
 
 def _operations(path: Path, problem: Problem, rows: int) -> float:

@@ -1,8 +1,10 @@
 """The general paths, for any function torch.func takes: contraction of Jacobian rows, and NTK-vector products."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.functional_model import Derivative, Params, RowFunction, left_is_exact, right_is_exact
@@ -64,11 +66,38 @@ def fused_backward(
     return pull(cotangents)[0]
 
 
-def push_forward(
-    function: RowFunction, coords: Shaped[Tensor, "n in_features"], tangents: Params, *, exact: bool
-) -> Float[Tensor, "n outputs"]:
-    """Return J u, (n, out_features): how the outputs move when the parameters move along `tangents`."""
-    return jvp(lambda params: function(params, coords, exact=exact), (function.params,), (dict(tangents),))[1]
+Push = Callable[[Params], Tensor]
+"""Maps u, like the parameters, to J u, (n, out_features): how the outputs move when the parameters move along u."""
+
+
+def backward_and_push(
+    function: RowFunction,
+    coords: Shaped[Tensor, "n in_features"],
+    cotangents: Float[Tensor, "n outputs"],
+    *,
+    exact: bool,
+) -> tuple[dict[str, Tensor], Push]:
+    """Return J^T v as `fused_backward` does, and what makes J u of any u, from one pass over the rows.
+
+    J u is the derivative of the linear map v -> J^T v, so that both have the same J. In forward mode it might have
+    another one: code under `torch.no_grad`, and a backward pass of somebody's own, count in reverse mode alone.
+
+    Args:
+        function: The function.
+        coords: (n, in_features).
+        cotangents: v, (n, out_features).
+        exact: See `RowFunction`.
+    """
+    pull = vjp(lambda params: function(params, coords, exact=exact), function.params)[1]
+    gradients, push = vjp(lambda v: pull(v)[0], cotangents)[:2]
+    return gradients, lambda tangents: push(dict(tangents))[0]
+
+
+def push_forward(function: RowFunction, coords: Shaped[Tensor, "n in_features"], *, exact: bool) -> Push:
+    """Return what makes J u of any u, without the passes over the rows that each J u of its own would take."""
+    out, pull = vjp(lambda params: function(params, coords, exact=exact), function.params)[:2]
+    push = vjp(lambda v: pull(v)[0], torch.zeros_like(out))[1]
+    return lambda tangents: push(dict(tangents))[0]
 
 
 def product(
@@ -94,9 +123,12 @@ def product(
         (n1, out_features).
     """
     rows = rows or max(len(left), len(right))
+    if left is right and len(left) <= rows and left_is_exact(derivative) == right_is_exact(derivative):
+        gradients, push = backward_and_push(function, left, vector, exact=left_is_exact(derivative))
+        return push(gradients)
     total: dict[str, Tensor] = {}
     for coords, part in zip(right.split(rows), vector.split(rows), strict=True):
         found = fused_backward(function, coords, part, exact=right_is_exact(derivative))
         total = {name: value + total[name] for name, value in found.items()} if total else found
-    pushed = [push_forward(function, coords, total, exact=left_is_exact(derivative)) for coords in left.split(rows)]
+    pushed = [push_forward(function, coords, exact=left_is_exact(derivative))(total) for coords in left.split(rows)]
     return torch.cat(pushed)

@@ -113,7 +113,7 @@ def ntk_operator(
         params: The parameters to differentiate at; None takes a module's own.
         derivative: "published" or "exact"; the operator is symmetric.
         memory: What it may take. Where the factors of the linear maps fit they are kept, and a product costs two
-            matrix products a map; else every product is a backward and a forward pass in pieces.
+            matrix products a map; else every product is a backward pass, and the derivative of it, in pieces.
 
     Returns:
         The operator, n x n.
@@ -190,7 +190,7 @@ def _joined(pieces: list[Factors]) -> Factors:
 
 
 class _PassOperator(NtkOperator):
-    """K v by one backward and one forward-mode pass a channel."""
+    """K v by a backward pass and the derivative of it a channel."""
 
     def __init__(
         self, function: RowFunction, coords: Tensor, *, derivative: Derivative, rows: int, channels: int

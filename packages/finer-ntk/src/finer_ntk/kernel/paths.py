@@ -52,12 +52,13 @@ class _Products:
 
 
 def _columns(function: RowFunction, one: Tensor, two: Tensor, *, derivative: Derivative) -> Iterator[Tensor]:
+    push = push_forward(function, one, exact=left_is_exact(derivative))
     for row in two.split(1):
         out = function(function.params, row, exact=False)
         parts = []
         for unit in torch.eye(out.shape[1], dtype=out.dtype, device=out.device):
             gradient = fused_backward(function, row, unit[None], exact=right_is_exact(derivative))
-            parts.append(push_forward(function, one, gradient, exact=left_is_exact(derivative)))
+            parts.append(push(gradient))
         yield torch.stack(parts, dim=-1)
 
 

@@ -10,7 +10,7 @@ from finer_sdf.app.mesh_file import mesh_path, write_surface
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model import SdfModel
 
-_OF_ONE = ("offset", "shell")
+_OF_ONE: dict[str, Callable[..., operations.CombinedField]] = {"offset": operations.offset, "shell": operations.shell}
 _OF_SEVERAL: dict[str, Callable[..., operations.CombinedField]] = {
     "union": operations.union,
     "intersection": operations.intersection,
@@ -24,12 +24,16 @@ def combine_models(arguments: argparse.Namespace) -> str:
     check_resolution(arguments.resolution, memory=parse_memory(arguments.memory))
     _check(arguments)
     models = [SdfModel.load(name, device=resolve_device(arguments.device)) for name in arguments.models]
-    if arguments.operation == "offset":
-        result = operations.offset(models[0], arguments.by)
-    elif arguments.operation == "shell":
-        result = operations.shell(models[0], arguments.by)
-    else:
-        result = _OF_SEVERAL[arguments.operation](*models)
+    try:
+        if arguments.operation in _OF_ONE:
+            result = _OF_ONE[arguments.operation](models[0], arguments.by)
+        else:
+            result = _OF_SEVERAL[arguments.operation](*models)
+        result.check_resolution(arguments.resolution)
+    except InputError as error:
+        if arguments.by is None:
+            raise
+        raise InputError(f"--by: {error}") from error
     return write_surface(result, out, arguments)
 
 

@@ -21,8 +21,33 @@ DEFAULT_RESOLUTION = 512
 DEFAULT_MEMORY = 4 * 10**9
 Brick = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 """Grid index of the first point, values at the points, and which of the cells are wanted."""
+_LARGEST_LEVEL = 1e6
+"""In box units; a distance in the box is below 2, and the squares of values must stay in single precision."""
 OnPoints = Callable[[int, int], None]
 """Called with the grid points evaluated so far and the total as known then, which may rise a little."""
+
+
+class NoSurfaceError(InputError):
+    """Say that a field has no such level set on the grid.
+
+    Attributes:
+        lowest: Smallest value of the field that was seen, in the unit of messages.
+        highest: Largest.
+        level: What was looked for.
+    """
+
+    def __init__(self, lowest: float, highest: float, level: float) -> None:
+        self.lowest, self.highest, self.level = lowest, highest, level
+        seen = f"in its box (values seen: {lowest:.3g} to {highest:.3g})"
+        super().__init__(
+            f"the field has no level set of {level:g} {seen}; choose a level between these"
+            if level
+            else f"the field has no zero level set {seen}; fit longer, or check the direction of the input's normals"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[float, float, float]]:
+        """Travel from a worker as it is."""
+        return type(self), (self.lowest, self.highest, self.level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +113,14 @@ def extract_mesh(
         on_points: Reports progress.
 
     Raises:
-        InputError: If the grid does not fit the memory, the field is not finite somewhere, or it has no such level set.
+        InputError: If the grid does not fit the memory, the level is not finite or absurdly far, or the field is not
+            finite somewhere.
+        NoSurfaceError: If the field has no such level set; an InputError too.
     """
     started = time.perf_counter()
+    if not abs(level) <= _LARGEST_LEVEL:
+        wide = f"the box is {1 / level_unit:.3g} wide; choose a level below that"
+        raise InputError(f"a level of {level / level_unit:g} is no distance in the box of a field: {wide}")
     grid = Grid(resolution=resolution, placement=placement)
     limit = MemoryLimit(memory=memory, sparse=sparse)
     sampler = Sampler(field=field, grid=grid, level=level, device=device)
@@ -113,7 +143,7 @@ def extract_mesh(
             parts.append(part)
     welded = weld(parts) if parts else None
     if welded is None or len(welded.faces) == 0:
-        raise InputError(_nothing_found(sampler, unit=level_unit))
+        raise NoSurfaceError(*(value / level_unit for value in (sampler.lowest, sampler.highest, sampler.level)))
     return Extraction(
         mesh=Mesh(vertices=grid.place(welded.positions), faces=welded.faces),
         resolution=resolution,
@@ -142,11 +172,3 @@ def _dense_bricks(sampler: Sampler, *, on_points: OnPoints) -> Iterator[Brick]:
             on_points(sampler.points, count**3)
         for y, z in product(starts, repeat=2):
             yield np.array([x, y, z]), slab[:, y : y + BRICK + 1, z : z + BRICK + 1], None
-
-
-def _nothing_found(sampler: Sampler, *, unit: float) -> str:
-    low, high = sampler.lowest / unit, sampler.highest / unit
-    seen = f"in its box (values seen: {low:.3g} to {high:.3g})"
-    if sampler.level:
-        return f"the field has no level set of {sampler.level / unit:g} {seen}; choose a level between these"
-    return f"the field has no zero level set {seen}; fit longer, or check the direction of the input's normals"

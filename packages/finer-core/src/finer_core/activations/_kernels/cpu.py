@@ -233,7 +233,8 @@ def forget_kernels() -> None:
 def _agree(kernels: NativeKernels | NativeWavelets, formula: Any) -> bool:
     """Compare with the formula in double precision, which is the only honest way to know what a compiler made."""
     is_real = isinstance(formula, RealFormula)
-    z, grad = torch.linspace(-1, 1, 97), torch.linspace(1, -2, 97)
+    # Of the kernels' own kind, whatever PyTorch's default device and type are.
+    z, grad = (torch.linspace(*ends, 97, dtype=torch.float32, device="cpu") for ends in ((-1, 1), (1, -2)))
     if not is_real:
         z, grad = torch.complex(z, z.flip(0) / 2), torch.complex(grad, grad.square())
     double = torch.float64 if is_real else torch.complex128

@@ -130,7 +130,7 @@ def _triton_module() -> Any:
     try:
         from finer_core.activations._kernels import triton_sine
 
-        z = torch.linspace(-1, 1, 96, device="cuda")
+        z = torch.linspace(-1, 1, 96, dtype=torch.float32, device="cuda")  # all that the kernels serve
         kernels = triton_sine.triton_kernels(_EXAMPLE)
         right = kernels is not None and torch.allclose(kernels.value(z), _EXAMPLE.value(z), atol=1e-5)
     except ImportError:

@@ -54,6 +54,7 @@ def joins(x: Tensor) -> bool:
         and x.dtype in (torch.float32, torch.float64)
         and not autocasts(x.device.type)
         and not torch._C._are_functorch_transforms_active()
+        and not torch._C._len_torch_dispatch_stack()  # whose tensors are not for `buffers` to keep
     )
 
 
