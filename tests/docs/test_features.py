@@ -14,7 +14,7 @@ ROWS = [
 
 
 def test_all_features_are_there():
-    assert len(ROWS) == 46
+    assert len(ROWS) == 48
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -115,8 +115,10 @@ def samples(folder: Path) -> dict[str, Sample]:
         hit = write(folder / name)
         command = ("finer-nerf", "train", "{input}", "--out", "{out}", *TINY)
         found[name] = Sample(files=files_of(folder / name), hit=hit, read=_read, command=command)
-    path = json.dumps({"frames": [{"transform_matrix": pose.tolist()} for pose in ball_views(3, size=2).poses]})
-    model = SimpleNamespace(frame=Normalization(scale=1.0))
+    views = ball_views(3, size=2)
+    frames = [{"transform_matrix": pose.tolist()} for pose in views.poses]
+    path = json.dumps({"camera_angle_x": 0.9, "w": 8, "h": 8, "from_na": True, "frames": frames})
+    model = SimpleNamespace(frame=Normalization(scale=1.0), camera=views.cameras[0])
     found["path"] = Sample(
         files={"path.json": path.encode()},
         read=lambda inside: read_path(str(inside / "path.json"), model),  # type: ignore[arg-type]
