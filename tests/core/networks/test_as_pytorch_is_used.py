@@ -186,3 +186,17 @@ def test_build_network_by_name():
     ):
         with pytest.raises(InputError, match=word):
             build_network(**arguments)
+
+
+def test_a_layer_called_normalization_is_no_place_far_from_the_origin(tmp_path):
+    class Mine(nn.Sequential):
+        in_features = 2
+
+        def __init__(self) -> None:
+            super().__init__(nn.Linear(2, 4))
+            self.add_module("normalization", nn.LayerNorm(4))
+
+    network = Mine()
+    export(network, tmp_path / "mine.pt2")
+    program = torch.export.load(tmp_path / "mine.pt2").module()
+    torch.testing.assert_close(program(torch.ones(3, 2)), network(torch.ones(3, 2)))

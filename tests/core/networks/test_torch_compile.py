@@ -69,14 +69,19 @@ def test_inference_is_one_graph():
         torch.testing.assert_close(value, network(coords))
 
 
-def test_exact_derivatives_are_asked_for_at_each_call():
+def slopes() -> tuple:
+    """Return a network, the same compiled, and a function that takes the slope of either."""
     network = small.network_of("finer", dtype=torch.float64)
     coords = small.coords_of(dtype=torch.float64).requires_grad_(True)
-    compiled = torch.compile(network, backend="eager", fullgraph=True)
 
     def slope(of) -> torch.Tensor:
         return torch.autograd.grad(of(coords).sum(), coords)[0]
 
+    return network, torch.compile(network, backend="eager", fullgraph=True), slope
+
+
+def test_exact_derivatives_are_asked_for_at_each_call():
+    network, compiled, slope = slopes()
     held = slope(network)
     with exact_derivatives():
         exact = slope(network)
@@ -91,13 +96,7 @@ def test_exact_derivatives_are_asked_for_at_each_call():
 
 
 def test_exact_derivatives_hold_in_the_context_that_asked_for_them():
-    network = small.network_of("finer", dtype=torch.float64)
-    coords = small.coords_of(dtype=torch.float64).requires_grad_(True)
-    compiled = torch.compile(network, backend="eager", fullgraph=True)
-
-    def slope(of) -> torch.Tensor:
-        return torch.autograd.grad(of(coords).sum(), coords)[0]
-
+    network, compiled, slope = slopes()
     held = slope(network)
     with exact_derivatives():
         exact = slope(network)

@@ -90,7 +90,8 @@ def takes_double(model: nn.Module) -> bool:
     that is, a model says by its `normalization` or its `frame`: `scale` and `offset` of the way from its coordinates to
     the box. Any other model computes in the coordinates that it is given.
     """
-    place: Any = getattr(model, "normalization", None) or getattr(model, "frame", None)
+    places: list[Any] = [getattr(model, name, None) for name in ("normalization", "frame")]
+    place = next((each for each in places if hasattr(each, "to_box")), None)  # and no layer of that name
     if place is None:
         return False
     farthest = max(abs(value) for value in place.offset) + 0.5
