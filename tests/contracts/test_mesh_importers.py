@@ -1,8 +1,8 @@
-"""Mesh files elsewhere: no word of the Khronos validator, and a marked cube that stands as it should in Blender.
+"""Mesh files elsewhere: no word of the validators, and a marked cube that stands as it should in Blender.
 
-The validator is the npm package gltf-validator, found by Node.js (`npm install --prefix DIR gltf-validator`, then
-NODE_PATH=DIR/node_modules). Blender is the Python package bpy, of this Python or of the one that
-FINER_BLENDER_PYTHON names.
+USD's validators come with the package usd-core. That of glTF, Khronos', is the npm package gltf-validator, found by
+Node.js (`npm install --prefix DIR gltf-validator`, then NODE_PATH=DIR/node_modules). Blender is the Python package bpy,
+of this Python or of the one that FINER_BLENDER_PYTHON names.
 """
 
 import json
@@ -19,6 +19,7 @@ from finer_nerf.meshing import ColoredMesh
 from finer_nerf.meshing.writer import write_mesh as write_colored
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.writer import write_mesh
+from tests.usd_meshes import complaints
 
 CORNERS = np.array([[x, y, z] for x in (0.0, 1) for y in (0.0, 1) for z in (0.0, 1)])
 MARKS = np.array([[3.0, 0, 0], [0, 5, 0], [0, 0, 9]])
@@ -47,6 +48,8 @@ for path in sys.argv[1:]:
         bpy.ops.import_scene.gltf(filepath=path)
     elif suffix == "obj":
         bpy.ops.wm.obj_import(filepath=path, forward_axis="Y", up_axis="Z")
+    elif suffix.startswith("usd"):
+        bpy.ops.wm.usd_import(filepath=path)
     else:
         getattr(bpy.ops.wm, suffix + "_import")(filepath=path)
     (mesh,) = [each for each in bpy.data.objects if each.type == "MESH"]
@@ -66,21 +69,41 @@ def shifted(offset: np.ndarray) -> Mesh:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
-    """Write what both applications write, of every format that Blender reads."""
+    """Write what both applications write, of every format that Blender reads and needs no extra."""
     folder = tmp_path_factory.mktemp("meshes")
     kinds = {"plain": {}, "full": {"vertex_normals": NORMALS, "vertex_colours": COLORS}}
     for name, tables in kinds.items():
         for suffix in ("glb", "ply", "obj", *(["stl"] if name == "plain" else [])):
             write_mesh(folder / f"{name}.{suffix}", shifted(np.zeros(3)), up="z", **tables)
     write_mesh(folder / "far.glb", shifted(FAR), up="z", **kinds["full"])
+    for name, mesh in colored_meshes().items():
+        for up in ("z", "-y"):
+            write_colored(folder / f"{name}{up}.glb", mesh, up=up)
+    write_colored(folder / "scene.ply", colored_meshes()["scene"])
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def usd_files(tmp_path_factory) -> dict[str, Path]:
+    """Write what both applications write as USD."""
+    pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
+    folder = tmp_path_factory.mktemp("usd")
+    tables = {"vertex_normals": NORMALS, "vertex_colours": COLORS}
+    write_mesh(folder / "plain.usda", shifted(np.zeros(3)), up="z")
+    for suffix in ("usd", "usdc", "usda", "usdz"):
+        write_mesh(folder / f"full.{suffix}", shifted(np.zeros(3)), up="z", **tables)
+    write_mesh(folder / "far.usdc", shifted(FAR), up="z", **tables)
+    for name, mesh in colored_meshes().items():
+        for up in ("z", "-y"):
+            write_colored(folder / f"{name}{up}.usdz", mesh, up=up)
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def colored_meshes() -> dict[str, ColoredMesh]:
     draws = np.random.default_rng(0)
     texture = {"uv": draws.random((len(VERTICES), 2)), "texture": draws.integers(256, size=(64, 64, 3), dtype=np.uint8)}
     common = {"vertices": VERTICES, "faces": FACES, "colors": COLORS, "normals": NORMALS}
-    for name, mesh in (("scene", ColoredMesh(**common)), ("textured", ColoredMesh(**common, **texture))):
-        for up in ("z", "-y"):
-            write_colored(folder / f"{name}{up}.glb", mesh, up=up)
-    write_colored(folder / "scene.ply", ColoredMesh(**common))
-    return {path.name: path for path in sorted(folder.iterdir())}
+    return {"scene": ColoredMesh(**common), "textured": ColoredMesh(**common, **texture)}
 
 
 def test_the_validator_of_gltf_has_nothing_to_say(files):
@@ -94,12 +117,25 @@ def test_the_validator_of_gltf_has_nothing_to_say(files):
     assert {path.name: issue["messages"] for path, issue in zip(paths, issues, strict=True) if issue["messages"]} == {}
 
 
+def test_the_validators_of_usd_have_nothing_to_say(usd_files):
+    pytest.importorskip("pxr.UsdValidation", reason="this usd-core has no validators")
+    assert {name: said for name, path in usd_files.items() if (said := complaints(path))} == {} and len(usd_files) == 10
+
+
 def test_blender_has_the_cube_as_it_stands(files, tmp_path):
+    check_in_blender(files, tmp_path)
+
+
+def test_blender_has_the_cube_of_usd_as_it_stands(usd_files, tmp_path):
+    check_in_blender(usd_files, tmp_path)
+
+
+def check_in_blender(files: dict[str, Path], folder: Path) -> None:
     python = os.environ.get("FINER_BLENDER_PYTHON", sys.executable)
     if subprocess.run([python, "-c", "import bpy"], capture_output=True).returncode:
         pytest.skip("no Blender here: neither bpy nor FINER_BLENDER_PYTHON")
     command = [python, "-c", IMPORT, *map(str, files.values())]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    run = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert "FOUND " in run.stdout, run.stdout[-2000:] + run.stderr[-2000:]
     found = json.loads(run.stdout.split("FOUND ")[1].splitlines()[0])
     for name, path in files.items():

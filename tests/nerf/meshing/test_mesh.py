@@ -7,10 +7,12 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_core.io.glb import srgb_from_linear
+from finer_core.io.glb import UPRIGHT, srgb_from_linear
+from finer_core.io.usd import USD_SUFFIXES
 from finer_core.resources import PROCESS_BYTES
 from finer_nerf.meshing import ColoredMesh, default_level, extract_mesh
 from finer_nerf.meshing.writer import check_mesh_path, write_mesh
+from tests import usd_meshes
 from tests.nerf.models import BALL, ball_model
 
 LEVEL = BALL - np.log(default_level(bound=1.0)) / 200
@@ -98,6 +100,28 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, turned):
     at_top = colors[read.vertices[:, 1] > 0, "xyz".index(up[-1])]
     assert len(at_top) == 4 and (at_top == (0 if up[0] == "-" else 1)).all()
     assert (colors[read.vertices[:, 0] > 0, 0] == 1).all()  # x stays
+
+
+@pytest.mark.parametrize("suffix", USD_SUFFIXES)
+@pytest.mark.parametrize("up", ["z", "y", "-y"])
+@pytest.mark.parametrize("far", [0.0, 5.4e6])
+def test_usd_is_the_same_mesh_upright_in_its_place(mesh, tmp_path, suffix, up, far):
+    pytest.importorskip("pxr", reason="the extra finer-nerf[usd] is not installed")
+    moved = dataclasses.replace(mesh, vertices=mesh.vertices + [far, -far, far / 2])
+    note = write_mesh(tmp_path / f"m{suffix}", moved, up=up)
+    assert ("turned to y, which is up in USD" in note) == (up != "y") and ("translation" in note) == bool(far)
+    back = usd_meshes.read(tmp_path / f"m{suffix}")
+    expected = moved.vertices @ np.array(UPRIGHT[up]).T
+    np.testing.assert_allclose(back.placed, expected, rtol=0, atol=1e-6 + far * 2**-51)
+    np.testing.assert_array_equal(back.faces, mesh.faces)
+    np.testing.assert_allclose(back.normals, mesh.normals, atol=1e-6)
+    np.testing.assert_allclose(255 * srgb_from_linear(back.colors), mesh.colors, atol=1e-3)
+
+
+def test_usd_without_its_library_is_refused_by_the_line_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("finer_core.io.usd.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'm\.usdc: .* pip install "finer-nerf\[usd\]"'):
+        check_mesh_path(tmp_path / "m.usdc")
 
 
 def test_memory_is_refused_before_the_mesh_is_made(mesh):

@@ -1,15 +1,18 @@
 """Textures: a mesh cut into charts is the same mesh, and each pixel has the color of the surface below it."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from finer_core.errors import InputError
 from finer_nerf.app.cli import main
 from finer_nerf.meshing import extract_mesh
 from finer_nerf.meshing.texture import Atlas, bake, check_texture
 from finer_nerf.meshing.writer import write_mesh
-from tests import refusals
+from tests import refusals, usd_meshes
 from tests.nerf.models import ball_model
 
 pytest.importorskip("xatlas", reason="the extra finer-nerf[texture] is not installed")
@@ -91,6 +94,17 @@ def test_others_read_it(textured, tmp_path):
     assert "color" not in read.vertex_attributes
 
 
+def test_a_package_of_usd_has_it(textured, tmp_path):
+    pytest.importorskip("pxr", reason="the extra finer-nerf[usd] is not installed")
+    write_mesh(tmp_path / "m.usdz", textured)
+    back = usd_meshes.read(tmp_path / "m.usdz")
+    np.testing.assert_allclose(back.st, textured.uv * [1, -1] + [0, 1], atol=1e-6)
+    np.testing.assert_array_equal(back.faces, textured.faces)
+    with zipfile.ZipFile(tmp_path / "m.usdz") as package, package.open("texture.png") as picture:
+        np.testing.assert_array_equal(np.asarray(Image.open(picture)), textured.texture)
+    assert back.colors is None
+
+
 def test_from_python():
     found = ball_model().mesh(resolution=16, texture=64)
     assert found.visual.material.baseColorTexture.size == (64, 64) and len(found.visual.uv) == len(found.vertices)
@@ -111,6 +125,10 @@ def test_without_the_library_its_install_line_is_said(monkeypatch):
         check_texture(512, memory=10**9)
 
 
-def test_a_format_without_textures_is_refused_before_the_work(tmp_path, capsys):
-    arguments = ["mesh", str(tmp_path / "none.safetensors"), "--out", str(tmp_path / "m.ply"), "--texture", "512"]
-    refusals.assert_refused(main, arguments, capsys, "hold no texture; use .glb")
+@pytest.mark.parametrize("suffix", ["ply", "usdc"])
+def test_a_format_without_textures_is_refused_before_the_work(textured, tmp_path, capsys, suffix):
+    out = tmp_path / f"m.{suffix}"
+    arguments = ["mesh", str(tmp_path / "none.safetensors"), "--out", str(out), "--texture", "512"]
+    refusals.assert_refused(main, arguments, capsys, f".{suffix} files hold no texture; use .glb or .usdz")
+    with pytest.raises(InputError, match=r"hold no texture; use \.glb or \.usdz"):
+        write_mesh(out, textured)

@@ -14,6 +14,7 @@ from finer_sdf.meshing import extract_mesh
 from finer_sdf.meshing.parts import large_parts
 from finer_sdf.meshing.simplify import simplify_mesh
 from finer_sdf.meshing.vertex_normals import vertex_normals
+from tests import usd_meshes
 from tests.sdf.distance_fields import assert_closed, sphere, torus, union
 
 PLACE = Normalization(scale=0.05, offset=(-0.5, 0.1, 0.0))
@@ -129,6 +130,22 @@ def test_a_format_may_be_named(saved, tmp_path, suffix, capsys):
         exact = SdfModel.load(saved).normals(np.array(mesh.vertices))
         assert np.abs(mesh.vertex_normals - exact).max() < 1e-3
     assert main(arguments) == 2  # it is there
+
+
+def test_usd_may_be_named_too(saved, tmp_path):
+    pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
+    level = str(float(np.median(SdfModel.load(saved)(PLACE.to_input(np.zeros((1, 3)))))))
+    out = tmp_path / "surface.bin"
+    common = ["--resolution", "16", "--quiet", "--up", "z", "--out"]
+    assert main(["mesh", str(saved), "--level", level, *common, str(out), "--format", "usdc"]) == 0
+    assert out.read_bytes()[:8] == b"PXR-USDC" and list(tmp_path.iterdir()) == [out]
+    named = out.rename(tmp_path / "surface.usdc")
+    mesh = usd_meshes.read(named)
+    exact = SdfModel.load(saved).normals(mesh.points.astype(np.float64))
+    assert len(mesh.faces) and np.abs(mesh.normals - exact).max() < 1e-3
+    grown = tmp_path / "grown.usda"
+    assert main(["combine", "offset", str(saved), f"--by={level}", *common, str(grown)]) == 0
+    assert len(usd_meshes.read(grown).faces)
 
 
 def test_options_that_cannot_be_used_are_refused_before_the_model_is_read(tmp_path, capsys):

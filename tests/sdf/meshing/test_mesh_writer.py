@@ -7,9 +7,13 @@ import pytest
 import trimesh
 
 from finer_core.errors import InputError
-from finer_core.io.glb import srgb_from_linear
+from finer_core.io.glb import UPRIGHT, srgb_from_linear
+from finer_core.io.usd import USD_SUFFIXES
+from finer_sdf.app.mesh_options import FORMATS
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
+from finer_sdf.meshing.writer import SUFFIXES as KNOWN
+from tests import usd_meshes
 from tests.sdf.distance_fields import sphere
 
 SUFFIXES = [".ply", ".obj", ".stl", ".off", ".glb"]
@@ -125,6 +129,37 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
     assert np.abs(middle).max() == pytest.approx(far, abs=1e-9)
 
 
+@pytest.mark.parametrize("suffix", USD_SUFFIXES)
+@pytest.mark.parametrize("far", [0.0, 691234.5])
+@pytest.mark.parametrize("up", ["x", "y", "z"])
+def test_usd_stands_upright_in_its_place_and_has_normals_and_colours(tmp_path, ball, suffix, far, up):
+    pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
+    normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
+    colours = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
+    moved = Mesh(vertices=ball.vertices + [far, 10 * far, 0], faces=ball.faces)
+    path = tmp_path / f"mesh{suffix}"
+    notes = write_mesh(path, moved, vertex_normals=normals, vertex_colours=colours, up=up)
+    assert any(f"y is up in {suffix} files" in note for note in notes) == (up != "y")
+    assert any("its transform adds it" in note for note in notes) == bool(far)
+    back = usd_meshes.read(path)
+    np.testing.assert_allclose(back.placed, moved.vertices @ np.array(UPRIGHT[up]).T, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(back.faces, ball.faces)
+    np.testing.assert_allclose(back.normals, normals, atol=1e-6)
+    np.testing.assert_array_equal(np.rint(255 * srgb_from_linear(back.colors)), colours)
+
+
+def test_usd_without_its_library_is_refused_by_the_line_that_installs_it(tmp_path, ball, monkeypatch):
+    monkeypatch.setattr("finer_core.io.usd.find_spec", lambda name: None)
+    for refused in (check_mesh_path, lambda path: write_mesh(path, ball)):
+        with pytest.raises(InputError, match=r'mesh\.usda: .* pip install "finer-sdf\[usd\]"'):
+            refused(tmp_path / "mesh.usda")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_s_formats_are_the_writer_s():
+    assert {f".{name}" for name in FORMATS} == set(KNOWN)
+
+
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
 def test_formats_without_colours_say_so(tmp_path, ball, suffix):
     with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colours; use \.ply"):
@@ -140,7 +175,7 @@ def test_colours_for_another_mesh_are_refused(tmp_path, ball):
 @pytest.mark.parametrize("name", ["mesh.png", "mesh", "mesh.ply.gz"])
 def test_unknown_suffixes_are_refused(tmp_path, ball, name):
     for refused in (check_mesh_path, lambda path: write_mesh(path, ball)):
-        with pytest.raises(InputError, match=r"known: \.ply \.obj \.stl \.off \.glb"):
+        with pytest.raises(InputError, match=r"known: \.ply \.obj \.stl \.off \.glb \.usd \.usdc \.usda \.usdz\)"):
             refused(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

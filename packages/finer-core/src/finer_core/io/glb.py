@@ -67,13 +67,7 @@ def glb_bytes(
         >>> glb_bytes(corners, np.array([[0, 1, 2]]), up="z")[:4]
         b'glTF'
     """
-    if up not in UPRIGHT:
-        raise ValueError(f"up must be one of {', '.join(UPRIGHT)}, got {up!r}")
-    for name, table, columns in (("normals", normals, 3), ("colors", colors, 3), ("uv", uv, 2)):
-        if table is not None and table.shape != (len(vertices), columns):
-            raise ValueError(f"vertex {name} must be {(len(vertices), columns)}, got {table.shape}")
-    if (texture is None) != (uv is None) or (texture is not None and colors is not None):
-        raise ValueError("a texture needs uv, and goes without colors; give texture= and uv=, or colors=, or neither")
+    check_tables(len(vertices), normals=normals, colors=colors, uv=uv, texture=texture, up=up)
     positions = vertices.astype("<f4")
     file = _Buffers()
     attributes = {"POSITION": file.add(positions, "VEC3", bounds=True)}
@@ -103,6 +97,29 @@ def glb_bytes(
         tree["images"] = [{"bufferView": file.add_file(texture), "mimeType": "image/png"}]
     tree |= {"accessors": file.accessors, "bufferViews": file.views, "buffers": [{"byteLength": len(file.content)}]}
     return _packed(tree, bytes(file.content))
+
+
+def check_tables(
+    count: int,
+    *,
+    normals: np.ndarray | None,
+    colors: np.ndarray | None,
+    uv: np.ndarray | None,
+    texture: bytes | None,
+    up: str,
+) -> None:
+    """Refuse what does not belong to a mesh of so many vertices; see `glb_bytes`.
+
+    Raises:
+        ValueError: If there is not one normal, color or place a vertex, colors beside a texture, or no such axis.
+    """
+    if up not in UPRIGHT:
+        raise ValueError(f"up must be one of {', '.join(UPRIGHT)}, got {up!r}")
+    for name, table, columns in (("normals", normals, 3), ("colors", colors, 3), ("uv", uv, 2)):
+        if table is not None and table.shape != (count, columns):
+            raise ValueError(f"vertex {name} must be {(count, columns)}, got {table.shape}")
+    if (texture is None) != (uv is None) or (texture is not None and colors is not None):
+        raise ValueError("a texture needs uv, and goes without colors; give texture= and uv=, or colors=, or neither")
 
 
 def linear_from_srgb(values: np.ndarray) -> np.ndarray:

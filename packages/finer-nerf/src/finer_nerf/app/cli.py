@@ -172,20 +172,23 @@ def _add_mesh(commands: Any) -> None:
     text = "Extract a coloured mesh: a level set of the density."
     parser = add_command(commands, "mesh", run_mesh, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    parser.add_argument("--out", default="mesh.ply", metavar="FILE", help=".ply or .glb (default: %(default)s)")
+    formats = ".ply .glb .usdc .usda .usdz .usd"
+    parser.add_argument(
+        "--out", default="mesh.ply", metavar="FILE", help=f"{formats} (USD is an extra; default: %(default)s)"
+    )
     parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
     parser.add_argument("--level", type=float, help="density of the surface (default: half opaque in 1 %% of the box)")
     parser.add_argument(
         "--texture",
         type=int,
         metavar="PIXELS",
-        help="paint a texture of so many pixels a side (.glb; an extra) in the place of vertex colours",
+        help="paint a texture of so many pixels a side (.glb .usdz; an extra) in the place of vertex colours",
     )
     parser.add_argument(
         "--up",
         default="z",
         choices=("x", "y", "z", "-x", "-y", "-z"),
-        help="the scene's axis that is up; .glb files, which have y up, are turned (default: %(default)s)",
+        help="the scene's axis that is up; .glb and USD files, which have y up, are turned (default: %(default)s)",
     )
     _add_habits(parser)
 

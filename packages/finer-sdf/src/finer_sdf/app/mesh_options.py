@@ -2,13 +2,13 @@
 
 import argparse
 
-FORMATS = ("ply", "obj", "stl", "off", "glb")
+FORMATS = ("ply", "obj", "stl", "off", "glb", "usdc", "usda", "usdz", "usd")
 
 
 def add_mesh_options(parser: argparse.ArgumentParser) -> None:
     """Add what a mesh may be asked for."""
     parser.add_argument("--resolution", type=int, default=512, help="grid points per axis (default: %(default)s)")
-    parser.add_argument("--out", metavar="FILE", help=".ply .obj .stl .off .glb (default: mesh.ply)")
+    parser.add_argument("--out", metavar="FILE", help=f".{' .'.join(FORMATS)} (USD is an extra; default: mesh.ply)")
     parser.add_argument("--format", choices=FORMATS, help="format of the file (default: by its suffix)")
     parser.add_argument(
         "--min-component",
@@ -24,5 +24,5 @@ def add_mesh_options(parser: argparse.ArgumentParser) -> None:
         "--up",
         default="y",
         choices=("x", "y", "z"),
-        help="axis that is up; .glb files, which have y up, are turned (default: %(default)s)",
+        help="axis that is up; .glb and USD files, which have y up, are turned (default: %(default)s)",
     )

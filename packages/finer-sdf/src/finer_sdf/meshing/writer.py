@@ -10,11 +10,13 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.glb import glb_bytes
+from finer_core.io.usd import USD_SUFFIXES, check_usd_library, write_usd
 from finer_sdf.geometry import Mesh
 
-SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
-_WITH_ATTRIBUTES = (".ply", ".obj", ".glb")
-_SINGLE_PRECISION = (".stl", ".glb")
+SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", *USD_SUFFIXES)
+_Y_UP = (".glb", *USD_SUFFIXES)
+_WITH_ATTRIBUTES = (".ply", ".obj", *_Y_UP)
+_SINGLE_PRECISION = (".stl", *_Y_UP)
 _SMALLEST, _LARGEST = 1e-30, 1e30
 """Extents whose thousandths, and whose areas, single precision holds."""
 _DIGITS = 9
@@ -26,17 +28,19 @@ def check_mesh_path(path: str | os.PathLike[str], *, file_type: str | None = Non
 
     Args:
         path: The file.
-        file_type: "ply", "obj", "stl", "off" or "glb"; None to go by the suffix.
+        file_type: "ply", "obj", "stl", "off", "glb", "usd", "usdc", "usda" or "usdz"; None to go by the suffix.
 
     Returns:
         The format, as a suffix.
 
     Raises:
-        InputError: If the format is unknown, or no file can be written there.
+        InputError: If the format is unknown, needs a library that is missing, or no file can be written there.
     """
     suffix = Path(path).suffix.lower() if file_type is None else f".{file_type.lower().lstrip('.')}"
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as {suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
+    if suffix in USD_SUFFIXES:
+        check_usd_library(path, extra="finer-sdf[usd]")
     check_output_path(path)
     return suffix
 
@@ -55,12 +59,12 @@ def write_mesh(
     file_type: str | None = None,
     up: str = "y",
 ) -> tuple[str, ...]:
-    """Write .ply (binary), .obj, .stl (binary), .off or .glb.
+    """Write .ply (binary), .obj, .stl (binary), .off, .glb, or USD: .usd and .usdc (binary), .usda (text), .usdz.
 
     Where single precision would lose the shape, one far from the origin, a .ply file has double-precision coordinates.
-    Those of .stl and .glb always have single precision and are then written less an offset: a .glb file says it by
-    the place of its node, an .stl file only by words in its header. In every .glb file y is up: the matrix of its node
-    turns a mesh that has another axis up. Its material is a dull one that both sides of a face have.
+    Those of .stl, .glb and USD always have single precision and are then written less an offset: a .glb file says it by
+    the place of its node, USD by the mesh's translation, an .stl file only by words in its header. In every .glb and
+    USD file y is up: a transform turns a mesh that has another axis up. Both sides of a face are seen there.
 
     Args:
         path: The file; its folder exists.
@@ -68,14 +72,14 @@ def write_mesh(
         vertex_normals: (n, 3); not for .stl and .off.
         vertex_colours: (n, 3) uint8; not for .stl and .off.
         file_type: See `check_mesh_path`.
-        up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb files ask.
+        up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb and USD files ask.
 
     Returns:
         What a user should know about the file, a sentence each.
 
     Raises:
-        InputError: If the file name does not do, the place cannot be written to, or the format holds no normals, no
-            colours or no numbers of that size.
+        InputError: If the file name does not do, the place cannot be written to, a library is missing, or the format
+            holds no normals, no colours or no numbers of that size.
         ValueError: If there is not one normal or colour a vertex.
     """
     suffix = check_mesh_path(path, file_type=file_type)
@@ -87,19 +91,25 @@ def write_mesh(
         if suffix not in _WITH_ATTRIBUTES:
             raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
     offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
-    with output_path(path) as temporary:
-        if suffix == ".ply":
-            _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
-        elif suffix == ".glb":
-            tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colours, "offset": offset}
-            temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, up=up, **tables))
-        else:
-            _write_by_trimesh(temporary, suffix, mesh, normals=vertex_normals, colours=vertex_colours, offset=offset)
-    turned = (f"y is up in .glb files: its node turns the mesh's {up} there",) if suffix == ".glb" and up != "y" else ()
+    tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colours, "offset": offset, "up": up}
+    if suffix in USD_SUFFIXES:
+        write_usd(path, mesh.vertices - offset, mesh.faces, file_type=suffix, **tables)
+    else:
+        with output_path(path) as temporary:
+            if suffix == ".ply":
+                _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
+            elif suffix == ".glb":
+                temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, **tables))
+            else:
+                attributes = {"normals": vertex_normals, "colours": vertex_colours}
+                _write_by_trimesh(temporary, suffix, mesh, **attributes, offset=offset)
+    node = "node" if suffix == ".glb" else "transform"
+    is_turned = suffix in _Y_UP and up != "y"
+    turned = (f"y is up in {suffix} files: its {node} turns the mesh's {up} there",) if is_turned else ()
     if not offset.any():
         return turned
     moved = f"{suffix} has single precision, too little so far from the origin: coordinates are less the offset"
-    place = "add it" if suffix == ".stl" else "its node adds it"
+    place = "add it" if suffix == ".stl" else f"its {node} adds it"
     return (*turned, f"{moved} {_shown(offset)}; {place}, or use .ply")
 
 
