@@ -24,7 +24,7 @@ from finer_image.app.cli import main
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import chunk_pixels, plan_fit
 from tests.image import fits_by_ranks
-from tests.image.processes import by_hand, by_torchrun, child_of, ends_of
+from tests.processes import by_hand, by_torchrun, child_of, ends_of
 from tests.runs import wait_for_lines
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")

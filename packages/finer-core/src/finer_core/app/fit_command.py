@@ -6,6 +6,7 @@ Importing this module does not load PyTorch, so `--help` stays fast.
 import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from finer_core.app.cli import OneLineParser, add_options
 from finer_core.app.network_options import add_network_options, given_options
 from finer_core.app.run_folder import Mode, read_settings
 from finer_core.config import merge_settings
+from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.schema import check, shown
 from finer_core.training_config import LENGTHS, RunConfig
@@ -77,6 +79,21 @@ def run_mode(arguments: argparse.Namespace) -> Mode:
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other")
     return "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
+
+
+def run_in_team(lead: Callable[[Team], None], helper: str) -> None:
+    """Run a command with the other processes that torchrun started, if it did.
+
+    Args:
+        lead: What the first process does, the only one of most jobs.
+        helper: "module:function" that every other one calls with its team.
+    """
+    with joined() as team:
+        if team.ranks.is_first:
+            lead(team)
+            return
+        module, _, name = helper.partition(":")
+        getattr(import_module(module), name)(team)
 
 
 def given_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:

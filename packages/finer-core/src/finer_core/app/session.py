@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training.state import TrainState, blaming, read_state
+from finer_core.training.timed_length import TimedLength
 
 
 def run_session(fit: Fit, run: RunFolder, **how: Any) -> LogPoint:
@@ -72,6 +74,7 @@ def session(
         state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
     if not team.ranks.is_alone:
         team.broadcast(run.checkpoint.read_bytes() if state else b"")
+        _let_first_decide(fit, team)
     log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
     if tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
@@ -116,6 +119,7 @@ def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> 
     with team.agreed():
         pass  # the first process reads its checkpoint
     content = team.broadcast()
+    _let_first_decide(fit, team)
     fit.should_stop = should_stop
     begun = not content
 
@@ -126,6 +130,29 @@ def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> 
     fit.on_step = on_step
     with blaming("the checkpoint", begun=lambda: begun):
         return fit.run(_state_of(content) if content else None)
+
+
+def _let_first_decide(fit: Fit, team: Team) -> None:
+    """Let all processes end a fit where the first one would: by its clock, and by its rounding of a figure."""
+    is_reached = fit.is_reached
+
+    def decided(point: LogPoint) -> bool:
+        return bool(team.broadcast(b"yes" if team.ranks.is_first and is_reached(point) else b""))
+
+    fit.is_reached = decided
+    if fit.length is not None:
+        fit.length = _LengthByFirst(seconds=fit.length.seconds, after=fit.length.after, team=team)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LengthByFirst(TimedLength):
+    """Choose the length by the first process's clock, in all processes."""
+
+    team: Team = field(default_factory=Team)
+
+    def steps(self, *, done: int, seconds: float, seconds_per_step: float) -> int:
+        chosen = super().steps(done=done, seconds=seconds, seconds_per_step=seconds_per_step)
+        return int(self.team.broadcast(str(chosen).encode()))
 
 
 def _state_of(content: bytes) -> TrainState:

@@ -75,6 +75,21 @@ class GradientReducer:
         self._steps += 1
         return buffer[_LOSS].clone()
 
+    def add_up(self, values: Tensor) -> Tensor:
+        """Return the sum of a tensor over all processes, by an exchange of its own; alone, the tensor itself.
+
+        Args:
+            values: What this process has of a step, of one shape and type in all processes.
+
+        Raises:
+            CollectiveError: If a process is gone.
+        """
+        if self.ranks.is_alone:
+            return values
+        total = values.clone()
+        self._exchange(total)
+        return total
+
     def should_stop(self) -> bool:
         """Return whether any process had been asked to stop when the last step was made; all get the same answer."""
         if self.ranks.is_alone:

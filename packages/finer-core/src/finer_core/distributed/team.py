@@ -127,6 +127,10 @@ class Team:
             self._others_listen = False
             self.broadcast(json.dumps({"message": message}).encode())
 
+    def expect_listeners(self) -> None:
+        """Take note, in the first process, that the others did what they were told and listen again."""
+        self._others_listen = not self.ranks.is_alone
+
     def listen(self) -> dict[str, Any]:
         """Return what the first process tells.
 

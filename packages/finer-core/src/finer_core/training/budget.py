@@ -9,6 +9,8 @@ from finer_core.training.optimizers.build import set_learning_rates
 
 MEASURED_FRACTION = 0.05
 """Of the time that a fit may take, how much measuring its speed may."""
+MEASURING_RATE = 1e-6
+"""Factor on the rates of steps that are only measured: their network is thrown away, and has to stay finite."""
 _WARM_STEPS = 2
 """Steps that are not counted: caches, threads and kernels are made in them."""
 _WARM_STEPS_ON_A_DEVICE = 12
@@ -38,7 +40,7 @@ def seconds_per_step(fit: Fit, *, within: float) -> float:
     Returns:
         Seconds, of whole cycles of ten steps where these fit into the time.
     """
-    set_learning_rates(fit.optimizers, factor=1e-6)
+    set_learning_rates(fit.optimizers, factor=MEASURING_RATE)
     started = time.monotonic()
     on_cpu = next(fit.network.parameters()).device.type == "cpu"
     warm = _WARM_STEPS if on_cpu else _WARM_STEPS_ON_A_DEVICE

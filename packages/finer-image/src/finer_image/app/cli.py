@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from finer_core.app.fit_command import (
     asked_settings,
     length_line,
     merged_settings,
+    run_in_team,
     run_mode,
 )
 from finer_core.app.network_options import add_network_options
@@ -76,13 +78,7 @@ def _add_fit(commands: Any) -> None:
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit, save, judge, report; with the other processes that torchrun started, if it did."""
-    with joined() as team:
-        if team.ranks.is_first:
-            _lead_fit(arguments, team)
-        else:
-            from finer_image.app.experiment import help_run
-
-            help_run(team)
+    run_in_team(partial(_lead_fit, arguments), "finer_image.app.experiment:help_run")
 
 
 def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.app.shared_fit import help_fit, refuse_another_input
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, memory_figures, parse_memory
-from finer_image.app.folder_fit import fit_along, fit_image
+from finer_core.training import Fit
+from finer_image.app.folder_fit import fit_image
 from finer_image.app.report import write_report
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.inputs import is_built_in, open_signal
@@ -24,6 +28,7 @@ from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.notes import printable
 from finer_image.io.raster import Raster
+from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, digest_of, plan_of
 from finer_image.training.timed_plan import plan_timed_fit
 
@@ -158,13 +163,14 @@ def help_run(team: Team) -> None:
     """
     config = team.listen()
 
-    def image_of(plan: FitPlan) -> Raster:
-        image, sha256 = read_signal(config["signal"], memory=parse_memory(plan.settings.memory))
-        if sha256 != config["input_sha256"]:
-            raise InputError(f"{config['signal']}: not the image that the first process has; copy it to every machine")
-        return image
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[None, Fit]]:
+        plan, name = plan_of(config, source=Path("config.json")), config["signal"]
+        team.take_device(plan.device)
+        image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
+        refuse_another_input(sha256, config["input_sha256"], name=name, kind="image")
+        return nullcontext((None, build_fit(plan, network_of(plan), image, gradient_sum=gradient_sum)))
 
-    fit_along(config, image_of, team)
+    help_fit(team, assemble)
 
 
 def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team: Team | None = None) -> dict[str, Any]:

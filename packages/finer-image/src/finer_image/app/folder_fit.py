@@ -1,24 +1,25 @@
 """Fit a network to one image and fill a run folder."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import nn
 
 from finer_core.app.run_folder import RunFolder
-from finer_core.app.session import follow_session, run_session
+from finer_core.app.session import run_session
+from finer_core.app.shared_fit import shared_fit
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
 from finer_core.resources import memory_figures
-from finer_core.training import LogPoint
+from finer_core.training import Fit, LogPoint
 from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
 from finer_image.training.build import build_fit, metrics_of, network_of, passes_of, psnr_of_loss
-from finer_image.training.plan import FitPlan, plan_of
+from finer_image.training.plan import FitPlan
 
 
 def fit_image(
@@ -42,7 +43,7 @@ def fit_image(
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
         should_stop: Asked before every step.
-        team: The processes that share the fit; the others call `fit_along`. They part after training.
+        team: The processes that share the fit; the others call `help_fit`. They part after training.
 
     Returns:
         The reconstruction and the figures of `metrics.json`.
@@ -53,24 +54,25 @@ def fit_image(
         CollectiveError: If another process is gone.
     """
     team = team or Team()
-    gradient_sum = GradientReducer(team.ranks, asked_to_stop=should_stop)
-    with team.agreed():
+
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[nn.Module, Fit]]:
         team.take_device(plan.device)
         network = network_of(plan)
-        fit = build_fit(plan, network, image, gradient_sum=gradient_sum)
-    last = run_session(
-        fit,
-        run,
-        name=f"fit {plan.settings.method}",
-        metrics_of=lambda point: metrics_of(plan, point),
-        figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
-        resume=resume,
-        quiet=quiet,
-        tensorboard=tensorboard,
-        should_stop=gradient_sum.should_stop,
-        team=team,
-    )
-    team.leave()
+        return nullcontext((network, build_fit(plan, network, image, gradient_sum=gradient_sum)))
+
+    with shared_fit(team, assemble, should_stop=should_stop) as (network, fit, any_should_stop):
+        last = run_session(
+            fit,
+            run,
+            name=f"fit {plan.settings.method}",
+            metrics_of=lambda point: metrics_of(plan, point),
+            figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
+            resume=resume,
+            quiet=quiet,
+            tensorboard=tensorboard,
+            should_stop=any_should_stop,
+            team=team,
+        )
     reconstruction, figures = save_and_evaluate(plan, network, image, run, last=last, quiet=quiet)
     return reconstruction, {**figures, "processes": team.ranks.size}
 
@@ -113,27 +115,3 @@ def save_and_evaluate(
         "rollbacks": last.rollbacks,
         "processes": 1,
     }
-
-
-def fit_along(config: Mapping[str, Any], image_of: Callable[[FitPlan], Raster], team: Team) -> None:
-    """Do this process's part of a fit that the first process leads with `fit_image`.
-
-    Args:
-        config: The first process's `config.json`.
-        image_of: Reads the image.
-        team: The processes that share the fit.
-
-    Raises:
-        ToldByFirst: If any process cannot begin.
-        Interrupted: If any process was asked to stop.
-        DivergenceError: If the fit diverged for good.
-        CollectiveError: If another process is gone.
-    """
-    with team.interruptible() as should_stop:
-        gradient_sum = GradientReducer(team.ranks, asked_to_stop=should_stop)
-        with team.agreed():
-            plan = plan_of(config, source=Path("config.json"))
-            team.take_device(plan.device)
-            fit = build_fit(plan, network_of(plan), image_of(plan), gradient_sum=gradient_sum)
-        follow_session(fit, team, should_stop=gradient_sum.should_stop)
-    team.leave()

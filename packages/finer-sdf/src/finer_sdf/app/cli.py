@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from finer_core.app.fit_command import (
     asked_settings,
     length_line,
     merged_settings,
+    run_in_team,
     run_mode,
 )
 from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
+from finer_core.distributed.team import Team
 from finer_core.methods import method_names
 from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
@@ -81,10 +84,15 @@ def _add_fit(commands: Any) -> None:
         help=f"{' '.join(SUFFIXES)} (default: the built-in {BUILT_IN})",
     )
     add_fit_options(parser, SdfConfig, out="runs/sdf/INPUT-METHOD")
+    parser.set_defaults(shares_work=True)
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
-    """Fit, save, mesh, judge, report."""
+    """Fit, save, mesh, judge, report; with the other processes that torchrun started, if it did."""
+    run_in_team(partial(_lead_fit, arguments), "finer_sdf.app.experiment:help_run")
+
+
+def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
     mode = run_mode(arguments)
     settings, named = merged_settings(arguments, SdfConfig)
     signal = arguments.signal or (None if named == BUILT_IN else named)
@@ -94,7 +102,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
         print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
     from finer_sdf.app.experiment import resume_run, start_run
 
-    habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
     if mode == "resume" and (out / "config.json").is_file():
         given = asked_settings(arguments, SdfConfig)
         metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,22 @@ from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
 from finer_core.app.session import run_session
-from finer_core.distributed.interruption import interruptible
+from finer_core.app.shared_fit import (
+    Assemble,
+    help_fit,
+    help_timing,
+    refuse_another_input,
+    shared_fit,
+    shared_steps_within,
+)
+from finer_core.distributed.gradient_sum import GradientReducer
+from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import write_json
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.resources import environment_versions, memory_figures, parse_memory
-from finer_core.training import LogPoint
+from finer_core.training import Fit, LogPoint
 from finer_sdf.app.pictures import fill_report
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
@@ -33,27 +43,51 @@ from finer_sdf.training.timed_plan import plan_timed_fit
 
 
 def start_run(
-    out: Path, *, settings: SdfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    settings: SdfConfig,
+    signal: str | None,
+    mode: Mode,
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Check everything, make the run folder, fit, and fill it; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
+    team = team or Team()
     memory = parse_memory(settings.memory)
     check_resolution(settings.resolution, memory=memory)
     loaded = read_input(signal, memory=memory)
-    plan = plan_timed_fit(settings, loaded.shape)
+
+    def shared_steps(seconds: float, trial: FitPlan) -> int:
+        team.tell({**config_of(trial, loaded, signal=signal or BUILT_IN), "is_timed": True})
+        return shared_steps_within(seconds, team, _assembly(trial, loaded, team))
+
+    plan = plan_timed_fit(settings, loaded.shape, shared_steps=None if team.ranks.is_alone else shared_steps)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, loaded, signal=signal or BUILT_IN)
     write_json(run.config, config)
-    return _fit_and_fill(run, plan, loaded, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+    team.tell(config)
+    return _fit_and_fill(run, plan, loaded, config, resume=False, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
 def resume_run(
-    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    signal: str | None,
+    given: Mapping[str, Any],
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
@@ -71,7 +105,40 @@ def resume_run(
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
     config["shape"] = facts_of(loaded)  # the report shows it
-    return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+    team = team or Team()
+    team.tell({**config, "signal": name})
+    return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def help_run(team: Team) -> None:
+    """Do this process's part of the run that the team's first process starts or resumes.
+
+    Raises:
+        ToldByFirst: For whatever the first process reports.
+    """
+    config, loaded = team.listen(), None
+
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
+        nonlocal loaded
+        plan, name = FitPlan.from_config(config, source=Path("config.json")), config["signal"]
+        loaded = loaded or read_input(name, memory=parse_memory(plan.settings.memory))
+        refuse_another_input(loaded.sha256, config["input_sha256"], name=name, kind="shape")
+        return _assembly(plan, loaded, team)(gradient_sum)
+
+    if "is_timed" in config:
+        help_timing(team, assemble)
+        config = team.listen()
+    help_fit(team, assemble)
+
+
+def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
+    """Return what puts the fit together in a process of the team."""
+
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
+        team.take_device(plan.device)
+        return assembled_fit(plan, loaded, gradient_sum=gradient_sum, progress=progress)
+
+    return assemble
 
 
 def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, Any]:
@@ -101,12 +168,14 @@ def _fit_and_fill(
     resume: bool,
     quiet: bool,
     tensorboard: bool,
+    team: Team,
 ) -> dict[str, Any]:
     settings = plan.settings
     if not quiet:
         for note in loaded.notes:
             print(f"{loaded.name}: {note}", file=sys.stderr)
-    with interruptible() as should_stop, assembled_fit(plan, loaded, progress=not quiet) as (model, fit):
+    assemble = _assembly(plan, loaded, team, progress=not quiet)
+    with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
         last = run_session(
             fit,
             run,
@@ -117,6 +186,7 @@ def _fit_and_fill(
             quiet=quiet,
             tensorboard=tensorboard,
             should_stop=should_stop,
+            team=team,
         )
     color_psnr = add_color(model, plan, loaded, progress=not quiet)
     boxed = plan.frame.shape_to_box(loaded.shape)
@@ -134,6 +204,7 @@ def _fit_and_fill(
         "device": plan.device,
         "seed": settings.seed,
         "rollbacks": last.rollbacks,
+        "processes": team.ranks.size,
         "resolution": settings.resolution,
     }
     fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)

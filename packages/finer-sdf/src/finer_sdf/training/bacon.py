@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pykdtree.kdtree import KDTree
 
+from finer_core.distributed.ranks import ALONE, Ranks, part_of
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Int
 from finer_core.training import Schedule
@@ -28,7 +29,7 @@ FINAL_RATE = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedBatch:
-    """Hold the points of a step before they become tensors.
+    """Hold the points of a step, or of a process's part of it, before they become tensors.
 
     Attributes:
         index: (n,) cloud points that were drawn.
@@ -91,13 +92,16 @@ def wrap_into_box(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "p
     return points - (points > 0.5) + (points < -0.5)
 
 
-def published_batch(random: np.random.RandomState, distance: CloudDistance, *, batch_points: int) -> PublishedBatch:
-    """Draw the points of one step.
+def published_batch(
+    random: np.random.RandomState, distance: CloudDistance, *, batch_points: int, ranks: Ranks = ALONE
+) -> PublishedBatch:
+    """Draw the points of one step, and compute the targets of this process's part of them.
 
     Args:
         random: NumPy's legacy generator; it draws indices, then coarse noise, then fine noise.
         distance: The cloud's distance.
         batch_points: Even.
+        ranks: The place of this process among those that share the step.
 
     Raises:
         InputError: If `batch_points` is odd: the two halves would differ.
@@ -108,6 +112,8 @@ def published_batch(random: np.random.RandomState, distance: CloudDistance, *, b
     points = distance.cloud.points[index]
     points[::2] += random.laplace(scale=COARSE_SCALE, size=(batch_points // 2, 3))
     points[1::2] += random.laplace(scale=FINE_SCALE, size=(batch_points // 2, 3))
+    mine = part_of(batch_points, ranks)
+    index, points = index[mine], points[mine]
     wrapped = wrap_into_box(points)
     return PublishedBatch(index=index, unwrapped=points, points=wrapped, sdf=distance.signed_distance(wrapped))
 
@@ -119,19 +125,20 @@ class PublishedSampler:
         distance: The cloud's distance.
         batch_points: Points a step, even.
         seed: Seed of the run.
+        ranks: The place of this process among those that share the fit; each serves a contiguous part of a batch.
     """
 
-    def __init__(self, distance: CloudDistance, *, batch_points: int, seed: int) -> None:
-        self._distance, self._batch_points, self._seed = distance, batch_points, seed
+    def __init__(self, distance: CloudDistance, *, batch_points: int, seed: int, ranks: Ranks = ALONE) -> None:
+        self._distance, self._batch_points, self._seed, self._ranks = distance, batch_points, seed, ranks
 
     def batch(self, step: int) -> SdfSamples:
-        """Return the samples of step `step`."""
-        state = np.random.SeedSequence([self._seed, step]).generate_state(8)
-        drawn = published_batch(np.random.RandomState(state), self._distance, batch_points=self._batch_points)
+        """Return the samples of step `step`, or this process's part of them."""
+        random = np.random.RandomState(np.random.SeedSequence([self._seed, step]).generate_state(8))
+        drawn = published_batch(random, self._distance, batch_points=self._batch_points, ranks=self._ranks)
         return SdfSamples(
             coords=torch.from_numpy(drawn.points.astype(np.float32)),
             sdf=torch.from_numpy(drawn.sdf.astype(np.float32)),
-            weight=published_weights(self._batch_points),
+            weight=published_weights(self._batch_points)[part_of(self._batch_points, self._ranks)],
         )
 
 

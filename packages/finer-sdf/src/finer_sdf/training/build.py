@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from finer_core.distributed.gradient_sum import GradientReducer
+from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.progress import reporting
 from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode, planned_network
@@ -41,7 +43,12 @@ def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
 
 @contextmanager
 def assembled_fit(
-    plan: FitPlan, loaded: LoadedShape, *, own: OwnCode | None = None, progress: bool = False
+    plan: FitPlan,
+    loaded: LoadedShape,
+    *,
+    own: OwnCode | None = None,
+    gradient_sum: GradientReducer | None = None,
+    progress: bool = False,
 ) -> Iterator[tuple[SdfModel, Fit]]:
     """Put a fit together, for the length of a block that runs it.
 
@@ -49,6 +56,7 @@ def assembled_fit(
         plan: The plan.
         loaded: The surface, in the input's coordinates.
         own: The user's own module, or activation.
+        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
         progress: Show on stderr how many exact distances are computed.
 
     Yields:
@@ -58,8 +66,8 @@ def assembled_fit(
     network = network_of(plan, own=own)
     model = SdfModel(network=network, normalization=plan.frame, shape=facts_of(loaded))
     with reporting("distances", unit="sample", progress=progress) as tell:
-        sampler = build_sampler(plan, boxed, on_samples=lambda done: tell(done, settings.samples or done))
-    fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape))
+        sampler = build_sampler(plan, boxed, ranks=gradient_sum.ranks if gradient_sum else ALONE, on_samples=tell)
+    fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape), gradient_sum=gradient_sum)
     if settings.target_rms is not None:
         fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
     try:
@@ -82,20 +90,27 @@ def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:
     return PointCloud(points=samples.points, normals=samples.normals)
 
 
-def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], None] = lambda done: None) -> Sampler:
+def build_sampler(
+    plan: FitPlan,
+    shape: Shape,
+    *,
+    ranks: Ranks = ALONE,
+    on_samples: Callable[[int, int], None] = lambda done, total: None,
+) -> Sampler:
     """Return what makes the preset's samples.
 
     Args:
         plan: The plan.
         shape: The surface, in box coordinates.
-        on_samples: Called with the number of distances computed before training.
+        ranks: The place of this process among those that share the fit.
+        on_samples: Called with the number of distances computed before training, and how many there are here.
     """
     settings = plan.settings
     assert settings.batch_points and settings.steps
     if settings.preset == "paper":
         assert settings.cloud_points
-        cloud = cloud_of(shape, points=settings.cloud_points, seed=settings.seed)
-        return PublishedSampler(CloudDistance(cloud), batch_points=settings.batch_points, seed=settings.seed)
+        distance = CloudDistance(cloud_of(shape, points=settings.cloud_points, seed=settings.seed))
+        return PublishedSampler(distance, batch_points=settings.batch_points, seed=settings.seed, ranks=ranks)
     assert settings.samples
     return PrecomputedSamples(
         target_of(shape),
@@ -103,11 +118,19 @@ def build_sampler(plan: FitPlan, shape: Shape, *, on_samples: Callable[[int], No
         batch_points=settings.batch_points,
         steps=settings.steps,
         seed=settings.seed,
+        ranks=ranks,
         on_samples=on_samples,
     )
 
 
-def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int) -> Fit:
+def build_fit(
+    plan: FitPlan,
+    network: nn.Module,
+    sampler: Sampler,
+    *,
+    chunk: int,
+    gradient_sum: GradientReducer | None = None,
+) -> Fit:
     """Assemble the fit loop of a plan.
 
     Args:
@@ -115,6 +138,7 @@ def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int
         network: Changed in place by the fit.
         sampler: Makes the samples of a step.
         chunk: Most points that go through the network at once.
+        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
@@ -128,6 +152,7 @@ def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int
             error="squared" if paper else "absolute",
             chunk_points=chunk,
             device=plan.device,
+            gradient_sum=gradient_sum,
         ),
         optimizers=build_optimizers(
             network,
@@ -138,6 +163,7 @@ def build_fit(plan: FitPlan, network: nn.Module, sampler: Sampler, *, chunk: int
             amsgrad=bool(settings.amsgrad),
             ema_decay=settings.ema_decay or 0.0,
             precision=settings.precision or "fp32",
+            ranks=gradient_sum.ranks if gradient_sum else ALONE,
         ),
         schedule=schedule_of(settings.schedule)
         if settings.schedule

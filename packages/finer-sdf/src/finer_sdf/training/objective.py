@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.shapes import Float
 from finer_core.training import StatelessObjective, accumulate_gradients
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
@@ -80,12 +81,22 @@ class DistanceObjective(StatelessObjective):
         error: See `WeightedError`.
         chunk_points: Most points that go through the network at once.
         device: Where the network is.
+        gradient_sum: Adds the gradients of the other processes' samples; None if there are none.
     """
 
-    def __init__(self, sampler: Sampler, *, error: Error, chunk_points: int, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        *,
+        error: Error,
+        chunk_points: int,
+        device: torch.device | str,
+        gradient_sum: GradientReducer | None = None,
+    ) -> None:
         if chunk_points < 1:
             raise ValueError(f"chunk_points must be at least 1, got {chunk_points}")
         self.sampler, self.error, self.chunk_points, self.device = sampler, error, chunk_points, device
+        self.gradient_sum = gradient_sum or GradientReducer()
 
     def close(self) -> None:
         """End the threads that make samples ahead of time."""
@@ -93,13 +104,16 @@ class DistanceObjective(StatelessObjective):
             self.sampler.close()
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
-        """Accumulate the gradients of one step and return its loss."""
-        return self.backward_of(network, *self.batch_tensors(step))
+        """Accumulate the gradients of one step and return its loss, both of all processes' samples."""
+        coords, sdf, weight = self.batch_tensors(step)
+        # Of a small batch there may be nothing for one of many processes.
+        loss = self.backward_of(network, coords, sdf, weight) if len(coords) else weight.new_zeros(())
+        return self.gradient_sum(network, loss)
 
     @property
     def is_capturable(self) -> bool:
-        """Return True: a step follows from its samples, and they are as many at every step."""
-        return True
+        """Return whether a CUDA graph can repeat a step: alone, it follows from its samples, always as many."""
+        return self.gradient_sum.ranks.is_alone
 
     def batch_tensors(self, step: int) -> Sequence[Tensor]:
         """Return coordinates, targets and weights of a step's samples, on the device."""

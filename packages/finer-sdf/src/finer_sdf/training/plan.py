@@ -76,12 +76,13 @@ _RESOLVED = (
 """Settings that every plan has decided."""
 
 
-def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None) -> FitPlan:
+def plan_fit(settings: SdfConfig, shape: Shape, *, shared: bool = False, own: OwnNetwork | None = None) -> FitPlan:
     """Decide everything about a fit.
 
     Args:
         settings: As given.
         shape: The surface.
+        shared: Whether several processes share the fit.
         own: The module of the user's own that is trained; None for the method's network.
 
     Raises:
@@ -91,7 +92,7 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, own: OwnNetwork | None = None
     method = find_method(settings.method)
     values = method.for_task(TASK)
     network = own or _network_config(settings)
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.device, shared=shared)
     resolved = resolve(
         settings,
         learning_rate=values.learning_rate,

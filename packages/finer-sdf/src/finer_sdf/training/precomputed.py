@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from finer_core.distributed.ranks import ALONE, Ranks, part_of
 from finer_sdf.normalization import BOX_HALF_SIDE
 from finer_sdf.training.samples import SdfSamples
 
@@ -67,7 +68,9 @@ class PrecomputedSamples:
         steps: Steps of the fit, over which the bands' weights go in a straight line to their last ones.
         seed: Seed of the run.
         bands: The kinds of samples.
-        on_samples: Called with the number of distances done.
+        ranks: The place of this process among those that share the fit. All draw the same batches; each computes the
+            distances of its part of every band, and serves the samples of a batch that are among them.
+        on_samples: Called with the number of distances done, and how many are to be computed here.
     """
 
     def __init__(
@@ -79,44 +82,65 @@ class PrecomputedSamples:
         steps: int,
         seed: int,
         bands: Sequence[Band] = BANDS,
-        on_samples: Callable[[int], None] = lambda done: None,
+        ranks: Ranks = ALONE,
+        on_samples: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self._seed, self._steps, self._bands = seed, steps, bands
+        self._seed, self._steps, self._bands, self._is_alone = seed, steps, bands, ranks.is_alone
         self._counts = shares_of(batch_points, bands)
+        self._sizes = shares_of(samples, bands)
+        self._parts = [part_of(size, ranks) for size in self._sizes]
         self._coords: list[torch.Tensor] = []
         self._sdf: list[torch.Tensor] = []
-        done = 0
-        for number, (band, count) in enumerate(zip(bands, shares_of(samples, bands), strict=True)):
-            coords = np.empty((count, 3), dtype=np.float32)
-            sdf = np.empty((count, 1), dtype=np.float32)
-            for start in range(0, count, _PIECE):
-                stop = min(start + _PIECE, count)
+        done, total = 0, sum(part.stop - part.start for part in self._parts)
+        for number, (band, size, part) in enumerate(zip(bands, self._sizes, self._parts, strict=True)):
+            coords = np.empty((part.stop - part.start, 3), dtype=np.float32)
+            sdf = np.empty((part.stop - part.start, 1), dtype=np.float32)
+            for start in range(part.start // _PIECE * _PIECE, part.stop, _PIECE):
+                first, last = max(start, part.start), min(start + _PIECE, part.stop)
+                if first == last:  # there are more processes than samples of this kind
+                    continue
                 random = np.random.default_rng([seed, number, start])
-                points = points_of_band(band, target, count=stop - start, random=random)
+                points = points_of_band(band, target, count=min(_PIECE, size - start), random=random)
+                here = slice(first - part.start, last - part.start)
                 # Rounded before the distance is asked, so that the pair is exact.
-                coords[start:stop] = points
-                sdf[start:stop, 0] = target.signed_distance(coords[start:stop].astype(np.float64))
-                on_samples(done + stop)
-            done += count
+                coords[here] = points[first - start : last - start]
+                sdf[here, 0] = target.signed_distance(coords[here].astype(np.float64))
+                done += last - first
+                on_samples(done, total)
             self._coords.append(torch.from_numpy(coords))
             self._sdf.append(torch.from_numpy(sdf))
 
     def batch(self, step: int) -> SdfSamples:
-        """Return the samples of step `step`, the kinds mixed evenly."""
+        """Return the samples of step `step`, the kinds mixed evenly; of several processes this one's, kind by kind."""
         state = np.random.SeedSequence([self._seed, step]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]) >> 1)
         progress = step / self._steps
-        coords, sdf, weights = [], [], []
-        for band, bank, distances, count in zip(self._bands, self._coords, self._sdf, self._counts, strict=True):
-            index = torch.randint(0, len(bank), (count,), generator=generator)
-            coords.append(bank[index])
-            sdf.append(distances[index])
+        drawn, weights = [], []
+        for band, size, count in zip(self._bands, self._sizes, self._counts, strict=True):
+            drawn.append(torch.randint(0, size, (count,), generator=generator))
             weights.append(torch.full((count, 1), 1 + (band.last_weight - 1) * progress))
-        order = torch.randperm(sum(self._counts), generator=generator)
         weight = torch.cat(weights)
-        return SdfSamples(
-            coords=torch.cat(coords)[order], sdf=torch.cat(sdf)[order], weight=(weight / weight.sum())[order]
+        weight /= weight.sum()
+        if not self._is_alone:
+            return self._mine(drawn, weight)
+        order = torch.randperm(len(weight), generator=generator)
+        coords, sdf = self._served(drawn)
+        return SdfSamples(coords=coords[order], sdf=sdf[order], weight=weight[order])
+
+    def _mine(self, drawn: Sequence[torch.Tensor], weight: torch.Tensor) -> SdfSamples:
+        """Return the samples of a batch whose distances are here, with what they count for in the whole batch."""
+        parts = list(zip(drawn, self._parts, strict=True))
+        here = [(index >= part.start) & (index < part.stop) for index, part in parts]
+        coords, sdf = self._served([index[mine] - part.start for (index, part), mine in zip(parts, here, strict=True)])
+        return SdfSamples(coords=coords, sdf=sdf, weight=weight[torch.cat(here)])
+
+    def _served(self, index: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return coordinates (n, 3) and distances (n, 1) of samples, numbered within the part that is here."""
+        coords, sdf = (
+            torch.cat([table[rows] for table, rows in zip(tables, index, strict=True)])
+            for tables in (self._coords, self._sdf)
         )
+        return coords, sdf
 
 
 def points_of_band(band: Band, target: Target, *, count: int, random: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Plan a fit that may take so many seconds: its length follows from the speed of its first steps."""
 
 import dataclasses
+from collections.abc import Callable
 
 from finer_core.training.budget import steps_within
 from finer_core.training.own_code import OwnCode
@@ -14,7 +15,13 @@ _TIMED_SAMPLES = 20_000
 """Exact distances that are computed for the steps that are timed: what a step costs does not depend on their number."""
 
 
-def plan_timed_fit(settings: SdfConfig, shape: Shape, *, own: OwnCode | None = None) -> FitPlan:
+def plan_timed_fit(
+    settings: SdfConfig,
+    shape: Shape,
+    *,
+    shared_steps: Callable[[float, FitPlan], int] | None = None,
+    own: OwnCode | None = None,
+) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps are timed and thrown away; the seconds that this takes belong to the budget, those of the exact
@@ -24,24 +31,31 @@ def plan_timed_fit(settings: SdfConfig, shape: Shape, *, own: OwnCode | None = N
     Args:
         settings: As given.
         shape: The surface.
+        shared_steps: Returns how many steps of a plan fit into a budget, by those that several processes make
+            together; None for one process.
         own: The user's own module or activation, of which copies are timed.
 
     Raises:
         InputError: As `plan_fit`.
     """
-    own = own or OwnCode()
+    own, shared = own or OwnCode(), shared_steps is not None
     if settings.seconds is None:
-        return plan_fit(settings, shape, own=own.described)
+        return plan_fit(settings, shape, shared=shared, own=own.described)
     refuse_two_lengths(settings)
     untimed = dataclasses.replace(settings, seconds=None)
-    plan = plan_fit(untimed, shape, own=own.described)
+    plan = plan_fit(untimed, shape, shared=shared, own=own.described)
     samples = plan.settings.samples and min(plan.settings.samples, _TIMED_SAMPLES)
     trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples))
-    sampler = build_sampler(trial, plan.frame.shape_to_box(shape))
+    steps = shared_steps(settings.seconds, trial) if shared_steps else _steps(settings.seconds, trial, shape, own)
+    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, shared=shared, own=own.described)
+    return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))
+
+
+def _steps(seconds: float, trial: FitPlan, shape: Shape, own: OwnCode) -> int:
+    """Return how many steps of a plan fit into a budget, by those of a fit that is thrown away."""
+    sampler = build_sampler(trial, trial.frame.shape_to_box(shape))
     fit = build_fit(trial, network_of(trial, own=own.copied()), sampler, chunk=chunk_points(trial, shape))
     try:
-        steps = steps_within(settings.seconds, fit)
+        return steps_within(seconds, fit)
     finally:
         close_fit(fit)
-    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, own=own.described)
-    return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))

@@ -1,0 +1,125 @@
+"""One fit of a command on several processes: the first leads and keeps the run folder, the others do their parts."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
+
+from finer_core.app.session import follow_session
+from finer_core.distributed.gradient_sum import GradientReducer
+from finer_core.distributed.team import Team
+from finer_core.errors import InputError
+from finer_core.training.budget import MEASURING_RATE, steps_within
+from finer_core.training.loop import Fit
+from finer_core.training.optimizers.build import set_learning_rates
+
+Made = TypeVar("Made")
+Assemble = Callable[[GradientReducer], AbstractContextManager[tuple[Made, Fit]]]
+"""Puts a fit together, for the length of a block, and what else is wanted of it; gradients are added up as is given."""
+
+
+@contextmanager
+def shared_fit(
+    team: Team, assemble: Assemble[Made], *, should_stop: Callable[[], bool]
+) -> Iterator[tuple[Made, Fit, Callable[[], bool]]]:
+    """Put a fit together in every process, or in none, for the length of a block that runs it; then the processes part.
+
+    Args:
+        team: The processes that share the fit.
+        assemble: What to do here; it may exchange nothing.
+        should_stop: Whether this process was asked to stop.
+
+    Yields:
+        What was put together, the fit, and whether any process was asked to stop: all get the same answer.
+
+    Raises:
+        InputError: In the first process, if the fit cannot be put together in one of them.
+        ToldByFirst: In the others.
+    """
+    with _assembled(team, assemble, should_stop=should_stop) as (made, fit, gradient_sum):
+        yield made, fit, gradient_sum.should_stop
+    team.leave()
+
+
+def help_fit(team: Team, assemble: Assemble[object]) -> None:
+    """Do this process's part of a fit that the first one leads by `shared_fit` and a session.
+
+    Args:
+        team: The processes that share the fit.
+        assemble: Puts the same fit together.
+
+    Raises:
+        ToldByFirst: If any process cannot begin.
+        Interrupted: If any process was asked to stop.
+        DivergenceError: If the fit diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (_, fit, should_stop):
+        follow_session(fit, team, should_stop=should_stop)
+
+
+def shared_steps_within(seconds: float, team: Team, assemble: Assemble[object]) -> int:
+    """Return how many steps fit into a budget, by the first steps of a fit that all processes make and throw away.
+
+    The first process calls this when it has told the others to call `help_timing`; they listen again afterwards.
+
+    Args:
+        seconds: The budget.
+        team: The processes that will share the fit.
+        assemble: Puts a fit together that has not begun.
+
+    Raises:
+        InputError: If the fit cannot be put together in one of the processes.
+        CollectiveError: If another process is gone.
+    """
+    is_measured = False
+    with _assembled(team, assemble, should_stop=lambda: is_measured) as (_, fit, gradient_sum):
+        steps = steps_within(seconds, fit)
+        is_measured = True
+        while not gradient_sum.should_stop():
+            fit.update(0)
+    team.expect_listeners()
+    return steps
+
+
+def help_timing(team: Team, assemble: Assemble[object]) -> None:
+    """Make the steps that the first process measures by `shared_steps_within`, until it has seen enough.
+
+    Args:
+        team: The processes that will share the fit.
+        assemble: Puts the same fit together.
+
+    Raises:
+        ToldByFirst: If the fit cannot be put together in one of the processes.
+        CollectiveError: If another process is gone.
+    """
+    with _assembled(team, assemble, should_stop=lambda: False) as (_, fit, gradient_sum):
+        set_learning_rates(fit.optimizers, factor=MEASURING_RATE)
+        for step in itertools.count():  # one after the other, for their samples are made ahead
+            if gradient_sum.should_stop():
+                break
+            fit.update(step)
+
+
+def refuse_another_input(found: str, wanted: str, *, name: str, kind: str) -> None:
+    """Raise InputError if this process has another input than the first one.
+
+    Args:
+        found: SHA-256 of this process's.
+        wanted: SHA-256 of the first one's.
+        name: Of the file.
+        kind: What it is, e.g. "image".
+    """
+    if found != wanted:
+        raise InputError(f"{name}: not the {kind} that the first process has; copy it to every machine")
+
+
+@contextmanager
+def _assembled(
+    team: Team, assemble: Assemble[Made], *, should_stop: Callable[[], bool]
+) -> Iterator[tuple[Made, Fit, GradientReducer]]:
+    gradient_sum = GradientReducer(team.ranks, asked_to_stop=should_stop)
+    with ExitStack() as assembled:
+        with team.agreed():
+            made, fit = assembled.enter_context(assemble(gradient_sum))
+        yield made, fit, gradient_sum
