@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from finer_core.app.fit_command import (
     asked_settings,
     length_line,
     merged_settings,
+    run_in_team,
     run_mode,
 )
 from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
+from finer_core.distributed.team import Team
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.app.download import add_download
@@ -70,10 +73,15 @@ def _add_train(commands: Any) -> None:
     parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
     parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
     add_fit_options(parser, NerfConfig, out="runs/nerf/SCENE-METHOD")
+    parser.set_defaults(shares_work=True)
 
 
 def run_train(arguments: argparse.Namespace) -> None:
-    """Train, save, judge, film, report."""
+    """Train, save, judge, film, report; with the other processes that torchrun started, if it did."""
+    run_in_team(partial(_lead_train, arguments), "finer_nerf.app.experiment:help_run")
+
+
+def _lead_train(arguments: argparse.Namespace, team: Team) -> None:
     mode = run_mode(arguments)
     settings, named = merged_settings(arguments, NerfConfig)
     signal = arguments.signal or (None if named == BUILT_IN else named)
@@ -83,7 +91,7 @@ def run_train(arguments: argparse.Namespace) -> None:
         print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
     from finer_nerf.app.experiment import resume_run, start_run
 
-    habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
     if mode == "resume" and (out / "config.json").is_file():
         given = asked_settings(arguments, NerfConfig)
         metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)

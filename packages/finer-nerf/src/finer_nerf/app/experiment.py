@@ -9,38 +9,66 @@ from typing import Any
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
-from finer_core.distributed.interruption import interruptible
+from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, parse_memory
-from finer_nerf.app.folder_fit import fill_run, fit_scene
+from finer_core.training.state import read_state
+from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.inputs import open_scene, read_as_resolved
 from finer_nerf.scenes import Scene
-from finer_nerf.training.plan import FitPlan, plan_fit
+from finer_nerf.training.build import attempt_of
+from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
 
 
 def start_run(
-    out: Path, *, settings: NerfConfig, signal: str | None, mode: Mode, quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    settings: NerfConfig,
+    signal: str | None,
+    mode: Mode,
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Check everything, make the run folder, train, judge, and fill it; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
+    team = team or Team()
     opened = open_scene(signal, settings)
-    plan = plan_fit(settings, opened.scene, original_views=opened.views, original_height=opened.height)
+    plan = plan_fit(
+        settings,
+        opened.scene,
+        original_views=opened.views,
+        original_height=opened.height,
+        processes=team.ranks.size,
+    )
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, opened.scene, signal=signal or BUILT_IN)
     write_json(run.config, config)
-    return _train_and_fill(run, plan, opened.scene, config, resume=False, quiet=quiet, tensorboard=tensorboard)
+    team.tell({**config, "attempt": 0})
+    habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
+    return _train_and_fill(run, plan, opened.scene, config, resume=False, first=0, **habits)
 
 
 def resume_run(
-    out: Path, *, signal: str | None, given: Mapping[str, Any], quiet: bool, tensorboard: bool
+    out: Path,
+    *,
+    signal: str | None,
+    given: Mapping[str, Any],
+    quiet: bool,
+    tensorboard: bool,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
+
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the scene changed since, or an argument contradicts the run's settings.
@@ -51,6 +79,8 @@ def resume_run(
     if isinstance(plan.field, OwnNetwork):
         raise InputError(f"{run.config}: field is a module of its user's own, {plan.field.own}, which no command has")
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    team = team or Team()
+    check_sharing(plan, processes=team.ranks.size)
     check_weights(run, plan.networks, memory=parse_memory(plan.settings.memory))
     tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]
@@ -58,7 +88,19 @@ def resume_run(
     if scene.digest != config["input_sha256"]:
         raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
     config["scene"] = config_of(plan, scene, signal=name)["scene"]  # the report shows it
-    return _train_and_fill(run, plan, scene, config, resume=True, quiet=quiet, tensorboard=tensorboard)
+    first = attempt_of(read_state(run.checkpoint) if run.checkpoint.is_file() else None, run.checkpoint)
+    team.tell({**config, "signal": name, "attempt": first})
+    habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
+    return _train_and_fill(run, plan, scene, config, resume=True, first=first, **habits)
+
+
+def help_run(team: Team) -> None:
+    """Do this process's part of the run that the team's first process starts or resumes.
+
+    Raises:
+        ToldByFirst: For whatever the first process reports.
+    """
+    help_scene(team.listen(), team)
 
 
 def config_of(plan: FitPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
@@ -93,14 +135,16 @@ def _train_and_fill(
     config: Mapping[str, Any],
     *,
     resume: bool,
+    first: int,
     quiet: bool,
     tensorboard: bool,
+    team: Team,
 ) -> dict[str, Any]:
     if not quiet:
         for note in [*scene.notes, *plan.notes]:
             print(f"{scene.name}: {note}", file=sys.stderr)
-    with interruptible() as should_stop:
-        model, objective, last = fit_scene(
-            run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, should_stop=should_stop
-        )
-    return fill_run(run, plan, scene, config, model=model, objective=objective, last=last, quiet=quiet)
+    model, objective, last = fit_scene(
+        run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, first=first, team=team
+    )
+    rest: dict[str, Any] = {"last": last, "processes": team.ranks.size, "quiet": quiet}
+    return fill_run(run, plan, scene, config, model=model, objective=objective, **rest)

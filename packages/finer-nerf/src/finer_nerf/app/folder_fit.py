@@ -1,23 +1,26 @@
 """Train a radiance field and fill a run folder."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import RunFolder
-from finer_core.app.session import run_session
+from finer_core.app.session import follow_session, run_session
+from finer_core.app.shared_fit import refuse_another_input
+from finer_core.distributed.gradient_sum import GradientReducer
+from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
 from finer_core.training import Fit, LogPoint, read_jsonl
-from finer_core.training.state import read_state
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
-from finer_nerf.inputs import judged_views
+from finer_nerf.inputs import judged_views, read_as_resolved
 from finer_nerf.model import NerfModel
 from finer_nerf.scenes import Scene
-from finer_nerf.training.build import attempt_of, metrics_of, run_attempts
+from finer_nerf.training.build import metrics_of, run_attempts
 from finer_nerf.training.objective import PhotometricObjective
 from finer_nerf.training.plan import FitPlan
 
@@ -30,7 +33,8 @@ def fit_scene(
     resume: bool,
     quiet: bool,
     tensorboard: bool,
-    should_stop: Callable[[], bool],
+    first: int,
+    team: Team,
 ) -> tuple[NerfModel, PhotometricObjective, LogPoint]:
     """Train, with checkpoint and logs in a run folder.
 
@@ -41,14 +45,16 @@ def fit_scene(
         resume: Go on from the run's checkpoint, if it has one yet.
         quiet: Show no progress.
         tensorboard: Also write TensorBoard scalars.
-        should_stop: Asked before every step.
+        first: The attempt that the checkpoint is of; 0 without one.
+        team: The processes that share the training; the others call `help_scene`. They part afterwards.
 
     Returns:
         The model, the objective and the last log point.
 
     Raises:
-        Interrupted: If `should_stop` said so.
+        Interrupted: If any process was asked to stop.
         DivergenceError: If the training diverged for good.
+        CollectiveError: If another process is gone.
     """
     goes_on = resume and run.checkpoint.is_file()
 
@@ -63,7 +69,8 @@ def fit_scene(
             resume=goes_on,
             quiet=quiet,
             tensorboard=tensorboard,
-            should_stop=should_stop,
+            should_stop=gradient_sum.should_stop,
+            team=team,
         )
 
     def start_over(text: str) -> None:
@@ -73,8 +80,46 @@ def fit_scene(
             print(text, file=sys.stderr)
         run.checkpoint.unlink(missing_ok=True)
 
-    first = attempt_of(read_state(run.checkpoint) if goes_on else None, run.checkpoint)
-    return run_attempts(plan, scene, train, first=first, on_restart=start_over)
+    with team.agreed():
+        team.take_device(plan.device)
+    with team.interruptible() as asked:
+        gradient_sum = GradientReducer(team.ranks, asked_to_stop=asked)
+        shared: dict[str, Any] = {"gradient_sum": gradient_sum, "agreed": team.agreed}
+        trained = run_attempts(plan, scene, train, first=first, on_restart=start_over, **shared)
+    team.leave()
+    return trained
+
+
+def help_scene(config: Mapping[str, Any], team: Team) -> None:
+    """Do this process's part of a training that the first process leads by `fit_scene`.
+
+    Args:
+        config: The first process's `config.json`, with the attempt that is begun with.
+        team: The processes that share the training.
+
+    Raises:
+        ToldByFirst: If any process cannot begin.
+        Interrupted: If any process was asked to stop.
+        DivergenceError: If the training diverged for good.
+        CollectiveError: If another process is gone.
+    """
+    with team.agreed():
+        plan, name = FitPlan.from_config(config, source=Path("config.json")), config["signal"]
+        team.take_device(plan.device)
+        scene = read_as_resolved(name, plan.settings)
+        refuse_another_input(scene.digest, config["input_sha256"], name=name, kind="scene")
+    with team.interruptible() as asked:
+        gradient_sum = GradientReducer(team.ranks, asked_to_stop=asked)
+        run_attempts(
+            plan,
+            scene,
+            lambda fit, objective: follow_session(fit, team, should_stop=gradient_sum.should_stop),
+            first=config["attempt"],
+            on_restart=lambda text: None,  # the first process says it
+            gradient_sum=gradient_sum,
+            agreed=team.agreed,
+        )
+    team.leave()
 
 
 def _write_length(run: RunFolder, steps: int) -> None:
@@ -106,6 +151,7 @@ def fill_run(
     model: NerfModel,
     objective: PhotometricObjective,
     last: LogPoint,
+    processes: int,
     quiet: bool,
 ) -> dict[str, Any]:
     """Save a trained model, judge it, and write views, video, report and figures; return the figures as written.
@@ -118,6 +164,7 @@ def fill_run(
         model: The model.
         objective: What was minimised.
         last: The last log point.
+        processes: How many trained it.
         quiet: Show no progress.
     """
     settings = plan.settings
@@ -145,6 +192,7 @@ def fill_run(
         "size": f"{scene.train.height}x{scene.train.width}",
         "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
+        "processes": processes,
         "occupied_fraction": model.grid.share,
         "per_view": (rows := {view.name: view.row for view in judged}),
         "failed_views": failed_views(rows),

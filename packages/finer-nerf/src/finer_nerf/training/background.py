@@ -1,6 +1,7 @@
 """What training rays end on: which background a scene is trained with, and one that is learned."""
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -83,11 +84,17 @@ class LearnedBackground:
         return background_name(self.color.tolist())
 
     @torch.no_grad()
-    def look(self, seen: list[tuple[int, RayRendering, RayBatch]]) -> None:
+    def look(
+        self,
+        seen: list[tuple[int, RayRendering, RayBatch]],
+        *,
+        add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
+    ) -> None:
         """Take account of the rays of a step.
 
         Args:
             seen: Pieces of the step, in any order: their rays, what these saw, and the pictures.
+            add_up: Adds the sums over the rays of the other processes that share the step.
         """
         rows = []
         for _, rendering, piece in seen:
@@ -97,4 +104,4 @@ class LearnedBackground:
             rows.append(torch.cat([(weight * through).sum(dim=0), (weight * missing).sum(dim=0)]).double())
         # Sorted, for pieces come in the order of threads, and sums must not depend on it.
         ordered = sorted(torch.stack(rows).tolist())
-        self.sums = _KEPT * self.sums + torch.tensor(ordered, dtype=torch.float64).sum(dim=0)
+        self.sums = _KEPT * self.sums + add_up(torch.tensor(ordered, dtype=torch.float64).sum(dim=0))

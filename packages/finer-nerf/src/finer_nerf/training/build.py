@@ -1,12 +1,14 @@
 """Put a training together from its plan: field, rays, grid, objective, optimiser and loop; begun anew where it must."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from finer_core.activations import fuse_activations
+from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.errors import DivergenceError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
@@ -49,6 +51,8 @@ def run_attempts(
     own: OwnCode | None = None,
     first: int = 0,
     on_restart: Callable[[str], None],
+    gradient_sum: GradientReducer | None = None,
+    agreed: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[NerfModel, PhotometricObjective, Done]:
     """Train; a field that becomes empty is drawn again from another seed, and the training starts over.
 
@@ -59,6 +63,8 @@ def run_attempts(
         own: The user's own module, or activation.
         first: The attempt to begin with.
         on_restart: Called with what happened, in words, before another attempt, to remove what the last one left.
+        gradient_sum: Adds up gradients over the processes that share the training; None for one process.
+        agreed: Makes a block succeed in all of them or fail in all.
 
     Returns:
         The model in evaluation mode, the objective, and what `run` returned.
@@ -68,9 +74,10 @@ def run_attempts(
     """
     attempt = first
     while True:
-        field = field_of(plan, attempt=attempt, own=own)
-        objective = build_objective(plan, scene, attempt=attempt)
-        fit = build_fit(plan, field, objective)
+        with agreed():
+            field = field_of(plan, attempt=attempt, own=own)
+            objective = build_objective(plan, scene, attempt=attempt, gradient_sum=gradient_sum)
+            fit = build_fit(plan, field, objective)
         fit.is_reached = target_test(plan, field, scene, objective)
         try:
             done = run(fit, objective)
@@ -175,7 +182,9 @@ def model_of(plan: FitPlan, field: Field, scene: Scene, objective: PhotometricOb
     )
 
 
-def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> PhotometricObjective:
+def build_objective(
+    plan: FitPlan, scene: Scene, *, attempt: int = 0, gradient_sum: GradientReducer | None = None
+) -> PhotometricObjective:
     """Return what the training minimises, with its own occupancy grid."""
     settings = plan.settings
     assert settings.grid_resolution and settings.density_threshold and settings.batch_rays and settings.max_samples
@@ -224,6 +233,7 @@ def build_objective(plan: FitPlan, scene: Scene, *, attempt: int = 0) -> Photome
         sample=march_by_nerfacc if settings.renderer == "nerfacc" else sampler_of(grid),
         learned=LearnedBackground.guess(scene.train.images, device=plan.device) if learned else None,
         exposure=Exposure(views=len(scene.train), device=plan.device) if settings.exposure else None,
+        gradient_sum=gradient_sum,
     )
 
 
@@ -245,6 +255,7 @@ def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> F
             ema_decay=settings.ema_decay or 0.0,
             precision=settings.precision or "fp32",
             ema_every=settings.ema_every or 1,
+            ranks=objective.gradient_sum.ranks,
         ),
         schedule=schedule_of(settings.schedule),
         steps=settings.steps,

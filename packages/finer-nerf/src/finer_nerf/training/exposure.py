@@ -1,7 +1,7 @@
 """An affine colour of each training camera: exposure and white balance that differ from picture to picture."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -74,17 +74,26 @@ class Exposure:
         return dataclasses.replace(batch, target=target)
 
     @torch.no_grad()
-    def look(self, seen: list[tuple[int, RayRendering, RayBatch]]) -> None:
+    def look(
+        self,
+        seen: list[tuple[int, RayRendering, RayBatch]],
+        *,
+        add_up: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         """Take account of the rays of a step.
 
         Args:
             seen: Pieces of the step in their order: their rays, what these saw, and the pictures.
+            add_up: Adds the sums over the rays of the other processes that share the step; None if there are none.
         """
         image = torch.cat([rendering.image.detach() for _, rendering, _ in seen]).double()
         target, view = (torch.cat([getattr(piece, name) for _, _, piece in seen]) for name in ("target", "view"))
         rows = torch.cat([image, torch.ones_like(image[:, :1])], dim=1)
         products = rows[:, :, None] * torch.cat([rows, target.double()], dim=1)[:, None, :]
-        self.sums = (_KEPT * self.sums).index_add(0, view, products)
+        if add_up is None:
+            self.sums = (_KEPT * self.sums).index_add(0, view, products)
+        else:
+            self.sums = _KEPT * self.sums + add_up(torch.zeros_like(self.sums).index_add(0, view, products))
         self.steps, self._maps = self.steps + 1, None
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.distributed.gradient_sum import GradientReducer
+from finer_core.distributed.ranks import part_of
 from finer_core.errors import InputError
 from finer_core.parallel import worker_count
 from finer_core.training import accumulate_gradients
@@ -69,6 +71,9 @@ class PhotometricObjective:
         sample: Finds the samples of rays.
         learned: The background, where it is learned.
         exposure: Colours of each picture, where they are learned.
+        gradient_sum: Adds the gradients, and what is told of the rays, of the other processes that share a step; None
+            if there are none. All draw the same rays, each renders a contiguous part of them, and all look at the
+            density of the same points.
     """
 
     def __init__(
@@ -89,19 +94,21 @@ class PhotometricObjective:
         sample: Marcher = march,
         learned: LearnedBackground | None = None,
         exposure: Exposure | None = None,
+        gradient_sum: GradientReducer | None = None,
     ) -> None:
         self.rays, self.grid = rays, grid
         self.seed, self.batch_rays, self.batch_samples = seed, batch_rays, batch_samples
         self.min_near, self.max_samples, self.min_weight = min_near, max_samples, min_weight
         self.chunk_samples, self.grid_every = chunk_samples, grid_every
         self.attempt, self.sample, self.learned, self.exposure = attempt, sample, learned, exposure
+        self.gradient_sum = gradient_sum or GradientReducer()
         self.samples_per_ray = 0.0
         self.opacity = 1.0
         self.rays_seen = 0
         self.grid.open_only(opened)
 
     def backward(self, network: nn.Module, step: int) -> Tensor:
-        """Accumulate the gradients of one step and return its loss.
+        """Accumulate the gradients of one step and return its loss, both of all its rays.
 
         Raises:
             EmptySceneError: If the field has become empty.
@@ -117,7 +124,8 @@ class PhotometricObjective:
         if self.learned is not None and not isinstance(self.rays.background, str):
             self.rays.background = self.learned.color
         batch = self.rays.batch(rays=self._count(), generator=self._generator(step, purpose=0))
-        pieces = batch.split(self._piece(len(batch)))
+        mine = batch.part(part_of(len(batch), self.gradient_sum.ranks))
+        pieces = mine.split(self._piece(len(mine)))
         seen: list[tuple[int, RayRendering, RayBatch]] = []
 
         def loss_of(piece: RayBatch) -> Tensor:
@@ -130,12 +138,12 @@ class PhotometricObjective:
 
         if self.exposure is not None:
             _ = self.exposure.maps  # solved once, and not by every thread
-        loss = accumulate_gradients(network, pieces, loss_of)
+        loss = self.gradient_sum(network, accumulate_gradients(network, pieces, loss_of))
         if self.exposure is not None:
             order = {id(piece): number for number, piece in enumerate(pieces)}
             seen.sort(key=lambda each: order[id(each[2])])  # threads end in any order, and sums must not depend on it
             corrected = [(count, rendering, self.exposure.undo(piece)) for count, rendering, piece in seen]
-            self.exposure.look(seen)
+            self.exposure.look(seen, add_up=None if self.gradient_sum.ranks.is_alone else self.gradient_sum.add_up)
             seen = corrected
         self._remember(seen, step)
         return loss
@@ -173,22 +181,25 @@ class PhotometricObjective:
         return -(-rays // (-(-pieces // workers) * workers))  # as many pieces for each core
 
     def _remember(self, seen: list[tuple[int, RayRendering, RayBatch]], step: int) -> None:
-        rays = sum(count for count, _, _ in seen)
-        samples = sum(rendering.evaluated for _, rendering, _ in seen) / rays
-        kept = _MEMORY if step else 0.0
-        self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * samples)
-        self.rays_seen += rays
         if self.learned is not None:
-            self.learned.look(seen)
+            self.learned.look(seen, add_up=self.gradient_sum.add_up)
         # Integers and order-free maxima only above; this sum must not depend on which thread was first.
         sums = [
             ((rendering.opacity.detach() * piece.opaque).sum(dtype=torch.float64), piece.opaque.sum().double())
             for _, rendering, piece in seen
         ]
         opaque = sorted(torch.stack([torch.stack(pair) for pair in sums]).tolist())  # a GPU is waited for once
-        count = sum(number for _, number in opaque)
+        mine = [
+            sum(each for each, _, _ in seen),
+            sum(rendering.evaluated for _, rendering, _ in seen),
+            *map(sum, zip(*opaque, strict=True)),
+        ]
+        rays, samples, opacity, count = self.gradient_sum.add_up(torch.tensor(mine, dtype=torch.float64)).tolist()
+        kept = _MEMORY if step else 0.0
+        self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * (samples / rays))
+        self.rays_seen += int(rays)
         if count:
-            mean = sum(opacity for opacity, _ in opaque) / count
+            mean = opacity / count
             self.opacity = _MEMORY * self.opacity + (1 - _MEMORY) * mean
         if step >= _EMPTY_CHECK_FROM and self.opacity < _EMPTY_OPACITY:
             raise EmptySceneError(step=step, opacity=self.opacity)

@@ -123,7 +123,13 @@ class FitPlan:
 
 
 def plan_fit(
-    settings: NerfConfig, scene: Scene, *, original_views: int, original_height: int, own: OwnNetwork | None = None
+    settings: NerfConfig,
+    scene: Scene,
+    *,
+    original_views: int,
+    original_height: int,
+    processes: int = 1,
+    own: OwnNetwork | None = None,
 ) -> FitPlan:
     """Decide everything about a training.
 
@@ -132,14 +138,15 @@ def plan_fit(
         scene: The scene as it will be trained on.
         original_views: Training views before any were left out.
         original_height: Height of the pictures before downscaling.
+        processes: How many share the training.
         own: What a module of the user's own takes, which is in the place of our networks.
 
     Raises:
         InputError: For an unknown method or option, a device or backend that is absent, or a memory limit that leaves
-            no room.
+            no room; or for what several processes cannot do together.
     """
     values = find_method(settings.method).for_task(TASK)
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.device, shared=processes > 1)
     resolved = resolve(
         settings,
         views=original_views,
@@ -162,7 +169,8 @@ def plan_fit(
     for network in () if isinstance(field, OwnNetwork) else (field.density, field.color):
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     is_grid = settings.method == "ngp" and own is None
-    backend = choose_backend(settings.backend, device) if is_grid else "torch"
+    by_us = settings.backend == "auto" and processes > 1
+    backend = choose_backend(settings.backend, device) if is_grid and not by_us else "torch"
     frame, bound, notes = place_scene(
         scene, scale=resolved.scene_scale, bound=resolved.bound, contract=bool(resolved.contract)
     )
@@ -171,7 +179,30 @@ def plan_fit(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
     )
     _check_memory(plan, scene)
+    check_sharing(plan, processes=processes)
     return plan
+
+
+def check_sharing(plan: FitPlan, *, processes: int) -> None:
+    """Raise InputError for what several processes cannot do together, yet."""
+    settings = plan.settings
+    assert settings.batch_rays
+    if processes == 1:
+        return
+    if plan.backend != "torch":
+        raise InputError(
+            f"--backend {plan.backend} is for one process, and there are {processes}; use --backend torch with torchrun"
+        )
+    if settings.renderer != "torch":
+        raise InputError(
+            f"--renderer {settings.renderer} is for one process, and there are {processes}; use --renderer torch with "
+            "torchrun"
+        )
+    if settings.batch_rays < processes:
+        raise InputError(
+            f"--batch-rays {settings.batch_rays} are fewer than the {processes} processes; raise it, or lower "
+            "--nproc-per-node"
+        )
 
 
 def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:

@@ -19,7 +19,7 @@ Draw = Literal["one view", "all views"]
 
 @dataclass(frozen=True, kw_only=True)
 class RayBatch:
-    """Hold the rays of a step.
+    """Hold the rays of a step, or of a part of it.
 
     Attributes:
         rays_o: (n, 3), in box units.
@@ -44,9 +44,16 @@ class RayBatch:
 
     def split(self, rays: int) -> list["RayBatch"]:
         """Return the batch in pieces of at most so many rays."""
-        names = ("rays_o", "rays_d", "target", "background", "opaque", "jitter", "view")
-        columns = zip(*(getattr(self, name).split(rays) for name in names), strict=True)
-        return [RayBatch(**dict(zip(names, column, strict=True))) for column in columns]
+        columns = zip(*(getattr(self, name).split(rays) for name in _COLUMNS), strict=True)
+        return [RayBatch(**dict(zip(_COLUMNS, column, strict=True))) for column in columns]
+
+    def part(self, rays: slice) -> "RayBatch":
+        """Return some of the rays, which lie together."""
+        return RayBatch(**{name: getattr(self, name)[rays] for name in _COLUMNS})
+
+
+_COLUMNS = ("rays_o", "rays_d", "target", "background", "opaque", "jitter", "view")
+"""What a `RayBatch` holds of each ray."""
 
 
 class TrainingRays:
