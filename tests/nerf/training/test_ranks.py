@@ -22,7 +22,7 @@ from finer_core.training.state import read_state
 from finer_nerf.app.cli import main
 from finer_nerf.config import NerfConfig
 from finer_nerf.training.build import build_objective, field_of
-from finer_nerf.training.objective import PhotometricObjective
+from finer_nerf.training.objective import EmptySceneError, PhotometricObjective
 from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
 from tests.nerf.small_scenes import ball_scene, write_ball
 from tests.processes import by_hand, ends_of
@@ -33,6 +33,19 @@ SMALL = [
     *("--batch-samples", "2000", "--batch-rays", "128", "--orbit-frames", "0", "--device", "cpu", "--quiet"),
     *("--precision", "fp32"),
 ]
+
+COMMAND = """
+import sys
+from finer_nerf.app.cli import main
+from finer_nerf.training import objective
+def remember(self, seen, step, plain=objective.PhotometricObjective._remember):
+    plain(self, seen, step)
+    if (self.attempt, step) == (0, 5):
+        raise objective.EmptySceneError(step=step, opacity=0.0)
+objective.PhotometricObjective._remember = remember
+sys.exit(main())
+"""
+"""The program, whose first attempt fails."""
 
 
 class Recording(GradientReducer):
@@ -106,15 +119,29 @@ def logged(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_train_like_one(ball, tmp_path):
+@pytest.fixture
+def collapse_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail here where `COMMAND` fails."""
+    plain = PhotometricObjective._remember
+
+    def remember(self: PhotometricObjective, seen: list, step: int) -> None:
+        plain(self, seen, step)
+        if (self.attempt, step) == (0, 5):
+            raise EmptySceneError(step=step, opacity=0.0)
+
+    monkeypatch.setattr(PhotometricObjective, "_remember", remember)
+
+
+def test_two_processes_train_like_one_and_begin_anew_together(ball, tmp_path, collapse_at_first):
     arguments = ["train", str(ball), *SMALL, "--steps", "20", "--log-every", "2", "--target-psnr", "90", "--json"]
     shared, alone = tmp_path / "shared", tmp_path / "alone"
-    (code, output, errors), other = ends_of(by_hand("-m", "finer_nerf", *arguments, "--out", str(shared)))
+    (code, output, errors), other = ends_of(by_hand("-c", COMMAND, *arguments, "--out", str(shared)))
     assert (code, other) == (0, (0, [], [])), errors
     metrics = json.loads(output[0])
     assert (metrics["processes"], metrics["steps"], metrics["target_reached"]) == (2, 20, False)
     assert main([*arguments, "--out", str(alone)]) == 0
-    assert json.loads((alone / "metrics.json").read_text())["processes"] == 1
+    by_one = json.loads((alone / "metrics.json").read_text())
+    assert (by_one["processes"], by_one["restarts"], metrics["restarts"]) == (1, 1, 1)
     lines, expected = logged(shared), logged(alone)
     assert [line["rays"] for line in lines] == [line["rays"] for line in expected]
     assert expected[-1]["loss"] < expected[0]["loss"]

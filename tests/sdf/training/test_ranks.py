@@ -125,14 +125,15 @@ def logged(out: Path) -> list[dict]:
 
 
 def test_two_processes_fit_like_one(egg, tmp_path):
-    arguments = ["fit", str(egg), *SMALL, "--steps", "30", "--log-every", "3", "--target-rms", "1e-9", "--json"]
+    arguments = ["fit", str(egg), *SMALL, "--steps", "30", "--log-every", "3", "--target-rms", "0.0158", "--json"]
     shared, alone = tmp_path / "shared", tmp_path / "alone"
     (code, output, errors), other = ends_of(by_hand("-c", COMMAND, *arguments, "--out", str(shared)))
     assert (code, other) == (0, (0, [], [])), errors
     metrics = json.loads(output[0])
-    assert (metrics["processes"], metrics["steps"], metrics["target_reached"]) == (2, 30, False)
     assert main([*arguments, "--out", str(alone)]) == 0
-    assert json.loads((alone / "metrics.json").read_text())["processes"] == 1
+    by_one = json.loads((alone / "metrics.json").read_text())
+    assert (metrics["processes"], by_one["processes"]) == (2, 1)
+    assert metrics["target_reached"] and metrics["steps"] == by_one["steps"] < 30
     losses, expected = ([line["loss"] for line in logged(out)] for out in (shared, alone))
     assert expected[-1] < expected[0]
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
