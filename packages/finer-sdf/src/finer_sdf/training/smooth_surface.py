@@ -21,9 +21,9 @@ _NARROW = (129, 257)
 """Likewise of those of which only what is near the points or the surface is solved for."""
 _MOST_NODES = 600_000
 """A grid with more to solve for is not taken: memory goes as their number, some 3 kB each."""
-_FINE_ENOUGH = 2.0
+_FINE_ENOUGH = 1.2
 """No grid is finer than the first whose cells are at most this many deviations of the noise."""
-_SLOPE = 2.0
+_SLOPE = 1.0
 """Distance, in deviations, by which an error of the slope weighs as much as one of the value."""
 _FAR, _SURE = 0.05, 0.4
 """Nodes farther than this from all points, and whose winding number is this far from 1/2, are told their distance."""
@@ -57,11 +57,11 @@ class _Data:
 def smooth_surface(cloud: PointCloud) -> Mesh:
     """Return the zero level set of a smooth function that is small at the points and has their normals as its slope.
 
-    Formula: f minimises mean_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g twice
-    the noise, l the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin,
-    2011), by conjugate gradients on grids of 33 to 257 points per axis, as fine as the noise asks for. The last term
-    carries the surface's bend on over holes, which a harmonic function, as Poisson's, closes flat. Far from all points
-    the coarse grids are told the distance to the nearest, with the sign of the winding number.
+    Formula: f minimises mean_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g and l
+    the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin, 2011), by
+    conjugate gradients on grids of 33 to 257 points per axis, as fine as the noise asks for. The last term carries the
+    surface's bend on over holes, which a harmonic function, as Poisson's, closes flat. Far from all points the coarse
+    grids are told the distance to the nearest, with the sign of the winding number.
 
     Args:
         cloud: In box coordinates, with its noise, which is positive.

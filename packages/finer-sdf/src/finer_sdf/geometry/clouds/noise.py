@@ -4,18 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import chdtri
 
 from finer_core.shapes import Float
 from finer_sdf.geometry.shapes import Points
 
 _ASKED = 1000
 """Points whose neighbourhoods are looked at."""
+_QUIET = 0.1
+"""Share of neighbourhoods whose residuals are below the one that is taken: where the surface bends, they are larger."""
 _FLAT = 0.4
 """A neighbourhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has 1."""
 _NEVER_FLAT = 0.6
 """A cloud whose flattest neighbourhoods are still this thick lies about no surface, so nothing is said of its noise."""
 _LEAST, _MOST = 16, 128
 """Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
+_TERMS = 6
+"""Of a quadric."""
 _LEAST_POINTS = 2000
 _THICKER = 1.5
 """Once the ratio is this many times its least, neighbourhoods hold several sheets; within noise it grows by less."""
@@ -43,7 +48,9 @@ def measure_noise(points: Points) -> Noise:
     """Estimate how far points lie off their surface.
 
     Formula: a quadric z = q(x, y) is fitted to the k nearest neighbours of each of 1000 points in the axes of their
-    spread; deviation = median of sqrt(sum r^2 / (k - 6)). k doubles from 16 until the median thickness of the
+    spread. Were all r normally distributed, sum r^2 would be so by chi^2 with k - 6 degrees of freedom; deviation =
+    sqrt(S / C), S the sum that a tenth of the neighbourhoods are below and C the chi^2 that a tenth is below, so that
+    details that no quadric follows are not taken for noise. k doubles from 16 until the median thickness of the
     neighbourhoods is 0.4 of their width: smaller ones lie within the noise, and larger ones are bent.
 
     Args:
@@ -55,10 +62,12 @@ def measure_noise(points: Points) -> Noise:
     best, least, spacing = 0.0, np.inf, 0.0
     while True:
         distances, near = tree.query(asked, k=min(count, len(rest)))
-        residual, ratio = (float(np.median(of)) for of in _quadric_residuals(rest[near]))
+        squares, ratios = _quadric_residuals(rest[near])
+        ratio = float(np.median(ratios))
         share = len(points) / len(rest)
         if ratio < least:
-            best, least = residual, ratio
+            expected = float(chdtri(max(1, near.shape[1] - _TERMS), 1 - _QUIET))
+            best, least = float(np.sqrt(np.quantile(squares, _QUIET) / expected)), ratio
             # Of a surface, pi r^2 holds so many points of the whole.
             spacing = float(np.median(distances[:, -1])) * float(np.sqrt(np.pi / (near.shape[1] * share)))
         if ratio < _FLAT or ratio > _THICKER * least or (count >= _MOST and len(rest) < _LEAST_POINTS):
@@ -73,7 +82,7 @@ def measure_noise(points: Points) -> Noise:
 def _quadric_residuals(
     neighbourhoods: Float[np.ndarray, "asked neighbours 3"],
 ) -> tuple[Float[np.ndarray, " asked"], Float[np.ndarray, " asked"]]:
-    """Return of neighbourhoods (m, k, 3) the residual of a quadric, and thickness over width, (m,) each."""
+    """Return of neighbourhoods (m, k, 3) the sum of squares that a quadric leaves, and thickness over width, (m,)."""
     count = neighbourhoods.shape[1]
     centred = neighbourhoods - neighbourhoods.mean(axis=1, keepdims=True)
     squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centred, centred) / count)
@@ -85,4 +94,4 @@ def _quadric_residuals(
     factors = np.linalg.solve(normal, np.einsum("mka,mk->ma", terms, z)[..., None])[..., 0]
     residual = (z - np.einsum("mka,ma->mk", terms, factors)) * length[:, None]
     thickness = np.sqrt(np.maximum(squares[:, 0], 0))
-    return np.sqrt((residual**2).sum(axis=1) / max(1, count - 6)), thickness / width
+    return (residual**2).sum(axis=1), thickness / width
