@@ -30,8 +30,8 @@ RINGS: dict[str, str] = {
         training.optimizers.eager
         training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal
         training.optimizers.shared_matrices training.optimizers.shared_muon training.optimizers.shared_soap
-        training.optimizers.soap training.optimizers.soap_stack training.precision training.recorded training.schedules
-        training.squared_error training.state training.timed_length training_config
+        training.optimizers.soap training.optimizers.soap_stack training.precision training.recorded training.resumption
+        training.schedules training.squared_error training.state training.timed_length training_config
     """,
     "finer_core.app.cli": "app app.cli app.folder_lock surroundings",
 }

@@ -86,6 +86,14 @@ def test_gradients_are_clipped_together(method):
     assert norms[1e-3] == pytest.approx([1e-3] * 22, rel=1e-2)
 
 
+def test_a_fit_that_is_run_again_judges_from_its_own_beginning():
+    fit = fits.fit_of(objective=small.WaveObjective({6: [1e6]}))
+    first, _ = recorded(fit)
+    again, _ = recorded(fit)
+    assert [first[-1].rollbacks, again[-1].rollbacks] == [1, 0]
+    assert [point.step for point in again] == [4, 8, 12, 16, 20, 22]
+
+
 class Recorder(small.WaveObjective):
     """Remember the weights that every step began with."""
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from finer_core import InputError, build_network, grid_coords
-from finer_core.training import exponential_decay, fit
+from finer_core.training import DivergenceGuard, exponential_decay, fit
 
 
 def small(seed: int = 0) -> nn.Module:
@@ -117,3 +117,68 @@ def test_a_fit_with_any_optimizer_of_pytorch_stops_and_goes_on(name, tmp_path):
     fit(cut, loss, steps=20, log_every=5, optimizers=of(cut), checkpoint=tmp_path / "c", callbacks=[Stop()])
     fit(cut, loss, steps=20, log_every=5, optimizers=of(cut), checkpoint=tmp_path / "c", resume=True)
     assert all(torch.equal(a, b) for a, b in zip(weights(cut), weights(whole), strict=True))
+
+
+def test_a_guard_serves_any_number_of_fits():
+    guard = DivergenceGuard()
+    histories = []
+    for scale in (1e-3, 1.0):
+        network = small()
+        histories.append(
+            fit(network, lambda net, step, scale=scale: scale * loss(net, step), steps=20, log_every=5, guard=guard)
+        )
+    assert [len(history) for history in histories] == [4, 4]
+    assert [history[-1].rollbacks for history in histories] == [0, 0]
+    assert guard == DivergenceGuard(), "what is given is not changed"
+
+
+NORMS = [0, -1.0, float("nan"), float("inf")]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_norm_that_is_not_positive_is_refused(norm):
+    with pytest.raises(InputError, match="max_grad_norm must be a positive number"):
+        fit(small(), loss, steps=2, max_grad_norm=norm)
+
+
+def test_a_network_that_cannot_be_trained_is_refused():
+    with pytest.raises(InputError, match="network Finer cannot be trained: all its parameters are frozen"):
+        fit(small().requires_grad_(False), loss, steps=2)
+    with pytest.raises(InputError, match="network Identity cannot be trained: it has no parameters"):
+        fit(nn.Identity(), loss, steps=2)
+    with torch.inference_mode():
+        made = small()
+    with pytest.raises(InputError, match="build it outside"):
+        fit(made, loss, steps=2)
+
+
+def test_optimizers_that_cannot_train_the_network_are_refused():
+    network = small()
+    head = [network.head.weight.requires_grad_(False)]
+    refused = {
+        "at least one, got none": [],
+        r"\(SGD\) have none of network Finer's trainable": torch.optim.SGD(small().parameters(), lr=0.1),
+        r"\(Adam\) have none of network Finer's trainable": [torch.optim.Adam(head, lr=0.1)],
+        "optimizer LBFGS asks for the loss several times": torch.optim.LBFGS(network.parameters()),
+    }
+    for message, optimizers in refused.items():
+        with pytest.raises(InputError, match=message):
+            fit(network, loss, steps=2, optimizers=optimizers)
+
+
+def test_an_optimizer_may_also_have_parameters_of_the_loss():
+    network, width = small(), nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.Adam([*network.parameters(), width], lr=1e-2)
+    fit(network, lambda net, step: loss(net, step) * (-width).exp() + width, steps=8, log_every=4, optimizers=optimizer)
+    assert width.item() != 0
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_recorded_whatever_the_program_has_set(mode):
+    plain, network = small(), small()
+    fit(plain, loss, steps=6, log_every=3)
+    with mode():
+        fit(network, loss, steps=6, log_every=3)
+        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(network), strict=True))
+    fit(network, loss, steps=6, log_every=3)

@@ -128,7 +128,7 @@ def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> 
         begun = True
 
     fit.on_step = on_step
-    with blaming("the checkpoint", begun=lambda: begun):
+    with blaming("the checkpoint", begun=lambda: begun or not fit.takes_state):
         return fit.run(_state_of(content) if content else None)
 
 

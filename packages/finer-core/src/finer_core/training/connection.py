@@ -64,7 +64,7 @@ def connected(
     fit.checkpoint, fit.should_stop = checkpoint, should_stop
     fit.on_step, fit.on_log, fit.on_notice = step_done, on_log, noticed
     try:
-        with blaming(checkpoint or "the checkpoint", begun=lambda: begun):
+        with blaming(checkpoint or "the checkpoint", begun=lambda: begun or not fit.takes_state):
             yield
     finally:
         progress.close()

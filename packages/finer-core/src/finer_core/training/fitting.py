@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +16,7 @@ from finer_core.training.loop import Fit
 from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers.build import build_optimizers
 from finer_core.training.recorded import run_recorded, saved_state
+from finer_core.training.resumption import description_of, refuse_other_fit
 from finer_core.training.schedules import Schedule
 
 Loss = Callable[[Any, int], Tensor]
@@ -42,7 +42,11 @@ def fit(
 ) -> TrainingHistory:
     """Train a network in place, and leave it in its best state.
 
-    Ctrl-C, and a callback's `should_stop`, end the fit with its best state so far; `history.interrupted` says so.
+    Ctrl-C, and a callback's `should_stop`, end the fit with its best state so far; `history.interrupted` says so. So
+    does the guard where the loss diverges again and again; `history.ended_early` says so, and a warning is logged.
+
+    Gradients are recorded for the fit where the program around it does not, under `torch.no_grad()` or
+    `torch.inference_mode()`; the network must have been made outside the latter.
 
     Args:
         network: The network.
@@ -54,11 +58,13 @@ def fit(
         schedule: Factor on the initial rates by (step, steps), such as `exponential_decay()`; None for 1.
         log_every: Steps between two entries of the history; the guard judges the fit there.
         max_grad_norm: Clip the norm of all gradients together; None for no clipping.
-        guard: What goes back to the best state when a fit diverges or loses ground; None for a guard of its own.
+        guard: What goes back to the best state when a fit diverges or loses ground; None for one of the default
+            settings. Only its settings count: a guard may be given to any number of fits.
         checkpoint: A file that the state is written to every `checkpoint_seconds`, and at the end.
         checkpoint_seconds: Least time between two writes of it.
         resume: Go on from the checkpoint, if there is one yet, to the same bits as without the interruption. That is so
-            on a CPU, if the loss follows from the step and PyTorch's random numbers.
+            on a CPU, if the loss follows from the step and PyTorch's random numbers. Network, optimizers and settings
+            must be of the same kinds and values; the loss cannot be compared.
         callbacks: `finer_core.training.Callback`s, or objects with some of its methods.
         progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
 
@@ -67,7 +73,8 @@ def fit(
 
     Raises:
         DivergenceError: If the fit diverged for good.
-        InputError: For no steps, a rate that is not positive, or a checkpoint that exists or is of another fit.
+        InputError: For no steps, a rate or norm that is not positive, a network without trainable parameters,
+            optimizers that have none of them or need a closure, or a checkpoint that exists or is of another fit.
         ValueError: If the function returns no scalar.
 
     Example:
@@ -92,32 +99,36 @@ def fit(
         for group in (group for optimizer in chosen for group in optimizer.param_groups):
             group["initial_lr"] = group["lr"]  # also where an earlier fit, or a scheduler of PyTorch's, left another
     state = saved_state(checkpoint, resume=resume)
-    loop = Fit(
-        network=network,
-        objective=_as_objective(objective),
-        optimizers=chosen,
-        schedule=schedule or (lambda step, steps: 1.0),
-        steps=steps,
-        log_every=min(log_every, steps),
-        max_grad_norm=max_grad_norm,
-        guard=guard or DivergenceGuard(),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        checkpoint_seconds=checkpoint_seconds,
-    )
-    try:
-        return run_recorded(
-            loop,
-            name=f"fit {type(network).__name__}",
-            metrics_of=lambda loss: {},
-            figure=lambda loss: f"loss {loss:.3e}",
-            state=state,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            progress=progress,
+    with torch.inference_mode(False), torch.enable_grad():
+        loop = Fit(
+            network=network,
+            objective=_as_objective(objective),
+            optimizers=chosen,
+            schedule=schedule or (lambda step, steps: 1.0),
+            steps=steps,
+            log_every=min(log_every, steps),
+            max_grad_norm=max_grad_norm,
+            guard=guard or DivergenceGuard(),
+            checkpoint_seconds=checkpoint_seconds,
         )
-    finally:  # what the schedule made of the rates is no setting of the next fit
-        for group in (group for optimizer in chosen for group in optimizer.param_groups):
-            group["lr"] = group["initial_lr"]
+        if checkpoint is not None:
+            loop.about = description_of(loop)
+            if state is not None:
+                refuse_other_fit(state, loop.about, source=checkpoint)
+        try:
+            return run_recorded(
+                loop,
+                name=f"fit {type(network).__name__}",
+                metrics_of=lambda loss: {},
+                figure=lambda loss: f"loss {loss:.3e}",
+                state=state,
+                checkpoint=checkpoint,
+                callbacks=callbacks,
+                progress=progress,
+            )
+        finally:  # what the schedule made of the rates is no setting of the next fit
+            for group in (group for optimizer in chosen for group in optimizer.param_groups):
+                group["lr"] = group["initial_lr"]
 
 
 def _as_objective(objective: Objective | Loss) -> Objective:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 _NATS = math.log(10) / 10
 """Of a decibel."""
+_WORSE = 10**0.01
+"""Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
 _LEAST_INTERVALS, _LEAST_STEPS = 3, 25
 """Fewer log intervals, or steps, cannot tell a trend from noise, however short the fit."""
 _SHORTEST_SPIKE = 4
@@ -28,6 +30,13 @@ class DivergenceGuard:
     `least_progress` for as long: the loop goes back to the initial weights. Each time all rates are multiplied by a
     factor, for good. Only spikes can end a fit, which then has its best state.
 
+    A loss that may be zero or negative, such as a log-likelihood, has no decibels and no factors. From the first
+    interval with a mean that is not positive, or with a step below zero, only what is not finite is a spike, there are
+    no decays and dead starts, and smoothed losses are compared by their value.
+
+    The first ten attributes are settings, the others the state of one fit. A `Fit` judges by a `fresh` guard of these
+    settings each time it is run, so that one guard serves many fits.
+
     Attributes:
         max_rollbacks: How many spikes are undone before giving up; 0 judges only whether a loss is finite.
         spike_factor: How much worse than the best an interval may be.
@@ -48,13 +57,14 @@ class DivergenceGuard:
         setbacks: How many of these were decays or dead starts; `max_rollbacks` at most.
         restarts: How many of those were dead starts.
         first: Mean loss of the first interval.
-        smoothed: Natural logarithm of the smoothed loss.
+        smoothed: Natural logarithm of the smoothed loss; where `is_signed`, the smoothed loss.
         lowest: Lowest value of it.
         reference: Its value when the fit last made progress.
         waiting_since: When that was, or when the loop last went back.
         intervals: Log intervals since then.
         is_lowest: Whether the last interval gave the lowest value.
         risen_step: Where the rates begin to rise anew after a dead start.
+        is_signed: Whether a loss was zero or negative.
 
     Example:
         >>> from finer_core.training import DivergenceGuard
@@ -74,44 +84,54 @@ class DivergenceGuard:
     decay_factor: float = 0.5
     dead_factor: float = 0.25
     max_restarts: int = 2
-    best: float = math.inf
-    level: float = math.nan
-    step: int = 0
-    undone_step: int = 0
-    rate: float = 1.0
-    rollbacks: int = 0
-    setbacks: int = 0
-    restarts: int = 0
-    first: float = math.nan
-    smoothed: float = math.nan
-    lowest: float = math.inf
-    reference: float = math.inf
-    waiting_since: int = 0
-    intervals: int = 0
-    risen_step: int = 0
-    is_lowest: bool = False
+    best: float = field(default=math.inf, init=False)
+    level: float = field(default=math.nan, init=False)
+    step: int = field(default=0, init=False)
+    undone_step: int = field(default=0, init=False)
+    rate: float = field(default=1.0, init=False)
+    rollbacks: int = field(default=0, init=False)
+    setbacks: int = field(default=0, init=False)
+    restarts: int = field(default=0, init=False)
+    first: float = field(default=math.nan, init=False)
+    smoothed: float = field(default=math.nan, init=False)
+    lowest: float = field(default=math.inf, init=False)
+    reference: float = field(default=math.inf, init=False)
+    waiting_since: int = field(default=0, init=False)
+    intervals: int = field(default=0, init=False)
+    risen_step: int = field(default=0, init=False)
+    is_lowest: bool = field(default=False, init=False)
+    is_signed: bool = field(default=False, init=False)
 
-    def is_bad(self, loss: float, *, steps: int = _SHORTEST_SPIKE) -> bool:
-        """Return whether an interval of so many steps and mean loss `loss` must be undone."""
+    def fresh(self) -> "DivergenceGuard":
+        """Return a guard of the same settings that has judged nothing yet."""
+        return replace(self)
+
+    def is_bad(self, loss: float, *, steps: int = _SHORTEST_SPIKE, least: float = math.inf) -> bool:
+        """Return whether an interval of so many steps, mean loss `loss` and least loss `least` must be undone."""
         if not math.isfinite(loss):
             return True
+        if self.is_signed or least < 0:
+            return False
         least = 0.0 if math.isnan(self.first) else self.floor * self.first
         is_judged = self.max_rollbacks > 0 and steps >= _SHORTEST_SPIKE
         return is_judged and loss > self.spike_factor * max(self.best, least)
 
-    def accept(self, loss: float, *, step: int = 0) -> None:
-        """Remember a good interval that ended with `step` updates done."""
+    def accept(self, loss: float, *, step: int = 0, least: float = math.inf) -> None:
+        """Remember a good interval that ended with `step` updates done, its least loss being `least`."""
         share = min(1.0, (step - self.step) / _LEAST_STEPS) if step > self.step else 1.0
         self.level = loss if math.isnan(self.level) else self.level + share * (loss - self.level)
         self.best, self.step = min(self.best, self.level), step
         if not math.isfinite(self.first):
             self.first = loss
-        value = math.log(max(loss, 1e-300))
+        if not self.is_signed and (loss <= 0 or least < 0):
+            self.is_signed = True
+            self.smoothed, self.lowest = _exponential(self.smoothed), _exponential(self.lowest)
+        value = loss if self.is_signed else math.log(max(loss, 1e-300))
         self.smoothed = value if math.isnan(self.smoothed) else self.smoothed + 0.5 * (value - self.smoothed)
         self.intervals += 1
         self.is_lowest = self.smoothed < self.lowest
         self.lowest = min(self.lowest, self.smoothed)
-        if self.smoothed < self.reference - self.least_progress * _NATS:
+        if not self.is_signed and self.smoothed < self.reference - self.least_progress * _NATS:
             self.reference, self.waiting_since, self.intervals = self.smoothed, step, 0
 
     def setback_of(self, *, step: int, steps: int) -> Setback | None:
@@ -119,7 +139,8 @@ class DivergenceGuard:
         waited = step - self.waiting_since
         is_long = self.intervals >= _LEAST_INTERVALS and waited >= max(_LEAST_STEPS, self.patience * steps)
         is_late = step > (1 - self.patience) * steps
-        if not self.max_rollbacks or self.setbacks >= self.max_rollbacks or not is_long or is_late:
+        is_over = self.is_signed or self.setbacks >= self.max_rollbacks
+        if not self.max_rollbacks or is_over or not is_long or is_late:
             return None
         if self.is_dead:
             return "dead" if self.restarts < self.max_restarts else None
@@ -128,12 +149,12 @@ class DivergenceGuard:
     @property
     def is_dead(self) -> bool:
         """Return whether the fit has not come off the ground yet."""
-        return self.lowest > math.log(max(0.5 * self.first, 1e-300))
+        return not self.is_signed and self.lowest > math.log(max(0.5 * self.first, 1e-300))
 
     @property
     def has_learned(self) -> bool:
         """Return whether there is a state worth keeping in a fit that diverges again and again."""
-        return self.max_rollbacks > 0 and self.best < 0.5 * self.first
+        return self.max_rollbacks > 0 and self.best < (1.0 if self.is_signed else 0.5) * self.first
 
     def reason(self, setback: Setback) -> str:
         """Say what has gone wrong with the trend."""
@@ -170,6 +191,8 @@ class DivergenceGuard:
     @property
     def has_ended_worse(self) -> bool:
         """Return whether the smoothed loss is more than 0.1 dB above the lowest."""
+        if self.is_signed:
+            return self.max_rollbacks > 0 and is_worse(self.smoothed, than=self.lowest)
         return self.max_rollbacks > 0 and self.smoothed > self.lowest + 0.1 * _NATS
 
     def factor(self, step: int, steps: int) -> float:
@@ -188,7 +211,19 @@ class DivergenceGuard:
             setattr(self, name, state[name])
 
 
-_STATE = (
-    *("best", "level", "step", "undone_step", "rate", "rollbacks", "setbacks", "restarts", "first"),
-    *("smoothed", "lowest", "reference", "waiting_since", "intervals", "risen_step", "is_lowest"),
-)
+_STATE = tuple(field.name for field in fields(DivergenceGuard) if not field.init)
+
+
+def settings_of(guard: DivergenceGuard) -> dict[str, float]:
+    """Return a guard's settings by name, without what it has judged."""
+    return {field.name: getattr(guard, field.name) for field in fields(guard) if field.init}
+
+
+def is_worse(loss: float, *, than: float) -> bool:
+    """Return whether a loss is worse than another by 0.1 dB, or below zero by as much of it."""
+    return loss > (than * _WORSE if than > 0 else than / _WORSE)
+
+
+def _exponential(value: float) -> float:
+    """Return exp(value); of what would be too large, nearly the largest number."""
+    return math.exp(min(value, 709.0)) if math.isfinite(value) else value

@@ -39,6 +39,7 @@ class TrainingHistory(Sequence[LogEntry]):
     Args:
         entries: The entries.
         interrupted: Whether the fit was stopped before its end.
+        ended_early: Whether the divergence guard ended the fit before its last step, with its best state.
 
     Example:
         >>> from finer_core.training import LogEntry, TrainingHistory
@@ -48,9 +49,12 @@ class TrainingHistory(Sequence[LogEntry]):
         (10, [3.0], {'loss': 0.5, 'psnr': 3.0})
     """
 
-    def __init__(self, entries: Iterable[LogEntry] = (), *, interrupted: bool = False) -> None:
+    def __init__(
+        self, entries: Iterable[LogEntry] = (), *, interrupted: bool = False, ended_early: bool = False
+    ) -> None:
         self._entries = list(entries)
         self.interrupted = interrupted
+        self.ended_early = ended_early
 
     def append(self, entry: LogEntry) -> None:
         """Add an entry."""
@@ -89,10 +93,11 @@ class TrainingHistory(Sequence[LogEntry]):
                 [each.metrics[index] if index in each.metrics else getattr(each, index) for each in self._entries]
             )
         if isinstance(index, slice):
-            return TrainingHistory(self._entries[index], interrupted=self.interrupted)
+            return TrainingHistory(self._entries[index], interrupted=self.interrupted, ended_early=self.ended_early)
         return self._entries[index]
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {value:.5g}" for name, value in self.metrics.items())
         end = f", step {self._entries[-1].step}: {last}" if self._entries else ""
-        return f"{type(self).__name__}: {len(self)} entries{end}{', interrupted' if self.interrupted else ''}"
+        how = f"{', interrupted' if self.interrupted else ''}{', ended early' if self.ended_early else ''}"
+        return f"{type(self).__name__}: {len(self)} entries{end}{how}"

@@ -15,6 +15,7 @@ class LogPoint:
         seconds: Training time so far, over all resumptions.
         rollbacks: How often the guard went back.
         is_reached: Whether the fit ends here because its target is reached.
+        ended_early: Whether the guard ended the fit here, before its last step, with its best state.
 
     Example:
         >>> from finer_core.training import LogPoint
@@ -29,3 +30,4 @@ class LogPoint:
     seconds: float
     rollbacks: int
     is_reached: bool = False
+    ended_early: bool = False

@@ -8,8 +8,7 @@ beside the last one: a fit that loses ground goes back to it, and one that ends 
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,13 @@ from torch.optim import Optimizer
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.ema import apply_averages
-from finer_core.training.guard import DivergenceGuard, Setback
+from finer_core.training.guard import DivergenceGuard, Setback, is_worse
 from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
-from finer_core.training.optimizers.build import each, set_learning_rates, step_optimizer
+from finer_core.training.optimizers.build import check_optimizers, each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
-from finer_core.training.state import TrainState, put_state, take_state, write_state
+from finer_core.training.state import TrainState, put_state, saving, take_state, write_state
 from finer_core.training.timed_length import TimedLength
-
-_WORSE = 10**0.01
-"""Factor on the best state's loss, 0.1 dB, from which on a fit ends with that state instead of its last one."""
 
 
 def _ignore(*_: object) -> None:
@@ -49,7 +45,7 @@ class Fit:
         steps: Updates in all.
         log_every: Length of a stretch, in steps. Part of the result: the guard acts at its ends.
         max_grad_norm: Clip the norm of all gradients together; None for no clipping.
-        guard: Divergence guard.
+        guard: Its settings count: every run judges by a guard of its own, which then stands here.
         checkpoint: File that the state goes to; None for none.
         checkpoint_seconds: Least time between two writes of it.
         on_step: Called after every update with (step, steps, detached loss); must not change anything.
@@ -97,11 +93,13 @@ class Fit:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.steps < 1 or self.log_every < 1:
+            raise InputError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
+        check_optimizers(self.network, self.optimizers, max_grad_norm=self.max_grad_norm)
+        self.takes_state = False  # and True where a state that was given is at fault for what is raised
         self._best: TrainState | None = None
         parts = (self.network, self.objective, self.optimizers)
         self._graphed = graphed_step(*parts, max_grad_norm=self.max_grad_norm) if self.uses_graph else None
-        if self.steps < 1 or self.log_every < 1:
-            raise ValueError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
 
     def run(self, state: TrainState | None = None) -> LogPoint:
         """Run from the beginning, or from a state read by `read_state`, to the last step.
@@ -143,9 +141,12 @@ class Fit:
         Raises:
             Interrupted, DivergenceError, InputError: As `run`.
         """
+        self.guard = self.guard.fresh()
         first = self._copy(step=0, loss=math.nan, seconds=0.0)
         if state is not None:
+            self.takes_state = True
             self._restore(state)
+            self.takes_state = False
         good = state or first
         best = self._best = good.best or good
         seconds_before = good.loop["seconds"]
@@ -153,11 +154,11 @@ class Fit:
         started = written = time.monotonic()
         while good.step < self.steps and not point.is_reached:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
-            loss = yield from self._stretch(good, end)
+            loss, least = yield from self._stretch(good, end)
             seconds = seconds_before + time.monotonic() - started
-            if self.guard.is_bad(loss, steps=end - good.step):
+            if self.guard.is_bad(loss, steps=end - good.step, least=least):
                 if not self._undo(loss, good, best):
-                    good, point = best, replace(point, rollbacks=self.guard.rollbacks)
+                    good, point = best, replace(point, rollbacks=self.guard.rollbacks, ended_early=True)
                     break
                 good = self._copy(step=good.step, loss=good.loop["loss"], seconds=seconds, best=good.best)
                 continue
@@ -167,7 +168,7 @@ class Fit:
                 with self._saving(good):
                     self.steps = self.length.steps(done=end, seconds=seconds, seconds_per_step=per_step)
                 self.on_length(self.steps)
-            self.guard.accept(loss, step=end)
+            self.guard.accept(loss, step=end, least=least)
             setback = self.guard.setback_of(step=end, steps=self.steps)
             point = self._point(end, loss, seconds, is_reached=False)
             if setback is None:
@@ -177,7 +178,7 @@ class Fit:
                 self._go_back(first if setback == "dead" else best, setback, step=end)
                 point = replace(point, rollbacks=self.guard.rollbacks)
             before = None if self.guard.is_lowest and setback is None else best
-            with self._saving(good):
+            with saving(good, self.checkpoint):
                 good = self._copy(step=end, loss=loss, seconds=seconds, best=before, is_reached=point.is_reached)
             best = self._best = before or good
             self.on_log(point)
@@ -185,8 +186,8 @@ class Fit:
             if self.checkpoint and (is_kept or time.monotonic() - written > self.checkpoint_seconds):
                 write_state(good, self.checkpoint)
                 written = time.monotonic()
-        is_worse = good.loop["loss"] > _WORSE * best.loop["loss"]  # by itself too: the smoothed loss lags
-        if self.guard.has_ended_worse and is_worse and not point.is_reached:
+        has_lost = is_worse(good.loop["loss"], than=best.loop["loss"])  # by itself too: the smoothed loss lags
+        if self.guard.has_ended_worse and has_lost and not point.is_reached:
             self._put(best)
             self.on_notice(f"the fit was best after {best.step} of {self.steps} steps: that state is kept")
         if not point.is_reached:  # it is the weights that reached it
@@ -204,9 +205,9 @@ class Fit:
         apply_averages(self.optimizers)
         return self._best.step
 
-    def _stretch(self, good: TrainState, end: int) -> Generator[int, Tensor | None, float]:
-        """Ask for the updates up to `end` and return their mean loss; on request, save `good` and stop."""
-        total: Tensor | None = None
+    def _stretch(self, good: TrainState, end: int) -> Generator[int, Tensor | None, tuple[float, float]]:
+        """Ask for the updates up to `end` and return their mean and least loss; on request, save `good` and stop."""
+        total = least = None
         for step in range(good.step, end):
             if self.should_stop():
                 if self.checkpoint:
@@ -214,24 +215,14 @@ class Fit:
                 raise Interrupted(good.step)
             factor = self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
             set_learning_rates(self.optimizers, factor=factor)
-            with self._saving(good):
+            with saving(good, self.checkpoint):
                 loss = yield step
             assert loss is not None
             total = loss.clone() if total is None else total.add_(loss)
+            least = loss.clone() if least is None else torch.minimum(least, loss, out=least)
             self.on_step(step + 1, self.steps, loss)
-        assert total is not None
-        return float(total) / (end - good.step)  # the only place that waits for the device
-
-    @contextmanager
-    def _saving(self, good: TrainState) -> Iterator[None]:
-        """Save `good` if another process is gone."""
-        try:
-            yield
-        except CollectiveError as error:
-            if not self.checkpoint:
-                raise
-            write_state(good, self.checkpoint)
-            raise CollectiveError(f"{error}; saved at step {good.step}, go on with --resume") from error
+        assert total is not None and least is not None
+        return float(total) / (end - good.step), float(least)  # the only place that waits for the device
 
     def update(self, step: int) -> Tensor:
         """Do one update at the rates as they are, and return its detached loss, which the next one may overwrite."""
@@ -240,7 +231,9 @@ class Fit:
         self.clear_gradients()
         loss = self.objective.backward(self.network, step)
         self.clip_gradients()
+        self.takes_state = True
         each(self.optimizers, step_optimizer)
+        self.takes_state = False
         return loss.detach()
 
     def clear_gradients(self) -> None:

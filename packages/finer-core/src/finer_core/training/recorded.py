@@ -22,6 +22,7 @@ from finer_core.training.loop import Fit
 from finer_core.training.state import TrainState, read_state
 
 logger = logging.getLogger(__name__)
+_HELP = "it has its best state; lower the learning rate"
 
 
 def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> TrainState | None:
@@ -136,12 +137,14 @@ def run_recorded(
         )
         try:
             with connection:
-                fit.run(state)
+                history.ended_early = fit.run(state).ended_early
         except (Interrupted, KeyboardInterrupt) as stop:
             if asked() and isinstance(stop, KeyboardInterrupt):  # the second one
                 raise
             history.interrupted = True
             logger.info("%s: stopped; the best state so far is of step %d", name, fit.keep_best())
+        if history.ended_early:
+            logger.warning("%s: ended before its last step, because the loss diverged again and again; %s", name, _HELP)
     return history
 
 

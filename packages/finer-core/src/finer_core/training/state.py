@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from finer_core.errors import InputError
+from finer_core.errors import CollectiveError, InputError
 from finer_core.io.tensor_file import read_shapes, read_tensors, write_tensors
 from finer_core.schema import fits, shown
 from finer_core.training.guard import DivergenceGuard
@@ -81,7 +81,11 @@ def put_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer]
     try:
         network.load_state_dict(state.network)
         for optimizer, saved in zip(optimizers, state.optimizers, strict=True):
+            needed = [set(group) for group in optimizer.param_groups]
             optimizer.load_state_dict(copy.deepcopy(dict(saved)))
+            for names, group in zip(needed, optimizer.param_groups, strict=True):
+                if lacking := sorted(names - set(group)):
+                    raise ValueError(f"{', '.join(lacking)} of {type(optimizer).__name__} is not in it")
             _check_moments(optimizer)
         objective.load_state_dict(copy.deepcopy(dict(state.objective)))
         torch.set_rng_state(state.random_state["cpu"])
@@ -133,13 +137,11 @@ def _difference(saved: Any, own: Any, place: str) -> str:
 
 @contextmanager
 def blaming(checkpoint: str | os.PathLike[str], *, begun: Callable[[], bool]) -> Iterator[None]:
-    """Turn what a block raises before its first step into a refusal of the checkpoint that it goes on from.
-
-    All else of a resumed fit was made anew for it, and checked.
+    """Turn what a wrong state makes a block raise into a refusal of the checkpoint that it goes on from.
 
     Args:
         checkpoint: The file, for the message.
-        begun: Says whether a step was done since.
+        begun: Says whether the state was taken, by all that a first step needs of it; then the error is another's.
 
     Raises:
         InputError: In place of an error that a wrong state can cause.
@@ -152,6 +154,18 @@ def blaming(checkpoint: str | os.PathLike[str], *, begun: Callable[[], bool]) ->
         if begun() or own or "memory" in reason:
             raise
         raise InputError(f"{os.fspath(checkpoint)}: cannot be gone on from ({reason})") from error
+
+
+@contextmanager
+def saving(state: TrainState, path: Path | None) -> Iterator[None]:
+    """Write a state, if it has a file, where a block raises CollectiveError because another process is gone."""
+    try:
+        yield
+    except CollectiveError as error:
+        if not path:
+            raise
+        write_state(state, path)
+        raise CollectiveError(f"{error}; saved at step {state.step}, go on with --resume") from error
 
 
 def write_state(state: TrainState, path: str | os.PathLike[str]) -> None:

@@ -3,7 +3,9 @@
 The list is what `fit` steps; every group remembers its `initial_lr`, which the schedule multiplies.
 """
 
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -78,8 +80,8 @@ def build_optimizers(
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
-    if not learning_rate > 0 or not matrix_learning_rate > 0:
-        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
+    if not 0 < learning_rate < math.inf or not 0 < matrix_learning_rate < math.inf:
+        raise InputError(f"learning rates must be positive numbers, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
     suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
     matrices = [p for p in parameters if suits(p)] if any(map(_is_hidden_matrix, parameters)) else []
@@ -109,6 +111,40 @@ def build_optimizers(
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     return optimizers
+
+
+def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max_grad_norm: float | None) -> None:
+    """Raise InputError unless optimisers can train a network step by step.
+
+    Args:
+        network: The network.
+        optimizers: Those that a fit steps. They may have parameters of other modules too.
+        max_grad_norm: To which the gradients are clipped.
+    """
+    if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
+        raise InputError(f"max_grad_norm must be a positive number, got {max_grad_norm!r}; None for no clipping")
+    title, parameters = type(network).__name__, list(network.parameters())
+    if not any(parameter.requires_grad for parameter in parameters):
+        what = "all its parameters are frozen" if parameters else "it has no parameters"
+        raise InputError(f"network {title} cannot be trained: {what}; call requires_grad_(True) of what is to change")
+    if any(parameter.is_inference() for parameter in parameters):
+        raise InputError(f"network {title} cannot be trained: build it outside torch.inference_mode()")
+    if not optimizers:
+        raise InputError("optimizers must be at least one, got none; leave it out for Adam on all parameters")
+    for optimizer in optimizers:
+        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            name = type(optimizer).__name__
+            raise InputError(
+                f"optimizer {name} asks for the loss several times a step (its step needs a closure), which a fit does "
+                f"not do; take another, such as torch.optim.Adam, or call {name} in a loop of your own"
+            )
+    own = {id(parameter) for parameter in parameters if parameter.requires_grad}
+    if not any(id(p) in own for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]):
+        names = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
+        raise InputError(
+            f"optimizers ({names}) have none of network {title}'s trainable parameters; make them of its parameters()"
+        )
 
 
 def set_learning_rates(optimizers: list[Optimizer], *, factor: float) -> None:
