@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 import finer_image
+from finer_core import training
 from finer_core.errors import InputError
 from finer_core.training import Callback, TrainingHistory
 from finer_image import Image, ImageConfig, ImageModel, evaluate, fit, read_image, write_image
@@ -257,6 +258,25 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
             fit(given.pop("image", PICTURE), **{**SMALL, **given}, checkpoint=path)
     with pytest.raises(InputError, match="needs checkpoint="):
         fit(PICTURE, **SMALL, resume=True)
+    core = tmp_path / "core.safetensors"
+    training.fit(Squares(), lambda network, step: network(torch.ones(2, 2)).square().mean(), steps=2, checkpoint=core)
+    with pytest.raises(InputError, match=r"not a checkpoint of finer_image.fit"):
+        fit(PICTURE, **SMALL, network=Squares(), checkpoint=core, resume=True)
+
+
+def test_an_error_in_a_network_of_one_s_own_is_no_fault_of_the_checkpoint(tmp_path):
+    network, path = Squares(), tmp_path / "fit.safetensors"
+
+    class Breaks:
+        def on_start(self, step, steps):
+            network.register_forward_hook(self.fails)
+
+        def fails(self, *_):
+            raise KeyError("a bug of one's own")
+
+    fit(PICTURE, **SMALL, network=network, checkpoint=path, callbacks=[Watcher(stop_after=6)])
+    with pytest.raises(KeyError, match="a bug of one's own"):
+        fit(PICTURE, **SMALL, network=network, checkpoint=path, resume=True, callbacks=[Breaks()])
 
 
 def test_a_network_of_ones_own_is_trained_judged_saved_and_loaded(tmp_path):

@@ -39,7 +39,7 @@ def saved_fit(
         InputError: If it is a fit of another kind, input or code.
     """
     saved, path = state.loop.get("about"), os.fspath(source)
-    if not isinstance(saved, Mapping):
+    if not isinstance(saved, Mapping) or "input_sha256" not in saved:
         raise InputError(f"{path}: not a checkpoint of {verb}; one of a run folder goes on by --resume")
     check_entries(saved, {"input_sha256": str, "own": str, "network": Mapping}, what=path)
     if saved["input_sha256"] != about["input_sha256"]:
