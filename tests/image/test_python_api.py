@@ -261,7 +261,7 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
     core = tmp_path / "core.safetensors"
     training.fit(Squares(), lambda network, step: network(torch.ones(2, 2)).square().mean(), steps=2, checkpoint=core)
     with pytest.raises(InputError, match=r"not a checkpoint of finer_image.fit"):
-        fit(PICTURE, **SMALL, network=Squares(), checkpoint=core, resume=True)
+        fit(PICTURE, **{**SMALL, "network": Squares()}, checkpoint=core, resume=True)
 
 
 def test_an_error_in_a_network_of_one_s_own_is_no_fault_of_the_checkpoint(tmp_path):
@@ -274,9 +274,10 @@ def test_an_error_in_a_network_of_one_s_own_is_no_fault_of_the_checkpoint(tmp_pa
         def fails(self, *_):
             raise KeyError("a bug of one's own")
 
-    fit(PICTURE, **SMALL, network=network, checkpoint=path, callbacks=[Watcher(stop_after=6)])
+    given = {**SMALL, "network": network, "checkpoint": path}
+    fit(PICTURE, **given, callbacks=[Watcher(stop_after=6)])
     with pytest.raises(KeyError, match="a bug of one's own"):
-        fit(PICTURE, **SMALL, network=network, checkpoint=path, resume=True, callbacks=[Breaks()])
+        fit(PICTURE, **given, resume=True, callbacks=[Breaks()])
 
 
 def test_a_network_of_ones_own_is_trained_judged_saved_and_loaded(tmp_path):

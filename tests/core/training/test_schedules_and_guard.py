@@ -183,6 +183,7 @@ def test_rates_are_set_relative_to_the_initial_ones():
         ({"name": "adamw"}, r"unknown optimizer 'adamw' \(known: adam, muon, soap\)"),
         ({"learning_rate": 0.0}, "must be positive, got 0.0"),
         ({"learning_rate": float("nan")}, "must be positive, got nan"),
+        ({"learning_rate": float("inf")}, "must be positive, got inf"),
         ({"matrix_learning_rate": -1.0}, "must be positive, got 0.001 and -1.0"),
     ],
 )

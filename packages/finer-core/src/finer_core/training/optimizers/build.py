@@ -81,7 +81,7 @@ def build_optimizers(
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
     if not 0 < learning_rate < math.inf or not 0 < matrix_learning_rate < math.inf:
-        raise InputError(f"learning rates must be positive numbers, got {learning_rate!r} and {matrix_learning_rate!r}")
+        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
     suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
     matrices = [p for p in parameters if suits(p)] if any(map(_is_hidden_matrix, parameters)) else []
