@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch.autograd import forward_ad
 
 _blocks = 0
 """`exact_derivatives` blocks that are open, in all threads."""
@@ -109,6 +110,14 @@ def first_order_only() -> Iterator[None]:
 def is_first_order_only() -> bool:
     """Return whether the caller is inside a `first_order_only` block, and in no `exact_derivatives` block."""
     return _FIRST.get() and not _EXACT.get()
+
+
+def operations_are_recorded() -> bool:
+    """Return whether operations are recorded here, for a backward pass or as forward derivatives, of any order.
+
+    Where they are not, buffers may be used again: forward derivatives do not survive it, and the second one is 0.
+    """
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0
 
 
 def refuse_second_derivative() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations import buffers as spare
+from finer_core.activations.derivative_mode import operations_are_recorded
 
 
 def finer_phase(z: Tensor, *, omega_0: float) -> Tensor:
@@ -60,7 +61,9 @@ class RealFormula(ABC):
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return grad * df/dz."""
         slope = self.derivative(z, exact=exact)
-        return grad * slope if torch.is_grad_enabled() else slope.mul_(grad)
+        # A gradient of `torch.func` may be a batch of them, which does not fit into the memory of the slope.
+        keep = operations_are_recorded() or torch._C._are_functorch_transforms_active()
+        return grad * slope if keep else slope.mul_(grad)
 
     def jvp(self, z: Tensor, tangent: Tensor, *, exact: bool) -> Tensor:
         """Return tangent * df/dz."""
@@ -79,7 +82,7 @@ class SineFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return omega_0 cos(omega_0 z)."""
-        if torch.is_grad_enabled():
+        if operations_are_recorded():
             return self.omega_0 * torch.cos(self.omega_0 * z)
         return z.mul(self.omega_0).cos_().mul_(self.omega_0)
 
@@ -110,7 +113,7 @@ class FinerFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return cos(h) dh/dz, in two buffers where no graph is recorded."""
-        if torch.is_grad_enabled():
+        if operations_are_recorded():
             phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
             return torch.cos(phase) * slope
         phase, slope = self._phase_and_factor(z)
@@ -155,7 +158,7 @@ class GaussFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return -2 scale^2 z f(z)."""
-        if torch.is_grad_enabled():
+        if operations_are_recorded():
             return (-2 * self.scale**2) * z * torch.exp(-((self.scale * z) ** 2))
         return self.value(z).mul_(z).mul_(-2 * self.scale**2)
 
@@ -188,7 +191,7 @@ class RealWireFormula(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return -(omega_w sin(omega_w z) + 2 scale^2 z cos(omega_w z)) exp(-(scale z)^2)."""
-        if not torch.is_grad_enabled():
+        if not operations_are_recorded():
             return self.value_and_slope(z, exact=exact)[1]
         carrier = self.omega_w * z
         oscillation = self.omega_w * torch.sin(carrier) + (2 * self.scale**2) * z * torch.cos(carrier)
@@ -216,7 +219,7 @@ class OfFinerSine(RealFormula):
 
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return outer'(sin h) cos(h) dh/dz."""
-        if not torch.is_grad_enabled():
+        if not operations_are_recorded():
             return self.value_and_slope(z, exact=exact)[1]
         phase, slope = finer_phase_and_slope(z, omega_0=self.omega_0, exact=exact)
         return self.outer.derivative(torch.sin(phase), exact=exact) * torch.cos(phase) * slope

@@ -9,12 +9,15 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch._C import _functorch as functorch
+from torch.autograd import forward_ad
 
 from finer_core.activations._kernels.chunked import in_chunks
 from finer_core.activations._kernels.dispatch import kernels_for
 from finer_core.activations.derivative_mode import (
     derivatives_are_exact,
     is_first_order_only,
+    operations_are_recorded,
     refuse_second_derivative,
 )
 from finer_core.activations.formulas import RealFormula
@@ -61,7 +64,7 @@ class _Pointwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (z,), grad = ctx.saved_tensors, grad_outputs[0]
-        kernels = None if torch.is_grad_enabled() else kernels_for(ctx.formula, z, grad)
+        kernels = None if operations_are_recorded() else kernels_for(ctx.formula, z, grad)
         if kernels:
             return kernels.vjp(z, grad, exact=ctx.exact), None, None
         return in_chunks(partial(ctx.formula.vjp, exact=ctx.exact), z, grad), None, None
@@ -69,7 +72,18 @@ class _Pointwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         (z,) = ctx.saved_tensors
-        return ctx.formula.jvp(z, grad_inputs[0], exact=ctx.exact)
+        # PyTorch calls this with forward derivatives off, and `torch.func` then takes outer ones for 0.
+        with forward_ad._set_fwd_grad_enabled(True):
+            return ctx.formula.jvp(_without_inmost_tangent(z), grad_inputs[0], exact=ctx.exact)
+
+
+def _without_inmost_tangent(z: Tensor) -> Tensor:
+    """Return z without the tangent that a `jvp` is given beside it; those of outer derivatives stay."""
+    if not functorch.is_batchedtensor(z):
+        return forward_ad.unpack_dual(z).primal
+    # PyTorch has no batching rule for it: it is done to what is in the batch.
+    inside = _without_inmost_tangent(functorch.get_unwrapped(z))
+    return functorch._add_batch_dim(inside, functorch.maybe_get_bdim(z), functorch.maybe_get_level(z))
 
 
 class _FirstOrder(torch.autograd.Function):

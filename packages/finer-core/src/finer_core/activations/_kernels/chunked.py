@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from finer_core.activations.derivative_mode import operations_are_recorded
 from finer_core.activations.large_pages import empty_in_large_pages
 from finer_core.parallel import parallel_map, worker_count
 
@@ -32,7 +33,7 @@ def in_chunks(function: Callable[..., Results], *tensors: Tensor) -> Results:
     Args:
         function: Of tensors of one shape; returns a new tensor of it, of any type, or two.
         *tensors: All of one shape. On another device than the CPU, under `torch.func` or `torch.compile`, while a graph
-            is recorded, or where they are not contiguous, they go through the function whole.
+            or forward derivatives are recorded, or where they are not contiguous, they go through the function whole.
     """
     if not _gains(tensors):
         return function(*tensors)
@@ -79,4 +80,4 @@ def is_plain(*tensors: Tensor) -> bool:
 
 
 def _gains(tensors: tuple[Tensor, ...]) -> bool:
-    return not torch.is_grad_enabled() and is_plain(*tensors) and tensors[0].numel() >= SMALLEST
+    return not operations_are_recorded() and is_plain(*tensors) and tensors[0].numel() >= SMALLEST
