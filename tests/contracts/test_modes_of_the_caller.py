@@ -11,6 +11,8 @@ import trimesh
 import finer_image
 import finer_nerf
 import finer_sdf
+from finer_core.activations import derivatives_are_exact, exact_derivatives, first_order_only
+from finer_core.activations.derivative_mode import is_first_order_only
 from finer_core.c_library import allow_building, building_is_allowed
 from finer_core.training.batching import apart_from_the_program
 
@@ -30,6 +32,8 @@ MODES: dict[str, Callable[[], AbstractContextManager]] = {
     "inference": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "meta": lambda: torch.device("meta"),
+    "exact": exact_derivatives,
+    "first order": first_order_only,
 }
 SMALL = {"steps": 4, "log_every": 2, "device": "cpu", "precision": "fp32"}
 NETWORK = {"hidden_features": 8}
@@ -66,7 +70,8 @@ def test_a_fit_is_the_same_in_every_mode(plain, mode):
 def test_the_mode_of_the_caller_stays(mode):
     def modes() -> tuple:
         grad = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
-        return grad, torch.get_default_dtype(), torch.get_default_device()
+        derivatives = derivatives_are_exact(), is_first_order_only()
+        return grad, derivatives, torch.get_default_dtype(), torch.get_default_device()
 
     with apart_from_the_program():
         plain = modes()

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import lru_cache
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar, copy_context
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import torch
@@ -27,7 +27,7 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     A single piece stays in the calling thread, whose operations use all cores, and so do all where there is one core.
 
     Args:
-        work: Called from several threads at once.
+        work: Called from several threads at once, in each as it would be here (`as_here`).
         items: What it is called with.
     """
     workers = worker_count()
@@ -38,7 +38,46 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
             return [work(items[0])]
     # Always inside: a thread's number of OpenMP threads is fixed by its first operation.
     with one_thread_per_op():
-        return list(_pool(workers).map(work, items))
+        return list(_pool(workers).map(as_here(work), items))
+
+
+def as_here(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    """Return work that computes in other threads as it does in this one, for whatever is done in threads of a pool.
+
+    A thread begins with context variables, and with modes of PyTorch, of its own: exact derivatives, autocast,
+    gradients, inference mode and the default device would depend on how many threads there are.
+
+    Args:
+        work: Called with the variables and modes that are set here and now; what it sets itself ends with the call.
+    """
+    context, modes = copy_context(), _modes_of_this_thread()
+
+    def call(item: Item) -> Result:
+        _workers.set(0)
+        with ExitStack() as entered:
+            for mode in modes:
+                entered.enter_context(mode())
+            return work(item)
+
+    return lambda item: context.copy().run(call, item)
+
+
+def _modes_of_this_thread() -> list[Callable[[], AbstractContextManager[object]]]:
+    """Return what makes a fresh thread's modes those of this one: nothing, in most programs."""
+    modes: list[Callable[[], AbstractContextManager[object]]] = []
+    is_inference, records = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    if is_inference:
+        modes.append(torch.inference_mode)
+    if records == is_inference:  # a thread records, but for inference
+        modes.append(partial(torch.set_grad_enabled, records))
+    for kind in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(kind):
+            dtype, cached = torch.get_autocast_dtype(kind), torch.is_autocast_cache_enabled()
+            modes.append(partial(torch.autocast, kind, dtype=dtype, cache_enabled=cached))
+    device = torch.get_default_device()
+    if device.type != "cpu":  # the context itself makes every operation slower
+        modes.append(lambda: device)
+    return modes
 
 
 @contextmanager

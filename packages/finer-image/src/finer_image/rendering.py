@@ -187,7 +187,7 @@ def unit_rows(
     on_cpu = coords.device.type == "cpu"
 
     def unit(piece: Tensor) -> Tensor:
-        with torch.no_grad():  # a thread has its own grad mode
+        with torch.no_grad():
             return model(piece).cpu()
 
     pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)

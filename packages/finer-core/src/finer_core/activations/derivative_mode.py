@@ -107,6 +107,17 @@ def first_order_only() -> Iterator[None]:
         _FIRST.reset(token)
 
 
+@contextmanager
+def outside_derivative_blocks() -> Iterator[None]:
+    """Let a block compute as outside of the caller's `exact_derivatives` and `first_order_only`."""
+    exact, first = _EXACT.set(False), _FIRST.set(False)
+    try:
+        yield
+    finally:
+        _FIRST.reset(first)
+        _EXACT.reset(exact)
+
+
 def is_first_order_only() -> bool:
     """Return whether the caller is inside a `first_order_only` block, and in no `exact_derivatives` block."""
     return _FIRST.get() and not _EXACT.get()

@@ -114,7 +114,7 @@ def _share(
     sums: GradientSums = {}
     own_way = loss_of.add_gradients if isinstance(loss_of, PieceLoss) else None
     for piece in pieces:
-        with first_order_only():  # here, because a thread does not inherit its caller's context
+        with first_order_only(), torch.enable_grad():
             loss = own_way(piece, sums) if own_way else add_gradients(loss_of(piece), network, sums)
         total = loss if total is None else total + loss
     assert total is not None

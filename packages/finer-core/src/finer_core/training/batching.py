@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from finer_core.activations import fuse_activations, fusion_kept
+from finer_core.activations.derivative_mode import outside_derivative_blocks
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
@@ -26,8 +27,8 @@ SMALLEST_CHUNK = 256
 def apart_from_the_program() -> Iterator[None]:
     """Let a block compute as in a program of its own, and leave the caller's as it was.
 
-    In it gradients are recorded, nothing is cast by autocast, and new tensors are of single precision and on the CPU;
-    what it draws, and the kernels that it chooses, are no matter of the caller.
+    In it gradients are recorded, by the published rule, nothing is cast by autocast, and new tensors are of single
+    precision and on the CPU; what it draws, and the kernels that it chooses, are no matter of the caller.
 
     Example:
         >>> import torch
@@ -42,6 +43,7 @@ def apart_from_the_program() -> Iterator[None]:
     dtype = torch.get_default_dtype()
     with ExitStack() as modes:
         modes.enter_context(fusion_kept())
+        modes.enter_context(outside_derivative_blocks())
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from finer_core.coords import axis_coords, coords_of_index
+from finer_core.parallel import as_here
 from finer_image.io.lazy_image import DiskImage
 from finer_image.training.objective import PixelTarget
 from finer_image.training.tiles import TiledPixels
@@ -145,7 +146,7 @@ class DiskTarget:
 
     def _start_to_load(self, number: int) -> Future[tuple[Tensor, PixelTarget]]:
         assert self.sampler is not None
-        return self._reader.submit(self._load, self.sampler.tiles(number))  # samplers are not for two threads
+        return self._reader.submit(as_here(self._load), self.sampler.tiles(number))  # samplers are not for two threads
 
     def _load(self, tiles: Tensor) -> tuple[Tensor, PixelTarget]:
         """Read a round's tiles and stack them; what sticks out of the image stays zero and is never drawn."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from finer_core.parallel import one_thread_per_op, worker_count
+from finer_core.parallel import as_here, one_thread_per_op, worker_count
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ def on_all_cores(
     """
 
     def without_gradients(piece: Piece) -> Result:
-        with torch.no_grad():  # a thread's own: gradients are on in a fresh thread
+        with torch.no_grad():
             return work(piece)
 
     workers = worker_count() if torch.device(device).type == "cpu" else 1
@@ -32,4 +32,4 @@ def on_all_cores(
         yield from map(without_gradients, pieces)
         return
     with one_thread_per_op(), ThreadPoolExecutor(workers, thread_name_prefix="finer-render") as pool:
-        yield from pool.map(without_gradients, pieces)
+        yield from pool.map(as_here(without_gradients), pieces)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.parallel import one_thread_per_op, worker_count
+from finer_core.parallel import as_here, one_thread_per_op, worker_count
 from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
@@ -63,7 +63,7 @@ def evaluate_points(
     workers = min(worker_count(), len(starts)) if on_cpu else 1
     if workers > 1:
         with one_thread_per_op(), ThreadPoolExecutor(workers, thread_name_prefix="finer-points") as pool:
-            for _ in pool.map(piece, starts):
+            for _ in pool.map(as_here(piece), starts):
                 pass
     else:
         for start in starts:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from finer_core.parallel import worker_count
+from finer_core.parallel import as_here, worker_count
 from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
@@ -75,7 +75,7 @@ class Prefetcher:
 
     def batch(self, step: int) -> SdfSamples:
         """Return the samples of step `step`, ready-made if the steps come in order."""
-        make: Callable[[int], SdfSamples] = self._sampler.batch
+        make: Callable[[int], SdfSamples] = as_here(self._sampler.batch)
         for number in range(step, min(step + self._depth + 1, self._steps)):
             if number not in self._coming:
                 self._coming[number] = self._worker.submit(make, number)

@@ -48,9 +48,8 @@ def in_chunks(function: Callable[..., Results], *tensors: Tensor) -> Results:
             part.copy_(value)
 
     def work(start: int) -> None:
-        with torch.no_grad():  # a thread has its own grad mode
-            for i in range(start, len(blocks), workers):
-                write(i, function(*blocks[i]))
+        for i in range(start, len(blocks), workers):
+            write(i, function(*blocks[i]))
 
     write(0, first)
     parallel_map(work, range(1, 1 + workers))
