@@ -57,3 +57,8 @@ def test_dtype_and_device():
     assert grid_coords(2, 2, dtype=torch.float64).dtype == torch.float64
     assert grid_coords(2, 2).dtype == torch.get_default_dtype()
     assert grid_coords(2, 2, device="meta").is_meta
+
+
+def test_a_grid_without_axes_is_refused():
+    with pytest.raises(ValueError, match="at least one axis"):
+        grid_coords()

@@ -129,3 +129,27 @@ def test_wrong_shapes_are_named():
         network(torch.zeros(4, 2, dtype=torch.float64))
     with pytest.raises(ValueError, match="floating point"):
         gradient(network, torch.zeros(4, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_inference_mode_loses_no_derivative(create_graph):
+    network, field, coords = network_of("finer"), network_of("finer", out_features=3), coords_of()
+    calls = ((gradient, network), (jacobian, field), (divergence, field), (laplacian, field))
+    expected = [derivative(function, coords, create_graph=create_graph) for derivative, function in calls]
+    with torch.inference_mode():
+        found = [derivative(function, coords, create_graph=create_graph) for derivative, function in calls]
+        copied = [derivative(function, coords * 1, create_graph=create_graph) for derivative, function in calls]
+        assert not torch.is_grad_enabled()
+    for a, b, c in zip(expected, found, copied, strict=True):
+        assert a.abs().max() > 0 and torch.equal(a, b) and torch.equal(a, c)
+        assert b.requires_grad == create_graph
+
+
+def test_a_field_that_has_no_derivatives_by_itself_is_refused():
+    network = network_of("finer")
+    for derivative in (gradient, jacobian, laplacian):
+        with pytest.raises(ValueError, match=r"under torch\.inference_mode"):
+            derivative(torch.inference_mode()(network.forward), coords_of())
+    for derivative in (gradient, jacobian, divergence, laplacian):
+        with pytest.raises(ValueError, match=r"at least one output.* \(20, 0\)"):
+            derivative(lambda x: network(x)[..., :0], coords_of())

@@ -296,3 +296,20 @@ def test_coordinates_that_are_no_numbers_are_refused(value):
     x[1, 1] = value
     with pytest.raises(InputError, match="row 1, column 1"):
         empirical_ntk(network, x)
+
+
+@pytest.mark.parametrize("path", ["layers", "jacobian", "products"])
+def test_inference_mode_changes_no_kernel(path):
+    network = build_network(
+        "finer",
+        in_features=1,
+        out_features=1,
+        hidden_features=6,
+        hidden_layers=1,
+        generator=torch.Generator().manual_seed(0),
+    )
+    x = torch.linspace(-1, 1, 5)[:, None]
+    expected = empirical_ntk(network, x, path=path)
+    with torch.inference_mode():
+        assert torch.equal(empirical_ntk(network, x, path=path), expected)
+        assert torch.equal(empirical_ntk(network, x * 1, path=path), expected)

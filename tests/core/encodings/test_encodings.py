@@ -107,3 +107,27 @@ def test_bad_frequency_std(std):
 def test_bad_fourier_sizes():
     with pytest.raises(ValueError, match="got 2 and 0"):
         FourierEncoding(in_features=2, num_frequencies=0, frequency_std=1.0)
+
+
+def test_octaves_that_float32_does_not_hold_are_refused():
+    most = PositionalEncoding(in_features=1, num_frequencies=120)
+    assert torch.isfinite(most(torch.tensor([[255.0]]))).all()
+    for spacing in ("log", "linear"):
+        for octaves in (121, 2000):
+            with pytest.raises(ValueError, match=f"at most 120, got {octaves}"):
+                PositionalEncoding(in_features=1, num_frequencies=octaves, spacing=spacing)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_the_phase_in_float32(dtype):
+    coords = torch.linspace(-1, 1, 9, dtype=dtype)[:, None] * 1.5
+    positional = PositionalEncoding(in_features=1, num_frequencies=17)
+    fourier = FourierEncoding(
+        in_features=1, num_frequencies=4, frequency_std=30.0, generator=torch.Generator().manual_seed(0)
+    ).to(dtype)
+    found = positional(coords)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), positional(coords.float()), rtol=0, atol=2**-7)
+    found = fourier(coords)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), fourier.float()(coords.float()), rtol=0, atol=2**-7)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -84,6 +85,18 @@ def with_own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return functools.update_wrapper(copy, function)
 
 
+def widened(x: Tensor) -> Tensor:
+    """Return half-precision numbers in float32, and others as they are: what phases are computed from."""
+    return x.float() if x.dtype in _HALVES else x
+
+
+def as_array(x: Tensor) -> np.ndarray:
+    """Return a tensor's numbers as an array; those of a type that NumPy has not, as bfloat16, in float32."""
+    x = x.detach().cpu()
+    return (x.float() if x.is_floating_point() and x.dtype not in _FLOATS_OF_NUMPY else x).numpy()
+
+
+_FLOATS_OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 _HALVES = (torch.float16, torch.bfloat16)
 
 

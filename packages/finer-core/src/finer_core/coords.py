@@ -64,10 +64,15 @@ def grid_coords(
     Returns:
         (product of shape, len(shape)), row-major.
 
+    Raises:
+        ValueError: If there is no axis, or one of less than 1 sample.
+
     Example:
         >>> from finer_core import grid_coords
         >>> grid_coords(2, 3)[:4].tolist()
         [[-1.0, -1.0], [-1.0, 0.0], [-1.0, 1.0], [1.0, -1.0]]
     """
+    if not shape:
+        raise ValueError("a grid needs at least one axis, as in grid_coords(height, width); got none")
     axes = [axis_coords(length, device=device, dtype=dtype) for length in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(shape))

@@ -6,10 +6,12 @@ the derivative of the *function* even when the network is trained by the rule th
 output row i depends on coordinate row i only, as in every network here.
 
 All results can be differentiated further when `create_graph=True`: an eikonal loss on `gradient` trains with exact
-parameter gradients. They work inside `torch.no_grad`, not inside `torch.inference_mode`.
+parameter gradients. They work inside `torch.no_grad` and `torch.inference_mode`.
 """
 
 from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +21,25 @@ from finer_core.shapes import Float
 
 Field = Callable[[Tensor], Tensor]
 """Maps coords (..., in_features) to values (..., out_features)."""
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
-@torch.enable_grad()
+def _recorded(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function record derivatives whatever its caller has turned off."""
+
+    @wraps(function)
+    def recorded(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):
+                return recorded(*args, **kwargs)
+        with torch.enable_grad():
+            return function(*args, **kwargs)
+
+    return recorded
+
+
+@_recorded
 def value_and_gradient(
     field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
 ) -> tuple[Float[Tensor, "*points 1"], Float[Tensor, "*points d"]]:
@@ -38,7 +56,7 @@ def value_and_gradient(
         Values (..., 1) and gradient (..., d). Without `create_graph` both are detached.
 
     Raises:
-        ValueError: If the field has more than one output; use `jacobian`.
+        ValueError: If the field has more than one output (use `jacobian`), or none.
     """
     x, values = _evaluate(field, coords)
     if values.shape[-1] != 1:
@@ -54,7 +72,7 @@ def gradient(
     return value_and_gradient(field, coords, create_graph=create_graph)[1]
 
 
-@torch.enable_grad()
+@_recorded
 def jacobian(
     field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
 ) -> Float[Tensor, "*points m d"]:
@@ -69,6 +87,9 @@ def jacobian(
 
     Returns:
         (..., m, d).
+
+    Raises:
+        ValueError: If the field has no output.
     """
     x, values = _evaluate(field, coords)
     rows = [
@@ -77,7 +98,7 @@ def jacobian(
     return torch.stack(rows, dim=-2)
 
 
-@torch.enable_grad()
+@_recorded
 def divergence(
     field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
 ) -> Float[Tensor, "*points"]:
@@ -105,7 +126,7 @@ def divergence(
     return _trace_of_derivative(values, x, create_graph=create_graph)
 
 
-@torch.enable_grad()
+@_recorded
 def laplacian(
     field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
 ) -> Float[Tensor, "*points m"]:
@@ -120,6 +141,9 @@ def laplacian(
 
     Returns:
         (..., m).
+
+    Raises:
+        ValueError: If the field has no output.
     """
     x, values = _evaluate(field, coords)
     per_output = [
@@ -134,8 +158,16 @@ def _evaluate(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     if not coords.is_floating_point():
         raise ValueError(f"coords must be floating point, got {coords.dtype} of shape {tuple(coords.shape)}")
     with exact_derivatives():
-        x = coords if coords.requires_grad else coords.detach().requires_grad_(True)
-        return x, field(x)
+        kept = coords.clone() if coords.is_inference() else coords
+        x = kept if kept.requires_grad else kept.detach().requires_grad_(True)
+        values = field(x)
+    if not values.ndim or not values.shape[-1]:
+        raise ValueError(f"a field needs at least one output, as in (..., 1), got shape {tuple(values.shape)}")
+    if values.is_inference():
+        raise ValueError(
+            "the field computes under torch.inference_mode, which leaves no derivatives; take that out of it"
+        )
+    return x, values
 
 
 def _gradient_of(

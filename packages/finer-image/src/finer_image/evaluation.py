@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption, reporting
@@ -76,7 +77,7 @@ def unit_bands(model: ImageModel) -> Iterator[np.ndarray]:
     rows, columns = pixel_axes(model.height, model.width, like=first_parameter(model.network))
     step = max(16, _BAND_NUMBERS // (model.width * model.channels))
     for first in range(0, model.height, step):
-        yield unit_rows(model, rows[first : first + step], columns, chunk_pixels=CHUNK_PIXELS).numpy()
+        yield as_array(unit_rows(model, rows[first : first + step], columns, chunk_pixels=CHUNK_PIXELS))
 
 
 class Judge:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_image import memory as budget
@@ -47,7 +48,7 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
     if isinstance(image, np.ma.MaskedArray):
         return _of_masked(image)
     try:
-        pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+        pixels = as_array(image) if isinstance(image, Tensor) else np.asarray(image)
     except (ValueError, TypeError) as error:
         raise InputError(f"the image, a {type(image).__name__}, cannot be read as an array: {error}") from error
     if pixels.dtype == object:

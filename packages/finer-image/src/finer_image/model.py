@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
@@ -152,7 +153,7 @@ class ImageModel(nn.Module):
             return ((values - low) / (high - low)).reshape(*coords.shape[:-1], values.shape[-1])
         with torch.no_grad():
             like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
-            return self(torch.as_tensor(np.asarray(coords), dtype=like.dtype, device=like.device)).cpu().numpy()
+            return as_array(self(torch.as_tensor(np.asarray(coords), dtype=like.dtype, device=like.device)))
 
     def at(self, rows: Any, columns: Any) -> Any:
         """Return the image at fractional pixel positions, counted as `scipy.ndimage.map_coordinates` does.
@@ -174,7 +175,7 @@ class ImageModel(nn.Module):
         if isinstance(rows, Tensor) or isinstance(columns, Tensor):
             return self(coords)
         with torch.no_grad():
-            return self(coords).cpu().numpy()
+            return as_array(self(coords))
 
     def render(
         self,

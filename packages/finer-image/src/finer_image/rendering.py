@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import as_array
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
@@ -110,7 +111,7 @@ def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) ->
     step = max(1, 4 * CHUNK_PIXELS // len(columns))
     for start in range(0, len(rows), step):
         block = unit_rows(model, rows[start : start + step], columns, chunk_pixels=CHUNK_PIXELS)
-        yield model.pixels_of(block.numpy())
+        yield model.pixels_of(as_array(block))
 
 
 def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
@@ -123,7 +124,7 @@ def analyze(
     if top == count or (top is None and (all_fit or count <= DEFAULT_TOP)):
         check_room_for_all(count, memory)
         kernel = empirical_ntk(model, coords, derivative=derivative, memory=memory, progress=progress)
-        return analyze_kernel(kernel.cpu().numpy(), signal)
+        return analyze_kernel(as_array(kernel), signal)
     wanted = top or DEFAULT_TOP
     operator = ntk_operator(model, coords, derivative=derivative, memory=memory)
     with reporting("eigenpairs", unit="product", progress=progress) as tell:
@@ -258,7 +259,7 @@ def measure(
     for network in networks:
         function = as_row_function(network)
         coords = as_coords(x, function)
-        kernel = empirical_ntk(network, coords, derivative=derivative, memory=memory).cpu().numpy()
+        kernel = as_array(empirical_ntk(network, coords, derivative=derivative, memory=memory))
         values = all_eigenpairs(kernel).values
         ordered = coords.shape[1] == 1 and bool((coords.diff(dim=0) > 0).all())
         measured.append(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
@@ -109,7 +110,7 @@ def _tables_of(shape: Any) -> RawShape:
 
 def _array(name: str, table: Any) -> np.ndarray:
     try:
-        return table.detach().cpu().numpy() if isinstance(table, Tensor) else np.asarray(table)
+        return as_array(table) if isinstance(table, Tensor) else np.asarray(table)
     except (ValueError, TypeError) as error:
         raise InputError(f"its {name} cannot be read as an array ({error})") from None
 

@@ -9,6 +9,7 @@ import torch
 from pykdtree.kdtree import KDTree
 from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
@@ -68,7 +69,7 @@ def query_points(
         InputError: If points are not finite, or so far out that their type holds no distance.
     """
     is_tensor = isinstance(points, Tensor)
-    table = points_table(points.detach().cpu().numpy() if is_tensor else points)
+    table = points_table(as_array(points) if is_tensor else points)
     rows = table.reshape(-1, 3).astype(np.float64)
     check_finite("points", rows)
     boxed, beyond = _within_reach(rows, normalization)

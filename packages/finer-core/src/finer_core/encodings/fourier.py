@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from finer_core.casts import keeps_precision
+from finer_core.casts import keeps_precision, widened
 from finer_core.shapes import Float
 
 
@@ -64,8 +64,9 @@ class FourierEncoding(nn.Module):
     @keeps_precision
     def forward(self, coords: Float[Tensor, "*points in_features"]) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
-        phase = (2 * math.pi * coords) @ self.frequencies.t()
-        return torch.cat([self.amplitudes * torch.sin(phase), self.amplitudes * torch.cos(phase)], dim=-1)
+        phase = (2 * math.pi * widened(coords)) @ widened(self.frequencies).t()  # half precision holds no phase
+        sine, cosine = torch.sin(phase).to(coords.dtype), torch.cos(phase).to(coords.dtype)
+        return torch.cat([self.amplitudes * sine, self.amplitudes * cosine], dim=-1)
 
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""

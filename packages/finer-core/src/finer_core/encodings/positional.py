@@ -5,23 +5,27 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import keeps_precision
+from finer_core.casts import keeps_precision, widened
 from finer_core.shapes import Float
+
+_MOST_OCTAVES = 120
+"""float32 ends at 2^128: the phases 2^(n-1) x of coordinates within 256 are numbers."""
 
 
 class PositionalEncoding(nn.Module):
     """Encode coordinates by sines and cosines of fixed octaves.
 
     Formula: [x, sin(f_0 x), cos(f_0 x), sin(f_1 x), ...], f_j = 2^j without a factor of pi
-    (NeRF, ECCV 2020, section 5.1; each sine or cosine block holds all coordinates).
+    (NeRF, ECCV 2020, section 5.1; each sine or cosine block holds all coordinates). Phases of half-precision
+    coordinates are computed in float32.
 
     Args:
         in_features: Number of coordinates.
-        num_frequencies: Number of octaves; 0 leaves the coordinates as they are.
+        num_frequencies: Number of octaves, at most 120; 0 leaves the coordinates as they are.
         spacing: "log" for 2^0 .. 2^(n-1), "linear" for n values evenly spaced between these two.
 
     Raises:
-        ValueError: For sizes below these, or another spacing.
+        ValueError: For sizes beyond these, or another spacing.
 
     Example:
         >>> import torch
@@ -37,6 +41,11 @@ class PositionalEncoding(nn.Module):
         if in_features < 1 or num_frequencies < 0:
             raise ValueError(
                 f"in_features must be at least 1 and num_frequencies at least 0, got {in_features}, {num_frequencies}"
+            )
+        if num_frequencies > _MOST_OCTAVES:
+            raise ValueError(
+                f"num_frequencies must be at most {_MOST_OCTAVES}, got {num_frequencies}: "
+                "float32 does not hold phases of more octaves"
             )
         if spacing not in ("log", "linear"):
             raise ValueError(f"spacing must be 'log' or 'linear', got {spacing!r}")
@@ -61,10 +70,11 @@ class PositionalEncoding(nn.Module):
         self, coords: Float[Tensor, "*points {self.in_features}"]
     ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
-        blocks = [coords]
+        x = widened(coords)
+        blocks = [x]
         for frequency in self.frequencies():
-            blocks += [torch.sin(frequency * coords), torch.cos(frequency * coords)]
-        return torch.cat(blocks, dim=-1)
+            blocks += [torch.sin(frequency * x), torch.cos(frequency * x)]
+        return torch.cat(blocks, dim=-1).to(coords.dtype)
 
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from finer_core.casts import as_array
 from finer_core.shapes import Float
 from finer_nerf.rendering.contraction import contract, density_factor
 from finer_nerf.rendering.cores import on_all_cores
@@ -39,7 +40,7 @@ def look_at_arrays(
     towards = model.frame.directions_to_box(torch.from_numpy(directions)).float()
     pieces = zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
     seen = list(on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device))
-    sigmas, rgbs = (torch.cat(parts).cpu().numpy() for parts in zip(*seen, strict=True))
+    sigmas, rgbs = (as_array(torch.cat(parts)) for parts in zip(*seen, strict=True))
     return sigmas, rgbs
 
 

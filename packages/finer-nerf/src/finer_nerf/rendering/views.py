@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.differential import value_and_gradient
 from finer_core.shapes import Float
 from finer_nerf.backgrounds import color_of
@@ -84,10 +85,10 @@ def render_view(
     rays_o, rays_d = camera_rays(pose, camera, all_pixels(camera))
     points = torch.where(solid[:, None], rays_o + rays_d * torch.where(solid, depth, 0.0)[:, None], torch.nan)
     return View(
-        color=torch.cat(colors).view(*size, 3).numpy(),
-        depth=depth.view(size).numpy(),
-        opacity=opacity.view(size).numpy(),
-        points=points.view(*size, 3).numpy(),
+        color=as_array(torch.cat(colors).view(*size, 3)),
+        depth=as_array(depth.view(size)),
+        opacity=as_array(opacity.view(size)),
+        points=as_array(points.view(*size, 3)),
     )
 
 

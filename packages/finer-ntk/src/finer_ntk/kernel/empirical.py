@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
@@ -81,6 +82,7 @@ def empirical_ntk(
 ) -> np.ndarray: ...
 
 
+@torch.inference_mode(False)
 def empirical_ntk(
     model: nn.Module | Call,
     x1: Tensor | np.ndarray | None,
@@ -158,7 +160,7 @@ def empirical_ntk(
     target: Tensor | np.ndarray = torch.empty(shape, dtype=function.dtype, device=left.device) if out is None else out
     with reporting("kernel", unit="block", progress=progress) as tell:
         write_kernel(target, function, left, right, plan=plan, problem=problem, derivative=derivative, on_progress=tell)
-    return target if isinstance(x1, Tensor) or isinstance(target, np.ndarray) else target.cpu().numpy()
+    return target if isinstance(x1, Tensor) or isinstance(target, np.ndarray) else as_array(target)
 
 
 def result_shape(problem: Problem) -> tuple[int, ...]:
@@ -278,4 +280,4 @@ def _store(target: Blocks, found: Tensor, block: _Block, *, mirror: bool, output
         flipped = flipped.transpose(2, 3)
     stored = [(block.rows, block.columns, found)] + ([(block.columns, block.rows, flipped)] if mirror else [])
     for rows, columns, values in stored:
-        target[rows, columns] = values if isinstance(target, Tensor) else values.cpu().numpy()
+        target[rows, columns] = values if isinstance(target, Tensor) else as_array(values)

@@ -149,6 +149,7 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     """
     params = list(function.params.values())
     coords = torch.as_tensor(x, device=params[0].device).detach()
+    coords = coords.clone() if coords.is_inference() else coords  # nothing could be recorded of it
     if coords.ndim != 2 or not len(coords):
         raise ValueError(f"expected points (n, in_features), got {tuple(coords.shape)}")
     of_params = {value.dtype.to_real() if value.is_complex() else value.dtype for value in params}

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
@@ -155,7 +156,7 @@ def as_signal(target: Tensor | np.ndarray, count: int) -> np.ndarray:
     Raises:
         ValueError: If it is not a finite row a point.
     """
-    signal = target.detach().cpu().numpy() if isinstance(target, Tensor) else np.asarray(target)
+    signal = as_array(target) if isinstance(target, Tensor) else np.asarray(target)
     if signal.ndim not in (1, 2) or len(signal) != count or not np.isfinite(signal).all():
         raise ValueError(f"expected a finite target ({count},) or ({count}, channels), got {signal.shape}")
     return signal.reshape(count, -1).astype(np.float64)

@@ -8,6 +8,7 @@ import igl
 import numpy as np
 import torch
 
+from finer_core.casts import as_array
 from finer_sdf.geometry import Mesh, unit_vectors
 from finer_sdf.rendering.camera import OrbitCamera, sphere_around
 from finer_sdf.rendering.cone_marching import clear_depths
@@ -121,7 +122,7 @@ def steepness_of(model: Surface) -> float:
 
 def _normals(model: Surface, points: torch.Tensor) -> np.ndarray:
     """Return the exact gradient's direction at points (n, 3)."""
-    pieces = [model.field_and_gradient(piece)[1].cpu().numpy() for piece in points.split(1 << 14)]
+    pieces = [as_array(model.field_and_gradient(piece)[1]) for piece in points.split(1 << 14)]
     return unit_vectors(np.concatenate(pieces))
 
 

@@ -1,0 +1,91 @@
+"""What comes in bfloat16, which NumPy has not, or computes in it, is taken: as float32 where an array is made of it."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+
+import finer_image
+import finer_nerf
+import finer_ntk
+import finer_sdf
+from finer_core import build_network
+from finer_core.casts import as_array
+
+SHORT = {"steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"}
+SMALL = {"hidden_features": 8, "hidden_layers": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int16, torch.bool])
+def test_types_of_numpy_stay(dtype):
+    values = torch.tensor([0, 1], dtype=dtype).requires_grad_(dtype.is_floating_point)
+    assert torch.equal(torch.from_numpy(as_array(values)), values.detach())
+
+
+def test_bfloat16_becomes_float32():
+    found = as_array(torch.tensor([1.5, -2.0], dtype=torch.bfloat16, requires_grad=True))
+    assert found.dtype == np.float32 and found.tolist() == [1.5, -2.0]
+
+
+def test_an_image_and_the_values_of_its_model():
+    image = torch.rand(6, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
+    model, _ = finer_image.fit(image, network=SMALL, **SHORT)
+    expected = finer_image.fit(image.float(), network=SMALL, **SHORT)[0]
+    np.testing.assert_array_equal(np.asarray(model), np.asarray(expected))
+    before = model(np.zeros((3, 2)))
+    model.bfloat16()
+    assert model.render().dtype == np.float32 and model.at(1.0, 2.0).dtype == np.float32
+    np.testing.assert_allclose(model(np.zeros((3, 2))), before, atol=0.1)
+    assert np.isfinite(finer_image.evaluate(model, image)["psnr"])
+
+
+def test_an_own_network_of_an_image_under_autocast():
+    own = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    image = np.eye(6, dtype=np.float32)
+    model, _ = finer_image.fit(image, network=own, **SHORT)
+    plain = model.render()
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_allclose(model.render(), plain, atol=0.05)
+        assert model(np.zeros((3, 2))).dtype == np.float32
+        assert np.isfinite(finer_image.evaluate(model, image)["psnr"])
+
+
+def test_points_of_a_surface():
+    points = torch.nn.functional.normalize(torch.randn(100, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    cloud = points.bfloat16()
+    small = {"samples": 1000, "batch_points": 64, "network": SMALL, **SHORT}
+    model, _ = finer_sdf.fit((cloud, cloud), **small)
+    expected = model.query(points[:4].numpy())
+    for mode in (nullcontext, torch.inference_mode):
+        with mode():
+            found = model.query(cloud[:4])
+            normals = model.normals(points[:4].numpy())
+        assert found.distance.dtype == torch.bfloat16
+        np.testing.assert_allclose(as_array(found.distance), expected.distance, atol=0.05)
+        np.testing.assert_allclose(normals, expected.normal, atol=1e-5)
+
+
+def test_density_and_color_at_arrays():
+    settings = {"max_samples": 8, "grid_resolution": 8, "network": {"hidden_features": 8}}
+    scene = finer_nerf.builtin_scene(size=8)
+    model, _ = finer_nerf.fit(scene, steps=2, log_every=1, device="cpu", **settings)
+    model.bfloat16()
+    sigmas, colors = model(np.zeros((3, 3), dtype=np.float32), np.ones((3, 3), dtype=np.float32))
+    assert sigmas.dtype == colors.dtype == np.float32
+    images = scene.train.images.bfloat16()
+    with pytest.raises(ValueError, match=r"uint8, got torch\.bfloat16"):
+        finer_nerf.evaluate(model, type(scene.train)(**{**vars(scene.train), "images": images}))
+
+
+def test_kernels():
+    network = build_network("finer", in_features=1, out_features=1, **SMALL, generator=torch.Generator().manual_seed(0))
+    x = torch.linspace(-1, 1, 6)[:, None]
+    expected = finer_ntk.empirical_ntk(network, x)
+    rounded = finer_ntk.empirical_ntk(network, x.bfloat16())
+    torch.testing.assert_close(rounded, finer_ntk.empirical_ntk(network, x.bfloat16().float()))
+    network.bfloat16()
+    found = finer_ntk.empirical_ntk(network, x.numpy())
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
+    assert np.isfinite(finer_ntk.analyze(network, x).eigenvalues).all()
