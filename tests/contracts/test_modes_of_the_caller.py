@@ -1,5 +1,6 @@
 """A fit computes the same bits whatever the program around it has set, and leaves those settings as they were."""
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from torch import nn
 
 import finer_image
 import finer_nerf
@@ -64,6 +66,52 @@ def test_a_fit_is_the_same_in_every_mode(plain, mode):
         found = weights_of(fit)
     assert len(found) == len(expected)
     assert all(a.device.type == "cpu" and torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+class OwnField(nn.Module):
+    """A radiance field of a user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(6, 4)
+
+    def forward(self, points: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        out = self.map(torch.cat([points, directions], dim=1)).sigmoid()
+        return out[:, 0], out[:, 1:]
+
+
+OWN: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], tuple]]] = {
+    "image": (lambda: nn.Linear(2, 1), lambda own: finer_image.fit(np.eye(16), network=own, **SMALL)),
+    "sdf": (
+        lambda: nn.Linear(3, 1),
+        lambda own: finer_sdf.fit(trimesh.creation.icosphere(subdivisions=1), **SMALL, **{**SDF, "network": own}),
+    ),
+    "nerf": (OwnField, lambda own: finer_nerf.fit(finer_nerf.builtin_scene(size=8), **{**NERF, "network": own})),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_module_of_ones_own_is_fitted_in_every_mode(kind, tmp_path):
+    make, fit = OWN[kind]
+    first = make()
+    expected = weights_of(lambda: fit(copy.deepcopy(first)))
+    for mode, entered in MODES.items():
+        module, again = copy.deepcopy(first), copy.deepcopy(first)
+        with entered():
+            model, _ = fit(module)
+            model.save(tmp_path / f"{mode}.safetensors")
+            type(model).load(tmp_path / f"{mode}.safetensors", network=again)
+        for network in (module, again):
+            assert all(torch.equal(a, b) for a, b in zip(network.parameters(), expected, strict=True)), mode
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_compiled_module_is_fitted(kind):
+    make, fit = OWN[kind]
+    module = make()
+    compiled = torch.compile(module, backend="eager")
+    model, _ = fit(compiled)
+    assert compiled in list(model.modules())
 
 
 @pytest.mark.parametrize("mode", MODES)

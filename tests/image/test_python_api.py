@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 import finer_image
-from finer_core import training
+from finer_core import Finer, training
 from finer_core.errors import InputError
 from finer_core.training import Callback, TrainingHistory
 from finer_image import Image, ImageConfig, ImageModel, evaluate, fit, read_image, write_image
@@ -299,6 +299,17 @@ def test_a_network_of_ones_own_is_trained_judged_saved_and_loaded(tmp_path):
     with pytest.raises(InputError, match="Squares is not a network of ours"):
         _ = model.config
     assert main(["render", str(path), "--out", str(tmp_path / "out.png")]) == 2
+
+
+def test_a_network_of_ours_may_be_given_made_by_its_class(tmp_path):
+    def made(seed: int) -> Finer:
+        return Finer(in_features=2, out_features=3, **SIZES, generator=torch.Generator().manual_seed(seed))
+
+    path = tmp_path / "made.safetensors"
+    model, _ = fit(PICTURE, **{**SMALL, "network": made(0)})
+    model.save(path)
+    loaded = ImageModel.load(path, network=made(1))
+    assert np.array_equal(loaded.render(), model.render())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 import finer_sdf
+from finer_core import Finer
 from finer_core.errors import InputError
 from finer_core.training import Callback
 from finer_sdf import Mesh, PointCloud, SdfConfig, SdfModel, benchmark, download, evaluate, fit, read_shape
@@ -363,6 +364,14 @@ def test_a_network_of_ones_own_is_trained_meshed_evaluated_saved_and_loaded(tmp_
     with pytest.raises(InputError, match=r"Distance', network of its user's own.*give network="):
         SdfModel.load(path)
     assert main(["mesh", str(path), "--out", str(tmp_path / "out.ply")]) == 2
+
+
+def test_a_network_of_ours_may_be_given_made_by_its_class(tmp_path):
+    sizes = {"in_features": 3, "out_features": 1, "hidden_features": 16, "hidden_layers": 1}
+    path = tmp_path / "made.safetensors"
+    model, _ = fit(BALL, **{**SMALL, "network": Finer(**sizes)})
+    model.save(path)
+    assert np.array_equal(SdfModel.load(path, network=Finer(**sizes))(BALL.vertices), model(BALL.vertices))
 
 
 def test_an_activation_of_ones_own_is_trained_saved_and_loaded(tmp_path):

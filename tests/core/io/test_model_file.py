@@ -9,9 +9,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from finer_core import InputError, NetworkConfig, build_network, load_model, model_info, save_model
+from finer_core import InputError, NetworkConfig, Siren, build_network, load_model, model_info, save_model
 from finer_core import __version__ as version
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION
+from finer_core.networks.network_dict import NetworkDict
 from finer_core.training.precision import set_backward_precision
 from tests.core import small
 
@@ -184,11 +185,22 @@ def test_task_data_is_plain(tmp_path, task_data):
     assert not os.listdir(tmp_path)
 
 
-def test_a_class_used_directly_has_no_config(tmp_path):
-    from finer_core import Siren
+def test_a_class_used_directly_is_saved_as_a_module_of_its_users_own(tmp_path):
+    path, sizes = tmp_path / "m.safetensors", {"in_features": 2, "out_features": 1, "hidden_features": 8}
+    network = Siren(**sizes)
+    save_model(network, path)
+    assert model_info(path).own_network == "finer_core.networks.sine.Siren"
+    again = load_model(path, network=Siren(**sizes))
+    assert torch.equal(again(small.coords_of()), network(small.coords_of()))
+    with pytest.raises(ValueError, match="parts made by build_network, got Siren without config"):
+        save_model(NetworkDict({"a": network}), path)
 
-    with pytest.raises(ValueError, match="made by build_network, got Siren"):
-        save_model(Siren(in_features=2, out_features=1), tmp_path / "m.safetensors")
+
+def test_a_compiled_network_is_saved_as_what_was_compiled(tmp_path):
+    path, network = tmp_path / "m.safetensors", small.network_of("siren")
+    save_model(torch.compile(network, backend="eager"), path)
+    loaded = load_model(path)
+    assert loaded.config == network.config and list(loaded.state_dict()) == list(network.state_dict())
 
 
 def test_missing_folder(tmp_path):

@@ -1,7 +1,9 @@
 """Networks and activations of the user's own: tried before training, and named in their files."""
 
+import contextlib
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -145,3 +147,49 @@ def test_forged_names_are_refused(config, tmp_path):
 def test_networks_without_layers_of_ours_keep_their_activation():
     with pytest.raises(InputError, match="Bacon has no activation that another could replace"):
         set_activation(build_network(small.config_of("bacon")), torch.tanh)
+
+
+@pytest.mark.parametrize(
+    ("activation", "words"),
+    [
+        (lambda z: z.double().sin(), "makes float64 of float32; it must keep the type"),
+        (lambda z: z.to(torch.complex64), "makes complex64 of float32"),
+        (lambda z: z.int(), "makes int32 of float32"),
+        (lambda z: torch.from_numpy(np.sin(z.detach().numpy())), "gives values without gradients"),
+        (lambda z: (z > 0).to(z.dtype), "gives values without gradients"),
+        (torch.ones_like, "gives values without gradients"),
+        (lambda z: z.sum(), r"makes \(\) of \(2, 16\)"),
+    ],
+)
+def test_what_is_no_activation_is_refused_by_name(activation, words):
+    for mode in (contextlib.nullcontext, torch.no_grad, torch.inference_mode):
+        with mode(), pytest.raises(InputError, match=f"activation .*{words}"):
+            set_activation(small.network_of("siren"), activation)
+
+
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("activation", [torch.sin_, nn.ReLU(inplace=True), nn.PReLU()], ids=name_of)
+def test_activations_in_place_and_of_another_precision_are_some(activation, mode):
+    network = small.network_of("siren", dtype=torch.float64)
+    with mode():
+        assert set_activation(network, activation).own_activation == name_of(activation)
+        set_activation(network, nn.PReLU)  # made in the mode
+
+
+def test_an_activation_is_tried_in_every_type_of_the_layers():
+    with pytest.raises(InputError, match="ReLU cannot take complex64"):
+        set_activation(small.network_of("wire"), nn.ReLU)
+    set_activation(small.network_of("wire"), torch.tanh)
+
+
+class Table(nn.Embedding):
+    def forward(self, input):
+        return super().forward((input[:, 0] * 4 + 4).long())
+
+
+def test_modules_that_no_optimizer_takes_are_refused():
+    with pytest.raises(InputError, match="network Sequential has lazy layers without weights yet; call it once on"):
+        describe_network(nn.Sequential(nn.LazyLinear(8), nn.LazyLinear(3)), in_features=2, out_features=3)
+    describe_network(Table(9, 3), in_features=2, out_features=3)
+    with pytest.raises(InputError, match=r"network Table: the gradient of 'weight' is sparse; .* sparse=False"):
+        describe_network(Table(9, 3, sparse=True), in_features=2, out_features=3)

@@ -15,6 +15,7 @@ from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation, config_of, describe_network, title_of
 from finer_core.schema import fits
 from finer_core.shapes import Float
+from finer_core.training.batching import apart_from_the_program
 from finer_sdf.beyond_box import beyond_box
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.model_data import TASK, checked_task_data, has_color
@@ -106,7 +107,8 @@ class SdfModel(DistanceField):
         else:
             found = load_model(name, device=device, network=network)
             check_finite(found, name)
-            describe_network(found, in_features=3, out_features=1)
+            with apart_from_the_program():
+                describe_network(found, in_features=3, out_features=1)
         return cls(network=found, normalization=normalization, shape=shape).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:

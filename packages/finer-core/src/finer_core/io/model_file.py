@@ -19,9 +19,9 @@ from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
-from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
-from finer_core.networks.own_network import AnyActivation, name_of, set_activation
+from finer_core.networks.own_network import AnyActivation, compiled_module, has_config, name_of, set_activation
+from finer_core.networks.unchanged import check_unchanged
 from finer_core.schema import shown
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -36,16 +36,19 @@ def save_model(
 ) -> None:
     """Write a network to `path`, atomically.
 
-    Of code of the user's, a module or an activation, the file holds the name alone; `load_model` is given it again.
+    Of code of the user's, a module or an activation, the file holds the name alone; `load_model` is given it again. So
+    it is with a network of ours whose class was called directly: only `build_network` keeps a config.
 
     Args:
-        network: Made by `build_network`, a `NetworkDict` of several, or any module.
+        network: Made by `build_network`, a `NetworkDict` of several, or any module; one of `torch.compile` is what was
+            compiled.
         path: The file; its folder exists.
         task: What the network was trained for.
         task_data: Plain data that using it needs.
 
     Raises:
-        ValueError: If it is a network of ours that `build_network` did not make, or `task_data` is not plain data.
+        InputError: If `build_network` made it, and it was changed since: the file would say another function.
+        ValueError: If networks of a `NetworkDict` have no config, or `task_data` is not plain data.
 
     Example:
         >>> import os, tempfile
@@ -57,27 +60,33 @@ def save_model(
         ...     os.path.getsize(path) > 0
         True
     """
-    config = getattr(network, "config", None)
-    if isinstance(network, NetworkDict):
-        ours: dict[str, Any] = {"parts": {name: part.to_dict() for name, part in network.config.items()}}
-        described = _activated(ours, network.own_activation)
-    elif isinstance(config, NetworkConfig):
-        described = _activated(config.to_dict(), network.own_activation if isinstance(network, Network) else "")
-    elif not isinstance(network, Network):
-        described = {"own": name_of(network)}
-    else:
-        raise ValueError(
-            f"save_model needs a network made by build_network, got {type(network).__name__} without config"
-        )
+    network = compiled_module(network)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "finer_core_version": __version__,
-        "config": json.dumps(described, allow_nan=False, sort_keys=True),
+        "config": json.dumps(_description_of(network), allow_nan=False, sort_keys=True),
         "task": task,
         "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
     }
     write_tensors(path, network.state_dict(), header)
+
+
+def _description_of(network: nn.Module) -> dict[str, Any]:
+    """Return what a file says of a network: a config, one for each part, or the name of code of the user's own."""
+    if isinstance(network, NetworkDict):
+        for part in network.values():
+            if not has_config(part):
+                raise ValueError(
+                    f"save_model needs parts made by build_network, got {type(part).__name__} without config"
+                )
+            check_unchanged(part)
+        parts: dict[str, Any] = {name: config.to_dict() for name, config in network.config.items()}
+        return _activated({"parts": parts}, network.own_activation)
+    if not has_config(network):
+        return {"own": name_of(network)}
+    check_unchanged(network)
+    return _activated(network.config.to_dict(), network.own_activation)
 
 
 def _activated(described: dict[str, Any], own: str) -> dict[str, Any]:
@@ -134,8 +143,9 @@ def load_model(
     _check_own_code(file_name, info, has_network=network is not None, has_activation=activation is not None)
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if network is not None:
-        check_tensors(file_name, network.state_dict(), tensors, whose=type(network).__name__)
-        network.load_state_dict(tensors)
+        inside = compiled_module(network)
+        check_tensors(file_name, inside.state_dict(), tensors, whose=type(inside).__name__)
+        inside.load_state_dict(tensors)
         return network.to(device).eval()
     ours = _network_of(file_name, info, tensors, activation)
     check_tensors(file_name, ours.state_dict(), tensors)

@@ -6,10 +6,11 @@ No file holds code. What is written down of it is its name, to say what must be 
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
@@ -68,6 +69,8 @@ def describe_network(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not trained:
         raise InputError(f"network {name} has no parameters to train")
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        raise InputError(f"network {name} has lazy layers without weights yet; call it once on {what}, then fit it")
     kinds = {p.dtype.to_real() if p.is_complex() else p.dtype for p in network.parameters()}
     if kinds != {torch.float32}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
@@ -78,7 +81,8 @@ def describe_network(
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    coords = torch.linspace(-1, 1, _PROBED * in_features, device=trained[0].device).reshape(_PROBED, in_features)
+    count = _PROBED * in_features
+    coords = torch.linspace(-1, 1, count, device=trained[0].device, dtype=torch.float32).reshape(_PROBED, in_features)
     try:
         probe = copy.deepcopy(network)
         with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -94,6 +98,7 @@ def describe_network(
         )
     if not values.requires_grad:
         raise InputError(f"network {name} gives values without gradients: they depend on none of its parameters")
+    _try_backward(values, probe, name=name)
     for tensor in (*probe.parameters(), *probe.buffers()):
         kept.pop(tensor.untyped_storage().data_ptr(), None)
     row = [tensor.numel() // _PROBED for tensor in kept.values()]
@@ -103,6 +108,19 @@ def describe_network(
         hidden_features=max(in_features, out_features, *row),
         row_bytes=_WORKING_COPIES * (nbytes + 4 * (in_features + out_features)),
     )
+
+
+def _try_backward(values: Tensor, probe: nn.Module, *, name: str) -> None:
+    """Raise InputError for gradients that cannot be computed, or that no optimizer of ours takes."""
+    named = [(key, parameter) for key, parameter in probe.named_parameters() if parameter.requires_grad]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            grads = torch.autograd.grad(values.sum(), [parameter for _, parameter in named], allow_unused=True)
+    except Exception as error:  # code of the user's may raise anything
+        raise InputError(f"network {name} has no gradients: {_told(error)}") from error
+    for (key, _), grad in zip(named, grads, strict=True):
+        if grad is not None and grad.layout != torch.strided:
+            raise InputError(f"network {name}: the gradient of {key!r} is sparse; make the layer with sparse=False")
 
 
 class FunctionActivation(nn.Module):
@@ -140,7 +158,8 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         The network. Its file says what the activation is called; `load_model` must be given it again.
 
     Raises:
-        InputError: If the network has no activations to replace, or the activation is none.
+        InputError: If the network has no activations to replace, or the activation is none: it changes the shape or
+            the type of its input, or gives values without gradients.
 
     Example:
         >>> import torch
@@ -156,20 +175,41 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         activation = _made(activation)
     if not callable(activation):
         raise InputError(f"activation {activation!r} is not a module or a function of tensors")
-    z = torch.zeros(2, layers[0].out_features, device="cpu")
-    try:
-        probe = copy.deepcopy(activation)
-        values = (probe.cpu() if isinstance(probe, nn.Module) else probe)(z)
-    except Exception as error:  # code of the user's may raise anything
-        raise InputError(f"activation {name_of(activation)} cannot take {tuple(z.shape)}: {_told(error)}") from error
-    if not isinstance(values, Tensor) or values.shape != z.shape:
-        found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise InputError(f"activation {name_of(activation)} makes {found} of {tuple(z.shape)}; it must keep the shape")
+    kinds = {layer.weight.dtype if layer.weight.element_size() > 2 else torch.float32 for layer in layers}
+    for dtype in sorted(kinds, key=str):  # not in half precision, in which a CPU lacks functions
+        _try_activation(activation, features=layers[0].out_features, dtype=dtype)
     for layer in layers:
         own = copy.deepcopy(activation) if isinstance(activation, nn.Module) else FunctionActivation(activation)
         layer.activation = own if layer.weight.is_meta else own.to(layer.weight.device)
     network.own_activation = name_of(activation)
     return network
+
+
+def _try_activation(activation: Callable[[Tensor], Tensor], *, features: int, dtype: torch.dtype) -> None:
+    """Raise InputError for what is no activation that can be trained through, of tensors of a type."""
+    name, real = name_of(activation), dtype.to_real() if dtype.is_complex else dtype
+    with torch.inference_mode(False), torch.enable_grad():
+        probe = copy.deepcopy(activation)
+        if isinstance(probe, nn.Module):
+            probe = probe.to(device="cpu", dtype=real)
+        leaf = torch.zeros(2, features, device="cpu", dtype=dtype, requires_grad=True)
+        z = leaf.clone()  # no leaf: of one, PyTorch lets nothing be changed in place
+        kind = str(dtype).removeprefix("torch.")
+        try:
+            values = probe(z)
+        except Exception as error:  # code of the user's may raise anything
+            raise InputError(f"activation {name} cannot take {kind} {tuple(z.shape)}: {_told(error)}") from error
+        if not isinstance(values, Tensor) or values.shape != z.shape:
+            found: Any = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise InputError(f"activation {name} makes {found} of {tuple(z.shape)}; it must keep the shape")
+        if values.dtype != dtype:
+            found = str(values.dtype).removeprefix("torch.")
+            raise InputError(f"activation {name} makes {found} of {kind}; it must keep the type")
+        if not values.requires_grad:
+            raise InputError(
+                f"activation {name} gives values without gradients, and nothing before it could be trained; "
+                "compute them from its input by PyTorch's differentiable functions"
+            )
 
 
 def _made(activation: type) -> nn.Module:
@@ -182,6 +222,17 @@ def _made(activation: type) -> nn.Module:
         raise InputError(
             f"activation {name_of(activation)} needs arguments: {_told(error)}; give a module, made with them"
         ) from error
+
+
+def has_config(network: nn.Module) -> TypeGuard[Network]:
+    """Say whether `build_network` made a network: one of ours whose class was called directly keeps no config."""
+    return isinstance(network, Network) and isinstance(getattr(network, "config", None), NetworkConfig)
+
+
+def compiled_module(network: nn.Module) -> nn.Module:
+    """Return the network of ours that `torch.compile` wraps, for its weights' own names; another module as it is."""
+    inside = getattr(network, "_orig_mod", None)
+    return inside if isinstance(inside, Network) else network
 
 
 def config_of(network: nn.Module) -> NetworkConfig:

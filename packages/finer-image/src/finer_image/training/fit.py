@@ -82,7 +82,8 @@ def fit(
         overrides["network"] = dict(network)
     settings = config_with(ImageConfig, config, overrides)
     raster = as_image(image, memory=parse_memory(settings.memory))
-    own = own_code(network, activation, options=settings.network, in_features=2, out_features=raster.channels)
+    with apart_from_the_program():
+        own = own_code(network, activation, options=settings.network, in_features=2, out_features=raster.channels)
     state = saved_state(checkpoint, resume=resume)
     about = {} if checkpoint is None else {"input_sha256": _digest(raster), "own": own.name}
     with apart_from_the_program():
@@ -98,7 +99,7 @@ def fit(
         loop.about = {**about, **plan.to_dict()} if about else {}
         history = run_recorded(
             loop,
-            name=f"fit {type(network).__name__ if own.network else plan.settings.method}",
+            name=f"fit {type(network).__name__ if own.network is not None else plan.settings.method}",
             metrics_of=lambda loss: {"psnr": psnr_of_loss(plan, loss)},
             figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
             state=state,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from finer_core.encodings.hash_grid import HashGrid
 from finer_core.errors import InputError
+from finer_core.networks.unchanged import what_it_is
 
 _INSTALL = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch (needs nvcc)"
 
@@ -47,6 +48,9 @@ class TcnnHashGrid(nn.Module):
 
     Args:
         grid: The grid to stand in for, on CUDA.
+
+    Attributes:
+        stands_for: What that grid is; see `finer_core.networks.unchanged`.
     """
 
     def __init__(self, grid: HashGrid) -> None:
@@ -70,6 +74,7 @@ class TcnnHashGrid(nn.Module):
         del self.encoding.params
         self.table = grid.table
         self.out_features = grid.out_features
+        self.stands_for = what_it_is(grid)
 
     def forward(self, coords: Tensor) -> Tensor:
         """Map (..., in_features) in [0, 1] to (..., out_features)."""

@@ -89,7 +89,8 @@ def fit(
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
     settings = config_with(NerfConfig, config, overrides)
-    own = _own_code(network, activation, settings)
+    with apart_from_the_program():
+        own = _own_code(network, activation, settings)
     state = saved_state(checkpoint, resume=resume)
     path = Path(checkpoint or "")
     if state is None:
@@ -105,7 +106,7 @@ def fit(
         refuse_other_settings(plan, settings, named=overrides, source=path, may_differ=("orbit_frames",))
     for note in (*views.notes, *plan.notes):
         logger.info("%s: %s", views.name, note)
-    name, begun = f"train {type(network).__name__ if own.network else plan.settings.method}", state
+    name, begun = f"train {type(network).__name__ if own.network is not None else plan.settings.method}", state
 
     def run(loop: Fit, objective: PhotometricObjective) -> TrainingHistory:
         loop.about = about

@@ -89,7 +89,8 @@ def fit(
         overrides["network"] = dict(network)
     settings = config_with(SdfConfig, config, overrides)
     loaded = as_shape(shape, memory=parse_memory(settings.memory))
-    own = own_code(network, activation, options=settings.network, in_features=3, out_features=1)
+    with apart_from_the_program():
+        own = own_code(network, activation, options=settings.network, in_features=3, out_features=1)
     state = saved_state(checkpoint, resume=resume)
     about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape), "own": own.name}
     for note in loaded.notes:
