@@ -435,3 +435,31 @@ def test_a_mask_for_which_no_value_is_left_is_refused():
     full = np.ma.masked_array(np.concatenate([pixels, pixels]), mask=np.arange(512).reshape(32, 16) == 3)
     with pytest.raises(InputError, match=r"give image.astype\(float\).filled\(numpy.nan\)"):
         finer_image.fit(full, steps=2)
+
+
+def test_a_size_is_taken_as_it_is_given():
+    model, _ = fit(PICTURE, **{**SMALL, "steps": 1})
+    for size in ((7, 9), np.array([7, 9]), torch.tensor([7, 9])):
+        assert model.render(size=size).shape == (7, 9, 3)
+    whole = model.render(scale=2)
+    assert np.array_equal(model.render(scale=2, crop=np.array([3, 20, 5, 11])), whole[3:20, 5:11])
+    for size in ((0, 10), (0, 0), (10, 0), (-1, 10)):
+        with pytest.raises(InputError, match=f"cannot render an image of {size[0]}x{size[1]} pixels"):
+            model.render(size=size)
+    for given in (
+        {"size": (10.5, 10)},
+        {"size": 10},
+        {"size": (1, 2, 3)},
+        {"crop": (0, 2, 0)},
+        {"crop": (0, 2.5, 0, 2)},
+    ):
+        with pytest.raises(InputError, match="whole numbers are wanted"):
+            model.render(**given)
+    with pytest.raises(InputError, match="both say how large"):
+        model.render(size=np.array([4, 4]), scale=2)
+
+
+def test_numbers_of_numpy_are_numbers():
+    small = {**SMALL, "steps": np.int64(2), "network": {"hidden_features": np.int64(8), "hidden_layers": np.int32(1)}}
+    model, history = fit(PICTURE, ImageConfig(seed=np.int64(0)), **small, learning_rate=np.float32(1e-3))
+    assert model.config.hidden_features == 8 and history[-1].step == 2

@@ -162,7 +162,7 @@ def test_the_command_does_the_same(preset, tmp_path, folder):
 def test_a_path_is_read_as_the_settings_say_and_a_scene_is_taken_as_it_is(folder):
     settings = {**SMALL, "steps": 2}
     model, _ = fit(folder, **settings, downscale=2, train_every=2)
-    again, _ = fit(read_scene(folder, downscale=2, train_stride=2), **settings)
+    again, _ = fit(read_scene(folder, downscale=np.int64(2), train_stride=2), **settings)
     assert_same_bits(bits(model), bits(again))
     assert (model.camera.height, len(model.train_poses)) == (6, 2)
 

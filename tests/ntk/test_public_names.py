@@ -158,6 +158,10 @@ def test_progress_is_told_to_a_function_or_shown_on_stderr(capsys):
         (lambda net: finer_ntk.analyze(net, POINTS.coords, np.zeros(48)), "zero everywhere"),
         (lambda net: finer_ntk.analyze(net, POINTS.coords[:, 0]), r"\(n, in_features\), got \(48,\)"),
         (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, steps=-1), "steps .* -1"),
+        (
+            lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, learning_rate=0),
+            "must be positive",
+        ),
         (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, derivative="training"), "exact"),
         (lambda net: finer_ntk.ntk_operator(net, POINTS.coords).matvec(np.ones(7)), r"\(48, 48\).*\(7,\)"),
         (lambda net: finer_ntk.sweep({}, POINTS.coords), "got 0 and 1"),

@@ -457,7 +457,8 @@ def test_wrong_questions_are_refused(ball):
     for words, ask in {
         r"points must be \(..., 3\), got shape \(4, 2\)": lambda: ball(np.zeros((4, 2))),
         "points must be real numbers": lambda: ball(["a", "b", "c"]),
-        r"size \(0, 3\) is not": lambda: ball.render(size=(0, 3)),
+        "size 0x3 is not of 1 to": lambda: ball.render(size=(0, 3)),
+        "2 whole numbers are wanted": lambda: ball.render(size=(2.5, 3)),
         "unknown kind of picture 'x'": lambda: ball.render(kind="x"),
         "needs a reference mesh": lambda: ball.render(kind="error"),
         "this is a point cloud": lambda: ball.render(kind="error", reference=cloud),

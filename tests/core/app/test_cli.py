@@ -10,7 +10,7 @@ import pytest
 from finer_core import InputError
 from finer_core._version import __version__
 from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.app.network_options import NetworkOptions, given_options
+from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.errors import DivergenceError
 from finer_core.training import Interrupted
@@ -280,6 +280,21 @@ def test_network_options_given_by_the_user():
     parsed = parser.parse_args(["--first-bias-scale", "none", "--hidden-features", "64", "--scale-req-grad"])
     assert given_options(parsed) == {"first_bias_scale": None, "hidden_features": 64, "scale_req_grad": True}
     assert given_options(parser.parse_args([])) == {}
+
+
+def test_an_option_has_one_value():
+    parser = OneLineParser(prog="toy")
+    add_network_options(parser)
+    parsed = parser.parse_args(["--option", "beta=2.0", "--option", "gamma=none", "--scale", "3"])
+    assert given_options(parsed) == {"beta": 2.0, "gamma": None, "scale": 3.0}
+    for twice, words in (
+        (["--option", "scale=2", "--scale", "3"], "--option scale=2 and --scale both give 'scale' a value"),
+        (["--option", "scale=2", "--scale", "2"], "give it once"),
+        (["--option", "first_bias_scale=2", "--first-bias-scale", "none"], "--first-bias-scale both"),
+        (["--option", "beta=2", "--option", "beta=3"], "--option beta=3 and another --option both"),
+    ):
+        with pytest.raises(InputError, match=words):
+            given_options(parser.parse_args(twice))
 
 
 def test_version_text():

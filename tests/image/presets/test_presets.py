@@ -187,3 +187,18 @@ def test_budgets_are_positive_numbers(name, value):
     option = name.replace("_", "-")
     with pytest.raises(InputError, match=f"--{option} must be a positive number"):
         dataclasses.replace(ImageConfig(), **{name: value})
+
+
+def test_adam_has_no_rate_of_matrices():
+    for given in ({"optimizer": "adam"}, {"preset": "paper"}):
+        assert resolved(64, **given).matrix_learning_rate is None
+        with pytest.raises(InputError, match=r"--matrix-learning-rate 0\.1 is Muon's or SOAP's"):
+            resolved(64, **given, matrix_learning_rate=0.1)
+    assert resolved(64, optimizer="muon", matrix_learning_rate=0.1).matrix_learning_rate == 0.1
+    again = resolved(64, **as_given(resolved(64, optimizer="adam")))
+    assert (again.optimizer, again.matrix_learning_rate) == ("adam", None), "a run's own settings are taken again"
+
+
+def as_given(settings: ImageConfig) -> dict:
+    """Return what a run's config.json has of its settings, but for the lengths that follow from the first."""
+    return {name: value for name, value in vars(settings).items() if name not in ("passes", "betas")}

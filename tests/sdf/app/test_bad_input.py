@@ -55,6 +55,9 @@ def test_bad_files_leave_no_run(name, tmp_path, capsys):
         (["--preset", "paper", "--batch-points", "501"], ["--batch-points", "501", "even"]),
         (["--first-bias-scale", "-1"], ["-1"]),
         (["--learning-rate", "nan"], ["--learning-rate", "nan"]),
+        (["--optimizer", "adam", "--matrix-learning-rate", "1"], ["--matrix-learning-rate 1", "muon or soap"]),
+        (["--preset", "paper", "--matrix-learning-rate", "1"], ["--matrix-learning-rate 1", "adam"]),
+        (["--option", "first_omega_0=3", "--first-omega-0", "4"], ["first_omega_0=3", "--first-omega-0", "both"]),
         (["--resume", "--overwrite"], ["--resume", "--overwrite"]),
     ],
 )

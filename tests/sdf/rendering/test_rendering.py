@@ -20,7 +20,7 @@ from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.rendering import raycast
 from finer_sdf.rendering.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
-from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, paint, write_png, write_turntable
+from finer_sdf.rendering.images import LARGEST_SIDE, check_size, check_view_path, paint, write_png, write_turntable
 from finer_sdf.rendering.raycast import raycast_field, raycast_mesh, steepness_of
 from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_colour_bar
 from finer_sdf.rendering.sphere_tracing import box_interval, trace
@@ -359,6 +359,10 @@ def test_a_turntable_is_refused_before_any_work(name, named, tmp_path):
     with pytest.raises(InputError, match=r"view\.mp4"):
         write_png(tmp_path / "view.mp4", np.zeros((2, 2, 3), dtype=np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_size_may_be_an_array():
+    assert check_size(np.array([3, 4])) == check_size((3, 4)) == (3, 4)
 
 
 @pytest.mark.parametrize("text", ["", "10", "0x5", "-3x4", "99999x10", "axb", "9" * 5000 + "x1"])

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from finer_core.errors import InputError
+from finer_core.plain_numbers import plain
 from finer_core.schema import build, check, described, fits, shown
 
 Config = TypeVar("Config")
@@ -34,7 +35,8 @@ def setting(default: Any, help: str, *, choices: Sequence[str] | None = None, me
 def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
     """Build a settings object from layers of values, the later winning.
 
-    A layer's None means "not given"; the string "none" on the command line arrives as `NONE` and sets None.
+    NumPy's numbers become Python's. A layer's None means "not given"; the string "none" on the command line arrives as
+    `NONE` and sets None.
 
     Raises:
         InputError: For a name that the settings do not have, or a value of another type or choice than the option's.
@@ -43,7 +45,8 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
     types_of = typing.get_type_hints(settings)
     merged: dict[str, Any] = {}
     for layer in layers:
-        for name, value in layer.items():
+        for name, given in layer.items():
+            value = plain(given)
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -91,17 +94,14 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
     Raises:
         InputError: For a name that is no field, or a value of another type or choice.
     """
-    import numpy as np  # not for `--help`
-
     before = {} if config is None else vars(config)
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():
         if name not in kinds and "network" in kinds and not difflib.get_close_matches(name, kinds, n=1):
             raise InputError(f"unknown setting {name!r}; a network's own are given as network={{{name!r}: ...}}")
-        plain = value.item() if isinstance(value, np.generic) else value
-        if plain is None and name in kinds:
+        if value is None and name in kinds:
             check(None, kinds[name], name=f"setting {name!r}")
-        layer[name] = NONE if plain is None else tuple(plain) if isinstance(plain, list) else plain
+        layer[name] = NONE if value is None else tuple(value) if isinstance(value, list) else value
     merged: Config = merge_settings(kind, {name: before[name] for name in kinds if name in before}, layer)
     return merged
 
@@ -136,6 +136,8 @@ def plan_of_config(
 
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     plan: Any = build(kind, {name: config[name] for name in names if name in config}, what=os.fspath(source))
+    if getattr(plan.settings, "optimizer", "adam") != "adam":  # which alone has no rate of matrices
+        needed = [*needed, "matrix_learning_rate"]
     missing = [name for name in needed if getattr(plan.settings, name) is None]
     if missing:
         raise InputError(f"{os.fspath(source)}: settings: {missing[0]} is none; a run has it decided")

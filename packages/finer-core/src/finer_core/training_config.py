@@ -95,12 +95,36 @@ def filled(settings: object, values: Mapping[str, Any], *, compiles: bool) -> di
         settings: As given.
         values: The preset's; its `matrix_learning_rate` is Muon's.
         compiles: Whether activations are compiled where nothing says so.
+
+    Raises:
+        InputError: As `settle_matrix_rate`.
     """
     given = {name: value for name, value in vars(settings).items() if value is not None}
     merged = {**dict.fromkeys(vars(settings)), **values, **given}
     if "matrix_learning_rate" not in given:
         merged["matrix_learning_rate"] = matrix_rate(merged["optimizer"], muon=values["matrix_learning_rate"])
+    settle_matrix_rate(merged, given=given.get("matrix_learning_rate"))
     return merged | {"compile": given.get("compile", compiles)}
+
+
+def settle_matrix_rate(merged: dict[str, Any], *, given: float | None) -> None:
+    """Take the rate of the matrices out of settings by whose optimizer nothing uses it.
+
+    Args:
+        merged: Settings with the preset's values; changed.
+        given: What was asked for.
+
+    Raises:
+        InputError: If a rate was given that would do nothing.
+    """
+    if merged["optimizer"] != "adam":
+        return
+    if given is not None:
+        raise InputError(
+            f"--matrix-learning-rate {given!r} is Muon's or SOAP's, and this fit's optimizer is adam; leave it out, "
+            "or give --optimizer muon or soap"
+        )
+    merged["matrix_learning_rate"] = None
 
 
 def refuse_two_lengths(settings: object) -> None:

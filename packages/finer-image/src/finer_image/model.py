@@ -15,12 +15,13 @@ from finer_core.io.model_file import check_finite, load_model, load_network, sav
 from finer_core.io.model_header import model_info
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.own_network import AnyActivation, config_of, title_of
+from finer_core.plain_numbers import whole_numbers
 from finer_image.io.image import Image, pixels_from_unit, unit_from_pixels
 from finer_image.io.nodata import keep_apart
 from finer_image.io.raster import Raster
 from finer_image.model_data import TASK, checked_task_data
 from finer_image.preview import PREVIEW_SIDE, png_bytes
-from finer_image.rendering import Crop, first_parameter, pixel_axes, render, scaled_size
+from finer_image.rendering import Crop, first_parameter, pixel_axes, render, scaled_size, wanted_size
 
 logger = logging.getLogger(__name__)
 
@@ -188,19 +189,18 @@ class ImageModel(nn.Module):
 
         Args:
             scale: Size relative to the fitted image.
-            size: (height, width) of the whole in pixels, in place of `scale`.
+            size: (height, width) of the whole in pixels, in place of `scale`; a tuple or an array, as is `crop`.
             crop: (y0, y1, x0, x1) of a window of the whole, ends excluded, in pixels of the rendered size.
 
         Returns:
             (H, W), or (H, W, C) if the image has several channels, of the fitted image's type and value range.
 
         Raises:
-            InputError: If the size is not positive, given twice, or the crop lies outside it.
+            InputError: If the size is not positive and whole, given twice, or the crop lies outside it.
         """
-        if size is not None and scale != 1.0:
-            raise InputError(f"scale {scale!r} and size {size!r} both say how large the image is; give one of them")
-        height, width = size or scaled_size(self, scale)
-        rendered = render(self, height=height, width=width, crop=None if crop is None else Crop(*crop))
+        height, width = wanted_size(self, scale=scale, size=size)
+        window = None if crop is None else Crop(*whole_numbers(crop, count=4, what="crop (y0, y1, x0, x1)"))
+        rendered = render(self, height=height, width=width, crop=window)
         return rendered.pixels[:, :, 0] if self.channels == 1 else rendered.pixels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

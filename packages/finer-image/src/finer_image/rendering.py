@@ -12,6 +12,8 @@ from finer_core.casts import as_array
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
+from finer_core.plain_numbers import whole_numbers
+from finer_core.schema import shown
 from finer_core.shapes import Float
 from finer_image.io.image import Image
 
@@ -82,7 +84,9 @@ def render(
     Raises:
         InputError: If the size is not positive or the crop lies outside it.
     """
-    height, width = height or model.height, width or model.width
+    height, width = (
+        fitted if given is None else given for given, fitted in ((height, model.height), (width, model.width))
+    )
     window = window_of(crop, height=height, width=width)
     shape = (window.y1 - window.y0, window.x1 - window.x0, model.channels)
     pixels = np.empty(shape, dtype=model.image["dtype"])
@@ -151,6 +155,20 @@ def scaled_size(model: FittedImage, scale: float) -> tuple[int, int]:
     if not 0 < scale < float("inf"):
         raise InputError(f"--scale must be a positive number, got {scale!r}")
     return max(1, round(model.height * scale)), max(1, round(model.width * scale))
+
+
+def wanted_size(model: FittedImage, *, scale: float, size: Any) -> tuple[int, int]:
+    """Return height and width of the whole, by the scale or by the size that was given.
+
+    Raises:
+        InputError: If both were given, or one is no size.
+    """
+    if size is None:
+        return scaled_size(model, scale)
+    if scale != 1.0:
+        raise InputError(f"scale {scale!r} and size {shown(size)} both say how large the image is; give one of them")
+    height, width = whole_numbers(size, count=2, what="size (height, width)")
+    return height, width
 
 
 def pixel_axes(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.plain_numbers import plain
 from finer_core.resources import parse_memory
-from finer_core.schema import shown
+from finer_core.schema import fits, shown
 from finer_nerf.arguments import check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.presets import resolve
@@ -61,7 +62,7 @@ def read_scene(
         ("train_stride", train_stride, 1),
         ("test_every", test_every, 2),
     ):
-        if not isinstance(value, int) or value < least:
+        if not fits(plain(value), int) or value < least:
             raise InputError(f"{name} must be an integer of at least {least}, got {shown(value)}")
     return reader.read_scene(
         os.fspath(path), downscale=downscale, every=train_stride, test_every=test_every, memory=parse_memory(memory)
@@ -85,7 +86,7 @@ def builtin_scene(size: int = builtin.BUILT_IN_SIZE) -> Scene:
         >>> builtin_scene(size=8).train.images.shape
         torch.Size([36, 8, 8, 4])
     """
-    if not isinstance(size, int) or not 8 <= size <= 2048:
+    if not fits(plain(size), int) or not 8 <= size <= 2048:
         raise InputError(f"size must be an integer between 8 and 2048, got {shown(size)}")
     return builtin.builtin_scene(size=size)
 

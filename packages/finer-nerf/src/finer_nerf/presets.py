@@ -36,6 +36,9 @@ def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: flo
 
     Returns:
         Settings without a None that matters; a training with them is reproducible.
+
+    Raises:
+        InputError: For an unknown preset, or a setting that would do nothing.
     """
     refuse_two_lengths(settings)
     if settings.preset == "paper":
@@ -45,6 +48,13 @@ def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: flo
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     merged = filled(settings, values, compiles=compiles)
+    if not merged["ema_decay"]:
+        if (settings.ema_every or 1) > 1:
+            raise InputError(
+                f"--ema-every {settings.ema_every} is of an average of the weights, and this training has none; "
+                "give --ema-decay, e.g. 0.95, or leave it out"
+            )
+        merged["ema_every"] = 1
     if merged["log_every"] is None:
         # A time is made steps of at the end of a log interval, which shows the cost of whole cycles of steps.
         merged["log_every"] = settings.grid_every if settings.seconds else max(1, min(100, merged["steps"] // 50))

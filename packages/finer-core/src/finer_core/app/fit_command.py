@@ -154,9 +154,11 @@ def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str |
 
 
 def _over(layer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given, its network options over the layer's, which another method's are taken out of."""
+    """Return what was given, its network options over the layer's, without what is another method's or optimizer's."""
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
+    if given.get("optimizer") == "adam":
+        layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to Adam
     if "network" not in given:
         return given
     return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from finer_core.app.cli import add_options
 from finer_core.config import NONE, setting
+from finer_core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,16 @@ def _named_value(text: str) -> tuple[str, Any]:
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the network options that the user gave; an explicit "none" becomes None."""
-    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
-    given |= dict(getattr(arguments, "option", None) or ())
+    """Return the network options that the user gave; an explicit "none" becomes None.
+
+    Raises:
+        InputError: If `--option` names one that another argument, or another `--option`, gives a value as well.
+    """
+    named = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(NetworkOptions)}
+    given = {name: value for name, value in named.items() if value is not None}
+    for name, value in getattr(arguments, "option", None) or ():
+        if name in given:
+            other = f"--{name.replace('_', '-')}" if name in named else "another --option"
+            raise InputError(f"--option {name}={value!r} and {other} both give {name!r} a value; give it once")
+        given[name] = value
     return {name: None if value is NONE else value for name, value in given.items() if value is not None}

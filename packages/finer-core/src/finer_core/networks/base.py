@@ -11,6 +11,7 @@ from finer_core.activations._kernels.fused_mlp import FusedLayer, fused_mlp, is_
 from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear, WeightInit
+from finer_core.plain_numbers import plain
 from finer_core.schema import shown
 from finer_core.shapes import Float
 
@@ -196,7 +197,8 @@ class CoordinateMLP(Network):
 
 def check_sizes(**sizes: int) -> None:
     """Raise ValueError for a size that is not a positive integer (`hidden_layers` may be 0), or beyond all machines."""
-    for name, value in sizes.items():
+    for name, given in sizes.items():
+        value = plain(given)
         lowest, most = (0, _MOST_LAYERS) if name == "hidden_layers" else (1, _MOST_FEATURES)
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
             raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.methods import METHODS, Method, load_method
+from finer_core.plain_numbers import plain
 from finer_core.schema import build, fits, shown
 
 SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
@@ -51,6 +52,9 @@ class NetworkConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in SIZES:
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        object.__setattr__(self, "options", plain(self.options))
         known = option_names(self.method)
         for name in self.options:
             if name not in known:

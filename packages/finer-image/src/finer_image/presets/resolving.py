@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.training_config import matrix_rate, refuse_two_lengths
+from finer_core.training_config import matrix_rate, refuse_two_lengths, settle_matrix_rate
 from finer_image.config import ImageConfig
 from finer_image.presets.lengths import Length, chosen_length, steps_per_pass
 from finer_image.presets.rates import MUON_RATE, Rates, fast_rates
@@ -63,6 +63,7 @@ def resolve(
     betas = values.pop("betas")
     merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
     merged |= {"steps": length.steps, "passes": length.passes}
+    settle_matrix_rate(merged, given=settings.matrix_learning_rate)
     if merged["sampling"] == "importance" and not merged["batch_pixels"]:
         raise InputError(
             "--sampling importance needs a batch of some of the pixels, got the full batch; give --batch-pixels"

@@ -165,7 +165,7 @@ def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
 
 
 _RESOLVED = (
-    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
+    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
     *("batch_pixels", "sampling", "schedule"),
 )
 """Settings that every plan has decided."""

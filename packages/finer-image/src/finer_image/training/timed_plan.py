@@ -47,7 +47,8 @@ def plan_timed_fit(
         raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
     passes, steps = _longest(settings, image, own)
     short = passes * math.sqrt(image.height * image.width) < rules_of(settings.method).short_passes
-    if settings.optimizer is None and settings.preset == "fast" and (short or steps < _FEWEST_SOAP_STEPS):
+    is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
+    if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
         passes, _ = _longest(settings, image, own)
     return plan_fit(settings, image, passes=passes, own=own.described)

@@ -240,7 +240,7 @@ def build_objective(
 def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate
     return Fit(
         network=field,
         checkpoint_seconds=settings.checkpoint_seconds,
@@ -249,7 +249,7 @@ def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> F
             field,
             name=settings.optimizer or "adam",
             learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
             betas=settings.betas,
             eps=settings.eps,
             ema_decay=settings.ema_decay or 0.0,

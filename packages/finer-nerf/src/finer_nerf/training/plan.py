@@ -38,7 +38,7 @@ _LEAST_AT_ONCE = 4 * 12_000
 
 
 _RESOLVED = (
-    *("steps", "log_every", "learning_rate", "matrix_learning_rate", "optimizer", "precision"),
+    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
     *(
         "background",
         "train_background",
@@ -169,6 +169,9 @@ def plan_fit(
     for network in () if isinstance(field, OwnNetwork) else (field.density, field.color):
         build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
     is_grid = settings.method == "ngp" and own is None
+    if settings.backend == "tcnn" and not is_grid:
+        what = own.own if own else f"method {settings.method}"
+        raise InputError(f"--backend tcnn computes hash grids, and {what} has none of ours; leave it out, or use ngp")
     by_us = settings.backend == "auto" and processes > 1
     backend = choose_backend(settings.backend, device) if is_grid and not by_us else "torch"
     frame, bound, notes = place_scene(

@@ -40,17 +40,20 @@ def neural_tangents_ntk(
 
     Raises:
         InputError: If neural-tangents is absent or broken, the network cannot be converted, or "training" is asked for.
+        ValueError: If an argument is none of the choices.
     """
     as_output(output)
     if as_derivative(derivative) == "training":
         raise InputError("neural-tangents: the derivative 'training' is known to the torch engine only")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     jax, _ = load_neural_tangents()
     right = x1 if x2 is None else x2
     with jax.experimental.enable_x64(real_precision(network) == torch.float64):
         of_blocks, params = compiled_kernel(
             network, output=output, derivative=derivative, implementation=implementation
         )
-        rows = batch_size or max(len(x1), len(right))
+        rows = max(len(x1), len(right)) if batch_size is None else batch_size
         blocks = [
             np.concatenate(
                 [

@@ -1,6 +1,7 @@
 """Predicted beside measured training of one network on one signal, in double precision."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ def predict_training(
 
     Raises:
         InputError: If there is no target (points may have none), target and model have different channels, there are
-            more than 8192 outputs, `steps` is negative, or training diverges.
+            more than 8192 outputs, `steps` is negative, the rate not positive, or training diverges.
         ValueError: If an argument is none of the choices, or does not fit the model.
 
     Example:
@@ -96,6 +97,8 @@ def predict_training(
         raise InputError("target is None, as points without one have it; give the signal to learn")
     if steps < 0:
         raise InputError(f"steps must be at least 0, got {steps}")
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
+        raise InputError(f"learning_rate must be positive and finite, got {learning_rate!r}")
     double = copy.deepcopy(model)
     own = as_coords(x, as_row_function(model))  # the very points that the model itself would see
     if own.device.type == "mps":  # which has no double precision
@@ -111,7 +114,9 @@ def predict_training(
     kernel = flatten_outputs(full.cpu().numpy())
     with torch.no_grad():
         start = function(function.params, coords, exact=False).cpu().numpy()
-    rate = learning_rate or _SHARE_OF_STABLE * stable_rate(float(np.linalg.norm(kernel, 2)), signal.size)
+    rate = learning_rate
+    if rate is None:
+        rate = _SHARE_OF_STABLE * stable_rate(float(np.linalg.norm(kernel, 2)), signal.size)
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
     wanted = torch.from_numpy(signal).to(coords)

@@ -11,6 +11,7 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
 from finer_core.io.files import check_output_path, output_path
+from finer_core.plain_numbers import whole_numbers
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
@@ -137,10 +138,10 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
     Raises:
         InputError: If they are not two of 1 to 4096 pixels.
     """
-    sides = list(size) if isinstance(size, tuple | list) else []
-    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and 0 < n <= LARGEST_SIDE for n in sides):
-        raise InputError(f"size {size!r} is not (height, width) in pixels, whole numbers of 1 to {LARGEST_SIDE}")
-    return int(sides[0]), int(sides[1])
+    height, width = whole_numbers(size, count=2, what="size (height, width)")
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        raise InputError(f"size {height}x{width} is not of 1 to {LARGEST_SIDE} pixels a side")
+    return height, width
 
 
 def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:

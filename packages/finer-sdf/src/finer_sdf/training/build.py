@@ -141,7 +141,7 @@ def build_fit(
         gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.matrix_learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate
     assert settings.betas is not None
     paper = settings.preset == "paper"
     return Fit(
@@ -158,7 +158,7 @@ def build_fit(
             network,
             name=settings.optimizer or "adam",
             learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
             betas=settings.betas,
             amsgrad=bool(settings.amsgrad),
             ema_decay=settings.ema_decay or 0.0,

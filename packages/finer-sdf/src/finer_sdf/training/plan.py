@@ -61,17 +61,8 @@ class FitPlan:
 
 
 _RESOLVED = (
-    *(
-        "steps",
-        "log_every",
-        "learning_rate",
-        "matrix_learning_rate",
-        "optimizer",
-        "precision",
-        "batch_points",
-        "betas",
-        "amsgrad",
-    ),
+    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
+    *("batch_points", "betas", "amsgrad"),
 )
 """Settings that every plan has decided."""
 
