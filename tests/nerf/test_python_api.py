@@ -47,6 +47,14 @@ OPTIONS = [
 ]
 
 
+def mirrored(pose):
+    return np.asarray(pose) @ np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+def first_mirrored(poses):
+    return np.concatenate([mirrored(poses[0])[None], np.asarray(poses[1:])])
+
+
 class Waves(nn.Module):
     """A field of a user's own: densities and colours at once."""
 
@@ -567,6 +575,7 @@ def views_with(**given):
         (views_with(images=ball_scene().train.images.numpy()), r"tensor \(n, height, width, 3 or 4\) of uint8, got"),
         (views_with(poses=ball_scene().train.poses[:, :3]), "matrix of 4x4 numbers"),
         (views_with(poses=2 * ball_scene().train.poses), "must be a rotation"),
+        (views_with(poses=first_mirrored(ball_scene().train.poses)), "pose 0 is a reflection"),
         (views_with(cameras=ball_scene().train.cameras[:2]), "names, and 2 cameras"),
         (views_with(masks=torch.ones(3)), "masks must be a tensor of bool"),
     ],
@@ -575,6 +584,13 @@ def test_wrong_arguments_are_named_in_one_line(given, words, scene):
     with pytest.raises(InputError, match=words) as error:
         fit(given.get("scene", scene) if "scene" in given else scene, **{**SMALL, **without_scene(given)})
     assert len(str(error.value)) <= 300 and len(str(error.value).splitlines()) == 1
+
+
+def test_the_cameras_of_a_left_handed_scene_are_reflections(scene):
+    poses = np.stack([mirrored(pose) for pose in scene.train.poses])
+    held = dataclasses.replace(scene, train=dataclasses.replace(scene.train, poses=poses))
+    model, _ = fit(held, **{**SMALL, "steps": 1})
+    assert model.render(poses[0], scene.train.cameras[0])["rgb"].shape[2] == 3
 
 
 def without_scene(given):
@@ -590,6 +606,8 @@ def test_wrong_views_are_named_in_one_line(fitted, scene):
         (lambda: evaluate(model, scene.test, background="red"), "must be one of white, black, got 'red'"),
         (lambda: model.render(pose, None), "camera must be an Camera, got None"),
         (lambda: model.render(pose[:3], camera), "matrix of 4x4 numbers"),
+        (lambda: model.render(mirrored(pose), camera), r"pose 0 is a reflection \(determinant -1\)"),
+        (lambda: model.video("o.mp4", [np.asarray(pose), mirrored(pose)], camera=camera), "pose 1 is a reflection"),
         (lambda: model.render(np.full((4, 4), np.nan), camera), "all of it finite"),
         (lambda: model.render(pose, camera, background=0), "must be one of white, black, got 0"),
         (lambda: model(np.zeros((3, 2)), np.zeros((3, 2))), r"must both be \(n, 3\)"),

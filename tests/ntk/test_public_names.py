@@ -163,6 +163,7 @@ def test_progress_is_told_to_a_function_or_shown_on_stderr(capsys):
             "must be positive",
         ),
         (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, derivative="training"), "exact"),
+        (lambda net: finer_ntk.predict_training(net, POINTS.coords, 1e300 * POINTS.target), r"reaches 8\.08e\+299"),
         (lambda net: finer_ntk.ntk_operator(net, POINTS.coords).matvec(np.ones(7)), r"\(48, 48\).*\(7,\)"),
         (lambda net: finer_ntk.sweep({}, POINTS.coords), "got 0 and 1"),
         (lambda net: finer_ntk.sweep({"a": net}, np.zeros((4097, 1))), "4096 points, got 4097"),

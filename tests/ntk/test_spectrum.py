@@ -105,6 +105,14 @@ def test_a_spectrum_of_all_falls_back_to_the_top_where_memory_ends():
         analyze(net, points, top=256, memory="3MB")
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_the_unit_of_a_target_does_not_matter(scale):
+    vectors, target = np.eye(3), np.array([1.0, 2.0, 3.0])
+    kernel = np.diag([3.0, 2.0, 1.0])
+    np.testing.assert_allclose(target_energy(vectors, target * scale), target_energy(vectors, target), rtol=1e-12)
+    assert target_alignment(kernel, target * scale) == pytest.approx(target_alignment(kernel, target), rel=1e-12)
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_a_kernel_in_a_file_is_written_and_read_without_staying_in_memory(tmp_path):
     path, side = tmp_path / "kernel.npy", 5000  # 100 MB

@@ -1,5 +1,7 @@
 """Loss in pieces, targets of every type, PSNR and SSIM in bands, tiles of a render."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -137,3 +139,44 @@ def test_memory_bounds_the_pieces():
     assert 256 <= tight < 1024
     with pytest.raises(InputError, match="--memory leaves no room: this fit needs about 4"):
         chunk_pixels(config, memory=450_000_000, image=image, device="cpu")
+
+
+@pytest.mark.parametrize("scale", [1e39, 1e300, 1e-38, 1e-60, 1e-308])
+def test_ranges_beyond_single_precision_are_scaled_in_double(scale):
+    pixels = np.random.default_rng(0).random((6, 5, 2))
+    plain, image = Image.from_pixels(pixels), Image.from_pixels(pixels * scale)
+    values, expected = (
+        PixelTarget(each.pixels, value_range=each.value_range, target_range=(-1, 1)).values(slice(0, 30))
+        for each in (image, plain)
+    )
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pixels", [1e9 + np.arange(30.0), 2**40 + np.arange(30), 2**31 + np.arange(30, dtype=np.uint32)]
+)
+def test_small_steps_far_from_zero_are_kept(pixels):
+    image = Image.from_pixels(pixels.reshape(6, 5))
+    target = PixelTarget(image.pixels, value_range=image.value_range, target_range=(0, 1))
+    np.testing.assert_allclose(target.values(slice(0, 30))[:, 0], np.arange(30) / 29, atol=1e-6)
+
+
+def test_a_range_beyond_single_precision_within_its_numbers():
+    pixels = np.array([[-3e38, 0.0, 3e38]], dtype=np.float32)
+    image = Image.from_pixels(pixels)
+    target = PixelTarget(image.pixels, value_range=image.value_range, target_range=(0, 1))
+    assert target.values(slice(0, 3))[:, 0].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_values_of_another_size_are_noted(caplog):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    model = model_of(Image.from_pixels(pixels))
+    with caplog.at_level(logging.WARNING, logger="finer_image"):
+        for same in (pixels, pixels.astype(np.uint16), pixels.astype(np.float32)):
+            evaluate(model, same)
+        assert caplog.messages == []
+        for other in (pixels / 255, pixels.astype(np.uint16) * 257):
+            evaluate(model, other)
+    assert "float64 of 0" in caplog.messages[0] and "uint8 of 0 to 255; they are compared" in caplog.messages[0]
+    assert len(caplog.messages) == 2 and "uint16" in caplog.messages[1]

@@ -1,5 +1,6 @@
 """Judge a fitted image against the original: PSNR and SSIM, in bands of rows so that memory stays bounded."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,10 @@ from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
 from finer_image.rendering import CHUNK_PIXELS, first_parameter, pixel_axes, unit_rows
 
+logger = logging.getLogger(__name__)
+
+_OTHER_VALUES = 2.0
+"""Factor between the ranges of two images from which on the values are no longer taken for the same."""
 _RADIUS = 5
 """SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) reaches this many pixels."""
 _BAND_NUMBERS = 1 << 20
@@ -31,7 +36,8 @@ def evaluate(
     Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p
     clipped to [0, 1], because an image has a range; `psnr_unclipped` without clipping, as FINER's code reports it; SSIM
     with the Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels. Pixels without data count nowhere,
-    nor do windows that hold one.
+    nor do windows that hold one. Values are compared as they stand: an image of another type and range, [0, 1] for 0 to
+    255 say, is none of the fitted one's, and a note of the logger "finer_image" says so.
 
     Args:
         model: The fitted image.
@@ -54,6 +60,7 @@ def evaluate(
         ['psnr', 'psnr_unclipped', 'ssim']
     """
     truth = as_image(image, memory=parse_memory(memory), copies=1)
+    note_other_values(model, truth)
     judge = Judge(model, truth)
     with reporting("evaluate", unit="row", progress=progress) as tell:
         for pred in unit_bands(model):
@@ -69,6 +76,20 @@ def check_same_size(model: ImageModel, image: Raster) -> None:
         raise InputError(
             f"the model is of a {model.height}x{model.width} image with {channels} channels, "
             f"the signal has {image.height}x{image.width} with {image.channels}"
+        )
+
+
+def note_other_values(model: ImageModel, image: Raster) -> None:
+    """Warn of an image whose values are of another size than the fitted one's: they are compared as they stand."""
+    low, high = (float(value) for value in model.image["value_range"])
+    first, last = image.value_range
+    share = (last - first) / (high - low)
+    if image.dtype != model.dtype and not 1 / _OTHER_VALUES <= share <= _OTHER_VALUES:
+        logger.warning(
+            "the image holds %s of %.6g to %.6g, the fitted one %s of %.6g to %.6g; they are compared as they stand: "
+            "scale the image if it is the same",
+            *(image.dtype, first, last),
+            *(model.dtype, low, high),
         )
 
 

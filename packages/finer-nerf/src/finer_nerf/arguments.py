@@ -37,14 +37,16 @@ def check_points_and_directions(points: Any, directions: Any) -> None:
         )
 
 
-def checked_poses(poses: Any) -> np.ndarray:
+def checked_poses(poses: Any, *, like: Tensor | None = None) -> np.ndarray:
     """Return camera-to-world matrices as (n, 4, 4) float64.
 
     Args:
         poses: (n, 4, 4), an array, a tensor or lists.
+        like: Poses (m, 4, 4) of the scene that they are of: in a left-handed one, whose cameras are reflections, these
+            may be reflections. None for poses that are all of a scene has.
 
     Raises:
-        InputError: If they are something else.
+        InputError: If they are something else, or reflections where the scene's cameras are none.
     """
     found = np.asarray(poses.detach().cpu() if isinstance(poses, Tensor) else poses)
     if found.ndim != 3 or found.shape[1:] != (4, 4) or not len(found) or found.dtype.kind not in "fiu":
@@ -61,7 +63,18 @@ def checked_poses(poses: Any) -> np.ndarray:
         raise InputError(
             f"pose {index} is no camera-to-world matrix: its upper left 3x3 must be a rotation, and all of it finite"
         )
+    mirrored = np.linalg.det(axes) < 0
+    if mirrored.any() and (not mirrored.all() if like is None else not _are_mirrored(like)):
+        raise InputError(
+            f"pose {int(mirrored.argmax())} is a reflection (determinant -1), unlike the other cameras; negate one of "
+            "its first three columns"
+        )
     return found
+
+
+def _are_mirrored(poses: Tensor) -> bool:
+    """Return whether the cameras of a scene are reflections, as those of a left-handed one are."""
+    return bool((torch.linalg.det(torch.as_tensor(poses)[:, :3, :3].double()) < 0).all())
 
 
 def check_views(views: Any, *, name: str = "views") -> None:

@@ -171,9 +171,8 @@ class NerfModel(nn.Module):
         Raises:
             InputError: If the pose is no pose, or there is no such background.
         """
-        pose = self.frame.poses_to_box(
-            checked_poses(camera_to_world[None] if hasattr(camera_to_world, "shape") else [camera_to_world])
-        )[0]
+        poses = camera_to_world[None] if hasattr(camera_to_world, "shape") else [camera_to_world]
+        pose = self.frame.poses_to_box(checked_poses(poses, like=self.train_poses))[0]
         check_camera(camera, background)
         view = render_view(self, torch.from_numpy(pose), camera, background=background)
         depth = np.where(np.isfinite(view.depth), view.depth / np.float32(self.frame.scale), np.float32(np.nan))
@@ -259,7 +258,7 @@ class NerfModel(nn.Module):
         Raises:
             InputError: If the file cannot be made, or an argument is none of those.
         """
-        inside = self.frame.poses_to_box(self.orbit() if poses is None else checked_poses(poses))
+        inside = self.frame.poses_to_box(self.orbit() if poses is None else checked_poses(poses, like=self.train_poses))
         lens = camera or small_camera(self.camera, side=max(self.camera.width, self.camera.height))
         check_camera(lens, background)
         with reporting("video", unit="frame", progress=progress) as tell:

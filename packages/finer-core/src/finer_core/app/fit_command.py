@@ -66,7 +66,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
     parser.add_argument("--config", metavar="FILE", help="take settings from a JSON file, e.g. a run's config.json")
     parser.add_argument("--json", action="store_true", help="print metrics.json on stdout and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard scalars")
 
 

@@ -65,7 +65,7 @@ def add_reproduce_command(
     )
     parser.add_argument("--no-run", action="store_true", help="compute nothing, compare what the folder holds")
     add_sharing_options(parser, what="cells", threads=1)
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     return parser
 
 

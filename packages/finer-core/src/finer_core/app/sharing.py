@@ -63,7 +63,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser, *, out: str, fits: st
     parser.add_argument("--resume", action="store_true", help=f"keep finished {fits} and go on")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     add_sharing_options(parser, what=fits, threads=None)
 
 

@@ -124,7 +124,7 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
 
 
 def run_render(arguments: argparse.Namespace) -> None:
@@ -163,7 +163,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:

@@ -63,6 +63,7 @@ class PixelTarget:
         low, high = target_range
         self._offset, self._span = value_range[0], value_range[1] - value_range[0]
         self._low, self._scale = low, high - low
+        self._wide = torch.float64 if _needs_double(flat.dtype, value_range) else dtype
 
     def __len__(self) -> int:
         return self.height * self.width
@@ -84,8 +85,25 @@ class PixelTarget:
             values = values.to(torch.float64) + 2.0**64 * (values < 0)
         elif self._unsigned:
             values = values.to(torch.int64) & (2**self._unsigned - 1)
-        unit = (values.to(self.dtype) - self._offset) / self._span
+        unit = ((values.to(self._wide) - self._offset) / self._span).to(self.dtype)
         return unit * self._scale + self._low
+
+
+def _needs_double(dtype: np.dtype, value_range: tuple[float, float]) -> bool:
+    """Return whether single precision cannot hold a range of pixels, or not its steps: then double precision scales.
+
+    Every other image is scaled in single precision, which is faster.
+    """
+    most, least = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_normal)
+    span, largest = value_range[1] - value_range[0], max(map(abs, value_range))
+    if not (largest <= most and least <= span <= most):
+        return True
+    is_finer = dtype == np.float64 or (dtype.kind in "iu" and dtype.itemsize >= 4)
+    return is_finer and largest > _FAR * span
+
+
+_FAR = 1000.0
+"""Spans from zero beyond which single precision would round the values of a range to less than 14 bits of it."""
 
 
 class Target(Protocol):

@@ -257,7 +257,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 def _add_habits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 

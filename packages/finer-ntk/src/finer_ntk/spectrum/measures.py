@@ -82,6 +82,16 @@ def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
     return inside / total
 
 
+def _of_usual_size(signal: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    """Return a signal whose squares double precision holds: itself, or a power of two of it, which has its shares."""
+    _, exponent = np.frexp(np.abs(signal).max(initial=0.0))
+    return signal if abs(int(exponent)) <= _LARGEST_EXPONENT else np.ldexp(signal, -int(exponent))
+
+
+_LARGEST_EXPONENT = 400
+"""Of two, of a signal's largest value: squares of it, and of what is far smaller, are numbers."""
+
+
 def target_energy(eigenvectors: Float[np.ndarray, "n k"], target: Real[np.ndarray, "n ..."]) -> Float[np.ndarray, " k"]:
     """Return each eigenvector's share of a signal's energy, (v_i . y)^2 / |y|^2.
 
@@ -100,7 +110,7 @@ def target_energy(eigenvectors: Float[np.ndarray, "n k"], target: Real[np.ndarra
         >>> target_energy(np.eye(2), np.array([1.0, 1.0])).tolist()
         [0.5, 0.5]
     """
-    signal = target.reshape(len(target), -1).astype(np.float64)
+    signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
     total = np.square(signal).sum()
     if not total > 0:
         raise InputError("the target signal is zero everywhere, so it has no energy to share out")
@@ -147,7 +157,7 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
         >>> round(target_alignment(np.ones((3, 3)), np.ones(3)), 6)
         1.0
     """
-    signal = target.reshape(len(target), -1).astype(np.float64)
+    signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
     inner = norm = 0.0
     for start, band in _bands(kernel):
         rows = band.astype(np.float64)

@@ -18,6 +18,7 @@ from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_loss
 DEFAULT_STEPS = 100
 CHEAP_OUTPUTS = 1100
 """Points times channels up to which the comparison is made unasked; it takes a second or two."""
+_LARGEST_TARGET = 1e100
 MOST_OUTPUTS = 8192
 """Beyond this the kernel over all outputs takes more than half a gigabyte, and its norm minutes."""
 _SHARE_OF_STABLE = 0.1
@@ -107,6 +108,9 @@ def predict_training(
     function = as_row_function(double)
     coords = as_coords(own, function)
     signal = fit_channels(as_signal(target, len(coords)), function.channels(coords))
+    largest = float(np.abs(signal).max(initial=0.0))
+    if largest > _LARGEST_TARGET:
+        raise InputError(f"the target reaches {largest:.3g}, whose square double precision cannot hold; scale it down")
     if signal.size > MOST_OUTPUTS:
         raise InputError(f"training is predicted for at most {MOST_OUTPUTS} outputs, got {signal.size}")
     exact = derivative == "exact"
