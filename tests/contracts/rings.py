@@ -20,7 +20,7 @@ RINGS: dict[str, str] = {
     """,
     "finer_core.io.model_file": """
         io io.files io.model_file io.model_header io.tensor_file networks.build networks.config networks.network_dict
-        networks.own_network
+        networks.own_network networks.unchanged
     """,
     "finer_core.training": """
         distributed distributed.interruption distributed.ranks distributed.team progress training training.accumulate

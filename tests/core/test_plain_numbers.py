@@ -11,7 +11,7 @@ import torch
 
 from finer_core import Finer, InputError, NetworkConfig, build_network, load_model, save_model
 from finer_core.config import config_with, merge_settings, setting
-from finer_core.plain_numbers import plain, whole_numbers
+from finer_core.schema import plain, whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

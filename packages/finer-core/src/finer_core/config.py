@@ -13,8 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from finer_core.errors import InputError
-from finer_core.plain_numbers import plain
-from finer_core.schema import build, check, described, fits, shown
+from finer_core.schema import build, check, described, fits, plain, shown
 
 Config = TypeVar("Config")
 Plan = TypeVar("Plan")

@@ -15,7 +15,7 @@ from finer_core.io.model_file import check_finite, load_model, load_network, sav
 from finer_core.io.model_header import model_info
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.own_network import AnyActivation, config_of, title_of
-from finer_core.plain_numbers import whole_numbers
+from finer_core.schema import whole_numbers
 from finer_image.io.image import Image, pixels_from_unit, unit_from_pixels
 from finer_image.io.nodata import keep_apart
 from finer_image.io.raster import Raster

@@ -12,8 +12,7 @@ from finer_core.casts import as_array
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
-from finer_core.plain_numbers import whole_numbers
-from finer_core.schema import shown
+from finer_core.schema import shown, whole_numbers
 from finer_core.shapes import Float
 from finer_image.io.image import Image
 

@@ -37,7 +37,7 @@ def check_points_and_directions(points: Any, directions: Any) -> None:
         )
 
 
-def checked_poses(poses: Any, *, like: Tensor | None = None) -> np.ndarray:
+def checked_poses(poses: Any, *, like: np.ndarray | None = None) -> np.ndarray:
     """Return camera-to-world matrices as (n, 4, 4) float64.
 
     Args:
@@ -72,9 +72,9 @@ def checked_poses(poses: Any, *, like: Tensor | None = None) -> np.ndarray:
     return found
 
 
-def _are_mirrored(poses: Tensor) -> bool:
+def _are_mirrored(poses: np.ndarray) -> bool:
     """Return whether the cameras of a scene are reflections, as those of a left-handed one are."""
-    return bool((torch.linalg.det(torch.as_tensor(poses)[:, :3, :3].double()) < 0).all())
+    return bool((np.linalg.det(poses[:, :3, :3]) < 0).all())
 
 
 def check_views(views: Any, *, name: str = "views") -> None:

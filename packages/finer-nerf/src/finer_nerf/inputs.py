@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.plain_numbers import plain
 from finer_core.resources import parse_memory
-from finer_core.schema import fits, shown
+from finer_core.schema import fits, plain, shown
 from finer_nerf.arguments import check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.presets import resolve

@@ -11,8 +11,7 @@ from finer_core.activations._kernels.fused_mlp import FusedLayer, fused_mlp, is_
 from finer_core.casts import check_complex_parts, keeps_precision, with_own_code
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear, WeightInit
-from finer_core.plain_numbers import plain
-from finer_core.schema import shown
+from finer_core.schema import plain, shown
 from finer_core.shapes import Float
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.methods import METHODS, Method, load_method
-from finer_core.plain_numbers import plain
-from finer_core.schema import build, fits, shown
+from finer_core.schema import build, fits, plain, shown
 
 SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
 _LARGEST_NUMBER = 3.4e38

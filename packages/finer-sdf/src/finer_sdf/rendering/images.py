@@ -11,7 +11,7 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
 from finer_core.io.files import check_output_path, output_path
-from finer_core.plain_numbers import whole_numbers
+from finer_core.schema import whole_numbers
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
