@@ -165,14 +165,14 @@ class Fit:
             is_chosen = self.length is not None and good.step < self.length.after <= end
             if self.length and is_chosen:
                 per_step = (seconds - good.loop["seconds"]) / (end - good.step)
-                with self._saving(good):
+                with saving(good, self.checkpoint):
                     self.steps = self.length.steps(done=end, seconds=seconds, seconds_per_step=per_step)
                 self.on_length(self.steps)
             self.guard.accept(loss, step=end, least=least)
             setback = self.guard.setback_of(step=end, steps=self.steps)
             point = self._point(end, loss, seconds, is_reached=False)
             if setback is None:
-                with self._saving(good):
+                with saving(good, self.checkpoint):
                     point = replace(point, is_reached=self.is_reached(point))
             else:
                 self._go_back(first if setback == "dead" else best, setback, step=end)
