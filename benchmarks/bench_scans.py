@@ -9,7 +9,7 @@ points of it (radius 3 to 8 % of the diagonal of the bounding box), each moved i
 distribution of --noise times that diagonal. The same seed makes the same scan.
 
 Poisson is PyMeshLab's, by the interpreter --python (PyMeshLab is no dependency of ours): normals of that library, from
-each of --neighbours points, then each of --depths; with --normals ours, our estimate of the normals in its place. All
+each of --neighbors points, then each of --depths; with --normals ours, our estimate of the normals in its place. All
 are lines of --out, and the table shows the best of them, chosen by the very figure that it is judged by.
 
 Judged is the distance of 300,000 points of either surface to the triangles of the other, in units of the box that the
@@ -38,9 +38,9 @@ KEY = ("shape", "noise", "points", "seed", "arm", "settings")
 WORKER = """
 import json, sys, time
 import numpy as np, pymeshlab
-folder, neighbours, depths = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+folder, neighbors, depths = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 scan = np.load(folder + "/scan.npz")
-for k in neighbours:
+for k in neighbors:
     given = {} if k else {"v_normals_matrix": scan["normals"]}
     meshes, started = pymeshlab.MeshSet(), time.perf_counter()
     meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=scan["points"], **given))
@@ -56,7 +56,7 @@ for k in neighbours:
         name = f"{folder}/{k}-{depth}.npz"
         np.savez(name, vertices=found.vertex_matrix(), faces=found.face_matrix())
         meshes.delete_current_mesh()
-        print(json.dumps({"neighbours": k, "depth": depth, "seconds": round(seconds, 1), "file": name}), flush=True)
+        print(json.dumps({"neighbors": k, "depth": depth, "seconds": round(seconds, 1), "file": name}), flush=True)
 """
 """What the other interpreter runs."""
 
@@ -143,8 +143,8 @@ def poisson(arguments: argparse.Namespace) -> None:
     for file, place in places(arguments):
         arm = "poisson, our normals" if ours else "poisson"
         wanted = [
-            {"neighbours": k, "depth": depth}
-            for k in ([0] if ours else arguments.neighbours)
+            {"neighbors": k, "depth": depth}
+            for k in ([0] if ours else arguments.neighbors)
             for depth in arguments.depths
         ]
         wanted = [s for s in wanted if not is_done({**place, "arm": arm, "settings": s}, arguments.out)]
@@ -153,8 +153,8 @@ def poisson(arguments: argparse.Namespace) -> None:
         mesh, points = scan_of(file, place)
         with tempfile.TemporaryDirectory() as folder:
             np.savez(f"{folder}/scan.npz", points=points, normals=our_normals(points) if ours else points)
-            for k in dict.fromkeys(s["neighbours"] for s in wanted):
-                depths = [s["depth"] for s in wanted if s["neighbours"] == k]
+            for k in dict.fromkeys(s["neighbors"] for s in wanted):
+                depths = [s["depth"] for s in wanted if s["neighbors"] == k]
                 command = [arguments.python, "-c", WORKER, folder, json.dumps([k]), json.dumps(depths)]
                 answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
                 for told in (json.loads(line) for line in answer.splitlines() if line.startswith("{")):
@@ -162,7 +162,7 @@ def poisson(arguments: argparse.Namespace) -> None:
                         found = Mesh(
                             vertices=tables["vertices"].astype(np.float64), faces=tables["faces"].astype(np.int64)
                         )
-                    settings = {"neighbours": k, "depth": told["depth"]}
+                    settings = {"neighbors": k, "depth": told["depth"]}
                     line = {**place, "arm": arm, "settings": settings, **judge(found, mesh)}
                     write({**line, "seconds": told["seconds"]}, arguments.out)
 
@@ -241,7 +241,7 @@ def main() -> None:
         arm.set_defaults(command=command)
         if name == "poisson":
             arm.add_argument("--python", required=True, help="an interpreter that has PyMeshLab")
-            arm.add_argument("--neighbours", type=int, nargs="+", default=[10, 30, 100, 300])
+            arm.add_argument("--neighbors", type=int, nargs="+", default=[10, 30, 100, 300])
             arm.add_argument("--depths", type=int, nargs="+", default=[5, 6, 7, 8, 9])
             arm.add_argument("--normals", choices=("theirs", "ours"), default="theirs")
         else:

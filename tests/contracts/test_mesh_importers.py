@@ -71,7 +71,7 @@ def shifted(offset: np.ndarray) -> Mesh:
 def files(tmp_path_factory) -> dict[str, Path]:
     """Write what both applications write, of every format that Blender reads and needs no extra."""
     folder = tmp_path_factory.mktemp("meshes")
-    kinds = {"plain": {}, "full": {"vertex_normals": NORMALS, "vertex_colours": COLORS}}
+    kinds = {"plain": {}, "full": {"vertex_normals": NORMALS, "vertex_colors": COLORS}}
     for name, tables in kinds.items():
         for suffix in ("glb", "ply", "obj", *(["stl"] if name == "plain" else [])):
             write_mesh(folder / f"{name}.{suffix}", shifted(np.zeros(3)), up="z", **tables)
@@ -88,7 +88,7 @@ def usd_files(tmp_path_factory) -> dict[str, Path]:
     """Write what both applications write as USD."""
     pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
     folder = tmp_path_factory.mktemp("usd")
-    tables = {"vertex_normals": NORMALS, "vertex_colours": COLORS}
+    tables = {"vertex_normals": NORMALS, "vertex_colors": COLORS}
     write_mesh(folder / "plain.usda", shifted(np.zeros(3)), up="z")
     for suffix in ("usd", "usdc", "usda", "usdz"):
         write_mesh(folder / f"full.{suffix}", shifted(np.zeros(3)), up="z", **tables)

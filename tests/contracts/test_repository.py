@@ -54,8 +54,8 @@ def test_constraints_are_pins_and_nothing_else(name):
 
 
 def test_every_package_carries_the_licence():
-    licence = (ROOT / "LICENSE").read_bytes()
-    assert all((package.folder / "LICENSE").read_bytes() == licence for package in PACKAGES)
+    license = (ROOT / "LICENSE").read_bytes()
+    assert all((package.folder / "LICENSE").read_bytes() == license for package in PACKAGES)
 
 
 @pytest.mark.parametrize("parts", [("root", "x"), ("opt", "wheels"), ("tmp", "a", "b"), ("home", "me", "b")])

@@ -39,7 +39,7 @@ MODULES_GONE = set(
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
-    """Return every name that a module defines or uses, and every text that is an option or a key."""
+    """Return every name that a module defines or uses."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
@@ -48,8 +48,19 @@ def names_in(tree: ast.AST) -> Iterator[str]:
                 yield name
             case ast.keyword(arg=str(name)):
                 yield name
+
+
+def words_in(tree: ast.AST) -> Iterator[str]:
+    """Return every name, and every text that is an option or a key."""
+    yield from names_in(tree)
+    for node in ast.walk(tree):
+        match node:
             case ast.Constant(value=str(text)) if re.fullmatch(r"-{0,2}[a-z][a-z_-]*", text):
                 yield text.lstrip("-").replace("-", "_")
+
+
+BRITISH = re.compile("(?i)colour|neighbour|centre|(normal|initial|optim|quant|recogn|serial)is(e|ed|er|ation)$")
+"""Spellings that no name has; comments and messages may have either."""
 
 
 def allowed(path_name: str) -> set[str]:
@@ -60,7 +71,7 @@ def allowed(path_name: str) -> set[str]:
 @pytest.mark.parametrize("package", PACKAGES, ids=str)
 def test_no_old_name_is_left(package):
     for path in sorted(package.source.rglob("*.py")):
-        used = set(names_in(ast.parse(path.read_text("utf-8")))) - allowed(path.name)
+        used = set(words_in(ast.parse(path.read_text("utf-8")))) - allowed(path.name)
         assert {name: GONE[name] for name in used & set(GONE)} == {}, path
 
 
@@ -74,4 +85,16 @@ def test_no_old_module_is_left(package):
     ["x.judge_samples", "f(normalised=True)", "'--least-weight'", "def pull_back(): pass", "from a import Intrinsics"],
 )
 def test_the_check_sees(code):
-    assert set(names_in(ast.parse(code))) & set(GONE)
+    assert set(words_in(ast.parse(code))) & set(GONE)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_names_are_american(package):
+    for path in sorted(package.source.rglob("*.py")):
+        assert {name for name in names_in(ast.parse(path.read_text("utf-8"))) if BRITISH.search(name)} == set(), path
+
+
+@pytest.mark.parametrize("name", ["vertex_colours", "_NEIGHBOURS", "scene_centre", "normalised", "Initialiser"])
+def test_british_names_are_seen(name):
+    assert BRITISH.search(name)
+    assert set(names_in(ast.parse(f"{name} = 1"))) == {name}

@@ -40,7 +40,7 @@ def _contents() -> dict[str, bytes]:
     points = np.random.default_rng(0).normal(size=(40, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     both = np.hstack([points * 2 + [5, 6, 7], points])
-    colours = np.hstack([both[:, :3], np.arange(120).reshape(-1, 3)])
+    colors = np.hstack([both[:, :3], np.arange(120).reshape(-1, 3)])
     archive, cloud = io.BytesIO(), io.BytesIO()
     np.savez(archive, vertices=box.vertices, faces=box.faces)
     np.savez_compressed(cloud, points=points, normals=points)
@@ -61,7 +61,7 @@ def _contents() -> dict[str, bytes]:
         "box.glb": box.export(file_type="glb"),
         "instances.gltf": _instances(gltf["model.gltf"]),
         "oriented.xyz": table.encode(),
-        "colours.xyz": _table(colours).encode(),
+        "colours.xyz": _table(colors).encode(),
         "comma.xyz": table.replace(".", ",").encode(),
         "named.xyz": b"x;y;z;red;nx;ny;nz\n" + _table(np.hstack([both[:, :3], both[:, 2:]])).replace(" ", ";").encode(),
         "mesh.npz": archive.getvalue(),

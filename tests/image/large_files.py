@@ -19,11 +19,11 @@ def _fortran(path: Path, pixels: np.ndarray) -> None:
 
 def _tiff(**options: object) -> Callable[[Path, np.ndarray], None]:
     def write(path: Path, pixels: np.ndarray) -> None:
-        colour = pixels.ndim == 3 and pixels.shape[2] == 3
+        color = pixels.ndim == 3 and pixels.shape[2] == 3
         planar = {"planarconfig": "separate"} if options.get("planar") else {}
         data = np.moveaxis(pixels, -1, 0) if planar else pixels
         rest = {name: value for name, value in options.items() if name != "planar"}
-        saved(path, tiff_bytes(data, photometric="rgb" if colour else "minisblack", **planar, **rest))
+        saved(path, tiff_bytes(data, photometric="rgb" if color else "minisblack", **planar, **rest))
 
     return write
 

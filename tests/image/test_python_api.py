@@ -140,8 +140,8 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
     assert np.array_equal(read_image(write_image(tmp_path / "model.png", model)).pixels, model.render())
     assert model.render().dtype == model.dtype == np.uint8 and model.render().shape == model.shape
-    grey, _ = fit(PICTURE[:, :, 0] / 255, **SMALL)
-    assert grey.shape == (24, 20) and grey.render().dtype == np.float64
+    gray, _ = fit(PICTURE[:, :, 0] / 255, **SMALL)
+    assert gray.shape == (24, 20) and gray.render().dtype == np.float64
 
 
 class Watcher(Callback):

@@ -50,8 +50,8 @@ def _colors(eye: np.ndarray, rays: np.ndarray) -> np.ndarray:
     """Return the colours that rays (n, 3) see, (n, 3): waves of the place, each ball in its own shade."""
     depth = _distance(eye, rays, np.zeros(3), WALL, far_side=True)
     shade = np.tile([[0.75, 0.7, 0.6]], (len(rays), 1))
-    for number, (*centre, radius) in enumerate(BALLS):
-        found = _distance(eye, rays, np.array(centre), radius, far_side=False)
+    for number, (*center, radius) in enumerate(BALLS):
+        found = _distance(eye, rays, np.array(center), radius, far_side=False)
         nearer = found < depth
         depth = np.where(nearer, found, depth)
         shade[nearer] = 0.25 + 0.6 * np.eye(3)[number % 3]
@@ -60,10 +60,10 @@ def _colors(eye: np.ndarray, rays: np.ndarray) -> np.ndarray:
     return (shade * (0.75 + 0.25 * waves[:, None])).clip(0, 1)
 
 
-def _distance(eye: np.ndarray, rays: np.ndarray, centre: np.ndarray, radius: float, *, far_side: bool) -> np.ndarray:
+def _distance(eye: np.ndarray, rays: np.ndarray, center: np.ndarray, radius: float, *, far_side: bool) -> np.ndarray:
     """Return where unit rays meet a sphere; infinite for those that miss it."""
-    along = -(rays @ (eye - centre))
-    square = radius**2 - (((eye - centre) ** 2).sum() - along**2)
+    along = -(rays @ (eye - center))
+    square = radius**2 - (((eye - center) ** 2).sum() - along**2)
     root = np.sqrt(np.maximum(square, 0))
     depth = along + root if far_side else along - root
     return np.where((square > 0) & (depth > 0), depth, np.inf)

@@ -49,7 +49,7 @@ def camera_of(model: str) -> Camera:
     return lens.camera(height=height, width=WIDTH, downscale=1)
 
 
-def pixel_centres(camera: Camera) -> np.ndarray:
+def pixel_centers(camera: Camera) -> np.ndarray:
     rows, columns = np.meshgrid(np.arange(camera.height) + 0.5, np.arange(camera.width) + 0.5, indexing="ij")
     return np.stack([columns, rows], axis=-1).reshape(-1, 2)
 
@@ -63,7 +63,7 @@ def test_pixels_come_back(model):
     column, row, seen = project_to_pixels(camera, directions * 3)
     assert bool(seen.all())
     # float32 has 24 bits; pixels go up to 40, and a fisheye's edge stretches a direction's error 4 times.
-    np.testing.assert_allclose(torch.stack([column, row], dim=-1), pixel_centres(camera), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(torch.stack([column, row], dim=-1), pixel_centers(camera), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -74,7 +74,7 @@ def test_rays_are_colmaps(model):
     camera = camera_of(model)
     theirs = pycolmap.Camera(
         model=model, width=WIDTH, height=camera.height, params=PARAMETERS[model], camera_id=1
-    ).cam_ray_from_img(pixel_centres(camera))
+    ).cam_ray_from_img(pixel_centers(camera))
     ours = camera_directions(camera, all_pixels(camera)).double().numpy()
     np.testing.assert_allclose(ours, theirs / np.linalg.norm(theirs, axis=1, keepdims=True), rtol=0, atol=1e-6)
 

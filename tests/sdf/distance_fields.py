@@ -12,8 +12,8 @@ from finer_sdf.geometry import Mesh
 Field = Callable[[Tensor], Tensor]
 
 
-def sphere(*, radius: float = 0.3, centre: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Field:
-    return lambda x: (x - torch.tensor(centre)).norm(dim=1, keepdim=True) - radius
+def sphere(*, radius: float = 0.3, center: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Field:
+    return lambda x: (x - torch.tensor(center)).norm(dim=1, keepdim=True) - radius
 
 
 def torus(x: Tensor) -> Tensor:

@@ -369,12 +369,12 @@ def test_tiff_low_depths_are_stretched(tmp_path, bits):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_tiff_palette(tmp_path, dtype):
-    colours = noise(3, 2 ** (8 * np.dtype(dtype).itemsize), seed=1)
+    colors = noise(3, 2 ** (8 * np.dtype(dtype).itemsize), seed=1)
     indices = noise(9, 7, dtype=dtype)
-    data = tiff_bytes(indices, photometric="palette", colormap=colours.astype(np.uint16) * 257)
+    data = tiff_bytes(indices, photometric="palette", colormap=colors.astype(np.uint16) * 257)
     image = read_image(saved(tmp_path / "a.tif", data))
     assert (image.mode, image.source_mode) == ("RGB", "P")
-    np.testing.assert_array_equal(image.pixels, colours.T[indices])
+    np.testing.assert_array_equal(image.pixels, colors.T[indices])
 
 
 def test_tiff_deep_cmyk(tmp_path):

@@ -56,7 +56,7 @@ def test_a_scene_far_from_the_origin_is_exported_in_double_precision(suffix, tmp
         pytest.importorskip("onnxscript", reason="the extra finer-core[onnx] is not installed")
         runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime to read what was written")
     model, out = fitted(), tmp_path / f"far{suffix}"
-    model.frame = Normalization.centred(np.array([500000.0, 5200000.0, 300.0]), scale=model.frame.scale)
+    model.frame = Normalization.centered(np.array([500000.0, 5200000.0, 300.0]), scale=model.frame.scale)
     model.save(tmp_path / "model.safetensors")
     assert main(["export", str(tmp_path / "model.safetensors"), "--out", str(out)]) == 0
     assert "takes float64 coordinates" in capsys.readouterr().out

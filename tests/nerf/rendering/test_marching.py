@@ -109,8 +109,8 @@ def test_the_widened_grid_covers_every_neighbour():
     occupied = torch.zeros(9, 9, 9, dtype=torch.bool)
     occupied[4, 4, 4] = True
     grid = grid_with(occupied)
-    centres = (torch.arange(9) + 0.5) * grid.cell - 1
-    points = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1)
+    centers = (torch.arange(9) + 0.5) * grid.cell - 1
+    points = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1)
     assert int(grid.at(points).sum()) == 1
     assert int(grid.at(points, widen=grid.cell * 1.5).sum()) == 5**3
 

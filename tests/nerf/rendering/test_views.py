@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.camera_paths import look_at, mean_up, orbit, read_path, scene_centre, spiral
+from finer_nerf.camera_paths import look_at, mean_up, orbit, read_path, scene_center, spiral
 from finer_nerf.normalization import Normalization
 from finer_nerf.rendering.colormaps import depth_picture, error_picture, normals_picture
 from finer_nerf.rendering.video import check_movie_path, write_movie
@@ -88,7 +88,7 @@ def test_a_spiral_stays_near_the_middle_camera(model):
 
 
 def test_the_centre_is_where_the_cameras_look(model):
-    np.testing.assert_allclose(scene_centre(model.train_poses), 0, atol=1e-6)
+    np.testing.assert_allclose(scene_center(model.train_poses), 0, atol=1e-6)
     pose = look_at(np.array([0.0, 0.0, 2.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))  # along the vertical
     assert np.linalg.det(pose[:3, :3]) == pytest.approx(1.0)
 

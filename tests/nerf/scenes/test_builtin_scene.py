@@ -27,9 +27,9 @@ DOWN = np.array([[0.0, 0.0, -1.0]])
 @pytest.mark.parametrize(
     ("solid", "distance", "normal"),
     [
-        (Ball(centre=(0.0, 0.0, 1.0), radius=0.5, texture=pearl), 3.5, [0, 0, 1]),
-        (Box(centre=(0.0, 0.0, 1.0), half=(0.3, 0.3, 0.2), turn=0.7, texture=pearl), 3.8, [0, 0, 1]),
-        (Cylinder(centre=(0.0, 0.0, 1.0), radius=0.3, half_height=0.4, texture=pearl), 3.6, [0, 0, 1]),
+        (Ball(center=(0.0, 0.0, 1.0), radius=0.5, texture=pearl), 3.5, [0, 0, 1]),
+        (Box(center=(0.0, 0.0, 1.0), half=(0.3, 0.3, 0.2), turn=0.7, texture=pearl), 3.8, [0, 0, 1]),
+        (Cylinder(center=(0.0, 0.0, 1.0), radius=0.3, half_height=0.4, texture=pearl), 3.6, [0, 0, 1]),
     ],
 )
 def test_solids_from_above_and_beside(solid, distance, normal):

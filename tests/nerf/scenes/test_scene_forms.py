@@ -43,7 +43,7 @@ def test_a_scene_fills_the_box_in_every_form(form, opaque, tmp_path):
 def test_the_visual_hull_is_bounded_where_no_camera_looks():
     """No camera is below the plate, so the hull itself has a cone under it, twice as deep as the scene."""
     scene = builtin_scene(size=48)
-    extent = silhouette_extent(scene.train, centre=np.zeros(3), reach=3.9)
+    extent = silhouette_extent(scene.train, center=np.zeros(3), reach=3.9)
     np.testing.assert_allclose(extent.low, LOW, atol=0.4)
     np.testing.assert_allclose(extent.high, HIGH, atol=0.15)
     assert np.all(extent.low < LOW + 0.02) and np.all(extent.high > HIGH - 0.02)
@@ -56,7 +56,7 @@ def test_large_pictures_are_reduced_before_they_are_compared():
     cameras = tuple(camera.resized(width=48 * times, height=48 * times) for camera in scene.train.cameras)
     large = dataclasses.replace(scene.train, images=images, cameras=cameras)
     assert shown_pixels(large, range(4)).shape == (4, 176, 176)
-    found, expected = (silhouette_extent(views, centre=np.zeros(3), reach=3.9) for views in (large, scene.train))
+    found, expected = (silhouette_extent(views, center=np.zeros(3), reach=3.9) for views in (large, scene.train))
     np.testing.assert_allclose(found.low, expected.low, atol=0.15)
     np.testing.assert_allclose(found.high, expected.high, atol=0.1)
 
@@ -64,7 +64,7 @@ def test_large_pictures_are_reduced_before_they_are_compared():
 def test_one_wrong_silhouette_does_not_close_the_hull():
     scene = builtin_scene(size=48)
     scene.train.images[3, ..., 3] = 0
-    extent = silhouette_extent(scene.train, centre=np.zeros(3), reach=3.9)
+    extent = silhouette_extent(scene.train, center=np.zeros(3), reach=3.9)
     assert np.all(extent.high > HIGH - 0.02)
 
 
@@ -93,7 +93,7 @@ def test_masks_are_silhouettes_too():
     views = alpha.train
     masked = dataclasses.replace(views, images=views.images[..., :3].clone(), masks=views.images[..., 3] > 0)
     masked.images[:] = torch.randint(256, masked.images.shape, generator=torch.Generator().manual_seed(0))
-    extent = silhouette_extent(masked, centre=np.zeros(3), reach=2.5)
+    extent = silhouette_extent(masked, center=np.zeros(3), reach=2.5)
     assert RADIUS - 0.02 < extent.reach(np.zeros(3)) < RADIUS + 0.3
 
 

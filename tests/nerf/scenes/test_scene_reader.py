@@ -201,8 +201,8 @@ def test_other_scenes_are_centred_on_what_the_cameras_look_at(tmp_path, aabb_sca
 def test_parallel_cameras_have_a_place_too():
     poses = np.tile(np.eye(4), (5, 1, 1))
     poses[:, 0, 3] = np.arange(5)
-    centre = looked_at(poses)
-    assert centre[2] < 0 and np.isfinite(centre).all()
+    center = looked_at(poses)
+    assert center[2] < 0 and np.isfinite(center).all()
 
 
 def test_real_scenes(shared_data):

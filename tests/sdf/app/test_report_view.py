@@ -27,7 +27,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 NASTY = "<script>alert('x')</script>.ply"
 
 
-def ball(*, radius: float = 0.4, rows: int = 40, centre: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Mesh:
+def ball(*, radius: float = 0.4, rows: int = 40, center: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Mesh:
     """Make a closed sphere of 4 * rows * (rows - 1) faces, looking outwards."""
     columns = 2 * rows
     polar = np.linspace(0, np.pi, rows + 1)[1:-1, None]
@@ -42,7 +42,7 @@ def ball(*, radius: float = 0.4, rows: int = 40, centre: tuple[float, float, flo
         faces += [np.stack([a + j, b + j, b + k], axis=1), np.stack([a + j, b + k, a + k], axis=1)]
     last = 1 + (rows - 2) * columns
     faces.append(np.stack([last + j, 0 * j + len(vertices) - 1, last + k], axis=1))
-    return Mesh(vertices=vertices * radius + centre, faces=np.concatenate(faces).astype(np.int64))
+    return Mesh(vertices=vertices * radius + center, faces=np.concatenate(faces).astype(np.int64))
 
 
 def scene_of(markup: str) -> dict:
@@ -92,7 +92,7 @@ def write(folder, *, mesh, reference, errors=None, pictures=None, notes=(), metr
 
 
 def test_positions_faces_and_errors_come_back():
-    mesh = ball(rows=12, centre=(0.01, -0.02, 0.03))
+    mesh = ball(rows=12, center=(0.01, -0.02, 0.03))
     errors = np.random.default_rng(0).uniform(0, 0.01, size=len(mesh.vertices))
     scene = scene_of(viewer_markup(mesh, ball(rows=8), errors=errors))
     result, reference = scene["views"]
@@ -112,11 +112,11 @@ def test_what_lies_outside_the_box_is_moved_to_its_faces():
 
 
 def test_the_camera_looks_at_the_reference():
-    far = ball(radius=0.1, centre=(0.3, 0.2, -0.1), rows=6)
+    far = ball(radius=0.1, center=(0.3, 0.2, -0.1), rows=6)
     stray = Mesh(vertices=np.concatenate([far.vertices, [[-0.5, -0.5, -0.5]]]), faces=far.faces)
     for reference in (stray, PointCloud(points=far.vertices, normals=unit_vectors(far.vertices))):
         scene = scene_of(viewer_markup(ball(rows=6), reference))
-        np.testing.assert_allclose(scene["centre"], [0.3, 0.2, -0.1], atol=1e-9)
+        np.testing.assert_allclose(scene["center"], [0.3, 0.2, -0.1], atol=1e-9)
         assert scene["radius"] == pytest.approx(0.1)
 
 
@@ -296,7 +296,7 @@ def seen(tmp_path_factory):
     if BROWSER is None:
         pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
     folder = tmp_path_factory.mktemp("browser")
-    result, reference = ball(rows=16, centre=(0.03, 0.0, 0.0)), ball(rows=16)
+    result, reference = ball(rows=16, center=(0.03, 0.0, 0.0)), ball(rows=16)
     bent = result.vertices * [1.0, 0.6, 0.8]  # no symmetry that would hide a turn
     mesh = Mesh(vertices=bent, faces=result.faces)
     write(folder, mesh=mesh, reference=reference, errors=np.abs(mesh.vertices[:, 0]))

@@ -32,9 +32,9 @@ def golden_mesh(scores: dict[str, np.ndarray], name: str) -> Mesh:
     return Mesh(vertices=scores[f"{name}_vertices"], faces=scores[f"{name}_faces"].astype(np.int64))
 
 
-def ball(radius: float, *, centre: tuple[float, float, float] = (0, 0, 0), subdivisions: int = 5) -> Mesh:
+def ball(radius: float, *, center: tuple[float, float, float] = (0, 0, 0), subdivisions: int = 5) -> Mesh:
     sphere = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius)
-    return Mesh(vertices=np.asarray(sphere.vertices) + centre, faces=np.asarray(sphere.faces, dtype=np.int64))
+    return Mesh(vertices=np.asarray(sphere.vertices) + center, faces=np.asarray(sphere.faces, dtype=np.int64))
 
 
 def box(low: float, high: float) -> Mesh:
@@ -127,10 +127,10 @@ def test_a_surface_agrees_with_itself():
 
 
 def test_figures_are_stated_in_the_references_box():
-    normalization = published_normalization(ball(40.0, centre=(100, 0, 0)))
+    normalization = published_normalization(ball(40.0, center=(100, 0, 0)))
     figures = compare_surfaces(
-        ball(41.0, centre=(100, 0, 0)),
-        ball(40.0, centre=(100, 0, 0)),
+        ball(41.0, center=(100, 0, 0)),
+        ball(40.0, center=(100, 0, 0)),
         normalization=normalization,
         samples=5000,
         iou_resolution=16,
@@ -182,12 +182,12 @@ def joined(*meshes: Mesh) -> Mesh:
 
 def test_parts_that_overlap_are_judged_as_their_union():
     """Two balls of radius 0.2 whose centres are 0.2 apart: a cap of height 0.1 of each is within the other."""
-    balls = joined(*(ball(0.2, centre=(x, 0, 0), subdivisions=2) for x in (-0.1, 0.1)))
+    balls = joined(*(ball(0.2, center=(x, 0, 0), subdivisions=2) for x in (-0.1, 0.1)))
     outside = outside_of(balls)
     assert outside.share == pytest.approx(0.1 / 0.4, abs=0.01)  # a cap's share is h / 2r
     assert balls.area() * (1 - outside.share) == pytest.approx(outside.surface.area())
-    other_centre = np.where(outside.surface.triangles[:, :, :1] > 0, [[-0.1, 0, 0]], [[0.1, 0, 0]])
-    beyond = np.linalg.norm(outside.surface.triangles - other_centre, axis=2)
+    other_center = np.where(outside.surface.triangles[:, :, :1] > 0, [[-0.1, 0, 0]], [[0.1, 0, 0]])
+    beyond = np.linalg.norm(outside.surface.triangles - other_center, axis=2)
     assert beyond.min() > 0.2 - 0.005  # the depth of its facets, 0.003, and a face's side of 0.08 in 64 parts
     assert outside.distance.signed_distance(np.zeros((1, 3)))[0] == pytest.approx(-np.sqrt(0.03), abs=0.005)
     figures = compare_surfaces(ball(0.3, subdivisions=2), balls, normalization=BOX, samples=1000, iou_resolution=8)
@@ -308,7 +308,7 @@ def test_points_next_to_the_surface_are_on_their_side(gap):
 
 
 def test_points_beyond_a_meshs_box_are_left_out_without_a_change():
-    mesh = ball(0.1, centre=(0.2, -0.1, 0.3), subdivisions=3)
+    mesh = ball(0.1, center=(0.2, -0.1, 0.3), subdivisions=3)
     axis = np.linspace(-1, 1, 24)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     every = MeshDistance(mesh).inside(points).reshape(24, 24, 24)
@@ -317,7 +317,7 @@ def test_points_beyond_a_meshs_box_are_left_out_without_a_change():
 
 
 def test_a_mesh_outside_the_grid_holds_none_of_it():
-    assert not occupancy(ball(0.1, centre=(5, 0, 0), subdivisions=2), box=PUBLISHED_BOX, resolution=8).any()
+    assert not occupancy(ball(0.1, center=(5, 0, 0), subdivisions=2), box=PUBLISHED_BOX, resolution=8).any()
 
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], dtype=np.int64)
@@ -374,7 +374,7 @@ def test_topology_of_a_face_that_is_turned_over():
 
 
 def test_topology_of_two_balls():
-    both = [ball(0.1, subdivisions=2), ball(0.1, centre=(0.3, 0, 0), subdivisions=2)]
+    both = [ball(0.1, subdivisions=2), ball(0.1, center=(0.3, 0, 0), subdivisions=2)]
     count = len(both[0].vertices)
     mesh = Mesh(vertices=np.vstack([m.vertices for m in both]), faces=np.vstack([both[0].faces, both[1].faces + count]))
     report = topology_report(mesh)

@@ -16,11 +16,11 @@ GAP = 0.0115
 """No two parts of the built-in shape are closer than this."""
 AXES = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
 SOLIDS = {
-    "ball": RoundedBox(centre=np.array([1.0, 2, 3]), axes=AXES, half=(0, 0, 0), radius=0.5),
-    "capsule": RoundedBox(centre=np.zeros(3), axes=AXES, half=(0, 0.7, 0), radius=0.1),
-    "plate": RoundedBox(centre=np.zeros(3), axes=AXES, half=(0.5, 0, 0.3), radius=0.1),
-    "box": RoundedBox(centre=np.ones(3), axes=AXES, half=(0.5, 0.2, 0.3), radius=0.1),
-    "torus": Torus(centre=np.array([1.0, 0, 0]), axes=AXES, major=0.6, minor=0.2),
+    "ball": RoundedBox(center=np.array([1.0, 2, 3]), axes=AXES, half=(0, 0, 0), radius=0.5),
+    "capsule": RoundedBox(center=np.zeros(3), axes=AXES, half=(0, 0.7, 0), radius=0.1),
+    "plate": RoundedBox(center=np.zeros(3), axes=AXES, half=(0.5, 0, 0.3), radius=0.1),
+    "box": RoundedBox(center=np.ones(3), axes=AXES, half=(0.5, 0.2, 0.3), radius=0.1),
+    "torus": Torus(center=np.array([1.0, 0, 0]), axes=AXES, major=0.6, minor=0.2),
 }
 
 

@@ -64,7 +64,7 @@ def test_sides_are_carried_over_sharp_edges():
 def test_separate_parts_each_look_outwards():
     """Also a small part beside a large one, as seen from which it would look the other way."""
     parts = [(sphere(2000), 1.0, (0, 0, 0)), (sphere(500, seed=1), 0.2, (1.5, 0, 0)), (sphere(900), 0.5, (0, 0, -4))]
-    points = np.concatenate([normals * radius + centre for normals, radius, centre in parts])
+    points = np.concatenate([normals * radius + center for normals, radius, center in parts])
     wrong = angles(estimate_normals(points), np.concatenate([normals for normals, _, _ in parts]))
     assert wrong.max() < 45
 

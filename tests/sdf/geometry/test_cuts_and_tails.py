@@ -66,15 +66,15 @@ def test_a_row_of_a_cloud_that_breaks_off_is_named(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".npz", ".ply"])
 def test_colours_in_the_place_of_normals_are_said_in_every_format(tmp_path, suffix):
-    points, colours = sphere(), np.random.default_rng(1).integers(0, 256, (200, 3))
+    points, colors = sphere(), np.random.default_rng(1).integers(0, 256, (200, 3))
     if suffix == ".npz":
         file = io.BytesIO()
-        np.savez(file, points=points, normals=colours.astype(float))
+        np.savez(file, points=points, normals=colors.astype(float))
         path = saved(tmp_path / "a.npz", file.getvalue())
     else:
         names = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
         head = f"ply\nformat ascii 1.0\nelement vertex 200\n{names}end_header\n"
-        path = saved(tmp_path / "a.ply", head + rows(np.hstack([points, colours])))
+        path = saved(tmp_path / "a.ply", head + rows(np.hstack([points, colors])))
     assert any("as colours are" in note for note in read_shape(path).notes)
 
 

@@ -205,7 +205,7 @@ def colored(*parts: tuple[bool, list[float] | None]) -> Builder:
     """Return cubes, a node each: with colors, half gray, or without, and of a material of this color or of none."""
     built = plain()
     first = built.json["meshes"][0]["primitives"][0]
-    grey = built.add(np.full((8, 3), LINEAR, dtype="<f4"))
+    gray = built.add(np.full((8, 3), LINEAR, dtype="<f4"))
     factors = [factor for _, factor in parts if factor]
     built.json["materials"] = [{"pbrMetallicRoughness": {"baseColorFactor": factor}} for factor in factors]
     built.json["meshes"] = [
@@ -213,7 +213,7 @@ def colored(*parts: tuple[bool, list[float] | None]) -> Builder:
             "primitives": [
                 {
                     **first,
-                    "attributes": first["attributes"] | ({"COLOR_0": grey} if has_colors else {}),
+                    "attributes": first["attributes"] | ({"COLOR_0": gray} if has_colors else {}),
                     **({"material": factors.index(factor)} if factor else {}),
                 }
             ]

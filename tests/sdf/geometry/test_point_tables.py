@@ -9,7 +9,7 @@ from finer_sdf.normalization import published_normalization
 from finer_sdf.training.targets import CloudTarget
 from tests.sdf.geometry.test_shape_formats import refusal, saved
 
-CENTRE = np.array([5.0, 6.0, 7.0])
+CENTER = np.array([5.0, 6.0, 7.0])
 
 
 def directions(count: int = 300) -> np.ndarray:
@@ -18,8 +18,8 @@ def directions(count: int = 300) -> np.ndarray:
 
 
 NORMALS = directions()
-POINTS = 2 * NORMALS + CENTRE
-COLOURS = np.random.default_rng(1).integers(0, 256, NORMALS.shape)
+POINTS = 2 * NORMALS + CENTER
+COLORS = np.random.default_rng(1).integers(0, 256, NORMALS.shape)
 
 
 def rows(*tables: np.ndarray, blank: str = " ") -> str:
@@ -31,14 +31,14 @@ def rows(*tables: np.ndarray, blank: str = " ") -> str:
 def outward(shape) -> float:
     """Return the least cosine between a normal and the way out of the sphere."""
     assert isinstance(shape, PointCloud)
-    return float(np.einsum("ij,ij->i", shape.normals, (shape.points - CENTRE) / 2).min())
+    return float(np.einsum("ij,ij->i", shape.normals, (shape.points - CENTER) / 2).min())
 
 
-@pytest.mark.parametrize("colours", [COLOURS, COLOURS / 255, np.full(COLOURS.shape, 128)])
-def test_six_columns_with_colours(tmp_path, colours):
-    loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, colours)))
+@pytest.mark.parametrize("colors", [COLORS, COLORS / 255, np.full(COLORS.shape, 128)])
+def test_six_columns_with_colours(tmp_path, colors):
+    loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, colors)))
     assert "its columns 4 to 6 look like colours" in loaded.notes[0]
-    shares = colours if colours.max() <= 1 else colours / 255
+    shares = colors if colors.max() <= 1 else colors / 255
     assert loaded.colors is not None and loaded.colors.faces is None
     assert np.allclose(loaded.colors.colors, shares, atol=1e-4)
     assert "it has no normals; estimated them" in loaded.notes[1]
@@ -47,10 +47,10 @@ def test_six_columns_with_colours(tmp_path, colours):
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_nine_columns_hold_normals_and_colours_in_either_order(tmp_path, swapped):
-    tables = (COLOURS, NORMALS) if swapped else (NORMALS, COLOURS)
+    tables = (COLORS, NORMALS) if swapped else (NORMALS, COLORS)
     loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, *tables)))
     assert ("columns 4 to 6" if swapped else "columns 7 to 9") in loaded.notes[0] and len(loaded.notes) == 1
-    assert loaded.colors is not None and np.allclose(loaded.colors.colors, COLOURS / 255, atol=1e-4)
+    assert loaded.colors is not None and np.allclose(loaded.colors.colors, COLORS / 255, atol=1e-4)
     assert outward(loaded.shape) > 0.99
 
 
@@ -60,8 +60,8 @@ def test_nine_columns_hold_normals_and_colours_in_either_order(tmp_path, swapped
         ("x y z nx ny nz", (POINTS, 3 * NORMALS), []),
         ("# x y z normal_x normal_y normal_z", (POINTS, NORMALS), []),
         ("nx,ny,nz,x,y,z", (NORMALS, POINTS), []),
-        ("//X Y Z R G B Nx Ny Nz", (POINTS, COLOURS, NORMALS), []),
-        ('"x" "y" "z" "intensity" nx ny nz', (POINTS, COLOURS[:, :1], NORMALS), ["left out its columns intensity"]),
+        ("//X Y Z R G B Nx Ny Nz", (POINTS, COLORS, NORMALS), []),
+        ('"x" "y" "z" "intensity" nx ny nz', (POINTS, COLORS[:, :1], NORMALS), ["left out its columns intensity"]),
     ],
 )
 def test_a_first_line_names_the_columns(tmp_path, head, tables, notes):

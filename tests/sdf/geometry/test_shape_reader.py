@@ -14,9 +14,9 @@ from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.reader import read_shape
 
 
-def ball(subdivisions: int = 2, *, radius: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> Mesh:
+def ball(subdivisions: int = 2, *, radius: float = 1.0, center: tuple[float, float, float] = (0, 0, 0)) -> Mesh:
     made = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius)
-    return Mesh(vertices=np.array(made.vertices) + centre, faces=np.array(made.faces, dtype=np.int64))
+    return Mesh(vertices=np.array(made.vertices) + center, faces=np.array(made.faces, dtype=np.int64))
 
 
 def joined(*meshes: Mesh) -> Mesh:
@@ -47,7 +47,7 @@ def is_closed(mesh: Mesh) -> bool:
 
 @pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb", "gltf"])
 def test_a_mesh_is_the_same_from_every_format(tmp_path, suffix):
-    made = trimesh.Trimesh(*vars_of(ball(centre=(3, -2, 5))), process=False)
+    made = trimesh.Trimesh(*vars_of(ball(center=(3, -2, 5))), process=False)
     path = tmp_path / f"ball.{suffix}"
     if suffix == "gltf":
         for name, content in trimesh.exchange.gltf.export_gltf(trimesh.Scene(made)).items():
@@ -203,7 +203,7 @@ def test_a_cavity_stays_a_cavity_whatever_is_turned_around(tmp_path, seed):
 
 
 def test_one_reversed_part_among_others_is_reversed(tmp_path):
-    parts = [ball(2, centre=(3 * number, 0, 0)) for number in range(4)]
+    parts = [ball(2, center=(3 * number, 0, 0)) for number in range(4)]
     got, notes = read(tmp_path, joined(parts[0], flipped(parts[1]), *parts[2:]))
     assert got.volume() == pytest.approx(sum(part.volume() for part in parts))
     assert notes[0] == "320 of 1280 faces looked inwards; reversed them"

@@ -98,11 +98,11 @@ def test_a_ply_near_the_origin_is_single_precision(tmp_path, ball):
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
 def test_normals_and_colours_come_back(tmp_path, ball, suffix):
     normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)  # faces would give others, by 1e-3
-    colours = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
-    write_mesh(tmp_path / f"mesh{suffix}", ball, vertex_normals=normals, vertex_colours=colours)
+    colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
+    write_mesh(tmp_path / f"mesh{suffix}", ball, vertex_normals=normals, vertex_colors=colors)
     back = read(tmp_path / f"mesh{suffix}")
     np.testing.assert_allclose(back.vertex_normals, normals, atol=1e-6)
-    np.testing.assert_array_equal(colors_of(back), colours)
+    np.testing.assert_array_equal(colors_of(back), colors)
 
 
 @pytest.mark.parametrize(("up", "axes"), [("y", [0, 1, 2]), ("z", [0, 2, 1]), ("x", [1, 0, 2])])
@@ -113,7 +113,7 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
     marks = np.where(box.vertices > box.vertices.mean(axis=0), 255, 0).astype(np.uint8)  # red +x, green +y, blue +z
     cube = Mesh(vertices=np.array(box.vertices), faces=np.array(box.faces, dtype=np.int64))
     notes = write_mesh(
-        tmp_path / "cube.glb", cube, vertex_normals=np.array(box.vertex_normals), vertex_colours=marks, up=up
+        tmp_path / "cube.glb", cube, vertex_normals=np.array(box.vertex_normals), vertex_colors=marks, up=up
     )
     assert any("y is up" in note for note in notes) == (up != "y")
     back = trimesh.load_scene(tmp_path / "cube.glb", process=False)
@@ -135,17 +135,17 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
 def test_usd_stands_upright_in_its_place_and_has_normals_and_colours(tmp_path, ball, suffix, far, up):
     pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
     normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
-    colours = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
+    colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
     moved = Mesh(vertices=ball.vertices + [far, 10 * far, 0], faces=ball.faces)
     path = tmp_path / f"mesh{suffix}"
-    notes = write_mesh(path, moved, vertex_normals=normals, vertex_colours=colours, up=up)
+    notes = write_mesh(path, moved, vertex_normals=normals, vertex_colors=colors, up=up)
     assert any(f"y is up in {suffix} files" in note for note in notes) == (up != "y")
     assert any("its transform adds it" in note for note in notes) == bool(far)
     back = usd_meshes.read(path)
     np.testing.assert_allclose(back.placed, moved.vertices @ np.array(UPRIGHT[up]).T, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(back.faces, ball.faces)
     np.testing.assert_allclose(back.normals, normals, atol=1e-6)
-    np.testing.assert_array_equal(np.rint(255 * srgb_from_linear(back.colors)), colours)
+    np.testing.assert_array_equal(np.rint(255 * srgb_from_linear(back.colors)), colors)
 
 
 def test_usd_without_its_library_is_refused_by_the_line_that_installs_it(tmp_path, ball, monkeypatch):
@@ -163,13 +163,13 @@ def test_the_command_s_formats_are_the_writer_s():
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
 def test_formats_without_colours_say_so(tmp_path, ball, suffix):
     with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colours; use \.ply"):
-        write_mesh(tmp_path / f"a{suffix}", ball, vertex_colours=np.zeros(ball.vertices.shape, dtype=np.uint8))
+        write_mesh(tmp_path / f"a{suffix}", ball, vertex_colors=np.zeros(ball.vertices.shape, dtype=np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_colours_for_another_mesh_are_refused(tmp_path, ball):
     with pytest.raises(ValueError, match="vertex colours must be"):
-        write_mesh(tmp_path / "a.ply", ball, vertex_colours=np.zeros((3, 3), dtype=np.uint8))
+        write_mesh(tmp_path / "a.ply", ball, vertex_colors=np.zeros((3, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("name", ["mesh.png", "mesh", "mesh.ply.gz"])

@@ -63,10 +63,10 @@ def test_vertices_lie_where_the_edge_is_zero_in_double_precision():
     values[2, 3, 2] = -3e-5  # far below what scikit-image resolves
     mesh = mesh_in_bricks(values, 3)
     assert len(mesh.vertices) == 6
-    centre = np.array([2, 3, 2])
+    center = np.array([2, 3, 2])
     for step in np.concatenate([np.eye(3, dtype=int), -np.eye(3, dtype=int)]):
-        there = float(values[tuple(centre + step)])
-        expected = centre + step * (3e-5 / (3e-5 + there))
+        there = float(values[tuple(center + step)])
+        expected = center + step * (3e-5 / (3e-5 + there))
         assert np.linalg.norm(mesh.vertices - expected, axis=1).min() < 1e-11
 
 

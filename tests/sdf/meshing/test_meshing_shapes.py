@@ -13,11 +13,11 @@ from tests.sdf.distance_fields import as_trimesh, assert_closed, sphere, torus, 
 
 @pytest.mark.parametrize("resolution", [33, 97, 130])
 def test_a_sphere_is_closed_outward_and_in_place(resolution):
-    centre = (0.05, -0.03, 0.11)
-    mesh = extract_mesh(sphere(centre=centre), resolution=resolution).mesh
+    center = (0.05, -0.03, 0.11)
+    mesh = extract_mesh(sphere(center=center), resolution=resolution).mesh
     assert_closed(mesh)
     assert as_trimesh(mesh).euler_number == 2
-    radius = np.linalg.norm(mesh.vertices - centre, axis=1)
+    radius = np.linalg.norm(mesh.vertices - center, axis=1)
     step = 1 / (resolution - 1)
     # linear interpolation along an edge of length h is off by at most h^2 / (8 r), inwards
     assert radius.max() < 0.3 + 1e-6 and radius.min() > 0.3 - step**2 / (8 * 0.3) - 1e-6
@@ -32,7 +32,7 @@ def test_a_torus_has_one_hole():
 
 
 def test_two_spheres_are_two_bodies():
-    both = union(sphere(radius=0.15, centre=(0.2, 0.2, 0.2)), sphere(radius=0.1, centre=(-0.25, 0, 0)))
+    both = union(sphere(radius=0.15, center=(0.2, 0.2, 0.2)), sphere(radius=0.1, center=(-0.25, 0, 0)))
     mesh = extract_mesh(both, resolution=100).mesh
     assert_closed(mesh)
     assert as_trimesh(mesh).body_count == 2

@@ -41,7 +41,7 @@ def crossed_cells(field, *, resolution):
 @pytest.mark.parametrize("resolution", [97, 128, 130, 150])
 @pytest.mark.parametrize("name", ["torus", "spheres"])
 def test_sparse_and_dense_give_the_same_mesh(name, resolution):
-    field = {"torus": torus, "spheres": union(sphere(radius=0.2), sphere(radius=0.02, centre=(0.3, 0.31, 0.33)))}[name]
+    field = {"torus": torus, "spheres": union(sphere(radius=0.2), sphere(radius=0.02, center=(0.3, 0.31, 0.33)))}[name]
     sparse, dense = (extract_mesh(field, resolution=resolution, sparse=choice) for choice in (True, False))
     np.testing.assert_array_equal(sparse.mesh.faces, dense.mesh.faces)
     np.testing.assert_array_equal(sparse.mesh.vertices, dense.mesh.vertices)
@@ -61,8 +61,8 @@ def test_sparse_and_dense_agree_on_a_network():
 
 def test_a_steep_field_is_searched_with_its_own_bound():
     # slope 3 and no grid point of the coarsest blocks inside: only the measured bound finds these
-    small = sphere(radius=0.012, centre=(0.1414, 0.2017, -0.3071))
-    field = lambda x: 3 * union(small, sphere(radius=0.01, centre=(-0.2, 0.11, 0.33)))(x)  # noqa: E731
+    small = sphere(radius=0.012, center=(0.1414, 0.2017, -0.3071))
+    field = lambda x: 3 * union(small, sphere(radius=0.01, center=(-0.2, 0.11, 0.33)))(x)  # noqa: E731
     found = search(Sampler(field=field, grid=Grid(resolution=257)))
     assert not (crossed_cells(field, resolution=257) & ~active_cells(found, resolution=257)).any()
     assert found.followed == 0 and found.lipschitz > 2.5
@@ -70,7 +70,7 @@ def test_a_steep_field_is_searched_with_its_own_bound():
 
 def test_a_sign_change_between_coarse_points_is_found_without_any_bound():
     at_coarse_point = np.array([88, 120, 136]) / 256 - 0.5  # blocks of 8 cells: 256 / 8 = 32 along each axis
-    field = steep(sphere(radius=1.6 / 256, centre=tuple(at_coarse_point.tolist())))
+    field = steep(sphere(radius=1.6 / 256, center=tuple(at_coarse_point.tolist())))
     found = search(Sampler(field=field, grid=Grid(resolution=257)), margin=0)
     assert found.lipschitz == 1
     assert not (crossed_cells(field, resolution=257) & ~active_cells(found, resolution=257)).any()
@@ -91,7 +91,7 @@ def test_the_surface_is_followed_out_of_the_blocks_found():
 
 
 def test_a_surface_the_bound_rules_out_is_missed_whole():
-    between = sphere(radius=1.4 / 256, centre=(91.5 / 256 - 0.5, 123.5 / 256 - 0.5, 138.5 / 256 - 0.5))
+    between = sphere(radius=1.4 / 256, center=(91.5 / 256 - 0.5, 123.5 / 256 - 0.5, 138.5 / 256 - 0.5))
     field = steep(between, slope=200)
     assert (field(torch.tensor([[91, 123, 138], [92, 124, 139]]) / 256 - 0.5) < 0).all()
     assert len(search(Sampler(field=field, grid=Grid(resolution=257)), margin=0).values) == 0

@@ -22,7 +22,7 @@ from finer_sdf.rendering import raycast
 from finer_sdf.rendering.camera import BOX_RADIUS, FIELD_OF_VIEW, OrbitCamera, sphere_around
 from finer_sdf.rendering.images import LARGEST_SIDE, check_size, check_view_path, paint, write_png, write_turntable
 from finer_sdf.rendering.raycast import raycast_field, raycast_mesh, steepness_of
-from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_colour_bar
+from finer_sdf.rendering.shading import ERROR_MAP, round_up, with_color_bar
 from finer_sdf.rendering.sphere_tracing import box_interval, trace
 from tests.sdf.analytic import SHAPES, Torus
 
@@ -33,13 +33,13 @@ SMALL = {"height": 32, "width": 32}
 class Ball(Network):
     """The exact field of a sphere, with a parameter so that it has a device."""
 
-    def __init__(self, *, radius: float = RADIUS, centre: tuple[float, float, float] = (0, 0, 0), slope: float = 1.0):
+    def __init__(self, *, radius: float = RADIUS, center: tuple[float, float, float] = (0, 0, 0), slope: float = 1.0):
         super().__init__()
         self.radius = torch.nn.Parameter(torch.tensor(radius))
-        self.centre, self.slope = torch.tensor(centre, dtype=torch.float32), slope
+        self.center, self.slope = torch.tensor(center, dtype=torch.float32), slope
 
     def forward(self, coords: torch.Tensor) -> torch.Tensor:
-        return self.slope * ((coords - self.centre).norm(dim=-1, keepdim=True) - self.radius)
+        return self.slope * ((coords - self.center).norm(dim=-1, keepdim=True) - self.radius)
 
 
 def model_of(network: Network) -> SdfModel:
@@ -163,7 +163,7 @@ def test_cameras_stand_where_they_say(camera, seen_from):
 
 
 @pytest.mark.parametrize(
-    ("centre", "up", "rows", "columns"),
+    ("center", "up", "rows", "columns"),
     [
         ((0, 0.3, 0), "y", slice(0, 48), slice(24, 72)),
         ((0.3, 0, 0), "y", slice(24, 72), slice(48, 96)),
@@ -171,8 +171,8 @@ def test_cameras_stand_where_they_say(camera, seen_from):
         ((0, 0.3, 0), "z", slice(24, 72), slice(48, 96)),
     ],
 )
-def test_up_is_up_and_right_is_right(centre, up, rows, columns):
-    model = model_of(Ball(radius=0.1, centre=centre))
+def test_up_is_up_and_right_is_right(center, up, rows, columns):
+    model = model_of(Ball(radius=0.1, center=center))
     mask = raycast_field(model, height=48, width=48, azimuth=0, elevation=0, up=up).mask.reshape(96, 96)
     assert mask.any()
     assert mask[rows, columns].sum() == mask.sum()
@@ -202,11 +202,11 @@ def test_cameras_that_are_none_are_refused(camera):
 
 
 def test_the_camera_fits_the_shape():
-    centre, radius = sphere_around(np.array([[-0.1, -0.2, -0.3], [0.3, 0.2, 0.1]]))
-    assert centre == pytest.approx((0.1, 0.0, -0.1))
-    origins, directions = OrbitCamera(centre=centre, radius=radius).rays(height=65, width=65)
+    center, radius = sphere_around(np.array([[-0.1, -0.2, -0.3], [0.3, 0.2, 0.1]]))
+    assert center == pytest.approx((0.1, 0.0, -0.1))
+    origins, directions = OrbitCamera(center=center, radius=radius).rays(height=65, width=65)
     middle = directions[0, 32]  # the upper edge's ray touches the sphere
-    offset = torch.tensor(centre) - origins[0, 0]
+    offset = torch.tensor(center) - origins[0, 0]
     across = (offset - (offset @ middle) * middle).norm()
     assert float(across) == pytest.approx(radius, rel=0.03)
 
@@ -250,7 +250,7 @@ def test_clay_is_lit_from_above_and_stands_on_white():
 
 @pytest.mark.parametrize(("azimuth", "distance"), [(90, 0.01), (0, 0.0)])
 def test_the_error_picture_shows_the_distance_to_the_reference(azimuth, distance):
-    shifted = raycast_field(model_of(Ball(centre=(0.01, 0, 0))), height=201, width=201, azimuth=azimuth, elevation=0)
+    shifted = raycast_field(model_of(Ball(center=(0.01, 0, 0))), height=201, width=201, azimuth=azimuth, elevation=0)
     picture = paint(shifted, "error", reference=MeshDistance(ball_mesh(RADIUS)), largest_error=0.02)
     expected = 255 * np.asarray(colormaps[ERROR_MAP](distance / 0.02)[:3])
     np.testing.assert_allclose(picture[100, 100], expected, atol=5)
@@ -303,7 +303,7 @@ def test_colour_bars_end_at_round_numbers(value, rounded):
 
 def test_a_colour_bar_is_drawn_into_the_corner():
     plain = np.full((120, 160, 3), 255, dtype=np.uint8)
-    drawn = with_colour_bar(plain, largest=0.01, label="distance")
+    drawn = with_color_bar(plain, largest=0.01, label="distance")
     assert (drawn[:60] == 255).all()
     assert (drawn[60:, :80] != 255).any()
     assert (plain == 255).all()
@@ -317,7 +317,7 @@ def frames_of(path: Path, *, height: int, width: int) -> np.ndarray:
 
 
 def test_pictures_and_turntables_can_be_read_back(tmp_path):
-    model = model_of(Ball(radius=0.2, centre=(0.2, 0, 0)))
+    model = model_of(Ball(radius=0.2, center=(0.2, 0, 0)))
     picture = paint(raycast_field(model, height=24, width=32))
     write_png(tmp_path / "view.png", picture)
     with Image.open(tmp_path / "view.png") as image:

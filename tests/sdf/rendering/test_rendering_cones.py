@@ -12,7 +12,7 @@ from finer_sdf.rendering.cone_marching import clear_depths
 from finer_sdf.rendering.sphere_tracing import box_interval, trace
 from tests.sdf.distance_fields import Field, sphere, torus, union
 
-BESIDE = sphere(radius=0.08, centre=(0.4, -0.35, 0.38))
+BESIDE = sphere(radius=0.08, center=(0.4, -0.35, 0.38))
 FIELDS = {
     "a sphere": sphere(),
     "a torus": torus,

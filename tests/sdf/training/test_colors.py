@@ -88,7 +88,7 @@ def test_colors_that_are_left_out_are_said(tmp_path):
 def test_what_was_written_is_read_again(ball, tmp_path, suffix):
     mesh = Mesh(vertices=np.array(ball.vertices), faces=np.array(ball.faces, dtype=np.int64))
     colors = np.array(ball.visual.vertex_colors[:, :3])
-    write_mesh(tmp_path / f"m{suffix}", mesh, vertex_colours=colors)
+    write_mesh(tmp_path / f"m{suffix}", mesh, vertex_colors=colors)
     found = read_shape(tmp_path / f"m{suffix}").colors
     assert found is not None and found.faces is not None
     np.testing.assert_allclose(255 * found.colors, colors, atol=1e-3)

@@ -114,7 +114,7 @@ def bias_uniform_(
     return uniform_(bias, bound=1 / math.sqrt(fan_in) if bias_scale is None else bias_scale, generator=generator)
 
 
-def quantised_frequencies_(
+def quantized_frequencies_(
     weight: Float[Tensor, "hidden_features in_features"],
     *,
     max_integer_frequency: int,

@@ -44,7 +44,7 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
         model: The model.
         frames: Number of poses; the last is followed by the first.
     """
-    centre, up, polar = _seen_from(model)
+    center, up, polar = _seen_from(model)
     distance, elevation = np.median(polar[:, 0]), np.median(polar[:, 2])
     start, width = _covered(polar[:, 1])
     share = np.arange(frames) / frames
@@ -55,12 +55,12 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
         note = f"the training views cover {math.degrees(width):.0f} degrees: the camera swings inside these"
     first, second = _across(up)
     eyes = [
-        centre
+        center
         + distance
         * (math.cos(elevation) * (math.cos(angle) * first + math.sin(angle) * second) + math.sin(elevation) * up)
         for angle in angles
     ]
-    return CameraPath(poses=_stacked([look_at(eye, centre, up) for eye in eyes]), note=note)
+    return CameraPath(poses=_stacked([look_at(eye, center, up) for eye in eyes]), note=note)
 
 
 def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
@@ -71,16 +71,16 @@ def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
         frames: Number of poses.
         rounds: Turns.
     """
-    centre, up, _ = _seen_from(model)
+    center, up, _ = _seen_from(model)
     origins = np.asarray(model.train_poses)[:, :3, 3]
     eye = origins[np.linalg.norm(origins - np.median(origins, axis=0), axis=1).argmin()]
-    base = look_at(eye, centre, up)
+    base = look_at(eye, center, up)
     spread = np.abs((origins - eye) @ base[:3, :3]).mean(axis=0) / 3
     poses = []
     for share in np.arange(frames) / frames:
         turn = 2 * math.pi * rounds * share
         shift = np.array([math.cos(turn), math.sin(turn), math.sin(turn / 2)]) * spread
-        poses.append(look_at(eye + base[:3, :3] @ shift, centre, up))
+        poses.append(look_at(eye + base[:3, :3] @ shift, center, up))
     return CameraPath(poses=_stacked(poses))
 
 
@@ -133,7 +133,7 @@ def mean_up(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     return up / length if length > 1e-6 else np.array([0.0, 1.0, 0.0])
 
 
-def scene_centre(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
+def scene_center(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     """Return the point that cameras (n, 4, 4) with z forwards look at, (3,)."""
     turned = np.array(poses, dtype=np.float64)
     turned[:, :3, 2] *= -1
@@ -143,13 +143,13 @@ def scene_centre(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "
 def _seen_from(model: FittedScene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centre, up, and each training camera's distance, azimuth and elevation, (n, 3)."""
     poses = np.asarray(model.train_poses, dtype=np.float64)
-    centre, up = scene_centre(poses), mean_up(poses)
-    offsets = poses[:, :3, 3] - centre
+    center, up = scene_center(poses), mean_up(poses)
+    offsets = poses[:, :3, 3] - center
     distance = np.linalg.norm(offsets, axis=1)
     first, second = _across(up)
     azimuth = np.arctan2(offsets @ second, offsets @ first)
     elevation = np.arcsin(np.clip(offsets @ up / np.maximum(distance, 1e-9), -1, 1))
-    return centre, up, np.stack([distance, azimuth, elevation], axis=1)
+    return center, up, np.stack([distance, azimuth, elevation], axis=1)
 
 
 def _covered(azimuths: np.ndarray) -> tuple[float, float]:

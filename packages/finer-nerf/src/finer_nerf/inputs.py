@@ -116,8 +116,8 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
             raise InputError(f"{scene.name}: {name} has masks, which Blender's format cannot hold")
     lenses = [camera for views in splits.values() for camera in views.cameras]
     lens = lenses[0]
-    centred = dataclasses.replace(lens.pinhole(), fy=lens.fx, cx=lens.width / 2, cy=lens.height / 2)
-    other = next((camera for camera in lenses if camera != centred), None)
+    centered = dataclasses.replace(lens.pinhole(), fy=lens.fx, cx=lens.width / 2, cy=lens.height / 2)
+    other = next((camera for camera in lenses if camera != centered), None)
     if other is not None:
         raise InputError(
             f"{scene.name}: Blender's format holds one lens without distortion for all, not {other!r:.150}"

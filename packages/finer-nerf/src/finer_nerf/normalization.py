@@ -39,7 +39,7 @@ class Normalization:
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 
     @classmethod
-    def centred(cls, point: Real[np.ndarray, "3"], *, scale: float) -> "Normalization":
+    def centered(cls, point: Real[np.ndarray, "3"], *, scale: float) -> "Normalization":
         """Return the frame that puts a point of the input, (3,), into the middle of the box."""
         x, y, z = (float(value) for value in -cls(scale=scale).to_box(point[None])[0])
         return cls(scale=scale, offset=(x, y, z))

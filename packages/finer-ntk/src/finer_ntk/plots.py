@@ -25,17 +25,17 @@ def shown_kernel(kernel: Real[np.ndarray, "n m"]) -> np.ndarray:
     return small.sum(-1) if small.ndim == 3 else small
 
 
-def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalise: bool) -> Any:
+def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalize: bool) -> Any:
     """Draw kernels side by side on one colour scale.
 
     Args:
         kernels: Titles and what `shown_kernel` returned.
-        normalise: Divide each by the mean of its diagonal, so that kernels of unlike size can share the scale.
+        normalize: Divide each by the mean of its diagonal, so that kernels of unlike size can share the scale.
 
     Returns:
         The figure.
     """
-    shown = {name: k / np.abs(np.diagonal(k)).mean() if normalise else k for name, k in kernels.items()}
+    shown = {name: k / np.abs(np.diagonal(k)).mean() if normalize else k for name, k in kernels.items()}
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure, grid = subplots(rows, columns, figsize=(2.6 * columns + 1.2, 2.8 * rows))
@@ -49,7 +49,7 @@ def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalise: bool) -> Any:
         axes.set_yticks([])
     for axes in grid.ravel()[len(shown) :]:
         axes.axis("off")
-    label = "K(x, x') / mean of the diagonal" if normalise else "K(x, x')"
+    label = "K(x, x') / mean of the diagonal" if normalize else "K(x, x')"
     figure.colorbar(image, ax=grid.ravel().tolist(), label=label, fraction=0.03)
     return figure
 
@@ -96,8 +96,8 @@ def draw_eigenvectors(vectors: Float[np.ndarray, "n k"], shape: Sequence[int] | 
 
 def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
     """Draw K(centre, x) over the points x: how far learning at one point reaches."""
-    centre = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
-    row = np.asarray(kernel[centre], dtype=np.float64)
+    center = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
+    row = np.asarray(kernel[center], dtype=np.float64)
     figure, grid = subplots(1, 1, figsize=(4.2, 3.4))
     axes = grid[0, 0]
     if len(shape) == 1:

@@ -105,14 +105,14 @@ def published_normalization(shape: Shape) -> Normalization:
         total = areas.sum()
         if not total > 0:
             raise InputError("the mesh has no area: all its faces are degenerate")
-        centre = areas @ shape.triangles.mean(axis=1) / total
-        centred = shape.bounds - centre
+        center = areas @ shape.triangles.mean(axis=1) / total
+        centered = shape.bounds - center
     else:
-        centre = shape.points.mean(axis=0)
-        centred = shape.points - centre
-    low, high = float(centred.min()), float(centred.max())
+        center = shape.points.mean(axis=0)
+        centered = shape.points - center
+    low, high = float(centered.min()), float(centered.max())
     if not high > low:
         raise InputError("the shape has no extent: all its points coincide")
     scale = 2 * SHAPE_HALF_SIDE / (high - low)
-    x, y, z = (float(value) for value in -(centre + low) * scale - SHAPE_HALF_SIDE)
+    x, y, z = (float(value) for value in -(center + low) * scale - SHAPE_HALF_SIDE)
     return Normalization(scale=scale, offset=(x, y, z))

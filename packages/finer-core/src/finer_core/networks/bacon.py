@@ -48,7 +48,7 @@ class SineFilter(nn.Module):
         super().__init__()
         self.max_integer_frequency = max_integer_frequency
         weight = torch.empty(out_features, in_features, device=device, dtype=dtype)
-        initializers.quantised_frequencies_(weight, max_integer_frequency=max_integer_frequency, generator=generator)
+        initializers.quantized_frequencies_(weight, max_integer_frequency=max_integer_frequency, generator=generator)
         self.register_buffer("weight", weight)
         self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
         initializers.uniform_(self.bias, bound=pi, generator=generator)

@@ -54,7 +54,7 @@ def write_report(
     page.heading("Where and at which frequencies it differs")
     error = np.abs(pred - truth).mean(axis=2)
     spectra = {
-        name: radial_spectrum(_unit_of(_centre(image), _centre(target), target).mean(axis=2))
+        name: radial_spectrum(_unit_of(_center(image), _center(target), target).mean(axis=2))
         for name, image in (("target", target), ("reconstruction", reconstruction))
     }
     page.figures(
@@ -77,7 +77,7 @@ def _db(value: float) -> str:
     return f"PSNR {value:.2f} dB"
 
 
-def _centre(image: Raster) -> np.ndarray:
+def _center(image: Raster) -> np.ndarray:
     """Return the central part that the spectrum looks at."""
     top, left = max(0, image.height - _LARGEST_SIDE) // 2, max(0, image.width - _LARGEST_SIDE) // 2
     return image.read(slice(top, top + _LARGEST_SIDE), slice(left, left + _LARGEST_SIDE))

@@ -98,8 +98,8 @@ def missing_pixels(
     if pixels.dtype.kind == "f":
         missing = np.isnan(pixels).any(axis=-1)
     if nodata is not None:
-        colours = pixels[..., : {"LA": 1, "RGBA": 3}.get(mode)]
-        named = colours == nodata
+        colors = pixels[..., : {"LA": 1, "RGBA": 3}.get(mode)]
+        named = colors == nodata
         found = named.all(axis=-1) if mode in ("RGB", "RGBA") else named.any(axis=-1)
         missing = found if missing is None else missing | found
     return missing if missing is not None and missing.any() else None

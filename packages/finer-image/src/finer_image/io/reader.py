@@ -147,7 +147,7 @@ def opened(
             working_bytes=working_bytes,
             takes_parts=takes_parts,
         )
-        kind = ZARR if is_zarr(path) else recognise(source)
+        kind = ZARR if is_zarr(path) else recognize(source)
         with reading(path, kind.name):
             with native_silence():
                 content = kind.open(source)
@@ -204,7 +204,7 @@ def open_file(path: Path) -> BinaryIO:
         raise file_error(path, f"cannot be opened ({reason}); check the path") from None
 
 
-def recognise(source: ImageSource) -> Format:
+def recognize(source: ImageSource) -> Format:
     """Tell the format from the first bytes; the handle is left at the start."""
     head = source.handle.read(32)
     source.handle.seek(0)

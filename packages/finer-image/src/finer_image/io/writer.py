@@ -22,16 +22,16 @@ from finer_image.io.windows.zarr import import_zarr
 from finer_image.io.windows.zarr_metadata import is_zarr
 from finer_image.io.zarr_writer import write_zarr
 
-_COLOUR_MODES = ("L", "LA", "RGB", "RGBA")
+_COLOR_MODES = ("L", "LA", "RGB", "RGBA")
 # What each suffix holds, without loss of depth or channels: dtypes, modes.
 _HOLDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ".png": (("uint8", "uint16"), _COLOUR_MODES),
+    ".png": (("uint8", "uint16"), _COLOR_MODES),
     ".tif": (DTYPES, MODES),
     ".tiff": (DTYPES, MODES),
     ".exr": (("float16", "float32", "uint32"), MODES),
     ".npy": (DTYPES, MODES),
     ".zarr": (DTYPES, MODES),
-    ".webp": (("uint8",), _COLOUR_MODES),
+    ".webp": (("uint8",), _COLOR_MODES),
     ".jpg": (("uint8",), ("L", "RGB")),
     ".jpeg": (("uint8",), ("L", "RGB")),
     ".bmp": (("uint8",), ("L", "RGB")),

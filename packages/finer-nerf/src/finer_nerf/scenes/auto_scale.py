@@ -80,41 +80,41 @@ def place_scene(
     poses = scene.train.poses
     places = poses[:, :3, 3]
     outwards = contract and look_outwards(poses)
-    centre = places.mean(axis=0) if outwards else looked_at(poses)
-    half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, centre)
+    center = places.mean(axis=0) if outwards else looked_at(poses)
+    half, seen = bound or _BLENDER_BOUND, _seen_radius(scene, center)
     if scene.kind == "blender" and not contract:
-        usual = _is_usual(seen) and _BLENDER_SCALE * float(np.linalg.norm(centre)) < _USUAL_OFFSET
+        usual = _is_usual(seen) and _BLENDER_SCALE * float(np.linalg.norm(center)) < _USUAL_OFFSET
         if usual or scale is not None or not _meet(poses) or not seen > _ONE_PLACE:
             return Placement(Normalization(scale=scale or _BLENDER_SCALE), half)
-        frame, shown = Normalization.centred(centre, scale=half / seen), ", ".join(f"{x:.4g}" for x in centre)
+        frame, shown = Normalization.centered(center, scale=half / seen), ", ".join(f"{x:.4g}" for x in center)
         note = (
             f"the cameras see {seen:.4g} units round {shown}, unlike the benchmark's 1.5 round the origin: scaled by "
             f"{frame.scale:.4g} into the box; --scene-scale and --bound overrule this"
         )
         return Placement(frame, half, (note,))
-    if scale is None and not float(np.ptp(places, axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(centre).max())):
+    if scale is None and not float(np.ptp(places, axis=0).max()) > _ONE_PLACE * (1 + float(np.abs(center).max())):
         needed = "--scene-scale" if contract else "--scene-scale and --bound"
         raise InputError(f"{scene.name}: all cameras are in one place; give {needed}")
-    farthest = float(np.linalg.norm(places - centre, axis=1).max())
+    farthest = float(np.linalg.norm(places - center, axis=1).max())
     notes = () if scale is not None else _far_notes(scene)
     if contract:
         chosen = scale or (_OUTWARD_RADIUS if outwards else _CAMERA_RADIUS) / farthest
-        return Placement(Normalization.centred(centre, scale=chosen), CONTRACTED_BOUND, notes)
+        return Placement(Normalization.centered(center, scale=chosen), CONTRACTED_BOUND, notes)
     wide = scene.aabb_scale > 1
     if scene.points is not None:
-        reach = float(np.quantile(np.abs(scene.points - centre).max(axis=1), _POINTS_SHARE))
+        reach = float(np.quantile(np.abs(scene.points - center).max(axis=1), _POINTS_SHARE))
         wide = wide or reach > farthest
     content = None
     if scale is None and not wide:
-        content = silhouette_extent(scene.train, centre=centre, reach=farthest)
+        content = silhouette_extent(scene.train, center=center, reach=farthest)
         if content is None and scene.points is not None:  # most are nearer than the farthest camera: of what it sees
             content = points_extent(scene.points)
     if content is not None:
-        middle, chosen = _filled(content, centre, seen=seen if _meet(poses) else math.inf)
-        return Placement(Normalization.centred(middle, scale=half * chosen), half, notes)
+        middle, chosen = _filled(content, center, seen=seen if _meet(poses) else math.inf)
+        return Placement(Normalization.centered(middle, scale=half * chosen), half, notes)
     chosen = scale or (_WIDE_CAMERA_RADIUS if wide else _CAMERA_RADIUS) / farthest
     return Placement(
-        Normalization.centred(centre, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes
+        Normalization.centered(center, scale=chosen), bound or (_WIDE_BOUND if wide else _BLENDER_BOUND), notes
     )
 
 
@@ -129,15 +129,15 @@ def look_outwards(poses: Real[np.ndarray, "cameras 4 4"]) -> bool:
     return float((cosines > _OUTWARD_COSINE).mean()) >= _OUTWARD_SHARE
 
 
-def _filled(content: Extent, centre: np.ndarray, *, seen: float) -> tuple[np.ndarray, float]:
+def _filled(content: Extent, center: np.ndarray, *, seen: float) -> tuple[np.ndarray, float]:
     """Return the middle of a box of half side 1, and its scale, that hold a scene of known bounds.
 
     How far the cameras see to the side of the centre that they look at is infinite where they look at no point.
     """
     scale = _BLENDER_SCALE if _is_usual(seen) else _BENCHMARK_SEES / seen
-    if _FILLED[0] <= scale * content.reach(centre) <= _FILLED[1]:
-        return centre, scale
-    return content.centre, _WELL_FILLED / content.reach(content.centre)
+    if _FILLED[0] <= scale * content.reach(center) <= _FILLED[1]:
+        return center, scale
+    return content.center, _WELL_FILLED / content.reach(content.center)
 
 
 def _is_usual(seen: float) -> bool:
@@ -158,9 +158,9 @@ def _far_notes(scene: Scene) -> tuple[str, ...]:
     )
 
 
-def _seen_radius(scene: Scene, centre: np.ndarray) -> float:
+def _seen_radius(scene: Scene, center: np.ndarray) -> float:
     """Return how far to the side the cameras see at the distance of a point: the median, along the longer side."""
-    distances = np.linalg.norm(scene.train.poses[:, :3, 3] - centre, axis=1)
+    distances = np.linalg.norm(scene.train.poses[:, :3, 3] - center, axis=1)
     slopes = [max(camera.width / camera.fx, camera.height / camera.fy) / 2 for camera in scene.train.cameras]
     return float(np.median(distances * slopes))
 

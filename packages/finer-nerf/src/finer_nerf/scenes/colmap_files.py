@@ -60,7 +60,7 @@ def _lens(model: str, width: int, height: int, values: list[float]) -> Lens:
         projection=projection,
         size=(height, width),
         focals=((focal_x, None), (focal_y, None)),
-        centre=(given["cx"], given["cy"]),
+        center=(given["cx"], given["cy"]),
         distortion=tuple(Distortion(**{name: given[name] for name in Distortion._fields if name in given})),
     )
 

@@ -43,13 +43,13 @@ class Extent(NamedTuple):
     high: np.ndarray
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         """Return the middle."""
         return (self.low + self.high) / 2
 
-    def reach(self, centre: np.ndarray) -> float:
+    def reach(self, center: np.ndarray) -> float:
         """Return the farthest that it reaches from a point along any axis."""
-        return float(np.maximum(np.abs(self.low - centre), np.abs(self.high - centre)).max())
+        return float(np.maximum(np.abs(self.low - center), np.abs(self.high - center)).max())
 
 
 def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
@@ -64,7 +64,7 @@ def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
     return Extent(low - margin, high + margin)
 
 
-def silhouette_extent(views: Views, *, centre: np.ndarray, reach: float) -> Extent | None:
+def silhouette_extent(views: Views, *, center: np.ndarray, reach: float) -> Extent | None:
     """Return the bounds of what is seen of the visual hull of silhouettes, or None where there are none.
 
     Silhouettes are transparency, masks, or a background of one colour.
@@ -75,7 +75,7 @@ def silhouette_extent(views: Views, *, centre: np.ndarray, reach: float) -> Exte
 
     Args:
         views: Posed pictures.
-        centre: Of the cube, (3,).
+        center: Of the cube, (3,).
         reach: Half its side.
     """
     chosen = range(0, len(views), max(1, -(-len(views) // _MOST_VIEWS)))
@@ -84,7 +84,7 @@ def silhouette_extent(views: Views, *, centre: np.ndarray, reach: float) -> Exte
         return None
     cameras = tuple(views.cameras[i].resized(height=shown.shape[1], width=shown.shape[2]) for i in chosen)
     # Around the centre, in units of the reach: single precision would lose a scene far from the origin.
-    frame = Normalization.centred(centre, scale=1 / reach)
+    frame = Normalization.centered(center, scale=1 / reach)
     poses = torch.from_numpy(frame.poses_to_box(views.poses[list(chosen)]))
     low, high = -torch.ones(3), torch.ones(3)
     for _ in range(_ROUNDS):

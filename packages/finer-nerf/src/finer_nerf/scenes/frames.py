@@ -35,14 +35,14 @@ class Lens:
         projection: One of `lenses.PROJECTIONS`.
         size: Height and width of the picture that the numbers are for; None for the picture's own.
         focals: Along the width and along the height; one that is not known is as the other.
-        centre: Principal point along both; None for the middle.
+        center: Principal point along both; None for the middle.
         distortion: As in `Camera`.
     """
 
     projection: str = "perspective"
     size: tuple[int, int] | None = None
     focals: tuple[Focal, Focal] = ((None, None), (None, None))
-    centre: tuple[float | None, float | None] = (None, None)
+    center: tuple[float | None, float | None] = (None, None)
     distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def camera(self, *, height: int, width: int, downscale: int) -> Camera:
@@ -59,7 +59,7 @@ class Lens:
         focal_x, focal_y = map(_in_pixels, self.focals, (own_width, own_height))
         if focal_x is None and focal_y is None:
             raise InputError("no lens; it needs camera_angle_x or fl_x")
-        cx, cy = self.centre
+        cx, cy = self.center
         if cx is not None and cy is not None and 0 < min(cx, cy) <= max(cx, cy) <= 1 < min(own_width, own_height) / 4:
             raise InputError(
                 f"cx {cx:g} and cy {cy:g} are in the corner of a picture of {own_height}x{own_width}; "

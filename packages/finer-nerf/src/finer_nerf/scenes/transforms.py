@@ -200,7 +200,7 @@ def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], 
         projection=MODELS[model][0],
         size=(round(numbers["h"]), round(numbers["w"])) if "w" in numbers and "h" in numbers else None,
         focals=_focals(own, shared),
-        centre=(numbers.get("cx"), numbers.get("cy")),
+        center=(numbers.get("cx"), numbers.get("cy")),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
 

@@ -35,17 +35,17 @@ def carve(
     """
     cell = 2 * bound / resolution
     axis = (torch.arange(resolution) + 0.5) * cell - bound
-    centres = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     poses = torch.from_numpy(frame.poses_to_box(views.poses))
     has_alpha = silhouettes and views.images.shape[-1] == 4
-    opened = torch.ones(len(centres), dtype=torch.bool)
-    seen = torch.zeros(len(centres), dtype=torch.bool)
+    opened = torch.ones(len(centers), dtype=torch.bool)
+    seen = torch.zeros(len(centers), dtype=torch.bool)
     radius = cell * math.sqrt(3) / 2
     masks = views.masks if views.masks is not None else [None] * len(views)
     for image, mask, pose, camera in zip(views.images, masks, poses, views.cameras, strict=True):
-        for start in range(0, len(centres), _CELLS_AT_ONCE):
+        for start in range(0, len(centers), _CELLS_AT_ONCE):
             piece = slice(start, start + _CELLS_AT_ONCE)
-            local = (centres[piece] - pose[:3, 3]) @ pose[:3, :3]
+            local = (centers[piece] - pose[:3, 3]) @ pose[:3, :3]
             column, row, inside = project_to_pixels(camera, local)
             perspective = camera.projection == "perspective"
             depth = local[:, 2] if perspective else local.norm(dim=-1)

@@ -223,7 +223,7 @@ def _report(
 ) -> None:
     names = [str(row["name"]) for row in rows]
     heat = figures.draw_kernels(
-        {name: figures.shown_kernel(kernel) for name, kernel in zip(names, kernels, strict=True)}, normalise=True
+        {name: figures.shown_kernel(kernel) for name, kernel in zip(names, kernels, strict=True)}, normalize=True
     )
     drawn = {
         "kernels": heat,

@@ -235,7 +235,7 @@ def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mes
     finished = model.finish(found)
     mesh = model.normalization.mesh_to_input(finished.mesh)
     colors = model.vertex_colors(mesh.vertices)
-    write_mesh(run.path / "mesh.ply", mesh, vertex_normals=finished.normals, vertex_colours=colors)
+    write_mesh(run.path / "mesh.ply", mesh, vertex_normals=finished.normals, vertex_colors=colors)
     if finished.parts > 1 and not quiet:
         print(f"mesh: {finished.parts} parts; `finer-sdf mesh --min-component` leaves small ones out", file=sys.stderr)
     return found.mesh

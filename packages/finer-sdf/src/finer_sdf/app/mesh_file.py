@@ -43,7 +43,7 @@ def write_surface(
         out,
         mesh,
         vertex_normals=finished.normals if holds_normals(suffix) else None,
-        vertex_colours=model.vertex_colors(mesh.vertices) if holds_normals(suffix) else None,
+        vertex_colors=model.vertex_colors(mesh.vertices) if holds_normals(suffix) else None,
         file_type=arguments.format,
         up=arguments.up,
     )

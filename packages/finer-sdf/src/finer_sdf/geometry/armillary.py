@@ -50,7 +50,7 @@ def builtin_parts() -> tuple[Solid, ...]:
     ]
     for end in (1, -1):
         place = tilted @ (0, 0, end * 0.293)
-        parts.append(RoundedBox(centre=place, axes=tilted, half=(0, 0, 0.137), radius=0.014))
+        parts.append(RoundedBox(center=place, axes=tilted, half=(0, 0, 0.137), radius=0.014))
     for tilt, height, major, minor in (
         ((0.92, 0.4, 0), 0.0, 0.478, 0.018),  # meridian: the axis lies in its plane
         ((0, 0, 1), 0.0, 0.428, 0.016),  # equator
@@ -59,7 +59,7 @@ def builtin_parts() -> tuple[Solid, ...]:
         ((0.3, -0.26, 0.92), 0.0, 0.378, 0.016),  # ecliptic
     ):
         axes = _axes(tilted @ tilt)
-        parts.append(Torus(centre=height * axes[:, 2], axes=axes, major=major, minor=minor))
+        parts.append(Torus(center=height * axes[:, 2], axes=axes, major=major, minor=minor))
     beads = _axes(tilted @ (-0.55, 0.55, 0.63))
     for number in range(24):
         parts.append(_ball(beads @ _on_circle(number / 24, 0.318), (0.02, 0.014)[number % 2]))
@@ -68,12 +68,12 @@ def builtin_parts() -> tuple[Solid, ...]:
         out = tablets @ _on_circle(number / 16, 1.0)
         along = np.cross(tablets[:, 2], out)
         axes = np.stack([out, along, tablets[:, 2]], axis=1)
-        parts.append(RoundedBox(centre=0.25 * out, axes=axes, half=(0.0015, 0.0125, 0.0065), radius=0.0135))
+        parts.append(RoundedBox(center=0.25 * out, axes=axes, half=(0.0015, 0.0125, 0.0065), radius=0.0135))
     return tuple(parts)
 
 
-def _ball(centre: np.ndarray | tuple[float, ...], radius: float) -> RoundedBox:
-    return RoundedBox(centre=np.asarray(centre, dtype=np.float64), axes=np.eye(3), half=(0, 0, 0), radius=radius)
+def _ball(center: np.ndarray | tuple[float, ...], radius: float) -> RoundedBox:
+    return RoundedBox(center=np.asarray(center, dtype=np.float64), axes=np.eye(3), half=(0, 0, 0), radius=radius)
 
 
 def _on_circle(turn: float, radius: float) -> np.ndarray:

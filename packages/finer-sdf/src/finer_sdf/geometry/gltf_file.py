@@ -244,10 +244,10 @@ class _File:
             elif uri.startswith("data:"):
                 self._buffers[index] = base64.b64decode(uri.split(",", 1)[1])
             else:
-                self._buffers[index] = self._neighbour(unquote(uri), length)
+                self._buffers[index] = self._neighbor(unquote(uri), length)
         return self._buffers[index]
 
-    def _neighbour(self, name: str, length: int) -> bytes:
+    def _neighbor(self, name: str, length: int) -> bytes:
         """Read a file that stands beside this one or below its folder; what else a name leads to is the user's own."""
         parts = name.replace("\\", "/").split("/")
         if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:

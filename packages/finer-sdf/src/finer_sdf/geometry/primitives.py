@@ -16,13 +16,13 @@ class RoundedBox:
     """Hold all points within `radius` of a box: also a ball (half sizes 0), a capsule (two of them 0) or a plate.
 
     Attributes:
-        centre: (3,) of the box.
+        center: (3,) of the box.
         axes: (3, 3) orthonormal, its columns the directions of the box's sides.
         half: (3,) half sizes of the box, not negative.
         radius: Positive.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     axes: np.ndarray
     half: tuple[float, float, float]
     radius: float
@@ -33,7 +33,7 @@ class RoundedBox:
         Formula: with q = |p| - half in the box's axes, |max(q, 0)| + min(max_i q_i, 0) - radius (the first two terms
         are the distance to the box, and growing a convex body by a ball takes the ball's radius off its distance).
         """
-        beyond = np.abs((points - self.centre) @ self.axes) - np.array(self.half)
+        beyond = np.abs((points - self.center) @ self.axes) - np.array(self.half)
         inside = np.minimum(beyond.max(axis=1), 0)
         return np.linalg.norm(np.maximum(beyond, 0), axis=1) + inside - self.radius
 
@@ -50,7 +50,7 @@ class RoundedBox:
         slopes = np.stack([lines[axis][0][corners[:, axis]] for axis in range(3)], axis=1)
         offsets = np.stack([lines[axis][1][corners[:, axis]] for axis in range(3)], axis=1)
         local = offsets + self.radius * slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
-        return Mesh(vertices=local @ self.axes.T + self.centre, faces=_split(quads, local))
+        return Mesh(vertices=local @ self.axes.T + self.center, faces=_split(quads, local))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +58,13 @@ class Torus:
     """Hold all points within `minor` of a circle.
 
     Attributes:
-        centre: (3,) of the circle.
+        center: (3,) of the circle.
         axes: (3, 3) orthonormal, its third column the axis of the circle.
         major: Radius of the circle.
         minor: Radius of the tube, smaller.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     axes: np.ndarray
     major: float
     minor: float
@@ -74,7 +74,7 @@ class Torus:
 
         Formula: |(|(x, y)| - major, z)| - minor, in the axes of the torus.
         """
-        local = (points - self.centre) @ self.axes
+        local = (points - self.center) @ self.axes
         return np.hypot(np.hypot(local[:, 0], local[:, 1]) - self.major, local[:, 2]) - self.minor
 
     def mesh(self, *, chord: float) -> Mesh:
@@ -92,7 +92,7 @@ class Torus:
         numbers = np.arange(around * across).reshape(around, across)
         next_u, next_v = np.roll(numbers, -1, axis=0), np.roll(numbers, -1, axis=1)
         quads = np.stack([numbers, next_u, np.roll(next_u, -1, axis=1), next_v], axis=-1).reshape(-1, 4)
-        return Mesh(vertices=local @ self.axes.T + self.centre, faces=_split(quads, local))
+        return Mesh(vertices=local @ self.axes.T + self.center, faces=_split(quads, local))
 
 
 Solid = RoundedBox | Torus

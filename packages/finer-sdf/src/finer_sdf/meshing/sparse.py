@@ -100,17 +100,17 @@ def search(
 def _touching(sampler: Sampler, blocks: np.ndarray, *, side: int, margin: float) -> tuple[np.ndarray, float]:
     """Return those of blocks (n, 3) of `side` cells that can hold the surface, and the bound used."""
     cells, step = sampler.grid.cells, sampler.grid.step
-    centres = np.minimum(blocks * side + side // 2, cells)
-    at_centre = sampler.at(centres)
+    centers = np.minimum(blocks * side + side // 2, cells)
+    at_center = sampler.at(centers)
     at_corners = _corner_values(sampler, blocks, side=side)
     inside = at_corners <= 0
-    mixed = (inside != (at_centre <= 0)[:, None]).any(axis=1)
+    mixed = (inside != (at_center <= 0)[:, None]).any(axis=1)
     # The corners are known, so r is the distance to the farthest of the other points: one cell inside, along one axis.
     half = side / 2
     radius = math.sqrt(2 * half**2 + (half - 1) ** 2) * step
-    to_low, to_high = blocks * side - centres, np.minimum((blocks + 1) * side, cells) - centres
-    steepness = _steepness(at_centre, at_corners, to_low, to_high) / step
-    distance = np.abs(at_centre)
+    to_low, to_high = blocks * side - centers, np.minimum((blocks + 1) * side, cells) - centers
+    steepness = _steepness(at_center, at_corners, to_low, to_high) / step
+    distance = np.abs(at_center)
     near = mixed | (distance <= 2 * steepness * math.sqrt(3) * half * step)
     bound = max(1.0, margin * float(np.quantile(steepness[near], QUANTILE))) if near.any() else 1.0
     return blocks[mixed | (distance <= np.maximum(bound, margin * steepness) * radius)], bound
@@ -130,7 +130,7 @@ def _corner_values(
 
 
 def _steepness(
-    at_centre: Float[np.ndarray, " blocks"],
+    at_center: Float[np.ndarray, " blocks"],
     at_corners: Float[np.ndarray, "blocks 8"],
     to_low: Real[np.ndarray, "blocks 3"],
     to_high: Real[np.ndarray, "blocks 3"],
@@ -138,7 +138,7 @@ def _steepness(
     """Return the steepest change of each block per cell: to its corners, or along its mean gradient.
 
     Args:
-        at_centre: (n,) values.
+        at_center: (n,) values.
         at_corners: (n, 8) values.
         to_low: (n, 3) from the centres to the lowest corners, in cells.
         to_high: (n, 3) to the highest corners.
@@ -147,7 +147,7 @@ def _steepness(
     steepest: np.ndarray = np.linalg.norm(gradient, axis=1)
     for corner, values in zip(CORNERS, at_corners.T, strict=True):
         length = np.linalg.norm(np.where(corner == 1, to_high, to_low), axis=1)  # 0 in a block of one cell
-        steepest = np.maximum(steepest, np.abs(values - at_centre) / np.maximum(length, 1))
+        steepest = np.maximum(steepest, np.abs(values - at_center) / np.maximum(length, 1))
     return steepest
 
 
@@ -185,9 +185,9 @@ def _behind_mixed_faces(values: BlockValues, blocks: np.ndarray) -> np.ndarray:
         for end, direction in ((0, -1), (BLOCK, 1)):
             face = (slice(None), *(end if a == axis else slice(None) for a in range(3)))
             mixed = inside[face].any(axis=(1, 2)) & outside[face].any(axis=(1, 2))
-            neighbours = blocks[mixed].copy()
-            neighbours[:, axis] += direction
-            behind.append(neighbours)
+            neighbors = blocks[mixed].copy()
+            neighbors[:, axis] += direction
+            behind.append(neighbors)
     found = np.concatenate(behind)
     in_grid: np.ndarray = found[((found >= 0) & (found < values.per_axis)).all(axis=1)]
     return in_grid

@@ -55,7 +55,7 @@ def write_mesh(
     mesh: Mesh,
     *,
     vertex_normals: np.ndarray | None = None,
-    vertex_colours: np.ndarray | None = None,
+    vertex_colors: np.ndarray | None = None,
     file_type: str | None = None,
     up: str = "y",
 ) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def write_mesh(
         path: The file; its folder exists.
         mesh: In the coordinates to write.
         vertex_normals: (n, 3); not for .stl and .off.
-        vertex_colours: (n, 3) uint8; not for .stl and .off.
+        vertex_colors: (n, 3) uint8; not for .stl and .off.
         file_type: See `check_mesh_path`.
         up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb and USD files ask.
 
@@ -83,7 +83,7 @@ def write_mesh(
         ValueError: If there is not one normal or colour a vertex.
     """
     suffix = check_mesh_path(path, file_type=file_type)
-    for name, table in (("normals", vertex_normals), ("colours", vertex_colours)):
+    for name, table in (("normals", vertex_normals), ("colors", vertex_colors)):
         if table is None:
             continue
         if table.shape != mesh.vertices.shape:
@@ -91,17 +91,17 @@ def write_mesh(
         if suffix not in _WITH_ATTRIBUTES:
             raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
     offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
-    tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colours, "offset": offset, "up": up}
+    tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colors, "offset": offset, "up": up}
     if suffix in USD_SUFFIXES:
         write_usd(path, mesh.vertices - offset, mesh.faces, file_type=suffix, **tables)
     else:
         with output_path(path) as temporary:
             if suffix == ".ply":
-                _write_ply(temporary, mesh, normals=vertex_normals, colours=vertex_colours)
+                _write_ply(temporary, mesh, normals=vertex_normals, colors=vertex_colors)
             elif suffix == ".glb":
                 temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, **tables))
             else:
-                attributes = {"normals": vertex_normals, "colours": vertex_colours}
+                attributes = {"normals": vertex_normals, "colors": vertex_colors}
                 _write_by_trimesh(temporary, suffix, mesh, **attributes, offset=offset)
     node = "node" if suffix == ".glb" else "transform"
     is_turned = suffix in _Y_UP and up != "y"
@@ -119,7 +119,7 @@ def _write_by_trimesh(
     mesh: Mesh,
     *,
     normals: np.ndarray | None,
-    colours: np.ndarray | None,
+    colors: np.ndarray | None,
     offset: np.ndarray,
 ) -> None:
     import trimesh  # here: PLY, which a fit writes, does without it
@@ -131,7 +131,7 @@ def _write_by_trimesh(
         options["header"] = None
         options["include_normals"] = normals is not None
     written = trimesh.Trimesh(
-        vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colours, process=False
+        vertices=mesh.vertices - offset, faces=mesh.faces, vertex_normals=normals, vertex_colors=colors, process=False
     )
     made: Any = written.export(file_type=suffix[1:], **options)  # written here: trimesh leaves a file open that fails
     content = made.encode() if isinstance(made, str) else made
@@ -162,7 +162,7 @@ def _decimals(mesh: Mesh) -> int:
     return max(0, _DIGITS - math.floor(math.log10(extent))) if extent > 0 else _DIGITS
 
 
-def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: np.ndarray | None) -> None:
+def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colors: np.ndarray | None) -> None:
     """Write a binary PLY; trimesh's would always round coordinates to single precision."""
     kind, name = ("<f4", "float") if _single_precision_does(mesh) else ("<f8", "double")
     columns: list[tuple[str, str, str, np.ndarray]] = [
@@ -170,8 +170,8 @@ def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colours: n
     ]
     if normals is not None:
         columns += [(f"n{axis}", "<f4", "float", normals[:, i]) for i, axis in enumerate("xyz")]
-    if colours is not None:
-        columns += [(channel, "u1", "uchar", colours[:, i]) for i, channel in enumerate(("red", "green", "blue"))]
+    if colors is not None:
+        columns += [(channel, "u1", "uchar", colors[:, i]) for i, channel in enumerate(("red", "green", "blue"))]
     vertices = np.empty(len(mesh.vertices), dtype=[(column, dtype) for column, dtype, _, _ in columns])
     for column, _, _, values in columns:
         vertices[column] = values

@@ -30,14 +30,14 @@ class OrbitCamera:
         azimuth: Degrees round the vertical axis. With y up, 0 looks from +z and 90 from +x.
         elevation: Degrees above the horizon.
         up: Axis that is up: "x", "y" or "z". The other two follow it in turn: for "z", 0 looks from +x.
-        centre: Of the sphere, in the box.
+        center: Of the sphere, in the box.
         radius: Of the sphere, in box units.
     """
 
     azimuth: float = 30.0
     elevation: float = 20.0
     up: str = "y"
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     radius: float = BOX_RADIUS
 
     def basis(self) -> Float[np.ndarray, "3 3"]:
@@ -77,6 +77,6 @@ class OrbitCamera:
         directions = x[None, :, None] * right + y[:, None, None] * up - back
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         rays_d = torch.from_numpy(directions.astype(np.float32)).to(device)
-        origin = np.asarray(self.centre) + self.radius / np.sin(np.radians(FIELD_OF_VIEW / 2)) * back
+        origin = np.asarray(self.center) + self.radius / np.sin(np.radians(FIELD_OF_VIEW / 2)) * back
         rays_o = torch.from_numpy(origin.astype(np.float32)).to(device).expand_as(rays_d)
         return rays_o, rays_d

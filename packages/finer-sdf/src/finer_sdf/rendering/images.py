@@ -52,7 +52,7 @@ def paint(
     errors = reference.nearest(seen.points).distance if len(seen.points) else np.zeros(0)
     largest = largest_error or typical_error(errors)
     picture = _picture(seen, shading.error_colors(errors, largest=largest), background)
-    return shading.with_colour_bar(picture, largest=largest, label="distance to the reference, box units")
+    return shading.with_color_bar(picture, largest=largest, label="distance to the reference, box units")
 
 
 def _check_kind(kind: str, reference: MeshDistance | None) -> None:
@@ -68,13 +68,13 @@ def typical_error(errors: np.ndarray) -> float:
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
-def _picture(seen: Raycast, colours: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
+def _picture(seen: Raycast, colors: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
     """Put colours (hits, 3) where rays met the surface, and average each pixel's rays."""
     picture = np.empty((seen.height, seen.width, 3 if background else 4), dtype=np.uint8)
     start = 0
     for row, mask in enumerate(seen.mask.reshape(seen.height, -1)):
         canvas = np.zeros((len(mask), 4))  # with the share of the surface last
-        canvas[mask, :3] = colours[start : (start := start + int(mask.sum()))]
+        canvas[mask, :3] = colors[start : (start := start + int(mask.sum()))]
         canvas[mask, 3] = 1
         pixels = canvas.reshape(seen.supersample, seen.width, seen.supersample, 4).mean(axis=(0, 2))
         share = pixels[:, 3:]

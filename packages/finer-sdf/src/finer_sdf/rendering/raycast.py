@@ -84,8 +84,8 @@ def raycast_field(
         supersample: Rays along each side of a pixel.
         on_rows: Called with the number of rows done.
     """
-    centre, radius = sphere_around(model.bounds())
-    camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, centre=centre, radius=radius)
+    center, radius = sphere_around(model.bounds())
+    camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, center=center, radius=radius)
     steepness = steepness_of(model)
     masks, points, normals = [], [], []
     for rows in _bands(height, width, supersample=supersample):
@@ -154,8 +154,8 @@ def raycast_mesh(
         up: Axis that is up.
         supersample: Rays along each side of a pixel.
     """
-    centre, radius = sphere_around(mesh.bounds)
-    camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, centre=centre, radius=radius)
+    center, radius = sphere_around(mesh.bounds)
+    camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, center=center, radius=radius)
     tree = igl.AABB()
     vertices, faces = np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
     tree.init(vertices, faces)

@@ -11,7 +11,7 @@ CLAY = np.array([0.62, 0.50, 0.40])
 """Share of light that the surface returns, red, green and blue, on a linear scale."""
 _KEY, _FILL = np.array([-0.5, 0.7, 0.65]), np.array([0.9, 0.05, 0.4])
 """Directions to the two lights, in the camera's right, up and backward: from above on the left, from the right."""
-_KEY_COLOUR, _FILL_COLOUR = np.array([1.05, 1.0, 0.92]), np.array([0.13, 0.17, 0.24])
+_KEY_COLOR, _FILL_COLOR = np.array([1.05, 1.0, 0.92]), np.array([0.13, 0.17, 0.24])
 _SKY, _GROUND = np.array([0.24, 0.26, 0.29]), np.array([0.09, 0.08, 0.07])
 """What comes from all round, from above and from below."""
 _SHINE, _SHARPNESS = 0.10, 24
@@ -31,7 +31,7 @@ def shaded(normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3
     key, fill = (light / np.linalg.norm(light) for light in (_KEY, _FILL))
     halfway = key + np.array([0.0, 0.0, 1.0])
     height = 0.5 + 0.5 * seen[:, 1:2]
-    light = _facing(seen, key) * _KEY_COLOUR + _facing(seen, fill) * _FILL_COLOUR
+    light = _facing(seen, key) * _KEY_COLOR + _facing(seen, fill) * _FILL_COLOR
     light += height * _SKY + (1 - height) * _GROUND
     shine = _SHINE * _facing(seen, halfway / np.linalg.norm(halfway)) ** _SHARPNESS
     return np.clip(CLAY * light + shine, 0, 1) ** (1 / 2.2)
@@ -50,8 +50,8 @@ def normal_colors(normals: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "
 def error_colors(errors: Float[np.ndarray, " points"], *, largest: float) -> Float[np.ndarray, "points 3"]:
     """Return the colours of distances (n,), (n, 3); `largest` and above have the last colour of the map."""
     scaled = np.clip(errors / largest, 0, 1) if largest > 0 else np.zeros_like(errors)
-    colours: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]
-    return colours
+    colors: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]
+    return colors
 
 
 def round_up(value: float) -> float:
@@ -62,7 +62,7 @@ def round_up(value: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))
 
 
-def with_colour_bar(
+def with_color_bar(
     pixels: UInt8[np.ndarray, "height width channels"], *, largest: float, label: str
 ) -> UInt8[np.ndarray, "height width channels"]:
     """Return a picture (h, w, 3 or 4) uint8 with a colour bar and its numbers in the lower left corner."""

@@ -15,7 +15,7 @@
 
   const VERTEX = `#version 300 es
     uniform mat3 turn;
-    uniform vec3 centre;
+    uniform vec3 center;
     uniform float radius, pointSize;
     uniform vec2 focal, pan;
     layout(location = 0) in vec3 position;
@@ -25,7 +25,7 @@
     out float share;
     const float NEAR = 0.2, FAR = 10.0;
     void main() {
-      viewPosition = turn * ((position - 0.5 - centre) / radius);
+      viewPosition = turn * ((position - 0.5 - center) / radius);
       smoothNormal = turn * normal;
       share = error;
       float w = ${DISTANCE.toFixed(1)} - viewPosition.z;
@@ -129,7 +129,7 @@
     }
     gl.enable(gl.DEPTH_TEST);
     const at = (name) => gl.getUniformLocation(program, name);
-    gl.uniform3fv(at("centre"), scene.centre);
+    gl.uniform3fv(at("center"), scene.center);
     gl.uniform1f(at("radius"), scene.radius);
     gl.uniform1i(at("points"), shape.faces ? 0 : 1);
     const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255);

@@ -15,7 +15,7 @@ MOST_FACES = 150_000
 """A mesh of more faces (a cloud of more points) is reduced for the view: two of this size make a page of 6 MB."""
 _TOP_QUANTILE = 0.99
 """The colours of the errors end here, so that one outlier does not make everything else look perfect."""
-_COLOURS = 16
+_COLORS = 16
 _STYLE = """
 .view3d canvas { width: 100%; aspect-ratio: 1; display: block; border: 1px solid var(--line, #8884); cursor: grab;
   touch-action: none; user-select: none; -webkit-user-select: none; box-sizing: border-box }
@@ -76,9 +76,9 @@ def viewer_markup(
         views.append(_packed_mesh(reference, name="reference"))
     elif reference is not None:
         views.append(_packed_cloud(reference, name="reference"))
-    centre, radius = _ball_around(result if reference is None else reference)
+    center, radius = _ball_around(result if reference is None else reference)
     scene = {
-        "centre": centre.tolist(),
+        "center": center.tolist(),
         "radius": radius,
         "ramp": _ramp(),
         "errorScale": top,  # the error that 255 stands for
@@ -87,7 +87,7 @@ def viewer_markup(
     script = resources.files("finer_sdf.rendering").joinpath("viewer.js").read_text(encoding="utf-8")
     return (
         f'<div class="view3d"><style>{_STYLE}</style>'
-        f"{_buttons(with_errors=errors is not None)}{_colour_bar(top, unit=error_unit, errors=errors)}"
+        f"{_buttons(with_errors=errors is not None)}{_color_bar(top, unit=error_unit, errors=errors)}"
         '<p class="view3d-missing" hidden>This browser draws no WebGL 2, so the 3D view is empty; '
         "the pictures of this page and the mesh file show the surface.</p>"
         "<noscript><p>The 3D view needs JavaScript.</p></noscript>"
@@ -159,7 +159,7 @@ def _packed_mesh(mesh: Mesh, *, name: str, errors: np.ndarray | None = None, top
         worst = ", the largest error of each kept" if errors is not None else ""
         caption += f"; this view is reduced to {len(reduced.mesh.faces):,} ({merged}{worst})"
     data = {
-        "positions": _base64(_quantised(reduced.mesh.vertices)),
+        "positions": _base64(_quantized(reduced.mesh.vertices)),
         "faces": _base64(reduced.mesh.faces.astype("<u4")),
     }
     if reduced.values is not None:
@@ -174,7 +174,7 @@ def _packed_cloud(cloud: PointCloud, *, name: str) -> _View:
     if step > 1:
         caption += f"; this view shows {len(points):,}, one of {step}"
     data = {
-        "positions": _base64(_quantised(points)),
+        "positions": _base64(_quantized(points)),
         "normals": _base64(np.rint(np.clip(normals, -1, 1) * 127).astype(np.int8)),
     }
     return _View(name=name, caption=caption, data=data)
@@ -183,11 +183,11 @@ def _packed_cloud(cloud: PointCloud, *, name: str) -> _View:
 def _ball_around(shape: Shape) -> tuple[np.ndarray, float]:
     """Return the middle of a shape's bounds, and the radius of the ball around it that holds the shape."""
     points = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
-    centre = shape.bounds.mean(axis=0)
-    return centre, float(np.linalg.norm(points - centre, axis=1).max()) or 1.0
+    center = shape.bounds.mean(axis=0)
+    return center, float(np.linalg.norm(points - center, axis=1).max()) or 1.0
 
 
-def _quantised(points: np.ndarray) -> np.ndarray:
+def _quantized(points: np.ndarray) -> np.ndarray:
     """Return points of the box as 16-bit numbers: 0 and 65535 are its faces; what lies outside is moved to them."""
     unit = (points + BOX_HALF_SIDE) / (2 * BOX_HALF_SIDE)
     return np.rint(np.clip(unit, 0, 1) * 65535).astype("<u2")
@@ -209,7 +209,7 @@ def _ramp() -> list[str]:
     import matplotlib
     from matplotlib.colors import to_hex
 
-    return [to_hex(colour) for colour in matplotlib.colormaps["YlOrRd"](np.linspace(0, 1, _COLOURS))]
+    return [to_hex(color) for color in matplotlib.colormaps["YlOrRd"](np.linspace(0, 1, _COLORS))]
 
 
 def _buttons(*, with_errors: bool) -> str:
@@ -225,7 +225,7 @@ def _buttons(*, with_errors: bool) -> str:
     )
 
 
-def _colour_bar(top: float, *, unit: str, errors: np.ndarray | None) -> str:
+def _color_bar(top: float, *, unit: str, errors: np.ndarray | None) -> str:
     if errors is None:
         return ""
     gradient = ", ".join(_ramp())

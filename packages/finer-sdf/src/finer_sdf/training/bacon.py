@@ -22,7 +22,7 @@ COARSE_SCALE, FINE_SCALE = 0.1, 0.001
 """Scales of the Laplace noise of the even and the odd points, in box units."""
 COARSE_WEIGHT = 0.01
 """Factor of the even points' terms in the loss."""
-NEIGHBOURS = 3
+NEIGHBORS = 3
 FINAL_RATE = 1e-4
 """Rate that the schedule ends at, whatever it starts from."""
 
@@ -55,23 +55,23 @@ class CloudDistance:
     """
 
     def __init__(self, cloud: PointCloud) -> None:
-        if len(cloud.points) < NEIGHBOURS:
-            raise InputError(f"a cloud needs at least {NEIGHBOURS} points, got {len(cloud.points)}")
+        if len(cloud.points) < NEIGHBORS:
+            raise InputError(f"a cloud needs at least {NEIGHBORS} points, got {len(cloud.points)}")
         self.cloud = cloud
         self._tree = KDTree(np.ascontiguousarray(cloud.points))
 
-    def neighbours(
+    def neighbors(
         self, points: Float[np.ndarray, "points 3"]
     ) -> tuple[Float[np.ndarray, "points 3"], Int[np.ndarray, "points 3"]]:
         """Return distance and index (n, 3) of the three cloud points nearest to points (n, 3), nearest first."""
         order = along_a_curve(points)  # neighbours in the query are neighbours in the tree: fewer cache misses
-        distance, index = np.empty((len(points), NEIGHBOURS)), np.empty((len(points), NEIGHBOURS), dtype=np.int64)
-        distance[order], index[order] = self._tree.query(np.ascontiguousarray(points[order]), k=NEIGHBOURS)
+        distance, index = np.empty((len(points), NEIGHBORS)), np.empty((len(points), NEIGHBORS), dtype=np.int64)
+        distance[order], index[order] = self._tree.query(np.ascontiguousarray(points[order]), k=NEIGHBORS)
         return distance, index
 
     def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 1"]:
         """Return the signed distance (n, 1) at points (n, 3)."""
-        _, index = self.neighbours(points)
+        _, index = self.neighbors(points)
         direction = self.cloud.normals[index].mean(axis=1)
         offset = points - self.cloud.points[index[:, 0]]
         return np.einsum("ij,ij->i", offset, direction)[:, None]

@@ -30,7 +30,7 @@ _FAR, _SURE = 0.05, 0.4
 _FAR_WEIGHT = 0.08
 _MOST_NORMALS = 100_000
 _ROUNDS, _TOLERANCE = 300, 1e-4
-_NEIGHBOURS = 16
+_NEIGHBORS = 16
 _SUPPORT = 1 / 3
 """A part of the surface that has less than this share of the points that its area should have is none."""
 
@@ -93,7 +93,7 @@ def _data_of(cloud: PointCloud) -> _Data:
     # So many points of a surface of area 1.4 that the nearest 16 reach as far as four deviations of the noise: then
     # they lie in a disk, whose area they share.
     part = places[: max(500, int(0.45 / cloud.noise**2))]
-    count = min(_NEIGHBOURS, len(part))
+    count = min(_NEIGHBORS, len(part))
     reach = KDTree(part).query(places, k=count)[0].reshape(len(places), -1)[:, -1]
     return _Data(
         points=cloud.points,

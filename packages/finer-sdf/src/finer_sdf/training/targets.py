@@ -59,11 +59,11 @@ class CloudTarget:
         points = cloud.points
         self._cloud = cloud
         self._tree = KDTree(np.ascontiguousarray(points))
-        self._neighbours = min(8, len(points))
-        to_others, _ = self._tree.query(np.ascontiguousarray(points), k=self._neighbours)
+        self._neighbors = min(8, len(points))
+        to_others, _ = self._tree.query(np.ascontiguousarray(points), k=self._neighbors)
         reach = to_others[:, -1]
-        self.spacing = float(np.median(reach)) / np.sqrt(self._neighbours / np.pi)
-        self._areas = np.pi * reach**2 / self._neighbours  # of the disk that a point stands for
+        self.spacing = float(np.median(reach)) / np.sqrt(self._neighbors / np.pi)
+        self._areas = np.pi * reach**2 / self._neighbors  # of the disk that a point stands for
 
     def surface_points(self, count: int, random: np.random.Generator) -> Float[np.ndarray, "{count} 3"]:
         """Return `count` points of the cloud, with repetition, (count, 3)."""
@@ -75,7 +75,7 @@ class CloudTarget:
         return np.concatenate([self._signed_distance(np.ascontiguousarray(piece)) for piece in pieces])
 
     def _signed_distance(self, points: np.ndarray) -> np.ndarray:
-        distance, index = self._tree.query(points, k=self._neighbours)
+        distance, index = self._tree.query(points, k=self._neighbors)
         distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1).astype(np.int64)
         offset = points[:, None] - self._cloud.points[index]
         # Relative to the nearest, so that the weights of far points do not all vanish.

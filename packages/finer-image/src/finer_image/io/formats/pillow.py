@@ -96,8 +96,8 @@ def mode_after_decoding(image: Any) -> str:
     mode, info, palette = image.mode, image.info, image.palette
     alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
     alpha = alpha or (mode == "P" and palette is not None and palette.mode.endswith("A"))
-    colour = "L" if mode in ("1", "L", "LA", "La") else "RGB"
-    return colour + "A" * alpha
+    color = "L" if mode in ("1", "L", "LA", "La") else "RGB"
+    return color + "A" * alpha
 
 
 def _head(source: ImageSource) -> bytes:

@@ -184,11 +184,11 @@ def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:
 def _rgb_from_cmyk(inks: np.ndarray) -> np.ndarray:
     """Convert (H, W, 4) unsigned CMYK to (H, W, 3) RGB: each colour is (1 - ink)(1 - black)."""
     full = np.iinfo(inks.dtype).max
-    colours = np.empty((*inks.shape[:2], 3), dtype=inks.dtype)
+    colors = np.empty((*inks.shape[:2], 3), dtype=inks.dtype)
     for rows in row_blocks(inks.shape):
         light = full - inks[rows].astype(np.float64)
-        colours[rows] = np.rint(light[..., :3] * light[..., 3:] / full)
-    return colours
+        colors[rows] = np.rint(light[..., :3] * light[..., 3:] / full)
+    return colors
 
 
 def _straight_alpha(pixels: np.ndarray) -> np.ndarray:
@@ -196,9 +196,9 @@ def _straight_alpha(pixels: np.ndarray) -> np.ndarray:
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
     straight = pixels.copy()
     for rows in row_blocks(pixels.shape):
-        colours, alpha = pixels[rows, :, :-1].astype(np.float64), pixels[rows, :, -1:].astype(np.float64)
-        colours = np.divide(colours * full, alpha, out=colours, where=alpha != 0)
+        colors, alpha = pixels[rows, :, :-1].astype(np.float64), pixels[rows, :, -1:].astype(np.float64)
+        colors = np.divide(colors * full, alpha, out=colors, where=alpha != 0)
         if pixels.dtype.kind in "ui":
-            colours = np.clip(np.rint(colours), 0, full)
-        straight[rows, :, :-1] = colours
+            colors = np.clip(np.rint(colors), 0, full)
+        straight[rows, :, :-1] = colors
     return straight

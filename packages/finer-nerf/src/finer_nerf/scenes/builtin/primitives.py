@@ -20,12 +20,12 @@ class Solid(ABC):
     """Hold what every solid has.
 
     Attributes:
-        centre: Its middle.
+        center: Its middle.
         texture: Colors it.
         gloss: Strength of the highlight.
     """
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     texture: Texture
     gloss: float = 0.0
 
@@ -40,9 +40,9 @@ class Solid(ABC):
 
     def is_near(self, origins: Rays, directions: Rays) -> Bool[np.ndarray, " rays"]:
         """Return which lines of unit direction pass the ball that holds it, (n,): |c - o|^2 - ((c - o) d)^2 <= r^2."""
-        to_centre = np.asarray(self.centre) - origins
-        along = np.einsum("ij,ij->i", to_centre, directions)
-        return np.einsum("ij,ij->i", to_centre, to_centre) - along**2 <= (1.001 * self.reach) ** 2
+        to_center = np.asarray(self.center) - origins
+        along = np.einsum("ij,ij->i", to_center, directions)
+        return np.einsum("ij,ij->i", to_center, to_center) - along**2 <= (1.001 * self.reach) ** 2
 
     @abstractmethod
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
@@ -62,7 +62,7 @@ class Ball(Solid):
 
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Solve |o + t d - c|^2 = r^2 for the smaller t."""
-        local = origins - np.asarray(self.centre)
+        local = origins - np.asarray(self.center)
         half = -(local * directions).sum(axis=-1)
         inside = half**2 - (local**2).sum(axis=-1) + self.radius**2
         t = half - np.sqrt(np.maximum(inside, 0))
@@ -70,7 +70,7 @@ class Ball(Solid):
 
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours."""
-        normals = (points - np.asarray(self.centre)) / self.radius
+        normals = (points - np.asarray(self.center)) / self.radius
         return normals, self.texture(normals, normals)
 
 
@@ -93,7 +93,7 @@ class Box(Solid):
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Intersect the three slabs."""
         axes = self._axes()
-        local, towards = (origins - np.asarray(self.centre)) @ axes.T, directions @ axes.T
+        local, towards = (origins - np.asarray(self.center)) @ axes.T, directions @ axes.T
         with np.errstate(divide="ignore", invalid="ignore"):
             lower, upper = (-np.asarray(self.half) - local) / towards, (np.asarray(self.half) - local) / towards
         near = np.fmin(lower, upper).max(axis=-1)
@@ -103,7 +103,7 @@ class Box(Solid):
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours; a point belongs to the face it is nearest to."""
         axes = self._axes()
-        local = (points - np.asarray(self.centre)) @ axes.T
+        local = (points - np.asarray(self.center)) @ axes.T
         share = local / np.asarray(self.half)
         face = np.abs(share).argmax(axis=-1)
         normals = np.zeros_like(local)
@@ -126,7 +126,7 @@ class Cylinder(Solid):
 
     def distance(self, origins: Rays, directions: Rays) -> Float[np.ndarray, " rays"]:
         """Intersect the infinite cylinder with the slab between its ends."""
-        local = origins - np.asarray(self.centre)
+        local = origins - np.asarray(self.center)
         a = (directions[:, :2] ** 2).sum(axis=-1)
         b = (local[:, :2] * directions[:, :2]).sum(axis=-1)
         c = (local[:, :2] ** 2).sum(axis=-1) - self.radius**2
@@ -143,7 +143,7 @@ class Cylinder(Solid):
 
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
         """Return normals and colours; a point belongs to the end or side it is nearest to."""
-        local = points - np.asarray(self.centre)
+        local = points - np.asarray(self.center)
         across = np.linalg.norm(local[:, :2], axis=-1)
         end = np.abs(np.abs(local[:, 2]) - self.half_height) < np.abs(across - self.radius)
         side = np.concatenate([local[:, :2] / np.maximum(across, 1e-12)[:, None], np.zeros((len(local), 1))], axis=-1)

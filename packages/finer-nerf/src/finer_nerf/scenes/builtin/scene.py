@@ -14,11 +14,11 @@ from finer_nerf.scenes.builtin.textures import checks, dice, globe, pearl, spira
 from finer_nerf.scenes.scene import Scene, Views
 
 _SOLIDS: tuple[Solid, ...] = (
-    Box(centre=(0.0, 0.0, -0.5), half=(0.85, 0.85, 0.06), texture=checks),
-    Ball(centre=(-0.32, -0.25, -0.07), radius=0.37, texture=globe, gloss=0.35),
-    Cylinder(centre=(0.38, 0.34, -0.09), radius=0.2, half_height=0.35, texture=spiral, gloss=0.1),
-    Ball(centre=(0.38, 0.34, 0.4), radius=0.14, texture=pearl, gloss=0.6),
-    Box(centre=(0.36, -0.4, -0.24), half=(0.2, 0.2, 0.2), turn=0.6, texture=dice, gloss=0.1),
+    Box(center=(0.0, 0.0, -0.5), half=(0.85, 0.85, 0.06), texture=checks),
+    Ball(center=(-0.32, -0.25, -0.07), radius=0.37, texture=globe, gloss=0.35),
+    Cylinder(center=(0.38, 0.34, -0.09), radius=0.2, half_height=0.35, texture=spiral, gloss=0.1),
+    Ball(center=(0.38, 0.34, 0.4), radius=0.14, texture=pearl, gloss=0.6),
+    Box(center=(0.36, -0.4, -0.24), half=(0.2, 0.2, 0.2), turn=0.6, texture=dice, gloss=0.1),
 )
 _LIGHT = np.array([0.45, -0.35, 0.82]) / np.linalg.norm([0.45, -0.35, 0.82])
 _AMBIENT, _SHARPNESS, _SHADOW = 0.45, 24.0, 0.35

@@ -80,15 +80,15 @@ def measure_noise(points: Points) -> Noise:
 
 
 def _quadric_residuals(
-    neighbourhoods: Float[np.ndarray, "asked neighbours 3"],
+    neighborhoods: Float[np.ndarray, "asked neighbours 3"],
 ) -> tuple[Float[np.ndarray, " asked"], Float[np.ndarray, " asked"]]:
     """Return of neighbourhoods (m, k, 3) the sum of squares that a quadric leaves, and thickness over width, (m,)."""
-    count = neighbourhoods.shape[1]
-    centred = neighbourhoods - neighbourhoods.mean(axis=1, keepdims=True)
-    squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centred, centred) / count)
+    count = neighborhoods.shape[1]
+    centered = neighborhoods - neighborhoods.mean(axis=1, keepdims=True)
+    squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centered, centered) / count)
     length = np.sqrt(np.maximum(squares[:, 2], np.finfo(float).tiny))
     width = np.maximum(np.sqrt(np.maximum(squares[:, 1], 0)), 1e-6 * length)  # points on a line have none
-    z, y, x = np.moveaxis(np.einsum("mki,mij->mkj", centred, axes) / length[:, None, None], 2, 0)
+    z, y, x = np.moveaxis(np.einsum("mki,mij->mkj", centered, axes) / length[:, None, None], 2, 0)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     normal = np.einsum("mka,mkb->mab", terms, terms) + 1e-9 * np.eye(6)
     factors = np.linalg.solve(normal, np.einsum("mka,mk->ma", terms, z)[..., None])[..., 0]

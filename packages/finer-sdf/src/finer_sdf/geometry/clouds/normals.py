@@ -12,7 +12,7 @@ from finer_sdf.geometry.shapes import Points
 
 LEAST_POINTS = 16
 """Fewer points do not show a surface."""
-NEIGHBOURS = 16
+NEIGHBORS = 16
 _PIECE = 1 << 16
 _WIDE, _DEVIATIONS = 64, 2.0
 """Neighbours that a normal is estimated from in a noisy cloud, and how far they reach, in deviations of the noise.
@@ -90,7 +90,7 @@ def enclosed_volume(points: Points, normals: Points) -> float:
 
 def _nearest(points: Points) -> tuple[Float[np.ndarray, "points k"], Int[np.ndarray, "points k"]]:
     """Return distances to and indices of the nearest points (n, k), the point itself first."""
-    distances, near = cKDTree(points).query(points, k=np.arange(1, min(NEIGHBOURS, len(points)) + 1), workers=-1)
+    distances, near = cKDTree(points).query(points, k=np.arange(1, min(NEIGHBORS, len(points)) + 1), workers=-1)
     return distances, near
 
 
@@ -119,8 +119,8 @@ def _looking_outwards(points: np.ndarray, normals: np.ndarray, distances: np.nda
 
 def _carried_signs(normals: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for every point the part of the graph it is in, and the sign that agrees with its part's other signs."""
-    count, neighbours = near.shape
-    start = np.repeat(np.arange(count), neighbours - 1)
+    count, neighbors = near.shape
+    start = np.repeat(np.arange(count), neighbors - 1)
     end = near[:, 1:].ravel()
     # 2 instead of 1: an edge of weight 0 would be no edge.
     weight = 2 - np.abs(np.einsum("ni,ni->n", normals[start], normals[end]))
@@ -143,6 +143,6 @@ def _carried_signs(normals: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, n
 def _volume_terms(points: np.ndarray, normals: np.ndarray, distances: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """Return the share of every point in the volume of its part."""
     sizes = np.bincount(parts)
-    centres = np.stack([np.bincount(parts, weights=axis) / sizes for axis in points.T], axis=1)
+    centers = np.stack([np.bincount(parts, weights=axis) / sizes for axis in points.T], axis=1)
     areas = np.pi * distances[:, -1] ** 2 / (distances.shape[1] - 1)
-    return areas * np.einsum("ni,ni->n", normals, points - centres[parts]) / 3
+    return areas * np.einsum("ni,ni->n", normals, points - centers[parts]) / 3
