@@ -463,3 +463,16 @@ def test_numbers_of_numpy_are_numbers():
     small = {**SMALL, "steps": np.int64(2), "network": {"hidden_features": np.int64(8), "hidden_layers": np.int32(1)}}
     model, history = fit(PICTURE, ImageConfig(seed=np.int64(0)), **small, learning_rate=np.float32(1e-3))
     assert model.config.hidden_features == 8 and history[-1].step == 2
+
+
+def test_evaluate_warns_of_other_values_and_not_of_the_same_in_another_type(caplog):
+    picture = (5 + 92 * np.random.default_rng(0).random((12, 12, 1))).astype(np.uint8)
+    model, _ = fit(picture, **SMALL)
+    same = evaluate(model, picture)
+    assert evaluate(model, picture.astype(np.float64)) == same and not caplog.records
+    evaluate(model, picture / 255)
+    assert "the image holds float64 of" in caplog.text and "they are compared as they stand" in caplog.text
+    caplog.clear()
+    with pytest.raises(InputError, match="the model is of a 12x12 image"):
+        evaluate(model, picture[:9, :9] / 255)
+    assert not caplog.records

@@ -588,7 +588,14 @@ def test_wrong_arguments_are_named_in_one_line(given, words, scene):
 
 def test_the_cameras_of_a_left_handed_scene_are_reflections(scene):
     poses = np.stack([mirrored(pose) for pose in scene.train.poses])
-    held = dataclasses.replace(scene, train=dataclasses.replace(scene.train, poses=poses))
+    held, some = scene, None
+    for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
+        if len(views):
+            turned = np.stack([mirrored(pose) for pose in views.poses])
+            held = dataclasses.replace(held, **{split: dataclasses.replace(views, poses=turned)})
+            some = some or held
+    with pytest.raises(InputError, match="its test or its train views are reflections"):
+        fit(some, **{**SMALL, "steps": 1})
     model, _ = fit(held, **{**SMALL, "steps": 1})
     assert model.render(poses[0], scene.train.cameras[0])["rgb"].shape[2] == 3
 

@@ -168,6 +168,6 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, suffix):
 
 def test_a_package_has_a_largest_size(tmp_path, monkeypatch):
     monkeypatch.setattr("zipfile.ZIP64_LIMIT", 1000)
-    with pytest.raises(InputError, match=r"less than 4 GB; name a \.usdc file"):
+    with pytest.raises(InputError, match=r"up to 2 GB; name a \.usdc file"):
         write_usd(tmp_path / "mesh.usdz", np.zeros((3000, 3)), FACES)
     assert list(tmp_path.iterdir()) == []

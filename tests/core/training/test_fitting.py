@@ -132,6 +132,22 @@ def test_a_guard_serves_any_number_of_fits():
     assert guard == DivergenceGuard(), "what is given is not changed"
 
 
+class OwnGuard(DivergenceGuard):
+    def __init__(self) -> None:
+        super().__init__(max_rollbacks=3)
+        self.seen: list[int] = []
+
+    def accept(self, loss, *, step, **given):
+        self.seen.append(step)
+        super().accept(loss, step=step, **given)
+
+
+def test_a_guard_may_be_of_a_class_of_ones_own():
+    guard = OwnGuard()
+    assert len(fit(small(), loss, steps=20, log_every=5, guard=guard)) == 4
+    assert guard.seen == [5, 10, 15, 20] and guard.max_rollbacks == 3
+
+
 NORMS = [0, -1.0, float("nan"), float("inf")]
 
 
@@ -146,6 +162,8 @@ def test_a_network_that_cannot_be_trained_is_refused():
         fit(small().requires_grad_(False), loss, steps=2)
     with pytest.raises(InputError, match="network Identity cannot be trained: it has no parameters"):
         fit(nn.Identity(), loss, steps=2)
+    with pytest.raises(InputError, match="network LazyLinear cannot be trained: it has lazy layers"):
+        fit(nn.LazyLinear(1), loss, steps=2)
     with torch.inference_mode():
         made = small()
     with pytest.raises(InputError, match="build it outside"):
@@ -160,6 +178,8 @@ def test_optimizers_that_cannot_train_the_network_are_refused():
         r"\(SGD\) have none of network Finer's trainable": torch.optim.SGD(small().parameters(), lr=0.1),
         r"\(Adam\) have none of network Finer's trainable": [torch.optim.Adam(head, lr=0.1)],
         "optimizer LBFGS asks for the loss several times": torch.optim.LBFGS(network.parameters()),
+        "rates must be finite, got inf in SGD": torch.optim.SGD(network.parameters(), lr=float("inf")),
+        "rates must be finite, got nan in SGD": torch.optim.SGD([{"params": network.parameters(), "lr": float("nan")}]),
     }
     for message, optimizers in refused.items():
         with pytest.raises(InputError, match=message):

@@ -115,6 +115,14 @@ def saved(tmp_path_factory):
     return path
 
 
+def test_quiet_tells_no_notes_of_a_mesh(saved, tmp_path, capsys):
+    level = str(float(np.median(SdfModel.load(saved)(PLACE.to_input(np.zeros((1, 3)))))))
+    for number, quiet in enumerate(([], ["--quiet"])):
+        given = ["--resolution", "16", "--level", level, "--up", "z", *quiet, "--out", str(tmp_path / f"{number}.glb")]
+        assert main(["mesh", str(saved), *given]) == 0
+        assert ("y is up in .glb files" in capsys.readouterr().err) == (not quiet)
+
+
 @pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb"])
 def test_a_format_may_be_named(saved, tmp_path, suffix, capsys):
     level = ["--level", str(float(np.median(SdfModel.load(saved)(PLACE.to_input(np.zeros((1, 3)))))))]

@@ -20,8 +20,9 @@ from finer_image.rendering import CHUNK_PIXELS, first_parameter, pixel_axes, uni
 
 logger = logging.getLogger(__name__)
 
-_OTHER_VALUES = 2.0
-"""Factor between the ranges of two images from which on the values are no longer taken for the same."""
+_OTHER_VALUES = 20.0
+"""Factor between two ranges from which on the values are not the same: an 8-bit image counts as 0 to 255 whatever it
+holds, and conversions between types are by 255 and more."""
 _RADIUS = 5
 """SSIM's Gaussian window (sigma 1.5, cut at 3.5 sigma) reaches this many pixels."""
 _BAND_NUMBERS = 1 << 20
@@ -36,8 +37,8 @@ def evaluate(
     Formulas, on values scaled to [0, 1] by the fitted image's value range: PSNR = -10 log10 mean (p - t)^2 with p
     clipped to [0, 1], because an image has a range; `psnr_unclipped` without clipping, as FINER's code reports it; SSIM
     with the Gaussian window of sigma 1.5 (Wang et al., 2004), mean over channels. Pixels without data count nowhere,
-    nor do windows that hold one. Values are compared as they stand: an image of another type and range, [0, 1] for 0 to
-    255 say, is none of the fitted one's, and a note of the logger "finer_image" says so.
+    nor do windows that hold one. Values are compared as they stand: an image of another type with a range 20 times
+    another, [0, 1] for 0 to 255 say, is none of the fitted one's, and a note of the logger "finer_image" says so.
 
     Args:
         model: The fitted image.
@@ -60,8 +61,8 @@ def evaluate(
         ['psnr', 'psnr_unclipped', 'ssim']
     """
     truth = as_image(image, memory=parse_memory(memory), copies=1)
-    note_other_values(model, truth)
-    judge = Judge(model, truth)
+    judge = Judge(model, truth)  # refuses another size first
+    _note_other_values(model, truth)
     with reporting("evaluate", unit="row", progress=progress) as tell:
         for pred in unit_bands(model):
             judge.add(pred)
@@ -79,7 +80,7 @@ def check_same_size(model: ImageModel, image: Raster) -> None:
         )
 
 
-def note_other_values(model: ImageModel, image: Raster) -> None:
+def _note_other_values(model: ImageModel, image: Raster) -> None:
     """Warn of an image whose values are of another size than the fitted one's: they are compared as they stand."""
     low, high = (float(value) for value in model.image["value_range"])
     first, last = image.value_range

@@ -64,7 +64,7 @@ def checked_poses(poses: Any, *, like: np.ndarray | None = None) -> np.ndarray:
             f"pose {index} is no camera-to-world matrix: its upper left 3x3 must be a rotation, and all of it finite"
         )
     mirrored = np.linalg.det(axes) < 0
-    if mirrored.any() and (not mirrored.all() if like is None else not _are_mirrored(like)):
+    if mirrored.any() and (not mirrored.all() if like is None else not are_mirrored(like)):
         raise InputError(
             f"pose {int(mirrored.argmax())} is a reflection (determinant -1), unlike the other cameras; negate one of "
             "its first three columns"
@@ -72,7 +72,7 @@ def checked_poses(poses: Any, *, like: np.ndarray | None = None) -> np.ndarray:
     return found
 
 
-def _are_mirrored(poses: np.ndarray) -> bool:
+def are_mirrored(poses: np.ndarray) -> bool:
     """Return whether the cameras of a scene are reflections, as those of a left-handed one are."""
     return bool((np.linalg.det(poses[:, :3, :3]) < 0).all())
 

@@ -13,7 +13,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_core.schema import fits, plain, shown
-from finer_nerf.arguments import check_views
+from finer_nerf.arguments import are_mirrored, check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.presets import resolve
 from finer_nerf.scenes import Scene, Views, builtin, reader
@@ -226,6 +226,8 @@ def _checked_scene(scene: Any) -> Scene:
         raise InputError(f"a scene is a path or what read_scene returns, got {shown(type(scene).__name__)}")
     for split, views in scene_splits(scene).items():
         check_views(views, name=f"{scene.name}: {split} views")
+        if are_mirrored(views.poses) != are_mirrored(scene.train.poses):
+            raise InputError(f"{scene.name}: its {split} or its train views are reflections: negate their x axes")
     return scene
 
 

@@ -75,7 +75,7 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: value for name, value in named.items() if value is not None}
     for name, value in getattr(arguments, "option", None) or ():
         if name in given:
-            other = f"--{name.replace('_', '-')}" if name in named else "another --option"
+            other = f"--{name.replace('_', '-')}" if named.get(name) is not None else "another --option"
             raise InputError(f"--option {name}={value!r} and {other} both give {name!r} a value; give it once")
         given[name] = value
     return {name: None if value is NONE else value for name, value in given.items() if value is not None}

@@ -207,4 +207,4 @@ def _write_package(path: Path, files: dict[str, bytes]) -> None:
                 info.extra = b"\x86\x19" + gap.to_bytes(2, "little") + bytes(gap)
                 package.writestr(info, content)
     except zipfile.LargeZipFile as error:
-        raise OSError("a .usdz file holds less than 4 GB; name a .usdc file") from error
+        raise OSError("a .usdz file is written up to 2 GB; name a .usdc file") from error

@@ -1,8 +1,9 @@
 """Notice a diverging or decaying fit, and go back to a good state at a lower rate."""
 
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 _NATS = math.log(10) / 10
@@ -104,7 +105,9 @@ class DivergenceGuard:
 
     def fresh(self) -> "DivergenceGuard":
         """Return a guard of the same settings that has judged nothing yet."""
-        return replace(self)
+        guard = copy.copy(self)  # of a class of the user's own too, whatever its constructor takes
+        guard.load_state_dict({each.name: each.default for each in fields(DivergenceGuard) if not each.init})
+        return guard
 
     def is_bad(self, loss: float, *, steps: int = _SHORTEST_SPIKE, least: float = math.inf) -> bool:
         """Return whether an interval of so many steps, mean loss `loss` and least loss `least` must be undone."""

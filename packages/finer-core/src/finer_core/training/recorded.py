@@ -22,7 +22,6 @@ from finer_core.training.loop import Fit
 from finer_core.training.state import TrainState, read_state
 
 logger = logging.getLogger(__name__)
-_HELP = "it has its best state; lower the learning rate"
 
 
 def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> TrainState | None:
@@ -144,7 +143,8 @@ def run_recorded(
             history.interrupted = True
             logger.info("%s: stopped; the best state so far is of step %d", name, fit.keep_best())
         if history.ended_early:
-            logger.warning("%s: ended before its last step, because the loss diverged again and again; %s", name, _HELP)
+            why = "the loss diverged again and again; it has its best state; lower the learning rate"
+            logger.warning("%s: ended before its last step, because %s", name, why)
     return history
 
 

@@ -47,7 +47,7 @@ def write_surface(
         file_type=arguments.format,
         up=arguments.up,
     )
-    for note in notes:
+    for note in () if arguments.quiet else notes:
         print(f"{out}: {note}", file=sys.stderr)
     effort = f"{100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s"
     return f"{finished.title()}, {effort}: {out}"

@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from finer_core.distributed.ranks import ALONE, Ranks
@@ -127,6 +128,8 @@ def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max
     if not any(parameter.requires_grad for parameter in parameters):
         what = "all its parameters are frozen" if parameters else "it has no parameters"
         raise InputError(f"network {title} cannot be trained: {what}; call requires_grad_(True) of what is to change")
+    if any(map(is_lazy, parameters)):
+        raise InputError(f"network {title} cannot be trained: it has lazy layers, without weights yet; call it once")
     if any(parameter.is_inference() for parameter in parameters):
         raise InputError(f"network {title} cannot be trained: build it outside torch.inference_mode()")
     if not optimizers:
@@ -139,6 +142,10 @@ def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max
                 f"optimizer {name} asks for the loss several times a step (its step needs a closure), which a fit does "
                 f"not do; take another, such as torch.optim.Adam, or call {name} in a loop of your own"
             )
+        for group in optimizer.param_groups:
+            rate = group.get("initial_lr", group["lr"])
+            if not 0 <= rate < math.inf:
+                raise InputError(f"learning rates must be finite, got {float(rate)!r} in {type(optimizer).__name__}")
     own = {id(parameter) for parameter in parameters if parameter.requires_grad}
     if not any(id(p) in own for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]):
         names = ", ".join(type(optimizer).__name__ for optimizer in optimizers)
