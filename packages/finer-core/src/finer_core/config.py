@@ -135,7 +135,7 @@ def plan_of_config(
 
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     plan: Any = build(kind, {name: config[name] for name in names if name in config}, what=os.fspath(source))
-    if getattr(plan.settings, "optimizer", "adam") != "adam":  # which alone has no rate of matrices
+    if getattr(plan.settings, "optimizer", None) not in (None, "adam"):  # the others have a rate for matrices
         needed = [*needed, "matrix_learning_rate"]
     missing = [name for name in needed if getattr(plan.settings, name) is None]
     if missing:
