@@ -185,7 +185,7 @@ def test_tables_of_something_else(tmp_path, text, words):
 def test_archives_of_something_else(tmp_path):
     points = np.random.default_rng(0).normal(size=(30, 3))
     message = refusal(saved_npz(tmp_path / "a.npz", xyz=points, color=points))
-    assert "`points`" in message and "colour, xyz" in message
+    assert "`points`" in message and "color, xyz" in message
     assert "shape (30, 2)" in refusal(saved_npz(tmp_path / "a.npz", points=points[:, :2]))
     assert "complex128" in refusal(saved_npz(tmp_path / "a.npz", points=points + 0j))
     assert "30 points but 29 normals" in refusal(saved_npz(tmp_path / "a.npz", points=points, normals=points[1:]))

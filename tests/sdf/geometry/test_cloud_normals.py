@@ -51,7 +51,7 @@ def test_more_neighbours_smooth_more_noise(monkeypatch):
     points, medians = sphere(4000), []
     noisy = points + np.random.default_rng(1).normal(scale=0.02, size=points.shape)
     for count in (8, 16, 40):
-        monkeypatch.setattr("finer_sdf.geometry.clouds.normals.NEIGHBOURS", count)
+        monkeypatch.setattr("finer_sdf.geometry.clouds.normals.NEIGHBORS", count)
         medians.append(np.median(angles(estimate_normals(noisy), points)))
     assert medians[0] > 1.5 * medians[1] > 2 * medians[2]
 

@@ -162,13 +162,13 @@ def test_the_command_s_formats_are_the_writer_s():
 
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
 def test_formats_without_colours_say_so(tmp_path, ball, suffix):
-    with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colours; use \.ply"):
+    with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colors; use \.ply"):
         write_mesh(tmp_path / f"a{suffix}", ball, vertex_colors=np.zeros(ball.vertices.shape, dtype=np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_colours_for_another_mesh_are_refused(tmp_path, ball):
-    with pytest.raises(ValueError, match="vertex colours must be"):
+    with pytest.raises(ValueError, match="vertex colors must be"):
         write_mesh(tmp_path / "a.ply", ball, vertex_colors=np.zeros((3, 3), dtype=np.uint8))
 
 
