@@ -1,6 +1,7 @@
 """Noisy scans with holes, without normals: `finer-sdf fit` against screened Poisson reconstruction.
 
     python benchmarks/bench_scans.py poisson --meshes FILE... --python PYTHON --out scans.jsonl
+    python benchmarks/bench_scans.py surface --meshes FILE... --out scans.jsonl
     python benchmarks/bench_scans.py fit --meshes FILE... --out scans.jsonl
     python benchmarks/bench_scans.py table scans.jsonl
 
@@ -11,6 +12,8 @@ distribution of --noise times that diagonal. The same seed makes the same scan.
 Poisson is PyMeshLab's, by the interpreter --python (PyMeshLab is no dependency of ours): normals of that library, from
 each of --neighbors points, then each of --depths; with --normals ours, our estimate of the normals in its place. All
 are lines of --out, and the table shows the best of them, chosen by the very figure that it is judged by.
+
+`surface` is the smooth surface that a fit of a noisy cloud learns, by itself: what the fit adds is its own error.
 
 Judged is the distance of 300,000 points of either surface to the triangles of the other, in units of the box that the
 original fills: `chamfer` is the mean of both means, `chamfer_l2` the sum of both mean squares. What is in --out already
@@ -174,6 +177,24 @@ def our_normals(points: np.ndarray) -> np.ndarray:
     return as_shape(points).shape.normals
 
 
+def surface(arguments: argparse.Namespace) -> None:
+    from finer_sdf.inputs import as_shape
+    from finer_sdf.normalization import published_normalization
+    from finer_sdf.training.smooth_surface import smooth_surface
+
+    for file, place in places(arguments):
+        line = {**place, "arm": "smooth surface", "settings": {}}
+        if is_done(line, arguments.out):
+            continue
+        mesh, points = scan_of(file, place)
+        started = time.perf_counter()
+        cloud = as_shape(points).shape
+        frame = published_normalization(cloud)
+        found = frame.mesh_to_input(smooth_surface(frame.shape_to_box(cloud)))
+        seconds = time.perf_counter() - started
+        write({**line, **judge(found, mesh), "noise_found": cloud.noise, "seconds": round(seconds, 1)}, arguments.out)
+
+
 def fit(arguments: argparse.Namespace) -> None:
     import torch
 
@@ -200,21 +221,22 @@ def fit(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print the best line of each arm for each scan, and ours over Poisson's."""
+    """Print the best line of each arm for each scan, and ours, of a fit where there is one, over Poisson's."""
     cells: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     for line in lines_of(arguments.out):
         place, arm = (line["shape"], line["noise"], line["points"], line["seed"]), line["arm"]
         if arm not in cells[place] or line[arguments.figure] < cells[place][arm][arguments.figure]:
             cells[place][arm] = line
     arms = sorted({arm for of in cells.values() for arm in of}, reverse=True)
-    print(f"| scan | noise | {' | '.join(arms)} | finer-sdf / poisson |")
+    print(f"| scan | noise | {' | '.join(arms)} | ours / poisson |")
     print("| --- " * (3 + len(arms)) + "|")
     ratios = []
     for (shape, noise, *_), of in cells.items():
         shown = [told(of[arm], arguments.figure) if arm in of else "" for arm in arms]
         ratio = ""
-        if "poisson" in of and "finer-sdf" in of:
-            ratios.append(of["finer-sdf"][arguments.figure] / of["poisson"][arguments.figure])
+        ours = of.get("finer-sdf", of.get("smooth surface"))
+        if ours and "poisson" in of:
+            ratios.append(ours[arguments.figure] / of["poisson"][arguments.figure])
             ratio = f"{ratios[-1]:.2f}"
         print(f"| {shape} | {noise * 100:g} % | {' | '.join(shown)} | {ratio} |")
     if ratios:
@@ -230,7 +252,7 @@ def told(line: dict[str, Any], figure: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    arms = {"poisson": poisson, "fit": fit}
+    arms = {"poisson": poisson, "surface": surface, "fit": fit}
     for name, command in arms.items():
         arm = commands.add_parser(name)
         arm.add_argument("--meshes", type=Path, nargs="+", required=True)
@@ -244,7 +266,7 @@ def main() -> None:
             arm.add_argument("--neighbors", type=int, nargs="+", default=[10, 30, 100, 300])
             arm.add_argument("--depths", type=int, nargs="+", default=[5, 6, 7, 8, 9])
             arm.add_argument("--normals", choices=("theirs", "ours"), default="theirs")
-        else:
+        elif name == "fit":
             arm.add_argument("--steps", type=int, default=4500)
             arm.add_argument("--changes", type=json.loads, default={}, help="other settings, as JSON")
             arm.add_argument("--resolution", type=int, default=256, help="of the mesh that is judged")
