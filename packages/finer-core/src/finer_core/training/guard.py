@@ -115,9 +115,9 @@ class DivergenceGuard:
             return True
         if self.is_signed or least < 0:
             return False
-        least = 0.0 if math.isnan(self.first) else self.floor * self.first
+        rounding = 0.0 if math.isnan(self.first) else self.floor * self.first
         is_judged = self.max_rollbacks > 0 and steps >= _SHORTEST_SPIKE
-        return is_judged and loss > self.spike_factor * max(self.best, least)
+        return is_judged and loss > self.spike_factor * max(self.best, rounding)
 
     def accept(self, loss: float, *, step: int = 0, least: float = math.inf) -> None:
         """Remember a good interval that ended with `step` updates done, its least loss being `least`."""
