@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.prepared import PreparedProcess
+
 SECONDS = 600
 """After which processes are taken to wait for ever; a busy machine takes its time."""
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else {}
@@ -15,33 +17,30 @@ LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else
 def by_torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
     """Start `python -m torch.distributed.run ... arguments`."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return _start([*launcher, *arguments], {})
-
-
-def by_hand(*arguments: str, processes: int = 2) -> list[subprocess.Popen[str]]:
-    """Start `python arguments` once for each place, which leaves every exit code and message visible."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [
-        _start([sys.executable, *arguments], {**size, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(processes)
-    ]
-
-
-def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command,
-        env={**os.environ, **LOOPBACK, **environment},
+        [*launcher, *arguments],
+        env={**os.environ, **LOOPBACK},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def ends_of(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, list[str], list[str]]]:
+def by_hand(*arguments: str, processes: int = 2) -> list[PreparedProcess]:
+    """Run `python arguments` once for each place, which leaves every exit code and message visible."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common = {**os.environ, **LOOPBACK, **size, **meeting}
+    return [
+        PreparedProcess(arguments, environment={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(processes)
+    ]
+
+
+def ends_of(processes: Sequence[subprocess.Popen[str] | PreparedProcess]) -> list[tuple[int, list[str], list[str]]]:
     """Wait for processes; return of each the exit code and the lines on stdout and stderr."""
     texts = [process.communicate(timeout=SECONDS) for process in processes]
     return [(p.returncode, out.splitlines(), err.splitlines()) for p, (out, err) in zip(processes, texts, strict=True)]

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 import wave
@@ -14,6 +12,7 @@ import pytest
 
 from finer_core.app.cli import run_command
 from finer_core.training import read_jsonl
+from tests.prepared import PreparedProcess
 
 from .test_code_blocks import BLOCK, ROOT
 
@@ -35,13 +34,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def command(*arguments):
-    return [sys.executable, "audio.py", *arguments, "--quiet"]
+def start(folder, *arguments):
+    return PreparedProcess(["audio.py", *arguments, "--quiet"], folder=folder, environment=ENVIRONMENT)
 
 
 def run(folder, *arguments):
-    habits = {"cwd": folder, "env": ENVIRONMENT, "check": False, "capture_output": True, "text": True}
-    return subprocess.run(command(*arguments), **habits)
+    process = start(folder, *arguments)
+    output, errors = process.communicate()
+    return process.returncode, output, errors
 
 
 def wait_for(path, process):
@@ -56,19 +56,19 @@ def test_it_is_short():
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(folder):
-    whole = run(folder, "tone.wav", "--out", "whole", *SMALL)
-    assert whole.returncode == 0 and "SNR" in whole.stdout and whole.stderr == ""
+    code, output, errors = run(folder, "tone.wav", "--out", "whole", *SMALL)
+    assert code == 0 and "SNR" in output and errors == ""
     names = {path.name for path in (folder / "whole").iterdir()}
     assert {"config.json", "metrics.json", "metrics.jsonl", "model.safetensors", "report.html"} <= names
     killed = folder / "killed"
-    process = subprocess.Popen(command("tone.wav", *SMALL, "--out", "killed"), cwd=folder, env=ENVIRONMENT)
+    process = start(folder, "tone.wav", *SMALL, "--out", "killed")
     try:
         wait_for(killed / "checkpoint.safetensors", process)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.communicate()
     assert not (killed / "metrics.json").exists()
-    assert run(folder, "tone.wav", "--out", "killed", "--resume").returncode == 0
+    assert run(folder, "tone.wav", "--out", "killed", "--resume")[0] == 0
     for name in ("model.safetensors", "metrics.json"):
         assert (killed / name).read_bytes() == (folder / "whole" / name).read_bytes()
     logs = [
@@ -77,8 +77,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder):
     ]
     assert logs[0] == logs[1] and len(logs[0]) == 40
     assert json.loads((killed / "metrics.json").read_text())["snr"] > 20
-    again = run(folder, "tone.wav", "--out", "killed", *SMALL)
-    assert again.returncode == 2 and "already exists; use --resume" in again.stderr
+    code, _, errors = run(folder, "tone.wav", "--out", "killed", *SMALL)
+    assert code == 2 and "already exists; use --resume" in errors
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
 from finer_ntk.app.cli import main
+from tests.runs import start
 
 KERNEL = [
     "kernel",
@@ -27,9 +26,8 @@ KERNEL = [
 SWEEP = ["sweep", "--first-bias-scale", "1", "2", "5", "10", "20", "40", "--grid", "300", "--quiet"]
 
 
-def start(arguments, out):
-    command = [sys.executable, "-m", "finer_ntk", *arguments, "--out", str(out), "--resume"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start_again(arguments, out):
+    return start("finer_ntk", [*arguments, "--out", str(out), "--resume"])
 
 
 def wait_until(process, condition):
@@ -54,7 +52,7 @@ def whole_kernel(tmp_path_factory):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_kernel_goes_on_where_it_stopped(how, tmp_path, whole_kernel):
     out = tmp_path / "run"
-    process = start(KERNEL, out)
+    process = start_again(KERNEL, out)
     wait_until(process, lambda: rows_done(out) >= 4)
     os.kill(process.pid, how)
     _, error = process.communicate()
@@ -70,7 +68,7 @@ def test_a_kernel_goes_on_where_it_stopped(how, tmp_path, whole_kernel):
 def test_a_sweep_goes_on_where_it_stopped(tmp_path):
     assert main([*SWEEP, "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"
-    process = start(SWEEP, out)
+    process = start_again(SWEEP, out)
     wait_until(process, lambda: (out / "checkpoint" / "entry-001.npz").exists())
     process.kill()
     process.communicate()

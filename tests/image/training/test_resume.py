@@ -78,7 +78,7 @@ def test_interrupted(folder, tmp_path):
     os.kill(process.pid, number)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
-    message = errors.decode().splitlines()
+    message = errors.splitlines()
     assert len(message) == 1
     assert "interrupted; saved at step" in message[0]
     assert (out / "checkpoint" / "state.safetensors").is_file()

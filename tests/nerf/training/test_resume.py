@@ -57,7 +57,7 @@ def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
     wait_for_lines(out / "metrics.jsonl", 35, process)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 130, errors.decode()
+    assert process.returncode == 130, errors
     assert main(command(whole, out)) == 0
     assert_equal(whole, out)
 

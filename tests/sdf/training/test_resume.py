@@ -58,7 +58,7 @@ def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "interrupted; saved at step" in errors.decode()
+    assert "interrupted; saved at step" in errors
     assert not (out / "metrics.json").exists()
     assert main(command(whole, out)) == 0
     assert_equal(whole, out)
