@@ -186,25 +186,31 @@ def plan_fit(
     return plan
 
 
-def check_sharing(plan: FitPlan, *, processes: int) -> None:
-    """Raise InputError for what several processes cannot do together, yet."""
+def check_sharing(plan: FitPlan, *, processes: int, resumed: bool = False) -> None:
+    """Raise InputError for what several processes cannot do together, yet.
+
+    Args:
+        plan: The plan.
+        processes: How many there are.
+        resumed: Whether it is of a run that is gone on with, whose options stay as they are.
+    """
     settings = plan.settings
     assert settings.batch_rays
     if processes == 1:
         return
-    if plan.backend != "torch":
-        raise InputError(
-            f"--backend {plan.backend} is for one process, and there are {processes}; use --backend torch with torchrun"
-        )
-    if settings.renderer != "torch":
-        raise InputError(
-            f"--renderer {settings.renderer} is for one process, and there are {processes}; use --renderer torch with "
-            "torchrun"
-        )
+    for option, computes, ours in (
+        ("--backend", plan.backend, "torch"),
+        ("--renderer", settings.renderer, "torch"),
+    ):
+        if computes != ours:
+            what = f"{option} {computes} is for one process, and there are {processes}"
+            if resumed:
+                raise InputError(f"{what}; the run was begun with it: go on without torchrun")
+            raise InputError(f"{what}; use {option} {ours} with torchrun")
     if settings.batch_rays < processes:
         raise InputError(
-            f"--batch-rays {settings.batch_rays} are fewer than the {processes} processes; raise it, or lower "
-            "--nproc-per-node"
+            f"--batch-rays {settings.batch_rays} are fewer than the {processes} processes; "
+            f"{'' if resumed else 'raise it, or '}lower --nproc-per-node"
         )
 
 
