@@ -51,6 +51,7 @@ class TrainingPrediction:
         return float(np.max(np.abs(self.predicted - self.measured) / self.measured))
 
 
+@torch.inference_mode(False)
 def predict_training(
     model: nn.Module,
     x: Tensor | np.ndarray,
