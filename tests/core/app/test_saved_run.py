@@ -179,6 +179,20 @@ def test_a_config_file_of_another_kind_is_refused(tmp_path, file, message):
         merged_settings(arguments, Settings)
 
 
+def test_no_average_on_the_command_line_puts_aside_how_often_a_config_file_updates_one(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Averaged(Settings):
+        ema_every: int | None = field(default=None, metadata={"help": "steps", "choices": None, "metavar": None})
+
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"ema_decay": 0.95, "ema_every": 4}))
+    for given, wanted in (([], (0.95, 4)), (["--ema-decay", "0"], (0.0, None)), (["--ema-decay", "0.5"], (0.5, 4))):
+        arguments = given_by("--config", str(file), *given)
+        merged, _ = merged_settings(arguments, Averaged)
+        assert (merged.ema_decay, merged.ema_every) == wanted
+        assert asked_settings(arguments, Averaged).get("ema_every") == wanted[1]
+
+
 def test_kernels_that_are_not_those_of_the_beginning_are_told_of(capsys, tmp_path):
     config = small.config_of("finer")
     kernels = kernels_of([config, small.config_of("pemlp")], device="cpu", compiled=None)

@@ -154,11 +154,13 @@ def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str |
 
 
 def _over(layer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given, its network options over the layer's, without what is another method's or optimizer's."""
+    """Return what was given, its network options over the layer's, and take from that what means nothing then."""
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
     if given.get("optimizer") == "adam":
         layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to Adam
+    if given.get("ema_decay") == 0:
+        layer.pop("ema_every", None)  # nor how often an average is updated where there is none
     if "network" not in given:
         return given
     return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}
