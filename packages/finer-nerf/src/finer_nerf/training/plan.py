@@ -160,6 +160,8 @@ def plan_fit(
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
+    if own:
+        refuse_network_settings(settings, own)
     field = own or field_config(
         method=settings.method,
         geometry_features=settings.geometry_features,
@@ -184,6 +186,13 @@ def plan_fit(
     _check_memory(plan, scene)
     check_sharing(plan, processes=processes)
     return plan
+
+
+def refuse_network_settings(settings: NerfConfig, own: OwnNetwork) -> None:
+    """Raise InputError for a setting of our networks where a module of the user's own is in their place."""
+    for name in ("geometry_features", "color_layers"):
+        if (value := getattr(settings, name)) is not None:
+            raise InputError(f"{name} {value!r} is of our networks, and {own.own} has its own layers; leave it out")
 
 
 def check_sharing(plan: FitPlan, *, processes: int, resumed: bool = False) -> None:
