@@ -5,12 +5,13 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 import finer_image
 import finer_nerf
 import finer_ntk
 import finer_sdf
-from finer_core import build_network
+from finer_core import InputError, build_network
 from finer_core.casts import as_array
 
 SHORT = {"steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"}
@@ -89,3 +90,72 @@ def test_kernels():
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
     assert np.isfinite(finer_ntk.analyze(network, x).eigenvalues).all()
+
+
+def surface_model() -> tuple[finer_sdf.SdfModel, trimesh.Trimesh]:
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    sizes = {"hidden_features": 32, "hidden_layers": 1, "first_omega_0": 8.0, "hidden_omega_0": 8.0}
+    more = {"samples": 2000, "batch_points": 256, "learning_rate": 1e-2, "device": "cpu", "precision": "fp32"}
+    return finer_sdf.fit(ball, network=sizes, steps=100, **more)[0], ball
+
+
+def scene_model() -> tuple[finer_nerf.NerfModel, finer_nerf.Scene]:
+    scene = finer_nerf.builtin_scene(size=8)
+    small = {"network": {"hidden_features": 8}, "max_samples": 8, "grid_resolution": 8, "device": "cpu"}
+    return finer_nerf.fit(scene, steps=3, **small)[0], scene
+
+
+def uses_of_a_surface(model, ball) -> dict:
+    return {
+        "array": lambda: model(ball.vertices),
+        "normals": lambda: model.normals(ball.vertices),
+        "query": lambda: model.query(ball.vertices[:9]).distance,
+        "mesh": lambda: model.mesh(resolution=16).vertices,
+        "render": lambda: model.render(size=(12, 12)),
+        "evaluate": lambda: finer_sdf.evaluate(model, ball, resolution=16, samples=1000)["chamfer_l1"],
+        "offset": lambda: finer_sdf.offset(model, 0.1)(ball.vertices),
+    }
+
+
+def uses_of_a_scene(model, scene) -> dict:
+    pose, camera = scene.test.poses[0], scene.test.cameras[0]
+    return {
+        "density": lambda: model.density(torch.zeros(3, 3)).detach().numpy(),
+        "render": lambda: model.render(pose, camera)["rgb"],
+        "evaluate": lambda: finer_nerf.evaluate(model, scene.test)["psnr"],
+        "mesh": lambda: model.mesh(resolution=16, level=1e-3).vertices,
+    }
+
+
+KINDS = {"surface": (surface_model, uses_of_a_surface), "scene": (scene_model, uses_of_a_scene)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_other_types_work_or_say_what_to_do(kind, tmp_path):
+    make, uses_of = KINDS[kind]
+    model, given = make()
+    expected = {name: use() for name, use in uses_of(model, given).items()}
+    for name, use in uses_of(model.double(), given).items():
+        np.testing.assert_allclose(use(), expected[name], rtol=1e-2, atol=1e-3, err_msg=name)
+    for dtype in (torch.bfloat16, torch.float16):
+        for name, use in uses_of(model.to(dtype), given).items():
+            words = rf"the model computes in {str(dtype)[6:]}, .* call \.float\(\) on it first"
+            with pytest.raises(InputError, match=words):
+                use()
+                pytest.fail(name)
+        model.save(tmp_path / "half.safetensors")
+        for same in (model.float(), type(model).load(tmp_path / "half.safetensors")):
+            for use in uses_of(same, given).values():
+                assert np.isfinite(use()).all()
+
+
+def test_an_image_at_tensors_of_another_type():
+    model, _ = finer_image.fit(np.eye(6), network=SMALL, **SHORT)
+    coords = torch.zeros(3, 2)
+    expected = model(coords).detach()
+    found = model.double()(coords)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.detach(), expected, rtol=0, atol=1e-4)
+    with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
+        model.bfloat16()(coords)
+    assert model(coords.bfloat16()).dtype == torch.bfloat16

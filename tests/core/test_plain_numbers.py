@@ -59,7 +59,11 @@ def test_whole_numbers_come_in_many_forms(values):
     assert found == (3, 4) and all(type(each) is int for each in found)
 
 
-@pytest.mark.parametrize("values", [3, (3,), (3, 4, 5), (3.0, 4.0), (True, False), "34", None, ((3, 4), 5), (1, 2**70)])
+_MASKED = np.ma.masked_array([3, 4], mask=[False, True])
+_OTHERS = [3, (3,), (3, 4, 5), (3.0, 4.0), (True, False), "34", None, ((3, 4), 5), (1, 2**70), (True, 2), (np.True_, 2)]
+
+
+@pytest.mark.parametrize("values", [*_OTHERS, _MASKED], ids=repr)
 def test_what_are_no_whole_numbers_is_refused(values):
     with pytest.raises(InputError, match="size: 2 whole numbers are wanted, got"):
         whole_numbers(values, count=2, what="size")

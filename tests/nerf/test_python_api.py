@@ -283,6 +283,12 @@ def test_checkpoints_of_other_fits_are_refused(scene, tmp_path):
         fit(scene, **SMALL, resume=True)
 
 
+@pytest.mark.parametrize("name", ["color_layers", "geometry_features"])
+def test_sizes_of_our_networks_beside_a_module_are_refused(scene, name):
+    with pytest.raises(InputError, match=f"{name} 2 is of our networks, and .*Waves has its own layers; leave it out"):
+        fit(scene, **{**SMALL, "network": Waves(), name: 2})
+
+
 def test_a_collapsed_fit_starts_over_as_the_command_does(scene, folder, tmp_path, monkeypatch, capsys):
     plain = objective.PhotometricObjective._remember
 

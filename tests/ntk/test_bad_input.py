@@ -60,6 +60,32 @@ def test_wrong_arguments(arguments, words, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["kernel", "spectrum"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--method", "siren"], "--method 'siren' does nothing to"),
+        (["--preset", "paper"], "--preset 'paper' does nothing to"),
+        (["--task", "image"], "--task 'image' does nothing to"),
+        (["--hidden-features", "8"], "--hidden-features is of a network that is drawn"),
+    ],
+)
+def test_options_of_a_network_that_is_drawn_beside_a_file(command, options, words, model, tmp_path, capsys):
+    assert_refused(main, [command, model, *options, "--out", str(tmp_path / "run")], capsys, words, "leave it out")
+
+
+def test_options_that_say_nothing_here(tmp_path, capsys):
+    np.save(tmp_path / "kernel.npy", np.eye(4))
+    out = ["--out", str(tmp_path / "run")]
+    for arguments, words in (
+        (["kernel", "--part", "color"], "--part 'color' does nothing without a model file"),
+        (["kernel", "--max-points", "9"], "--max-points 9 does nothing without an image"),
+        (["spectrum", str(tmp_path / "kernel.npy"), "--grid", "8"], "--grid '8' does nothing to"),
+        (["spectrum", str(tmp_path / "kernel.npy"), "--steps", "3"], "--steps 3 does nothing to"),
+    ):
+        assert_refused(main, [*arguments, *out], capsys, words, "leave it out")
+
+
 @pytest.mark.parametrize("command", ["kernel", "spectrum", "sweep"])
 def test_a_model_that_does_not_take_the_points(command, model, tmp_path, capsys):
     words = ("2 coordinates", "have 1")

@@ -11,7 +11,7 @@ import torch
 from finer_core import build_network
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
-from finer_ntk import analyze, line_grid
+from finer_ntk import analyze, line_grid, predict_training
 from finer_ntk.app.kernel_file import _Stored
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
@@ -91,6 +91,19 @@ def test_training_as_the_kernel_predicts_it(method):
         np.testing.assert_array_equal(descend(function, x, y, learning_rate=rate, steps=100), real)
     assert real[-1] < 0.5 * real[0]
     np.testing.assert_allclose(predicted, real, rtol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_training_is_predicted_under_inference_mode(dtype):
+    points, outside = line_grid(8), network("finer", dtype=dtype, hidden_features=8)
+    expected = predict_training(outside, points.coords, points.target, steps=3)
+    with torch.inference_mode():
+        inside = network("finer", dtype=dtype, hidden_features=8)
+        for model in (outside, inside):
+            for coords in (points.coords, points.coords.clone()):
+                found = predict_training(model, coords, points.target, steps=3)
+                assert np.array_equal(found.measured, expected.measured)
+        assert torch.is_inference_mode_enabled()
 
 
 def test_a_spectrum_of_all_falls_back_to_the_top_where_memory_ends():

@@ -178,6 +178,8 @@ def test_a_grid_too_coarse_for_a_wall_is_refused_and_the_one_named_does():
     for made in (union(thin, B), difference(thin, B), offset(thin, -0.01)):
         with pytest.raises(InputError, match=r"the wall is 0\.0[35] wide"):
             made.mesh(resolution=40)
+    with pytest.raises(InputError, match=words):
+        evaluate(thin, mesh, resolution=40, samples=1000)
     assert offset(thin, 0.2).mesh(resolution=40).is_watertight and thin.mesh(resolution=40, level=0.2).is_watertight
 
 

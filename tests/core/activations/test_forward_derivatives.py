@@ -116,3 +116,13 @@ def test_reverse_derivatives_of_many_outputs_without_a_graph():
     with torch.no_grad():
         found = jacrev(lambda v: activations.finer(v, omega_0=2.0))(z)
     torch.testing.assert_close(found, jacfwd(lambda v: activations.finer(v, omega_0=2.0))(z))
+
+
+def test_another_pytorch_without_the_private_names_says_so(monkeypatch):
+    from finer_core.activations._kernels import autograd
+
+    monkeypatch.setattr(autograd, "keep_forward_derivatives", None)
+    z = torch.linspace(-1, 1, 5)
+    assert torch.isfinite(jacrev(activations.finer)(z)).all()
+    with pytest.raises(RuntimeError, match=r"PyTorch .* take reverse ones, as torch\.func\.jacrev"):
+        jacfwd(activations.finer)(z)

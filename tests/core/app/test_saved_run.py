@@ -12,10 +12,10 @@ from finer_core.app.cli import OneLineParser
 from finer_core.app.fit_command import add_fit_options, asked_settings, merged_settings, refuse_changes
 from finer_core.app.run_folder import open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
-from finer_core.config import plan_of_config
+from finer_core.config import plan_of_config, setting
 from finer_core.io.tensor_file import write_tensors
 from finer_core.networks.config import NetworkConfig
-from finer_core.training_config import TrainingConfig
+from finer_core.training_config import TrainingConfig, refuse_other_presets
 from tests.core import small
 
 
@@ -177,6 +177,34 @@ def test_a_config_file_of_another_kind_is_refused(tmp_path, file, message):
         return
     with pytest.raises(InputError, match=message):
         merged_settings(arguments, Settings)
+
+
+def test_no_average_on_the_command_line_puts_aside_how_often_a_config_file_updates_one(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Averaged(Settings):
+        ema_every: int | None = field(default=None, metadata={"help": "steps", "choices": None, "metavar": None})
+
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"ema_decay": 0.95, "ema_every": 4}))
+    for given, wanted in (([], (0.95, 4)), (["--ema-decay", "0"], (0.0, None)), (["--ema-decay", "0.5"], (0.5, 4))):
+        arguments = given_by("--config", str(file), *given)
+        merged, _ = merged_settings(arguments, Averaged)
+        assert (merged.ema_decay, merged.ema_every) == wanted
+        assert asked_settings(arguments, Averaged).get("ema_every") == wanted[1]
+
+
+def test_another_preset_on_the_command_line_puts_aside_what_is_of_the_file_s_alone(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Own(Settings):
+        batch: int | None = setting(None, "of a step", preset="paper")
+
+    (tmp_path / "c.json").write_text(json.dumps({"preset": "paper", "batch": 3, "steps": 5}))
+    for given, batch in (([], 3), (["--preset", "paper"], 3), (["--preset", "fast"], None)):
+        merged, _ = merged_settings(given_by("--config", str(tmp_path / "c.json"), *given), Own)
+        assert (merged.batch, merged.steps) == (batch, 5)
+    refuse_other_presets(Own(preset="paper", batch=3))
+    with pytest.raises(InputError, match="--batch 3 is of preset paper, and does nothing in preset fast; leave it out"):
+        refuse_other_presets(Own(batch=3))
 
 
 def test_kernels_that_are_not_those_of_the_beginning_are_told_of(capsys, tmp_path):

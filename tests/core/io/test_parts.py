@@ -23,6 +23,20 @@ def test_a_model_of_several_networks_comes_back(tmp_path):
         assert torch.equal(after[name](small.coords_of()), before[name](small.coords_of()))
 
 
+@pytest.mark.parametrize("wrapped", ["all", "one"])
+def test_compiled_parts_are_saved_as_what_was_compiled(wrapped, tmp_path):
+    before, path = parts(), tmp_path / "m.safetensors"
+    names = sorted(before.state_dict())
+    if wrapped == "one":
+        compiled = before
+        compiled["color"] = torch.compile(before["color"], backend="eager")
+    else:
+        compiled = torch.compile(before, backend="eager")
+    save_model(compiled, path)
+    assert sorted(load_model(path).state_dict()) == names
+    assert load_model(path).config == before.config
+
+
 def test_the_networks_of_one_generator_differ():
     two = NetworkDict.build(dict.fromkeys("ab", small.config_of("siren")), generator=torch.Generator().manual_seed(0))
     assert not torch.equal(two["a"].head.weight, two["b"].head.weight)

@@ -1,7 +1,9 @@
 """Pictures are opened by their content, and whatever goes wrong names the file in one line."""
 
+import io
 import os
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -36,3 +38,43 @@ def test_checks_in_the_block_name_the_file(tmp_path):
     ):
         assert (picture.width, picture.height) == (3, 2)
         raise InputError("too odd")
+
+
+def jpeg(picture: Image.Image, **how) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **how)
+    return file.getvalue()
+
+
+WAYS = {
+    "usual": {},
+    "all colors": {"subsampling": 0, "quality": 95},
+    "restarts": {"restart_marker_rows": 1},
+    "best codes": {"optimize": True},
+}
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+def test_a_jpeg_that_was_cut_and_closed_is_refused(kind, how, tmp_path):
+    values = np.add.outer(np.arange(120), np.arange(90))[..., None] + 40 * np.arange(4)
+    picture = Image.fromarray((values % 256).astype(np.uint8), "CMYK").convert(kind)
+    data, path = jpeg(picture, exif=b"Exif\0\0" + b"\xff\xd9" * 9, **how), tmp_path / "a.jpg"
+    path.write_bytes(data + b"and more")  # of which nothing is read
+    with opened_picture(path) as found, Image.open(io.BytesIO(data)) as expected:
+        assert found.info.keys() == expected.info.keys() and found.mode == kind
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
+    begin, end = data.find(b"\xff\xda") + 20, len(data) - 2
+    for share in (0.1, 0.5, 0.8):
+        path.write_bytes(data[: begin + int(share * (end - begin))].rstrip(b"\xff") + b"\xff\xd9")
+        with pytest.raises(InputError, match="truncated"), opened_picture(path) as found:
+            found.load()
+
+
+def test_a_jpeg_of_several_scans_is_opened_as_it_is(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    (tmp_path / "a.jpg").write_bytes(jpeg(Image.fromarray(noise), progressive=True))
+    for damage in (b"", b"\xff"):
+        (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes() + damage)
+        with opened_picture(tmp_path / "b.jpg") as found:
+            assert found.info["progressive"] and np.asarray(found).shape == (40, 40)

@@ -34,6 +34,14 @@ def with_mixed_activations(network: nn.Module) -> None:
     set_activation(network, torch.tanh).layers[0].activation = nn.Tanh()
 
 
+def with_a_buffer(network: nn.Module) -> None:
+    network.register_buffer("mean", torch.zeros(3))
+
+
+def with_a_parameter_in_a_layer(network: nn.Module) -> None:
+    network.layers[0].gain = nn.Parameter(torch.ones(1))
+
+
 def with_another_head(network: nn.Module) -> None:
     network.head = nn.Linear(16, 3)
 
@@ -48,6 +56,8 @@ CHANGES: dict[Callable[[nn.Module], None], str] = {
     with_weight_norm: r"parametrized weights in 'layers.1'.*remove_parametrizations",
     pruned: r"no tensor 'layers.1.weight'.*take the parametrization off",
     with_mixed_activations: r"activation.Tanh as 'layers.0.activation'.*would say torch.tanh; give all layers one",
+    with_a_buffer: r"a further tensor 'mean'; take it off before saving .*torch.nn.Sequential\(network\)",
+    with_a_parameter_in_a_layer: r"a further tensor 'layers.0.gain'; take it off before saving",
     with_another_head: r"Linear\(.*\) as 'head'.*torch.nn.Sequential\(network\)",
     without_a_layer: r"none as 'layers.2'.*torch.nn.Sequential\(network\)",
 }

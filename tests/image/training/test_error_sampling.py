@@ -84,6 +84,12 @@ def test_its_state_makes_the_rest_the_same():
     assert all(torch.equal(a, b) for a, b in zip(first.draw(1), second.draw(1), strict=True))
 
 
+def test_errors_that_cannot_be_are_refused():
+    objective = objective_of()
+    with pytest.raises(ValueError, match=r"objective\.errors is negative"):
+        objective.load_state_dict({"errors": -objective.errors})
+
+
 def test_bad_sizes():
     with pytest.raises(ValueError, match="must be at least 1, got 0, 16"):
         objective_of(batch_pixels=0)

@@ -116,6 +116,21 @@ def test_bad_options(tmp_path, capsys, options, words):
         assert len(captured.splitlines()) == 1 and all(word in captured for word in words)
 
 
+@pytest.mark.parametrize(
+    ("out", "options", "words"),
+    [
+        ("a.png", ["--frames", "3"], "--frames 3 does nothing to one view"),
+        ("a.npz", ["--fps", "3"], "--fps 3.0 does nothing to one view"),
+        ("a.npz", ["--kind", "depth"], "--kind 'depth' does nothing to an .npz"),
+        ("a", ["--fps", "3"], "--fps 3.0 does nothing to a folder"),
+        ("a.mp4", ["--frames", "3", "--path", "p.json"], "--frames 3 does nothing to a file of cameras"),
+    ],
+)
+def test_options_of_another_kind_of_rendering(tmp_path, capsys, out, options, words):
+    arguments = ["render", "x.safetensors", "--out", str(tmp_path / out), *options]
+    assert_refused(main, arguments, capsys, words, "leave it out")
+
+
 def test_no_scene(tmp_path, capsys):
     assert_refused(main, train(tmp_path / "absent"), capsys, "absent", "no such")
     (tmp_path / "empty").mkdir()

@@ -106,8 +106,18 @@ def test_what_cannot_be_shared_is_refused_by_name():
     by_nerfacc = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, renderer="nerfacc"))
     with pytest.raises(InputError, match="--renderer nerfacc is for one process, and there are 2"):
         check_sharing(by_nerfacc, processes=2)
-    with pytest.raises(InputError, match="--batch-rays 2 are fewer than the 3 processes"):
+    with pytest.raises(InputError, match="--batch-rays 2 are fewer than the 3 processes; raise it, or lower"):
         plan_of(batch_rays=2, processes=3)
+
+
+def test_a_resumed_run_is_not_told_to_change_its_options():
+    plan = plan_of(batch_rays=2)
+    by_nerfacc = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, renderer="nerfacc"))
+    for changed in (dataclasses.replace(plan, backend="tcnn"), by_nerfacc):
+        with pytest.raises(InputError, match=r"; the run was begun with it: go on without torchrun$"):
+            check_sharing(changed, processes=2, resumed=True)
+    with pytest.raises(InputError, match=r"fewer than the 3 processes; lower --nproc-per-node$"):
+        check_sharing(plan, processes=3, resumed=True)
 
 
 @pytest.fixture(scope="module")

@@ -52,11 +52,10 @@ def test_bad_files_leave_no_run(name, tmp_path, capsys):
         (["--resolution", "512", "--memory", "700MB"], ["512", "largest that fits"]),
         (["--memory", "100MB"], ["memory", "0.1"]),
         (["--samples", "10"], ["--samples", "10"]),
-        (["--preset", "paper", "--batch-points", "501"], ["--batch-points", "501", "even"]),
+        (["--cloud-points", "2000"], ["--cloud-points 2000", "of preset paper", "nothing in preset fast"]),
         (["--first-bias-scale", "-1"], ["-1"]),
         (["--learning-rate", "nan"], ["--learning-rate", "nan"]),
         (["--optimizer", "adam", "--matrix-learning-rate", "1"], ["--matrix-learning-rate 1", "muon or soap"]),
-        (["--preset", "paper", "--matrix-learning-rate", "1"], ["--matrix-learning-rate 1", "adam"]),
         (["--option", "first_omega_0=3", "--first-omega-0", "4"], ["first_omega_0=3", "--first-omega-0", "both"]),
         (["--resume", "--overwrite"], ["--resume", "--overwrite"]),
     ],
@@ -64,6 +63,18 @@ def test_bad_files_leave_no_run(name, tmp_path, capsys):
 def test_bad_settings(arguments, words, tmp_path, capsys):
     small = SMALL if "--resolution" not in arguments else SMALL[: SMALL.index("--resolution")]
     fails(["fit", "--out", str(tmp_path / "run"), *small, *arguments, "--quiet"], capsys, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_the_other_preset_are_refused_by_name(tmp_path, capsys):
+    egg, out = write_ellipsoid(tmp_path / "egg.ply"), ["--out", str(tmp_path / "run"), "--device", "cpu", "--quiet"]
+    paper = ["fit", str(egg), *out, "--preset", "paper"]
+    fails([*paper, "--samples", "3000"], capsys, "--samples 3000", "of preset fast", "nothing in preset paper")
+    fails([*paper, "--batch-points", "501"], capsys, "--batch-points", "501", "even")
+    fails([*paper, "--matrix-learning-rate", "1"], capsys, "--matrix-learning-rate 1", "adam")
+    np.savetxt(tmp_path / "cloud.xyz", np.random.default_rng(0).normal(size=(50, 6)))
+    cloud = ["fit", str(tmp_path / "cloud.xyz"), *out, "--preset", "paper", "--cloud-points", "2000"]
+    fails(cloud, capsys, "--cloud-points 2000", "a cloud of 50 points", "leave it out")
     assert not (tmp_path / "run").exists()
 
 
@@ -91,6 +102,14 @@ def test_models_and_references_of_another_kind_are_refused(tmp_path, capsys):
     fails(["render", "x.safetensors", "--out", str(tmp_path / "v.bmp")], capsys, ".bmp")
     fails(["render", "x.safetensors", "--out", str(tmp_path / "v.png"), "--kind", "error"], capsys, "--reference")
     fails(["render", "x.safetensors", "--out", str(tmp_path / "v.png"), "--size", "0x5"], capsys, "0x5")
+    for more, out, words in (
+        (["--frames", "9"], "v.png", ["--frames 9 does nothing to a picture"]),
+        (["--azimuth", "0"], "v.mp4", ["--azimuth 0.0 does nothing to a film"]),
+        (["--reference", "egg.ply"], "v.png", ["--reference 'egg.ply' does nothing with --kind shaded"]),
+    ):
+        fails(["render", "x.safetensors", "--out", str(tmp_path / out), *more], capsys, *words)
+    mesh_alone = ["evaluate", str(shape), str(shape), "--resolution", "64"]
+    fails(mesh_alone, capsys, "--resolution 64 does nothing to a mesh")
     fails(["benchmark", str(tmp_path / "nowhere")], capsys, "nowhere")
     fails(["import", str(shape), "--method", "finer", "--out", str(tmp_path / "m.safetensors")], capsys, "egg.ply")
 

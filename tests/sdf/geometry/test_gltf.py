@@ -250,3 +250,24 @@ def test_vertex_colors_that_are_none_are_said_to_be_left_out(tmp_path):
     loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
     assert "left out the colors of a part: they are not three finite numbers a vertex" in loaded.notes
     np.testing.assert_allclose(loaded.colors.colors, np.repeat([[0.5] * 3, [1] * 3], 8, axis=0), atol=1e-4)
+
+
+def test_points_alone_keep_colors_and_normals(tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    points = np.asarray(ball.vertices, dtype="<f4")
+    made = Builder(points)
+    gray = np.full((len(points), 3), LINEAR, dtype="<f4")
+    attributes = {"POSITION": 0, "NORMAL": made.add(points), "COLOR_0": made.add(gray)}
+    bare = {"attributes": {"POSITION": 0, "NORMAL": attributes["NORMAL"]}, "mode": 0}
+    made.json["meshes"] = [{"primitives": [{"attributes": attributes, "mode": 0}]}, {"primitives": [bare]}]
+    # Half as high, and a quarter turn about x beside it: normals follow the surface, and not its points.
+    turn = {"mesh": 1, "translation": [9, 0, 0], "rotation": [0.5**0.5, 0, 0, 0.5**0.5]}
+    content = made.glb(nodes=[{"mesh": 0, "scale": [1, 0.5, 1]}, turn], scenes=[{"nodes": [0, 1]}])
+    loaded = read_shape(saved(tmp_path / "a.glb", content))
+    count = len(points)
+    np.testing.assert_allclose(loaded.colors.colors, np.repeat([[0.5] * 3, [1.0] * 3], count, axis=0), atol=1e-4)
+    assert loaded.colors.faces is None and len(loaded.shape.points) == 2 * count
+    wanted = points.astype(np.float64) * [1, 2, 1]
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(loaded.shape.normals[:count], wanted, atol=1e-6)
+    np.testing.assert_allclose(loaded.shape.normals[count:], points[:, [0, 2, 1]] * [1, -1, 1], atol=1e-6)

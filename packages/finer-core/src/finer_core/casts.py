@@ -3,11 +3,15 @@
 import functools
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from finer_core.errors import InputError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def check_complex_parts(dtype: torch.dtype) -> None:
@@ -94,6 +98,74 @@ def as_array(x: Tensor) -> np.ndarray:
     """Return a tensor's numbers as an array; those of a type that NumPy has not, as bfloat16, in float32."""
     x = x.detach().cpu()
     return (x.float() if x.is_floating_point() and x.dtype not in _FLOATS_OF_NUMPY else x).numpy()
+
+
+def in_own_type(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what a module of another type of numbers makes of coordinates, in their type.
+
+    Args:
+        module: A module that computes in one type, or a function, which is called as it is.
+        x: Coordinates; those of half precision are given as they are.
+
+    Raises:
+        InputError: If the module computes in half precision, in which coordinates would be others.
+    """
+    own = _own_type(module) if isinstance(module, nn.Module) else x.dtype
+    if own == x.dtype or x.dtype in _HALVES or not x.is_floating_point():
+        return module(x)
+    tensors = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
+    kinds = {each.real.dtype if each.is_complex() else each.dtype for each in tensors}
+    if {kind for kind in kinds if kind.is_floating_point} != {own}:
+        return module(x)  # one of the user's, which knows what it does
+    refuse_halves(own)
+    return module(x.to(own)).to(x.dtype)
+
+
+def refuse_halves(dtype: torch.dtype) -> None:
+    """Raise InputError if it is half precision that a model computes in, of which coordinates need more."""
+    if dtype in _HALVES:
+        raise InputError(
+            f"the model computes in {str(dtype).removeprefix('torch.')}, which has too few digits for coordinates; "
+            "call .float() on it first"
+        )
+
+
+def without_halves(module: Module) -> Module:
+    """Return a module, changed in place so that what is of half precision in it is of single precision."""
+    halves = any(each.dtype in _HALVES for each in (*module.parameters(), *module.buffers()))
+    return module.float() if halves else module
+
+
+def refuse_masked(values: Any, *, what: str) -> None:
+    """Raise InputError for a masked array of NumPy's with masked numbers, whose mask a plain array would not have.
+
+    Args:
+        values: What a program gave.
+        what: What it is, for the message.
+    """
+    if np.ma.is_masked(values):
+        found = f"{np.ma.count_masked(values)} of {np.size(values)} numbers are masked"
+        raise InputError(f"{what}: {found}; leave their rows out, as in x[~numpy.ma.getmaskarray(x).any(axis=-1)].data")
+
+
+def real_numbers(values: Any, *, what: str) -> np.ndarray:
+    """Return what a program gave as an array of real numbers.
+
+    Args:
+        values: An array, a tensor, lists or a number.
+        what: What it is, for the message.
+
+    Raises:
+        InputError: If it is something else, or some of it is masked.
+    """
+    refuse_masked(values, what=what)
+    try:
+        table = as_array(values) if isinstance(values, Tensor) else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # of several lengths, or of tensors on another device
+        raise InputError(f"{what} cannot be read as an array ({error})") from None
+    if table.dtype.kind not in "fiu":
+        raise InputError(f"{what} must be real numbers, got dtype {table.dtype}")
+    return table
 
 
 _FLOATS_OF_NUMPY = (torch.float16, torch.float32, torch.float64)

@@ -19,7 +19,14 @@ Config = TypeVar("Config")
 Plan = TypeVar("Plan")
 
 
-def setting(default: Any, help: str, *, choices: Sequence[str] | None = None, metavar: str | None = None) -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    metavar: str | None = None,
+    preset: str | None = None,
+) -> Any:
     """Describe a setting: its default, its help text, and the values it may take.
 
     Args:
@@ -27,8 +34,10 @@ def setting(default: Any, help: str, *, choices: Sequence[str] | None = None, me
         help: One line for `--help`.
         choices: The allowed values.
         metavar: Name of the value in the help.
+        preset: The only preset that uses it; None for all.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "metavar": metavar})
+    metadata = {"help": help, "choices": choices, "metavar": metavar, "preset": preset}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:

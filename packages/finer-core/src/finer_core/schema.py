@@ -196,6 +196,7 @@ def whole_numbers(values: Any, *, count: int, what: str) -> tuple[int, ...]:
         found = np.asarray(values)
     except (ValueError, TypeError, RuntimeError):  # of several lengths, or on another device
         found = np.empty(0)
-    if found.shape != (count,) or found.dtype.kind not in "iu":
+    has_truth = isinstance(values, list | tuple) and any(isinstance(each, bool | np.bool_) for each in values)
+    if found.shape != (count,) or found.dtype.kind not in "iu" or has_truth or np.ma.is_masked(values):
         raise InputError(f"{what}: {count} whole numbers are wanted, got {shown(values)}")
     return tuple(int(each) for each in found)

@@ -134,6 +134,27 @@ def refuse_two_lengths(settings: object) -> None:
         raise InputError(f"--{names[0]} and --{names[1]} both say how long the fit is; give one of them")
 
 
+def of_other_presets(settings: Any, preset: str) -> list[str]:
+    """Return the names of settings that a preset does not use.
+
+    Args:
+        settings: A settings object, or its class.
+        preset: The preset.
+    """
+    return [field.name for field in dataclasses.fields(settings) if field.metadata.get("preset") not in (None, preset)]
+
+
+def refuse_other_presets(settings: Any) -> None:
+    """Raise InputError for a setting that was given and that the preset does not use."""
+    for name in of_other_presets(settings, settings.preset):
+        if (value := getattr(settings, name)) is not None:
+            own = next(field.metadata["preset"] for field in dataclasses.fields(settings) if field.name == name)
+            raise InputError(
+                f"--{name.replace('_', '-')} {value!r} is of preset {own}, and does nothing in preset "
+                f"{settings.preset}; leave it out, or give --preset {own}"
+            )
+
+
 def check_at_least(settings: object, lowest: float, *names: str) -> None:
     """Raise InputError for a given setting below `lowest`.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, in_own_type, real_numbers, without_halves
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
@@ -150,11 +150,12 @@ class ImageModel(nn.Module):
         """
         if isinstance(coords, Tensor):
             low, high = self.target_range
-            values = self.network(coords.reshape(-1, 2))
+            values = in_own_type(self.network, coords.reshape(-1, 2))
             return ((values - low) / (high - low)).reshape(*coords.shape[:-1], values.shape[-1])
         with torch.no_grad():
             like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
-            return as_array(self(torch.as_tensor(np.asarray(coords), dtype=like.dtype, device=like.device)))
+            table = real_numbers(coords, what="coords")
+            return as_array(self(torch.as_tensor(table, dtype=like.dtype, device=like.device)))
 
     def at(self, rows: Any, columns: Any) -> Any:
         """Return the image at fractional pixel positions, counted as `scipy.ndimage.map_coordinates` does.
@@ -168,9 +169,10 @@ class ImageModel(nn.Module):
         """
         like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
         wide = torch.float32 if like.device.type == "mps" else torch.float64
+        given = (each if isinstance(each, Tensor) else real_numbers(each, what="positions") for each in (rows, columns))
         places = (
             torch.as_tensor(each, dtype=wide, device=like.device) * (2 / max(1, side - 1)) - int(side > 1)
-            for each, side in ((rows, self.height), (columns, self.width))
+            for each, side in zip(given, (self.height, self.width), strict=True)
         )
         coords = torch.stack(torch.broadcast_tensors(*places), dim=-1).to(like.dtype)
         if isinstance(rows, Tensor) or isinstance(columns, Tensor):
@@ -262,7 +264,7 @@ def load_image_model(
         InputError: If it is not a model file, or one of another task.
     """
     if network is None:
-        network = load_network(path, device=device, activation=activation)
+        network = without_halves(load_network(path, device=device, activation=activation))
     else:
         network = load_model(path, device=device, network=network)
         check_finite(network, path)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.casts import real_numbers, refuse_masked
 from finer_core.errors import InputError
 from finer_core.schema import shown
 from finer_nerf import backgrounds
@@ -29,12 +30,24 @@ def check_background(background: Any) -> None:
         backgrounds.check_background(background)
 
 
-def check_points_and_directions(points: Any, directions: Any) -> None:
-    """Raise InputError unless both are (n, 3)."""
+def points_and_directions(points: Any, directions: Any) -> tuple[Any, Any]:
+    """Return both as tensors if one of them is, else as arrays in double precision.
+
+    Raises:
+        InputError: Unless both are (n, 3) of real numbers, none of them masked.
+    """
+    if isinstance(points, Tensor) or isinstance(directions, Tensor):
+        refuse_masked(points, what="points")
+        refuse_masked(directions, what="directions")
+        points, directions = (torch.as_tensor(each) for each in (points, directions))
+    else:
+        given = {"points": points, "directions": directions}
+        points, directions = (real_numbers(each, what=name).astype(np.float64) for name, each in given.items())
     if points.ndim != 2 or points.shape[1] != 3 or tuple(directions.shape) != tuple(points.shape):
         raise InputError(
             f"points and directions must both be (n, 3), got {tuple(points.shape)} and {tuple(directions.shape)}"
         )
+    return points, directions
 
 
 def checked_poses(poses: Any, *, like: np.ndarray | None = None) -> np.ndarray:
@@ -48,6 +61,7 @@ def checked_poses(poses: Any, *, like: np.ndarray | None = None) -> np.ndarray:
     Raises:
         InputError: If they are something else, or reflections where the scene's cameras are none.
     """
+    refuse_masked(poses, what="poses")
     found = np.asarray(poses.detach().cpu() if isinstance(poses, Tensor) else poses)
     if found.ndim != 3 or found.shape[1:] != (4, 4) or not len(found) or found.dtype.kind not in "fiu":
         shape = "x".join(map(str, found.shape[1:] if found.ndim == 3 else found.shape))

@@ -15,7 +15,7 @@ from finer_core.io.model_file import save_model
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_nerf.arguments import check_camera, check_points_and_directions, checked_poses
+from finer_nerf.arguments import check_camera, checked_poses, points_and_directions
 from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Camera
 from finer_nerf.fields.field import Field
@@ -146,15 +146,11 @@ class NerfModel(nn.Module):
             the two is a tensor.
 
         Raises:
-            InputError: If the shapes are others.
+            InputError: If the shapes are others, or what is given is no table of real numbers.
         """
-        if isinstance(points, Tensor) or isinstance(directions, Tensor):
-            points, directions = (torch.as_tensor(each) for each in (points, directions))
-            check_points_and_directions(points, directions)
-            return look_at_tensors(self, points, directions)
-        points, directions = (np.asarray(each, dtype=np.float64) for each in (points, directions))
-        check_points_and_directions(points, directions)
-        return look_at_arrays(self, points, directions)
+        points, directions = points_and_directions(points, directions)
+        look = look_at_tensors if isinstance(points, Tensor) else look_at_arrays
+        return look(self, points, directions)
 
     def render(self, camera_to_world: Any, camera: Camera, *, background: str | None = None) -> dict[str, np.ndarray]:
         """Render a view.

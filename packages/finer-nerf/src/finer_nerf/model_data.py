@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from finer_core.casts import without_halves
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model
 from finer_core.io.model_header import ModelInfo, model_info
@@ -79,7 +80,7 @@ def read_parts(
         InputError: If it is not a model file, one of another task, or of other code than is given.
     """
     saved: nn.Module = (
-        load_model(path, device=device, activation=activation)
+        without_halves(load_model(path, device=device, activation=activation))
         if network is None
         else load_model(path, device=device, network=network)
     )

@@ -28,8 +28,8 @@ class SdfConfig(TrainingConfig):
         None, "end the fit as soon as the surface's points are this close to the level set, RMS in units of the box"
     )
     batch_points: int | None = setting(None, "points a step")
-    samples: int | None = setting(None, "exact distances computed before training (preset fast)")
-    cloud_points: int | None = setting(None, "points that a mesh is turned into (preset paper)")
+    samples: int | None = setting(None, "exact distances computed before training (preset fast)", preset="fast")
+    cloud_points: int | None = setting(None, "points that a mesh is turned into (preset paper)", preset="paper")
     resolution: int = setting(256, "grid points per axis of the mesh in the run folder")
     eval_samples: int = setting(300_000, "surface samples a side that the result is judged by")
     color: str = setting("auto", "a second network for colors that the input has", choices=("auto", "off"))

@@ -162,6 +162,14 @@ class DistanceField(nn.Module):
             process=False,
         )
 
+    def check_resolution(self, resolution: int, *, level: float = 0.0) -> None:
+        """Refuse a grid too coarse for what is known of the surface: nothing is, but of an operation's result.
+
+        Args:
+            resolution: Grid points per axis.
+            level: As for `mesh`.
+        """
+
     def extract(
         self, *, resolution: int, memory: int, level: float = 0.0, sparse: bool = True, progress: ProgressOption = False
     ) -> "Extraction":

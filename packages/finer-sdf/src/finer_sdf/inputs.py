@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
@@ -91,7 +91,7 @@ def _tables_of(shape: Any) -> RawShape:
     if hasattr(shape, "vertices") and hasattr(shape, "faces"):
         return RawShape(vertices=_numbers("vertices", shape.vertices), faces=_indices("faces", shape.faces))
     if isinstance(shape, PointCloud):
-        return RawShape(vertices=shape.points, normals=shape.normals)
+        return RawShape(vertices=_numbers("points", shape.points), normals=_numbers("normals", shape.normals))
     if isinstance(shape, Sequence) and len(shape) == 2:
         first, second = shape[0], _array("second table", shape[1])
         if second.dtype.kind in "iu":
@@ -109,6 +109,7 @@ def _tables_of(shape: Any) -> RawShape:
 
 
 def _array(name: str, table: Any) -> np.ndarray:
+    refuse_masked(table, what=f"its {name}")
     try:
         return as_array(table) if isinstance(table, Tensor) else np.asarray(table)
     except (ValueError, TypeError) as error:

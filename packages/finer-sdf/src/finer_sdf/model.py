@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
+from finer_core.casts import in_own_type, without_halves
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
@@ -98,12 +99,12 @@ class SdfModel(DistanceField):
         info = model_info(name)
         normalization, shape = checked_task_data(info, name)
         if has_color(info) and network is None:
-            parts: Any = load_model(name, device=device, activation=activation)
+            parts: Any = without_halves(load_model(name, device=device, activation=activation))
             check_finite(parts, name)
             place: dict[str, Any] = {"normalization": normalization, "shape": shape}
             return cls(network=parts["distance"], color=parts["color"], **place).eval()
         if network is None:
-            found: nn.Module = load_network(name, device=device, activation=activation)
+            found: nn.Module = without_halves(load_network(name, device=device, activation=activation))
         else:
             found = load_model(name, device=device, network=network)
             check_finite(found, name)
@@ -133,12 +134,15 @@ class SdfModel(DistanceField):
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1), for training code.
 
         Args:
-            coords: (..., 3) in [-0.5, 0.5]^3, of the network's type and device.
+            coords: (..., 3) in [-0.5, 0.5]^3, of the network's type, or of float32 or float64, and on its device.
 
         Returns:
-            (..., 1), with a graph; the finest of several heads.
+            (..., 1) of that type, with a graph; the finest of several heads.
+
+        Raises:
+            InputError: If the network computes in half precision, and coords are of more digits.
         """
-        values: Tensor = self.network(coords.reshape(-1, 3))
+        values = in_own_type(self.network, coords.reshape(-1, 3))
         return (values[-1] if values.ndim > 2 else values).reshape(*coords.shape[:-1], 1)
 
     def colors(self, points: Any) -> Any:

@@ -3,10 +3,10 @@
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.training_config import filled, refuse_two_lengths
+from finer_core.training_config import filled, refuse_other_presets, refuse_two_lengths
 from finer_sdf.config import SdfConfig
 
-PUBLISHED_STEPS, PUBLISHED_BATCH = 200_000, 10_000
+PUBLISHED_STEPS, PUBLISHED_BATCH, PUBLISHED_CLOUD = 200_000, 10_000, 250_000
 FAST_STEPS, FAST_BATCH, FAST_SAMPLES = 4500, 8192, 1_200_000
 FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
@@ -41,8 +41,12 @@ def resolve(
 
     Returns:
         Settings without a None that matters; a fit with them is reproducible.
+
+    Raises:
+        InputError: For an unknown preset, or a setting that would do nothing.
     """
     refuse_two_lengths(settings)
+    refuse_other_presets(settings)
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":
@@ -63,7 +67,7 @@ def _paper(learning_rate: float, amsgrad: bool) -> dict[str, Any]:
     return {
         "steps": PUBLISHED_STEPS,
         "batch_points": PUBLISHED_BATCH,
-        "cloud_points": 250_000,
+        "cloud_points": PUBLISHED_CLOUD,
         "learning_rate": learning_rate,
         "matrix_learning_rate": 1e-3,
         "optimizer": "adam",

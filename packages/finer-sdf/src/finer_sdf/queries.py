@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from finer_core.casts import real_numbers, refuse_halves
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_sdf.normalization import Normalization
@@ -49,6 +50,7 @@ def normals_at(points: Any, field: Field, normalization: Normalization, *, like:
         coords = _coords(points, normalization, like=like)
         _, gradient = value_and_gradient(field, coords, create_graph=torch.is_grad_enabled())
         return normalize(gradient, dim=-1).to(_type_of(points, gradient))
+    refuse_halves(like.dtype)
     table = points_table(points)
     rows = table.reshape(-1, 3)
     found = np.empty_like(rows)
@@ -71,6 +73,7 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
             values = color(_coords(points, normalization, like=like).reshape(-1, 3)).detach()
         found = (values[-1] if values.ndim > 2 else values).clamp(0, 1).reshape(points.shape)
         return found.to(_type_of(points, found))
+    refuse_halves(like.dtype)
     table = points_table(points)
     rows = torch.from_numpy(table.reshape(-1, 3).astype(np.float64)).to(_wide(like))
     pieces = [
@@ -82,6 +85,8 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
 def _coords(points: Tensor, normalization: Normalization, *, like: Tensor) -> Tensor:
     """Move points (..., 3) into the box, in more digits than the field computes with."""
     _check(points.shape)
+    if points.dtype == torch.bool or points.is_complex():
+        raise InputError(f"points must be real numbers, got dtype {points.dtype}")
     offset = torch.tensor(normalization.offset, dtype=_wide(like), device=points.device)
     return (points.to(_wide(like)) * normalization.scale + offset).to(like.dtype)
 
@@ -96,10 +101,8 @@ def _type_of(points: Tensor, values: Tensor) -> torch.dtype:
 
 def points_table(points: Any) -> np.ndarray:
     """Return points as an array (..., 3) of floating type; InputError if they are none."""
-    table = np.asarray(points)
+    table = real_numbers(points, what="points")
     _check(table.shape)
-    if table.dtype.kind not in "fiu":
-        raise InputError(f"points must be real numbers, got dtype {table.dtype}")
     return table if table.dtype.kind == "f" else table.astype(np.float64)
 
 

@@ -23,6 +23,7 @@ from finer_core.c_library import allow_building
 from finer_core.config import NONE, plain_type
 from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError, ToldByFirst, exit_code_and_line, shortened
+from finer_core.schema import shown
 from finer_core.surroundings import check_surroundings, steady_streams
 
 
@@ -94,6 +95,19 @@ def _reader(kind: Any) -> Callable[[str], Any]:
 
     read.__name__ = plain.__name__  # argparse names the type in its message
     return read
+
+
+def refuse_without_effect(arguments: argparse.Namespace, *names: str, why: str) -> None:
+    """Raise InputError for an option that was given and would do nothing.
+
+    Args:
+        arguments: The command line; an option that was not given, or that a command does not have, is None.
+        *names: The options.
+        why: Says why, after the option.
+    """
+    for name in names:
+        if (value := getattr(arguments, name, None)) is not None:
+            raise InputError(f"--{name.replace('_', '-')} {shown(value)} does nothing {why}; leave it out")
 
 
 def parse_size(text: str, *, least: int = 1, most: int = 99_999) -> tuple[int, int]:

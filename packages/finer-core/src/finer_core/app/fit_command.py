@@ -17,7 +17,7 @@ from finer_core.config import merge_settings
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.schema import check, shown
-from finer_core.training_config import LENGTHS, RunConfig
+from finer_core.training_config import LENGTHS, RunConfig, of_other_presets
 
 _UNLISTED = ("network", "betas")
 """Fields of a fit's settings that are not options of their own."""
@@ -119,7 +119,7 @@ def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple
     layer, signal = _file_settings(arguments)
     given = given_settings(arguments, settings)
     layer = _one_length(layer, given)
-    return merge_settings(settings, layer, _over(layer, given)), signal
+    return merge_settings(settings, layer, _over(layer, given, settings)), signal
 
 
 def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[s
     """
     given = given_settings(arguments, settings)
     layer = _one_length(_file_settings(arguments)[0], given)
-    given = _over(layer, given)
+    given = _over(layer, given, settings)
     return {**{name: value for name, value in layer.items() if value is not None}, **given}
 
 
@@ -153,12 +153,16 @@ def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str |
     return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.items()}, file.get("signal")
 
 
-def _over(layer: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given, its network options over the layer's, without what is another method's or optimizer's."""
+def _over(layer: dict[str, Any], given: dict[str, Any], settings: type[Any]) -> dict[str, Any]:
+    """Return what was given, its network options over the layer's, and take from that what means nothing then."""
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
     if given.get("optimizer") == "adam":
         layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to Adam
+    for name in of_other_presets(settings, given["preset"]) if "preset" in given else ():
+        layer.pop(name, None)
+    if given.get("ema_decay") == 0:
+        layer.pop("ema_every", None)  # nor how often an average is updated where there is none
     if "network" not in given:
         return given
     return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import TypeVar
 
 from finer_core.app.session import follow_session
@@ -14,6 +15,7 @@ from finer_core.training.loop import Fit
 from finer_core.training.optimizers.build import set_learning_rates
 
 Made = TypeVar("Made")
+Measured = TypeVar("Measured")
 Assemble = Callable[[GradientReducer], AbstractContextManager[tuple[Made, Fit]]]
 """Puts a fit together, for the length of a block, and what else is wanted of it; gradients are added up as is given."""
 
@@ -72,18 +74,35 @@ def shared_steps_within(seconds: float, team: Team, assemble: Assemble[object]) 
         InputError: If the fit cannot be put together in one of the processes.
         CollectiveError: If another process is gone.
     """
+    return shared_measurement(team, assemble, partial(steps_within, seconds))
+
+
+def shared_measurement(team: Team, assemble: Assemble[object], measure: Callable[[Fit], Measured]) -> Measured:
+    """Return what the first steps of a fit show that all processes make and throw away.
+
+    The first process calls this when it has told the others to call `help_timing`; they listen again afterwards.
+
+    Args:
+        team: The processes that will share the fit.
+        assemble: Puts a fit together that has not begun.
+        measure: Makes steps of it, and returns what is to be known.
+
+    Raises:
+        InputError: If the fit cannot be put together in one of the processes.
+        CollectiveError: If another process is gone.
+    """
     is_measured = False
     with _assembled(team, assemble, should_stop=lambda: is_measured) as (_, fit, gradient_sum):
-        steps = steps_within(seconds, fit)
+        found = measure(fit)
         is_measured = True
         while not gradient_sum.should_stop():
             fit.update(0)
     team.expect_listeners()
-    return steps
+    return found
 
 
 def help_timing(team: Team, assemble: Assemble[object]) -> None:
-    """Make the steps that the first process measures by `shared_steps_within`, until it has seen enough.
+    """Make the steps that the first process measures by `shared_measurement`, until it has seen enough.
 
     Args:
         team: The processes that will share the fit.

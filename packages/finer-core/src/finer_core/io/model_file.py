@@ -60,7 +60,7 @@ def save_model(
         ...     os.path.getsize(path) > 0
         True
     """
-    network = compiled_module(network)
+    network = _without_compilation(network)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -70,6 +70,14 @@ def save_model(
         "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
     }
     write_tensors(path, network.state_dict(), header)
+
+
+def _without_compilation(network: nn.Module) -> nn.Module:
+    """Return what `torch.compile` wraps, of ours: a network, or several of which it wraps all together or any."""
+    inside = getattr(network, "_orig_mod", network)
+    if isinstance(inside, NetworkDict):
+        return NetworkDict({name: compiled_module(part) for name, part in inside.items()})  # type: ignore[misc]
+    return compiled_module(network)
 
 
 def _description_of(network: nn.Module) -> dict[str, Any]:

@@ -14,6 +14,10 @@ _PARAMETRIZED = (
     "its weights are made of others; take the parametrization off before saving "
     "(torch.nn.utils.parametrize.remove_parametrizations, or the function that undoes yours)"
 )
+_ADDED = (
+    "take it off before saving (del network.name), or save the network in a module of your own that holds it: "
+    "torch.nn.Sequential(network)"
+)
 _WRAP = "a network with other layers is saved as a module of your own: torch.nn.Sequential(network)"
 
 
@@ -44,8 +48,10 @@ def check_unchanged(network: Network) -> None:
         {name: tuple(value.shape) for name, value in each.state_dict().items() if not name.startswith(below)}
         for each in (network, built)
     )
-    for name in sorted(set(shapes) ^ set(built_shapes)):
-        raise _changed(network, f"{'no' if name in built_shapes else 'a'} tensor {name!r}", _PARAMETRIZED)
+    for name in sorted(set(built_shapes) - set(shapes)):
+        raise _changed(network, f"no tensor {name!r}", _PARAMETRIZED)
+    for name in sorted(set(shapes) - set(built_shapes)):
+        raise _changed(network, f"a further tensor {name!r}", _ADDED)
     for name, shape in built_shapes.items():
         if shapes[name] != shape:
             raise _changed(network, f"{name!r} of shape {shapes[name]}, not {shape}", _WRAP)

@@ -65,7 +65,16 @@ def step_cost(fit_of: Callable[[int], Fit], rows: Sequence[int], *, within: floa
         rows: One size, or two rising ones.
         within: Seconds that this should take in all.
     """
-    times = [seconds_per_step(fit_of(count), within=within / len(rows)) for count in rows]
+    return cost_of([seconds_per_step(fit_of(count), within=within / len(rows)) for count in rows], rows)
+
+
+def cost_of(times: Sequence[float], rows: Sequence[int]) -> StepCost:
+    """Return what steps cost, of one that was measured, or of two.
+
+    Args:
+        times: The seconds of a step.
+        rows: Of its batch; the second more than the first.
+    """
     if len(rows) == 1:
         return StepCost(0.0, times[0] / rows[0])
     slope = max(0.0, (times[1] - times[0]) / (rows[1] - rows[0]))

@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
-from finer_core.app.shared_fit import help_fit, refuse_another_input
+from finer_core.app.shared_fit import Assemble, help_fit, help_timing, refuse_another_input, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
@@ -19,6 +20,7 @@ from finer_core.io.files import write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, memory_figures, parse_memory
 from finer_core.training import Fit
+from finer_core.training.budget import seconds_per_step
 from finer_image.app.folder_fit import fit_image
 from finer_image.app.report import write_report
 from finer_image.config import BUILT_IN, ImageConfig
@@ -66,7 +68,7 @@ class PreparedRun:
 
 
 def prepare_run(
-    out: Path, *, settings: ImageConfig, signal: str | None, mode: Mode, shared: bool = False
+    out: Path, *, settings: ImageConfig, signal: str | None, mode: Mode, team: Team | None = None
 ) -> PreparedRun:
     """Check everything, and make the run folder with its config.
 
@@ -75,13 +77,20 @@ def prepare_run(
         settings: As given.
         signal: The image.
         mode: How the folder is opened.
-        shared: Whether several processes will share the fit.
+        team: The processes that will share the fit; the others call `help_run`. None for this one alone.
 
     Raises:
         InputError: Before anything was written, for any wrong input.
     """
+    team = team or Team()
     image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
-    plan = plan_timed_fit(settings, image, shared=shared)
+
+    def shared_time(trial: FitPlan, within: float) -> float:
+        told = config_of(trial, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
+        team.tell({**told, "is_timed": True})
+        return shared_measurement(team, _assembly(trial, image, team), partial(seconds_per_step, within=within))
+
+    plan = plan_timed_fit(settings, image, shared_time=None if team.ranks.is_alone else shared_time)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
     write_json(run.config, config)
@@ -128,7 +137,7 @@ def start_run(
         InputError: Before anything was written, for any wrong input.
     """
     team = team or Team()
-    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode, shared=not team.ranks.is_alone)
+    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode, team=team)
     team.tell(prepared.config)
     return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
 
@@ -161,16 +170,30 @@ def help_run(team: Team) -> None:
     Raises:
         ToldByFirst: For whatever the first process reports.
     """
-    config = team.listen()
+    config, image = team.listen(), None
 
     def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[None, Fit]]:
+        nonlocal image
         plan, name = plan_of(config, source=Path("config.json")), config["signal"]
+        if image is None:
+            image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
+            refuse_another_input(sha256, config["input_sha256"], name=name, kind="image")
+        return _assembly(plan, image, team)(gradient_sum)
+
+    while "is_timed" in config:
+        help_timing(team, assemble)
+        config = team.listen()
+    help_fit(team, assemble)
+
+
+def _assembly(plan: FitPlan, image: Raster, team: Team) -> Assemble[None]:
+    """Return what puts the fit together in a process of the team."""
+
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[None, Fit]]:
         team.take_device(plan.device)
-        image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
-        refuse_another_input(sha256, config["input_sha256"], name=name, kind="image")
         return nullcontext((None, build_fit(plan, network_of(plan), image, gradient_sum=gradient_sum)))
 
-    help_fit(team, assemble)
+    return assemble
 
 
 def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team: Team | None = None) -> dict[str, Any]:

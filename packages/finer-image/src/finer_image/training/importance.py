@@ -89,5 +89,11 @@ class ErrorSampledObjective:
         return {"errors": self.errors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Take back what `state_dict` returned.
+
+        Raises:
+            ValueError: If an error is negative, by which no pixels can be drawn.
+        """
+        if bool((state["errors"] < 0).any()):
+            raise ValueError("an error in objective.errors is negative")
         self.errors = state["errors"].clone()

@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
-from finer_core.errors import InputError
 from finer_core.training import Fit
-from finer_core.training.budget import MEASURED_FRACTION, largest_within, step_cost
+from finer_core.training.budget import MEASURED_FRACTION, cost_of, largest_within, step_cost
 from finer_core.training.own_code import OwnCode
 from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
@@ -20,10 +20,12 @@ _LARGEST_TIMED = 8192
 _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
 """Steps of SOAP below which Adam, whose steps cost a half, gets further in the same time."""
+SharedTime = Callable[[FitPlan, float], float]
+"""Returns the seconds of a step of a plan that several processes make together, measured within so many seconds."""
 
 
 def plan_timed_fit(
-    settings: ImageConfig, image: Raster, *, shared: bool = False, own: OwnCode | None = None
+    settings: ImageConfig, image: Raster, *, shared_time: SharedTime | None = None, own: OwnCode | None = None
 ) -> FitPlan:
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
@@ -33,36 +35,38 @@ def plan_timed_fit(
     Args:
         settings: As given.
         image: The image.
-        shared: Whether several processes share the fit.
+        shared_time: Measures the steps of several processes that share the fit; None for one process.
         own: The user's own module or activation, of which copies are timed.
 
     Raises:
-        InputError: As `plan_fit`, and for a time to be shared by several processes.
+        InputError: As `plan_fit`.
     """
-    own = own or OwnCode()
+    own, shared = own or OwnCode(), shared_time is not None
     if settings.seconds is None:
         return plan_fit(settings, image, shared=shared, own=own.described)
     refuse_two_lengths(settings)
-    if shared:
-        raise InputError("--seconds is for one process; give --passes or --steps to a fit that several share")
-    passes, steps = _longest(settings, image, own)
+    passes, steps = _longest(settings, image, own, shared_time)
     short = passes * math.sqrt(image.height * image.width) < rules_of(settings.method).short_passes
     is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
     if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
-        passes, _ = _longest(settings, image, own)
-    return plan_fit(settings, image, passes=passes, own=own.described)
+        passes, _ = _longest(settings, image, own, shared_time)
+    return plan_fit(settings, image, shared=shared, passes=passes, own=own.described)
 
 
-def _longest(settings: ImageConfig, image: Raster, own: OwnCode) -> tuple[float, int]:
+def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: SharedTime | None) -> tuple[float, int]:
     """Return the passes and the steps that fit into `settings.seconds`, by the cost of the first steps."""
     assert settings.seconds is not None
     untimed = dataclasses.replace(settings, seconds=None)
     pixels = image.height * image.width
 
+    def trial_of(batch: int) -> FitPlan:
+        trial = dataclasses.replace(untimed, steps=1000, batch_pixels=batch)
+        return plan_fit(trial, image, shared=shared_time is not None, own=own.described)
+
     def fit_of(batch: int) -> Fit:
-        plan = plan_fit(dataclasses.replace(untimed, steps=1000, batch_pixels=batch), image, own=own.described)
-        return build_fit(plan, network_of(plan, own=own.copied()), image)
+        trial = trial_of(batch)
+        return build_fit(trial, network_of(trial, own=own.copied()), image)
 
     def length(passes: float) -> Length:
         batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
@@ -72,7 +76,11 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode) -> tuple[float,
     given = length(1.0).batch_pixels or pixels
     rows = [min(SMALLEST_BATCH, pixels), min(_LARGEST_TIMED, pixels)]
     is_fixed = settings.batch_pixels is not None or settings.preset == "paper" or rows[0] == rows[1]
-    cost = step_cost(fit_of, [given] if is_fixed else rows, within=measuring)
+    sizes = [given] if is_fixed else rows
+    if shared_time is None:
+        cost = step_cost(fit_of, sizes, within=measuring)
+    else:
+        cost = cost_of([shared_time(trial_of(size), measuring / len(sizes)) for size in sizes], sizes)
 
     def seconds_of(passes: float) -> float:
         steps = length(passes).steps

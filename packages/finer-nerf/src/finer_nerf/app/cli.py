@@ -159,11 +159,9 @@ def _add_render(commands: Any) -> None:
         "An .npz holds color, depth (along the ray, in the scene's units), opacity and normals of the first view."
     )
     parser.add_argument("--path", default="orbit", metavar="PATH", help="orbit, spiral, or a JSON file of cameras")
-    parser.add_argument(
-        "--kind", default="color", choices=("color", "depth", "normals"), help="what is shown (default: %(default)s)"
-    )
-    parser.add_argument("--frames", type=int, default=96, help="frames of an orbit or spiral (default: %(default)s)")
-    parser.add_argument("--fps", type=float, default=24.0, help="frames a second of a film (default: %(default)s)")
+    parser.add_argument("--kind", choices=("color", "depth", "normals"), help="what is shown (default: color)")
+    parser.add_argument("--frames", type=int, help="frames of an orbit or spiral (default: 96)")
+    parser.add_argument("--fps", type=float, help="frames a second of a film (default: 24)")
     parser.add_argument("--size", metavar="HxW", help="size in pixels (default: the training pictures')")
     parser.add_argument("--background", metavar="COLOR", help="white, black or #rrggbb (default: the model's)")
     _add_habits(parser)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from finer_core.app.cli import parse_size
+from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
@@ -37,6 +37,10 @@ from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.writer import write_blender_scene
+
+_FRAMES, _FRAMES_A_SECOND = 96, 24.0
+"""Of a film, where none are asked for."""
+_PATHS: dict[str, Callable[..., CameraPath]] = {"orbit": orbit, "spiral": spiral}
 
 
 def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -95,11 +99,15 @@ def render_model(arguments: argparse.Namespace) -> str:
     else:
         refuse_existing(out, overwrite=arguments.overwrite)
         check_output_path(out)
-    if arguments.frames < 1 or not 0 < arguments.fps <= 1000:
-        raise InputError(f"--frames must be at least 1 and --fps positive, got {arguments.frames} and {arguments.fps}")
+    _check_film(arguments, maps=maps, single=single)
+    count = _FRAMES if arguments.frames is None else arguments.frames
+    fps = _FRAMES_A_SECOND if arguments.fps is None else arguments.fps
+    if count < 1 or not 0 < fps <= 1000:
+        raise InputError(f"--frames must be at least 1 and --fps positive, got {count} and {fps}")
+    kind = arguments.kind or "color"
     size = parse_size(arguments.size, least=2) if arguments.size else None
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
-    path = _path(arguments.path, model, frames=1 if single else arguments.frames)
+    path = _path(arguments.path, model, frames=1 if single else count)
     camera = _camera(model, size)
     check_room(
         camera.width * camera.height * BYTES_PER_PIXEL,
@@ -111,7 +119,7 @@ def render_model(arguments: argparse.Namespace) -> str:
 
     def frames() -> Iterator[np.ndarray]:
         for i, pose in enumerate(path.poses):
-            yield frame_of(model, pose, camera, kind=arguments.kind, background=arguments.background)
+            yield frame_of(model, pose, camera, kind=kind, background=arguments.background)
             progress.update(i + 1)
 
     if maps:
@@ -122,22 +130,30 @@ def render_model(arguments: argparse.Namespace) -> str:
         with output_path(out) as temporary:
             Image.fromarray(next(frames())).save(temporary)
     else:
-        write_movie(frames(), out, fps=arguments.fps)
+        write_movie(frames(), out, fps=fps)
     progress.close()
     if path.note and not arguments.quiet:
         print(path.note, file=sys.stderr)
     if maps:
         return f"color, depth, opacity and normals, {camera.height}x{camera.width}: {out}"
-    count = "1 picture" if single else f"{len(path.poses)} frames"
-    return f"{count}, {camera.height}x{camera.width}, {arguments.kind}: {out}"
+    made = "1 picture" if single else f"{len(path.poses)} frames"
+    return f"{made}, {camera.height}x{camera.width}, {kind}: {out}"
+
+
+def _check_film(arguments: argparse.Namespace, *, maps: bool, single: bool) -> None:
+    """Refuse options that do nothing to what is written."""
+    if maps:
+        refuse_without_effect(arguments, "kind", why="to an .npz, which holds color, depth and normals")
+    if single:
+        refuse_without_effect(arguments, "frames", "fps", why="to one view: it is of a film or a folder")
+    elif Path(arguments.out).suffix.lower() != ".mp4":
+        refuse_without_effect(arguments, "fps", why="to a folder of frames: it is of a film, .mp4")
+    if arguments.path not in _PATHS:
+        refuse_without_effect(arguments, "frames", why="to a file of cameras, which has a frame for each")
 
 
 def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
-    known: dict[str, Callable[[], CameraPath]] = {
-        "orbit": lambda: orbit(model, frames=frames),
-        "spiral": lambda: spiral(model, frames=frames),
-    }
-    return known[name]() if name in known else read_path(name, model)
+    return _PATHS[name](model, frames=frames) if name in _PATHS else read_path(name, model)
 
 
 def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:

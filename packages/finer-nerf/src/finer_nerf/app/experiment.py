@@ -80,7 +80,7 @@ def resume_run(
         raise InputError(f"{run.config}: field is a module of its user's own, {plan.field.own}, which no command has")
     refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     team = team or Team()
-    check_sharing(plan, processes=team.ranks.size)
+    check_sharing(plan, processes=team.ranks.size, resumed=True)
     check_weights(run, plan.networks, memory=parse_memory(plan.settings.memory))
     tell_of_other_kernels(config, _kernels(plan), out=out)
     name = signal or config["signal"]

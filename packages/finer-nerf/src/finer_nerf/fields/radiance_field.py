@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import in_own_type
 from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
@@ -175,13 +176,12 @@ class RadianceField(Field):
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points features"]]:
         """Return sigmas (n,), per box unit, and features (n, g) at points (n, 3) of the box."""
-        out = self.parts["density"](points)
+        out = in_own_type(self.parts["density"], points)
         return truncated_exponential(out[..., 0]), out[..., 1:]
 
     def log_density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 1"]:
         """Return the logarithm of the density, (n, 1), as the network has it."""
-        logarithm: Tensor = self.parts["density"](points)[..., :1]
-        return logarithm
+        return in_own_type(self.parts["density"], points)[..., :1]
 
     def color(
         self, directions: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
@@ -191,4 +191,4 @@ class RadianceField(Field):
             directions = self._frequencies(directions)
         elif self.directions == "harmonics":
             directions = spherical_harmonics(directions, degree=_HARMONICS)
-        return torch.sigmoid(self.parts["color"](torch.cat([directions, features], dim=-1)))
+        return torch.sigmoid(in_own_type(self.parts["color"], torch.cat([directions, features], dim=-1)))

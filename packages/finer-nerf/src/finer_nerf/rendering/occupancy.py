@@ -139,7 +139,13 @@ class OccupancyGrid:
         return {"densities": self.densities, "occupied": self.occupied.to(torch.uint8)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Take back what `state_dict` returned.
+
+        Raises:
+            ValueError: If a density is negative.
+        """
+        if bool((state["densities"] < 0).any()):
+            raise ValueError("a density of the occupancy grid is negative")
         self.densities = state["densities"].to(self.densities.device).clone()
         self.occupied = state["occupied"].to(self.densities.device).bool()
         self._widened = {}

@@ -83,6 +83,16 @@ class LearnedBackground:
         """Return the colour's name."""
         return background_name(self.color.tolist())
 
+    def load_sums(self, sums: Tensor) -> None:
+        """Take back `sums`, (4,).
+
+        Raises:
+            ValueError: If the first of them, of weights, is negative.
+        """
+        if bool(sums[0] < 0):
+            raise ValueError(f"objective.background has weights of {float(sums[0])!r} in all")
+        self.sums = sums.to(torch.float64).cpu()
+
     @torch.no_grad()
     def look(
         self,

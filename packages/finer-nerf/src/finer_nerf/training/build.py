@@ -9,7 +9,7 @@ import torch
 
 from finer_core.activations import fuse_activations
 from finer_core.distributed.gradient_sum import GradientReducer
-from finer_core.errors import DivergenceError
+from finer_core.errors import DivergenceError, InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
 from finer_core.training import DivergenceGuard, Fit, LogPoint, TimedLength, build_optimizers, schedule_of
@@ -98,10 +98,12 @@ def attempt_of(state: TrainState | None, source: Path) -> int:
     """Return which attempt a checkpoint is of; 0 for none.
 
     Raises:
-        InputError: If it does not say.
+        InputError: If it does not say, or a number that no training comes to.
     """
     attempt = 0 if state is None else state.objective.get("attempt", 0)
     check(attempt, int, name=f"{source}: attempt")
+    if not 0 <= attempt < _MOST_ATTEMPTS:
+        raise InputError(f"{source}: attempt must be from 0 to {_MOST_ATTEMPTS - 1}, got {attempt}; start a new run")
     return int(attempt)
 
 

@@ -101,6 +101,13 @@ class Exposure:
         return {"sums": self.sums, "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Take back what `state_dict` returned.
+
+        Raises:
+            ValueError: If no maps follow from it.
+        """
         self.sums = state["sums"].to(self.sums)
         self.steps, self._maps = int(state["steps"]), None
+        squares = self.sums[..., :4].diagonal(dim1=-2, dim2=-1)
+        if self.steps < 0 or bool((squares < 0).any()) or not bool(torch.isfinite(self.maps).all()):
+            raise ValueError(f"objective.exposure of {self.steps} steps gives no colors")

@@ -31,6 +31,9 @@ _PIECE_SAMPLES = 16_000
 _GRID_PIECE = 8192
 _MEMORY = 0.9
 """How much of a running mean stays at each step."""
+_LEAST_SAMPLES_A_RAY, _MOST_SAMPLES_A_RAY = 0.25, 1e9
+_MOST_OPACITY = 1.001
+"""Of a ray: the sum of its weights, which rounding may take beyond 1."""
 _EMPTY_OPACITY = 0.01
 _EMPTY_CHECK_FROM = 100
 
@@ -196,7 +199,7 @@ class PhotometricObjective:
         ]
         rays, samples, opacity, count = self.gradient_sum.add_up(torch.tensor(mine, dtype=torch.float64)).tolist()
         kept = _MEMORY if step else 0.0
-        self.samples_per_ray = max(0.25, kept * self.samples_per_ray + (1 - kept) * (samples / rays))
+        self.samples_per_ray = max(_LEAST_SAMPLES_A_RAY, kept * self.samples_per_ray + (1 - kept) * (samples / rays))
         self.rays_seen += int(rays)
         if count:
             mean = opacity / count
@@ -237,13 +240,26 @@ class PhotometricObjective:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Take back what `state_dict` returned.
+
+        Raises:
+            ValueError: If it holds what no training comes to, and would fail in the next step, or begin it anew.
+        """
+        rays = float(state["samples_per_ray"])
+        limits = {
+            "samples_per_ray": rays == 0 or _LEAST_SAMPLES_A_RAY <= rays <= _MOST_SAMPLES_A_RAY,
+            "opacity": 0 <= float(state["opacity"]) <= _MOST_OPACITY,
+            **{name: state[name] >= 0 and state[name] == int(state[name]) for name in ("rays_seen", "attempt")},
+        }
+        for name, is_possible in limits.items():
+            if not is_possible:
+                raise ValueError(f"objective.{name} cannot be {state[name]!r}")
         self.grid.load_state_dict(state["grid"])
-        self.samples_per_ray = float(state["samples_per_ray"])
+        self.samples_per_ray = rays
         self.opacity = float(state["opacity"])
         self.rays_seen = int(state["rays_seen"])
         self.attempt = int(state["attempt"])
         if self.learned is not None:
-            self.learned.sums = state["background"].to(torch.float64).cpu()
+            self.learned.load_sums(state["background"])
         if self.exposure is not None:
             self.exposure.load_state_dict(state["exposure"])

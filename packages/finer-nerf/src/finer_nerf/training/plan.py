@@ -160,6 +160,8 @@ def plan_fit(
     check_renderer(resolved.renderer, device=device)
     fast = resolved.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
+    if own:
+        refuse_network_settings(settings, own)
     field = own or field_config(
         method=settings.method,
         geometry_features=settings.geometry_features,
@@ -186,25 +188,38 @@ def plan_fit(
     return plan
 
 
-def check_sharing(plan: FitPlan, *, processes: int) -> None:
-    """Raise InputError for what several processes cannot do together, yet."""
+def refuse_network_settings(settings: NerfConfig, own: OwnNetwork) -> None:
+    """Raise InputError for a setting of our networks where a module of the user's own is in their place."""
+    for name in ("geometry_features", "color_layers"):
+        if (value := getattr(settings, name)) is not None:
+            raise InputError(f"{name} {value!r} is of our networks, and {own.own} has its own layers; leave it out")
+
+
+def check_sharing(plan: FitPlan, *, processes: int, resumed: bool = False) -> None:
+    """Raise InputError for what several processes cannot do together, yet.
+
+    Args:
+        plan: The plan.
+        processes: How many there are.
+        resumed: Whether it is of a run that is gone on with, whose options stay as they are.
+    """
     settings = plan.settings
     assert settings.batch_rays
     if processes == 1:
         return
-    if plan.backend != "torch":
-        raise InputError(
-            f"--backend {plan.backend} is for one process, and there are {processes}; use --backend torch with torchrun"
-        )
-    if settings.renderer != "torch":
-        raise InputError(
-            f"--renderer {settings.renderer} is for one process, and there are {processes}; use --renderer torch with "
-            "torchrun"
-        )
+    for option, computes, ours in (
+        ("--backend", plan.backend, "torch"),
+        ("--renderer", settings.renderer, "torch"),
+    ):
+        if computes != ours:
+            what = f"{option} {computes} is for one process, and there are {processes}"
+            if resumed:
+                raise InputError(f"{what}; the run was begun with it: go on without torchrun")
+            raise InputError(f"{what}; use {option} {ours} with torchrun")
     if settings.batch_rays < processes:
         raise InputError(
-            f"--batch-rays {settings.batch_rays} are fewer than the {processes} processes; raise it, or lower "
-            "--nproc-per-node"
+            f"--batch-rays {settings.batch_rays} are fewer than the {processes} processes; "
+            f"{'' if resumed else 'raise it, or '}lower --nproc-per-node"
         )
 
 

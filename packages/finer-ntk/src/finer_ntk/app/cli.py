@@ -9,8 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
-from finer_core.app.fit_command import add_command, add_run_options, asked_settings, merged_settings, run_mode
+from finer_core.app.cli import OneLineParser, add_options, refuse_without_effect, run_command, version_text
+from finer_core.app.fit_command import (
+    add_command,
+    add_run_options,
+    asked_settings,
+    given_settings,
+    merged_settings,
+    run_mode,
+)
 from finer_core.app.network_options import NetworkOptions
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import NONE, merge_settings
@@ -103,7 +110,13 @@ def _run(
     """Find the settings and the folder, run, print the figures."""
     mode = run_mode(arguments)
     settings, named = merged_settings(arguments, kind)
+    if model is not None:
+        _refuse_idle(arguments, kind, model)
     model = model or named
+    if model is None:
+        refuse_without_effect(arguments, "part", why="without a model file of several networks")
+        if settings.image is None:
+            refuse_without_effect(arguments, "max_points", why="without an image")
     subject = settings.method if model is None else Path(model).stem
     out = Path(arguments.out or Path("runs") / "ntk" / f"{command}-{subject}")
     check_writable(out, mode=mode)
@@ -121,6 +134,25 @@ def _run(
         print(json.dumps(metrics))
     else:
         print(f"{_line(metrics)}: {out}")
+
+
+_OF_A_START = ("method", "preset", "task")
+"""Settings of a network that is drawn."""
+_OF_A_NETWORK = ("precision", "part", "grid", "points", "image", "max_points", "derivative", "steps", "learning_rate")
+"""Settings of a network and its points, which a kernel's file does not have."""
+
+
+def _refuse_idle(arguments: argparse.Namespace, kind: type[SubjectSettings], model: str) -> None:
+    """Refuse options that say nothing of a file that is named beside them."""
+    given = given_settings(arguments, kind)
+    is_kernel = model.lower().endswith(".npy")
+    for name in given.pop("network", {}):
+        raise InputError(f"--{name.replace('_', '-')} is of a network that is drawn, not of {model}; leave it out")
+    refuse_without_effect(arguments, *_OF_A_START, why=f"to {model}: it is of a network that is drawn")
+    if is_kernel:
+        refuse_without_effect(
+            arguments, *_OF_A_NETWORK, why=f"to {model}, a kernel's file: it is of a network and its points"
+        )
 
 
 def _line(metrics: dict[str, Any]) -> str:

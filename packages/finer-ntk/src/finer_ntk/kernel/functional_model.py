@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import exact_derivatives
+from finer_core.casts import refuse_masked
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.shapes import Float, Shaped
@@ -144,9 +145,10 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     is of theirs already; integers and booleans stay, because a model may look them up.
 
     Raises:
-        InputError: If a coordinate is not finite.
+        InputError: If a coordinate is not finite, or masked.
         ValueError: If they are no table of points.
     """
+    refuse_masked(x, what="points")
     params = list(function.params.values())
     coords = torch.as_tensor(x, device=params[0].device).detach()
     coords = coords.clone() if coords.is_inference() else coords  # nothing could be recorded of it

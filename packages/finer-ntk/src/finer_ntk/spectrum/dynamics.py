@@ -51,6 +51,7 @@ def predicted_losses(
     return np.array(losses)
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def descend(
     function: RowFunction,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
@@ -51,6 +51,7 @@ class TrainingPrediction:
         return float(np.max(np.abs(self.predicted - self.measured) / self.measured))
 
 
+@torch.inference_mode(False)
 def predict_training(
     model: nn.Module,
     x: Tensor | np.ndarray,
@@ -163,8 +164,10 @@ def as_signal(target: Tensor | np.ndarray, count: int) -> np.ndarray:
     """Return a target (n,) or (n, c) as an array (n, c) in double precision.
 
     Raises:
+        InputError: If some of it is masked.
         ValueError: If it is not a finite row a point.
     """
+    refuse_masked(target, what="target")
     signal = as_array(target) if isinstance(target, Tensor) else np.asarray(target)
     if signal.ndim not in (1, 2) or len(signal) != count or not np.isfinite(signal).all():
         raise ValueError(f"expected a finite target ({count},) or ({count}, channels), got {signal.shape}")

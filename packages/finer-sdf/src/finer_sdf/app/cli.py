@@ -185,9 +185,7 @@ def _add_evaluate(commands: Any) -> None:
     parser = add_command(commands, "evaluate", run_evaluate, "Compare a model or a mesh with a reference surface.")
     parser.add_argument("candidate", metavar="MODEL|MESH", help="model.safetensors, or a mesh file")
     parser.add_argument("reference", metavar="REFERENCE", help=f"mesh or point cloud, or '{BUILT_IN}'")
-    parser.add_argument(
-        "--resolution", type=int, default=512, help="grid points per axis for a model (default: %(default)s)"
-    )
+    parser.add_argument("--resolution", type=int, help="grid points per axis for a model (default: 512)")
     parser.add_argument("--samples", type=int, default=300_000, help="surface samples a side (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -230,10 +228,10 @@ def _add_render(commands: Any) -> None:
         "--kind", default="shaded", choices=("shaded", "normals", "error"), help="colours (default: %(default)s)"
     )
     parser.add_argument("--reference", metavar="MESH", help="what --kind error measures against")
-    parser.add_argument("--azimuth", type=float, default=30.0, help="degrees round the shape (default: %(default)s)")
+    parser.add_argument("--azimuth", type=float, help="degrees round the shape, of a PNG (default: 30)")
     parser.add_argument("--elevation", type=float, default=20.0, help="degrees above it (default: %(default)s)")
     parser.add_argument("--up", default="y", choices=("x", "y", "z"), help="axis that is up (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=72, help="frames of a turntable (default: %(default)s)")
+    parser.add_argument("--frames", type=int, help="frames of a turntable (default: 72)")
     _add_habits(parser)
 
 

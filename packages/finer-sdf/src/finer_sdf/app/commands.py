@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import parse_size
+from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.network_options import given_options
 from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
@@ -23,7 +23,7 @@ from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.download import ACKNOWLEDGEMENT
 from finer_sdf.geometry.reader import load_shape
 from finer_sdf.inputs import read_input
-from finer_sdf.meshing.extract import check_resolution
+from finer_sdf.meshing.extract import DEFAULT_RESOLUTION, check_resolution
 from finer_sdf.model import SdfModel
 from finer_sdf.reference import import_reference
 from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, write_png
@@ -41,11 +41,15 @@ def mesh_model(arguments: argparse.Namespace) -> str:
 def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare a model or a mesh with a reference surface; return the figures."""
     memory = parse_memory(arguments.memory)
+    is_model = Path(arguments.candidate).suffix.lower() == ".safetensors"
+    if not is_model:
+        refuse_without_effect(arguments, "resolution", why="to a mesh: it is of a model's")
+    resolution = DEFAULT_RESOLUTION if arguments.resolution is None else arguments.resolution
     loaded = read_input(arguments.reference, memory=memory)
     _say(loaded, quiet=arguments.quiet)
     surface: SdfModel | LoadedShape
-    if Path(arguments.candidate).suffix.lower() == ".safetensors":
-        check_resolution(arguments.resolution, memory=memory)
+    if is_model:
+        check_resolution(resolution, memory=memory)
         surface = SdfModel.load(arguments.candidate, device=resolve_device(arguments.device))
     else:
         surface = load_shape(arguments.candidate, memory=memory)
@@ -54,7 +58,7 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
     return evaluate(
         surface,
         loaded,
-        resolution=arguments.resolution,
+        resolution=resolution,
         samples=arguments.samples,
         seed=arguments.seed,
         memory=arguments.memory,
@@ -98,8 +102,16 @@ def render_model(arguments: argparse.Namespace) -> str:
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
     if arguments.kind == "error" and not arguments.reference:
         raise InputError("--kind error needs --reference, the mesh to measure against")
-    if arguments.frames < 1:
+    if arguments.kind != "error":
+        refuse_without_effect(arguments, "reference", why=f"with --kind {arguments.kind}: it is for --kind error")
+    is_film = Path(arguments.out).suffix.lower() == ".mp4"
+    if is_film:
+        refuse_without_effect(arguments, "azimuth", why="to a film, which turns once round the shape")
+    else:
+        refuse_without_effect(arguments, "frames", why="to a picture: it is of a film, .mp4")
+    if arguments.frames is not None and arguments.frames < 1:
         raise InputError(f"--frames must be at least 1, got {arguments.frames}")
+    given = {name: value for name in ("frames", "azimuth") if (value := getattr(arguments, name)) is not None}
     model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
     view: dict[str, Any] = {
         "size": (height, width),
@@ -109,10 +121,10 @@ def render_model(arguments: argparse.Namespace) -> str:
         "reference": _reference(arguments) if arguments.reference else None,
         "progress": not arguments.quiet,
     }
-    if Path(arguments.out).suffix.lower() == ".mp4":
-        model.turntable(arguments.out, frames=arguments.frames, **view)
+    if is_film:
+        model.turntable(arguments.out, **given, **view)
     else:
-        write_png(arguments.out, model.render(azimuth=arguments.azimuth, **view))
+        write_png(arguments.out, model.render(**given, **view))
     return f"{height}x{width}, {arguments.kind}: {arguments.out}"
 
 

@@ -56,7 +56,8 @@ def evaluate(
         `chamfer_l1`, `chamfer_l2_sum`, `iou`, `f_score`, `hausdorff` and more; see `compare_surfaces`.
 
     Raises:
-        InputError: If one of them is no surface, a model has none in its box, or a setting cannot be used.
+        InputError: If one of them is no surface, a model has none in its box, an operation's result has walls that the
+            resolution cannot show, or a setting cannot be used.
 
     Example:
         >>> import trimesh
@@ -71,6 +72,7 @@ def evaluate(
     loaded = as_shape(reference, memory=limit, what="reference")
     normalization, boxed = published_normalization(loaded.shape), loaded.shape
     if isinstance(surface, DistanceField):
+        surface.check_resolution(resolution)
         mesh, notes = surface.extract(resolution=resolution, memory=limit, progress=progress).mesh, []
         if surface.normalization == normalization:  # in the box as a fit compares them, with nothing lost on the way
             normalization, boxed = THE_BOX_ITSELF, normalization.shape_to_box(boxed)

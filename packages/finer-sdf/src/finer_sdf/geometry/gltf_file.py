@@ -1,4 +1,4 @@
-"""Read glTF 2.0, .glb or .gltf: the triangles of the scene, placed as its nodes say."""
+"""Read glTF 2.0, .glb or .gltf: the triangles of the scene, or its points, placed as its nodes say."""
 
 import base64
 import json
@@ -33,8 +33,8 @@ def read_gltf(path: Path, room: Room) -> RawShape:
         if name not in _READ and not str(name).startswith(_WITHOUT_FORM):
             raise InputError(f"it requires the glTF extension {str(name)[:60]}, which is not read; export it without")
     notes = {f"left out {counted(file.left, 'byte')} after its end": None} if file.left else dict[str, None]()
-    surfaces, points = list[RawShape](), [np.empty((0, 3))]
-    count, is_colored = 0, False
+    surfaces, clouds = list[RawShape](), list[RawShape]()
+    count, colored = 0, set[bool]()
     for node, place in _placed_nodes(file.json):
         if "mesh" not in node:
             continue
@@ -48,13 +48,16 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             given = _colors(file, primitive, len(positions))
             if given is None and "COLOR_0" in primitive["attributes"]:
                 notes["left out the colors of a part: they are not three finite numbers a vertex"] = None
-            is_colored |= given is not None and triangles is not None
+            if given is not None:
+                colored.add(triangles is None)
             shares = srgb_from_linear(_factor(file, primitive) * (1.0 if given is None else given))
             colors = np.broadcast_to(shares.astype(np.float32), positions.shape)
+            normals = _normals(file, primitive, len(positions)) if triangles is None else None
             for matrix in place @ instances:
                 placed = positions @ matrix[:3, :3].T + matrix[:3, 3]
                 if triangles is None:
-                    points.append(placed)
+                    turned = None if normals is None else normals @ np.linalg.pinv(matrix[:3, :3])
+                    clouds.append(RawShape(vertices=placed, normals=turned, colors=colors))
                     continue
                 mirrored = np.linalg.det(matrix[:3, :3]) < 0
                 faces = (triangles[:, ::-1] if mirrored else triangles) + count
@@ -62,12 +65,19 @@ def read_gltf(path: Path, room: Room) -> RawShape:
                 count += len(placed)
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
-    if not surfaces:
-        return RawShape(vertices=np.concatenate(points), notes=tuple(notes))
-    if len(points) > 1:
+    parts = surfaces or clouds
+    if surfaces and clouds:
         notes["left out its points and lines"] = None
-    names = ("vertices", "faces", "colors") if is_colored else ("vertices", "faces")
-    whole = {name: np.concatenate([getattr(part, name) for part in surfaces]) for name in names}
+    if not parts:
+        return RawShape(vertices=np.empty((0, 3)), notes=tuple(notes))
+    whole = {"vertices": np.concatenate([part.vertices for part in parts])}
+    if surfaces:
+        whole["faces"] = np.concatenate([part.faces for part in surfaces if part.faces is not None])
+    elif any(part.normals is not None for part in clouds):  # 0 for a direction that is not known
+        known = (np.zeros_like(part.vertices) if part.normals is None else part.normals for part in clouds)
+        whole["normals"] = np.concatenate(list(known))
+    if (not surfaces) in colored:
+        whole["colors"] = np.concatenate([part.colors for part in parts if part.colors is not None])
     return RawShape(**whole, notes=tuple(notes))
 
 
@@ -172,6 +182,15 @@ def _colors(file: "_File", primitive: dict[str, Any], count: int) -> np.ndarray 
         return None
     linear = file.accessor(index)[:, :3]
     return np.clip(linear, 0, 1) if linear.shape[1] == 3 and np.isfinite(linear).all() else None
+
+
+def _normals(file: "_File", primitive: dict[str, Any], count: int) -> np.ndarray | None:
+    """Return the normals (n, 3) of a primitive; None if it has none."""
+    index = primitive["attributes"].get("NORMAL")
+    if index is None or file.count(index) != count:
+        return None
+    normals = file.accessor(index)
+    return normals if normals.shape[1] == 3 else None
 
 
 class _File:

@@ -23,7 +23,7 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4G
     """Read a triangle mesh or a point cloud.
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.
-    Clouds: .xyz, .npz with `points` and `normals`, and .ply or .obj without faces. Normals that a cloud lacks are
+    Clouds: .xyz, .npz with `points` and `normals`, and .ply, .obj or .glb without faces. Normals that a cloud lacks are
     estimated. What is wrong and can be repaired is repaired, and named in the notes.
 
     Args:

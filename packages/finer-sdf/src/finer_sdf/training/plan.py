@@ -19,7 +19,7 @@ from finer_sdf.geometry import Mesh, PointCloud, Shape
 from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
-from finer_sdf.presets import FAST_NETWORK, resolve
+from finer_sdf.presets import FAST_NETWORK, PUBLISHED_CLOUD, resolve
 
 _BYTES_A_SAMPLE = 4 * 4
 _BYTES_A_POINT = 400
@@ -91,6 +91,12 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, shared: bool = False, own: Ow
         bf16_is_native=bf16_products_are_native(device),
         compiles=device == "cpu",
     )
+    # A config file of another run has the published number, which nobody may have given.
+    if settings.cloud_points not in (None, PUBLISHED_CLOUD) and isinstance(shape, PointCloud):
+        raise InputError(
+            f"--cloud-points {settings.cloud_points} is how many a mesh is turned into, and this input is a cloud of "
+            f"{len(shape.points)} points, which are all taken; leave it out"
+        )
     if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
         raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
     plan = FitPlan(settings=resolved, network=network, frame=published_normalization(shape), device=device)

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
 from finer_core.activations._kernels.chunked import in_chunks
@@ -21,6 +20,12 @@ from finer_core.activations.derivative_mode import (
     refuse_second_derivative,
 )
 from finer_core.activations.formulas import RealFormula
+
+try:  # No public names do this; PyTorch 2.6 to 2.13 have these, and another one may not.
+    from torch._C import _functorch as functorch
+    from torch.autograd.forward_ad import _set_fwd_grad_enabled as keep_forward_derivatives
+except ImportError:  # then everything works but forward derivatives
+    functorch = keep_forward_derivatives = None  # type: ignore[assignment, misc]
 
 
 class Formula(Protocol):
@@ -72,8 +77,13 @@ class _Pointwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         (z,) = ctx.saved_tensors
+        if keep_forward_derivatives is None:
+            raise RuntimeError(
+                f"PyTorch {torch.__version__} has other names for forward derivatives than this finer-core knows; "
+                "take reverse ones, as torch.func.jacrev, or a newer finer-core"
+            )
         # PyTorch calls this with forward derivatives off, and `torch.func` then takes outer ones for 0.
-        with forward_ad._set_fwd_grad_enabled(True):
+        with keep_forward_derivatives(True):
             return ctx.formula.jvp(_without_inmost_tangent(z), grad_inputs[0], exact=ctx.exact)
 
 
