@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from PIL import Image as Pillow
 
 from finer_sdf.app.cli import main
 from finer_sdf.geometry.reader import read_shape
@@ -82,10 +83,30 @@ def _instances(content: bytes) -> bytes:
     return json.dumps(data).encode()
 
 
+def _skins() -> dict[str, dict[str, bytes]]:
+    """Return files with a texture, by the name of the surface: it lies in them or beside them."""
+    box = trimesh.creation.box((3, 2, 1))
+    skin = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    box.visual = trimesh.visual.TextureVisuals(
+        uv=box.vertices[:, :2] / 3, material=trimesh.visual.material.PBRMaterial(baseColorTexture=skin)
+    )
+    picture = io.BytesIO()
+    skin.save(picture, "JPEG")
+    materials = b"newmtl a\nKd 1 0 0\nnewmtl b\nmap_Kd -s 1 1 1 my skin.jpg\n"
+    corners = "".join(f"v {x:g} {y:g} {z:g}\n" for x, y, z in box.vertices) + "vt 0 0\nvt 1 0\nvt 0.5 1\n"
+    faces = [f"f {a + 1}/1 {b + 1}/2 {c + 1}/-1\n" for a, b, c in box.faces]
+    obj = f"mtllib skin.mtl\n{corners}usemtl a\n{''.join(faces[:6])}usemtl b\n{''.join(faces[6:])}"
+    beside = {"skin.obj": obj.encode(), "skin.mtl": materials, "my skin.jpg": picture.getvalue()}
+    return {"skin.glb": {"skin.glb": box.export(file_type="glb")}, "skin.obj": beside}
+
+
 def _reader(name: str):
     def read(folder: Path) -> None:
-        shape = read_shape(folder / name, memory="700MB").shape
-        assert np.isfinite(shape.bounds).all()
+        loaded = read_shape(folder / name, memory="700MB")
+        assert np.isfinite(loaded.shape.bounds).all()
+        if loaded.colors is not None:
+            colors = loaded.colors.samples(100, seed=0)[1]
+            assert ((colors >= 0) & (colors <= 1)).all()
 
     return read
 
@@ -94,11 +115,11 @@ def samples(folder: Path) -> dict[str, Sample]:
     """Return the samples of finer-sdf; `folder` is for making them."""
     found = {
         name: Sample(
-            files={name: content},
+            files=files,
             read=_reader(name),
             command=("finer-sdf", "fit", f"{{input}}/{name}", "--out", "{out}", *TINY),
         )
-        for name, content in _contents().items()
+        for name, files in ({name: {name: content} for name, content in _contents().items()} | _skins()).items()
     }
     data = {"name": "n", "bounds": [[-1, -1, -1], [1, 1, 1]]}
     render = ("finer-sdf", "render", "{input}/model.safetensors", "--out", "{out}.png", "--size", "8x8", "--quiet")

@@ -231,7 +231,8 @@ def colored(*parts: tuple[bool, list[float] | None]) -> Builder:
         ([(True, None), (False, None)], [(0.5, 0.5, 0.5), (1, 1, 1)]),
         ([(True, [1, 0, LINEAR, 1])], [(0.5, 0, 0.236967)]),
         ([(False, [0, LINEAR, 1, 1]), (True, [1, 1, 1, 0.5])], [(0, 0.5, 1), (0.5, 0.5, 0.5)]),
-        ([(False, [1, 0, 0, 1]), (False, None)], None),
+        ([(False, [1, 0, 0, 1]), (False, None)], [(1, 0, 0), (1, 1, 1)]),
+        ([(False, [1, 0, 0, 1]), (False, [1, 0, 0, 1])], None),
     ],
 )
 def test_vertex_colors_are_multiplied_by_the_materials_and_white_where_there_are_none(tmp_path, parts, colors):

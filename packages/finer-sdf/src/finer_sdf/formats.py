@@ -8,9 +8,9 @@ class Format:
     """Describe a format.
 
     Attributes:
-        reader: A module of `finer_sdf.geometry` and its function, loaded when such a file is read. It takes the file,
-            and a `Room` that it asks as soon as it knows how large the surface is; it returns a `RawShape`, and raises
-            `InputError` for what it understands to be wrong, anything else for what it does not.
+        reader: A module of `finer_sdf.geometry.formats` and its function, loaded when such a file is read. It takes the
+            file, and a `Room` that it asks as soon as it knows how large the surface is; it returns a `RawShape`, and
+            raises `InputError` for what it understands to be wrong, anything else for what it does not.
         bare_points: Whether points without faces and normals are meant as a cloud; else missing faces are a mistake.
         is_shape: Whether surfaces are read from it; else only points that a model is asked about.
     """
@@ -21,17 +21,17 @@ class Format:
 
 
 FORMATS = {
-    ".ply": Format(reader="ply_file.read_ply", bare_points=True),
-    ".obj": Format(reader="obj_file.read_obj"),
-    ".stl": Format(reader="stl_file.read_stl"),
-    ".off": Format(reader="off_file.read_off"),
-    ".glb": Format(reader="gltf_file.read_gltf"),
-    ".gltf": Format(reader="gltf_file.read_gltf"),
-    ".xyz": Format(reader="point_files.read_xyz", bare_points=True),
-    ".npz": Format(reader="point_files.read_numpy", bare_points=True),
-    ".csv": Format(reader="point_files.read_xyz", is_shape=False),
-    ".txt": Format(reader="point_files.read_xyz", is_shape=False),
-    ".npy": Format(reader="point_files.read_numpy", is_shape=False),
+    ".ply": Format(reader="ply.read_ply", bare_points=True),
+    ".obj": Format(reader="obj.read_obj"),
+    ".stl": Format(reader="stl.read_stl"),
+    ".off": Format(reader="off.read_off"),
+    ".glb": Format(reader="gltf.read_gltf"),
+    ".gltf": Format(reader="gltf.read_gltf"),
+    ".xyz": Format(reader="points.read_xyz", bare_points=True),
+    ".npz": Format(reader="points.read_numpy", bare_points=True),
+    ".csv": Format(reader="points.read_xyz", is_shape=False),
+    ".txt": Format(reader="points.read_xyz", is_shape=False),
+    ".npy": Format(reader="points.read_numpy", is_shape=False),
 }
 """Formats by suffix."""
 SUFFIXES = tuple(suffix for suffix, kind in FORMATS.items() if kind.is_shape)

@@ -17,13 +17,16 @@ from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.download import download_shape
-from finer_sdf.geometry.loaded_shape import SurfaceColors
+from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
 from finer_sdf.geometry.reader import clean, load_shape
+from finer_sdf.geometry.textures import Texture, TextureMap
 from finer_sdf.normalization import Normalization
 
 _KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
+_PICTURES = ("baseColorTexture", "image")
+"""Attributes of trimesh's materials that hold what colors a surface."""
 
 
 def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
@@ -72,19 +75,38 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=_colors_of(shape))
+    colors = _colors_of(shape)
+    if colors is None and getattr(getattr(shape, "visual", None), "kind", None) == "texture":
+        notes = ("it has texture coordinates, but no picture for each vertex; read without colors", *notes)
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=colors)
 
 
 def _colors_of(shape: Any) -> SurfaceColors | None:
-    """Return the vertex colors of a trimesh.Trimesh that has some."""
+    """Return the vertex colors or the texture of a trimesh.Trimesh that has some."""
     visual: Any = getattr(shape, "visual", None)
-    if getattr(visual, "kind", None) != "vertex":
+    kind = getattr(visual, "kind", None)
+    texture = _texture_of(shape, visual) if kind == "texture" else None
+    colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
+    if colors is None and texture is None:
         return None
-    colors = color_table(np.asarray(visual.vertex_colors)[:, :3])
-    if colors is None:
+    raw = RawShape(
+        vertices=_numbers("vertices", shape.vertices),
+        faces=_indices("faces", shape.faces),
+        colors=colors,
+        texture=texture,
+    )
+    return colors_of(raw)
+
+
+def _texture_of(shape: Any, visual: Any) -> TextureMap | None:
+    """Return the picture of a trimesh's material, whose `uv` count from its lower left corner; None without one."""
+    material, uv, faces = visual.material, visual.uv, _indices("faces", shape.faces)
+    picture = next((found for name in _PICTURES if (found := getattr(material, name, None)) is not None), None)
+    if picture is None or uv is None or np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
         return None
-    faces = _indices("faces", shape.faces)
-    return SurfaceColors(points=_numbers("vertices", shape.vertices), colors=colors, faces=faces)
+    texture = Texture(pixels=np.array(picture.convert("RGB")))
+    places = np.asarray(uv, dtype=np.float64) * [1, -1] + [0, 1]
+    return TextureMap(textures=(texture,), of_face=np.zeros(len(faces), dtype=np.int64), places=places[faces])
 
 
 def _tables_of(shape: Any) -> RawShape:

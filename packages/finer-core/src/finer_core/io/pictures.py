@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ _READ_AHEAD = b"\xfe" * 8
 
 
 @contextmanager
-def opened_picture(path: str | os.PathLike[str]) -> Iterator[Any]:
+def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
     """Open a picture, not decoded yet; what libraries print or warn of in the meantime reaches nobody.
+
+    Args:
+        source: A file, or the content of one.
 
     Yields:
         The `PIL.Image.Image`.
@@ -37,20 +41,21 @@ def opened_picture(path: str | os.PathLike[str]) -> Iterator[Any]:
     """
     from PIL import Image
 
-    if not os.path.isfile(path):  # a pipe would be waited for
-        raise InputError(f"{path}: no such file")
+    name = "its content" if isinstance(source, bytes) else source
+    if not isinstance(source, bytes) and not os.path.isfile(source):  # a pipe would be waited for
+        raise InputError(f"{name}: no such file")
     try:
         with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
             Image.init()
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as picture:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
                 if picture.format not in ("JPEG", "MPO"):
                     yield picture
                 else:
-                    with open(path, "rb") as file:
-                        yield never_half(picture, file.read())
+                    yield never_half(picture, source if isinstance(source, bytes) else Path(source).read_bytes())
     except Exception as error:  # decoders raise what they please for damaged data
-        raise InputError(f"{path}: cannot be read as a picture ({reason_of(error)})") from error
+        raise InputError(f"{name}: cannot be read as a picture ({reason_of(error)})") from error
 
 
 def never_half(picture: Any, data: bytes) -> Any:

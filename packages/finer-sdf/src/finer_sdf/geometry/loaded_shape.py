@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finer_core.io.glb import linear_from_srgb, srgb_from_linear
 from finer_core.shapes import Float, Real
+from finer_sdf.geometry.raw import RawShape
 from finer_sdf.geometry.shapes import Faces, Mesh, Points, Shape
 from finer_sdf.geometry.surface_sampling import sample_surface
+from finer_sdf.geometry.textures import TextureMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +20,13 @@ class SurfaceColors:
         points: (n, 3) float64 in the input's coordinates.
         colors: (n, 3) float32 in [0, 1], sRGB.
         faces: (m, 3) int64, over which colors are interpolated; None for a cloud.
+        texture: Multiplies the colors, in linear intensities; None for none.
     """
 
     points: Points
     colors: Real[np.ndarray, "points 3"]
     faces: Faces | None = None
+    texture: TextureMap | None = None
 
     def samples(
         self, count: int, *, seed: int
@@ -32,7 +37,20 @@ class SurfaceColors:
             return self.points[rows], self.colors[rows]
         drawn = sample_surface(Mesh(vertices=self.points, faces=self.faces), count=count, seed=seed)
         corners = self.colors[self.faces[drawn.faces]]
-        return drawn.points, np.einsum("nk,nkc->nc", drawn.weights, corners).astype(np.float32)
+        colors = np.einsum("nk,nkc->nc", drawn.weights, corners)
+        if self.texture is not None:
+            linear = linear_from_srgb(colors) * self.texture.linear_colors(drawn.faces, drawn.weights)
+            colors = srgb_from_linear(linear)
+        return drawn.points, colors.astype(np.float32)
+
+
+def colors_of(raw: RawShape) -> SurfaceColors | None:
+    """Return the colors that a file's tables have; None if it has neither a texture nor colors."""
+    if raw.colors is None and raw.texture is None:
+        return None
+    white = np.ones((len(raw.vertices), 3), dtype=np.float32)
+    colors = white if raw.colors is None else raw.colors
+    return SurfaceColors(points=raw.vertices, colors=colors, faces=raw.faces, texture=raw.texture)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Cut polygons into triangles that cover them and nothing else."""
 
-import dataclasses
 from array import array
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from finer_sdf.geometry.raw import (
     counted,
 )
 from finer_sdf.geometry.shapes import Vertices
+from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 
 _MOST_CORNERS = 10_000
 """Of a polygon that a fan does not cover: cutting its ears takes a time of the square of that."""
@@ -31,19 +32,23 @@ class PolygonTable:
         vertices: Three coordinates of each; so `normals` and `colors`, which count where every vertex has one.
         corners: The vertices of all polygons in a row.
         sizes: How many corners each polygon has.
+        places: Two coordinates of each place in a texture.
+        corner_places: The place of each of `corners`, or -1; empty where there are no textures.
+        materials: The number of each polygon's texture; empty where there are none.
     """
 
     def __init__(self, room: Room) -> None:
         self.vertices, self.normals, self.colors = array("d"), array("d"), array("d")
         self.corners, self.sizes = array("q"), array("q")
+        self.places, self.corner_places, self.materials = array("d"), array("q"), array("q")
         self._room = room
 
     def claim(self) -> None:
         """Refuse what there is so far if it does not fit."""
         self._room.claim(faces=len(self.corners) - 2 * len(self.sizes), points=len(self.vertices) // 3)
 
-    def shape(self, *, notes: tuple[str, ...] = ()) -> RawShape:
-        """Return what `with_polygons` does."""
+    def shape(self, *, notes: tuple[str, ...] = (), textures: tuple[Texture, ...] = ()) -> RawShape:
+        """Return what `with_polygons` does, with textures that `materials` number if there are some."""
         self.claim()
         tables = (self.vertices, self.normals, self.colors)
         vertices, normals, colors = (np.frombuffer(table or array("d")).reshape(-1, 3) for table in tables)
@@ -54,7 +59,23 @@ class PolygonTable:
         points = RawShape(
             vertices=vertices, normals=normals if len(normals) == len(vertices) else None, colors=shares, notes=notes
         )
-        return with_polygons(points, np.array(self.corners), np.array(self.sizes))
+        corners, sizes = np.array(self.corners), np.array(self.sizes)
+        return self._textured(points, corners, sizes, textures) if textures else with_polygons(points, corners, sizes)
+
+    def _textured(
+        self, points: RawShape, corners: np.ndarray, sizes: np.ndarray, textures: tuple[Texture, ...]
+    ) -> RawShape:
+        """Cut polygons whose corners know the texture: each is a vertex by itself until then."""
+        check_indices(corners, count=len(points.vertices), sizes=sizes)
+        cut = with_polygons(replace(points, vertices=points.vertices[corners]), np.arange(len(corners)), sizes)
+        assert cut.faces is not None
+        places = np.append(np.array(self.places).reshape(-1, 2), [[0.0, 0.0]], axis=0)  # -1 is the last one
+        known = np.array(self.corner_places)
+        of_face = np.repeat(np.array(self.materials), sizes - 2)
+        has_places = np.array([texture.pixels.shape[:2] != (1, 1) for texture in textures] + [False])
+        of_face[has_places[of_face] & (known[cut.faces] < 0).any(axis=1)] = NO_TEXTURE
+        texture = TextureMap(textures=textures, of_face=of_face, places=places[known[cut.faces]])
+        return replace(cut, vertices=points.vertices, faces=corners[cut.faces], texture=texture)
 
 
 def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> RawShape:
@@ -93,7 +114,7 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
             crossed += not simple
         faces[first_face[which, None] + np.arange(size - 2)] = cut
     note = f"{counted(crossed, 'polygon crosses itself', 'polygons cross themselves')}; cut as a fan"
-    return dataclasses.replace(points, faces=faces, notes=(*points.notes, note) if crossed else points.notes)
+    return replace(points, faces=faces, notes=(*points.notes, note) if crossed else points.notes)
 
 
 def _fans(

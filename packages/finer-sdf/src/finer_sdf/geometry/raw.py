@@ -8,6 +8,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.resources import check_room
 from finer_core.shapes import Int, Shaped
+from finer_sdf.geometry.textures import TextureMap
 
 PROCESS_BYTES = 450_000_000
 """What Python, PyTorch and the geometry libraries take by themselves."""
@@ -38,6 +39,7 @@ class RawShape:
         faces: (m, 3) int64, or None if the file has no faces.
         normals: (n, 3) float64, or None if the file has none for its vertices.
         colors: (n, 3) float32 in [0, 1], sRGB, or None if the file has none for its vertices.
+        texture: Pictures on its faces; None if the file has none.
         notes: What the reader left out or took for something, a sentence each.
     """
 
@@ -45,6 +47,7 @@ class RawShape:
     faces: np.ndarray | None = None
     normals: np.ndarray | None = None
     colors: np.ndarray | None = None
+    texture: TextureMap | None = None
     notes: tuple[str, ...] = ()
 
 

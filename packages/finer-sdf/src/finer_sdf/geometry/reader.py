@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import input_suffix, reason_of, sha256_of_file
 from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
-from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
+from finer_sdf.geometry.loaded_shape import LoadedShape, colors_of
 from finer_sdf.geometry.point_cloud import clean_cloud
 from finer_sdf.geometry.raw import RawShape, Room, counted
 from finer_sdf.geometry.repair import clean_mesh
@@ -55,7 +55,7 @@ def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         raw = read_raw(path, room, known=SUFFIXES)
         bare_points = FORMATS[path.suffix.lower()].bare_points
         shape, notes = clean(raw, bare_points=bare_points, seed=seed, room=room)
-    colors = None if raw.colors is None else SurfaceColors(points=raw.vertices, colors=raw.colors, faces=raw.faces)
+    colors = colors_of(raw)
     return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=raw.notes + notes, colors=colors)
 
 
@@ -74,7 +74,7 @@ def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
     """Read a file's tables, unrepaired, if its suffix is a known one; InputError without the file's name if not."""
     suffix = input_suffix(path, known=known)
     module, function = FORMATS[suffix].reader.split(".")
-    read: Callable[[Path, Room], RawShape] = getattr(import_module(f"finer_sdf.geometry.{module}"), function)
+    read: Callable[[Path, Room], RawShape] = getattr(import_module(f"finer_sdf.geometry.formats.{module}"), function)
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name later
             return read(path, room)

@@ -76,6 +76,8 @@ def read_ply(path: Path, room: Room) -> RawShape:
     lists = tables["face"].lists if "face" in tables else {}
     if "face" in tables and tables["face"].values.keys() & {*COLOR} and shape.colors is None:
         shape = dataclasses.replace(shape, notes=(*notes, "left out the colors of its faces"))
+    if lists.keys() & {"texcoord"}:
+        shape = dataclasses.replace(shape, notes=(*shape.notes, "left out its texture: of PLY they are not read"))
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if polygons is None:
         raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")

@@ -1,13 +1,16 @@
-"""Read Wavefront OBJ: the positions and colors of vertices, and the polygons that index them."""
+"""Read Wavefront OBJ: the positions and colors of vertices, the polygons that index them, and their materials."""
 
 from array import array
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.text import LONGEST_LINE, integer, number, text_lines
+from finer_sdf.geometry.formats.obj_materials import Materials
 from finer_sdf.geometry.polygons import PolygonTable
 from finer_sdf.geometry.raw import RawShape, Room
+from finer_sdf.geometry.textures import NO_TEXTURE
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
 
@@ -15,12 +18,12 @@ _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-for
 def read_obj(path: Path, room: Room) -> RawShape:
     """Read all objects of an .obj file as one; without faces, its points and their normals.
 
-    A negative index counts back from the vertices above its line. What is neither `v`, `vn` nor `f` is left out, and
-    of a corner such as 3/1/2 all but the position.
+    A negative index counts back from the vertices above its line. Colors are those of the vertices, times the pictures
+    or colors of the materials. Of a corner such as 3/1/2 the normal is left out.
     """
-    table = PolygonTable(room)
+    table, materials = PolygonTable(room), Materials()
     tables = {"v": table.vertices, "vn": table.normals}
-    where, line, more = "", "", set[str]()
+    where, line, more, material = "", "", set[str](), NO_TEXTURE
     for where, line in _joined_lines(path, table):
         words = line.split("#", 1)[0].split()
         if not words:
@@ -34,10 +37,23 @@ def read_obj(path: Path, room: Room) -> RawShape:
         elif words[0] in ("f", "fo"):
             table.corners.extend(_corners(words[1:], vertices=len(table.vertices) // 3, where=where))
             table.sizes.append(len(words) - 1)
+            if materials.textures:
+                table.materials.append(material)
+                table.corner_places.extend(_corner_places(words[1:], places=len(table.places) // 2, where=where))
+        elif words[0] == "vt" and materials.textures:
+            table.places.extend(_place(words[1:], where=where))
+        elif words[0] == "mtllib":
+            materials.read(path.parent, line.split(maxsplit=1)[1].strip() if len(words) > 1 else "", room)
+        elif words[0] == "usemtl":
+            material = materials.number(" ".join(words[1:]))
         elif words[0] in _OTHER_FORMS:
             more.add(_OTHER_FORMS[words[0]])
     _check_last(line, where, table.sizes)
-    return table.shape(notes=(f"left out its {' and '.join(sorted(more))}",) if more and table.sizes else ())
+    notes = (f"left out its {' and '.join(sorted(more))}",) if more and table.sizes else ()
+    textures = tuple(materials.textures) if materials.differ(set(table.materials)) else ()
+    if textures and len(table.materials) < len(table.sizes):
+        notes, textures = (*notes, "left out its materials: it names their library below faces"), ()
+    return table.shape(notes=(*notes, *materials.notes), textures=textures)
 
 
 def _joined_lines(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
@@ -67,6 +83,23 @@ def _corners(words: list[str], *, vertices: int, where: str) -> list[int]:
             )
         indices.append(index - 1 if index > 0 else vertices + index)
     return indices
+
+
+def _place(words: list[str], *, where: str) -> tuple[float, float]:
+    """Return where a `vt` line is in a texture, from its upper left corner: OBJ counts from the lower left one."""
+    u, v = (number(word, where=where) for word in [*words[:2], "0", "0"][:2])
+    return (u, 1 - v) if isfinite(u) and isfinite(v) else (0.0, 0.0)
+
+
+def _corner_places(words: list[str], *, places: int, where: str) -> list[int]:
+    """Return the places, counted from 0, that the corners of a face name, where `places` are above it; -1 for none."""
+    found = []
+    for word in words:
+        _, _, rest = word.partition("/")
+        text = rest.partition("/")[0]
+        index = integer(text, where=where) if text else 0
+        found.append(index - 1 if 0 < index <= places else places + index if -places <= index < 0 else -1)
+    return found
 
 
 def _check_last(line: str, where: str, sizes: "array[int]") -> None:

@@ -1,0 +1,103 @@
+"""The colors of a glTF file's primitives: of their vertices, of their materials, and the textures of these."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
+from finer_sdf.geometry.formats.pictures import read_texture
+from finer_sdf.geometry.textures import NO_TEXTURE, Texture, Wrap
+
+_WRAPS: dict[int, Wrap] = {10497: "repeat", 33648: "mirror", 33071: "clamp"}
+"""By OpenGL's numbers."""
+_SOURCES = ("EXT_texture_webp", "EXT_texture_avif")
+"""Extensions that name another picture than the usual one, which may be missing."""
+_TRANSFORM = "KHR_texture_transform"
+
+
+class GltfTextures:
+    """Read the textures that primitives name, each once.
+
+    Args:
+        file: What they are in.
+
+    Attributes:
+        textures: What was read.
+        notes: What was left out, and why.
+    """
+
+    def __init__(self, file: GltfFile) -> None:
+        self._file = file
+        self._numbers: dict[Any, int] = {}
+        self.textures = list[Texture]()
+        self.notes = list[str]()
+
+    def of(self, primitive: dict[str, Any], count: int) -> tuple[int, np.ndarray]:
+        """Return the number of a primitive's texture, and where its vertices lie in it, (count, 2).
+
+        `NO_TEXTURE` and zeros if it has none, or one that cannot be read.
+        """
+        none = NO_TEXTURE, np.zeros((count, 2))
+        index = primitive.get("material")
+        material = {} if index is None else item(self._file.json, "materials", index)
+        info = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
+        if info is None:
+            return none
+        try:
+            places = self._places(primitive, info, count)
+            return self._number(info["index"]), places
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever is wrong with a picture, the surface can be read without
+            reason = str(error) if isinstance(error, InputError) else f"it lacks or mistakes {error}"
+            self.notes.append(f"left out a texture: {reason}")
+            return none
+
+    def _places(self, primitive: dict[str, Any], info: dict[str, Any], count: int) -> np.ndarray:
+        change = info.get("extensions", {}).get(_TRANSFORM, {})
+        name = f"TEXCOORD_{change.get('texCoord', info.get('texCoord', 0))}"
+        index = primitive["attributes"].get(name)
+        if index is None or self._file.count(index) != count:
+            raise InputError(f"a part of it has no {name} for each of its {count} vertices")
+        places = self._file.accessor(index)
+        if places.shape[1] != 2 or not np.isfinite(places).all():
+            raise InputError(f"{name} are not two finite numbers a vertex")
+        scale, offset = (np.array(change.get(key, usual), dtype=float) for key, usual in (("scale", 1), ("offset", 0)))
+        angle = float(change.get("rotation", 0.0))
+        u, v = (places * scale).T
+        turned = [math.cos(angle) * u + math.sin(angle) * v, math.cos(angle) * v - math.sin(angle) * u]
+        return np.stack(turned, axis=1) + offset
+
+    def _number(self, index: Any) -> int:
+        if index not in self._numbers:
+            stored = item(self._file.json, "textures", index)
+            others = [stored.get("extensions", {}).get(name, {}).get("source") for name in _SOURCES]
+            sources = [source for source in (stored.get("source"), *others) if source is not None]
+            if not sources:
+                raise InputError(f"it is of an extension that is not read ({', '.join(stored.get('extensions', {}))})")
+            sampler = item(self._file.json, "samplers", stored["sampler"]) if "sampler" in stored else {}
+            wrap = _WRAPS[sampler.get("wrapS", 10497)], _WRAPS[sampler.get("wrapT", 10497)]
+            image = item(self._file.json, "images", sources[0])
+            content = self._file.linked(image["uri"]) if "uri" in image else self._file.stretch(image["bufferView"])
+            self.textures.append(read_texture(content, self._file.room, held=self.textures, wrap=wrap))
+            self._numbers[index] = len(self.textures) - 1
+        return self._numbers[index]
+
+
+def base_color(file: GltfFile, primitive: dict[str, Any]) -> np.ndarray:
+    """Return the linear color (3,) of a primitive's material, which multiplies those of its vertices; else white."""
+    index = primitive.get("material")
+    material = {} if index is None else item(file.json, "materials", index)
+    color = material.get("pbrMetallicRoughness", {}).get("baseColorFactor", [1.0] * 4)
+    return np.clip(np.nan_to_num(np.array(color[:3], dtype=np.float64).reshape(3)), 0, 1)
+
+
+def vertex_colors(file: GltfFile, primitive: dict[str, Any], count: int) -> np.ndarray | None:
+    """Return the vertex colors (n, 3) of a primitive, linear; None if it has none."""
+    index = primitive["attributes"].get("COLOR_0")
+    if index is None or file.count(index) != count:
+        return None
+    linear = file.accessor(index)[:, :3]
+    return np.clip(linear, 0, 1) if linear.shape[1] == 3 and np.isfinite(linear).all() else None
