@@ -91,11 +91,20 @@ def test_a_fit_that_never_gets_off_the_ground_begins_anew_at_lower_rates():
     fit = fit_of(lambda step, moved: 1.0 if moved > 0.5 * (step + 1) else 1 / (1 + moved))
     last, _, notes = run(fit)
     assert last.rollbacks == 1
-    assert "makes no progress since step 0" in notes[0] and "rates times 0.25" in notes[0]
+    assert "makes no progress since step 0" in notes[0] and "rates times 0.167" in notes[0]
     begun = int(notes[0].split()[1])
     assert begun <= 25 + 2 * LOG_EVERY
     rising = 0.05 * STEPS
-    assert way(fit.network) == pytest.approx(0.25 * (STEPS - begun - rising / 2), rel=0.1), "the rates rise anew"
+    assert way(fit.network) == pytest.approx((STEPS - begun - rising / 2) / 6, rel=0.1), "the rates rise anew"
+
+
+@pytest.mark.parametrize(("least", "restarts"), [(0.3, 2), (0.2, 0)])
+def test_a_fit_that_stands_still_soon_after_it_began_begins_anew_a_little_later(least, restarts):
+    last, _, notes = run(fit_of(lambda step, moved: max(least, 1 - 0.1 * moved), steps=600))
+    assert last.rollbacks == len(notes) == restarts
+    if notes:
+        assert "makes no progress since step 0" in notes[0]
+        assert 60 < int(notes[0].split()[1]) < 60 + 40  # a tenth of the steps after it came down
 
 
 def test_a_fit_that_has_come_down_is_left_alone_where_it_stands_still():

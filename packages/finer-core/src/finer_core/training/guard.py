@@ -28,7 +28,7 @@ class DivergenceGuard:
     decay is a smoothed loss (half of it new at every interval, in
     decibels) that stays `lost_decibels` above the best smoothed one for `patience` of the fit: the loop goes back to
     the best state. A fit is dead when its smoothed loss is still above half of its first one, and has gained less than
-    `least_progress` for as long: the loop goes back to the initial weights. Each time all rates are multiplied by a
+    `least_progress` for as long, or above a quarter for twice as long: the loop goes back to the initial weights. Each time all rates are multiplied by a
     factor, for good. Only spikes can end a fit, which then has its best state.
 
     A loss that may be zero or negative, such as a log-likelihood, has no decibels and no factors. From the first
@@ -83,7 +83,7 @@ class DivergenceGuard:
     least_progress: float = 0.1
     patience: float = 0.05
     decay_factor: float = 0.5
-    dead_factor: float = 0.25
+    dead_factor: float = 1 / 6
     max_restarts: int = 2
     best: float = field(default=math.inf, init=False)
     level: float = field(default=math.nan, init=False)
@@ -145,7 +145,7 @@ class DivergenceGuard:
         is_over = self.is_signed or self.setbacks >= self.max_rollbacks
         if not self.max_rollbacks or is_over or not is_long or is_late:
             return None
-        if self.is_dead:
+        if self.is_dead or (self.is_feeble and waited >= 2 * self.patience * steps):
             return "dead" if self.restarts < self.max_restarts else None
         return "decay" if self.smoothed > self.lowest + self.lost_decibels * _NATS else None
 
@@ -153,6 +153,11 @@ class DivergenceGuard:
     def is_dead(self) -> bool:
         """Return whether the fit has not come off the ground yet."""
         return not self.is_signed and self.lowest > math.log(max(0.5 * self.first, 1e-300))
+
+    @property
+    def is_feeble(self) -> bool:
+        """Return whether the fit has gained less than 6 dB."""
+        return not self.is_signed and self.lowest > math.log(max(0.25 * self.first, 1e-300))
 
     @property
     def has_learned(self) -> bool:
