@@ -7,10 +7,10 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def small_pictures() -> Iterator[None]:
-    """Draw the reports' pictures at a sixteenth of their pixels: hardly trained fields take long to trace."""
+    """Draw the reports' pictures at a hundredth of their pixels: hardly trained fields take long to trace."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_sdf.app.pictures.SIDE", 100)
-        patch.setattr("finer_sdf.reproducing._PICTURE", 64)
+        patch.setattr("finer_sdf.app.pictures.SIDE", 40)
+        patch.setattr("finer_sdf.reproducing._PICTURE", 40)
         yield
 
 
