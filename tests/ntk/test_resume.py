@@ -42,6 +42,7 @@ def assert_goes_on(out, whole):
         assert ours[name] == theirs[name]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_killed_kernel_goes_on_where_it_stopped(tmp_path, whole_kernel):
     out = tmp_path / "run"
     process = start("finer_ntk", [*KERNEL, "--out", str(out), "--resume"])
@@ -53,6 +54,7 @@ def test_a_killed_kernel_goes_on_where_it_stopped(tmp_path, whole_kernel):
     assert_goes_on(out, whole_kernel)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupted_kernel_goes_on_where_it_stopped(tmp_path, whole_kernel, monkeypatch, python_handles_ctrl_c):
     def write_and_interrupt(path, value):
         write_json(path, value)
@@ -66,6 +68,7 @@ def test_an_interrupted_kernel_goes_on_where_it_stopped(tmp_path, whole_kernel, 
     assert_goes_on(tmp_path / "run", whole_kernel)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert main([*SWEEP, "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"
@@ -86,6 +89,7 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert all(np.array_equal(one[name], two[name]) for name in two.files)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_resuming_what_was_never_started_starts_it(tmp_path):
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
