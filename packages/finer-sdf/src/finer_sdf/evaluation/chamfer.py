@@ -7,7 +7,7 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from finer_core.shapes import Float
-from finer_sdf.geometry.curve import along_a_curve
+from finer_sdf.geometry.clouds.curve import along_a_curve
 
 _PIECE = 1 << 17
 """Points asked at once."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from finer_core.shapes import Bool, Float, Shaped
 from finer_sdf.geometry import Mesh
-from finer_sdf.geometry.curve import along_a_curve
+from finer_sdf.geometry.clouds.curve import along_a_curve
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.shapes import Points
 

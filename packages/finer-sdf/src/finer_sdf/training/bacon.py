@@ -16,7 +16,7 @@ from finer_core.errors import InputError
 from finer_core.shapes import Float, Int
 from finer_core.training import Schedule
 from finer_sdf.geometry import PointCloud
-from finer_sdf.geometry.curve import along_a_curve
+from finer_sdf.geometry.clouds.curve import along_a_curve
 from finer_sdf.training.samples import SdfSamples
 
 COARSE_SCALE, FINE_SCALE = 0.1, 0.001
