@@ -1,5 +1,6 @@
 """Small C libraries: built once, kept in the user's cache, and a clear reason where they cannot be."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -278,15 +279,25 @@ def test_a_folder_in_a_library_s_place_does_no_harm(source, cache):
 
 
 PROBE = """
+import json, os, sys
 import torch
-from finer_core import build_network
-from finer_core.activations import fuse_activations
-import sys
-if "allowed" in sys.argv:
-    fuse_activations(True)
-network = build_network("finer", in_features=2, out_features=1, hidden_features=8, hidden_layers=1)
-network(torch.zeros(4, 2)).sum().backward()
-print(network.layers[0].activation.kernel() is not None)
+
+def has_kernels(is_allowed):
+    from finer_core import build_network
+    from finer_core.activations import fuse_activations
+    if is_allowed:
+        fuse_activations(True)
+    network = build_network("finer", in_features=2, out_features=1, hidden_features=8, hidden_layers=1)
+    network(torch.zeros(4, 2)).sum().backward()
+    return network.layers[0].activation.kernel() is not None
+
+for is_allowed, variables in json.loads(sys.argv[1]):
+    child = os.fork()  # which has PyTorch loaded already, and nothing of finer_core
+    if not child:
+        os.environ.update(variables)
+        print(has_kernels(is_allowed), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
@@ -298,14 +309,16 @@ def test_a_library_starts_no_compiler_unless_that_was_allowed(tmp_path):
     plain = {name: value for name, value in os.environ.items() if name != "FINER_KERNELS"}
     environment = {**plain, "XDG_CACHE_HOME": str(cache), "CC": str(compiler)}
 
-    def has_kernels(*arguments: str, **variables: str) -> bool:
-        command = [sys.executable, "-c", PROBE, *arguments]
-        run = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, check=True)
-        return run.stdout.strip() == "True"
+    def have_kernels(*processes: tuple[bool, str]) -> list[bool]:
+        """Return of processes that allow a compiler or do not, and their FINER_KERNELS, whether they have kernels."""
+        asked = [(is_allowed, {"FINER_KERNELS": kernels} if kernels else {}) for is_allowed, kernels in processes]
+        command = [sys.executable, "-c", PROBE, json.dumps(asked)]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return [line == "True" for line in run.stdout.splitlines()]
 
-    assert not has_kernels() and not has_kernels("allowed", FINER_KERNELS="off")
+    assert have_kernels((False, ""), (True, "off")) == [False, False]
     assert not calls.exists() and not cache.exists()
-    assert has_kernels("allowed")
+    assert have_kernels((True, "")) == [True]
     built = calls.read_text()
-    assert has_kernels() and has_kernels(FINER_KERNELS="build") and not has_kernels(FINER_KERNELS="off")
+    assert have_kernels((False, ""), (False, "build"), (False, "off")) == [True, True, False]
     assert calls.read_text() == built

@@ -44,6 +44,27 @@ def run(folder, *arguments):
     return process.returncode, output, errors
 
 
+@pytest.fixture
+def refused(folder, monkeypatch, capsys):
+    """Return a function that runs the program in this process, and returns its one line of refusal."""
+    monkeypatch.chdir(folder)
+    spec = spec_from_file_location("audio", "audio.py")
+    audio = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "audio", audio)  # as a class of settings looks for its module
+    spec.loader.exec_module(audio)
+
+    def refusal(*arguments):
+        try:
+            code = run_command(audio.build_parser, [*arguments, "--quiet"])
+        except SystemExit as end:  # from the parser
+            code = end.code
+        printed = capsys.readouterr()
+        assert code == 2 and printed.out == "" and printed.err.count("\n") == 1
+        return printed.err
+
+    return refusal
+
+
 def wait_for(path, process):
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -55,7 +76,7 @@ def test_it_is_short():
     assert len([line for line in PROGRAM.splitlines() if line.strip()]) <= 150
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(folder):
+def test_a_killed_run_goes_on_to_the_same_bits(folder, refused):
     code, output, errors = run(folder, "tone.wav", "--out", "whole", *SMALL)
     assert code == 0 and "SNR" in output and errors == ""
     names = {path.name for path in (folder / "whole").iterdir()}
@@ -77,8 +98,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder):
     ]
     assert logs[0] == logs[1] and len(logs[0]) == 40
     assert json.loads((killed / "metrics.json").read_text())["snr"] > 20
-    code, _, errors = run(folder, "tone.wav", "--out", "killed", *SMALL)
-    assert code == 2 and "already exists; use --resume" in errors
+    assert "already exists; use --resume" in refused("tone.wav", "--out", "killed", *SMALL)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +111,5 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder):
         (["tone.wav", "--stepps", "3"], "did you mean --steps?"),
     ],
 )
-def test_wrong_input_is_one_line(folder, arguments, words, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    spec = spec_from_file_location("audio", "audio.py")
-    audio = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "audio", audio)  # as a class of settings looks for its module
-    spec.loader.exec_module(audio)
-    try:
-        code = run_command(audio.build_parser, [*arguments, "--quiet"])
-    except SystemExit as end:  # from the parser
-        code = end.code
-    printed = capsys.readouterr()
-    assert code == 2 and printed.out == ""
-    assert words in printed.err and printed.err.count("\n") == 1
+def test_wrong_input_is_one_line(folder, arguments, words, refused):
+    assert words in refused(*arguments)

@@ -57,6 +57,7 @@ def test_kernel_fills_its_folder(tmp_path, capsys):
     assert main(["kernel", "--out", str(out), *SMALL, "--overwrite"]) == 0
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("method", ["siren", "gauss", "wire", "pemlp", "gauss-finer", "wire-finer", "real-wire", "ff"])
 def test_every_method_at_initialisation(method, tmp_path, capsys):
     assert main(["kernel", "--method", method, "--out", str(tmp_path / "run"), *SMALL]) == 0
@@ -78,6 +79,7 @@ def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path
         np.testing.assert_allclose(full["eigenvalues"][:5], whole["eigenvalues"][:5], rtol=1e-4)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_eigenvalues_come_from_products_where_memory_has_no_room_for_all(tmp_path, capsys):
     found = []
     for memory in ("4GB", "520MB"):  # six matrices of 1024 x 1024 numbers take 50 MB
@@ -89,6 +91,7 @@ def test_eigenvalues_come_from_products_where_memory_has_no_room_for_all(tmp_pat
     np.testing.assert_allclose(part[:8], whole[:8], rtol=1e-3)  # the others are rounding of single precision
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_kernel_of_one_network_of_several(tmp_path, capsys):
     config = published_config(method="finer", task="nerf", in_features=3, out_features=4, hidden_features=8)
     parts = NetworkDict.build({"density": config, "color": config}, generator=torch.Generator().manual_seed(0))
@@ -126,6 +129,7 @@ def test_spectrum_predicts_training(tmp_path, capsys):
     }
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_spectrum_without_the_kernel_agrees_with_the_whole(tmp_path, capsys):
     image_model(tmp_path / "model.safetensors", height=20, width=16)
     command = ["spectrum", str(tmp_path / "model.safetensors"), "--quiet", "--json", "--precision", "fp64", "--out"]
@@ -193,6 +197,7 @@ def test_training_is_predicted_unasked_on_every_device(device):
     assert _steps(SpectrumSettings(), subject) == (100, None)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_spectrum_of_a_kernel_file(tmp_path, capsys):
     assert main(["kernel", "--out", str(tmp_path / "kernel"), *SMALL]) == 0
     kernel = figures(capsys)
@@ -232,6 +237,7 @@ def test_sweep_is_the_published_figure(tmp_path, capsys):
     }
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_sweep_takes_every_combination_that_a_method_has(tmp_path, capsys):
     command = ["sweep", "--method", "finer", "gauss", "--first-bias-scale", "1", "none", "--hidden-features", "8", "16"]
     assert main([*command, "--grid", "24", "--out", str(tmp_path / "run"), "--quiet", "--json"]) == 0
@@ -253,6 +259,7 @@ def test_sweep_over_checkpoints_shows_how_the_kernel_turns(tmp_path, capsys):
     assert 0 < rows[2]["alignment_with_first"] < 0.9999
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_config_repeats_a_run(tmp_path, capsys):
     command = ["kernel", "--method", "gauss-finer", "--first-bias-scale", "3", *SMALL]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0

@@ -67,6 +67,7 @@ def test_verbs_write_and_print_nothing_and_repeat_their_bits(read_only, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_kernel_command_is_the_verbs(tmp_path):
     assert main(["kernel", *SMALL, str(tmp_path / "run")]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -78,6 +79,7 @@ def test_kernel_command_is_the_verbs(tmp_path):
     assert metrics["top_eigenvalues"] == found.eigenvalues[:16].tolist()
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(("derivative", "top"), [("published", None), ("exact", 7)])
 def test_spectrum_command_is_the_verbs(derivative, top, tmp_path):
     arguments = [
@@ -103,6 +105,7 @@ def test_spectrum_command_is_the_verbs(derivative, top, tmp_path):
     assert metrics["prediction_deviation"] == training.deviation
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_sweep_command_is_the_verb(tmp_path):
     arguments = ["--first-bias-scale", "1", "10", "--seeds", "2", "--seed", "5"]
     assert main(["sweep", *arguments, *SMALL, str(tmp_path / "run")]) == 0

@@ -242,7 +242,8 @@ def test_the_command_writes_the_mesh_of_a_result(given, of, files, tmp_path, cap
     assert main(["combine", given[0], *models, *given[1:], "--resolution", "64", "--out", out, "--quiet"]) == 0
     assert re.search(r"\d+ parts?, .* % of 64\^3 points, \d+\.\d s: .*out\.ply$", capsys.readouterr().out.strip())
     mesh = trimesh.load(out, process=False)
-    a, b = (SdfModel.load(path).query(np.array(mesh.vertices)).distance for path in files)
+    some = np.array(mesh.vertices)[::20]
+    a, b = (SdfModel.load(path).query(some).distance for path in files)
     assert np.median(np.abs(of(a, b))) < 1e-3 < np.median(np.abs(a + b))  # kinks and caps are further off
     np.testing.assert_allclose(np.linalg.norm(mesh.vertex_normals, axis=1), 1, atol=1e-6)
 

@@ -27,7 +27,7 @@ from tests.nerf.outward_scene import WALL, outward_scene
 from tests.nerf.small_scenes import ball_scene, write_transforms
 
 SMALL = {
-    **{"steps": 120, "log_every": 120, "batch_samples": 8000, "max_samples": 64, "grid_resolution": 32},
+    **{"steps": 80, "log_every": 80, "batch_samples": 5000, "max_samples": 64, "grid_resolution": 32},
     **{"network": {"hidden_features": 32}, "device": "cpu"},
 }
 

@@ -134,7 +134,7 @@ def test_a_fit_without_a_surface_says_so_and_keeps_the_model(tmp_path, capsys):
     shape = write_ellipsoid(tmp_path / "egg.ply")
     out = tmp_path / "run"
     # A grid of two points an axis has only the corners of the box, all of them outside.
-    assert main(["fit", str(shape), "--out", str(out), *SMALL, "--resolution", "2", "--json"]) == 0
+    assert main(["fit", str(shape), "--out", str(out), *SMALL, "--steps", "120", "--resolution", "2", "--json"]) == 0
     captured = capsys.readouterr()
     assert "no zero level set" in captured.err
     assert '"chamfer_l2_sum": null' in captured.out

@@ -61,7 +61,8 @@ def test_the_mesh_has_the_inputs_place_and_size(run):
 def test_json_is_the_figures_and_nothing_else(tmp_path, capsys):
     shape = write_cloud(tmp_path / "ball.xyz")
     out = tmp_path / "run"
-    assert main(["fit", str(shape), "--out", str(out), *SMALL, "--json"]) == 0
+    short = [*SMALL, "--steps", "40", "--resolution", "24"]
+    assert main(["fit", str(shape), "--out", str(out), *short, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "metrics.json").read_text())
     assert printed["iou"] is None, "a point cloud has no inside to compare"
@@ -70,7 +71,7 @@ def test_json_is_the_figures_and_nothing_else(tmp_path, capsys):
 
 def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
     shape = write_cloud(tmp_path / "bare.xyz", normals=False)
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
+    arguments = [*(argument for argument in SMALL if argument != "--quiet"), "--steps", "150"]
     assert main(["fit", str(shape), "--out", str(tmp_path / "run"), *arguments]) == 0
     assert "estimated" in capsys.readouterr().err
     mesh = trimesh.load(tmp_path / "run" / "mesh.ply", process=False)
@@ -152,7 +153,7 @@ def test_benchmark_writes_the_table_in_three_formats(run, tmp_path, capsys):
     write_ellipsoid(folder / "armadillo_like.ply")
     (folder / "broken.ply").write_bytes(b"ply\nnot really")
     arguments = ["benchmark", str(folder), "--methods", "finer", "siren", "--out", str(tmp_path / "out"), "--json"]
-    quick = ["--steps", "20", "--resolution", "40", "--samples", "5000", "--eval-samples", "2000", "--quiet"]
+    quick = ["--steps", "20", "--resolution", "24", "--samples", "5000", "--eval-samples", "2000", "--quiet"]
     quick += ["--batch-points", "256"]
     assert main([*arguments, *quick]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]

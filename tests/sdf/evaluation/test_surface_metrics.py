@@ -307,13 +307,20 @@ def test_points_next_to_the_surface_are_on_their_side(gap):
         assert wrong == 0
 
 
-def test_points_beyond_a_meshs_box_are_left_out_without_a_change():
-    mesh = ball(0.1, center=(0.2, -0.1, 0.3), subdivisions=3)
-    axis = np.linspace(-1, 1, 24)
-    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    every = MeshDistance(mesh).inside(points).reshape(24, 24, 24)
-    assert every.any()
-    assert np.array_equal(occupancy(mesh, box=PUBLISHED_BOX, resolution=24), every)
+@pytest.mark.parametrize("left", [None, 700], ids=["closed", "open"])
+def test_points_that_are_not_asked_have_the_side_that_they_would_be_told(left):
+    """Those beyond a mesh's box, and blocks far from its surface; without its faces' half, sides change elsewhere."""
+    whole = ball(0.1, center=(0.2, -0.1, 0.3), subdivisions=3)
+    mesh = Mesh(vertices=whole.vertices, faces=whole.faces[:left])
+    assert MeshDistance(mesh).is_closed == (left is None)
+    for low, high in ((-1.0, 1.0), (0.05, 0.35)):
+        grid = np.array([[low, low - 0.31, low + 0.12], [high, high - 0.31, high + 0.12]])
+        axes = [np.linspace(*ends, 41) for ends in grid.T]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        within = ((points >= mesh.bounds[0]) & (points <= mesh.bounds[1])).all(axis=1)
+        every = (MeshDistance(mesh).inside(points) & within).reshape(41, 41, 41)
+        assert every.any()
+        assert np.array_equal(occupancy(mesh, box=grid, resolution=41), every)
 
 
 def test_a_mesh_outside_the_grid_holds_none_of_it():

@@ -28,9 +28,14 @@ def active_cells(found, *, resolution):
     return cells
 
 
-def crossed_cells(field, *, resolution):
-    index = np.stack(np.unravel_index(np.arange(resolution**3), (resolution,) * 3), axis=1)
-    inside = Sampler(field=field, grid=Grid(resolution=resolution)).at(index).reshape((resolution,) * 3) <= 0
+def crossed_cells(field, *, resolution, around):
+    """Return the cells in which a field changes sign, which is positive beyond cubes: their middles and half sides."""
+    sampler, inside = Sampler(field=field, grid=Grid(resolution=resolution)), np.zeros((resolution,) * 3, dtype=bool)
+    for middle, half in around:
+        near = [np.flatnonzero(np.abs(np.linspace(-0.5, 0.5, resolution) - at) <= half) for at in middle]
+        index = np.stack(np.meshgrid(*near, indexing="ij"), axis=-1)
+        inside[np.ix_(*near)] = sampler.at(index.reshape(-1, 3)).reshape(index.shape[:3]) <= 0
+    assert inside.any()
     count = sum(
         inside[x : resolution - 1 + x, y : resolution - 1 + y, z : resolution - 1 + z].astype(np.uint8)
         for x, y, z in product((0, 1), repeat=3)
@@ -61,10 +66,11 @@ def test_sparse_and_dense_agree_on_a_network():
 
 def test_a_steep_field_is_searched_with_its_own_bound():
     # slope 3 and no grid point of the coarsest blocks inside: only the measured bound finds these
-    small = sphere(radius=0.012, center=(0.1414, 0.2017, -0.3071))
-    field = lambda x: 3 * union(small, sphere(radius=0.01, center=(-0.2, 0.11, 0.33)))(x)  # noqa: E731
+    one, other = (0.1414, 0.2017, -0.3071), (-0.2, 0.11, 0.33)
+    field = lambda x: 3 * union(sphere(radius=0.012, center=one), sphere(radius=0.01, center=other))(x)  # noqa: E731
     found = search(Sampler(field=field, grid=Grid(resolution=257)))
-    assert not (crossed_cells(field, resolution=257) & ~active_cells(found, resolution=257)).any()
+    crossed = crossed_cells(field, resolution=257, around=[(one, 0.02), (other, 0.02)])
+    assert not (crossed & ~active_cells(found, resolution=257)).any()
     assert found.followed == 0 and found.lipschitz > 2.5
 
 
@@ -73,7 +79,8 @@ def test_a_sign_change_between_coarse_points_is_found_without_any_bound():
     field = steep(sphere(radius=1.6 / 256, center=tuple(at_coarse_point.tolist())))
     found = search(Sampler(field=field, grid=Grid(resolution=257)), margin=0)
     assert found.lipschitz == 1
-    assert not (crossed_cells(field, resolution=257) & ~active_cells(found, resolution=257)).any()
+    crossed = crossed_cells(field, resolution=257, around=[(at_coarse_point, 4 / 256)])
+    assert not (crossed & ~active_cells(found, resolution=257)).any()
 
 
 def test_the_surface_is_followed_out_of_the_blocks_found():
@@ -87,7 +94,8 @@ def test_the_surface_is_followed_out_of_the_blocks_found():
 
     found = search(Sampler(field=steep(rod, slope=200), grid=Grid(resolution=257)), margin=0)
     assert found.followed > 10
-    assert not (crossed_cells(rod, resolution=257) & ~active_cells(found, resolution=257)).any()
+    crossed = crossed_cells(rod, resolution=257, around=[(((start + end) / 2).tolist(), 0.16)])
+    assert not (crossed & ~active_cells(found, resolution=257)).any()
 
 
 def test_a_surface_the_bound_rules_out_is_missed_whole():

@@ -1,37 +1,40 @@
 """A killed or interrupted fit, resumed, ends in the same bits as an uninterrupted one."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from finer_sdf.app.cli import main
+from tests.kills import killed_once_logged, signalled_once_logged
 from tests.runs import start, wait_for_lines
 from tests.sdf.shape_files import SMALL, write_ellipsoid
 
 ARGUMENTS = [
     *SMALL,
-    *("--steps", "400", "--batch-points", "256", "--hidden-features", "32"),
+    *("--steps", "200", "--batch-points", "256", "--hidden-features", "32"),
     *("--log-every", "5", "--checkpoint-seconds", "0"),
 ]
 
 
-@pytest.fixture(scope="module", params=["fast", "paper"])
-def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_run(preset: str, folder: Path, *more: str) -> Path:
     """Return an uninterrupted run, its shape beside it."""
-    folder = tmp_path_factory.mktemp(f"resume-{request.param}")
     shape = write_ellipsoid(folder / "egg.ply")
+    precision = {"fast": "bf16", "paper": "fp32"}[preset]  # whatever this processor's default is
     given = list(ARGUMENTS)
-    if request.param == "paper":  # which computes no exact distances
+    if preset == "paper":  # which computes no exact distances
         at = given.index("--samples")
         del given[at : at + 2]
-    precision = {"fast": "bf16", "paper": "fp32"}[request.param]  # whatever this processor's default is
-    arguments = ["fit", str(shape), "--preset", request.param, "--precision", precision, *given]
+    arguments = ["fit", str(shape), "--preset", preset, "--precision", precision, *given, *more]
     assert main([*arguments, "--out", str(folder / "whole")]) == 0
     (folder / "arguments.json").write_text(json.dumps(arguments))
     return folder / "whole"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return whole_run("fast", tmp_path_factory.mktemp("resume-fast"))
 
 
 def command(whole: Path, out: Path) -> list[str]:
@@ -47,22 +50,28 @@ def assert_equal(whole: Path, out: Path) -> None:
     assert differing <= {"seconds", "peak_memory_mb"}
 
 
-def test_killed_twice_then_interrupted_then_resumed(whole, tmp_path):
+def test_killed_then_interrupted_then_resumed(whole, tmp_path, capsys):
     out = tmp_path / "run"
-    killed = 0
-    for count in (1, 30):
-        process = start("finer_sdf", command(whole, out))
-        wait_for_lines(out / "metrics.jsonl", count, process)
-        process.kill()
-        process.communicate()
-        killed += process.returncode == -signal.SIGKILL
-    assert killed == 2, "the fit was too short to be killed in the middle"
     process = start("finer_sdf", command(whole, out))
-    wait_for_lines(out / "metrics.jsonl", 45, process)
-    os.kill(process.pid, signal.SIGTERM)
-    _, errors = process.communicate()
-    assert process.returncode == 130, errors
-    assert "interrupted; saved at step" in errors
+    wait_for_lines(out / "metrics.jsonl", 10, process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the fit was too short to be killed in the middle"
+    with signalled_once_logged(150, signal.SIGTERM):
+        assert main(command(whole, out)) == 130
+    assert "interrupted; saved at step 150" in capsys.readouterr().err
+    assert not (out / "metrics.json").exists()
+    assert main(command(whole, out)) == 0
+    assert_equal(whole, out)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_published_training_is_killed_thrice_then_resumed(tmp_path):
+    """Once before it has a checkpoint, and twice as it goes on: from the beginning, and from a checkpoint."""
+    whole, out = whole_run("paper", tmp_path, "--steps", "60"), tmp_path / "run"
+    for step in (5, 10, 40):
+        with killed_once_logged(step):
+            main(command(whole, out))
     assert not (out / "metrics.json").exists()
     assert main(command(whole, out)) == 0
     assert_equal(whole, out)

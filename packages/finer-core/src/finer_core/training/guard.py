@@ -25,11 +25,11 @@ class DivergenceGuard:
 
     A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far, or `floor` times
     the first loss if that is more: the loop undoes it, and where one follows at once, goes back to the best state. A
-    decay is a smoothed loss (half of it new at every interval, in
-    decibels) that stays `lost_decibels` above the best smoothed one for `patience` of the fit: the loop goes back to
-    the best state. A fit is dead when its smoothed loss is still above half of its first one, and has gained less than
-    `least_progress` for as long, or above a quarter for twice as long: the loop goes back to the initial weights. Each time all rates are multiplied by a
-    factor, for good. Only spikes can end a fit, which then has its best state.
+    decay is a smoothed loss (half of it new at every interval, in decibels) that stays `lost_decibels` above the best
+    smoothed one for `patience` of the fit: the loop goes back to the best state. A fit is dead when its smoothed loss
+    is still above half of its first one, and has gained less than `least_progress` for as long, or above a quarter for
+    twice as long: the loop goes back to the initial weights. Each time all rates are multiplied by a factor, for good.
+    Only spikes can end a fit, which then has its best state.
 
     A loss that may be zero or negative, such as a log-likelihood, has no decibels and no factors. From the first
     interval with a mean that is not positive, or with a step below zero, only what is not finite is a spike, there are

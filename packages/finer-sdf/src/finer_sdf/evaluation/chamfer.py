@@ -7,6 +7,7 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from finer_core.shapes import Float
+from finer_sdf.geometry.clouds.curve import along_a_curve
 
 _PIECE = 1 << 17
 """Points asked at once."""
@@ -52,8 +53,10 @@ def chamfer_of_samples(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray
 def nearest_distances(points: Float[np.ndarray, "n 3"], others: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " n"]:
     """Return the distance of each of points (n, 3) to the nearest of others (m, 3), (n,)."""
     tree = KDTree(np.ascontiguousarray(others, dtype=np.float64))
-    pieces = [np.ascontiguousarray(points[i : i + _PIECE], dtype=np.float64) for i in range(0, len(points), _PIECE)]
-    return np.concatenate([tree.query(piece, k=1)[0] for piece in pieces])
+    order, found = along_a_curve(points), np.empty(len(points))
+    for piece in (order[i : i + _PIECE] for i in range(0, len(points), _PIECE)):
+        found[piece] = tree.query(np.ascontiguousarray(points[piece], dtype=np.float64), k=1)[0]
+    return found
 
 
 def sampling_floor(*, area: float, samples: int) -> float:

@@ -13,6 +13,8 @@ PUBLISHED_BOX = np.array([[-1.0] * 3, [1.0] * 3])
 RESOLUTION = 128
 _CLOSE = 1e-6
 """Nearer than this to the surface, as a share of the largest coordinate, a side is asked for from farther away."""
+_BLOCK = 4
+"""Points an axis of a block, which has one side where the surface is farther than its corners."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +68,49 @@ def occupancy(
     if min(len(window) for window in windows) == 0:
         return inside
     distance = distance or MeshDistance(mesh)
-    y, z = np.meshgrid(axes[1][windows[1]], axes[2][windows[2]], indexing="ij")
-    for i in windows[0]:  # plane by plane: bounded memory
-        points = np.stack([np.full(y.size, axes[0][i]), y.ravel(), z.ravel()], axis=1)
-        inside[np.ix_([i], windows[1], windows[2])] = distance.inside(points).reshape(1, *y.shape)
-    _settle_close_points(inside, axes, distance, close=_CLOSE * float(np.abs(mesh.bounds).max()))
+    close = _CLOSE * float(np.abs(mesh.bounds).max())
+    sides = _sides_by_blocks if distance.is_closed else _sides
+    for start in range(0, len(windows[0]), _BLOCK):  # slab by slab: bounded memory
+        slab = [windows[0][start : start + _BLOCK], *windows[1:]]
+        parts = [axis[window] for axis, window in zip(axes, slab, strict=True)]
+        inside[np.ix_(*slab)] = sides(parts, distance, close)
+    _settle_close_points(inside, axes, distance, close=close)
     return inside
+
+
+def _sides(axes: list[np.ndarray], distance: MeshDistance, close: float) -> np.ndarray:
+    """Return which points of the grid of some axes are inside."""
+    return distance.inside(_grid(axes)).reshape([len(axis) for axis in axes])
+
+
+def _sides_by_blocks(axes: list[np.ndarray], distance: MeshDistance, close: float) -> np.ndarray:
+    """Return the same of a surface without an open edge, asking for one point of a block that is far from it."""
+    starts = [np.arange(0, len(axis), _BLOCK) for axis in axes]
+    low = _grid([axis[start] for axis, start in zip(axes, starts, strict=True)])
+    high = _grid([axis[np.minimum(start + _BLOCK, len(axis)) - 1] for axis, start in zip(axes, starts, strict=True)])
+    centers, reach = (low + high) / 2, np.linalg.norm(high - low, axis=1) / 2
+    # Well beyond its corners: next to the surface a winding number is rounded.
+    far = distance.nearest(centers).distance > 1.01 * reach + close
+    known = np.zeros(len(centers), dtype=bool)
+    if far.any():
+        known[far] = distance.inside(centers[far])
+
+    def of_points(values: np.ndarray) -> np.ndarray:
+        spread = values.reshape([len(start) for start in starts])
+        for i, axis in enumerate(axes):
+            spread = np.repeat(spread, _BLOCK, axis=i).take(np.arange(len(axis)), axis=i)
+        return spread
+
+    found, asked = of_points(known), ~of_points(far)
+    if asked.any():
+        points = np.stack([axis[index] for axis, index in zip(axes, np.nonzero(asked), strict=True)], axis=1)
+        found[asked] = distance.inside(points)
+    return found
+
+
+def _grid(axes: list[np.ndarray]) -> np.ndarray:
+    """Return the points of a grid (n, 3), x slowest."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def overlap(

@@ -16,6 +16,7 @@ from finer_core.errors import InputError
 from finer_core.shapes import Float, Int
 from finer_core.training import Schedule
 from finer_sdf.geometry import PointCloud
+from finer_sdf.geometry.clouds.curve import along_a_curve
 from finer_sdf.training.samples import SdfSamples
 
 COARSE_SCALE, FINE_SCALE = 0.1, 0.001
@@ -75,16 +76,6 @@ class CloudDistance:
         direction = self.cloud.normals[index].mean(axis=1)
         offset = points - self.cloud.points[index[:, 0]]
         return np.einsum("ij,ij->i", offset, direction)[:, None]
-
-
-def along_a_curve(points: Float[np.ndarray, "points 3"]) -> Int[np.ndarray, " points"]:
-    """Return an order of points (n, 3) of the box in which neighbours are close: Morton's curve through 32^3 cells."""
-    cells = ((points + 0.5) * 32).astype(np.int64).clip(0, 31)
-    key = np.zeros(len(points), dtype=np.int64)
-    for bit in range(5):
-        for axis in range(3):
-            key |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return np.argsort(key)
 
 
 def wrap_into_box(points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:

@@ -107,7 +107,7 @@ def _data_of(cloud: PointCloud) -> _Data:
 def _refined(values: np.ndarray, data: _Data, count: int) -> np.ndarray | None:
     """Return the function on a grid of `count` points per axis, from that on a coarser one; None if it is too large."""
     if count in _WHOLE:
-        weight, distance = _far_distances(data, count)
+        weight, distance = _far_distances(data, count, near_too=values.size == 0)
         start = _upsampled(values, count) if values.size else distance
         everywhere = np.ones(start.shape, dtype=bool)
         return _solved(start, data, everywhere, everywhere, right=weight * distance, weight=weight)
@@ -118,12 +118,16 @@ def _refined(values: np.ndarray, data: _Data, count: int) -> np.ndarray | None:
     return _solved(start, data, free, dilated(free, 1))  # which is smooth across the border of the two
 
 
-def _far_distances(data: _Data, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for every node the weight and the value of what it is told, 0 near the points."""
+def _far_distances(data: _Data, count: int, *, near_too: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every node the weight, 0 near the points, and the value of what it is told.
+
+    Near the points the value has a sign where that is asked for: winding numbers take the longest there.
+    """
     axis = np.linspace(-BOX_HALF_SIDE, BOX_HALF_SIDE, count)
     nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     distance = KDTree(data.places).query(nodes, k=1)[0]
-    number = igl.fast_winding_number(data.places, data.normals, data.areas, nodes).reshape(-1)
+    number, asked = np.full(len(nodes), 0.5), near_too | (distance > _FAR)
+    number[asked] = igl.fast_winding_number(data.places, data.normals, data.areas, nodes[asked]).reshape(-1)
     told = (distance > _FAR) & (np.abs(number - 0.5) > _SURE)
     shape = (count, count, count)
     weight = np.where(told, _FAR_WEIGHT / count**3, 0.0)
