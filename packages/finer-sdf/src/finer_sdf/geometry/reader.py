@@ -24,7 +24,7 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4G
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.
     Clouds: .xyz, .npz with `points` and `normals`, and .ply, .obj or .glb without faces. Normals that a cloud lacks are
-    estimated. What is wrong and can be repaired is repaired, and named in the notes.
+    estimated. What is wrong and can be repaired is repaired and named in the notes, as is a texture left out.
 
     Args:
         path: The file; its suffix chooses the format.
