@@ -71,6 +71,8 @@ def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path
     assert figures(capsys)["kernel_shape"] == [120, 120]
     assert main([*arguments, str(tmp_path / "some"), "--max-points", "40"]) == 0
     assert figures(capsys)["kernel_shape"] == [30, 30]  # every second pixel a direction
+    resumed = ["kernel", "--resume", "--quiet", "--json", "--out", str(tmp_path / "some"), "--max-points", "40"]
+    assert main(resumed) == 0 and figures(capsys)["kernel_shape"] == [30, 30]
     assert main([*arguments, str(tmp_path / "channels"), "--output", "full"]) == 0
     assert figures(capsys)["kernel_shape"] == [120, 120, 3, 3]
     with np.load(tmp_path / "all" / "kernel.npz") as whole, np.load(tmp_path / "channels" / "kernel.npz") as full:

@@ -98,13 +98,19 @@ def test_a_fit_that_never_gets_off_the_ground_begins_anew_at_lower_rates():
     assert way(fit.network) == pytest.approx((STEPS - begun - rising / 2) / 6, rel=0.1), "the rates rise anew"
 
 
-@pytest.mark.parametrize(("least", "restarts"), [(0.3, 2), (0.2, 0)])
-def test_a_fit_that_stands_still_soon_after_it_began_begins_anew_a_little_later(least, restarts):
-    last, _, notes = run(fit_of(lambda step, moved: max(least, 1 - 0.1 * moved), steps=600))
+@pytest.mark.parametrize(("least", "part", "restarts"), [(0.3, 0.25, 2), (0.2, 0.25, 0), (0.3, 0.5, 0)])
+def test_a_fit_that_stands_still_soon_after_it_began_begins_anew_a_little_later(least, part, restarts):
+    last, _, notes = run(fit_of(lambda step, moved: max(least, 1 - 0.1 * moved), steps=600, feeble_part=part))
     assert last.rollbacks == len(notes) == restarts
     if notes:
         assert "makes no progress since step 0" in notes[0]
         assert 60 < int(notes[0].split()[1]) < 60 + 40  # a tenth of the steps after it came down
+
+
+def test_a_feeble_fit_that_may_not_begin_anew_still_has_decays():
+    rising = fit_of(lambda step, moved: 0.3 if step < 300 else 0.5, steps=600, feeble_part=0.25, max_restarts=0)
+    _, _, notes = run(rising)
+    assert notes and all("the loss rose by" in note for note in notes[:-1])
 
 
 def test_a_fit_that_has_come_down_is_left_alone_where_it_stands_still():

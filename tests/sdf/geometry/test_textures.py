@@ -179,7 +179,10 @@ def test_a_gltf_names_its_picture_or_has_it_in_a_link(tmp_path):
         (lambda j: j["textures"][0].update(source=7), "number 7 of 1 images"),
         (lambda j: j["meshes"][0]["primitives"][0]["attributes"].pop("TEXCOORD_0"), "no TEXCOORD_0"),
         (lambda j: j["images"][0].update(bufferView=0), "cannot be read as a picture"),
-        (lambda j: j["textures"][0].update(sampler=0) or j.update(samplers=[{"wrapS": 3}]), "lacks or mistakes 3"),
+        (
+            lambda j: j["textures"][0].update(sampler=0) or j.update(samplers=[{"wrapS": 3}]),
+            "what it says of it is wrong",
+        ),
     ],
 )
 def test_a_texture_that_cannot_be_read_is_left_out_with_the_reason(change, words, tmp_path):
@@ -235,9 +238,38 @@ def test_materials_of_obj_are_read_or_named(materials, faces, note, is_colored, 
 def test_a_library_that_is_not_there_or_below_the_faces_is_named(tmp_path):
     loaded = read_shape(saved(tmp_path / "b.obj", (TOP.replace("a.mtl", "b.mtl") + "f 1 2 3 4\n").encode()))
     assert "left out its materials: it is in 'b.mtl', which is not there; keep the files together" in loaded.notes
-    late = TOP.partition("\n")[2] + "f 1 2 3 4\nmtllib a.mtl\nusemtl a\nf 1/1 2/2 6/3 5/4\n"
+    late = TOP.partition("\n")[2] + "usemtl a\nf 1 2 3 4\nmtllib a.mtl\nf 1/1 2/2 6/3 5/4\n"
     loaded = obj(tmp_path, faces="", materials="newmtl a\nmap_Kd my skin.png\n", head=late)
-    assert "left out its materials: it names their library below faces" in loaded.notes
+    assert "1 face above its material library left without material" in loaded.notes
+
+
+def test_names_with_a_number_sign_and_places_above_the_library(tmp_path):
+    head = TOP.partition("\n")[2] + "usemtl Material #26\nmtllib a.mtl\n"
+    materials = "newmtl Material #25\nKd 1 0 0\nnewmtl Material #26\nmap_Kd my skin.png\n"
+    assert colors_at(obj(tmp_path, faces="f 1/1 2/2 3/3 4/4\n", materials=materials, head=head), *CORNERS) == SHOWN
+
+
+def test_faces_without_a_place_and_long_names_are_said(tmp_path):
+    loaded = obj(tmp_path, faces="usemtl a\nf 1/9 2/2 3/3\n", materials="newmtl a\nmap_Kd my skin.png\n")
+    assert "1 face of a texture have no place in it" in loaded.notes
+    loaded = obj(tmp_path, faces="f 1 2 3\n", materials="", head=TOP.replace("a.mtl", "a" * 300 + ".mtl"))
+    assert any("left out its materials" in note for note in loaded.notes)
+
+
+def test_another_picture_is_another_surface(tmp_path):
+    materials, faces = "newmtl a\nmap_Kd my skin.png\n", "usemtl a\nf 1/1 2/2 3/3 4/4\n"
+    first = obj(tmp_path, faces=faces, materials=materials).sha256
+    (tmp_path / "my skin.png").write_bytes(png(QUARTERS[::-1]))
+    assert read_shape(tmp_path / "a.obj").sha256 != first
+
+
+def test_the_factor_of_a_trimesh_material_is_multiplied_and_damaged_pictures_are_named(tmp_path):
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=picture(), baseColorFactor=[255, 0, 255, 255])
+    assert colors_at(as_shape(textured(material)), *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
+    (tmp_path / "cut.png").write_bytes(png()[:60])
+    with Pillow.open(tmp_path / "cut.png") as half:
+        mesh = textured(trimesh.visual.material.SimpleMaterial(image=half))
+        assert "no picture that can be read" in as_shape(mesh).notes[0]
 
 
 def test_a_picture_too_large_for_the_memory_is_left_out(tmp_path):

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
+from finer_core.io.glb import srgb_from_linear
 from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.download import download_shape
+from finer_sdf.geometry.formats.pictures import pixels_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
@@ -77,7 +79,7 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
         notes = ("left out the colors of its faces", *notes)
     colors = _colors_of(shape)
     if colors is None and getattr(getattr(shape, "visual", None), "kind", None) == "texture":
-        notes = ("it has texture coordinates, but no picture for each vertex; read without colors", *notes)
+        notes = ("it has texture coordinates, but no picture that can be read; read without colors", *notes)
     return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=colors)
 
 
@@ -89,6 +91,9 @@ def _colors_of(shape: Any) -> SurfaceColors | None:
     colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
     if colors is None and texture is None:
         return None
+    factor = None if texture is None else _factor_of(visual.material)
+    if factor is not None:
+        colors = np.broadcast_to(factor, (len(shape.vertices), 3))
     raw = RawShape(
         vertices=_numbers("vertices", shape.vertices),
         faces=_indices("faces", shape.faces),
@@ -99,14 +104,32 @@ def _colors_of(shape: Any) -> SurfaceColors | None:
 
 
 def _texture_of(shape: Any, visual: Any) -> TextureMap | None:
-    """Return the picture of a trimesh's material, whose `uv` count from its lower left corner; None without one."""
+    """Return the picture of a trimesh's material, whose `uv` count from its lower left corner; None without one.
+
+    Trimesh gives a material without a picture one of a single color.
+    """
     material, uv, faces = visual.material, visual.uv, _indices("faces", shape.faces)
     picture = next((found for name in _PICTURES if (found := getattr(material, name, None)) is not None), None)
     if picture is None or uv is None or np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
         return None
-    texture = Texture(pixels=np.array(picture.convert("RGB")))
+    try:
+        pixels = pixels_of(picture)
+    except Exception:  # whatever it is, and whatever a decoder says of a damaged one
+        return None
+    if (pixels == pixels[0, 0]).all():
+        return None
     places = np.asarray(uv, dtype=np.float64) * [1, -1] + [0, 1]
-    return TextureMap(textures=(texture,), of_face=np.zeros(len(faces), dtype=np.int64), places=places[faces])
+    of_face = np.zeros(len(faces), dtype=np.int64)
+    return TextureMap(textures=(Texture(pixels=pixels),), of_face=of_face, places=places[faces])
+
+
+def _factor_of(material: Any) -> np.ndarray | None:
+    """Return the sRGB color (3,) that multiplies a PBR material's picture; None without one."""
+    factor = getattr(material, "baseColorFactor", None)
+    if factor is None or np.shape(factor)[:1] not in ((3,), (4,)):
+        return None
+    linear = np.asarray(factor[:3]) / (255 if np.asarray(factor).dtype.kind in "iu" else 1)
+    return srgb_from_linear(np.clip(linear, 0, 1)).astype(np.float32)
 
 
 def _tables_of(shape: Any) -> RawShape:

@@ -75,7 +75,7 @@ def never_half(picture: Any, data: bytes) -> Any:
     from PIL.JpegImagePlugin import JpegImageFile
 
     end = _end_of_only_scan(data)
-    return picture if end is None else JpegImageFile(io.BytesIO(data[:end] + _READ_AHEAD))
+    return picture if end is None else JpegImageFile(io.BytesIO(data[:end].rstrip(b"\xff") + _READ_AHEAD))
 
 
 def _end_of_only_scan(data: bytes) -> int | None:

@@ -23,20 +23,20 @@ Setback = Literal["spike", "decay", "dead"]
 class DivergenceGuard:
     """Judge the mean loss of each log interval, by itself and against the trend.
 
-    A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far, or `floor` times
-    the first loss if that is more: the loop undoes it, and where one follows at once, goes back to the best state. A
-    decay is a smoothed loss (half of it new at every interval, in decibels) that stays `lost_decibels` above the best
-    smoothed one for `patience` of the fit: the loop goes back to the best state. A fit is dead when its smoothed loss
-    is still above half of its first one, and has gained less than `least_progress` for as long, or above a quarter for
-    twice as long: the loop goes back to the initial weights. Each time all rates are multiplied by a factor, for good.
-    Only spikes can end a fit, which then has its best state.
+    A spike is an interval whose loss is not finite, or exceeds `spike_factor` times the best so far, or `floor`
+    times the first loss if that is more: the loop undoes it, and where one follows at once, goes back to the best
+    state. A decay is a smoothed loss (half of it new at every interval, in decibels) that stays `lost_decibels`
+    above the best smoothed one for `patience` of the fit: the loop goes back to the best state. A fit is dead when
+    its smoothed loss is still above half of its first one, and has gained less than `least_progress` for as long,
+    or above `feeble_part` of it for twice as long: the loop goes back to the initial weights. Each time all rates
+    are multiplied by a factor, for good. Only spikes can end a fit, which then has its best state.
 
     A loss that may be zero or negative, such as a log-likelihood, has no decibels and no factors. From the first
     interval with a mean that is not positive, or with a step below zero, only what is not finite is a spike, there are
     no decays and dead starts, and smoothed losses are compared by their value.
 
-    The first ten attributes are settings, the others the state of one fit. A `Fit` judges by a `fresh` guard of these
-    settings each time it is run, so that one guard serves many fits.
+    The first eleven attributes are settings, the others the state of one fit. A `Fit` judges by a `fresh` guard of
+    these settings each time it is run, so that one guard serves many fits.
 
     Attributes:
         max_rollbacks: How many spikes are undone before giving up; 0 judges only whether a loss is finite.
@@ -48,6 +48,8 @@ class DivergenceGuard:
         patience: Fraction of the fit's steps for which it may lose ground, or make no progress at its beginning.
         decay_factor: What a decay multiplies the rates by.
         dead_factor: What a dead start multiplies the rates by.
+        feeble_part: Part of the first loss above which a fit that stands still is begun anew a little later than a dead
+            one. Signals with noise stop there too; of images none does.
         max_restarts: How many dead starts are believed; after them the signal is taken for one that is hard to learn.
         best: Lowest mean loss so far, of an interval or of 25 steps in several.
         level: Mean loss of the last steps, as `best` counts it.
@@ -84,6 +86,7 @@ class DivergenceGuard:
     patience: float = 0.05
     decay_factor: float = 0.5
     dead_factor: float = 1 / 6
+    feeble_part: float = 0.5
     max_restarts: int = 2
     best: float = field(default=math.inf, init=False)
     level: float = field(default=math.nan, init=False)
@@ -145,19 +148,20 @@ class DivergenceGuard:
         is_over = self.is_signed or self.setbacks >= self.max_rollbacks
         if not self.max_rollbacks or is_over or not is_long or is_late:
             return None
-        if self.is_dead or (self.is_feeble and waited >= 2 * self.patience * steps):
-            return "dead" if self.restarts < self.max_restarts else None
+        is_feeble = self._stays_above(self.feeble_part) and waited >= 2 * self.patience * steps
+        if (self.is_dead or is_feeble) and self.restarts < self.max_restarts:
+            return "dead"
+        if self.is_dead:
+            return None
         return "decay" if self.smoothed > self.lowest + self.lost_decibels * _NATS else None
 
     @property
     def is_dead(self) -> bool:
         """Return whether the fit has not come off the ground yet."""
-        return not self.is_signed and self.lowest > math.log(max(0.5 * self.first, 1e-300))
+        return self._stays_above(0.5)
 
-    @property
-    def is_feeble(self) -> bool:
-        """Return whether the fit has gained less than 6 dB."""
-        return not self.is_signed and self.lowest > math.log(max(0.25 * self.first, 1e-300))
+    def _stays_above(self, part: float) -> bool:
+        return not self.is_signed and self.lowest > math.log(max(part * self.first, 1e-300))
 
     @property
     def has_learned(self) -> bool:

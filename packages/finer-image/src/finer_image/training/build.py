@@ -108,7 +108,7 @@ def build_fit(
         steps=settings.steps,
         log_every=settings.log_every,
         max_grad_norm=settings.max_grad_norm,
-        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+        guard=DivergenceGuard(feeble_part=0.25) if settings.guard else DivergenceGuard(max_rollbacks=0),
         is_reached=target_test(plan, network, image),
     )
 

@@ -113,7 +113,7 @@ def _run(
     if model is not None:
         _refuse_idle(arguments, kind, model)
     model = model or named
-    if model is None:
+    if model is None and mode != "resume":  # whose folder may name a model or an image
         refuse_without_effect(arguments, "part", why="without a model file of several networks")
         if settings.image is None:
             refuse_without_effect(arguments, "max_points", why="without an image")

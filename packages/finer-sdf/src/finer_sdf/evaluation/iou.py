@@ -78,7 +78,7 @@ def occupancy(
     return inside
 
 
-def _sides(axes: list[np.ndarray], distance: MeshDistance, close: float) -> np.ndarray:
+def _sides(axes: list[np.ndarray], distance: MeshDistance, _close: float) -> np.ndarray:
     """Return which points of the grid of some axes are inside."""
     return distance.inside(_grid(axes)).reshape([len(axis) for axis in axes])
 

@@ -66,6 +66,7 @@ class PolygonTable:
         self, points: RawShape, corners: np.ndarray, sizes: np.ndarray, textures: tuple[Texture, ...]
     ) -> RawShape:
         """Cut polygons whose corners know the texture: each is a vertex by itself until then."""
+        check_coordinates("vertices", points.vertices)
         check_indices(corners, count=len(points.vertices), sizes=sizes)
         cut = with_polygons(replace(points, vertices=points.vertices[corners]), np.arange(len(corners)), sizes)
         assert cut.faces is not None
@@ -73,7 +74,12 @@ class PolygonTable:
         known = np.array(self.corner_places)
         of_face = np.repeat(np.array(self.materials), sizes - 2)
         has_places = np.array([texture.pixels.shape[:2] != (1, 1) for texture in textures] + [False])
-        of_face[has_places[of_face] & (known[cut.faces] < 0).any(axis=1)] = NO_TEXTURE
+        lost = has_places[of_face] & (known[cut.faces] < 0).any(axis=1)
+        of_face[lost] = NO_TEXTURE
+        if lost.any():
+            cut = replace(
+                cut, notes=(*cut.notes, f"{counted(int(lost.sum()), 'face')} of a texture have no place in it")
+            )
         texture = TextureMap(textures=textures, of_face=of_face, places=places[known[cut.faces]])
         return replace(cut, vertices=points.vertices, faces=corners[cut.faces], texture=texture)
 

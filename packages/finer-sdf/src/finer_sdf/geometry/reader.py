@@ -1,5 +1,6 @@
 """Read any surface a person has, or say in one line why it cannot be read."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,18 @@ def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | Non
         bare_points = FORMATS[path.suffix.lower()].bare_points
         shape, notes = clean(raw, bare_points=bare_points, seed=seed, room=room)
     colors = colors_of(raw)
-    return LoadedShape(shape=shape, name=path.name, sha256=sha256_of_file(path), notes=raw.notes + notes, colors=colors)
+    return LoadedShape(shape=shape, name=path.name, sha256=_digest(path, raw), notes=raw.notes + notes, colors=colors)
+
+
+def _digest(path: Path, raw: RawShape) -> str:
+    """Return the SHA-256 of a file, and of the pictures that may lie beside it."""
+    digest = sha256_of_file(path)
+    if raw.texture is None or path.suffix.lower() == ".glb":
+        return digest
+    whole = hashlib.sha256(digest.encode())
+    for texture in raw.texture.textures:
+        whole.update(texture.pixels.tobytes())
+    return whole.hexdigest()
 
 
 @contextmanager

@@ -61,8 +61,9 @@ class TextureMap:
     ) -> Float[np.ndarray, "points 3"]:
         """Return linear intensities at points of faces (n,), by their weights (n, 3); 1 without a texture."""
         found = np.ones((len(faces), 3), dtype=np.float32)
-        for number, texture in enumerate(self.textures):
-            rows = np.flatnonzero(self.of_face[faces] == number)
+        numbers = self.of_face[faces]
+        for number in np.unique(numbers[numbers != NO_TEXTURE]):
+            texture, rows = self.textures[number], np.flatnonzero(numbers == number)
             places = np.einsum("nk,nkc->nc", weights[rows], self.places[faces[rows]])
             found[rows] = texture.linear_colors(places)
         return found

@@ -1,11 +1,13 @@
 """The colors of a glTF file's primitives: of their vertices, of their materials, and the textures of these."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
 from finer_sdf.geometry.formats.pictures import read_texture
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, Wrap
@@ -15,6 +17,7 @@ _WRAPS: dict[int, Wrap] = {10497: "repeat", 33648: "mirror", 33071: "clamp"}
 _SOURCES = ("EXT_texture_webp", "EXT_texture_avif")
 """Extensions that name another picture than the usual one, which may be missing."""
 _TRANSFORM = "KHR_texture_transform"
+_OLDER = "KHR_materials_pbrSpecularGlossiness"
 
 
 class GltfTextures:
@@ -31,6 +34,7 @@ class GltfTextures:
     def __init__(self, file: GltfFile) -> None:
         self._file = file
         self._numbers: dict[Any, int] = {}
+        self._pictures: dict[Any, Texture] = {}
         self.textures = list[Texture]()
         self.notes = list[str]()
 
@@ -43,6 +47,8 @@ class GltfTextures:
         index = primitive.get("material")
         material = {} if index is None else item(self._file.json, "materials", index)
         info = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
+        if info is None and "diffuseTexture" in material.get("extensions", {}).get(_OLDER, {}):
+            self.notes.append(f"left out a texture: it is of {_OLDER}, which is not read")
         if info is None:
             return none
         try:
@@ -51,7 +57,9 @@ class GltfTextures:
         except MemoryError:
             raise
         except Exception as error:  # whatever is wrong with a picture, the surface can be read without
-            reason = str(error) if isinstance(error, InputError) else f"it lacks or mistakes {error}"
+            reason = (
+                str(error) if isinstance(error, InputError) else f"what it says of it is wrong ({reason_of(error)})"
+            )
             self.notes.append(f"left out a texture: {reason}")
             return none
 
@@ -64,8 +72,10 @@ class GltfTextures:
         places = self._file.accessor(index)
         if places.shape[1] != 2 or not np.isfinite(places).all():
             raise InputError(f"{name} are not two finite numbers a vertex")
-        scale, offset = (np.array(change.get(key, usual), dtype=float) for key, usual in (("scale", 1), ("offset", 0)))
+        scale, offset = (np.array(change.get(key, usual)) for key, usual in (("scale", [1, 1]), ("offset", [0, 0])))
         angle = float(change.get("rotation", 0.0))
+        if {scale.shape, offset.shape} != {(2,)} or not np.isfinite([*scale, *offset, angle]).all():
+            raise InputError(f"its {_TRANSFORM} has a scale or an offset that is no two numbers")
         u, v = (places * scale).T
         turned = [math.cos(angle) * u + math.sin(angle) * v, math.cos(angle) * v - math.sin(angle) * u]
         return np.stack(turned, axis=1) + offset
@@ -80,8 +90,10 @@ class GltfTextures:
             sampler = item(self._file.json, "samplers", stored["sampler"]) if "sampler" in stored else {}
             wrap = _WRAPS[sampler.get("wrapS", 10497)], _WRAPS[sampler.get("wrapT", 10497)]
             image = item(self._file.json, "images", sources[0])
-            content = self._file.linked(image["uri"]) if "uri" in image else self._file.stretch(image["bufferView"])
-            self.textures.append(read_texture(content, self._file.room, held=self.textures, wrap=wrap))
+            if sources[0] not in self._pictures:
+                content = self._file.linked(image["uri"]) if "uri" in image else self._file.stretch(image["bufferView"])
+                self._pictures[sources[0]] = read_texture(content, self._file.room, held=self._pictures.values())
+            self.textures.append(replace(self._pictures[sources[0]], wrap=wrap))
             self._numbers[index] = len(self.textures) - 1
         return self._numbers[index]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.text import LONGEST_LINE, integer, number, text_lines
-from finer_sdf.geometry.formats.obj_materials import Materials
+from finer_sdf.geometry.formats.obj_materials import Materials, name_in
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, Room
+from finer_sdf.geometry.raw import RawShape, Room, counted
 from finer_sdf.geometry.textures import NO_TEXTURE
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
@@ -18,12 +18,12 @@ _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-for
 def read_obj(path: Path, room: Room) -> RawShape:
     """Read all objects of an .obj file as one; without faces, its points and their normals.
 
-    A negative index counts back from the vertices above its line. Colors are those of the vertices, times the pictures
-    or colors of the materials. Of a corner such as 3/1/2 the normal is left out.
+    A negative index counts back from the vertices above its line. Colors are those of the vertices, times the picture
+    of each material, or its color where it has none and others differ. The normals of corners are left out.
     """
     table, materials = PolygonTable(room), Materials()
     tables = {"v": table.vertices, "vn": table.normals}
-    where, line, more, material = "", "", set[str](), NO_TEXTURE
+    where, line, more, material, above = "", "", set[str](), "", 0
     for where, line in _joined_lines(path, table):
         words = line.split("#", 1)[0].split()
         if not words:
@@ -37,22 +37,22 @@ def read_obj(path: Path, room: Room) -> RawShape:
         elif words[0] in ("f", "fo"):
             table.corners.extend(_corners(words[1:], vertices=len(table.vertices) // 3, where=where))
             table.sizes.append(len(words) - 1)
-            if materials.textures:
-                table.materials.append(material)
-                table.corner_places.extend(_corner_places(words[1:], places=len(table.places) // 2, where=where))
-        elif words[0] == "vt" and materials.textures:
+            table.materials.append(materials.number(material) if material else NO_TEXTURE)
+            table.corner_places.extend(_corner_places(words[1:], places=len(table.places) // 2, where=where))
+        elif words[0] == "vt":
             table.places.extend(_place(words[1:], where=where))
         elif words[0] == "mtllib":
+            above = above if materials.textures else len(table.sizes)
             materials.read(path.parent, line.split(maxsplit=1)[1].strip() if len(words) > 1 else "", room)
         elif words[0] == "usemtl":
-            material = materials.number(" ".join(words[1:]))
+            material = name_in(line)
         elif words[0] in _OTHER_FORMS:
             more.add(_OTHER_FORMS[words[0]])
     _check_last(line, where, table.sizes)
     notes = (f"left out its {' and '.join(sorted(more))}",) if more and table.sizes else ()
     textures = tuple(materials.textures) if materials.differ(set(table.materials)) else ()
-    if textures and len(table.materials) < len(table.sizes):
-        notes, textures = (*notes, "left out its materials: it names their library below faces"), ()
+    if textures and above:
+        notes = (*notes, f"{counted(above, 'face')} above its material library left without material")
     return table.shape(notes=(*notes, *materials.notes), textures=textures)
 
 

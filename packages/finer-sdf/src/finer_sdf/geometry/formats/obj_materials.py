@@ -1,11 +1,12 @@
 """Read the material libraries of Wavefront OBJ: the color of each material, or the picture that it names."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_core.io.text import number, text_lines
 from finer_sdf.geometry.formats.pictures import neighbor, read_texture
 from finer_sdf.geometry.raw import Room
@@ -32,14 +33,20 @@ class Materials:
     numbers: dict[str, int] = field(default_factory=dict)
     pictures: set[int] = field(default_factory=set)
     notes: dict[str, None] = field(default_factory=dict)
+    _libraries: set[str] = field(default_factory=set)
+    _files: dict[Path, Texture] = field(default_factory=dict)
 
     def read(self, folder: Path, names: str, room: Room) -> None:
         """Read the libraries that a `mtllib` line names; one that is not there is only noted."""
-        for name in [names] if (folder / names).is_file() else names.split():
+        names = names.replace("\\", "/")
+        for name in [names] if _is_file(folder / names) else names.split("#")[0].split():
+            if name in self._libraries:
+                continue
+            self._libraries.add(name)
             try:
                 self._read(neighbor(folder, name), room)
-            except InputError as error:
-                self.notes[f"left out its materials: {error}"] = None
+            except (InputError, OSError) as error:
+                self.notes[f"left out its materials: {_reason(error)}"] = None
 
     def number(self, name: str) -> int:
         """Return the number of a material's texture; `NO_TEXTURE` for one that no library has."""
@@ -59,10 +66,10 @@ class Materials:
             words = line.split("#", 1)[0].split()
             if words[:1] == ["newmtl"]:
                 self._add(name, color, picture, path.parent, room)
-                name, color, picture = " ".join(words[1:]), np.ones(3), ""
+                name, color, picture = name_in(line), np.ones(3), ""
             elif words[:1] == ["Kd"] and len(words) >= 4 and words[1] not in ("spectral", "xyz"):
                 color = np.array([number(word, where=f"{path.name}, {where}") for word in words[1:4]])
-            elif words[:1] == ["map_Kd"]:
+            elif words and words[0].lower() == "map_kd":
                 picture = line.split(maxsplit=1)[1].strip() if len(words) > 1 else ""
         self._add(name, color, picture, path.parent, room)
 
@@ -75,12 +82,31 @@ class Materials:
             try:
                 options, file = _options(picture)
                 wrap: Wrap = "clamp" if options.get("-clamp") == ["on"] else "repeat"
-                texture = read_texture(neighbor(folder, file), room, held=self.textures, wrap=(wrap, wrap))
+                path = neighbor(folder, file)
+                if path not in self._files:
+                    self._files[path] = read_texture(path, room, held=self._files.values())
+                texture = replace(self._files[path], wrap=(wrap, wrap))
                 self.pictures.add(len(self.textures))
-            except InputError as error:
-                self.notes[f"left out a texture: {error}"] = None
+            except (InputError, OSError) as error:
+                self.notes[f"left out a texture: {_reason(error)}"] = None
         self.numbers[name] = len(self.textures)
         self.textures.append(texture)
+
+
+def name_in(line: str) -> str:
+    """Return the name after the first word of a line, which may have blanks and # in it."""
+    return " ".join(line.split()[1:])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a name that is too long
+        return False
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else reason_of(error)
 
 
 def _options(line: str) -> tuple[dict[str, list[str]], str]:
