@@ -1,6 +1,7 @@
 """Intersection over union of the insides of two meshes, on a grid of points."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -69,21 +70,21 @@ def occupancy(
         return inside
     distance = distance or MeshDistance(mesh)
     close = _CLOSE * float(np.abs(mesh.bounds).max())
-    sides = _sides_by_blocks if distance.is_closed else _sides
+    sides = partial(_sides_by_blocks, close=close) if distance.is_closed else _sides
     for start in range(0, len(windows[0]), _BLOCK):  # slab by slab: bounded memory
         slab = [windows[0][start : start + _BLOCK], *windows[1:]]
         parts = [axis[window] for axis, window in zip(axes, slab, strict=True)]
-        inside[np.ix_(*slab)] = sides(parts, distance, close)
+        inside[np.ix_(*slab)] = sides(parts, distance)
     _settle_close_points(inside, axes, distance, close=close)
     return inside
 
 
-def _sides(axes: list[np.ndarray], distance: MeshDistance, _close: float) -> np.ndarray:
+def _sides(axes: list[np.ndarray], distance: MeshDistance) -> np.ndarray:
     """Return which points of the grid of some axes are inside."""
     return distance.inside(_grid(axes)).reshape([len(axis) for axis in axes])
 
 
-def _sides_by_blocks(axes: list[np.ndarray], distance: MeshDistance, close: float) -> np.ndarray:
+def _sides_by_blocks(axes: list[np.ndarray], distance: MeshDistance, *, close: float) -> np.ndarray:
     """Return the same of a surface without an open edge, asking for one point of a block that is far from it."""
     starts = [np.arange(0, len(axis), _BLOCK) for axis in axes]
     low = _grid([axis[start] for axis, start in zip(axes, starts, strict=True)])
