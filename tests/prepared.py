@@ -6,7 +6,6 @@ things are the server's: what libraries read from the environment when they are 
 seed of Python's hashes. Tests of these, and of what a command loads, start processes of their own.
 """
 
-import contextlib
 import multiprocessing
 import os
 import runpy
@@ -108,6 +107,5 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], streams
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.argv = arguments
-        with contextlib.suppress(ValueError):
-            sys.path.insert(0, str(Path(first).parent))
+        sys.path.insert(0, str(Path(first).parent))
         runpy.run_path(first, run_name="__main__")
