@@ -22,5 +22,5 @@ def test_what_shows_it_exists(row):
     _, here, shown_by = row
     assert re.match(r"(yes|partly|no)\b", here)
     assert shown_by or here.startswith("no")
-    for path in re.findall(r"`((?:tests|\.ci)/[^`]+)`", shown_by):
+    for path in re.findall(r"`((?:tests|docs|\.ci)/[^`]+)`", shown_by):
         assert (ROOT / path).is_file(), path
