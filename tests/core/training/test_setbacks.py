@@ -107,6 +107,13 @@ def test_a_fit_that_stands_still_soon_after_it_began_begins_anew_a_little_later(
         assert 60 < int(notes[0].split()[1]) < 60 + 40  # a tenth of the steps after it came down
 
 
+def test_a_fit_that_was_better_before_it_began_anew_ends_with_that_state():
+    fit = fit_of(lambda step, moved: max(0.3, 1 - 0.1 * moved) if step < 90 else 0.6, steps=600, feeble_part=0.25)
+    _, _, notes = run(fit)
+    assert "makes no progress since step 0" in notes[0]
+    assert "that state is kept" in notes[-1] and way(fit.network) > 7, "0.3 was reached after 7 steps of the full rate"
+
+
 def test_a_feeble_fit_that_may_not_begin_anew_still_has_decays():
     rising = fit_of(lambda step, moved: 0.3 if step < 300 else 0.5, steps=600, feeble_part=0.25, max_restarts=0)
     _, _, notes = run(rising)

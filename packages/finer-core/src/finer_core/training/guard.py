@@ -61,11 +61,12 @@ class DivergenceGuard:
         restarts: How many of those were dead starts.
         first: Mean loss of the first interval.
         smoothed: Natural logarithm of the smoothed loss; where `is_signed`, the smoothed loss.
-        lowest: Lowest value of it.
+        lowest: Lowest value of it since the fit began, or began anew.
+        lowest_before: Lowest value before it began anew.
         reference: Its value when the fit last made progress.
         waiting_since: When that was, or when the loop last went back.
         intervals: Log intervals since then.
-        is_lowest: Whether the last interval gave the lowest value.
+        is_lowest: Whether the last interval gave the lowest value of all.
         risen_step: Where the rates begin to rise anew after a dead start.
         is_signed: Whether a loss was zero or negative.
 
@@ -99,6 +100,7 @@ class DivergenceGuard:
     first: float = field(default=math.nan, init=False)
     smoothed: float = field(default=math.nan, init=False)
     lowest: float = field(default=math.inf, init=False)
+    lowest_before: float = field(default=math.inf, init=False)
     reference: float = field(default=math.inf, init=False)
     waiting_since: int = field(default=0, init=False)
     intervals: int = field(default=0, init=False)
@@ -131,11 +133,12 @@ class DivergenceGuard:
             self.first = loss
         if not self.is_signed and (loss <= 0 or least < 0):
             self.is_signed = True
-            self.smoothed, self.lowest = _exponential(self.smoothed), _exponential(self.lowest)
+            for name in ("smoothed", "lowest", "lowest_before"):
+                setattr(self, name, _exponential(getattr(self, name)))
         value = loss if self.is_signed else math.log(max(loss, 1e-300))
         self.smoothed = value if math.isnan(self.smoothed) else self.smoothed + 0.5 * (value - self.smoothed)
         self.intervals += 1
-        self.is_lowest = self.smoothed < self.lowest
+        self.is_lowest = self.smoothed < self._lowest_of_all
         self.lowest = min(self.lowest, self.smoothed)
         if not self.is_signed and self.smoothed < self.reference - self.least_progress * _NATS:
             self.reference, self.waiting_since, self.intervals = self.smoothed, step, 0
@@ -197,15 +200,21 @@ class DivergenceGuard:
         self.smoothed = self.reference = self.lowest
         if setback == "dead":
             self.restarts += 1
+            self.lowest_before = self._lowest_of_all
             self.risen_step, self.smoothed, self.lowest, self.reference = step, math.nan, math.inf, math.inf
         return True
 
     @property
     def has_ended_worse(self) -> bool:
         """Return whether the smoothed loss is more than 0.1 dB above the lowest."""
+        lowest = self._lowest_of_all
         if self.is_signed:
-            return self.max_rollbacks > 0 and is_worse(self.smoothed, than=self.lowest)
-        return self.max_rollbacks > 0 and self.smoothed > self.lowest + 0.1 * _NATS
+            return self.max_rollbacks > 0 and is_worse(self.smoothed, than=lowest)
+        return self.max_rollbacks > 0 and self.smoothed > lowest + 0.1 * _NATS
+
+    @property
+    def _lowest_of_all(self) -> float:
+        return min(self.lowest, self.lowest_before)
 
     def factor(self, step: int, steps: int) -> float:
         """Return what every rate is multiplied by at `step`: it rises anew from where a dead fit was begun again."""
