@@ -13,7 +13,8 @@ import finer_nerf
 import finer_ntk
 import finer_sdf
 from finer_core import InputError, build_network
-from finer_core.casts import real_numbers
+from finer_core.casts import real_numbers, refuse_masked
+from finer_nerf.arguments import points_and_directions
 
 SHORT = {"steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"}
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
@@ -88,6 +89,15 @@ def test_what_the_message_says_leaves_no_mask():
     assert real_numbers(np.ma.masked_array(rows), what="points").shape == (5, 3)
 
 
+@pytest.mark.parametrize("ask", [real_numbers, refuse_masked], ids=lambda ask: ask.__name__)
+def test_masked_numbers_in_lists_are_refused(ask):
+    row = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    for given in ([1.0, np.ma.masked], ((1.0, np.ma.masked), (1.0, 2.0)), [row, row], [np.ma.masked_array([row, row])]):
+        with pytest.raises(InputError, match="points: some are masked; leave their rows out"):
+            ask(given, what="points")
+    ask([np.ma.masked_array([1.0, 2.0]), [3.0, 4.0]], what="points")
+
+
 @pytest.mark.parametrize("dtype", [complex, bool, "U1"])
 @pytest.mark.parametrize("ask", [ask_image, ask_image_at, ask_surface, ask_scene], ids=lambda ask: ask.__name__)
 def test_what_are_no_real_numbers_is_refused(ask, dtype):
@@ -99,3 +109,12 @@ def test_what_are_no_real_numbers_is_refused(ask, dtype):
 def test_tensors_of_a_surface_are_real_numbers_too(dtype):
     with pytest.raises(InputError, match=rf"points must be real numbers, got dtype {dtype}"):
         ask_surface(lambda width: torch.ones(6, width, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.complex64])
+@pytest.mark.parametrize("other", [torch.ones(6, 3), np.ones((6, 3))], ids=["tensor", "array"])
+def test_tensors_of_a_scene_are_real_numbers_too(dtype, other):
+    wrong = torch.ones(6, 3, dtype=dtype)
+    for name, given in (("points", (wrong, other)), ("directions", (other, wrong))):
+        with pytest.raises(InputError, match=rf"{name} must be real numbers, got dtype {dtype}"):
+            points_and_directions(*given)

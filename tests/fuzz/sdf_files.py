@@ -97,7 +97,13 @@ def _skins() -> dict[str, dict[str, bytes]]:
     faces = [f"f {a + 1}/1 {b + 1}/2 {c + 1}/-1\n" for a, b, c in box.faces]
     obj = f"mtllib skin.mtl\n{corners}usemtl a\n{''.join(faces[:6])}usemtl b\n{''.join(faces[6:])}"
     beside = {"skin.obj": obj.encode(), "skin.mtl": materials, "my skin.jpg": picture.getvalue()}
-    return {"skin.glb": {"skin.glb": box.export(file_type="glb")}, "skin.obj": beside}
+    head = "ply\nformat ascii 1.0\ncomment TextureFile my skin.jpg\n" + f"element vertex {len(box.vertices)}\n"
+    head += "".join(f"property float {axis}\n" for axis in "xyz") + f"element face {len(box.faces)}\n"
+    head += "property list uchar int vertex_indices\nproperty list uchar float texcoord\nproperty int texnumber\n"
+    rows = [f"{x:g} {y:g} {z:g}\n" for x, y, z in box.vertices]
+    rows += [f"3 {a} {b} {c} 6 0 0 1 0 0.5 1 0\n" for a, b, c in box.faces]
+    named = {"skin.ply": (head + "end_header\n" + "".join(rows)).encode(), "my skin.jpg": picture.getvalue()}
+    return {"skin.glb": {"skin.glb": box.export(file_type="glb")}, "skin.obj": beside, "skin.ply": named}
 
 
 def _reader(name: str):

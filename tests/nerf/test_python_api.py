@@ -566,6 +566,8 @@ def views_with(**given):
         ({"steps": "many"}, "'steps' must be an integer"),
         ({"seconds": 3.0}, "both say how long"),
         ({"downscale": 2}, "downscale says how a scene is read"),
+        ({"orbit_frames": 48}, r"orbit_frames 48 does nothing .* report; leave it out; model.orbit\(frames\) has"),
+        ({"config": NerfConfig(orbit_frames=0)}, "orbit_frames 0 does nothing"),
         ({"test_every": 8}, "test_every says how a scene is read"),
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
         ({"network": 3}, "hyper-parameters or a torch module, got 3"),

@@ -82,6 +82,7 @@ def test_options_that_say_nothing_here(tmp_path, capsys):
         (["kernel", "--max-points", "9"], "--max-points 9 does nothing without an image"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--grid", "8"], "--grid '8' does nothing to"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--steps", "3"], "--steps 3 does nothing to"),
+        (["spectrum", str(tmp_path / "kernel.npy"), "--tensorboard"], "--tensorboard does nothing to"),
     ):
         assert_refused(main, [*arguments, *out], capsys, words, "leave it out")
 

@@ -328,7 +328,7 @@ def test_a_checkpoint_is_gone_on_from_to_the_same_bits(own, tmp_path):
     whole, _ = fit(BALL, **{**SMALL, **code()})
     habits = {"checkpoint": tmp_path / "fit.safetensors", "checkpoint_seconds": 0.0}
     _, first = fit(BALL, **{**SMALL, **code()}, **habits, callbacks=[Watcher(stop_after=6)])
-    model, rest = fit(BALL, **{**SMALL, **code()}, **habits, resume=True, resolution=9)
+    model, rest = fit(BALL, **{**SMALL, **code()}, **habits, resume=True)
     assert first.interrupted and not rest.interrupted
     assert [*first["step"], *rest["step"]] == [4, 8, 12]
     assert_same_bits(bits(model), bits(whole))
@@ -410,10 +410,10 @@ def test_betas_and_amsgrad_are_taken(begun):
 
 
 def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, tmp_path):
-    told, sizes = [], {"resolution": 16, "eval_samples": 1000}
+    told = []
     shapes = {"armadillo": BALL, "b": tmp_path / "none.ply"}
-    given = {"config": SdfConfig(**SMALL), **sizes, "progress": lambda *each: told.append(each)}
-    rows = benchmark(shapes, ["finer", "pemlp"], **given, network={"hidden_features": 16})
+    given = {"config": SdfConfig(**SMALL, resolution=16), "eval_samples": 1000, "network": {"hidden_features": 16}}
+    rows = benchmark(shapes, ["finer", "pemlp"], **given, progress=lambda *each: told.append(each))
     assert [(row["shape"], row["method"]) for row in rows] == [(a, m) for a in shapes for m in ("finer", "pemlp")]
     assert rows[0]["chamfer_l2_sum"] > 0 and rows[0]["published_chamfer_l2_sum"] == pytest.approx(4.04e-6)
     assert "no such file" in rows[3]["error"] and rows[3]["iou"] is None
@@ -443,6 +443,9 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, t
         ({"hidden_features": 8}, "unknown setting 'hidden_features'; a network's own are given as network="),
         ({"steps": "many"}, "setting 'steps' must be an integer"),
         ({"method": "fine"}, "unknown method 'fine'; did you mean 'finer'"),
+        ({"resolution": 256}, "resolution 256 does nothing to a fit .* give it to model.mesh or evaluate, whose r"),
+        ({"eval_samples": 1000}, "eval_samples 1000 does nothing .* whose samples it is"),
+        ({"config": SdfConfig(resolution=64)}, "resolution 64 does nothing"),
         ({"batch_points": 1}, "--batch-points must be at least 2"),
         ({"network": nn.Linear(2, 1)}, "cannot take coordinates"),
         ({"network": nn.Linear(3, 2)}, r"not float32 \(61, 1\)"),

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_core.io.jpeg import never_half
 from finer_core.io.pictures import opened_picture
 
 
@@ -71,10 +72,38 @@ def test_a_jpeg_that_was_cut_and_closed_is_refused(kind, how, tmp_path):
             found.load()
 
 
-def test_a_jpeg_of_several_scans_is_opened_as_it_is(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    (tmp_path / "a.jpg").write_bytes(jpeg(Image.fromarray(noise), progressive=True))
-    for damage in (b"", b"\xff"):
-        (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes() + damage)
-        with opened_picture(tmp_path / "b.jpg") as found:
-            assert found.info["progressive"] and np.asarray(found).shape == (40, 40)
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+def test_a_jpeg_of_several_scans_is_refused_without_some_of_them(kind, how, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "CMYK").convert(kind)
+    data, path = jpeg(picture, progressive=True, **how), tmp_path / "a.jpg"
+    for more in (b"", b"\xff", b"and more"):
+        path.write_bytes(data + more)
+        with opened_picture(path) as found, Image.open(io.BytesIO(data)) as expected:
+            assert found.info["progressive"] and np.array_equal(np.asarray(found), np.asarray(expected))
+    scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    for end in (scans[0] + 30, scans[1], (scans[1] + scans[2]) // 2, scans[-1]):
+        path.write_bytes(data[:end].rstrip(b"\xff") + b"\xff\xd9")
+        with pytest.raises(InputError, match="truncated"), opened_picture(path) as found:
+            found.load()
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}], ids=["one scan", "several"])
+def test_a_jpeg_is_read_in_pieces_and_its_data_when_they_are_decoded(how, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    (tmp_path / "a.jpg").write_bytes(jpeg(Image.fromarray(noise), quality=95, **how))
+    read = []
+
+    class Watched(io.FileIO):
+        def read(self, size=-1):
+            assert 0 <= size <= 1 << 20
+            read.append(size)
+            return super().read(size)
+
+    with Watched(tmp_path / "a.jpg") as file, Image.open(file) as plain:
+        read.clear()
+        picture = never_half(plain)
+        assert picture.size == (1200, 1200) and sum(read) < 4096
+        picture.load()
+        assert sum(read) > 1 << 20

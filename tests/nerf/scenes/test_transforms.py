@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_nerf.inputs import read_input
 from finer_nerf.scenes.frames import straighten
 from finer_nerf.scenes.reader import read_scene
 from tests.nerf.small_scenes import ball_views, write_transforms
@@ -229,6 +230,18 @@ def test_lists_that_leave_something_open(tmp_path, lists, train, test):
 def test_lists_that_leave_nothing_to_train_on(tmp_path):
     with pytest.raises(InputError, match="no view is left"):
         read(tmp_path, train_filenames=[], test_filenames=["images/1.png"])
+
+
+def test_a_split_that_does_nothing_is_said(tmp_path):
+    words = "test_every 5 does nothing: the scene has test or validation views of its own"
+    names = [f"images/{number}.png" for number in range(4)]
+    split = {"train_filenames": names[1:], "test_filenames": names[:1]}
+    for form, said in (({}, False), (split, True)):
+        folder = str(write_transforms(tmp_path / f"scene{said}", **form))
+        assert (words in read_scene(folder, test_every=5).notes) is said
+        assert words not in read_scene(folder).notes
+    assert words in read_input(None, downscale=16, test_every=5).notes
+    assert not read_input(None, downscale=16).notes
 
 
 def test_what_is_left_aside_is_said(tmp_path):

@@ -11,10 +11,12 @@ import pytest
 import trimesh
 from PIL import Image as Pillow
 
+from finer_core import InputError
 from finer_core.io.glb import srgb_from_linear
 from finer_sdf import fit
 from finer_sdf.geometry.loaded_shape import LoadedShape
-from finer_sdf.geometry.reader import read_shape
+from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, Room
+from finer_sdf.geometry.reader import read_raw, read_shape
 from finer_sdf.geometry.textures import Texture
 from finer_sdf.inputs import as_shape
 from tests.sdf.geometry.test_gltf import Builder
@@ -272,6 +274,26 @@ def test_the_factor_of_a_trimesh_material_is_multiplied_and_damaged_pictures_are
         assert "no picture that can be read" in as_shape(mesh).notes[0]
 
 
+def test_the_materials_of_a_trimesh_are_read_face_by_face():
+    mesh = square()
+    top = (mesh.vertices[mesh.faces][..., 2] == 0).all(axis=1)
+    skin = trimesh.visual.material.PBRMaterial(baseColorTexture=picture(), baseColorFactor=[255, 0, 255, 255])
+    simple, plain = trimesh.visual.material.SimpleMaterial, trimesh.visual.material.PBRMaterial
+    for other in (simple(diffuse=[0, 255, 0, 255]), plain(baseColorFactor=[0, 255, 0, 255])):
+        mesh.visual = trimesh.visual.TextureVisuals(
+            uv=mesh.vertices[:, :2],
+            material=trimesh.visual.material.MultiMaterial([other, skin]),
+            face_materials=top.astype(int),
+        )
+        loaded = as_shape(mesh)
+        assert colors_at(loaded, *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
+        points, colors = loaded.colors.samples(1000, seed=0)
+        assert (np.round(colors[points[:, 2] < -0.01]) == [0, 1, 0]).all()
+    for numbers in (np.zeros(len(mesh.faces), dtype=int), None):  # all of one color; not known
+        mesh.visual.face_materials = numbers
+        assert as_shape(mesh).colors is None
+
+
 def test_a_picture_too_large_for_the_memory_is_left_out(tmp_path):
     Pillow.new("RGB", (12_000, 12_000)).save(tmp_path / "big.png")
     (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd big.png\n")
@@ -285,13 +307,85 @@ def test_a_trimesh_with_texture_coordinates_alone_says_so():
     assert loaded.colors is None and "no picture" in loaded.notes[0]
 
 
-def test_the_texture_of_a_ply_is_named(tmp_path):
-    head = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
-    head += "element face 4\nproperty list uchar int vertex_indices\nproperty list uchar float texcoord\nend_header\n"
-    rows = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
-    rows += "".join(f"3 {face} 6 0 0 1 0 0 1\n" for face in ("0 2 1", "0 1 3", "0 3 2", "1 2 3"))
-    loaded = read_shape(saved(tmp_path / "a.ply", (head + rows).encode()))
-    assert loaded.notes == ("left out its texture: of PLY they are not read",)
+PLY = "ply\nformat ascii 1.0\ncomment TextureFile my skin.png\n"
+PLY += "element vertex 6\nproperty float x\nproperty float y\nproperty float z\n"
+PLY_FACES = "element face 2\nproperty list uchar int vertex_indices\n"
+PLY_POINTS = ("0 0 0", "1 0 0", "1 1 0", "0 1 0", "0 0 -1", "1 0 -1")
+
+
+def ply(folder: Path, head: str, vertices: tuple[str, ...], faces: tuple[str, ...]) -> LoadedShape:
+    (folder / "my skin.png").write_bytes(png())
+    (folder / "other.png").write_bytes(png(QUARTERS[::-1]))
+    rows = "\n".join([*vertices, *faces])
+    return read_shape(saved(folder / "a.ply", f"{head}end_header\n{rows}\n".encode()))
+
+
+@pytest.mark.parametrize("names", [("s", "t"), ("u", "v"), ("texture_u", "texture_v")])
+def test_the_vertices_of_a_ply_have_places_in_its_picture(names, tmp_path):
+    head = PLY + "".join(f"property float {name}\n" for name in names) + PLY_FACES
+    vertices = tuple(f"{point} {' '.join(point.split()[:2])}" for point in PLY_POINTS)
+    loaded = ply(tmp_path, head, vertices, ("4 0 1 2 3", "4 0 1 5 4"))
+    assert colors_at(loaded, *CORNERS) == SHOWN and not [note for note in loaded.notes if "left out" in note]
+
+
+def test_the_corners_of_a_ply_have_places_in_its_pictures(tmp_path):
+    head = PLY.replace("skin.png\n", "skin.png\ncomment TextureFile other.png\n")
+    head += "property uchar red\nproperty uchar green\nproperty uchar blue\n"
+    head += PLY_FACES.replace("face 2", "face 3") + "property list uchar float texcoord\nproperty int texnumber\n"
+    vertices = tuple(f"{point} 9 9 9" for point in PLY_POINTS)
+    faces = ("3 0 1 2 6 0 0 1 0 1 1 0", "3 0 2 3 6 0 0 1 1 0 1 1", "4 0 1 5 4 0 0")
+    loaded = ply(tmp_path, head, vertices, faces)
+    assert colors_at(loaded, CORNERS[0], CORNERS[3]) == [SHOWN[2], SHOWN[3]]
+    assert "left out the colors of its vertices: it has a texture" in loaded.notes
+    assert "2 faces of a texture have no place in it" in loaded.notes
+
+
+def test_a_ply_without_picture_or_place_in_it_says_so(tmp_path):
+    faces = ("4 0 1 2 3 8 0 0 1 0 1 1 0 1", "4 0 1 5 4 8 0 0 1 0 1 1 0 1")
+    wedges = PLY_FACES + "property list uchar float texcoord\n"
+    for head, words in (
+        (PLY.replace("my skin", "gone"), "'gone.png', which is not there; keep the files together"),
+        (PLY.replace("TextureFile", "file"), "no line `comment TextureFile` of its header names a picture"),
+    ):
+        loaded = ply(tmp_path, head + wedges, PLY_POINTS, faces)
+        (note,) = [note for note in loaded.notes if "left out its texture: " in note]
+        assert words in note and loaded.colors is None
+    assert ply(tmp_path, PLY + PLY_FACES, PLY_POINTS, ("4 0 1 2 3", "4 0 1 5 4")).colors is None
+
+
+def test_the_diffuse_color_of_the_older_extension_of_gltf_is_read(tmp_path):
+    built, half = glb_square(), round(float(srgb_from_linear(np.array(0.5))), 2)
+    info = built.json["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]
+    older = {"diffuseTexture": info, "diffuseFactor": [0.5, 1, 1, 1]}
+    extensions = {"KHR_materials_pbrSpecularGlossiness": older}
+    built.json["extensionsRequired"] = list(extensions)
+    for usual in ({}, {"baseColorFactor": [1, 0, 0, 1]}):
+        built.json["materials"] = [{"pbrMetallicRoughness": usual, "extensions": extensions}]
+        loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
+        assert colors_at(loaded, *CORNERS) == [[half, 0, 0], [0, 1, 0], [0, 0, 1], [half, 1, 1]]
+    built.json["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": info}, "extensions": extensions}]
+    assert colors_at(read_shape(saved(tmp_path / "a.glb", built.glb())), *CORNERS) == SHOWN
+
+
+def test_parts_of_a_gltf_count_together(tmp_path):
+    built = glb_square()
+    built.json["nodes"] = [{"mesh": 0, "translation": [0, 0, height]} for height in range(50)]
+    built.json["scenes"] = [{"nodes": list(range(50))}]
+    path = saved(tmp_path / "a.glb", built.glb())
+    needed = PROCESS_BYTES + 50 * (2 * BYTES_A_FACE + 3 * 100)
+    assert read_raw(path, Room(memory=needed + 10_000), known=(".glb",)).faces is not None
+    with pytest.raises(InputError, match="reading 100 faces needs about"):
+        read_raw(path, Room(memory=needed - 1), known=(".glb",))
+
+
+def test_pictures_that_are_held_count_with_the_faces(tmp_path):
+    side = 4000
+    Pillow.new("RGB", (side, side)).save(tmp_path / "big.png")
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd big.png\n")
+    path = saved(tmp_path / "a.obj", (TOP + "usemtl a\n" + "f 1/1 2/2 3/3\n" * 300_000).encode())
+    assert read_raw(path, Room(memory=730_000_000), known=(".obj",)).texture is not None
+    with pytest.raises(InputError, match=r"reading .* faces needs about"):
+        read_raw(path, Room(memory=700_000_000), known=(".obj",))
 
 
 def test_a_fit_learns_the_colors_of_a_texture():

@@ -137,15 +137,28 @@ def without_halves(module: Module) -> Module:
 
 
 def refuse_masked(values: Any, *, what: str) -> None:
-    """Raise InputError for a masked array of NumPy's with masked numbers, whose mask a plain array would not have.
+    """Raise InputError for masked numbers of NumPy's, in an array or in lists: a plain array would not have the mask.
 
     Args:
         values: What a program gave.
         what: What it is, for the message.
     """
-    if np.ma.is_masked(values):
-        found = f"{np.ma.count_masked(values)} of {np.size(values)} numbers are masked"
+    if _has_masked(values):
+        is_array = isinstance(values, np.ma.MaskedArray)
+        found = f"{np.ma.count_masked(values)} of {values.size} numbers are masked" if is_array else "some are masked"
         raise InputError(f"{what}: {found}; leave their rows out, as in x[~numpy.ma.getmaskarray(x).any(axis=-1)].data")
+
+
+def _has_masked(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_has_masked, values))
+    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.is_masked(values))
+
+
+def check_real(x: Tensor, *, what: str) -> None:
+    """Raise InputError for a tensor of complex numbers or of truth values; `what` names it in the message."""
+    if x.dtype == torch.bool or x.is_complex():
+        raise InputError(f"{what} must be real numbers, got dtype {x.dtype}")
 
 
 def real_numbers(values: Any, *, what: str) -> np.ndarray:

@@ -126,6 +126,21 @@ def given_fields(config: Any, named: Collection[str]) -> set[str]:
     return {name for name in names if name in named or getattr(config, name) != getattr(default, name)}
 
 
+def refuse_fields_without_effect(config: Any, *names: str, named: Collection[str], why: str) -> None:
+    """Raise InputError for a field that a program gave and that does nothing in what it calls.
+
+    Args:
+        config: A dataclass whose fields all have defaults.
+        *names: The fields without effect.
+        named: Fields that the program named.
+        why: Says why, after the field, and where it would have one.
+    """
+    given = given_fields(config, named)
+    for name in names:
+        if name in given:
+            raise InputError(f"{name} {shown(getattr(config, name))} does nothing {why}")
+
+
 def plan_of_config(
     kind: type[Plan], config: Mapping[str, Any], *, source: str | os.PathLike[str], needed: Sequence[str] = ()
 ) -> Plan:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.casts import real_numbers, refuse_masked
+from finer_core.casts import check_real, real_numbers, refuse_masked
 from finer_core.errors import InputError
 from finer_core.schema import shown
 from finer_nerf import backgrounds
@@ -40,6 +40,8 @@ def points_and_directions(points: Any, directions: Any) -> tuple[Any, Any]:
         refuse_masked(points, what="points")
         refuse_masked(directions, what="directions")
         points, directions = (torch.as_tensor(each) for each in (points, directions))
+        check_real(points, what="points")
+        check_real(directions, what="directions")
     else:
         given = {"points": points, "directions": directions}
         points, directions = (real_numbers(each, what=name).astype(np.float64) for name, each in given.items())

@@ -260,10 +260,8 @@ def read_input(
     if name is not None and not _is_built_in(name):
         return reader.read_scene(name, downscale=downscale, every=every, test_every=test_every, memory=memory)
     scene = builtin.builtin_scene(size=max(1, builtin.BUILT_IN_SIZE // downscale))
-    if every == 1:
-        return scene
-    kept = scene.train.take(list(range(0, len(scene.train), every)))
-    return dataclasses.replace(scene, train=kept)
+    kept = scene.train if every == 1 else scene.train.take(list(range(0, len(scene.train), every)))
+    return dataclasses.replace(scene, train=kept, notes=(*scene.notes, *reader.note_of_own_split(test_every)))
 
 
 def _is_built_in(name: str | None) -> bool:

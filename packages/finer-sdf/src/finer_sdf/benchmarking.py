@@ -1,11 +1,13 @@
 """Compare methods on surfaces, from Python: a row a fit."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from finer_core.benchmark import Methods, Result, compare
+from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
@@ -95,18 +97,20 @@ _OF_EVALUATE = ("resolution", "eval_samples", "seed", "memory")
 
 
 def _metrics_of(shape: Any, settings: dict[str, Any], *, config: SdfConfig | None) -> Mapping[str, Any] | None:
-    own = {name: settings.get(name, getattr(config or SdfConfig(), name)) for name in _OF_EVALUATE}
-    loaded = as_shape(shape, memory=parse_memory(own["memory"]))
-    model, history = fit(loaded, config, **settings)
+    given = {name: settings[name] for name in _OF_EVALUATE if name in settings}
+    whole = config_with(SdfConfig, config, given)
+    loaded = as_shape(shape, memory=parse_memory(whole.memory))
+    of_fit = dataclasses.replace(whole, resolution=SdfConfig.resolution, eval_samples=SdfConfig.eval_samples)
+    model, history = fit(loaded, of_fit, **{name: value for name, value in settings.items() if name not in given})
     if history.interrupted:
         return None
     figures = evaluate(
         model,
         loaded,
-        resolution=own["resolution"],
-        samples=own["eval_samples"],
-        seed=own["seed"],
-        memory=own["memory"],
+        resolution=whole.resolution,
+        samples=whole.eval_samples,
+        seed=whole.seed,
+        memory=whole.memory,
     )
     return {**figures, "seconds": round(history[-1].seconds, 3)}
 

@@ -15,7 +15,7 @@ class SdfConfig(TrainingConfig):
     """Hold every setting of a fit; None is filled from the preset and the method.
 
     Each field is an option of `finer-sdf fit`, whose help says what it does; `network` holds those of the network.
-    `resolution` and `eval_samples` are of the run folder alone.
+    `resolution` and `eval_samples` are of the run folder alone, and of `benchmark`.
 
     Example:
         >>> from finer_sdf import SdfConfig

@@ -12,23 +12,23 @@ from torch import Tensor
 
 from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
-from finer_core.io.glb import srgb_from_linear
 from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.download import download_shape
-from finer_sdf.geometry.formats.pictures import pixels_of
+from finer_sdf.geometry.formats.pictures import texture_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
 from finer_sdf.geometry.reader import clean, load_shape
-from finer_sdf.geometry.textures import Texture, TextureMap
+from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 from finer_sdf.normalization import Normalization
 
 _KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
 _PICTURES = ("baseColorTexture", "image")
 """Attributes of trimesh's materials that hold what colors a surface."""
+_WHITE = np.full((1, 1, 3), 255, dtype=np.uint8)
 
 
 def read_input(name: str | None, *, memory: int | None = None) -> LoadedShape:
@@ -68,6 +68,7 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
         return read_input(os.fspath(shape), memory=memory)
     try:
         raw, room = _tables_of(shape), Room(memory=memory)
+        colors = _colors_of(shape, room)
         room.claim(faces=0 if raw.faces is None else len(raw.faces), points=len(raw.vertices))
         found, notes = clean(raw, bare_points=True, room=room)
     except InputError as error:
@@ -77,23 +78,19 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    colors = _colors_of(shape)
     if colors is None and getattr(getattr(shape, "visual", None), "kind", None) == "texture":
         notes = ("it has texture coordinates, but no picture that can be read; read without colors", *notes)
     return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=colors)
 
 
-def _colors_of(shape: Any) -> SurfaceColors | None:
+def _colors_of(shape: Any, room: Room) -> SurfaceColors | None:
     """Return the vertex colors or the texture of a trimesh.Trimesh that has some."""
     visual: Any = getattr(shape, "visual", None)
     kind = getattr(visual, "kind", None)
-    texture = _texture_of(shape, visual) if kind == "texture" else None
+    texture = _texture_of(shape, visual, room) if kind == "texture" else None
     colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
     if colors is None and texture is None:
         return None
-    factor = None if texture is None else _factor_of(visual.material)
-    if factor is not None:
-        colors = np.broadcast_to(factor, (len(shape.vertices), 3))
     raw = RawShape(
         vertices=_numbers("vertices", shape.vertices),
         faces=_indices("faces", shape.faces),
@@ -103,33 +100,51 @@ def _colors_of(shape: Any) -> SurfaceColors | None:
     return colors_of(raw)
 
 
-def _texture_of(shape: Any, visual: Any) -> TextureMap | None:
-    """Return the picture of a trimesh's material, whose `uv` count from its lower left corner; None without one.
+def _texture_of(shape: Any, visual: Any, room: Room) -> TextureMap | None:
+    """Return the pictures of a trimesh's materials, whose `uv` count from their lower left corner.
 
-    Trimesh gives a material without a picture one of a single color.
+    None without one, and where all faces show one color: trimesh gives a material without a picture one of that.
     """
-    material, uv, faces = visual.material, visual.uv, _indices("faces", shape.faces)
-    picture = next((found for name in _PICTURES if (found := getattr(material, name, None)) is not None), None)
-    if picture is None or uv is None or np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
-        return None
+    faces, uv, materials = _indices("faces", shape.faces), visual.uv, getattr(visual.material, "materials", None)
+    numbers = np.zeros(len(faces), dtype=np.int64)
+    if materials is not None:
+        if np.shape(visual.face_materials) != numbers.shape:
+            return None
+        numbers = np.asarray(visual.face_materials).astype(np.int64)
+        numbers = np.where((numbers >= 0) & (numbers < len(materials)), numbers, NO_TEXTURE)
     try:
-        pixels = pixels_of(picture)
+        textures = tuple(_of_material(each, room) for each in ([visual.material] if materials is None else materials))
     except Exception:  # whatever it is, and whatever a decoder says of a damaged one
         return None
-    if (pixels == pixels[0, 0]).all():
+    used = [Texture(pixels=_WHITE) if number == NO_TEXTURE else textures[number] for number in np.unique(numbers)]
+    if not any((each.pixels != each.pixels[0, 0]).any() for each in used):
+        if len({(*each.pixels[0, 0].tolist(), *each.factor) for each in used}) == 1:
+            return None
+        return TextureMap(textures=textures, of_face=numbers, places=np.zeros((len(faces), 3, 2)))
+    if uv is None or np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
         return None
     places = np.asarray(uv, dtype=np.float64) * [1, -1] + [0, 1]
-    of_face = np.zeros(len(faces), dtype=np.int64)
-    return TextureMap(textures=(Texture(pixels=pixels),), of_face=of_face, places=places[faces])
+    return TextureMap(textures=textures, of_face=numbers, places=places[faces])
 
 
-def _factor_of(material: Any) -> np.ndarray | None:
-    """Return the sRGB color (3,) that multiplies a PBR material's picture; None without one."""
+def _of_material(material: Any, room: Room) -> Texture:
+    """Return what a material of trimesh's shows: its picture, times the factor of a PBR material, or one color."""
+    picture = next((found for name in _PICTURES if (found := getattr(material, name, None)) is not None), None)
+    if picture is not None:
+        return dataclasses.replace(texture_of(picture, room), factor=_factor_of(material))
+    diffuse = getattr(material, "diffuse", None)
+    pixels = _WHITE if diffuse is None else np.asarray(diffuse, dtype=np.uint8)[:3].reshape(1, 1, 3)
+    return Texture(pixels=pixels, factor=_factor_of(material))
+
+
+def _factor_of(material: Any) -> tuple[float, float, float]:
+    """Return the linear factor of a PBR material's color; 1 without one."""
     factor = getattr(material, "baseColorFactor", None)
     if factor is None or np.shape(factor)[:1] not in ((3,), (4,)):
-        return None
-    linear = np.asarray(factor[:3]) / (255 if np.asarray(factor).dtype.kind in "iu" else 1)
-    return srgb_from_linear(np.clip(linear, 0, 1)).astype(np.float32)
+        return (1.0, 1.0, 1.0)
+    shares = np.asarray(factor[:3]) / (255 if np.asarray(factor).dtype.kind in "iu" else 1)
+    red, green, blue = np.clip(shares, 0, 1).tolist()
+    return red, green, blue
 
 
 def _tables_of(shape: Any) -> RawShape:

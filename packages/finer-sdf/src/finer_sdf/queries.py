@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from finer_core.casts import real_numbers, refuse_halves
+from finer_core.casts import check_real, real_numbers, refuse_halves
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_sdf.normalization import Normalization
@@ -85,8 +85,7 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
 def _coords(points: Tensor, normalization: Normalization, *, like: Tensor) -> Tensor:
     """Move points (..., 3) into the box, in more digits than the field computes with."""
     _check(points.shape)
-    if points.dtype == torch.bool or points.is_complex():
-        raise InputError(f"points must be real numbers, got dtype {points.dtype}")
+    check_real(points, what="points")
     offset = torch.tensor(normalization.offset, dtype=_wide(like), device=points.device)
     return (points.to(_wide(like)) * normalization.scale + offset).to(like.dtype)
 

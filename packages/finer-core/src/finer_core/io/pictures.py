@@ -6,24 +6,19 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
+from finer_core.io.jpeg import never_half
 from finer_core.surroundings import native_silence
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
 _KIND_OF_PAGE, _DESCRIPTION = 254, 270
 """Tags of TIFF."""
-_MARKER, _SCAN, _SEQUENTIAL, _END = 0xFF, 0xDA, (0xC0, 0xC1), b"\xff\xd9"
-"""Of JPEG: what a marker begins with, the kinds of those before a scan and before the size of a sequential picture, and
-the end."""
-_READ_AHEAD = b"\xfe" * 8
-"""What a decoder may have of a block before it decodes it; no more than a few blocks, for such codes are long."""
 
 
 @contextmanager
@@ -50,49 +45,9 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
-                if picture.format not in ("JPEG", "MPO"):
-                    yield picture
-                else:
-                    yield never_half(picture, source if isinstance(source, bytes) else Path(source).read_bytes())
+                yield never_half(picture) if picture.format in ("JPEG", "MPO") else picture
     except Exception as error:  # decoders raise what they please for damaged data
         raise InputError(f"{name}: cannot be read as a picture ({reason_of(error)})") from error
-
-
-def never_half(picture: Any, data: bytes) -> Any:
-    """Return an opened JPEG whose decoding fails where its picture was cut, if that can be told.
-
-    Before an end marker libjpeg fills what is missing with gray, and Pillow hears nothing of it. Without the marker it
-    asks for the rest, which is not there. So it is given the picture without, and with a few bytes in its place, for
-    the decoder of the last block reads ahead.
-
-    Args:
-        picture: Not decoded yet.
-        data: Its file.
-
-    Returns:
-        The picture as it is, where it comes in several scans: what is missing there is detail.
-    """
-    from PIL.JpegImagePlugin import JpegImageFile
-
-    end = _end_of_only_scan(data)
-    return picture if end is None else JpegImageFile(io.BytesIO(data[:end].rstrip(b"\xff") + _READ_AHEAD))
-
-
-def _end_of_only_scan(data: bytes) -> int | None:
-    """Return where the end marker is of a JPEG whose channels are in one scan; None for any other."""
-    at, channels = 2, 0
-    while at + 10 < len(data) and data[at] == _MARKER:
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == _MARKER:  # before a marker there may be some
-            at += 1
-            continue
-        if kind in _SEQUENTIAL:
-            channels = data[at + 9]
-        elif kind == _SCAN:
-            end = data.find(_END, at + 2 + length)
-            return end if end >= 0 and data[at + 4] == channels else None
-        at += 2 + length
-    return None
 
 
 def count_pages(picture: Any) -> int:

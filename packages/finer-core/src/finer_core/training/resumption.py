@@ -58,7 +58,6 @@ def refuse_other_settings(
     *,
     named: Collection[str],
     source: str | os.PathLike[str],
-    may_differ: Collection[str] = (),
 ) -> None:
     """Raise InputError if a setting that is given now is not the one that a fit was begun with.
 
@@ -67,9 +66,8 @@ def refuse_other_settings(
         settings: Those that are given now.
         named: Fields of them that were named, whatever their value.
         source: The checkpoint, for messages.
-        may_differ: Settings that the fit does not depend on.
     """
-    given = sorted(given_fields(settings, named) - _MAY_DIFFER - set(may_differ))
+    given = sorted(given_fields(settings, named) - _MAY_DIFFER)
     pairs = [(name, getattr(settings, name), getattr(plan.settings, name)) for name in given]
     network = plan.network.to_dict()
     options = {**network, **network.get("options", {})}

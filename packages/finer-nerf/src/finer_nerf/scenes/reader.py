@@ -8,6 +8,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
+from finer_nerf.config import NerfConfig
 from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
 from finer_nerf.scenes.frames import Found, PosedFrame, straighten
@@ -103,10 +104,19 @@ def _split(found: Found, path: str, *, every: int, test_every: int) -> tuple[dic
         splits["test"] = frames[::test_every]
         splits["train"] = [frame for number, frame in enumerate(frames) if number % test_every]
         notes.append(f"{len(splits['test'])} of {len(frames)} views held out for judging")
+    else:
+        notes += note_of_own_split(test_every)
     splits["train"] = splits["train"][::every]
     if not splits["train"]:
         raise InputError(f"{path}: no view is left to train on")
     return {split: frames for split, frames in splits.items() if frames}, notes
+
+
+def note_of_own_split(test_every: int) -> list[str]:
+    """Return the note that a number of views to hold out did nothing; none where it is the default, asked by nobody."""
+    if test_every == NerfConfig.test_every:
+        return []
+    return [f"test_every {test_every} does nothing: the scene has test or validation views of its own"]
 
 
 def _digest(files: Sequence[Path], frames: Sequence[PosedFrame]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from finer_core.config import config_with
+from finer_core.config import config_with, refuse_fields_without_effect
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.networks.own_network import AnyActivation
@@ -66,7 +66,8 @@ def fit(
             come from it; others that are given must be equal. The history is of this call.
         progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
         **overrides: Fields of `NerfConfig` that replace those of `config`, such as method="siren", preset="paper",
-            seed=1, and the length: steps= or seconds=, and with any of them target_psnr=.
+            seed=1, and the length: steps= or seconds=, and with any of them target_psnr=. `orbit_frames`, of the
+            report of `finer-nerf train` alone, is refused.
 
     Returns:
         The model, in evaluation mode, and the history: an entry a log interval, with the columns "psnr" (dB, of the
@@ -89,6 +90,8 @@ def fit(
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
     settings = config_with(NerfConfig, config, overrides)
+    why = "to a training without a report; leave it out; model.orbit(frames) has the poses of a film"
+    refuse_fields_without_effect(settings, "orbit_frames", named=overrides, why=why)
     with apart_from_the_program():
         own = _own_code(network, activation, settings)
     state = saved_state(checkpoint, resume=resume)
@@ -103,7 +106,7 @@ def fit(
         views = scene_again(scene, plan.settings)
         about = _about(checkpoint, plan, views, own=own.name)
         saved_fit(state, about, source=path, verb="finer_nerf.fit", signal="scene")
-        refuse_other_settings(plan, settings, named=overrides, source=path, may_differ=("orbit_frames",))
+        refuse_other_settings(plan, settings, named=overrides, source=path)
     for note in (*views.notes, *plan.notes):
         logger.info("%s: %s", views.name, note)
     name, begun = f"train {type(network).__name__ if own.network is not None else plan.settings.method}", state

@@ -92,6 +92,11 @@ def run_spectrum_command(arguments: argparse.Namespace) -> None:
         from finer_ntk.app.spectrum import run_kernel_file, run_spectrum
 
         if model is not None and model.lower().endswith(".npy"):
+            if arguments.tensorboard:
+                raise InputError(
+                    f"--tensorboard does nothing to {model}, a kernel's file: it is of a network and its points; "
+                    "leave it out"
+                )
             return run_kernel_file(out, settings=settings, kernel_file=model, mode=mode)
         return run_spectrum(
             out, settings=settings, model=model, mode=mode, quiet=arguments.quiet, tensorboard=arguments.tensorboard

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.shapes import Float, Shaped
+from finer_core.shapes import Float, Int, Shaped
 from finer_sdf.geometry.raw import (
     NO_COLORS,
     RawShape,
@@ -60,28 +60,47 @@ class PolygonTable:
             vertices=vertices, normals=normals if len(normals) == len(vertices) else None, colors=shares, notes=notes
         )
         corners, sizes = np.array(self.corners), np.array(self.sizes)
-        return self._textured(points, corners, sizes, textures) if textures else with_polygons(points, corners, sizes)
+        if not textures:
+            return with_polygons(points, corners, sizes)
+        places = np.append(np.array(self.places).reshape(-1, 2), [[np.nan, np.nan]], axis=0)  # -1 is the last one
+        numbers, places = np.array(self.materials), places[np.array(self.corner_places)]
+        return with_textured_polygons(points, corners, sizes, textures=textures, numbers=numbers, places=places)
 
-    def _textured(
-        self, points: RawShape, corners: np.ndarray, sizes: np.ndarray, textures: tuple[Texture, ...]
-    ) -> RawShape:
-        """Cut polygons whose corners know the texture: each is a vertex by itself until then."""
-        check_coordinates("vertices", points.vertices)
-        check_indices(corners, count=len(points.vertices), sizes=sizes)
-        cut = with_polygons(replace(points, vertices=points.vertices[corners]), np.arange(len(corners)), sizes)
-        assert cut.faces is not None
-        places = np.append(np.array(self.places).reshape(-1, 2), [[0.0, 0.0]], axis=0)  # -1 is the last one
-        known = np.array(self.corner_places)
-        of_face = np.repeat(np.array(self.materials), sizes - 2)
-        has_places = np.array([texture.pixels.shape[:2] != (1, 1) for texture in textures] + [False])
-        lost = has_places[of_face] & (known[cut.faces] < 0).any(axis=1)
-        of_face[lost] = NO_TEXTURE
-        if lost.any():
-            cut = replace(
-                cut, notes=(*cut.notes, f"{counted(int(lost.sum()), 'face')} of a texture have no place in it")
-            )
-        texture = TextureMap(textures=textures, of_face=of_face, places=places[known[cut.faces]])
-        return replace(cut, vertices=points.vertices, faces=corners[cut.faces], texture=texture)
+
+def with_textured_polygons(
+    points: RawShape,
+    corners: np.ndarray,
+    sizes: np.ndarray,
+    *,
+    textures: tuple[Texture, ...],
+    numbers: Int[np.ndarray, " polygons"],
+    places: Float[np.ndarray, "corners 2"],
+) -> RawShape:
+    """Return what `with_polygons` does, with textures on it.
+
+    Args:
+        points: As there; so are corners and sizes.
+        corners: The vertices of all polygons in a row.
+        sizes: How many of them each polygon has.
+        textures: What there is.
+        numbers: (p,) the number of each polygon's texture; `NO_TEXTURE` for none.
+        places: (c, 2) of each of `corners` in it, from its upper left; not finite for one without.
+    """
+    check_coordinates("vertices", points.vertices)
+    check_indices(corners, count=len(points.vertices), sizes=sizes)
+    # Until the polygons are cut, each corner is a vertex by itself, which knows its place.
+    cut = with_polygons(replace(points, vertices=points.vertices[corners]), np.arange(len(corners)), sizes)
+    assert cut.faces is not None
+    of_face, of_corners = np.repeat(numbers, sizes - 2), places[cut.faces]
+    has_places = np.array([texture.pixels.shape[:2] != (1, 1) for texture in textures] + [False])
+    is_known = np.isfinite(of_corners).all(axis=(1, 2))
+    lost = has_places[of_face] & ~is_known
+    of_face[lost] = NO_TEXTURE
+    if lost.any():
+        cut = replace(cut, notes=(*cut.notes, f"{counted(int(lost.sum()), 'face')} of a texture have no place in it"))
+    of_corners[~is_known] = 0.0
+    texture = TextureMap(textures=textures, of_face=of_face, places=of_corners)
+    return replace(cut, vertices=points.vertices, faces=corners[cut.faces], texture=texture)
 
 
 def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> RawShape:

@@ -1,7 +1,7 @@
 """What a file holds, before anything is repaired, and the checks and limits that every source shares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -57,9 +57,11 @@ class Room:
 
     Attributes:
         memory: Bytes that the process may use; None for no limit.
+        pictures: Bytes of each picture of it that is in memory already, and stays.
     """
 
     memory: int | None = None
+    pictures: list[int] = field(default_factory=list)
 
     def claim(self, *, faces: int = 0, points: int = 0, bare_points: int = 0, text: int = 0) -> None:
         """Refuse what does not fit; called with counts as soon as a reader knows them.
@@ -72,6 +74,7 @@ class Room:
         """
         more = max(0, points - faces // 2) * (_BYTES_A_VERTEX if faces else _BYTES_A_POINT)
         needed = faces * BYTES_A_FACE + more + bare_points * _BYTES_A_BARE_POINT + 2 * text
+        needed += sum(self.pictures)
         counts = ((faces, "faces"), (points or bare_points, "points"), (text, "bytes of data"))
         what = next((f"reading {count} {name}" for count, name in counts if count), "reading it")
         check_room(needed, self.memory, what=what, advice="give a coarser shape", process=PROCESS_BYTES)

@@ -21,10 +21,12 @@ class Texture:
     Attributes:
         pixels: (h, w, 3) uint8, sRGB; row 0 is on top.
         wrap: How it goes on beyond its left and right sides, and beyond top and bottom.
+        factor: Multiplies linear intensities.
     """
 
     pixels: Shaped[np.ndarray, "height width 3"]
     wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
+    factor: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def linear_colors(self, places: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 3"]:
         """Return linear intensities at places (n, 2), (0, 0) the upper left corner and (1, 1) the lower right one.
@@ -39,7 +41,7 @@ class Texture:
         for row, down in rows:
             for column, across in columns:
                 found += (down * across)[:, None] * _LINEAR[self.pixels[row, column]]
-        return found
+        return found * np.array(self.factor, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

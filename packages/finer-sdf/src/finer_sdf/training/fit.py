@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from finer_core.config import config_with
+from finer_core.config import config_with, refuse_fields_without_effect
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
@@ -25,7 +25,6 @@ from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
 
 logger = logging.getLogger(__name__)
-_OF_THE_RUN_FOLDER = ("resolution", "eval_samples")
 
 
 def fit(
@@ -65,7 +64,8 @@ def fit(
             come from it; others that are given must be equal. The history is of this call.
         progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
         **overrides: Fields of `SdfConfig` that replace those of `config`, such as method="siren", preset="paper",
-            seed=1, and the length: steps= or seconds=, and with either target_rms=.
+            seed=1, and the length: steps= or seconds=, and with either target_rms=. Those of the run folder alone,
+            `resolution` and `eval_samples`, are refused.
 
     Returns:
         The model, in evaluation mode, and the history: an entry a log interval.
@@ -88,6 +88,9 @@ def fit(
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
     settings = config_with(SdfConfig, config, overrides)
+    why = "to a fit without a run folder; give it to model.mesh or evaluate, whose {} it is"
+    refuse_fields_without_effect(settings, "resolution", named=overrides, why=why.format("resolution"))
+    refuse_fields_without_effect(settings, "eval_samples", named=overrides, why=why.format("samples"))
     loaded = as_shape(shape, memory=parse_memory(settings.memory))
     with apart_from_the_program():
         own = own_code(network, activation, options=settings.network, in_features=3, out_features=1)
@@ -102,7 +105,7 @@ def fit(
             source = Path(checkpoint or "")
             saved = saved_fit(state, about, source=source, verb="finer_sdf.fit", signal="shape")
             plan = FitPlan.from_config(saved, source=source)
-            refuse_other_settings(plan, settings, named=overrides, source=source, may_differ=_OF_THE_RUN_FOLDER)
+            refuse_other_settings(plan, settings, named=overrides, source=source)
         with assembled_fit(plan, loaded, own=own, progress=progress is True) as (model, loop):
             loop.about = {**about, **plan.to_dict()} if about else {}
             history = run_recorded(

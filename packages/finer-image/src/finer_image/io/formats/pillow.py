@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.io.pictures import never_half
+from finer_core.io.jpeg import never_half
 from finer_image.io.library_guard import import_library, strict_pillow
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.value_range import row_blocks
@@ -46,8 +46,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
             source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
         if format_name == "JPEG":
-            source.handle.seek(0)
-            pixels = in_bands(never_half(image, source.handle.read()), mode)
+            pixels = in_bands(never_half(image), mode)
         else:
             pixels = _decode_deep(source, format_name) if deep else in_bands(image, mode)
         orientation = orientation_of(image)

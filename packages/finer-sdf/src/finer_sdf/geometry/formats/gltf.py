@@ -54,13 +54,16 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             if is_surface:
                 materials.add(tuple(base_color(file, primitive)))
             (surfaces if is_surface else clouds).extend(_placed(part, matrix) for matrix in place @ instances)
+    parts = surfaces or clouds
+    triangles = sum(0 if part.faces is None else len(part.faces) for part in parts)
+    room.claim(faces=triangles, points=sum(len(part.vertices) for part in parts))  # each part claimed its own alone
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
     if surfaces and clouds:
         notes["left out its points and lines"] = None
     notes |= dict.fromkeys(textures.notes)
     is_colored = colored[bool(surfaces)] or bool(textures.textures) or len(materials) > 1
-    return _joined(surfaces or clouds, tuple(textures.textures), is_colored=is_colored, notes=tuple(notes))
+    return _joined(parts, tuple(textures.textures), is_colored=is_colored, notes=tuple(notes))
 
 
 def _part(file: GltfFile, primitive: dict[str, Any], textures: GltfTextures, *, copies: int) -> tuple[RawShape, bool]:

@@ -46,9 +46,7 @@ class GltfTextures:
         none = NO_TEXTURE, np.zeros((count, 2))
         index = primitive.get("material")
         material = {} if index is None else item(self._file.json, "materials", index)
-        info = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
-        if info is None and "diffuseTexture" in material.get("extensions", {}).get(_OLDER, {}):
-            self.notes.append(f"left out a texture: it is of {_OLDER}, which is not read")
+        info = _color_of(material)[0]
         if info is None:
             return none
         try:
@@ -92,17 +90,30 @@ class GltfTextures:
             image = item(self._file.json, "images", sources[0])
             if sources[0] not in self._pictures:
                 content = self._file.linked(image["uri"]) if "uri" in image else self._file.stretch(image["bufferView"])
-                self._pictures[sources[0]] = read_texture(content, self._file.room, held=self._pictures.values())
+                self._pictures[sources[0]] = read_texture(content, self._file.room)
             self.textures.append(replace(self._pictures[sources[0]], wrap=wrap))
             self._numbers[index] = len(self.textures) - 1
         return self._numbers[index]
+
+
+def _color_of(material: dict[str, Any]) -> tuple[dict[str, Any] | None, list[float] | None]:
+    """Return what a material says of the texture of its color, and the factor of that; None where it says nothing.
+
+    They are of its base color, or, where that says less, of the diffuse color of the extension that came before it.
+    """
+    usual = material.get("pbrMetallicRoughness", {})
+    older = material.get("extensions", {}).get(_OLDER, {})
+    says_less = "diffuseTexture" in older or "baseColorFactor" not in usual
+    if "baseColorTexture" not in usual and says_less:
+        return older.get("diffuseTexture"), older.get("diffuseFactor")
+    return usual.get("baseColorTexture"), usual.get("baseColorFactor")
 
 
 def base_color(file: GltfFile, primitive: dict[str, Any]) -> np.ndarray:
     """Return the linear color (3,) of a primitive's material, which multiplies those of its vertices; else white."""
     index = primitive.get("material")
     material = {} if index is None else item(file.json, "materials", index)
-    color = material.get("pbrMetallicRoughness", {}).get("baseColorFactor", [1.0] * 4)
+    color = _color_of(material)[1] or [1.0] * 4
     return np.clip(np.nan_to_num(np.array(color[:3], dtype=np.float64).reshape(3)), 0, 1)
 
 

@@ -19,7 +19,8 @@ def read_obj(path: Path, room: Room) -> RawShape:
     """Read all objects of an .obj file as one; without faces, its points and their normals.
 
     A negative index counts back from the vertices above its line. Colors are those of the vertices, times the picture
-    of each material, or its color where it has none and others differ. The normals of corners are left out.
+    of each material, or its color where it has none and others differ: beside a picture many write a color that nobody
+    means, and Blender passes it over too. The normals of corners are left out.
     """
     table, materials = PolygonTable(room), Materials()
     tables = {"v": table.vertices, "vn": table.normals}

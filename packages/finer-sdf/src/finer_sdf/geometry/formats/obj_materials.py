@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.files import reason_of
 from finer_core.io.text import number, text_lines
-from finer_sdf.geometry.formats.pictures import neighbor, read_texture
+from finer_sdf.geometry.formats.pictures import neighbor, read_texture, reason_for
 from finer_sdf.geometry.raw import Room
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, Wrap
 
@@ -46,7 +45,7 @@ class Materials:
             try:
                 self._read(neighbor(folder, name), room)
             except (InputError, OSError) as error:
-                self.notes[f"left out its materials: {_reason(error)}"] = None
+                self.notes[f"left out its materials: {reason_for(error)}"] = None
 
     def number(self, name: str) -> int:
         """Return the number of a material's texture; `NO_TEXTURE` for one that no library has."""
@@ -84,11 +83,11 @@ class Materials:
                 wrap: Wrap = "clamp" if options.get("-clamp") == ["on"] else "repeat"
                 path = neighbor(folder, file)
                 if path not in self._files:
-                    self._files[path] = read_texture(path, room, held=self._files.values())
+                    self._files[path] = read_texture(path, room)
                 texture = replace(self._files[path], wrap=(wrap, wrap))
                 self.pictures.add(len(self.textures))
             except (InputError, OSError) as error:
-                self.notes[f"left out a texture: {_reason(error)}"] = None
+                self.notes[f"left out a texture: {reason_for(error)}"] = None
         self.numbers[name] = len(self.textures)
         self.textures.append(texture)
 
@@ -103,10 +102,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # of a name that is too long
         return False
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, InputError) else reason_of(error)
 
 
 def _options(line: str) -> tuple[dict[str, list[str]], str]:

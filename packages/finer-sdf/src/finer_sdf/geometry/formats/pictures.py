@@ -1,40 +1,49 @@
 """Read the pictures that files of surfaces name or hold."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_core.io.pictures import opened_picture
 from finer_sdf.geometry.raw import Room
 from finer_sdf.geometry.textures import Texture
 
 
-def read_texture(source: Path | bytes, room: Room, *, held: Collection[Texture]) -> Texture:
-    """Read a picture; what is transparent in it has its color all the same.
+def read_texture(source: Path | bytes, room: Room) -> Texture:
+    """Read a picture.
 
     Args:
         source: A file, or its content.
         room: Refuses what does not fit, before it is decoded.
-        held: Textures that are in memory already.
 
     Raises:
         InputError: If it cannot be read as a picture.
     """
     with opened_picture(source) as picture:
-        width, height = picture.size
-        others = sum(texture.pixels.nbytes for texture in held)
-        room.claim(text=6 * width * height + others // 2)  # half of what the picture, its copies and those take
-        return Texture(pixels=pixels_of(picture))
+        return texture_of(picture, room)
 
 
-def pixels_of(picture: Any) -> np.ndarray:
-    """Return the colors of an opened picture of Pillow's, (h, w, 3) uint8; InputError if it has more than 8 bits."""
+def texture_of(picture: Any, room: Room) -> Texture:
+    """Return an opened picture of Pillow's; what is transparent in it has its color all the same.
+
+    Raises:
+        InputError: If it does not fit, or has more than 8 bits a channel.
+    """
+    width, height = picture.size
+    room.claim(text=6 * width * height)  # half of what the picture and its copies take
     if picture.mode.startswith(("I", "F")):
         raise InputError(f"its pixels are of mode {picture.mode}; save it with 8 bits a channel")
-    return np.array(picture.convert("RGB"))
+    texture = Texture(pixels=np.array(picture.convert("RGB")))
+    room.pictures.append(texture.pixels.nbytes)
+    return texture
+
+
+def reason_for(error: Exception) -> str:
+    """Return why a picture, or the file that names it, cannot be read."""
+    return str(error) if isinstance(error, InputError) else reason_of(error)
 
 
 def neighbor(folder: Path, name: str, *, what: str = "it is") -> Path:

@@ -12,8 +12,10 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
-from finer_sdf.geometry.polygons import with_polygons
-from finer_sdf.geometry.raw import COLOR, RawShape, Room, counted, cut_short, points_of
+from finer_sdf.geometry.formats.pictures import neighbor, read_texture, reason_for
+from finer_sdf.geometry.polygons import with_polygons, with_textured_polygons
+from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, counted, cut_short, points_of
+from finer_sdf.geometry.textures import NO_TEXTURE
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
@@ -23,6 +25,8 @@ _LONGEST_HEADER = 1 << 16
 _LONGEST_FIRST = 1 << 22
 """Bytes of the first row that are looked at to learn how long its lists are."""
 _CORNERS = ("vertex_indices", "vertex_index")
+_PLACES = (("texture_u", "texture_v"), ("s", "t"), ("u", "v"))
+"""Names of a vertex's place in a texture."""
 
 
 class _Property(NamedTuple):
@@ -54,7 +58,7 @@ _NONE = _Table(values={}, lists={})
 def read_ply(path: Path, room: Room) -> RawShape:
     """Read the polygons of a .ply file; without any, its points and their normals."""
     with path.open("rb") as file:
-        is_text, order, elements = _header(file)
+        is_text, order, elements, pictures = _header(file)
         declared = {element.name: element.rows for element in elements}
         if declared.get("tristrips"):
             raise InputError("its triangles are stored as strips, which are not read; convert them to faces")
@@ -76,17 +80,57 @@ def read_ply(path: Path, room: Room) -> RawShape:
     lists = tables["face"].lists if "face" in tables else {}
     if "face" in tables and tables["face"].values.keys() & {*COLOR} and shape.colors is None:
         shape = dataclasses.replace(shape, notes=(*notes, "left out the colors of its faces"))
-    if lists.keys() & {"texcoord"}:
-        shape = dataclasses.replace(shape, notes=(*shape.notes, "left out its texture: of PLY they are not read"))
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if polygons is None:
         raise InputError(f"its faces have no list {' or '.join(_CORNERS)}")
-    return with_polygons(shape, *map(_whole, polygons))
+    corners, sizes = map(_whole, polygons)
+    check_indices(corners, count=len(shape.vertices), sizes=sizes)
+    places = _places(vertices, lists, corners, sizes)
+    if not pictures or places is None:
+        if "texcoord" in lists:
+            shape = _noted(shape, "left out its texture: no line `comment TextureFile` of its header names a picture")
+        return with_polygons(shape, corners, sizes)
+    try:
+        textures = tuple(read_texture(neighbor(path.parent, name), room) for name in pictures)
+    except (InputError, OSError) as error:
+        return with_polygons(_noted(shape, f"left out its texture: {reason_for(error)}"), corners, sizes)
+    if shape.colors is not None:  # a scan often has its colors in both
+        shape = _noted(dataclasses.replace(shape, colors=None), "left out the colors of its vertices: it has a texture")
+    numbers = tables["face"].values.get("texnumber", np.zeros(len(sizes)))
+    numbers = np.where((numbers >= 0) & (numbers < len(textures)), numbers, NO_TEXTURE).astype(np.int64)
+    return with_textured_polygons(shape, corners, sizes, textures=textures, numbers=numbers, places=places)
 
 
-def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
-    """Return whether text follows, the byte order, and the elements that have properties."""
-    written, elements = None, list[_Element]()
+def _noted(shape: RawShape, note: str) -> RawShape:
+    return dataclasses.replace(shape, notes=(*shape.notes, note))
+
+
+def _places(
+    vertices: dict[str, np.ndarray],
+    lists: dict[str, tuple[np.ndarray, np.ndarray]],
+    corners: np.ndarray,
+    sizes: np.ndarray,
+) -> np.ndarray | None:
+    """Return where corners (c,) lie in their textures, (c, 2), from the upper left: PLY counts from the lower left.
+
+    The places of their polygon are taken, NaN where it has none, or else those of their vertex; None without either.
+    """
+    pair = next((pair for pair in _PLACES if vertices.keys() >= set(pair)), None)
+    if "texcoord" in lists:
+        values, lengths = lists["texcoord"][0], _whole(lists["texcoord"][1])
+        is_whole = lengths == 2 * sizes
+        places = np.full((len(corners), 2), np.nan)
+        places[np.repeat(is_whole, sizes)] = values[np.repeat(is_whole, lengths)].reshape(-1, 2)
+    elif pair is not None:
+        places = np.stack([vertices[name] for name in pair], axis=1).astype(np.float64)[corners]
+    else:
+        return None
+    return places * [1, -1] + [0, 1]
+
+
+def _header(file: BinaryIO) -> tuple[bool, str, list[_Element], list[str]]:
+    """Return whether text follows, the byte order, the elements that have properties, and the pictures it names."""
+    written, elements, pictures = None, list[_Element](), list[str]()
     for number in range(_LONGEST_HEADER):
         line = file.readline(_LONGEST_HEADER).removeprefix(b"" if number else codecs.BOM_UTF8)
         words = line.decode("latin-1").split()
@@ -103,6 +147,8 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
                 elements[-1].properties.append(_Property(name, _TYPES[kind], None))
             case ["end_header"]:
                 break
+            case ["comment", "TextureFile", _, *_]:
+                pictures.append(line.decode("utf-8", "replace").split(maxsplit=2)[2].strip())
             case [] | ["ply" | "comment" | "obj_info", *_]:
                 pass
             case _:
@@ -111,7 +157,7 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element]]:
         raise InputError("its header names no format")
     if len({element.name for element in elements}) < len(elements):
         raise InputError("its header declares an element twice")
-    return written == "ascii", _FORMATS[written], [element for element in elements if element.properties]
+    return written == "ascii", _FORMATS[written], [element for element in elements if element.properties], pictures
 
 
 def _in_doubles(element: _Element) -> _Element:
