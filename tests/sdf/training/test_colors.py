@@ -10,14 +10,13 @@ import trimesh
 
 from finer_core import build_network
 from finer_core.errors import InputError
-from finer_core.methods import method_names
 from finer_sdf import Mesh, Normalization, PointCloud, SdfConfig, SdfModel, fit, read_shape
 from finer_sdf.app.cli import main
 from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.raw import color_table
 from finer_sdf.inputs import as_shape
 from finer_sdf.meshing import write_mesh
-from finer_sdf.training.color import add_color, color_network, color_psnr
+from finer_sdf.training.color import add_color, color_psnr
 from finer_sdf.training.plan import plan_fit
 from tests.sdf.shape_files import SMALL
 
@@ -208,13 +207,6 @@ def test_colors_on_the_surface_are_those_of_the_scan(ball):
     mesh = model.mesh(resolution=40)
     error = mesh.visual.vertex_colors[:, :3] / 255 - paint(mesh.vertices)
     assert -10 * np.log10(np.square(error).mean()) > 30
-
-
-@pytest.mark.parametrize("method", method_names("sdf"))
-def test_every_method_has_a_head_for_colors(method):
-    config = color_network(method, preset="fast")
-    assert config.method == ("finer" if method == "multiscale-bacon" else method) and config.out_features == 3
-    assert build_network(config)(torch.zeros(2, 3)).shape == (2, 3)
 
 
 @pytest.fixture(scope="module")

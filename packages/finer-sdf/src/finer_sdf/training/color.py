@@ -6,24 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.errors import InputError
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.training import Fit, build_optimizers, chunk_rows, warmup_cosine
 from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
 from finer_sdf.model import SdfModel
-from finer_sdf.model_data import TASK
-from finer_sdf.presets import FAST_NETWORK
 from finer_sdf.training.objective import DistanceObjective
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.samples import SdfSamples
 
-_MOST_STEPS, _BATCH, _SAMPLES = 1500, 4096, 300_000
-_RATE = 2e-3
+_MOST_STEPS, _BATCH, _MOST_SAMPLES = 1500, 4096, 1_200_000
+_RATE, _EPS = 1e-2, 1e-15
+"""Adam's, which instant-ngp trains its grids with: most rows of a table have a gradient in few steps."""
+_GRID = {"levels": 6, "features_per_level": 4, "log2_table_size": 16, "base_resolution": 32, "finest_resolution": 512}
 _ROOM = 200_000_000
 """Bytes that a step may take; a piece that fits a core's cache takes much less."""
-_SIZE = {"hidden_features": 128, "hidden_layers": 2}
 _OF_THE_HEAD, _OF_THE_FIGURE = 7, 8
 """Added to the seed: independent of what the distance draws, and of each other."""
 
@@ -52,25 +50,20 @@ def wants_color(plan: FitPlan, loaded: LoadedShape) -> bool:
     return plan.settings.color == "auto" and loaded.colors is not None and isinstance(plan.network, NetworkConfig)
 
 
-def color_network(method: str, *, preset: str) -> NetworkConfig:
-    """Return the network of a color head: the method's, in a small size.
+def color_network() -> NetworkConfig:
+    """Return the network of a color head, whatever the method of the distance: 3 -> hash grid -> 64x1 -> 3.
 
-    A method that has no network of that size, such as multiscale-bacon, has finer's.
+    Colors need not be smooth, nor have derivatives, and a texture has more detail than the surface that it lies on.
     """
-    tuned = FAST_NETWORK.get(method, {}) if preset == "fast" else {}
-    try:
-        config = published_config(method=method, task=TASK, in_features=3, out_features=3, **{**tuned, **_SIZE})
-        build_network(config, device="meta")
-    except InputError:
-        return color_network("finer", preset=preset)
-    return config
+    sizes = {"in_features": 3, "out_features": 3, "hidden_features": 64, "hidden_layers": 1}
+    return published_config(method="ngp", task="nerf", **sizes, **_GRID)
 
 
 def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: bool = False) -> float | None:
     """Fit a color head to a model whose input has colors, if that is asked for.
 
-    It is a network of the model's method from box coordinates to sRGB, of two layers of 128, fitted to 300,000 points
-    of the surface with interpolated colors, as many steps as the distance had and at most 1500.
+    It is a network on a hash grid from box coordinates to sRGB, fitted to points of the surface with interpolated
+    colors, as many steps as the distance had and at most 1500.
 
     Args:
         model: Gets the head.
@@ -85,10 +78,9 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
     if not wants_color(plan, loaded):
         return None
     assert loaded.colors is not None and settings.steps
-    config = color_network(settings.method, preset=settings.preset)
-    seed = settings.seed + _OF_THE_HEAD
+    config, steps, seed = color_network(), min(settings.steps, _MOST_STEPS), settings.seed + _OF_THE_HEAD
     network = build_network(config, generator=torch.Generator().manual_seed(seed)).to(plan.device)
-    points, colors = loaded.colors.samples(_SAMPLES, seed=seed)
+    points, colors = loaded.colors.samples(min(_MOST_SAMPLES, steps * _BATCH), seed=seed)
     coords = torch.from_numpy(plan.frame.to_box(points).astype(np.float32))
     sampler = ColorSampler(coords, torch.from_numpy(colors), seed=seed)
     fit = Fit(
@@ -99,9 +91,9 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
             chunk_points=chunk_rows(config, room=_ROOM, device=plan.device),
             device=plan.device,
         ),
-        optimizers=build_optimizers(network, name="adam", learning_rate=_RATE, betas=(0.9, 0.99)),
+        optimizers=build_optimizers(network, name="adam", learning_rate=_RATE, betas=(0.9, 0.99), eps=_EPS),
         schedule=warmup_cosine(),
-        steps=min(settings.steps, _MOST_STEPS),
+        steps=steps,
         log_every=100,
     )
     with reporting("color", unit="step", progress=progress) as tell:
