@@ -15,6 +15,7 @@ from benchmarks.bench_killed_workers import workers_of
 
 from finer_core.errors import InputError
 from finer_core.reproduction import ResultsFolder
+from tests.prepared import PreparedProcess
 
 pytest.importorskip("distributed")
 
@@ -27,14 +28,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(TOYS), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **more}
 
 
-def toy(out: Path, workers: int, *scheduler: str, **more: str) -> subprocess.Popen:
-    command = [sys.executable, str(TOYS / "run_toy.py"), str(out), str(workers), *scheduler]
-    return subprocess.Popen(
-        command, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
-    )
+def toy(out: Path, workers: int, *scheduler: str, **more: str) -> PreparedProcess:
+    command = [str(TOYS / "run_toy.py"), str(out), str(workers), *scheduler]
+    return PreparedProcess(command, environment=environment(**more), folder=out.parent)
 
 
-def finished(process: subprocess.Popen) -> tuple[int, str]:
+def finished(process: PreparedProcess) -> tuple[int | None, str]:
     """Return the exit code and what was said, once the process has ended."""
     try:
         output, errors = process.communicate(timeout=SECONDS)

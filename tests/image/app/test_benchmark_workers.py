@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from finer_core.errors import InputError
 from finer_image import benchmark, write_image
 from finer_image.app.cli import main
 from tests import refusals
+from tests.prepared import PreparedProcess
 
 pytest.importorskip("distributed")
 SMALL = [
@@ -37,10 +36,9 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def program(folder: Path, out: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "finer_image", "benchmark", str(folder), "--out", str(out), *SMALL, *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def program(folder: Path, out: Path, *more: str) -> PreparedProcess:
+    command = ["-m", "finer_image", "benchmark", str(folder), "--out", str(out), *SMALL, *more]
+    return PreparedProcess(command, environment={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def rows(out: Path) -> list[dict]:
@@ -57,7 +55,7 @@ def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folde
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     more = ["--steps", "400", "--checkpoint-seconds", "0.1"]
     assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
-    process = program(folder, stormy, *more, "--workers", "2")
+    process = program(folder, stormy, *more, "--workers", "1")  # two are those of Python's below
     try:
         until = time.monotonic() + 180
         while not list(stormy.glob("*/metrics.jsonl")):  # a fit is under way
