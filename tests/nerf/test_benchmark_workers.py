@@ -1,12 +1,15 @@
 """`benchmark` of scenes on workers, from Python: the rows of a sequence, to the bit."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from finer_nerf import NerfConfig, benchmark
 
 from .small_scenes import ball_scene
 
-pytest.importorskip("distributed")
+# Looked for and not loaded: that takes a second wherever tests are collected.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
 SMALL = {
     **{"steps": 12, "device": "cpu", "precision": "fp32", "max_samples": 16, "grid_resolution": 8},
     **{"batch_samples": 600, "batch_rays": 64, "network": {"hidden_features": 8, "hidden_layers": 1}},

@@ -1,12 +1,15 @@
 """`benchmark` of surfaces on workers, from Python: the rows of a sequence, to the bit."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import trimesh
 
 from finer_sdf import PointCloud, benchmark
 
-pytest.importorskip("distributed")
+# Looked for and not loaded: that takes a second wherever tests are collected.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
 SIZES = {
     "hidden_features": 16,
     "hidden_layers": 1,

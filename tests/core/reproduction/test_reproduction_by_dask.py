@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from finer_core.errors import InputError
 from finer_core.reproduction import ResultsFolder
 from tests.prepared import PreparedProcess
 
-pytest.importorskip("distributed")
+# Looked for and not loaded: that takes a second wherever tests are collected.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
 
 TOYS = Path(__file__).parents[1] / "toy_study"
 CELLS = 12

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from finer_image.app.cli import main
 from tests import refusals
 from tests.prepared import PreparedProcess
 
-pytest.importorskip("distributed")
+# Looked for and not loaded: that takes a second wherever tests are collected.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
 SMALL = [
     *("--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--precision", "fp32"),
     *("--device", "cpu", "--quiet"),
@@ -53,7 +55,7 @@ def weights(out: Path) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.slow
 def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folder, tmp_path):
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
-    more = ["--steps", "400", "--checkpoint-seconds", "0.1"]
+    more = ["--steps", "200", "--checkpoint-seconds", "0.1"]
     assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
     process = program(folder, stormy, *more, "--workers", "1")  # two are those of Python's below
     try:
