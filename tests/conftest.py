@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from finer_core.app.cli import share_processor_politely
+from tests.plain_figures import draw_plainly
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and threads that wait for one another spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -78,13 +79,13 @@ def no_wait_for_the_disk():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def figures_are_drawn_once(request):
-    """Leave labels where they come, but for the figures' own tests: a small fit takes less time than its report."""
+def figures_are_drawn_plainly(request):
+    """Draw less of figures, but for their own tests: a small fit takes less time than its report."""
     if request.path.name in ("test_figures.py", "test_plots.py", "test_report.py"):
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_core.io.figures.LAYOUT", None)
+        draw_plainly(patch)
         yield
 
 

@@ -3,7 +3,8 @@
 The server of `multiprocessing`'s start method "forkserver" loads what our commands do, and copies itself for each of
 them. A copy has its own arguments, environment, folder and streams, and may be killed like any other process. Two
 things are the server's: what libraries read from the environment when they are loaded (`OMP_NUM_THREADS`), and the
-seed of Python's hashes. Tests of these, and of what a command loads, start processes of their own.
+seed of Python's hashes. Tests of these, and of what a command loads, start processes of their own. Figures are drawn as
+in most tests; see `tests.plain_figures`.
 """
 
 import multiprocessing
@@ -15,8 +16,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
+from tests.plain_figures import draw_plainly
+
 LOADED = [
     *("torch", "scipy.ndimage", "scipy.spatial", "trimesh", "matplotlib.backends.backend_agg", "matplotlib.figure"),
+    *("matplotlib.backends.backend_svg", "imagecodecs", "skimage.metrics", "pytest"),
     *(f"finer_{name}.app.experiment" for name in ("image", "sdf", "nerf")),
     *(f"finer_{name}.app.{module}" for name in ("image", "sdf", "nerf", "ntk") for module in ("cli", "commands")),
 ]
@@ -98,6 +104,7 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], streams
     # Open descriptors of the streams are not the process's to close, as at the end of any other.
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
+    draw_plainly(pytest.MonkeyPatch())
     first, *rest = arguments
     if first == "-m":
         sys.argv = rest

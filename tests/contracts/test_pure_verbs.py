@@ -20,18 +20,19 @@ from .workspace import APPLICATIONS
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = {name: {"download"} for name in ("finer_image", "finer_nerf", "finer_sdf")}
 """What the network is needed for."""
+MODULES = [application.module for application in APPLICATIONS]
 COMMON = ("callbacks", "checkpoint", "resume", "progress")
 
 
-def outcomes_of(module: str, tmp_path: Path, *, times: int, closed: bool) -> dict[str, list[str]]:
-    """Return what calls of a process gave, whose working folder takes no files and stays empty."""
+def outcomes_of(*modules: str, tmp_path: Path, times: int, closed: bool) -> dict[str, dict[str, list[str]]]:
+    """Return what calls of a process gave, by module, whose working folder takes no files and stays empty."""
     folder, files, results = tmp_path / "read-only", tmp_path / "files", tmp_path / f"results-{closed}.json"
     files.mkdir(exist_ok=True)
     if not folder.exists():
         folder.mkdir()
         folder.chmod(0o555)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.contracts.verbs", module, str(files), str(results), str(times)]
+    command = [sys.executable, "-m", "tests.contracts.verbs", str(files), str(results), str(times), *modules]
     with (tmp_path / "output").open("w") as output:
         streams = {"preexec_fn": lambda: (os.close(1), os.close(2))} if closed else {"stdout": output, "stderr": output}
         subprocess.run(command, cwd=folder, env=environment, check=False, **streams)
@@ -47,27 +48,37 @@ def is_digest(outcome: str) -> bool:
     return re.fullmatch("[0-9a-f]{64}", outcome) is not None
 
 
-@pytest.mark.parametrize("module", [application.module for application in APPLICATIONS])
-def test_verbs_are_pure(module, tmp_path):
-    found = outcomes_of(module, tmp_path, times=2, closed=False)
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[bool, dict[str, dict[str, list[str]]]]:
+    """Return what every verb gave, twice, and what it gave where there is neither stdout nor stderr."""
+    folder = tmp_path_factory.mktemp("verbs")
+    found = {
+        closed: outcomes_of(*MODULES, tmp_path=folder, times=1 if closed else 2, closed=closed)
+        for closed in (False, True)
+    }
+    assert left_in(folder) == []
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_verbs_are_pure(module, outcomes):
+    found, closed = outcomes[False][module], outcomes[True][module]
     assert {name: first for name, (first, _) in found.items() if not is_digest(first)} == {}
     assert {name for name, (first, second) in found.items() if first != second} == set()
-    again = outcomes_of(module, tmp_path, times=1, closed=True)
-    assert {name: once for name, (once,) in again.items()} == {name: first for name, (first, _) in found.items()}
-    assert left_in(tmp_path) == []
+    assert {name: once for name, (once,) in closed.items()} == {name: first for name, (first, _) in found.items()}
     functions = {name for name in NAMES[module] if inspect.isfunction(getattr(import_module(module), name))}
     assert functions - set(found) == LEFT_OUT.get(module, set())
 
 
 def test_verbs_that_are_not_pure_are_seen(tmp_path):
-    assert set(CALLS) == {"planted", *(application.module for application in APPLICATIONS)}
-    found = outcomes_of("planted", tmp_path, times=2, closed=False)
+    assert set(CALLS) == {"planted", *MODULES}
+    found = outcomes_of("planted", tmp_path=tmp_path, times=2, closed=False)["planted"]
     assert is_digest(found["pure"][0]) and found["pure"][0] == found["pure"][1]
     assert found["draws"][0] != found["draws"][1]
     assert found["prints"][0] == found["complains"][0] == "wrote to stdout or stderr"
     assert left_in(tmp_path) or found["leaves"][0].startswith("PermissionError")  # root may write anywhere
-    (closed,) = outcomes_of("planted", tmp_path, times=1, closed=True)["complains"]
-    assert closed.startswith("AttributeError")
+    (once,) = outcomes_of("planted", tmp_path=tmp_path, times=1, closed=True)["planted"]["complains"]
+    assert once.startswith("AttributeError")
 
 
 def parameters_of(keyword: str) -> list[tuple[str, inspect.Parameter]]:

@@ -1,21 +1,22 @@
-"""Each distribution is built as users get it, and installed alone, in an empty environment elsewhere."""
+"""Each distribution is built as users get it, and installed alone, with nothing there but what it says it needs."""
 
 import configparser
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 
+from .borrowed import lend, needed_by
 from .workspace import APPLICATIONS, CORE, PACKAGES, ROOT, Package
 
 FOREIGN = {
@@ -77,16 +78,9 @@ class Venv:
     def pip(self, *arguments: str | Path) -> list[str | Path]:
         return [sys.executable, "-m", "pip", "--python", self.bin / "python", *arguments]
 
-    def install(self, *requirements: str | Path) -> list[str | Path]:
-        """Return the command that installs under the repository's constraints."""
-        options = ["--no-compile", "--retries", "2", "--constraint", ROOT / "constraints.txt"]
-        return self.pip("install", *options, *requirements)
-
-
-def no_registry_answers(pip: subprocess.CompletedProcess[str]) -> bool:
-    """Say whether pip failed because every attempt to connect failed, and for no other reason."""
-    last_attempt = re.search(r"Retry\(total=0,.*after connection broken by", pip.stderr)
-    return pip.returncode != 0 and last_attempt is not None
+    def install(self, *wheels: Path) -> list[str | Path]:
+        """Return the command that installs wheels and nothing else."""
+        return self.pip("install", "--no-compile", "--no-index", "--no-deps", *wheels)
 
 
 def build(source: Path, out: Path, *targets: str) -> None:
@@ -128,25 +122,28 @@ def wheel_of(package: Package, dist: Path) -> Path:
     return only(dist, f"{package.module}-*.whl")
 
 
+def needs_of(package: Package, dist: Path) -> dict[str, Distribution]:
+    """Return what a wheel says that it needs, and what that needs, without our own packages; see `borrowed`."""
+    metadata = Metadata.from_email(dist_info(wheel_of(package, dist), "METADATA") or b"")
+    return needed_by(metadata.requires_dist or (), ours=[member.name for member in PACKAGES])
+
+
 @pytest.fixture(scope="session")
 def third_party(dist, tmp_path_factory) -> Path:
-    """Install once what finer-core needs, PyTorch above all; return the folder that holds it."""
-    metadata = Metadata.from_email(dist_info(wheel_of(CORE, dist), "METADATA") or b"")
-    needs = [str(r) for r in metadata.requires_dist or () if not (r.marker and "extra" in str(r.marker))]
-    base = Venv.create(tmp_path_factory.mktemp("base") / "venv")
-    result = run(base.install(*needs), cwd=base.folder)
-    if no_registry_answers(result):
-        pytest.skip("pip reaches no package registry, so nothing can be installed into an empty environment")
-    assert result.returncode == 0, result.stderr
-    return base.site_packages
+    """Return a folder of what finer-core needs, PyTorch above all, and of nothing else."""
+    folder = tmp_path_factory.mktemp("third_party")
+    lend(needs_of(CORE, dist).values(), folder)
+    return folder
 
 
 @pytest.fixture(scope="session", params=PACKAGES, ids=str)
 def alone(request, dist, third_party, tmp_path_factory) -> tuple[Package, Venv]:
-    """Install one package, and finer-core, into an environment that otherwise holds what finer-core needs."""
+    """Install one package, and finer-core, into an environment that otherwise holds what they need."""
     package = request.param
     venv = Venv.create(tmp_path_factory.mktemp(package.name) / "venv")
     (venv.site_packages / "third_party.pth").write_text(f"{third_party}\n", encoding="utf-8")
+    needs, needs_of_core = needs_of(package, dist), needs_of(CORE, dist)
+    lend([needs[name] for name in needs.keys() - needs_of_core.keys()], venv.site_packages)
     wheels = [wheel_of(member, dist) for member in dict.fromkeys((CORE, package))]
     output_of(venv.install(*wheels), cwd=venv.folder)
     return package, venv
@@ -206,16 +203,3 @@ def test_commands_when_installed_alone(alone):
         assert script in output_of([venv.bin / script, "--help"], cwd=venv.folder)
         version = output_of([venv.bin / script, "--version"], cwd=venv.folder)
         assert package.version in version and CORE.version in version
-
-
-@pytest.mark.parametrize(
-    ("returncode", "stderr", "expected"),
-    [
-        (1, "Retrying (Retry(total=0, read=None)) after connection broken by 'NewConnectionError()'", True),
-        (1, "Retrying (Retry(total=1, read=None)) after connection broken by 'ProtocolError()'", False),
-        (1, "ERROR: No matching distribution found for torch", False),
-        (0, "Retrying (Retry(total=0, read=None)) after connection broken by 'NewConnectionError()'", False),
-    ],
-)
-def test_skips_only_without_a_registry(returncode, stderr, expected):
-    assert no_registry_answers(subprocess.CompletedProcess([], returncode, "", stderr)) is expected

@@ -6,10 +6,11 @@ python -m tests.fuzz.driver PACKAGE FILES SEED FOLDER [commands]    prints a tab
 import json
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.prepared import PreparedProcess
 
 from .child import keep
 
@@ -39,24 +40,24 @@ def fuzz(package: str, *, files: int, seed: str, folder: Path, commands: bool = 
     found: dict[str, Outcome] = {}
     number, name = -1, ""
 
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     while number + 1 < files:
         arguments = (package, seed, number + 1, files, folder, *["commands"] * commands)
-        program = [sys.executable, "-m", "tests.fuzz.child", *map(str, arguments)]
+        child = PreparedProcess(["-m", "tests.fuzz.child", *map(str, arguments)], folder=ROOT, environment=environment)
         waiting = False
-        with subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as child:
-            for line in child.stdout or ():
-                answer = json.loads(line)
-                waiting = "number" in answer
-                if waiting:
-                    number, name = answer["number"], answer["sample"]
-                    continue
-                outcome = found.setdefault(name, Outcome())
-                if answer["outcome"] not in ("read", "refused"):
-                    outcome.faults.append(f"{name}-{number}: {answer['outcome']}")
-                elif number >= 0:
-                    setattr(outcome, answer["outcome"], getattr(outcome, answer["outcome"]) + 1)
-        code = child.wait()
+        for line in child.communicate()[0].splitlines():
+            answer = json.loads(line)
+            waiting = "number" in answer
+            if waiting:
+                number, name = answer["number"], answer["sample"]
+                continue
+            outcome = found.setdefault(name, Outcome())
+            if answer["outcome"] not in ("read", "refused"):
+                outcome.faults.append(f"{name}-{number}: {answer['outcome']}")
+            elif number >= 0:
+                setattr(outcome, answer["outcome"], getattr(outcome, answer["outcome"]) + 1)
+        code = child.returncode
+        assert code is not None
         if code < 0 and waiting:
             keep(folder, name, number)
             outcome = found.setdefault(name, Outcome())

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from benchmarks.bench_killed_workers import workers_of
 
 from finer_core.errors import InputError
 from finer_core.reproduction import ResultsFolder
+from tests.prepared import PreparedProcess
 
-pytest.importorskip("distributed")
+# Looked for and not loaded: that takes a second wherever tests are collected.
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
 
 TOYS = Path(__file__).parents[1] / "toy_study"
 CELLS = 12
@@ -27,14 +30,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(TOYS), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **more}
 
 
-def toy(out: Path, workers: int, *scheduler: str, **more: str) -> subprocess.Popen:
-    command = [sys.executable, str(TOYS / "run_toy.py"), str(out), str(workers), *scheduler]
-    return subprocess.Popen(
-        command, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
-    )
+def toy(out: Path, workers: int, *scheduler: str, **more: str) -> PreparedProcess:
+    command = [str(TOYS / "run_toy.py"), str(out), str(workers), *scheduler]
+    return PreparedProcess(command, environment=environment(**more), folder=out.parent)
 
 
-def finished(process: subprocess.Popen) -> tuple[int, str]:
+def finished(process: PreparedProcess) -> tuple[int | None, str]:
     """Return the exit code and what was said, once the process has ended."""
     try:
         output, errors = process.communicate(timeout=SECONDS)

@@ -87,7 +87,7 @@ def test_every_method_fits_by_both_presets(method, preset, tmp_path):
 
     size = {"hidden_features": 16} if "bacon" in method else {"hidden_features": 16, "hidden_layers": 1}
     own = {"samples": 2000} if preset == "fast" else {"cloud_points": 1000}
-    settings = SdfConfig(method=method, preset=preset, steps=60, batch_points=128, **own, network=size)
+    settings = SdfConfig(method=method, preset=preset, steps=30, batch_points=128, **own, network=size)
     plan = plan_fit(settings, ellipsoid())
     boxed = plan.frame.shape_to_box(ellipsoid())
     network = network_of(plan)
