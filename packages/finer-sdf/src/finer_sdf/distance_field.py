@@ -121,6 +121,7 @@ class DistanceField(nn.Module):
         level: float = 0.0,
         min_component: float = 0.0,
         simplify: int | None = None,
+        texture: int | None = None,
         memory: str = "4GB",
         progress: ProgressOption = False,
     ) -> "trimesh.Trimesh":
@@ -131,36 +132,33 @@ class DistanceField(nn.Module):
             level: Distance of the surface wanted, in the input's units; above 0 it is grown, below 0 shrunk.
             min_component: Connected parts with fewer than this share of all faces are left out.
             simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-sdf[simplify]`.
+            texture: Pixels a side of a texture in the place of vertex colors; needs the extra `finer-sdf[texture]`.
             memory: What the work may take.
             progress: False, True for a bar on stderr, or a function of (points done, points in all, {}).
 
         Returns:
             The mesh in the input's coordinates, faces looking outwards, with exact vertex normals and, if the model has
-            them, colors; open only where it leaves the box.
+            them, colors; open only where it leaves the box. With a texture, vertices at its seams are there twice.
 
         Raises:
             InputError: If there is no such surface in the box, the grid does not fit the memory, or an option cannot be
                 used.
         """
-        import trimesh
-
+        from finer_sdf.meshing.painting import as_trimesh, check_painting
         from finer_sdf.meshing.parts import check_min_component
         from finer_sdf.meshing.simplify import check_simplify
 
         check_min_component(min_component)
         check_simplify(simplify)
+        check_painting(self, texture, memory=parse_memory(memory))
         options: dict[str, Any] = {"level": level, "memory": parse_memory(memory), "progress": progress}
         found = self.finish(
-            self.extract(resolution=resolution, **options), min_component=min_component, simplify=simplify
+            self.extract(resolution=resolution, **options),
+            min_component=min_component,
+            simplify=simplify,
+            texture=texture,
         )
-        mesh = self.normalization.mesh_to_input(found.mesh)
-        return trimesh.Trimesh(
-            vertices=mesh.vertices,
-            faces=mesh.faces,
-            vertex_normals=found.normals,
-            vertex_colors=self.vertex_colors(mesh.vertices),
-            process=False,
-        )
+        return as_trimesh(self, found)
 
     def check_resolution(self, resolution: int, *, level: float = 0.0) -> None:
         """Refuse a grid too coarse for what is known of the surface: nothing is, but of an operation's result.
@@ -191,11 +189,20 @@ class DistanceField(nn.Module):
                 on_points=tell,
             )
 
-    def finish(self, found: "Extraction", *, min_component: float = 0.0, simplify: int | None = None) -> "SurfaceMesh":
-        """Do the second part of `mesh`: leave parts out, simplify, and find the normals; still in the box."""
+    def finish(
+        self,
+        found: "Extraction",
+        *,
+        min_component: float = 0.0,
+        simplify: int | None = None,
+        texture: int | None = None,
+    ) -> "SurfaceMesh":
+        """Do the second part of `mesh`: leave parts out, simplify, find the normals, and paint; still in the box."""
+        from finer_sdf.meshing.painting import painted
         from finer_sdf.meshing.surface_mesh import surface_mesh
 
-        return surface_mesh(self.field, found, min_component=min_component, simplify=simplify, device=self.device)
+        finished = surface_mesh(self.field, found, min_component=min_component, simplify=simplify, device=self.device)
+        return finished if texture is None else painted(self, finished, size=texture)
 
     def render(
         self,

@@ -15,6 +15,7 @@ from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path, refuse_existing
+from finer_core.io.texture_atlas import check_texture
 from finer_core.networks.config import find_method
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
@@ -27,7 +28,7 @@ from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.meshing import check_resolution, extract_mesh
-from finer_nerf.meshing.texture import check_texture
+from finer_nerf.meshing.extract import TEXTURE_EXTRA
 from finer_nerf.meshing.writer import check_mesh_path, write_mesh
 from finer_nerf.model import NerfModel
 from finer_nerf.model_data import TASK
@@ -180,7 +181,7 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     check_output_path(arguments.out)
     check_resolution(arguments.resolution)
     memory = parse_memory(arguments.memory)
-    check_texture(arguments.texture, memory=memory)
+    check_texture(arguments.texture, memory=memory, extra=TEXTURE_EXTRA)
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     progress = Progress("mesh", total=arguments.resolution**3, unit="point", quiet=arguments.quiet)
     mesh = extract_mesh(

@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
 from finer_core.resources import check_room
-from finer_nerf.meshing.texture import bake, check_texture, unwrap
 from finer_nerf.rendering.contraction import expand
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 
+TEXTURE_EXTRA = "finer-nerf[texture]"
 _HALF_OPAQUE_IN = 0.01
 """The default level makes this share of the box's side half opaque."""
 _POINTS_AT_ONCE = 1 << 14
@@ -60,15 +61,7 @@ class ColoredMesh:
             validate=False,
         )
         if self.texture is not None and self.uv is not None:
-            from PIL import Image
-            from trimesh.visual.material import PBRMaterial
-            from trimesh.visual.texture import TextureVisuals
-
-            material = PBRMaterial(
-                baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=0.8
-            )
-            uv = self.uv * [1, -1] + [0, 1]  # trimesh's begins below
-            mesh.visual = TextureVisuals(uv=uv, material=material)
+            mesh.visual = texture_visuals(self.uv, self.texture)
         return mesh
 
 
@@ -116,7 +109,7 @@ def extract_mesh(
     from skimage.measure import marching_cubes
 
     check_resolution(resolution)
-    check_texture(texture, memory=memory)
+    check_texture(texture, memory=memory, extra=TEXTURE_EXTRA)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
     wanted = default_level(bound=model.bound) if level is None else level / level_unit

@@ -6,6 +6,7 @@ import sys
 from finer_core.io.files import refuse_existing
 from finer_core.resources import parse_memory
 from finer_sdf.distance_field import DistanceField
+from finer_sdf.meshing.painting import check_painting
 from finer_sdf.meshing.parts import check_min_component
 from finer_sdf.meshing.simplify import check_simplify
 from finer_sdf.meshing.writer import check_mesh_path, holds_normals, write_mesh
@@ -18,7 +19,7 @@ def mesh_path(arguments: argparse.Namespace) -> str:
         InputError: For a format, a place or an option that cannot be used.
     """
     out = str(arguments.out or f"mesh.{arguments.format or 'ply'}")
-    check_mesh_path(out, file_type=arguments.format)
+    check_mesh_path(out, file_type=arguments.format, is_textured=arguments.texture is not None)
     refuse_existing(out, overwrite=arguments.overwrite)
     check_min_component(arguments.min_component)
     check_simplify(arguments.simplify)
@@ -29,21 +30,27 @@ def write_surface(
     model: DistanceField, out: str, arguments: argparse.Namespace, *, level: float = 0.0, sparse: bool = True
 ) -> str:
     """Extract, finish and write a surface in the input's coordinates; return the line to print."""
+    memory = parse_memory(arguments.memory)
+    check_painting(model, arguments.texture, memory=memory)
     found = model.extract(
         resolution=arguments.resolution,
-        memory=parse_memory(arguments.memory),
+        memory=memory,
         level=level,
         sparse=sparse,
         progress=not arguments.quiet,
     )
-    finished = model.finish(found, min_component=arguments.min_component, simplify=arguments.simplify)
+    options = {name: getattr(arguments, name) for name in ("min_component", "simplify", "texture")}
+    finished = model.finish(found, **options)
     suffix = check_mesh_path(out, file_type=arguments.format)
+    has_colors = holds_normals(suffix) and finished.texture is None
     mesh = model.normalization.mesh_to_input(finished.mesh)
     notes = write_mesh(
         out,
         mesh,
         vertex_normals=finished.normals if holds_normals(suffix) else None,
-        vertex_colors=model.vertex_colors(mesh.vertices) if holds_normals(suffix) else None,
+        vertex_colors=model.vertex_colors(mesh.vertices) if has_colors else None,
+        uv=finished.uv,
+        texture=finished.texture,
         file_type=arguments.format,
         up=arguments.up,
     )

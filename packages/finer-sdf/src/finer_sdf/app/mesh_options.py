@@ -21,6 +21,12 @@ def add_mesh_options(parser: argparse.ArgumentParser) -> None:
         "--simplify", type=int, metavar="FACES", help="collapse edges until so many faces are left (an extra)"
     )
     parser.add_argument(
+        "--texture",
+        type=int,
+        metavar="PIXELS",
+        help="paint a texture of so many pixels a side (.glb .usdz; an extra) in the place of vertex colors",
+    )
+    parser.add_argument(
         "--up",
         default="y",
         choices=("x", "y", "z"),

@@ -23,6 +23,8 @@ class SurfaceMesh:
         parts: Connected parts it has.
         left_out: Parts that were left out for their size.
         faces_found: Faces before it was simplified.
+        uv: (n, 2), where vertices are in the texture, (0, 0) in its first row and column; None without one.
+        texture: uint8 (size, size, 3), sRGB.
     """
 
     mesh: Mesh
@@ -30,6 +32,8 @@ class SurfaceMesh:
     parts: int
     left_out: int
     faces_found: int
+    uv: np.ndarray | None = None
+    texture: np.ndarray | None = None
 
     def title(self) -> str:
         """Return its sizes in words."""

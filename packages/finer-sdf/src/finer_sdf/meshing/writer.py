@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.figures import png_bytes
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.glb import glb_bytes
 from finer_core.io.usd import USD_SUFFIXES, check_usd_library, write_usd
@@ -16,6 +17,7 @@ from finer_sdf.geometry import Mesh
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", *USD_SUFFIXES)
 _Y_UP = (".glb", *USD_SUFFIXES)
 _WITH_ATTRIBUTES = (".ply", ".obj", *_Y_UP)
+_WITH_TEXTURE = (".glb", ".usdz")
 _SINGLE_PRECISION = (".stl", *_Y_UP)
 _SMALLEST, _LARGEST = 1e-30, 1e30
 """Extents whose thousandths, and whose areas, single precision holds."""
@@ -23,22 +25,25 @@ _DIGITS = 9
 """Decimals of text formats, relative to the size of the mesh."""
 
 
-def check_mesh_path(path: str | os.PathLike[str], *, file_type: str | None = None) -> str:
+def check_mesh_path(path: str | os.PathLike[str], *, file_type: str | None = None, is_textured: bool = False) -> str:
     """Refuse a file name that no mesh can be written to, before any work.
 
     Args:
         path: The file.
         file_type: "ply", "obj", "stl", "off", "glb", "usd", "usdc", "usda" or "usdz"; None to go by the suffix.
+        is_textured: Whether the mesh has a texture.
 
     Returns:
         The format, as a suffix.
 
     Raises:
-        InputError: If the format is unknown, needs a library that is missing, or no file can be written there.
+        InputError: If the format is unknown or holds no texture, a library is missing, or no file can be written there.
     """
     suffix = Path(path).suffix.lower() if file_type is None else f".{file_type.lower().lstrip('.')}"
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: cannot write a mesh as {suffix or 'no suffix'!r} (known: {' '.join(SUFFIXES)})")
+    if is_textured and suffix not in _WITH_TEXTURE:
+        raise InputError(f"{path}: {suffix} files hold no texture; use {' or '.join(_WITH_TEXTURE)}, or no --texture")
     if suffix in USD_SUFFIXES:
         check_usd_library(path, extra="finer-sdf[usd]")
     check_output_path(path)
@@ -56,6 +61,8 @@ def write_mesh(
     *,
     vertex_normals: np.ndarray | None = None,
     vertex_colors: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    texture: np.ndarray | None = None,
     file_type: str | None = None,
     up: str = "y",
 ) -> tuple[str, ...]:
@@ -71,6 +78,8 @@ def write_mesh(
         mesh: In the coordinates to write.
         vertex_normals: (n, 3); not for .stl and .off.
         vertex_colors: (n, 3) uint8; not for .stl and .off.
+        uv: (n, 2), where vertices are in the texture, (0, 0) in its first row and column; with a texture alone.
+        texture: (h, w, 3) uint8, sRGB, in the place of colors; for .glb and .usdz alone.
         file_type: See `check_mesh_path`.
         up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb and USD files ask.
 
@@ -79,10 +88,10 @@ def write_mesh(
 
     Raises:
         InputError: If the file name does not do, the place cannot be written to, a library is missing, or the format
-            holds no normals, no colours or no numbers of that size.
+            holds no normals, no colours, no texture or no numbers of that size.
         ValueError: If there is not one normal or colour a vertex.
     """
-    suffix = check_mesh_path(path, file_type=file_type)
+    suffix = check_mesh_path(path, file_type=file_type, is_textured=texture is not None)
     for name, table in (("normals", vertex_normals), ("colors", vertex_colors)):
         if table is None:
             continue
@@ -92,6 +101,8 @@ def write_mesh(
             raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
     offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
     tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colors, "offset": offset, "up": up}
+    if texture is not None:
+        tables |= {"uv": uv, "texture": png_bytes(texture)}
     if suffix in USD_SUFFIXES:
         write_usd(path, mesh.vertices - offset, mesh.faces, file_type=suffix, **tables)
     else:

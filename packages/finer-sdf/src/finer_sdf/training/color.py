@@ -16,10 +16,11 @@ from finer_sdf.training.objective import DistanceObjective
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.samples import SdfSamples
 
-_MOST_STEPS, _BATCH, _MOST_SAMPLES = 1500, 4096, 1_200_000
+_MOST_STEPS, _BATCH, _MOST_SAMPLES = 1000, 4096, 1_200_000
 _RATE, _EPS = 1e-2, 1e-15
 """Adam's, which instant-ngp trains its grids with: most rows of a table have a gradient in few steps."""
-_GRID = {"levels": 6, "features_per_level": 4, "log2_table_size": 16, "base_resolution": 32, "finest_resolution": 512}
+_GRID = {"levels": 6, "features_per_level": 4, "log2_table_size": 16, "base_resolution": 64, "finest_resolution": 1024}
+"""Over [-1, 1], of which the box is half: 512 cells of the finest level lie across it."""
 _ROOM = 200_000_000
 """Bytes that a step may take; a piece that fits a core's cache takes much less."""
 _OF_THE_HEAD, _OF_THE_FIGURE = 7, 8
@@ -63,7 +64,7 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
     """Fit a color head to a model whose input has colors, if that is asked for.
 
     It is a network on a hash grid from box coordinates to sRGB, fitted to points of the surface with interpolated
-    colors, as many steps as the distance had and at most 1500.
+    colors, as many steps as the distance had and at most 1000.
 
     Args:
         model: Gets the head.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,13 @@ class Atlas:
     uv: Real[np.ndarray, "corners 2"]
 
 
-def check_texture(size: int | None, *, memory: int) -> None:
+def check_texture(size: int | None, *, memory: int, extra: str) -> None:
     """Refuse a size that no texture can have, or any where the library that cuts a mesh is missing.
+
+    Args:
+        size: Pixels of the texture's side; None for no texture.
+        memory: Bytes to stay within.
+        extra: What installs the library, such as "finer-sdf[texture]".
 
     Raises:
         InputError: If so; with the line that installs the library.
@@ -47,7 +53,17 @@ def check_texture(size: int | None, *, memory: int) -> None:
         raise InputError(f"--texture must be between {_LEAST} and {_MOST} pixels, got {size}")
     check_room(size**2 * _BYTES_A_PIXEL, memory, what=f"--texture {size}", advice="lower it")
     if find_spec("xatlas") is None:
-        raise InputError('--texture needs the package xatlas: pip install "finer-nerf[texture]"')
+        raise InputError(f'--texture needs the package xatlas: pip install "{extra}"')
+
+
+def texture_visuals(uv: Real[np.ndarray, "corners 2"], texture: UInt8[np.ndarray, "size size 3"]) -> Any:
+    """Return what a `trimesh.Trimesh` has as its `visual` to show a texture, on a dull material."""
+    from PIL import Image
+    from trimesh.visual.material import PBRMaterial
+    from trimesh.visual.texture import TextureVisuals
+
+    material = PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=0.8)
+    return TextureVisuals(uv=uv * [1, -1] + [0, 1], material=material)  # trimesh's begins below
 
 
 def unwrap(points: Real[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], *, size: int) -> Atlas:

@@ -1,0 +1,76 @@
+"""Colors of the mesh that is handed over: at its vertices, or in a texture."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from finer_core.errors import InputError
+from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
+from finer_sdf.geometry import Mesh
+from finer_sdf.meshing.surface_mesh import SurfaceMesh
+from finer_sdf.normalization import Normalization
+
+if TYPE_CHECKING:
+    import trimesh
+
+
+class Colored(Protocol):
+    """Have colors, or none, in the input's coordinates."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """From the input's coordinates to the box."""
+
+    def vertex_colors(self, points: np.ndarray) -> np.ndarray | None:
+        """Return colors (n, 3) uint8 at points (n, 3) in the input's coordinates; None without any."""
+
+
+def check_painting(field: Colored, size: int | None, *, memory: int) -> None:
+    """Raise InputError for a texture that cannot be made, or one of a surface without colors.
+
+    Args:
+        field: What is to be meshed.
+        size: Pixels of the texture's side; None for none.
+        memory: Bytes to stay within.
+    """
+    check_texture(size, memory=memory, extra="finer-sdf[texture]")
+    if size is not None and field.vertex_colors(np.zeros((1, 3))) is None:
+        raise InputError("--texture paints colors, and there are none: the input had none, or color was 'off'")
+
+
+def painted(field: Colored, found: SurfaceMesh, *, size: int) -> SurfaceMesh:
+    """Return a mesh cut along seams, where vertices are there twice, with a texture that it lies in.
+
+    Args:
+        field: What it was extracted from, with colors.
+        found: The mesh, in the box.
+        size: Pixels of the texture's side.
+
+    Raises:
+        InputError: If the texture is too small for it.
+    """
+
+    def look(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        colors = field.vertex_colors(field.normalization.to_input(points))
+        assert colors is not None  # `check_painting` refused it
+        return colors
+
+    vertices, normals = found.mesh.vertices, found.normals
+    atlas = unwrap(vertices, found.mesh.faces, size=size)
+    texture = bake(look, vertices, normals, atlas, size=size)
+    mesh = Mesh(vertices=vertices[atlas.vertices], faces=atlas.faces)
+    return replace(found, mesh=mesh, normals=normals[atlas.vertices], uv=atlas.uv, texture=texture)
+
+
+def as_trimesh(field: Colored, found: SurfaceMesh) -> "trimesh.Trimesh":
+    """Return a mesh in the input's coordinates, with its texture, or the colors of its vertices if there are any."""
+    import trimesh
+
+    mesh = field.normalization.mesh_to_input(found.mesh)
+    colors = field.vertex_colors(mesh.vertices) if found.texture is None else None
+    tables = {"vertex_normals": found.normals, "vertex_colors": colors}
+    made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, **tables, process=False)
+    if found.texture is not None and found.uv is not None:
+        made.visual = texture_visuals(found.uv, found.texture)
+    return made
