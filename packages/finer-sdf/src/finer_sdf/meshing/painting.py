@@ -69,8 +69,9 @@ def as_trimesh(field: Colored, found: SurfaceMesh) -> "trimesh.Trimesh":
 
     mesh = field.normalization.mesh_to_input(found.mesh)
     colors = field.vertex_colors(mesh.vertices) if found.texture is None else None
-    tables = {"vertex_normals": found.normals, "vertex_colors": colors}
-    made = trimesh.Trimesh(vertices=mesh.vertices, faces=mesh.faces, **tables, process=False)
+    made = trimesh.Trimesh(
+        vertices=mesh.vertices, faces=mesh.faces, vertex_normals=found.normals, vertex_colors=colors, process=False
+    )
     if found.texture is not None and found.uv is not None:
         made.visual = texture_visuals(found.uv, found.texture)
     return made
