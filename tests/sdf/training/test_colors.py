@@ -209,6 +209,63 @@ def test_colors_on_the_surface_are_those_of_the_scan(ball):
     assert -10 * np.log10(np.square(error).mean()) > 30
 
 
+def head_of(shape, path) -> SdfModel:
+    """Return a model with colors alone, fitted to what a file of the shape says."""
+    shape.export(path)
+    loaded = read_shape(path)
+    plan = plan_fit(SdfConfig(steps=150, device="cpu", precision="fp32"), loaded.shape)
+    model = SdfModel(network=torch.nn.Linear(3, 1), normalization=plan.frame)
+    assert add_color(model, plan, loaded) is not None
+    return model
+
+
+def directions(count: int, *, seed: int) -> np.ndarray:
+    points = np.random.default_rng(seed).normal(size=(count, 3))
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def error_between(model: SdfModel, *, radius: float) -> float:
+    """Return the RMS error at points of a sphere whose colors are (x, y, z) of the unit sphere."""
+    points = directions(2000, seed=1)
+    return float(np.sqrt(np.square(model.colors(radius * points) - (points + 1) / 2).mean()))
+
+
+def test_between_the_points_of_a_sparse_cloud_there_are_colors_too(tmp_path):
+    points = directions(200, seed=0)
+    cloud = trimesh.PointCloud(points, colors=np.rint(127.5 * (points + 1)).astype(np.uint8))
+    model = head_of(cloud, tmp_path / "cloud.ply")
+    assert error_between(model, radius=1.0) < 0.08
+
+
+def test_details_that_are_none_elsewhere_are_left_out(tmp_path):
+    points = directions(2000, seed=0)
+    noise = np.random.default_rng(0).integers(256, size=(2000, 3), dtype=np.uint8)
+    model = head_of(trimesh.PointCloud(points, colors=noise), tmp_path / "cloud.ply")
+    assert model.color is not None and model.color.detail is None
+    model.network = build_network("finer", task="sdf", in_features=3, out_features=1, hidden_features=4)
+    model.save(tmp_path / "m.safetensors")
+    again = SdfModel.load(tmp_path / "m.safetensors")
+    assert np.array_equal(again.colors(points), model.colors(points))
+
+
+def test_beside_the_surface_colors_are_those_of_the_surface_nearby(tmp_path):
+    mesh = trimesh.creation.icosphere(subdivisions=4)
+    mesh.visual.vertex_colors = np.rint(127.5 * (mesh.vertices + 1)).astype(np.uint8)
+    model = head_of(mesh, tmp_path / "mesh.ply")
+    assert model.color is not None and model.color.detail is not None
+    for radius, bound in ((1.0, 0.005), (1.02, 0.03), (1.05, 0.08)):
+        assert error_between(model, radius=radius) < bound, radius
+
+
+def test_colors_of_a_cloud_are_judged_where_they_were_not_fitted():
+    points, colors = np.arange(300.0).reshape(100, 3), np.zeros((100, 3), dtype=np.float32)
+    cloud = SurfaceColors(points=points, colors=colors)
+    fitted, judged = ({*cloud.samples(3000, seed=0, held_out=each)[0][:, 0]} for each in (False, True))
+    assert len(judged) == 5 and len(fitted) == 95 and not fitted & judged
+    few = SurfaceColors(points=points[:10], colors=colors[:10])
+    assert {*few.samples(300, seed=0)[0][:, 0]} == {*few.samples(300, seed=0, held_out=True)[0][:, 0]}
+
+
 @pytest.fixture(scope="module")
 def model(ball) -> SdfModel:
     return fit(ball, **TINY)[0]

@@ -18,6 +18,7 @@ from finer_core.schema import fits
 from finer_core.shapes import Float
 from finer_core.training.batching import apart_from_the_program
 from finer_sdf.beyond_box import beyond_box
+from finer_sdf.color_head import ColorHead
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.model_data import TASK, checked_task_data, has_color
 from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
@@ -64,7 +65,7 @@ class SdfModel(DistanceField):
         network: nn.Module,
         normalization: Normalization,
         shape: Mapping[str, Any] | None = None,
-        color: nn.Module | None = None,
+        color: ColorHead | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -102,7 +103,8 @@ class SdfModel(DistanceField):
             parts: Any = without_halves(load_model(name, device=device, activation=activation))
             check_finite(parts, name)
             place: dict[str, Any] = {"normalization": normalization, "shape": shape}
-            return cls(network=parts["distance"], color=parts["color"], **place).eval()
+            head = ColorHead(smooth=parts["color"], detail=parts["detail"] if "detail" in info.configs else None)
+            return cls(network=parts["distance"], color=head, **place).eval()
         if network is None:
             found: nn.Module = without_halves(load_network(name, device=device, activation=activation))
         else:
@@ -122,7 +124,7 @@ class SdfModel(DistanceField):
         """
         network: Any = self.network
         if self.color is not None:
-            network = NetworkDict({"distance": network, "color": self.color})  # type: ignore[dict-item]
+            network = NetworkDict({"distance": network, **self.color.parts()})  # type: ignore[dict-item]
         save_model(network, path, task=TASK, task_data=self.task_data())
 
     @property

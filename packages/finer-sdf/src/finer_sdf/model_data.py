@@ -9,13 +9,13 @@ from finer_core.schema import build, check_entries
 from finer_sdf.normalization import Normalization
 
 TASK = "sdf"
-PARTS = {"distance": 1, "color": 3}
-"""Networks of a model that has colors too, by name, with their outputs."""
+PARTS = {"distance": 1, "color": 3, "detail": 3}
+"""Networks of a model that has colors too, by name, with their outputs; details may be missing."""
 
 
 def has_color(info: ModelInfo) -> bool:
-    """Return whether a model file has a network for colors beside the one for distances."""
-    return set(info.configs) == set(PARTS)
+    """Return whether a model file has networks for colors beside the one for distances."""
+    return set(info.configs) | {"detail"} == set(PARTS)
 
 
 def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mapping[str, Any]]:
@@ -33,8 +33,8 @@ def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mappin
     data = info.task_data
     check_entries(data, {"frame": Mapping, "shape": Mapping[str, Any]}, what=f"{path}: shape data")
     if not info.own_network:
-        for name, outputs in PARTS.items() if has_color(info) else {"": 1}.items():
-            config = info.configs[name] if name else info.config
+        for name in info.configs if has_color(info) else ("",):
+            config, outputs = (info.configs[name], PARTS[name]) if name else (info.config, 1)
             if config.in_features != 3 or config.out_features != outputs:
                 sizes = f"{config.in_features} coordinates to {config.out_features} values"
                 raise InputError(f"{path}: not a {name or 'distance'} field (it maps {sizes})")

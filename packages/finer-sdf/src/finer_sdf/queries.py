@@ -71,7 +71,7 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
     if isinstance(points, Tensor):
         with torch.no_grad():
             values = color(_coords(points, normalization, like=like).reshape(-1, 3)).detach()
-        found = (values[-1] if values.ndim > 2 else values).clamp(0, 1).reshape(points.shape)
+        found = values.clamp(0, 1).reshape(points.shape)
         return found.to(_type_of(points, found))
     refuse_halves(like.dtype)
     table = points_table(points)

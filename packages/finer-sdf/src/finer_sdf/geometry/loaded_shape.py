@@ -11,6 +11,8 @@ from finer_sdf.geometry.shapes import Faces, Mesh, Points, Shape
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.geometry.textures import TextureMap
 
+_HELD_OUT_EVERY = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceColors:
@@ -29,11 +31,21 @@ class SurfaceColors:
     texture: TextureMap | None = None
 
     def samples(
-        self, count: int, *, seed: int
+        self, count: int, *, seed: int, held_out: bool = False
     ) -> tuple[Float[np.ndarray, "{count} 3"], Float[np.ndarray, "{count} 3"]]:
-        """Draw points (count, 3), uniform over the area of the triangles or among the points, with their colors."""
+        """Draw points (count, 3) with their colors, uniform over the area of the triangles, or among the points.
+
+        Args:
+            count: How many.
+            seed: Of the draw.
+            held_out: Of a cloud of 40 points or more, whether every twentieth point is drawn, or the others are: there
+                are no colors between them to judge by.
+        """
         if self.faces is None:
-            rows = np.random.default_rng(seed).integers(0, len(self.points), size=count)
+            rows = np.arange(len(self.points))
+            if len(rows) >= 2 * _HELD_OUT_EVERY:
+                rows = rows[(rows % _HELD_OUT_EVERY == 0) == held_out]
+            rows = np.random.default_rng(seed).choice(rows, size=count)
             return self.points[rows], self.colors[rows]
         drawn = sample_surface(Mesh(vertices=self.points, faces=self.faces), count=count, seed=seed)
         corners = self.colors[self.faces[drawn.faces]]

@@ -1,26 +1,33 @@
-"""The color head: a second network that is fitted to the colors of a surface, beside its distance."""
+"""The color head: networks that are fitted to the colors of a surface, beside its distance."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.training import Fit, build_optimizers, chunk_rows, warmup_cosine
+from finer_sdf.color_head import ColorHead
 from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
 from finer_sdf.model import SdfModel
+from finer_sdf.model_data import TASK
 from finer_sdf.training.objective import DistanceObjective
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.samples import SdfSamples
 
-_MOST_STEPS, _BATCH, _MOST_SAMPLES = 1000, 4096, 1_200_000
-_RATE, _EPS = 1e-2, 1e-15
-"""Adam's, which instant-ngp trains its grids with: most rows of a table have a gradient in few steps."""
+_BATCH, _MOST_SAMPLES = 4096, 1_200_000
+_SMOOTH = {"hidden_features": 64, "hidden_layers": 2, "first_omega_0": 5.0}
+"""Of low frequencies: it is what colors between points, and beside the surface, are made of."""
+_SMOOTH_STEPS, _SMOOTH_RATE = 500, 2e-3
 _GRID = {"levels": 6, "features_per_level": 4, "log2_table_size": 16, "base_resolution": 64, "finest_resolution": 1024}
 """Over [-1, 1], of which the box is half: 512 cells of the finest level lie across it."""
+_DETAIL_STEPS, _DETAIL_RATE, _EPS = 750, 1e-2, 1e-15
+"""As instant-ngp trains its grids: most rows of a table have a gradient in few steps."""
+_AT_ONCE = 1 << 16
 _ROOM = 200_000_000
 """Bytes that a step may take; a piece that fits a core's cache takes much less."""
 _OF_THE_HEAD, _OF_THE_FIGURE = 7, 8
@@ -51,20 +58,23 @@ def wants_color(plan: FitPlan, loaded: LoadedShape) -> bool:
     return plan.settings.color == "auto" and loaded.colors is not None and isinstance(plan.network, NetworkConfig)
 
 
-def color_network() -> NetworkConfig:
-    """Return the network of a color head, whatever the method of the distance: 3 -> hash grid -> 64x1 -> 3.
+def smooth_network() -> NetworkConfig:
+    """Return the smooth network of a color head, whatever the method of the distance: finer's, in a small size."""
+    return published_config(method="finer", task=TASK, in_features=3, out_features=3, **_SMOOTH)
 
-    Colors need not be smooth, nor have derivatives, and a texture has more detail than the surface that it lies on.
-    """
-    sizes = {"in_features": 3, "out_features": 3, "hidden_features": 64, "hidden_layers": 1}
+
+def detail_network() -> NetworkConfig:
+    """Return the network of details: 3 -> hash grid -> 64 -> 3 without biases, so that no features are no detail."""
+    sizes = {"in_features": 3, "out_features": 3, "hidden_features": 64, "hidden_layers": 0}
     return published_config(method="ngp", task="nerf", **sizes, **_GRID)
 
 
 def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: bool = False) -> float | None:
     """Fit a color head to a model whose input has colors, if that is asked for.
 
-    It is a network on a hash grid from box coordinates to sRGB, fitted to points of the surface with interpolated
-    colors, as many steps as the distance had and at most 1000.
+    A small network of low frequencies is fitted to points of the surface with interpolated colors, and a hash grid to
+    what it leaves, each as many steps as the distance had and at most 500 and 750. Details that are none at other
+    points, as between those of a sparse cloud, are left out.
 
     Args:
         model: Gets the head.
@@ -79,33 +89,49 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
     if not wants_color(plan, loaded):
         return None
     assert loaded.colors is not None and settings.steps
-    config, steps, seed = color_network(), min(settings.steps, _MOST_STEPS), settings.seed + _OF_THE_HEAD
-    network = build_network(config, generator=torch.Generator().manual_seed(seed)).to(plan.device)
-    points, colors = loaded.colors.samples(min(_MOST_SAMPLES, steps * _BATCH), seed=seed)
+    seed = settings.seed + _OF_THE_HEAD
+    first, second = min(settings.steps, _SMOOTH_STEPS), min(settings.steps, _DETAIL_STEPS)
+    points, colors = loaded.colors.samples(min(_MOST_SAMPLES, (first + second) * _BATCH), seed=seed)
     coords = torch.from_numpy(plan.frame.to_box(points).astype(np.float32))
-    sampler = ColorSampler(coords, torch.from_numpy(colors), seed=seed)
-    fit = Fit(
-        network=network,
-        objective=DistanceObjective(
-            sampler,
-            error="squared",
-            chunk_points=chunk_rows(config, room=_ROOM, device=plan.device),
-            device=plan.device,
-        ),
-        optimizers=build_optimizers(network, name="adam", learning_rate=_RATE, betas=(0.9, 0.99), eps=_EPS),
-        schedule=warmup_cosine(),
-        steps=steps,
-        log_every=100,
-    )
+    wanted = torch.from_numpy(colors)
     with reporting("color", unit="step", progress=progress) as tell:
-        fit.on_step = lambda step, steps, loss: tell(step, steps)
-        fit.run()
-    model.color = network.eval()
-    return color_psnr(model, loaded.colors, seed=settings.seed + _OF_THE_FIGURE)
+
+        def fitted(config: NetworkConfig, *, before: int, steps: int, **rates: Any) -> nn.Module:
+            network = build_network(config, generator=torch.Generator().manual_seed(seed)).to(plan.device)
+            chunk = chunk_rows(config, room=_ROOM, device=plan.device)
+            sampler = ColorSampler(coords, wanted, seed=seed)
+            fit = Fit(
+                network=network,
+                objective=DistanceObjective(sampler, error="squared", chunk_points=chunk, device=plan.device),
+                optimizers=build_optimizers(network, name="adam", betas=(0.9, 0.99), **rates),
+                schedule=warmup_cosine(),
+                steps=steps,
+                log_every=100,
+            )
+            fit.on_step = lambda step, steps, loss: tell(before + step, first + second)
+            fit.run()
+            return network.eval()
+
+        smooth = fitted(smooth_network(), before=0, steps=first, learning_rate=_SMOOTH_RATE)
+        _subtract(ColorHead(smooth=smooth, detail=None), coords, wanted, device=plan.device)
+        detail = fitted(detail_network(), before=first, steps=second, learning_rate=_DETAIL_RATE, eps=_EPS)
+    found = dict[float, ColorHead]()
+    for each in (detail, None):
+        model.color = ColorHead(smooth=smooth, detail=each).eval()
+        found[color_psnr(model, loaded.colors, seed=settings.seed + _OF_THE_FIGURE)] = model.color
+    model.color = found[max(found)]
+    return max(found)
+
+
+@torch.no_grad()
+def _subtract(head: ColorHead, coords: Tensor, colors: Tensor, *, device: torch.device) -> None:
+    """Leave of colors (n, 3) at coordinates (n, 3) what a head does not know."""
+    for at, rest in zip(coords.split(_AT_ONCE), colors.split(_AT_ONCE), strict=True):
+        rest -= head(at.to(device)).to(rest.device)
 
 
 def color_psnr(model: SdfModel, colors: SurfaceColors, *, seed: int, samples: int = 100_000) -> float:
     """Return the PSNR in dB of a model's colors at points of a colored surface: -10 log10 of the mean squared error."""
-    points, wanted = colors.samples(samples, seed=seed)
+    points, wanted = colors.samples(samples, seed=seed, held_out=True)
     error = float(np.square(model.colors(points) - wanted).mean())
     return math.inf if error == 0 else -10 * math.log10(error)
