@@ -124,7 +124,7 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
 
 
 @torch.no_grad()
-def _subtract(head: ColorHead, coords: Tensor, colors: Tensor, *, device: torch.device) -> None:
+def _subtract(head: ColorHead, coords: Tensor, colors: Tensor, *, device: str) -> None:
     """Leave of colors (n, 3) at coordinates (n, 3) what a head does not know."""
     for at, rest in zip(coords.split(_AT_ONCE), colors.split(_AT_ONCE), strict=True):
         rest -= head(at.to(device)).to(rest.device)
