@@ -32,7 +32,7 @@ class SdfConfig(TrainingConfig):
     cloud_points: int | None = setting(None, "points that a mesh is turned into (preset paper)", preset="paper")
     resolution: int = setting(256, "grid points per axis of the mesh in the run folder")
     eval_samples: int = setting(300_000, "surface samples a side that the result is judged by")
-    color: str = setting("auto", "a second network for colors that the input has", choices=("auto", "off"))
+    color: str = setting("auto", "more networks for colors that the input has", choices=("auto", "off"))
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
     """Decay rates of Adam and SOAP."""

@@ -42,7 +42,7 @@ def fit(
     """Fit a signed distance field to a surface, in the same bits as `finer-sdf fit` with the same settings.
 
     What a mesh or a cloud needs is repaired first, as for a file; `model.shape["notes"]` says what. Where a mesh
-    has a texture, or its vertices or the points of a cloud have colors, a second, small network is fitted to them,
+    has a texture, or its vertices or the points of a cloud have colors, two small networks are fitted to them,
     unless color="off" says not to; `model.mesh()` then has colors too.
 
     Ctrl-C, and a callback's `should_stop`, end the training with its best state so far; `history.interrupted` says so.
