@@ -350,7 +350,27 @@ def test_a_ply_without_picture_or_place_in_it_says_so(tmp_path):
         loaded = ply(tmp_path, head + wedges, PLY_POINTS, faces)
         (note,) = [note for note in loaded.notes if "left out its texture: " in note]
         assert words in note and loaded.colors is None
-    assert ply(tmp_path, PLY + PLY_FACES, PLY_POINTS, ("4 0 1 2 3", "4 0 1 5 4")).colors is None
+    for head, end in ((PLY + PLY_FACES, ""), (PLY + wedges, " 0")):
+        loaded = ply(tmp_path, head, PLY_POINTS, (f"4 0 1 2 3{end}", f"4 0 1 5 4{end}"))
+        assert loaded.colors is None
+        assert "left out its texture: neither its corners nor its vertices have places in it" in loaded.notes
+
+
+def test_only_the_pictures_that_faces_of_a_ply_have_are_read(tmp_path):
+    head = PLY.replace("my skin.png", "gone.png\ncomment TextureFile my skin.png\ncomment TextureFile gone too.png")
+    colors = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
+    head += colors + PLY_FACES + "property list uchar float texcoord\nproperty int texnumber\n"
+    vertices = tuple(f"{point} 0 0 255" for point in PLY_POINTS)
+    first, second = "4 0 1 2 3 8 0 0 1 0 1 1 0 1", "4 0 1 5 4 8 0 0 1 0 1 1 0 1"
+    loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} 1"))
+    assert colors_at(loaded, *CORNERS) == SHOWN and not [note for note in loaded.notes if "left out its" in note]
+    for number in (-1, 3):
+        loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} {number}"))
+        assert colors_at(loaded, *CORNERS) == SHOWN
+        assert "read 1 face as white, without the number of a texture" in loaded.notes
+    loaded = ply(tmp_path, head, vertices, (f"{first} -1", f"{second} 3"))
+    assert colors_at(loaded, *CORNERS) == [[0, 0, 1]] * 4
+    assert "left out its texture: no face has a texnumber from 0 to 2" in loaded.notes
 
 
 def test_the_diffuse_color_of_the_older_extension_of_gltf_is_read(tmp_path):
