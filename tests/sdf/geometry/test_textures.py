@@ -271,7 +271,8 @@ def test_the_factor_of_a_trimesh_material_is_multiplied_and_damaged_pictures_are
     (tmp_path / "cut.png").write_bytes(png()[:60])
     with Pillow.open(tmp_path / "cut.png") as half:
         mesh = textured(trimesh.visual.material.SimpleMaterial(image=half))
-        assert "no picture that can be read" in as_shape(mesh).notes[0]
+        (note,) = [note for note in as_shape(mesh).notes if note.startswith("read without its colors: ")]
+        assert "truncated" in note
 
 
 def test_the_materials_of_a_trimesh_are_read_face_by_face():
@@ -289,9 +290,43 @@ def test_the_materials_of_a_trimesh_are_read_face_by_face():
         assert colors_at(loaded, *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
         points, colors = loaded.colors.samples(1000, seed=0)
         assert (np.round(colors[points[:, 2] < -0.01]) == [0, 1, 0]).all()
-    for numbers in (np.zeros(len(mesh.faces), dtype=int), None):  # all of one color; not known
-        mesh.visual.face_materials = numbers
-        assert as_shape(mesh).colors is None
+    mesh.visual.face_materials = np.where(top, 1, 7)
+    loaded = as_shape(mesh)
+    assert f"read {(~top).sum()} faces as white, without the number of a material" in loaded.notes
+    assert colors_at(loaded, *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
+
+
+def test_only_the_materials_that_faces_of_a_trimesh_have_are_read():
+    deep = Pillow.fromarray(np.zeros((4, 4), dtype=np.uint16))
+    simple = trimesh.visual.material.SimpleMaterial
+    mesh = textured(trimesh.visual.material.MultiMaterial([simple(image=deep), simple(image=picture())]))
+    mesh.visual.face_materials = np.ones(len(mesh.faces), dtype=int)
+    assert colors_at(as_shape(mesh), *CORNERS) == SHOWN
+    mesh.visual.face_materials[0] = 0
+    loaded = as_shape(mesh)
+    assert loaded.colors is None and "8 bits a channel" in loaded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("material", "change", "words"),
+    [
+        ({"image": Pillow.new("RGB", (8, 8), (255, 0, 0))}, {}, "its picture is of one color"),
+        ({"diffuse": [255, 0, 0, 255]}, {}, "it has no picture, and is of one color"),
+        ({"image": picture()}, {"uv": None}, "its picture has no texture coordinates; set visual.uv"),
+        ({"image": picture()}, {"uv": np.full((24, 2), np.nan)}, "must be two finite numbers for each vertex"),
+        ({"image": picture()}, {"face_materials": None}, "the number of a material for each of 12 faces"),
+    ],
+)
+def test_what_the_texture_of_a_trimesh_lacks_is_said(material, change, words):
+    found = trimesh.visual.material.SimpleMaterial(**material)
+    if "face_materials" in change:
+        found = trimesh.visual.material.MultiMaterial([found])
+    mesh = square()
+    given = {"uv": mesh.vertices[:, :2], "material": found} | change
+    mesh.visual = trimesh.visual.TextureVisuals(**given)
+    loaded = as_shape(mesh)
+    (note,) = [note for note in loaded.notes if note.startswith("read without its colors: ")]
+    assert loaded.colors is None and words in note
 
 
 def test_a_picture_too_large_for_the_memory_is_left_out(tmp_path):
