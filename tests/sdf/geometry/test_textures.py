@@ -196,6 +196,34 @@ def test_a_texture_that_cannot_be_read_is_left_out_with_the_reason(change, words
     assert words in note and len(note) <= 300
 
 
+@pytest.mark.parametrize(
+    ("material", "words"),
+    [
+        ({"extensions": None}, "what it says of it is wrong"),
+        ({"extensions": {"KHR_materials_pbrSpecularGlossiness": 5}}, "what it says of it is wrong"),
+        ({"pbrMetallicRoughness": None}, "what it says of it is wrong"),
+        ({"pbrMetallicRoughness": {"baseColorFactor": [0.5, 0]}}, "its factor [0.5, 0] is not of 3 or 4 numbers"),
+        ({"extensions": {"KHR_materials_pbrSpecularGlossiness": {"diffuseFactor": "red"}}}, "is wrong"),
+        (7, "what it says of it is wrong"),
+    ],
+    ids=str,
+)
+def test_a_material_that_cannot_be_read_is_left_out_with_the_reason(material, words, tmp_path):
+    built = glb_square()
+    built.json["materials"].append(material)
+    second = json.loads(json.dumps(built.json["meshes"][0])) | {"name": "second"}
+    second["primitives"][0]["material"] = 1
+    built.json["meshes"].append(second)
+    built.json["nodes"] = [{"mesh": 0}, {"mesh": 1, "translation": [0, 0, 5]}]
+    built.json["scenes"] = [{"nodes": [0, 1]}]
+    loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
+    assert colors_at(loaded, *CORNERS) == SHOWN
+    points, colors = loaded.colors.samples(1000, seed=0)
+    assert (colors[points[:, 2] > 1] == 1).all()
+    (note,) = [note for note in loaded.notes if "material" in note]
+    assert note.startswith("left out a material: ") and words in note and len(note) <= 300
+
+
 TOP = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 -1\nv 1 0 -1\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 """A square, with two vertices below its side y = 0."""
 
