@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,6 +48,15 @@ def test_names_modules_and_settings_are_compared():
 def test_a_wrong_method_is_refused_before_the_first_fit(methods):
     with pytest.raises(InputError, match=r"sirene|ngp"):
         compare({"a": 1}, methods, lambda *_: pytest.fail("fitted"), row_of=row, task="image")
+
+
+@pytest.mark.parametrize(
+    ("signals", "words"), [("ball.ply", "'ball.ply'"), (Path("a" * 300), "'aaa"), ([1], "type list")]
+)
+def test_signals_without_names_are_refused(signals, words):
+    with pytest.raises(InputError, match=f"must be given by name, .* got .*{words}") as caught:
+        compare(signals, "siren", lambda *_: pytest.fail("fitted"), row_of=row, task="image")
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
 def test_arguments_for_all_are_those_of_every_fit_and_a_methods_own_come_first():

@@ -1,7 +1,11 @@
 """Pictures are opened by their content, and whatever goes wrong names the file in one line."""
 
+import contextlib
 import io
 import os
+import re
+import struct
+import time
 
 import numpy as np
 import pytest
@@ -107,3 +111,69 @@ def test_a_jpeg_is_read_in_pieces_and_its_data_when_they_are_decoded(how, tmp_pa
         assert picture.size == (1200, 1200) and sum(read) < 4096
         picture.load()
         assert sum(read) > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("before", "where"),
+    [
+        (b"\xff" * 200_000 + b"\0", -2),
+        (b"\xff" * 3_000_000, -2),
+        (b"\xff" * 200_000, 2),
+        (b"\xff\xda\0\x08\1\1\0\0\x3f\0\0" * 40_000, -2),
+    ],
+    ids=["data", "end", "header", "scans"],
+)
+def test_a_damaged_jpeg_takes_no_time_beyond_its_size(before, where):
+    plain = jpeg(Image.new("L", (8, 8)))
+    data, taken = plain[:where] + before + plain[where:], []
+
+    class Counted(io.BytesIO):
+        def read(self, size=-1):
+            found = super().read(size)
+            taken.append(len(found))
+            return found
+
+    start = time.process_time()
+    with Image.open(Counted(data)) as picture:
+        taken.clear()
+        with contextlib.suppress(OSError):
+            never_half(picture).load()
+    assert sum(taken) < 20 * len(data) and len(taken) < 10_000 + 4 * data.count(b"\xff\xda")
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("fill", [0, 1, 7, 63, 64, 65, 511, 5000])
+def test_a_marker_begins_with_any_number_of_bytes_wherever_pieces_end(fill):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    data = jpeg(noise, progressive=fill % 2 == 0)
+    scan = data.index(b"\xff\xda")
+    for where in (2, scan, len(data) - 2):
+        whole = data[:where] + b"\xff" * fill + data[where:]
+        with opened_picture(whole) as found:
+            assert np.array_equal(np.asarray(found), np.asarray(Image.open(io.BytesIO(data))))
+    cut = data[: scan + 30].rstrip(b"\xff") + b"\xff" * fill + b"\xff\xd9"
+    with pytest.raises(InputError, match="truncated"), opened_picture(cut) as found:
+        found.load()
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
+def test_other_kinds_of_jpeg_are_read_as_they_are(kind):
+    data = jpeg(Image.new("RGB", (16, 16)), progressive=kind == 0xCA).replace(b"\xff\xc2", b"\xff\xc0")
+    data = data.replace(b"\xff\xc0", bytes([0xFF, kind]))
+    with Image.open(io.BytesIO(data)) as plain, Image.open(io.BytesIO(data)) as again:
+        try:
+            expected = np.array(plain)
+        except OSError as error:  # by how libjpeg was built
+            with pytest.raises(OSError, match=re.escape(str(error))):
+                never_half(again).load()
+        else:
+            assert np.array_equal(np.array(never_half(again)), expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"\1", b"\2\1\0", b"\1\7\0\0\x3f\0"], ids=repr)
+def test_tables_of_a_scan_that_are_wrong_are_left_to_the_decoder(content):
+    data = jpeg(Image.new("L", (64, 64)))
+    scan = data.index(b"\xff\xda")
+    damaged = data[: scan + 2] + struct.pack(">H", 2 + len(content)) + content + data[scan + 10 :]
+    with pytest.raises(InputError, match="broken data stream"), opened_picture(damaged) as found:
+        found.load()

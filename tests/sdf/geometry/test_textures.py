@@ -196,6 +196,34 @@ def test_a_texture_that_cannot_be_read_is_left_out_with_the_reason(change, words
     assert words in note and len(note) <= 300
 
 
+@pytest.mark.parametrize(
+    ("material", "words"),
+    [
+        ({"extensions": None}, "what it says of it is wrong"),
+        ({"extensions": {"KHR_materials_pbrSpecularGlossiness": 5}}, "what it says of it is wrong"),
+        ({"pbrMetallicRoughness": None}, "what it says of it is wrong"),
+        ({"pbrMetallicRoughness": {"baseColorFactor": [0.5, 0]}}, "its factor [0.5, 0] is not of 3 or 4 numbers"),
+        ({"extensions": {"KHR_materials_pbrSpecularGlossiness": {"diffuseFactor": "red"}}}, "is wrong"),
+        (7, "what it says of it is wrong"),
+    ],
+    ids=str,
+)
+def test_a_material_that_cannot_be_read_is_left_out_with_the_reason(material, words, tmp_path):
+    built = glb_square()
+    built.json["materials"].append(material)
+    second = json.loads(json.dumps(built.json["meshes"][0])) | {"name": "second"}
+    second["primitives"][0]["material"] = 1
+    built.json["meshes"].append(second)
+    built.json["nodes"] = [{"mesh": 0}, {"mesh": 1, "translation": [0, 0, 5]}]
+    built.json["scenes"] = [{"nodes": [0, 1]}]
+    loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
+    assert colors_at(loaded, *CORNERS) == SHOWN
+    points, colors = loaded.colors.samples(1000, seed=0)
+    assert (colors[points[:, 2] > 1] == 1).all()
+    (note,) = [note for note in loaded.notes if "material" in note]
+    assert note.startswith("left out a material: ") and words in note and len(note) <= 300
+
+
 TOP = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 -1\nv 1 0 -1\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 """A square, with two vertices below its side y = 0."""
 
@@ -271,7 +299,8 @@ def test_the_factor_of_a_trimesh_material_is_multiplied_and_damaged_pictures_are
     (tmp_path / "cut.png").write_bytes(png()[:60])
     with Pillow.open(tmp_path / "cut.png") as half:
         mesh = textured(trimesh.visual.material.SimpleMaterial(image=half))
-        assert "no picture that can be read" in as_shape(mesh).notes[0]
+        (note,) = [note for note in as_shape(mesh).notes if note.startswith("read without its colors: ")]
+        assert "truncated" in note
 
 
 def test_the_materials_of_a_trimesh_are_read_face_by_face():
@@ -289,9 +318,43 @@ def test_the_materials_of_a_trimesh_are_read_face_by_face():
         assert colors_at(loaded, *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
         points, colors = loaded.colors.samples(1000, seed=0)
         assert (np.round(colors[points[:, 2] < -0.01]) == [0, 1, 0]).all()
-    for numbers in (np.zeros(len(mesh.faces), dtype=int), None):  # all of one color; not known
-        mesh.visual.face_materials = numbers
-        assert as_shape(mesh).colors is None
+    mesh.visual.face_materials = np.where(top, 1, 7)
+    loaded = as_shape(mesh)
+    assert f"read {(~top).sum()} faces as white, without the number of a material" in loaded.notes
+    assert colors_at(loaded, *CORNERS) == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
+
+
+def test_only_the_materials_that_faces_of_a_trimesh_have_are_read():
+    deep = Pillow.fromarray(np.zeros((4, 4), dtype=np.uint16))
+    simple = trimesh.visual.material.SimpleMaterial
+    mesh = textured(trimesh.visual.material.MultiMaterial([simple(image=deep), simple(image=picture())]))
+    mesh.visual.face_materials = np.ones(len(mesh.faces), dtype=int)
+    assert colors_at(as_shape(mesh), *CORNERS) == SHOWN
+    mesh.visual.face_materials[0] = 0
+    loaded = as_shape(mesh)
+    assert loaded.colors is None and "8 bits a channel" in loaded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("material", "change", "words"),
+    [
+        ({"image": Pillow.new("RGB", (8, 8), (255, 0, 0))}, {}, "its picture is of one color"),
+        ({"diffuse": [255, 0, 0, 255]}, {}, "it has no picture, and is of one color"),
+        ({"image": picture()}, {"uv": None}, "its picture has no texture coordinates; set visual.uv"),
+        ({"image": picture()}, {"uv": np.full((24, 2), np.nan)}, "must be two finite numbers for each vertex"),
+        ({"image": picture()}, {"face_materials": None}, "the number of a material for each of 12 faces"),
+    ],
+)
+def test_what_the_texture_of_a_trimesh_lacks_is_said(material, change, words):
+    found = trimesh.visual.material.SimpleMaterial(**material)
+    if "face_materials" in change:
+        found = trimesh.visual.material.MultiMaterial([found])
+    mesh = square()
+    given = {"uv": mesh.vertices[:, :2], "material": found} | change
+    mesh.visual = trimesh.visual.TextureVisuals(**given)
+    loaded = as_shape(mesh)
+    (note,) = [note for note in loaded.notes if note.startswith("read without its colors: ")]
+    assert loaded.colors is None and words in note
 
 
 def test_a_picture_too_large_for_the_memory_is_left_out(tmp_path):
@@ -350,7 +413,27 @@ def test_a_ply_without_picture_or_place_in_it_says_so(tmp_path):
         loaded = ply(tmp_path, head + wedges, PLY_POINTS, faces)
         (note,) = [note for note in loaded.notes if "left out its texture: " in note]
         assert words in note and loaded.colors is None
-    assert ply(tmp_path, PLY + PLY_FACES, PLY_POINTS, ("4 0 1 2 3", "4 0 1 5 4")).colors is None
+    for head, end in ((PLY + PLY_FACES, ""), (PLY + wedges, " 0")):
+        loaded = ply(tmp_path, head, PLY_POINTS, (f"4 0 1 2 3{end}", f"4 0 1 5 4{end}"))
+        assert loaded.colors is None
+        assert "left out its texture: neither its corners nor its vertices have places in it" in loaded.notes
+
+
+def test_only_the_pictures_that_faces_of_a_ply_have_are_read(tmp_path):
+    head = PLY.replace("my skin.png", "gone.png\ncomment TextureFile my skin.png\ncomment TextureFile gone too.png")
+    colors = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
+    head += colors + PLY_FACES + "property list uchar float texcoord\nproperty int texnumber\n"
+    vertices = tuple(f"{point} 0 0 255" for point in PLY_POINTS)
+    first, second = "4 0 1 2 3 8 0 0 1 0 1 1 0 1", "4 0 1 5 4 8 0 0 1 0 1 1 0 1"
+    loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} 1"))
+    assert colors_at(loaded, *CORNERS) == SHOWN and not [note for note in loaded.notes if "left out its" in note]
+    for number in (-1, 3):
+        loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} {number}"))
+        assert colors_at(loaded, *CORNERS) == SHOWN
+        assert "read 1 face as white, without the number of a texture" in loaded.notes
+    loaded = ply(tmp_path, head, vertices, (f"{first} -1", f"{second} 3"))
+    assert colors_at(loaded, *CORNERS) == [[0, 0, 1]] * 4
+    assert "left out its texture: no face has a texnumber from 0 to 2" in loaded.notes
 
 
 def test_the_diffuse_color_of_the_older_extension_of_gltf_is_read(tmp_path):

@@ -1,6 +1,7 @@
 """Compare methods on several signals, from Python: a row a fit."""
 
 import copy
+import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -66,11 +67,13 @@ def compare(
         The rows, signal by signal, whoever was first.
 
     Raises:
-        InputError: For an unknown method, or one that is not for the task; or if workers are asked for and cannot be
-            had, or something cannot be sent to them, before the first fit; or if a worker cannot read it.
+        InputError: For signals without names, an unknown method, or one that is not for the task; or if workers are
+            asked for and cannot be had, or something cannot be sent to them, before the first fit; or if a worker
+            cannot read it.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
     """
     sharing = sharing or Sharing()
+    _check_named(signals)
     if not isinstance(methods, Mapping):
         methods = {name: name for name in ([methods] if isinstance(methods, str) else methods)}
     given = {name: {**(overrides or {}), **_settings(method)} for name, method in methods.items()}
@@ -87,6 +90,13 @@ def compare(
             rows[place] = row_of(*names[place], result)
             tell(len(rows), len(names))
     return [rows[place] for place in sorted(rows)]
+
+
+def _check_named(signals: Any) -> None:
+    if not isinstance(signals, Mapping):
+        is_path = isinstance(signals, str | os.PathLike)
+        got = repr(str(signals))[:80] if is_path else f"one of type {type(signals).__name__}"
+        raise InputError(f'what is fitted must be given by name, as in {{"name": "file"}}, got {got}')
 
 
 def _settings(method: str | nn.Module | Mapping[str, Any]) -> dict[str, Any]:

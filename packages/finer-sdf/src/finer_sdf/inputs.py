@@ -17,10 +17,10 @@ from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.download import download_shape
-from finer_sdf.geometry.formats.pictures import texture_of
+from finer_sdf.geometry.formats.pictures import reason_for, texture_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
+from finer_sdf.geometry.raw import RawShape, Room, color_table, counted, number_table
 from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 from finer_sdf.normalization import Normalization
@@ -68,7 +68,7 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
         return read_input(os.fspath(shape), memory=memory)
     try:
         raw, room = _tables_of(shape), Room(memory=memory)
-        colors = _colors_of(shape, room)
+        colors, lacks = _colors_of(shape, room)
         room.claim(faces=0 if raw.faces is None else len(raw.faces), points=len(raw.vertices))
         found, notes = clean(raw, bare_points=True, room=room)
     except InputError as error:
@@ -78,51 +78,61 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    if colors is None and getattr(getattr(shape, "visual", None), "kind", None) == "texture":
-        notes = ("it has texture coordinates, but no picture that can be read; read without colors", *notes)
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=notes, colors=colors)
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=(*lacks, *notes), colors=colors)
 
 
-def _colors_of(shape: Any, room: Room) -> SurfaceColors | None:
-    """Return the vertex colors or the texture of a trimesh.Trimesh that has some."""
+def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str, ...]]:
+    """Return the vertex colors or the texture of a trimesh.Trimesh that has some, and notes of what it lacks."""
     visual: Any = getattr(shape, "visual", None)
     kind = getattr(visual, "kind", None)
-    texture = _texture_of(shape, visual, room) if kind == "texture" else None
     colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
+    texture, notes = None, tuple[str, ...]()
+    if kind == "texture":
+        try:
+            texture = _texture_of(shape, visual, room)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever it is, and whatever a decoder says of a damaged picture
+            return None, (f"read without its colors: {reason_for(error)}",)
+        if others := int((texture.of_face == NO_TEXTURE).sum()):
+            notes = (f"read {counted(others, 'face')} as white, without the number of a material",)
     if colors is None and texture is None:
-        return None
+        return None, ()
     raw = RawShape(
         vertices=_numbers("vertices", shape.vertices),
         faces=_indices("faces", shape.faces),
         colors=colors,
         texture=texture,
     )
-    return colors_of(raw)
+    return colors_of(raw), notes
 
 
-def _texture_of(shape: Any, visual: Any, room: Room) -> TextureMap | None:
+def _texture_of(shape: Any, visual: Any, room: Room) -> TextureMap:
     """Return the pictures of a trimesh's materials, whose `uv` count from their lower left corner.
 
-    None without one, and where all faces show one color: trimesh gives a material without a picture one of that.
+    InputError where it lacks something, and where all faces show one color: trimesh gives a material without a picture
+    one of that.
     """
     faces, uv, materials = _indices("faces", shape.faces), visual.uv, getattr(visual.material, "materials", None)
     numbers = np.zeros(len(faces), dtype=np.int64)
     if materials is not None:
         if np.shape(visual.face_materials) != numbers.shape:
-            return None
+            raise InputError(f"its face_materials must be the number of a material for each of {len(faces)} faces")
         numbers = np.asarray(visual.face_materials).astype(np.int64)
         numbers = np.where((numbers >= 0) & (numbers < len(materials)), numbers, NO_TEXTURE)
-    try:
-        textures = tuple(_of_material(each, room) for each in ([visual.material] if materials is None else materials))
-    except Exception:  # whatever it is, and whatever a decoder says of a damaged one
-        return None
-    used = [Texture(pixels=_WHITE) if number == NO_TEXTURE else textures[number] for number in np.unique(numbers)]
-    if not any((each.pixels != each.pixels[0, 0]).any() for each in used):
-        if len({(*each.pixels[0, 0].tolist(), *each.factor) for each in used}) == 1:
-            return None
+    known = numbers != NO_TEXTURE
+    used, numbers[known] = np.unique(numbers[known], return_inverse=True)
+    textures = tuple(_of_material(visual.material if materials is None else materials[each], room) for each in used)
+    shown = [*textures, Texture(pixels=_WHITE)][: len(used) + (not known.all())]
+    if not any((each.pixels != each.pixels[0, 0]).any() for each in shown):
+        if len({(*each.pixels[0, 0].tolist(), *each.factor) for each in shown}) == 1:
+            has_picture = any(each.pixels.shape[:2] != (1, 1) for each in shown)
+            raise InputError(f"{'its picture is' if has_picture else 'it has no picture, and is'} of one color")
         return TextureMap(textures=textures, of_face=numbers, places=np.zeros((len(faces), 3, 2)))
-    if uv is None or np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
-        return None
+    if uv is None:
+        raise InputError("its picture has no texture coordinates; set visual.uv")
+    if np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
+        raise InputError("its texture coordinates, visual.uv, must be two finite numbers for each vertex")
     places = np.asarray(uv, dtype=np.float64) * [1, -1] + [0, 1]
     return TextureMap(textures=textures, of_face=numbers, places=places[faces])
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from finer_core.errors import InputError
 from finer_core.io.glb import srgb_from_linear
 from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
-from finer_sdf.geometry.formats.gltf_materials import GltfTextures, base_color, vertex_colors
+from finer_sdf.geometry.formats.gltf_materials import GltfTextures, vertex_colors
 from finer_sdf.geometry.raw import RawShape, Room, check_indices, counted
 from finer_sdf.geometry.textures import Texture, TextureMap
 
@@ -52,7 +52,7 @@ def read_gltf(path: Path, room: Room) -> RawShape:
             is_surface = part.faces is not None
             colored[is_surface] |= has_colors
             if is_surface:
-                materials.add(tuple(base_color(file, primitive)))
+                materials.add(tuple(textures.base_color(primitive)))
             (surfaces if is_surface else clouds).extend(_placed(part, matrix) for matrix in place @ instances)
     parts = surfaces or clouds
     triangles = sum(0 if part.faces is None else len(part.faces) for part in parts)
@@ -70,7 +70,7 @@ def _part(file: GltfFile, primitive: dict[str, Any], textures: GltfTextures, *, 
     """Return a primitive as it is stored, and whether its vertices have colors; white ones if they have none."""
     positions, faces = _primitive(file, primitive, copies=copies)
     given = vertex_colors(file, primitive, len(positions))
-    shares = srgb_from_linear(base_color(file, primitive) * (1.0 if given is None else given))
+    shares = srgb_from_linear(textures.base_color(primitive) * (1.0 if given is None else given))
     colors = np.broadcast_to(shares.astype(np.float32), positions.shape)
     if faces is None:
         normals = _normals(file, primitive, len(positions))

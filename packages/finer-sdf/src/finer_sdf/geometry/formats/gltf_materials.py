@@ -44,9 +44,7 @@ class GltfTextures:
         `NO_TEXTURE` and zeros if it has none, or one that cannot be read.
         """
         none = NO_TEXTURE, np.zeros((count, 2))
-        index = primitive.get("material")
-        material = {} if index is None else item(self._file.json, "materials", index)
-        info = _color_of(material)[0]
+        info = self._color_of(primitive)[0]
         if info is None:
             return none
         try:
@@ -55,11 +53,25 @@ class GltfTextures:
         except MemoryError:
             raise
         except Exception as error:  # whatever is wrong with a picture, the surface can be read without
-            reason = (
-                str(error) if isinstance(error, InputError) else f"what it says of it is wrong ({reason_of(error)})"
-            )
-            self.notes.append(f"left out a texture: {reason}")
+            self.notes.append(f"left out a texture: {_reason_of(error)}")
             return none
+
+    def base_color(self, primitive: dict[str, Any]) -> np.ndarray:
+        """Return the linear color (3,) of a primitive's material, which multiplies those of its vertices."""
+        return self._color_of(primitive)[1]
+
+    def _color_of(self, primitive: dict[str, Any]) -> tuple[dict[str, Any] | None, np.ndarray]:
+        """Return what the material of a primitive says of its texture, None if nothing, and its linear color (3,)."""
+        index = primitive.get("material")
+        try:
+            info, factor = _color_of({} if index is None else item(self._file.json, "materials", index))
+            color = np.array((factor or [1.0] * 3)[:3], dtype=np.float64)
+            if color.shape != (3,):
+                raise InputError(f"its factor {str(factor)[:60]} is not of 3 or 4 numbers")
+        except Exception as error:  # whatever is wrong with a material, the surface can be read without
+            self.notes.append(f"left out a material: {_reason_of(error)}")
+            return None, np.ones(3)
+        return info, np.clip(np.nan_to_num(color), 0, 1)
 
     def _places(self, primitive: dict[str, Any], info: dict[str, Any], count: int) -> np.ndarray:
         change = info.get("extensions", {}).get(_TRANSFORM, {})
@@ -109,12 +121,8 @@ def _color_of(material: dict[str, Any]) -> tuple[dict[str, Any] | None, list[flo
     return usual.get("baseColorTexture"), usual.get("baseColorFactor")
 
 
-def base_color(file: GltfFile, primitive: dict[str, Any]) -> np.ndarray:
-    """Return the linear color (3,) of a primitive's material, which multiplies those of its vertices; else white."""
-    index = primitive.get("material")
-    material = {} if index is None else item(file.json, "materials", index)
-    color = _color_of(material)[1] or [1.0] * 4
-    return np.clip(np.nan_to_num(np.array(color[:3], dtype=np.float64).reshape(3)), 0, 1)
+def _reason_of(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else f"what it says of it is wrong ({reason_of(error)})"
 
 
 def vertex_colors(file: GltfFile, primitive: dict[str, Any], count: int) -> np.ndarray | None:

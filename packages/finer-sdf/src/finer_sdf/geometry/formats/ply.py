@@ -86,19 +86,44 @@ def read_ply(path: Path, room: Room) -> RawShape:
     corners, sizes = map(_whole, polygons)
     check_indices(corners, count=len(shape.vertices), sizes=sizes)
     places = _places(vertices, lists, corners, sizes)
-    if not pictures or places is None:
-        if "texcoord" in lists:
-            shape = _noted(shape, "left out its texture: no line `comment TextureFile` of its header names a picture")
+    if pictures and places is not None:
+        files = [(path.parent, name) for name in pictures]
+        numbers = tables["face"].values.get("texnumber", np.zeros(len(sizes)))
+        return _textured(shape, corners, sizes, numbers=numbers, places=places, files=files, room=room)
+    if pictures:
+        shape = _noted(shape, "left out its texture: neither its corners nor its vertices have places in it")
+    elif "texcoord" in lists:
+        shape = _noted(shape, "left out its texture: no line `comment TextureFile` of its header names a picture")
+    return with_polygons(shape, corners, sizes)
+
+
+def _textured(
+    shape: RawShape,
+    corners: np.ndarray,
+    sizes: np.ndarray,
+    *,
+    numbers: np.ndarray,
+    places: np.ndarray,
+    files: list[tuple[Path, str]],
+    room: Room,
+) -> RawShape:
+    """Return polygons with those pictures whose numbers (p,) they have, or as they are where one cannot be read."""
+    is_known = (numbers >= 0) & (numbers < len(files))
+    used, rank = np.unique(numbers[is_known].astype(np.int64), return_inverse=True)
+    if not len(used):
+        shape = _noted(shape, f"left out its texture: no face has a texnumber from 0 to {len(files) - 1}")
         return with_polygons(shape, corners, sizes)
     try:
-        textures = tuple(read_texture(neighbor(path.parent, name), room) for name in pictures)
+        textures = tuple(read_texture(neighbor(*files[number]), room) for number in used)
     except (InputError, OSError) as error:
         return with_polygons(_noted(shape, f"left out its texture: {reason_for(error)}"), corners, sizes)
     if shape.colors is not None:  # a scan often has its colors in both
         shape = _noted(dataclasses.replace(shape, colors=None), "left out the colors of its vertices: it has a texture")
-    numbers = tables["face"].values.get("texnumber", np.zeros(len(sizes)))
-    numbers = np.where((numbers >= 0) & (numbers < len(textures)), numbers, NO_TEXTURE).astype(np.int64)
-    return with_textured_polygons(shape, corners, sizes, textures=textures, numbers=numbers, places=places)
+    if others := int((~is_known).sum()):
+        shape = _noted(shape, f"read {counted(others, 'face')} as white, without the number of a texture")
+    of_face = np.full(len(sizes), NO_TEXTURE)
+    of_face[is_known] = rank
+    return with_textured_polygons(shape, corners, sizes, textures=textures, numbers=of_face, places=places)
 
 
 def _noted(shape: RawShape, note: str) -> RawShape:
@@ -116,11 +141,11 @@ def _places(
     The places of their polygon are taken, NaN where it has none, or else those of their vertex; None without either.
     """
     pair = next((pair for pair in _PLACES if vertices.keys() >= set(pair)), None)
-    if "texcoord" in lists:
-        values, lengths = lists["texcoord"][0], _whole(lists["texcoord"][1])
-        is_whole = lengths == 2 * sizes
+    values, lengths = lists.get("texcoord", (np.empty(0), np.zeros(len(sizes))))
+    is_whole = (sizes > 0) & (_whole(lengths) == 2 * sizes)
+    if is_whole.any():
         places = np.full((len(corners), 2), np.nan)
-        places[np.repeat(is_whole, sizes)] = values[np.repeat(is_whole, lengths)].reshape(-1, 2)
+        places[np.repeat(is_whole, sizes)] = values[np.repeat(is_whole, _whole(lengths))].reshape(-1, 2)
     elif pair is not None:
         places = np.stack([vertices[name] for name in pair], axis=1).astype(np.float64)[corners]
     else:
