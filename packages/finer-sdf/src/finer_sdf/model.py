@@ -1,4 +1,4 @@
-"""A fitted surface: the network together with the way back to the user's coordinates."""
+"""A fitted surface: the networks together with the way back to the user's coordinates."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ from finer_core.schema import fits
 from finer_core.shapes import Float
 from finer_core.training.batching import apart_from_the_program
 from finer_sdf.beyond_box import beyond_box
-from finer_sdf.color_head import ColorHead
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.model_data import TASK, checked_task_data, has_color
 from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
@@ -26,6 +25,32 @@ from finer_sdf.queries import colors_at
 
 if TYPE_CHECKING:
     from finer_core.networks.config import NetworkConfig
+
+
+class ColorHead(nn.Module):
+    """Map coordinates of the box to sRGB: what a smooth network knows, and on a grid what it leaves.
+
+    A grid alone knows nothing of places between the points that it was fitted to, nor beside the surface, where its
+    hash gives it numbers of other places. As a rest they are small wherever colors are smooth.
+
+    Args:
+        smooth: From (n, 3) to (n, 3).
+        detail: What is added, from (n, 3) to (n, 3); None for nothing.
+    """
+
+    def __init__(self, *, smooth: nn.Module, detail: nn.Module | None) -> None:
+        super().__init__()
+        self.smooth = smooth
+        self.detail = detail
+
+    def forward(self, coords: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        """Return the colors, which may lie outside of [0, 1]."""
+        values: Tensor = self.smooth(coords)
+        return values if self.detail is None else values + self.detail(coords)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return its networks by the names that they have in a model file."""
+        return {"color": self.smooth} | ({} if self.detail is None else {"detail": self.detail})
 
 
 class SdfModel(DistanceField):

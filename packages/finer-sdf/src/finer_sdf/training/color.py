@@ -11,9 +11,8 @@ from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.training import Fit, build_optimizers, chunk_rows, warmup_cosine
-from finer_sdf.color_head import ColorHead
 from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
-from finer_sdf.model import SdfModel
+from finer_sdf.model import ColorHead, SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.training.objective import DistanceObjective
 from finer_sdf.training.plan import FitPlan
