@@ -64,7 +64,7 @@ class SdfModel(DistanceField):
             multiscale networks, of which the last is the finest.
         normalization: From the input's coordinates to the box.
         shape: What was fitted: name, kind, number of elements, bounds; plain data.
-        color: Maps coords (n, 3) in the box to sRGB (n, 3) in [0, 1], or (heads, n, 3); None where nothing is known.
+        color: Maps coords (n, 3) in the box to sRGB (n, 3), which is cut to [0, 1]; None where nothing is known.
 
     Example:
         >>> import trimesh

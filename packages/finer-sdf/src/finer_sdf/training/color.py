@@ -1,6 +1,7 @@
 """The color head: networks that are fitted to the colors of a surface, beside its distance."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class ColorSampler:
 
     Args:
         coords: (n, 3) of the box.
-        colors: (n, 3) in [0, 1].
+        colors: (n, 3), sRGB, or what is left of it.
         seed: Of the batches.
     """
 
@@ -114,12 +115,14 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
         smooth = fitted(smooth_network(), before=0, steps=first, learning_rate=_SMOOTH_RATE)
         _subtract(ColorHead(smooth=smooth, detail=None), coords, wanted, device=plan.device)
         detail = fitted(detail_network(), before=first, steps=second, learning_rate=_DETAIL_RATE, eps=_EPS)
-    found = dict[float, ColorHead]()
-    for each in (detail, None):
-        model.color = ColorHead(smooth=smooth, detail=each).eval()
-        found[color_psnr(model, loaded.colors, seed=settings.seed + _OF_THE_FIGURE)] = model.color
-    model.color = found[max(found)]
-    return max(found)
+    judged = partial(color_psnr, model, loaded.colors, seed=settings.seed + _OF_THE_FIGURE)
+    model.color = ColorHead(smooth=smooth, detail=None).eval()
+    without = judged()
+    model.color.detail = detail
+    if (psnr := judged()) > without:
+        return psnr
+    model.color.detail = None
+    return without
 
 
 @torch.no_grad()
