@@ -98,6 +98,16 @@ def test_fast_keeps_what_a_row_is_about_and_drops_the_protocol(folder):
     assert "preset fast" in found.scaled
 
 
+def test_a_table_is_scaled_by_passes(folder):
+    image = folder / "01.png"
+    found = finer_image.reproduce("finerpp-notebook", [image], methods=["finer"], preset="fast", passes=3)
+    (record,) = found.records.values()
+    assert record.settings == {"preset": "fast", "passes": 3}
+    assert found.scaled[:2] == ["scaled: 3 passes", "preset fast"]
+    _, history = finer_image.fit(image, passes=3, seed=0)
+    assert record.curve["loss"] == history["loss"].tolist()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_can_be_run(name):
     for row in TABLES[name].rows:

@@ -253,6 +253,8 @@ def test_two_tables_with_one_fit_share_its_record(study, marks):
         ({"preset": "quick"}, "unknown preset 'quick'"),
         ({"limit": 0}, "--limit must be at least 1, got 0"),
         ({"steps": 0}, "--steps must be at least 1"),
+        ({"passes": 2}, "cannot be scaled by passes; give steps"),
+        ({"steps": 2, "passes": 2}, "--steps and --passes both say how long"),
         ({"seeds": ()}, "--seeds"),
         ({"seeds": (1, 1)}, "--seeds must be different"),
         ({"threads": 0}, "--threads"),

@@ -28,8 +28,8 @@ def reproduce(
         inputs: Files, or folders of files, named as the table's inputs ("00.png"); others are fitted too and compared
             with nothing. None for the built-in image.
         size: Side in pixels that images are reduced to, by the means of square blocks; the same holds.
-        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, steps, methods, seeds, out,
-            workers, scheduler, threads, run, progress.
+        **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, steps, passes, methods, seeds,
+            out, workers, scheduler, threads, run, progress.
 
     Returns:
         The comparison: `rows` for `pandas.DataFrame`, `records`, and `render("md")`, "csv", "json", "tex" or "html".
@@ -157,5 +157,6 @@ STUDY = Study(
     tables=TABLES,
     compute="finer_image.reproducing:compute_cell",
     find_inputs=find_inputs,
+    lengths=("steps", "passes"),
     pictures=f"Left to right: the original, the reconstruction, ten times the error; the middle {_CROP} pixels.",
 )

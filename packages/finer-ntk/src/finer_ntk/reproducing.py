@@ -113,5 +113,6 @@ STUDY = Study(
     tables=TABLES,
     compute="finer_ntk.reproducing:compute_cell",
     find_inputs=find_inputs,
+    lengths=(),
     pictures="The kernel between all pairs of points, from dark, 0 or less, to light, its largest entry.",
 )

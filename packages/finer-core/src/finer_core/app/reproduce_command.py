@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,8 @@ from finer_core.app.sharing import add_sharing_options
 from finer_core.errors import InputError
 
 FORMATS = ("md", "csv", "json", "tex", "html")
+STEPS = {"steps": "so many steps"}
+"""The length of fits by steps, and its help."""
 
 
 def add_reproduce_command(
@@ -22,7 +24,7 @@ def add_reproduce_command(
     inputs: str,
     out: str,
     size: str,
-    steps: bool = True,
+    lengths: Mapping[str, str] = STEPS,
     wrap: Callable[[Callable[[argparse.Namespace], None]], Callable[[argparse.Namespace], None]] = lambda run: run,
 ) -> OneLineParser:
     """Add the command to a program.
@@ -34,7 +36,7 @@ def add_reproduce_command(
         inputs: What the inputs are, for the help.
         out: The default results folder.
         size: What `--size` is, for the help.
-        steps: Whether its fits have steps.
+        lengths: Help of the options that scale the length of its fits, `lengths` of the study.
         wrap: Goes around the command.
 
     Returns:
@@ -56,8 +58,8 @@ def add_reproduce_command(
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="methods or labels of rows (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="seeds (default: 0)")
     parser.add_argument("--limit", type=int, metavar="N", help="scale: the first N inputs only")
-    if steps:
-        parser.add_argument("--steps", type=int, metavar="N", help="scale: so many steps")
+    for name, help in lengths.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"scale: {help}")
     parser.add_argument("--size", type=int, metavar="N", help=f"scale: {size}")
     parser.add_argument("--out", default=out, metavar="DIR", help="results folder, gone on with (default: %(default)s)")
     parser.add_argument(
@@ -78,7 +80,7 @@ def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> str:
         return listing([study.table(name) for name in names], format=arguments.format)
     if arguments.table is None:
         raise InputError(f"name a {what.lower()}; --list describes them: {', '.join(study.tables)}")
-    shared = ("preset", "limit", "steps", "size", "methods", "seeds", "out", "workers", "scheduler", "threads")
+    shared = ("preset", "limit", *study.lengths, "size", "methods", "seeds", "out", "workers", "scheduler", "threads")
     options = {name: getattr(arguments, name) for name in shared if hasattr(arguments, name)}
     how: dict[str, Any] = {**options, "run": not arguments.no_run, "progress": not arguments.quiet}
     result = reproduce(study, arguments.table, arguments.inputs, **how)

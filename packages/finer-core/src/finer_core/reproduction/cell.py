@@ -90,20 +90,30 @@ class Scale:
         preset: "paper", or "fast" with ours in the place of the table's protocol.
         limit: The first inputs only.
         steps: Steps in place of the published.
+        passes: How often each sample is used, in place of the published steps.
         size: Size of the inputs in place of the published.
     """
 
     preset: str = "paper"
     limit: int | None = None
     steps: int | None = None
+    passes: int | None = None
     size: int | None = None
+
+    @property
+    def length(self) -> dict[str, int]:
+        """The setting of fits that says how long they are; none for the published length."""
+        lengths = {"steps": self.steps, "passes": self.passes}
+        return {name: count for name, count in lengths.items() if count is not None}
 
     def reasons(self, table: Table) -> tuple[str, ...]:
         """Return in what a cell is not as published; empty if it is."""
         found = []
         published = table.settings.get("steps")
-        if self.steps is not None and self.steps != published:
-            found.append(f"{self.steps} of {published} steps" if published else f"{self.steps} steps")
+        for unit, count in self.length.items():
+            if unit != "steps" or count != published:
+                of = f" of {published}" if published and unit == "steps" else ""
+                found.append(f"{count}{of} {unit}")
         if self.size is not None and self.size != table.size:
             found.append(f"size {self.size} of {table.size}" if table.size else f"size {self.size}")
         scaled = (f"scaled: {', '.join(found)}",) if found else ()
@@ -224,6 +234,6 @@ def cells_of(
 def _settings(table: Table, row: Row, scale: Scale) -> dict[str, Any]:
     protocol = table.settings if scale.preset == "paper" else {}
     settings = merged({"preset": scale.preset}, protocol, row.settings)
-    if scale.steps is None:
+    if not scale.length:
         return settings
-    return {name: value for name, value in settings.items() if name not in LENGTHS} | {"steps": scale.steps}
+    return {name: value for name, value in settings.items() if name not in LENGTHS} | scale.length

@@ -28,6 +28,7 @@ class Study:
         compute: "module:function" of a `Cell`, which returns its `Outcome`; workers import it.
         find_inputs: Function of a table and paths that returns inputs; with no paths, what is built in.
         pictures: What the pictures of outcomes show, for reports.
+        lengths: What its fits can be scaled by: of "steps" and "passes".
 
     Example:
         >>> from finer_core.reproduction import Study
@@ -44,6 +45,7 @@ class Study:
     compute: str
     find_inputs: Callable[[Table, Sequence[str]], list[Input]]
     pictures: str = ""
+    lengths: Sequence[str] = ("steps",)
 
     def table(self, name: str) -> Table:
         """Return a table.
@@ -123,6 +125,7 @@ def reproduce(
     preset: str = "paper",
     limit: int | None = None,
     steps: int | None = None,
+    passes: int | None = None,
     size: int | None = None,
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
@@ -142,6 +145,7 @@ def reproduce(
         preset: "paper" for the published protocol, "fast" for ours in its place.
         limit: The first inputs only.
         steps: Steps in place of the published.
+        passes: How often each sample is used, in place of the published steps; where the study has `lengths` of it.
         size: Size of the inputs in place of the published.
         methods: Labels of rows, or methods, all of whose rows are taken; None for all.
         seeds: Of the fits; figures are means over them.
@@ -172,8 +176,8 @@ def reproduce(
         toy,FINER,finer,a,psnr,40.76,A,,,0,,0.3,not run,,
     """
     found = study.table(table)
-    _check(preset=preset, limit=limit, steps=steps, size=size, seeds=seeds, threads=threads, workers=workers)
-    scale = Scale(preset=preset, limit=limit, steps=steps, size=size)
+    scale = Scale(preset=preset, limit=limit, steps=steps, passes=passes, size=size)
+    _check(scale, lengths=study.lengths, seeds=seeds, threads=threads, workers=workers)
     rows = chosen_rows(found, methods)
     folder = ResultsFolder(out)
     given = study.find_inputs(found, [os.fspath(path) for path in inputs])[:limit]
@@ -240,11 +244,18 @@ def chosen_rows(table: Table, methods: Sequence[str] | None) -> list[Row]:
     return [row for row in table.rows if wanted & {row.label.casefold(), (row.method or row.label).casefold()}]
 
 
-def _check(*, preset: str, seeds: Sequence[int], **counts: int | None) -> None:
-    if preset not in ("paper", "fast"):
-        raise InputError(f"unknown preset {preset!r} (known: paper, fast)")
+def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int], threads: int, workers: int) -> None:
+    if scale.preset not in ("paper", "fast"):
+        raise InputError(f"unknown preset {scale.preset!r} (known: paper, fast)")
+    if len(scale.length) > 1:
+        raise InputError("--steps and --passes both say how long the fits are; give one of them")
+    for name in scale.length:
+        if name not in lengths:
+            can = f"give {' or '.join(lengths)}" if lengths else "they have no length"
+            raise InputError(f"these fits cannot be scaled by {name}; {can}")
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError(f"--seeds must be different numbers of at least 0, got {' '.join(map(str, seeds)) or 'none'}")
+    counts = {"limit": scale.limit, **scale.length, "size": scale.size, "threads": threads, "workers": workers}
     for name, value in counts.items():
         least = 0 if name == "workers" else 1
         if value is not None and value < least:

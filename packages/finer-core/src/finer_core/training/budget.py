@@ -15,7 +15,7 @@ _WARM_STEPS = 2
 """Steps that are not counted: caches, threads and kernels are made in them."""
 _WARM_STEPS_ON_A_DEVICE = 12
 """The same elsewhere than on a CPU: a step is recorded after three plain ones, and SOAP's first renewal is compiled."""
-_CYCLE = 10
+_CYCLE = 3
 """Steps after which a fit's cost repeats: SOAP renews its bases so often."""
 
 
@@ -38,7 +38,7 @@ def seconds_per_step(fit: Fit, *, within: float) -> float:
         within: Seconds that this should take; at least three steps are made, whatever they cost.
 
     Returns:
-        Seconds, of whole cycles of ten steps where these fit into the time.
+        Seconds, of whole cycles of three steps where these fit into the time.
     """
     set_learning_rates(fit.optimizers, factor=MEASURING_RATE)
     started = time.monotonic()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finer_core.app.reproduce_command import add_reproduce_command
+from finer_core.app.reproduce_command import STEPS, add_reproduce_command
 from finer_image.config import BUILT_IN
 from finer_image.io.notes import with_notes
 
@@ -16,5 +16,6 @@ def add_reproduce(commands: Any) -> None:
         inputs=f"image files, or folders of the table's images (default: the built-in {BUILT_IN})",
         out="runs/image-reproduction",
         size="side that images are reduced to",
+        lengths={**STEPS, "passes": "use every pixel so often, in the place of published steps"},
         wrap=with_notes,
     )

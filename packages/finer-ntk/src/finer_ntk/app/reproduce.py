@@ -14,5 +14,5 @@ def add_reproduce(commands: Any) -> None:
         inputs="none: the figures' points are made",
         out="runs/ntk-reproduction",
         size="points on [0, 1)",
-        steps=False,
+        lengths={},
     )
