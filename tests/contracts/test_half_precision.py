@@ -130,6 +130,7 @@ def uses_of_a_scene(model, scene) -> dict:
 KINDS = {"surface": (surface_model, uses_of_a_surface), "scene": (scene_model, uses_of_a_scene)}
 
 
+@pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_of_other_types_work_or_say_what_to_do(kind, tmp_path):
     make, uses_of = KINDS[kind]
