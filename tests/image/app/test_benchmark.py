@@ -1,4 +1,4 @@
-"""`finer-image benchmark`: methods x images, one at a time or together, resumed, with failures as rows."""
+"""`finer-image benchmark`: methods x images, resumed, with failures as rows."""
 
 import csv
 import json
@@ -61,7 +61,6 @@ def test_the_table_in_three_formats(folder, tmp_path, capsys):
         assert {name: row[name] for name in ("psnr", "ssim", "seconds")} == {
             name: metrics[name] for name in ("psnr", "ssim", "seconds")
         }
-        assert row["together"] == 1
         assert "error" not in row
     assert "e.png: is not an image" in rows[6]["error"]
     assert {row["method"]: row["published_mean_psnr"] for row in rows} == {"finer": 40.76, "gauss-finer": None}
@@ -80,20 +79,8 @@ def test_the_table_in_three_formats(folder, tmp_path, capsys):
     assert (out / "a-finer" / "report.html").is_file()
 
 
-def test_together_gives_the_same_rows_in_groups_of_equal_size(folder, tmp_path, capsys):
-    alone = benchmark(folder, tmp_path / "alone", capsys, "--methods", "siren")["rows"]
-    together = benchmark(folder, tmp_path / "together", capsys, "--methods", "siren", "--together", "2")["rows"]
-    for a, b in zip(alone[:3], together[:3], strict=True):
-        assert (a["image"], a["size"]) == (b["image"], b["size"])
-        assert a["psnr"] == pytest.approx(b["psnr"], abs=0.01)
-    assert [row["together"] for row in together] == [2, 2, 1, None]
-    assert "error" in together[3]
-    assert (tmp_path / "together" / "b-siren" / "reconstruction.png").is_file()
-
-
-@pytest.mark.parametrize("together", ["1", "3"])
-def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsys, together):
-    more = ("--methods", "finer", "--together", together)
+def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsys):
+    more = ("--methods", "finer")
     whole = benchmark(folder, tmp_path / "whole", capsys, *more)["rows"]
     out = shutil.copytree(tmp_path / "whole", tmp_path / "out")
     kept = (out / "a-finer" / "metrics.json").read_bytes()
@@ -134,7 +121,6 @@ def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
         (["pictures", "--methods", "sirene"], "did you mean 'siren'"),
         (["pictures", "--methods", "ngp"], "no values for task 'image'"),
         (["pictures", "--limit", "0"], "--limit"),
-        (["pictures", "--together", "0"], "--together"),
         (["pictures", "--resume", "--overwrite"], "exclude each other"),
         (["pictures", "--steps", "0"], "--steps"),
     ],

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +11,20 @@ from typing import Any
 from finer_core.app import benchmark as benchmark_table
 from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, rows_of_fits
-from finer_core.distributed.interruption import interruptible
 from finer_core.distributed.ranks import my_share
 from finer_core.distributed.sharing import Sharing
 from finer_core.distributed.team import Team
 from finer_core.errors import DivergenceError, InputError
-from finer_image.app.experiment import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
+from finer_image.app.experiment import PreparedRun, fit_prepared, prepare_resumed_run, prepare_run
 from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.config import ImageConfig
-from finer_image.experimental.batched import fit_images, kind_of_fit
 from finer_image.io.notes import printable
 from finer_image.io.reader import FORMATS, TGA, ZARR
 from finer_image.io.source import file_error
 from finer_image.io.windows.zarr_metadata import is_zarr
 from finer_image.published import SOURCE, published_mean_psnr
 
-HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "at once", "published mean (16 images)")
+HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "published mean (16 images)")
 MEAN_COLUMNS = ("method", "images", "psnr", "ssim", "seconds", "published_mean_psnr")
 SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
 
@@ -40,18 +38,16 @@ class BenchmarkPlan:
         settings: One per method.
         out: Folder of the tables and of a run folder for each fit.
         given: Settings that the user named; a run that is gone on with must have them.
-        together: Most images that are fitted at once.
         resume: Keep what is finished, go on with what is not.
         overwrite: Replace what is there.
         quiet: No progress.
-        sharing: Who computes; workers fit one image at a time.
+        sharing: Who computes.
     """
 
     images: Sequence[Path]
     settings: Sequence[ImageConfig]
     out: Path
     given: Mapping[str, Any] = field(default_factory=dict)
-    together: int = 1
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
@@ -108,7 +104,7 @@ def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[st
     """Fit every method to every image; return the table's rows.
 
     A fit that fails is a row with its error: one bad file does not lose the others. One process writes the table after
-    each fit or group of fits. Of several, each fits every so many-th image by itself, and the first writes the table
+    each fit. Of several, each fits every so many-th image by itself, and the first writes the table
     when all are done; the finished fits of a benchmark that was cut short are kept by `resume` all the same.
 
     Args:
@@ -126,8 +122,8 @@ def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[st
         return _shared(plan)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for settings in plan.settings:
-        for done in _fits_of(plan, settings, my_share(plan.images, team.ranks)):
-            rows |= {(str(image), settings.method): row for image, row in done.items()}
+        for image in my_share(plan.images, team.ranks):
+            rows[str(image), settings.method] = _row_of(plan, image, settings)
             if team.ranks.is_alone:
                 _write_tables(plan, rows)
     shares = team.gather([[*place, row] for place, row in rows.items()])
@@ -149,8 +145,7 @@ def _shared(plan: BenchmarkPlan) -> list[dict[str, Any]]:
 
 
 def _row_of_fit(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
-    (rows,) = _fits_of(plan, fit.settings, [fit.signal])
-    return rows[fit.signal]
+    return _row_of(plan, fit.signal, fit.settings)
 
 
 def _write_tables(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,26 +166,21 @@ def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]
     return [rows[place] for place in places if place in rows]
 
 
-def _fits_of(
-    plan: BenchmarkPlan, settings: ImageConfig, images: Sequence[Path]
-) -> Iterator[dict[Path, dict[str, Any]]]:
-    """Fit one method to images, group by group; yield the rows of each."""
-    waiting: dict[tuple[Any, ...], dict[Path, PreparedRun]] = {}
-    for image in images:
-        try:
-            prepared = _prepared(plan, image, settings)
-        except InputError as error:
-            yield {image: _row(image, settings.method, error)}
-            continue
-        if prepared.resume and prepared.run.metrics.is_file():
-            yield {image: _row(image, settings.method, prepared.run.read_metrics(), fitted=prepared)}
-            continue
-        group = waiting.setdefault(kind_of_fit(prepared.plan, prepared.image), {})
-        group[image] = prepared
-        if len(group) == plan.together:
-            yield _fit_group(plan, settings.method, waiting.pop(kind_of_fit(prepared.plan, prepared.image)))
-    for group in waiting.values():
-        yield _fit_group(plan, settings.method, group)
+def _row_of(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> dict[str, Any]:
+    """Fit one method to one image; return the row."""
+    try:
+        prepared = _prepared(plan, image, settings)
+    except InputError as error:
+        return _row(image, settings.method, error)
+    if prepared.resume and prepared.run.metrics.is_file():
+        return _row(image, settings.method, prepared.run.read_metrics(), fitted=prepared)
+    if not plan.quiet:
+        print(f"{printable(image.name)}, {settings.method}: {printable(prepared.run.path)}", file=sys.stderr)
+    try:
+        figures = fit_prepared(prepared, quiet=plan.quiet, tensorboard=False)
+    except (InputError, DivergenceError) as error:
+        return _row(image, settings.method, error, fitted=prepared)
+    return _row(image, settings.method, figures, fitted=prepared)
 
 
 def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> PreparedRun:
@@ -199,49 +189,6 @@ def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> Prepar
         return prepare_resumed_run(out, signal=str(image), given={**plan.given, "method": settings.method})
     mode: Mode = "resume" if plan.resume else "overwrite" if plan.overwrite else "new"
     return prepare_run(out, settings=settings, signal=str(image), mode=mode)
-
-
-def _fit_group(plan: BenchmarkPlan, method: str, group: Mapping[Path, PreparedRun]) -> dict[Path, dict[str, Any]]:
-    """Fit the images of a group at once, or the only one as `finer-image fit` does; return their rows."""
-    for image, prepared in group.items():
-        if not plan.quiet:
-            print(f"{printable(image.name)}, {method}: {printable(prepared.run.path)}", file=sys.stderr)
-    if plan.together == 1:
-        results = [_fit_alone(plan, prepared) for prepared in group.values()]
-    else:  # also for a single image: what is left of a killed group then goes on to the same bits
-        results = _fit_at_once(plan, list(group.values()))
-    return {
-        image: _row(image, method, result, fitted=prepared)
-        for (image, prepared), result in zip(group.items(), results, strict=True)
-    }
-
-
-def _fit_alone(plan: BenchmarkPlan, prepared: PreparedRun) -> Mapping[str, Any] | Exception:
-    try:
-        return fit_prepared(prepared, quiet=plan.quiet, tensorboard=False)
-    except (InputError, DivergenceError) as error:
-        return error
-
-
-def _fit_at_once(plan: BenchmarkPlan, members: Sequence[PreparedRun]) -> list[Mapping[str, Any] | Exception]:
-    try:
-        with interruptible() as should_stop:
-            results = fit_images(
-                [member.plan for member in members],
-                [member.image for member in members],
-                [member.run for member in members],
-                resume=[member.resume for member in members],
-                quiet=plan.quiet,
-                should_stop=should_stop,
-            )
-    except InputError as error:  # too little memory for so many, say
-        return [error] * len(members)
-    return [
-        fill_run(member.run, result[0], member.image, result[1], member.config, quiet=plan.quiet)
-        if isinstance(result, tuple)
-        else result
-        for member, result in zip(members, results, strict=True)
-    ]
 
 
 def _row(
@@ -269,8 +216,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     fits = benchmark_table.markdown_lines(rows, columns=COLUMNS, headings=HEADINGS, shown=_shown)
     head = ("method", "images", "mean PSNR (dB)", "mean SSIM", "mean seconds", HEADINGS[-1])
     means = benchmark_table.markdown_lines(means_of(rows), columns=MEAN_COLUMNS, headings=head, shown=_shown)
-    notes = "Seconds are those of all images that were fitted at once. "
-    return "\n".join([*fits, "", *means, "", f"{notes}Published figures: {SOURCE}.", ""])
+    return "\n".join([*fits, "", *means, "", f"Published figures: {SOURCE}.", ""])
 
 
 def _shown(name: str, value: float) -> str:

@@ -191,9 +191,6 @@ def _add_benchmark(commands: Any) -> None:
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
-    parser.add_argument(
-        "--together", type=int, default=1, metavar="N", help="fit up to N images of equal size at once (default: 1)"
-    )
     add_benchmark_options(parser, out="runs/image-benchmark")
     add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
     add_network_options(parser)

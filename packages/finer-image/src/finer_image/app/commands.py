@@ -29,13 +29,11 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         InputError: For wrong input, before the first fit.
     """
     run_mode(arguments)  # refuses --resume together with --overwrite
-    for name in ("limit", "together"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} must be at least 1, got {value}")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise InputError(f"--limit must be at least 1, got {arguments.limit}")
     sharing = sharing_of(arguments, application="finer-image")
-    if sharing.is_on and (arguments.together > 1 or not team.ranks.is_alone):
-        raise InputError("--workers and --scheduler fit one image at a time, without --together or torchrun; drop one")
+    if sharing.is_on and not team.ranks.is_alone:
+        raise InputError("--workers and --scheduler do not go with torchrun; drop one")
     given = given_settings(arguments, ImageConfig)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
@@ -45,7 +43,6 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         settings=[merge_settings(ImageConfig, {**given, "method": method}) for method in methods],
         out=Path(arguments.out),
         given=given,
-        together=arguments.together,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
         quiet=arguments.quiet or not team.ranks.is_first,
