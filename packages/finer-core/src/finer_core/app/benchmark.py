@@ -13,7 +13,6 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Mode, RunFolder
-from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import InputError
 from finer_core.io.files import write_json, write_text
 
@@ -37,20 +36,15 @@ Plan = TypeVar("Plan", bound=HasFolder)
 def alone_in_folder(
     benchmark: Callable[Concatenate[Plan, Arguments], Result],
 ) -> Callable[Concatenate[Plan, Arguments], Result]:
-    """Decorate a function of a plan: it runs while no other job writes tables into the plan's folder.
-
-    Of several processes of one job the first keeps the others' folder too.
-    """
+    """Decorate a function of a plan: it runs while no other job writes tables into the plan's folder."""
 
     @functools.wraps(benchmark)
     def locked(plan: Plan, *arguments: Arguments.args, **more: Arguments.kwargs) -> Result:
-        lock = None
-        if ranks_of_environment().is_first:
-            try:
-                plan.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
-            lock = lock_folder(plan.out)
+        try:
+            plan.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
+        lock = lock_folder(plan.out)
         try:
             return benchmark(plan, *arguments, **more)
         finally:

@@ -11,9 +11,7 @@ from typing import Any
 from finer_core.app import benchmark as benchmark_table
 from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, rows_of_fits
-from finer_core.distributed.ranks import my_share
 from finer_core.distributed.sharing import Sharing
-from finer_core.distributed.team import Team
 from finer_core.errors import DivergenceError, InputError
 from finer_image.app.experiment import PreparedRun, fit_prepared, prepare_resumed_run, prepare_run
 from finer_image.benchmarking import COLUMNS, row_of
@@ -100,39 +98,15 @@ def images_in(folder: str, *, limit: int | None) -> list[Path]:
 
 
 @benchmark_table.alone_in_folder
-def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[str, Any]]:
+def run_benchmark(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     """Fit every method to every image; return the table's rows.
 
-    A fit that fails is a row with its error: one bad file does not lose the others. One process writes the table after
-    each fit. Of several, each fits every so many-th image by itself, and the first writes the table
-    when all are done; the finished fits of a benchmark that was cut short are kept by `resume` all the same.
-
-    Args:
-        plan: What is compared; the same in every process.
-        team: The processes that share the images.
+    A fit that fails is a row with its error: one bad file does not lose the others. The table is written after each.
 
     Raises:
         InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
-        CollectiveError: If another process is gone.
     """
-    team = team or Team()
-    with team.agreed():
-        benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
-    if plan.sharing.is_on:
-        return _shared(plan)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for settings in plan.settings:
-        for image in my_share(plan.images, team.ranks):
-            rows[str(image), settings.method] = _row_of(plan, image, settings)
-            if team.ranks.is_alone:
-                _write_tables(plan, rows)
-    shares = team.gather([[*place, row] for place, row in rows.items()])
-    rows = {(image, method): row for share in shares for image, method, row in share}
-    return _write_tables(plan, rows) if team.ranks.is_first else _in_order(plan, rows)
-
-
-def _shared(plan: BenchmarkPlan) -> list[dict[str, Any]]:
-    """Share the fits among workers of Dask; return the rows."""
+    benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
     fits = [
         BenchmarkFit(image, printable(image.name), settings, plan.run_folder(image, settings.method))
         for image in plan.images
@@ -140,30 +114,14 @@ def _shared(plan: BenchmarkPlan) -> list[dict[str, Any]]:
     ]
     rows: list[dict[str, Any]] = []
     for rows in rows_of_fits(_row_of_fit, plan, fits):
-        _write_table(plan, rows)
+        benchmark_table.write_tables(
+            plan.out, rows, columns=COLUMNS, markdown=markdown_table(rows), source=SOURCE, means=means_of(rows)
+        )
     return rows
 
 
 def _row_of_fit(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
     return _row_of(plan, fit.signal, fit.settings)
-
-
-def _write_tables(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Write what there is so far, and return it."""
-    table = _in_order(plan, rows)
-    _write_table(plan, table)
-    return table
-
-
-def _write_table(plan: BenchmarkPlan, table: Sequence[dict[str, Any]]) -> None:
-    benchmark_table.write_tables(
-        plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
-    )
-
-
-def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    places = [(str(image), settings.method) for image in plan.images for settings in plan.settings]
-    return [rows[place] for place in places if place in rows]
 
 
 def _row_of(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from finer_core.app.fit_command import (
 from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.distributed.team import Team, joined
+from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import refuse_existing
 from finer_core.methods import method_names
@@ -194,19 +193,13 @@ def _add_benchmark(commands: Any) -> None:
     add_benchmark_options(parser, out="runs/image-benchmark")
     add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
     add_network_options(parser)
-    parser.set_defaults(shares_work=True)
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x images and print the table."""
     from finer_image.app.commands import compare_methods
 
-    with joined(timeout=timedelta(days=7)) as team:  # the first to finish waits for the last
-        if not team.ranks.is_first:
-            team.listen()
-        table = compare_methods(arguments, team)
-        if team.ranks.is_first:
-            print(table.encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
+    print(compare_methods(arguments).encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
 
 
 def _add_import(commands: Any) -> None:

@@ -8,7 +8,6 @@ from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.network_options import given_options
 from finer_core.app.sharing import sharing_of
 from finer_core.config import merge_settings
-from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import refuse_existing
 from finer_core.networks.config import find_method
@@ -18,12 +17,11 @@ from finer_image.io.notes import printable
 from finer_image.reference import import_reference
 
 
-def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
+def compare_methods(arguments: argparse.Namespace) -> str:
     """Fit every method to every image; return the table to print.
 
     Args:
         arguments: The command line.
-        team: The processes that share the images; all were started with the same command line.
 
     Raises:
         InputError: For wrong input, before the first fit.
@@ -31,9 +29,6 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
     run_mode(arguments)  # refuses --resume together with --overwrite
     if arguments.limit is not None and arguments.limit < 1:
         raise InputError(f"--limit must be at least 1, got {arguments.limit}")
-    sharing = sharing_of(arguments, application="finer-image")
-    if sharing.is_on and not team.ranks.is_alone:
-        raise InputError("--workers and --scheduler do not go with torchrun; drop one")
     given = given_settings(arguments, ImageConfig)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
@@ -45,13 +40,11 @@ def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
         given=given,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        quiet=arguments.quiet or not team.ranks.is_first,
-        sharing=sharing,
+        quiet=arguments.quiet,
+        sharing=sharing_of(arguments, application="finer-image"),
     )
-    if team.ranks.is_first:
-        team.tell({"images": [str(image) for image in plan.images]})
-    with sharing.threads_here():
-        rows = run_benchmark(plan, team)
+    with plan.sharing.threads_here():
+        rows = run_benchmark(plan)
     return json_table(rows) if arguments.json else markdown_table(rows)
 
 
