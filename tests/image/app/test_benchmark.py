@@ -12,7 +12,8 @@ import torch
 from PIL import Image as Pillow
 
 from finer_core import load_model
-from finer_image.app.benchmark import BenchmarkPlan
+from finer_core.app.benchmark import fits_of
+from finer_image.app.benchmark import images_in
 from finer_image.app.cli import main
 from finer_image.config import ImageConfig
 from tests import refusals
@@ -106,9 +107,8 @@ def test_an_earlier_benchmark_is_not_replaced_unasked(folder, tmp_path, capsys):
 
 def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
     (folder / "a.bmp").write_bytes((folder / "a.png").read_bytes())
-    images = [folder / "a.bmp", folder / "a.png", folder / "b.png"]
-    plan = BenchmarkPlan(images=images, settings=[], out=tmp_path)
-    assert [plan.run_folder(image, "finer").name for image in images] == ["a.bmp-finer", "a.png-finer", "b-finer"]
+    fits = fits_of(images_in(str(folder), limit=3), [ImageConfig()], out=tmp_path)
+    assert [fit.out.name for fit in fits] == ["a.bmp-finer", "a.png-finer", "b-finer"]
     table = benchmark(folder / "b.png", tmp_path / "out", capsys, "--methods", "siren", "siren")
     assert [row["image"] for row in table["rows"]] == ["b.png"]
 
@@ -130,25 +130,6 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     refusals.assert_refused(main, ["benchmark", *arguments, "--out", "out"], capsys, word)
     assert not (tmp_path / "out").exists()
-
-
-FILES_THAT_CLASH = {
-    "suffix": (["photo.png", "photo.jpg"], ["finer"]),
-    "letters": (["Photo.png", "photo.jpg"], ["finer"]),
-    "method": (["photo.png", "photo-gauss.png"], ["gauss-finer", "finer"]),
-    "name": (["photo.png", "photo.jpg", "photo.png.jpg"], ["finer", "siren"]),
-    "none": (["a.png", "b.png"], ["finer", "gauss-finer"]),
-}
-
-
-@pytest.mark.parametrize("clash", FILES_THAT_CLASH)
-def test_no_two_fits_share_a_folder(tmp_path, clash):
-    names, methods = FILES_THAT_CLASH[clash]
-    images = [tmp_path / name for name in names]
-    plan = BenchmarkPlan(images=images, settings=[ImageConfig(method=name) for name in methods], out=tmp_path)
-    folders = [plan.run_folder(image, method).name.casefold() for image in images for method in methods]
-    assert len(set(folders)) == len(folders)
-    assert clash != "none" or folders == ["a-finer", "a-gauss-finer", "b-finer", "b-gauss-finer"]
 
 
 def test_names_that_are_no_text(tmp_path, capsys):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, parse_size, run_command, version_text
+from finer_core.app.cli import OneLineParser, parse_size, run_command, version_text
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
     add_command,
@@ -190,16 +190,15 @@ def _add_benchmark(commands: Any) -> None:
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
-    add_benchmark_options(parser, out="runs/image-benchmark")
-    add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
-    add_network_options(parser)
+    add_benchmark_options(parser, ImageConfig, out="runs/image-benchmark")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x images and print the table."""
-    from finer_image.app.commands import compare_methods
+    from finer_core.app.benchmark import compare_methods
+    from finer_image.app.benchmark import BENCHMARK, images_in
 
-    print(compare_methods(arguments).encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
+    print(compare_methods(BENCHMARK, images_in(arguments.folder, limit=arguments.limit), arguments))
 
 
 def _add_import(commands: Any) -> None:

@@ -150,16 +150,20 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
+    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`.
+    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
+    of a run that is complete are those it has.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
     team = team or Team()
     prepared = prepare_resumed_run(out, signal=signal, given=given)
+    if keeps_finished and prepared.run.metrics.is_file():
+        return prepared.run.read_metrics()
     team.tell({**prepared.config, "signal": signal or prepared.config["signal"]})
     return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
     add_command,
@@ -241,15 +241,16 @@ def _add_benchmark(commands: Any) -> None:
     text = "Train every method on every scene and write a table (md, csv, json)."
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
-    add_benchmark_options(parser, out="runs/nerf-benchmark", fits="trainings")
-    add_options(parser, NerfConfig, group="settings of every training", without=("method",))
+    add_benchmark_options(parser, NerfConfig, out="runs/nerf-benchmark", fits="trainings")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Train methods x scenes and print the table."""
-    from finer_nerf.app.commands import compare_methods
+    from finer_core.app.benchmark import BenchmarkInput, compare_methods
+    from finer_nerf.app.benchmark import BENCHMARK
 
-    print(compare_methods(arguments))
+    scenes = [BenchmarkInput(scene, (scene_name(scene),)) for scene in arguments.scenes]
+    print(compare_methods(BENCHMARK, scenes, arguments))
 
 
 def _add_habits(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import (
@@ -247,15 +247,16 @@ def _add_benchmark(commands: Any) -> None:
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("folder", metavar="FOLDER", help="folder of shapes, or one shape file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N shapes")
-    add_benchmark_options(parser, out="runs/sdf-benchmark")
-    add_options(parser, SdfConfig, group="settings of every fit", without=("method",))
+    add_benchmark_options(parser, SdfConfig, out="runs/sdf-benchmark")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x shapes and print the table."""
-    from finer_sdf.app.commands import compare_methods
+    from finer_core.app.benchmark import compare_methods, files_in
+    from finer_sdf.app.benchmark import BENCHMARK
 
-    print(compare_methods(arguments))
+    shapes = files_in(arguments.folder, suffixes=SUFFIXES, what="shapes", limit=arguments.limit)
+    print(compare_methods(BENCHMARK, shapes, arguments))
 
 
 def _add_import(commands: Any) -> None:
