@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finer_core.app.benchmark_table import BenchmarkTable, printable
+from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Mode, RunFolder
@@ -18,6 +18,7 @@ from finer_core.benchmark import Result
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError, InputError
+from finer_core.io.files import printable
 from finer_core.networks.config import find_method
 
 Row = dict[str, Any]
@@ -141,7 +142,7 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
 
 def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Row:
     if not plan.quiet:
-        print(printable(f"{fit.label}, {fit.settings.method}: {fit.out}"), file=sys.stderr)
+        print(f"{printable(fit.label)}, {fit.settings.method}: {printable(fit.out)}", file=sys.stderr)
     result: Result
     try:
         result = _figures_of_fit(benchmark, plan, fit)

@@ -48,14 +48,14 @@ class BenchmarkTable:
         writer = csv.DictWriter(text, fieldnames=[*self.headings, "error"], restval="")
         writer.writeheader()
         writer.writerows(rows)
-        return printable(text.getvalue())
+        return _encodable(text.getvalue())
 
     def markdown(self, rows: Sequence[Row]) -> str:
         """Return rows and means as Markdown tables, with the source of the published figures."""
         lines = self._lines(rows, self.headings)
         if self.means_of is not None:
             lines += ["", *self._lines(self.means_of(rows), self.mean_headings)]
-        return printable("\n".join([*lines, "", f"Published figures: {self.source}.", ""]))
+        return _encodable("\n".join([*lines, "", f"Published figures: {self.source}.", ""]))
 
     def write(self, out: Path, rows: Sequence[Row]) -> None:
         """Write `benchmark.json`, `benchmark.csv` and `benchmark.md` into a folder."""
@@ -79,6 +79,6 @@ class BenchmarkTable:
         return self.shown(name, value) if isinstance(value, float) else str(value)
 
 
-def printable(text: str) -> str:
+def _encodable(text: str) -> str:
     """Return a text whose file names, which need not be UTF-8, every file and terminal takes."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -9,10 +9,10 @@ from finer_core.app.run_folder import RunFolder
 from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
 from finer_core.errors import InputError
+from finer_core.io.files import printable
 from finer_image.app.experiment import resume_run, start_run
 from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.config import ImageConfig
-from finer_image.io.notes import printable
 from finer_image.io.reader import FORMATS, TGA, ZARR
 from finer_image.io.windows.zarr_metadata import is_zarr
 from finer_image.model_data import TASK

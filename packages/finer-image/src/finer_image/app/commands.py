@@ -6,8 +6,7 @@ from pathlib import Path
 from finer_core.app.cli import parse_size
 from finer_core.app.network_options import given_options
 from finer_core.errors import InputError
-from finer_core.io.files import refuse_existing
-from finer_image.io.notes import printable
+from finer_core.io.files import printable, refuse_existing
 from finer_image.reference import import_reference
 
 

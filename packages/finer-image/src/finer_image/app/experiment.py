@@ -16,7 +16,7 @@ from finer_core.app.shared_fit import Assemble, help_fit, help_timing, refuse_an
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import write_json
+from finer_core.io.files import printable, write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, memory_figures, parse_memory
 from finer_core.training import Fit
@@ -28,7 +28,6 @@ from finer_image.inputs import is_built_in, open_signal
 from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
-from finer_image.io.notes import printable
 from finer_image.io.raster import Raster
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, digest_of, plan_of
