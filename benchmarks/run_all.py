@@ -73,10 +73,6 @@ def time_to_ratios(rows: Any) -> list[Ratio]:
     return [(f"{row['image']}: sooner at the full batch's PSNR, times", row.get("times_sooner", 0.0)) for row in rows]
 
 
-def together_ratios(result: Any) -> list[Ratio]:
-    return [(name.replace("_", " "), value) for name, value in result.items() if name.endswith("times_faster")]
-
-
 BENCHMARKS: dict[str, Benchmark] = {
     "activations": Benchmark(
         script="bench_activations.py",
@@ -109,12 +105,6 @@ BENCHMARKS: dict[str, Benchmark] = {
         quick=("time-to", "--side", "128", "--steps", "100", "--timed-steps", "5"),
         ratios=time_to_ratios,
         to_file=True,
-    ),
-    "together": Benchmark(
-        script="bench_together.py",
-        full=(),
-        quick=("--count", "4", "--steps", "6", "--rounds", "2"),
-        ratios=together_ratios,
     ),
 }
 

@@ -15,10 +15,9 @@ CORE = (
     ("training", "benchmark"),
     ("plots",),
     ("reproduction",),
-    ("experimental",),
     ("app",),
 )
 """Prefixes of finer-core's modules; the longest that fits a module counts."""
 
-OF_COMMANDS = ("app", "experimental")
-"""Folders that only commands import: those of an application, and those of finer-core."""
+OF_COMMANDS = ("app",)
+"""Folders that only commands import, in an application as in finer-core."""

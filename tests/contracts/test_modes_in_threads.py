@@ -10,7 +10,7 @@ import torch
 
 from finer_core.activations import derivatives_are_exact, exact_derivatives
 from finer_core.parallel import as_here, parallel_map
-from finer_core.training.accumulate import accumulate_gradients, accumulate_gradients_of_many
+from finer_core.training.accumulate import accumulate_gradients
 from finer_nerf.rendering.cores import on_all_cores
 from finer_sdf.meshing.field_values import CACHED_POINTS, evaluate_points
 from finer_sdf.training.samples import Prefetcher
@@ -100,7 +100,7 @@ def test_what_work_sets_ends_with_the_call():
     assert mine.get() == 1
 
 
-def gradients(mode: Callable[[], AbstractContextManager], *, many: bool) -> list[torch.Tensor]:
+def gradients(mode: Callable[[], AbstractContextManager]) -> list[torch.Tensor]:
     network, parts = small.network_of("finer"), small.coords_of(40).split(10)
     network.load_state_dict({key: torch.full_like(value, 0.3) for key, value in network.state_dict().items()})
     head = torch.nn.Linear(3, 1, bias=False)
@@ -111,19 +111,15 @@ def gradients(mode: Callable[[], AbstractContextManager], *, many: bool) -> list
         return head(network(part)).float().sum()
 
     with mode():
-        if many:
-            accumulate_gradients_of_many([(whole, parts, loss_of), (torch.nn.Sequential(head), parts[:1], loss_of)])
-        else:
-            accumulate_gradients(whole, parts, loss_of)
+        accumulate_gradients(whole, parts, loss_of)
     return [parameter.grad for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("mode", ["exact", "autocast"])
-def test_gradients_are_those_of_the_mode(mode, many):
-    plain, found = gradients(torch.no_grad, many=many), gradients(MODES[mode], many=many)
+def test_gradients_are_those_of_the_mode(mode):
+    plain, found = gradients(torch.no_grad), gradients(MODES[mode])
     torch.set_num_threads(1)
-    expected = gradients(MODES[mode], many=many)
+    expected = gradients(MODES[mode])
     assert not all(torch.allclose(a, b, rtol=1e-4) for a, b in zip(plain, expected, strict=True))
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

@@ -10,7 +10,7 @@ import torch
 from finer_core.app.cli import OneLineParser, run_command
 from finer_core.distributed.gradient_sum import GradientReducer, checksum_of
 from finer_core.distributed.interruption import interruptible
-from finer_core.distributed.ranks import ALONE, Ranks, cores_of, my_share, part_of, ranks_of_environment, threads_of
+from finer_core.distributed.ranks import ALONE, Ranks, cores_of, part_of, ranks_of_environment, threads_of
 from finer_core.distributed.team import Team, collective, joined
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, exit_code_and_line
 
@@ -55,9 +55,6 @@ def test_parts_cover_everything_once_and_evenly(count, size):
     parts = [items[part_of(count, ranks)] for ranks in ranks_of(size)]
     assert [item for part in parts for item in part] == items
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    shares = [my_share(items, ranks) for ranks in ranks_of(size)]
-    assert sorted(item for share in shares for item in share) == items
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_threads_are_shared_out_unless_the_user_chose(monkeypatch):
@@ -150,6 +147,8 @@ def test_a_command_of_one_process_is_refused_in_several(monkeypatch, capsys):
     assert capsys.readouterr().err == "program: this command runs in one process, and WORLD_SIZE is 4; " + (
         "start it without torchrun\n"
     )
+    assert run_command(lambda: program(workers=0), []) == 2
+    assert "start it without torchrun, with --workers 4" in capsys.readouterr().err
     assert run_command(lambda: program(shares_work=True), []) == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from finer_core.training import Muon
-from finer_core.training.optimizers.muon import orthogonalize, step_muons
+from finer_core.training.optimizers.muon import orthogonalize
 
 
 def test_singular_values_come_near_one():
@@ -69,19 +69,6 @@ def optimizer_of(seed: int, *, lr: float, momentum: float = 0.95) -> tuple[list[
     for parameter in parameters:
         parameter.grad = torch.randn(parameter.shape, generator=generator)
     return parameters, Muon(parameters, lr=lr, momentum=momentum)
-
-
-def test_several_step_together_as_alone():
-    settings = ({"lr": 1e-3}, {"lr": 0.02, "momentum": 0.8}, {"lr": 0.5})
-    together, alone = ([optimizer_of(seed, **given) for seed, given in enumerate(settings)] for _ in range(2))
-    for _ in range(3):
-        step_muons([optimizer for _, optimizer in together])
-        for _, optimizer in alone:
-            optimizer.step()
-    for (given, first), (expected, second) in zip(together, alone, strict=True):
-        for a, b in zip(given, expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(first.state[a], second.state[b])
 
 
 def test_a_step_moves_by_the_rate():

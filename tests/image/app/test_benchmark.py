@@ -1,4 +1,4 @@
-"""`finer-image benchmark`: methods x images, one at a time or together, resumed, with failures as rows."""
+"""`finer-image benchmark`: methods x images, resumed, with failures as rows."""
 
 import csv
 import json
@@ -12,7 +12,8 @@ import torch
 from PIL import Image as Pillow
 
 from finer_core import load_model
-from finer_image.app.benchmark import BenchmarkPlan
+from finer_core.app.benchmark import fits_of
+from finer_image.app.benchmark import images_in
 from finer_image.app.cli import main
 from finer_image.config import ImageConfig
 from tests import refusals
@@ -61,7 +62,6 @@ def test_the_table_in_three_formats(folder, tmp_path, capsys):
         assert {name: row[name] for name in ("psnr", "ssim", "seconds")} == {
             name: metrics[name] for name in ("psnr", "ssim", "seconds")
         }
-        assert row["together"] == 1
         assert "error" not in row
     assert "e.png: is not an image" in rows[6]["error"]
     assert {row["method"]: row["published_mean_psnr"] for row in rows} == {"finer": 40.76, "gauss-finer": None}
@@ -80,20 +80,8 @@ def test_the_table_in_three_formats(folder, tmp_path, capsys):
     assert (out / "a-finer" / "report.html").is_file()
 
 
-def test_together_gives_the_same_rows_in_groups_of_equal_size(folder, tmp_path, capsys):
-    alone = benchmark(folder, tmp_path / "alone", capsys, "--methods", "siren")["rows"]
-    together = benchmark(folder, tmp_path / "together", capsys, "--methods", "siren", "--together", "2")["rows"]
-    for a, b in zip(alone[:3], together[:3], strict=True):
-        assert (a["image"], a["size"]) == (b["image"], b["size"])
-        assert a["psnr"] == pytest.approx(b["psnr"], abs=0.01)
-    assert [row["together"] for row in together] == [2, 2, 1, None]
-    assert "error" in together[3]
-    assert (tmp_path / "together" / "b-siren" / "reconstruction.png").is_file()
-
-
-@pytest.mark.parametrize("together", ["1", "3"])
-def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsys, together):
-    more = ("--methods", "finer", "--together", together)
+def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsys):
+    more = ("--methods", "finer")
     whole = benchmark(folder, tmp_path / "whole", capsys, *more)["rows"]
     out = shutil.copytree(tmp_path / "whole", tmp_path / "out")
     kept = (out / "a-finer" / "metrics.json").read_bytes()
@@ -119,9 +107,8 @@ def test_an_earlier_benchmark_is_not_replaced_unasked(folder, tmp_path, capsys):
 
 def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
     (folder / "a.bmp").write_bytes((folder / "a.png").read_bytes())
-    images = [folder / "a.bmp", folder / "a.png", folder / "b.png"]
-    plan = BenchmarkPlan(images=images, settings=[], out=tmp_path)
-    assert [plan.run_folder(image, "finer").name for image in images] == ["a.bmp-finer", "a.png-finer", "b-finer"]
+    fits = fits_of(images_in(str(folder), limit=3), [ImageConfig()], out=tmp_path)
+    assert [fit.out.name for fit in fits] == ["a.bmp-finer", "a.png-finer", "b-finer"]
     table = benchmark(folder / "b.png", tmp_path / "out", capsys, "--methods", "siren", "siren")
     assert [row["image"] for row in table["rows"]] == ["b.png"]
 
@@ -134,7 +121,6 @@ def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
         (["pictures", "--methods", "sirene"], "did you mean 'siren'"),
         (["pictures", "--methods", "ngp"], "no values for task 'image'"),
         (["pictures", "--limit", "0"], "--limit"),
-        (["pictures", "--together", "0"], "--together"),
         (["pictures", "--resume", "--overwrite"], "exclude each other"),
         (["pictures", "--steps", "0"], "--steps"),
     ],
@@ -144,25 +130,6 @@ def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     refusals.assert_refused(main, ["benchmark", *arguments, "--out", "out"], capsys, word)
     assert not (tmp_path / "out").exists()
-
-
-FILES_THAT_CLASH = {
-    "suffix": (["photo.png", "photo.jpg"], ["finer"]),
-    "letters": (["Photo.png", "photo.jpg"], ["finer"]),
-    "method": (["photo.png", "photo-gauss.png"], ["gauss-finer", "finer"]),
-    "name": (["photo.png", "photo.jpg", "photo.png.jpg"], ["finer", "siren"]),
-    "none": (["a.png", "b.png"], ["finer", "gauss-finer"]),
-}
-
-
-@pytest.mark.parametrize("clash", FILES_THAT_CLASH)
-def test_no_two_fits_share_a_folder(tmp_path, clash):
-    names, methods = FILES_THAT_CLASH[clash]
-    images = [tmp_path / name for name in names]
-    plan = BenchmarkPlan(images=images, settings=[ImageConfig(method=name) for name in methods], out=tmp_path)
-    folders = [plan.run_folder(image, method).name.casefold() for image in images for method in methods]
-    assert len(set(folders)) == len(folders)
-    assert clash != "none" or folders == ["a-finer", "a-gauss-finer", "b-finer", "b-gauss-finer"]
 
 
 def test_names_that_are_no_text(tmp_path, capsys):

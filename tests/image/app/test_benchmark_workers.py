@@ -88,7 +88,6 @@ def test_threads_hold_in_a_sequence_and_are_given_back(folder, tmp_path, capsys)
     [
         (["--workers", "-1"], "--workers"),
         (["--threads", "0"], "--threads"),
-        (["--workers", "2", "--together", "2"], "--together"),
         (["--scheduler", "tcp://127.0.0.1:9"], "nobody answers there"),
     ],
 )

@@ -62,18 +62,6 @@ def test_a_target_that_is_reached_ends_the_fit(picture, tmp_path, capsys):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
-def test_a_target_ends_fits_that_are_made_together(tmp_path):
-    (tmp_path / "in").mkdir()
-    for name, side in (("a", 48), ("b", 48)):
-        Pillow.fromarray(smooth(side)).save(tmp_path / "in" / f"{name}.png")
-    out = tmp_path / "out"
-    arguments = ["--methods", "finer", "--together", "2", "--passes", "400", "--target-psnr", "15", *SMALL]
-    assert main(["benchmark", str(tmp_path / "in"), "--out", str(out), *arguments]) == 0
-    for name in "ab":
-        metrics = json.loads((out / f"{name}-finer" / "metrics.json").read_text())
-        assert metrics["target_reached"] is True and metrics["steps"] < 800 and metrics["psnr"] >= 15
-
-
 def test_a_target_that_is_not_reached_is_said(picture, tmp_path, capsys):
     metrics, _ = fitted(picture, tmp_path / "run", "--passes", "10", "--target-psnr", "90")
     assert metrics["target_reached"] is False and metrics["steps"] == 20

@@ -267,7 +267,7 @@ def test_the_other_ways_to_fit(tmp_path, capsys):
     assert main(["fit", str(path), "--out", str(tmp_path / "b"), *SMALL, "--sampling", "importance"]) == 2
     assert "--sampling stratified" in capsys.readouterr().err
     np.save(tmp_path / "whole.npy", heights(nodata=300))
-    arguments = ["benchmark", str(tmp_path), "--methods", "finer", "--together", "2", "--out", str(tmp_path / "c")]
+    arguments = ["benchmark", str(tmp_path), "--methods", "finer", "--out", str(tmp_path / "c")]
     assert main([*arguments, *SMALL, "--quiet"]) == 0
     rows = json.loads((tmp_path / "c" / "benchmark.json").read_text())["rows"]
     assert [row["image"] for row in rows] == ["holes.npy", "whole.npy"] and all(row["psnr"] for row in rows)

@@ -275,29 +275,8 @@ def test_wrong_input_is_said_once(folder, tmp_path, wrong):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_benchmark_is_shared_out(tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    for number in range(3):
-        values = np.random.default_rng(number).integers(0, 256, (12, 14, 3), dtype=np.uint8)
-        Pillow.fromarray(values).save(images / f"{number}.png")
-    small = ["--steps", "3", "--hidden-features", "8", "--hidden-layers", "1", "--device", "cpu", "--quiet"]
-    command = ["benchmark", str(images), "--methods", "finer", "siren", *small, "--json"]
-    first, second = ends_of(by_hand("-m", "finer_image", *command, "--out", str(tmp_path / "shared")))
-    assert (first[0], second[0]) == (0, 0), (first[2], second[2])
-    assert second[1] == []
-    rows = json.loads("\n".join(first[1]))["rows"]
-    assert [(row["image"], row["method"]) for row in rows] == [
-        (f"{number}.png", method) for number in range(3) for method in ("finer", "siren")
-    ]
-    assert json.loads((tmp_path / "shared" / "benchmark.json").read_text())["rows"] == rows
-    assert main([*command, "--out", str(tmp_path / "alone")]) == 0
-    alone = json.loads((tmp_path / "alone" / "benchmark.json").read_text())["rows"]
-    assert [row["psnr"] for row in rows] == pytest.approx([row["psnr"] for row in alone], abs=0.01)
-
-
-def test_a_shared_benchmark_refuses_once(tmp_path):
-    first, second = ends_of(by_hand("-m", "finer_image", "benchmark", str(tmp_path / "missing"), "--quiet"))
+def test_a_benchmark_is_refused_once_and_told_of_workers(tmp_path):
+    first, second = ends_of(by_hand("-m", "finer_image", "benchmark", str(tmp_path), "--quiet"))
     assert (first[0], second[0]) == (2, 2)
-    assert len(first[2]) == 1 and "no such folder" in first[2][0]
+    assert len(first[2]) == 1 and "start it without torchrun, with --workers 2" in first[2][0]
     assert second[2] == []

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_nerf.app.benchmark import labels_of
 from finer_nerf.lenses import Distortion
 from finer_nerf.meshing import ColoredMesh
 from finer_nerf.meshing.writer import write_mesh
@@ -145,8 +144,3 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(InputError, match=re.escape(f"{folder / 'a.mp4'}: cannot be written")) as caught:
         write_movie([np.zeros((4, 4, 3), np.uint8)], folder / "a.mp4", fps=10)
     assert "partial" not in str(caught.value)
-
-
-def test_scenes_of_one_name_have_rows_and_folders_of_their_own_in_a_benchmark():
-    assert labels_of(["x/s", "y/S", "z/t", "s"]) == ["s", "S-2", "t", "s-3"]
-    assert labels_of(["s-2", "a/s", "b/s"]) == ["s-2", "s", "s-3"]

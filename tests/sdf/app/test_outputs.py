@@ -13,10 +13,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.model_file import save_model
 from finer_core.networks.build import published_config
-from finer_sdf.app import benchmark as benchmark_run
-from finer_sdf.app.benchmark import BenchmarkPlan, run_benchmark, run_names
 from finer_sdf.app.cli import main
-from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation import surface_metrics
 from finer_sdf.model import SdfModel
 from finer_sdf.model_data import TASK
@@ -76,31 +73,6 @@ def test_what_cannot_be_written_in_the_end_is_named(tmp_path):
         fill_the_disk()
     check_output_path(tmp_path / "a.ply")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_run_folders_have_different_names():
-    shapes = [Path("d/a.obj"), Path("d/a.ply"), Path("d/b.obj"), Path("d/c-gauss.stl"), Path("d/c.stl")]
-    names = run_names(shapes, ["finer", "gauss-finer"])
-    assert len(set(names.values())) == len(names) == 10
-    assert names[shapes[0], "finer"] == "a.obj-finer" and names[shapes[1], "finer"] == "a.ply-finer"
-    assert names[shapes[2], "finer"] == "b-finer"  # as always where nothing is doubtful
-    assert {names[shapes[3], "finer"], names[shapes[4], "gauss-finer"]} == {"c-gauss.stl-finer", "c.stl-gauss-finer"}
-    with pytest.raises(InputError, match="names finer twice"):
-        run_names(shapes, ["finer", "siren", "finer"])
-
-
-def test_shapes_of_one_stem_have_runs_of_their_own(tmp_path, monkeypatch):
-    started = []
-
-    def start_run(out: Path, *, signal: str, **_: object) -> dict[str, object]:
-        started.append((Path(signal).name, out.name))
-        return {"chamfer_l2_sum": None, "chamfer_l2_sum_excess": None, "iou": None, "seconds": float(len(started))}
-
-    monkeypatch.setattr(benchmark_run, "start_run", start_run)
-    shapes = [tmp_path / "a.obj", tmp_path / "a.ply"]
-    rows = run_benchmark(BenchmarkPlan(shapes=shapes, settings=[SdfConfig()], out=tmp_path / "out", quiet=True))
-    assert started == [("a.obj", "a.obj-finer"), ("a.ply", "a.ply-finer")]
-    assert [(row["shape"], row["seconds"]) for row in rows] == [("a.obj", 1), ("a.ply", 2)]
 
 
 def test_what_a_reader_left_out_is_among_the_figures(tmp_path, monkeypatch, capsys):

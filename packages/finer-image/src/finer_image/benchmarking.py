@@ -13,7 +13,7 @@ from finer_image.model_data import TASK
 from finer_image.published import published_mean_psnr
 from finer_image.training.fit import fit
 
-COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "together", "published_mean_psnr")
+COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "published_mean_psnr")
 
 
 def benchmark(
@@ -47,8 +47,8 @@ def benchmark(
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:
-        A row a fit, for `pandas.DataFrame`: image, method, size ("HxW"), psnr (dB), ssim, seconds of training, together
-        (images fitted at once: 1), and published_mean_psnr of the paper's own images, None where there is none.
+        A row a fit, for `pandas.DataFrame`: image, method, size ("HxW"), psnr (dB), ssim, seconds of training, and
+        published_mean_psnr of the paper's own images, None where there is none.
 
     Raises:
         InputError: For an unknown method, or one that fits no images, before the first fit. With workers also where
@@ -100,5 +100,4 @@ def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, si
     row["published_mean_psnr"] = published_mean_psnr(method)
     if isinstance(result, Exception):
         return row | {"error": str(result)}
-    figures = {name: result[name] for name in ("psnr", "ssim", "seconds", "together") if name in result}
-    return row | {"together": 1} | figures
+    return row | {name: result[name] for name in ("psnr", "ssim", "seconds")}

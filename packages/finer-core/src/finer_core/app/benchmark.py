@@ -1,168 +1,250 @@
-"""What the benchmark commands share: the rule of resuming, and one table in three formats.
+"""The command `benchmark` of an application: every method fitted to every input, a run folder each, and one table."""
 
-A row is a mapping by column name; a fit that failed has its reason under "error" instead of figures.
-"""
-
-import csv
-import functools
-import io
-import json
+import argparse
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple
 
+from finer_core.app.benchmark_table import BenchmarkTable
+from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Mode, RunFolder
-from finer_core.distributed.ranks import ranks_of_environment
-from finer_core.errors import InputError
-from finer_core.io.files import write_json, write_text
+from finer_core.app.sharing import BenchmarkFit, rows_of_fits, sharing_of
+from finer_core.benchmark import Result
+from finer_core.config import merge_settings
+from finer_core.distributed.sharing import Sharing
+from finer_core.errors import DivergenceError, InputError
+from finer_core.io.files import printable
+from finer_core.networks.config import find_method
 
-Row = Mapping[str, Any]
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-class HasFolder(Protocol):
-    """A plan of a benchmark that says where its tables go."""
-
-    @property
-    def out(self) -> Path:
-        """Return the folder."""
-        ...
+Row = dict[str, Any]
 
 
-Plan = TypeVar("Plan", bound=HasFolder)
+def _accept(settings: object) -> None:
+    return None
 
 
-def alone_in_folder(
-    benchmark: Callable[Concatenate[Plan, Arguments], Result],
-) -> Callable[Concatenate[Plan, Arguments], Result]:
-    """Decorate a function of a plan: it runs while no other job writes tables into the plan's folder.
+class BenchmarkInput(NamedTuple):
+    """Name what is fitted, and what its run folders may be called: the first of `names` that no other input takes."""
 
-    Of several processes of one job the first keeps the others' folder too.
+    signal: Any
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Say what an application compares; workers import its functions.
+
+    Attributes:
+        application: Its command, e.g. "finer-image".
+        task: What its methods must have values for.
+        config: Class of its settings.
+        start: Its `start_run`.
+        resume: Its `resume_run`.
+        row_of: Makes a row of a fit and its figures, or the error that ended it.
+        table: How the rows are written.
+        check: Refuses settings that no fit can have, before the first one.
     """
 
-    @functools.wraps(benchmark)
-    def locked(plan: Plan, *arguments: Arguments.args, **more: Arguments.kwargs) -> Result:
-        lock = None
-        if ranks_of_environment().is_first:
-            try:
-                plan.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
-            lock = lock_folder(plan.out)
-        try:
-            return benchmark(plan, *arguments, **more)
-        finally:
-            del lock
-
-    return locked
+    application: str
+    task: str
+    config: type[Any]
+    start: Callable[..., Mapping[str, Any]]
+    resume: Callable[..., Mapping[str, Any]]
+    row_of: Callable[[BenchmarkFit, Result], Row]
+    table: BenchmarkTable
+    check: Callable[[Any], None] = _accept
 
 
-def refuse_earlier_benchmark(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise InputError for a folder that holds an earlier benchmark, unless it is to be gone on with or replaced.
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkPlan:
+    """Hold how the fits of a benchmark are made.
+
+    Attributes:
+        out: Folder of the tables and of a run folder for each fit.
+        mode: "resume" keeps what is finished and goes on with what is not.
+        given: Settings that the user named; a run that is gone on with must have them.
+        quiet: No progress.
+        sharing: Who computes.
+    """
+
+    out: Path
+    mode: Mode = "new"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
+
+
+def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], arguments: argparse.Namespace) -> str:
+    """Fit every method of a command line to every input; return the table to print.
 
     Args:
-        out: Folder of the tables.
-        resume: Whether to go on.
-        overwrite: Whether to replace.
+        benchmark: The application's.
+        inputs: What is fitted.
+        arguments: Options of `add_benchmark_options`, the settings', and the network's.
+
+    Raises:
+        InputError: For wrong input, before the first fit.
     """
-    if (out / "benchmark.json").exists() and not (resume or overwrite):
-        raise InputError(f"{out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+    mode = run_mode(arguments)
+    given = given_settings(arguments, benchmark.config)
+    methods = list(dict.fromkeys(arguments.methods))
+    for method in methods:
+        find_method(method).for_task(benchmark.task)
+    settings = [merge_settings(benchmark.config, {**given, "method": method}) for method in methods]
+    for each in settings:
+        benchmark.check(each)
+    plan = BenchmarkPlan(
+        out=Path(arguments.out),
+        mode=mode,
+        given=given,
+        quiet=arguments.quiet,
+        sharing=sharing_of(arguments, application=benchmark.application),
+    )
+    with plan.sharing.threads_here():
+        rows = run_benchmark(benchmark, plan, fits_of(inputs, settings, out=plan.out))
+    return benchmark.table.json(rows) if arguments.json else benchmark.table.markdown(rows)
 
 
-def figures_of_run(
-    out: Path,
+def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[BenchmarkFit]) -> list[Row]:
+    """Make all fits, while no other job writes into the folder; return the table's rows.
+
+    A fit that fails is a row with its error: one bad input does not lose the others. The table is written after each.
+
+    Args:
+        benchmark: The application's.
+        plan: How the fits are made.
+        fits: From `fits_of`.
+
+    Raises:
+        InputError: If the folder cannot be made, or holds an earlier benchmark that is neither to be gone on with nor
+            replaced.
+    """
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
+    lock = lock_folder(plan.out)
+    try:
+        if plan.mode == "new" and (plan.out / "benchmark.json").exists():
+            raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+        rows: list[Row] = []
+        for rows in rows_of_fits(partial(_row_of_fit, benchmark), plan, fits):
+            benchmark.table.write(plan.out, rows)
+        return rows
+    finally:
+        del lock
+
+
+def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Row:
+    if not plan.quiet:
+        print(f"{printable(fit.label)}, {fit.settings.method}: {printable(fit.out)}", file=sys.stderr)
+    result: Result
+    try:
+        result = _figures_of_fit(benchmark, plan, fit)
+    except (InputError, DivergenceError) as error:
+        result = error
+    return benchmark.row_of(fit, result)
+
+
+def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
+    habits: dict[str, Any] = {"signal": str(fit.signal), "quiet": plan.quiet, "tensorboard": False}
+    if plan.mode == "resume" and RunFolder(fit.out).config.is_file():
+        given = {**plan.given, "method": fit.settings.method}
+        return benchmark.resume(fit.out, given=given, keeps_finished=True, **habits)
+    return benchmark.start(fit.out, settings=fit.settings, mode=plan.mode, **habits)
+
+
+def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:
+    """Return the fits of all inputs by all methods, no two in one folder.
+
+    Args:
+        inputs: What is fitted.
+        settings: One a method.
+        out: Where the folders go.
+    """
+    labels = folder_labels([each.names for each in inputs], [each.method for each in settings])
+    return [
+        BenchmarkFit(each.signal, label, chosen, out / f"{label}-{chosen.method}")
+        for each, label in zip(inputs, labels, strict=True)
+        for chosen in settings
+    ]
+
+
+def folder_labels(names: Sequence[Sequence[str]], methods: Sequence[str]) -> list[str]:
+    """Return a label for each input so that no two of LABEL-METHOD are the same, whatever the case of their letters.
+
+    Inputs that would share a folder all take their next name: of `a.obj` and `a.ply`, the name with its suffix. Where
+    names do not suffice, later inputs get a number: "lego", "lego-2".
+
+    Args:
+        names: What each input may be called, the best first.
+        methods: Names of the methods.
+    """
+    chosen = [0] * len(names)
+    while True:
+        labels = [each[number] for each, number in zip(names, chosen, strict=True)]
+        count = Counter(folder for label in labels for folder in _folders(label, methods))
+        shared = [
+            place
+            for place, label in enumerate(labels)
+            if chosen[place] + 1 < len(names[place]) and any(count[folder] > 1 for folder in _folders(label, methods))
+        ]
+        if not shared:
+            break
+        for place in shared:
+            chosen[place] += 1
+    taken: set[str] = set()
+    for place, label in enumerate(labels):
+        number = 1
+        while taken & _folders(labels[place], methods):
+            number += 1
+            labels[place] = f"{label}-{number}"
+        taken |= _folders(labels[place], methods)
+    return labels
+
+
+def _folders(label: str, methods: Sequence[str]) -> set[str]:
+    return {f"{label}-{method}".casefold() for method in methods}
+
+
+def files_in(
+    folder: str,
     *,
-    resume: bool,
-    overwrite: bool,
-    go_on: Callable[[], Mapping[str, Any]],
-    start: Callable[[Mode], Mapping[str, Any]],
-) -> Mapping[str, Any]:
-    """Return a fit's figures: those of a finished run, of one that is gone on with, or of a new one.
+    suffixes: Sequence[str],
+    what: str,
+    limit: int | None,
+    is_input: Callable[[Path], bool] = Path.is_file,
+) -> list[BenchmarkInput]:
+    """Return the inputs in a folder by name, hidden ones left out, or the one that is named itself.
 
     Args:
-        out: The run folder.
-        resume: Keep what is finished, go on with what is begun.
-        overwrite: Replace what is there.
-        go_on: Goes on with the run in the folder.
-        start: Starts a run, given how the folder is to be opened.
+        folder: The folder, or an input.
+        suffixes: That an input's name may have.
+        what: The inputs, in the plural, for the messages.
+        limit: Most that are returned; None for all.
+        is_input: Says whether what has such a name can be one.
+
+    Raises:
+        InputError: If there is none, the folder cannot be listed, or the limit is below 1.
     """
-    run = RunFolder(out)
-    if resume and run.metrics.is_file():
-        return run.read_metrics()
-    if resume and run.config.is_file():
-        return go_on()
-    return start("overwrite" if overwrite else "new")
-
-
-def csv_table(rows: Sequence[Row], *, columns: Sequence[str]) -> str:
-    """Return the rows as CSV, with a last column `error`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=[*columns, "error"], restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def markdown_lines(
-    rows: Sequence[Row], *, columns: Sequence[str], headings: Sequence[str], shown: Callable[[str, float], str]
-) -> list[str]:
-    """Return the rows as the lines of a Markdown table; a failed fit says why in its third column.
-
-    Args:
-        rows: The rows.
-        columns: Their names, in order.
-        headings: What the columns are called.
-        shown: Writes a number, given the column's name.
-    """
-    lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
-    for row in rows:
-        cells = [_cell(row.get(name), name, shown) for name in columns]
-        if row.get("error"):
-            cells[2] = f"failed: {row['error']}".replace("|", "/")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
-def markdown_table(
-    rows: Sequence[Row],
-    *,
-    columns: Sequence[str],
-    headings: Sequence[str],
-    shown: Callable[[str, float], str],
-    source: str,
-) -> str:
-    """Return the rows as a Markdown table, with the source of the published figures; see `markdown_lines`."""
-    lines = markdown_lines(rows, columns=columns, headings=headings, shown=shown)
-    return "\n".join([*lines, "", f"Published figures: {source}.", ""])
-
-
-def json_table(rows: Sequence[Row], *, source: str, **more: Any) -> str:
-    """Return the rows, their source and whatever `more` there is as one JSON object."""
-    return json.dumps({"published_source": source, "rows": list(rows), **more})
-
-
-def write_tables(
-    out: Path, rows: Sequence[Row], *, columns: Sequence[str], markdown: str, source: str, **more: Any
-) -> None:
-    """Write `benchmark.json`, `benchmark.csv` and `benchmark.md` into a folder, which is made if need be.
-
-    Args:
-        out: The folder.
-        rows: The rows so far.
-        columns: Their names, in order.
-        markdown: The Markdown page.
-        source: Where the published figures are from.
-        **more: Further content of the JSON file.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "benchmark.json", {"published_source": source, "rows": list(rows), **more})
-    write_text(out / "benchmark.csv", csv_table(rows, columns=columns))
-    write_text(out / "benchmark.md", markdown)
-
-
-def _cell(value: Any, name: str, shown: Callable[[str, float], str]) -> str:
-    if value is None:
-        return "-"
-    return shown(name, value) if isinstance(value, float) else str(value)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, got {limit}")
+    path = Path(folder)
+    try:
+        if is_input(path):
+            found = [path]
+        elif not path.is_dir():
+            raise InputError(f"{folder}: no such folder; check the spelling")
+        else:
+            listed = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes and each.name[0] != ".")
+            found = [each for each in listed if is_input(each)][:limit]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror or error}); check the path") from error
+    if not found:
+        raise InputError(f"{folder}: holds no {what}; give a folder with files of {' '.join(suffixes)}")
+    return [BenchmarkInput(each, (each.stem, each.name)) for each in found]

@@ -191,8 +191,9 @@ def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, a
         check_surroundings()
         ranks = ranks_of_environment()
         if not ranks.is_alone and not getattr(parsed, "shares_work", False):
+            instead = f", with --workers {ranks.size}" if hasattr(parsed, "workers") else ""
             raise InputError(
-                f"this command runs in one process, and WORLD_SIZE is {ranks.size}; start it without torchrun"
+                f"this command runs in one process, and WORLD_SIZE is {ranks.size}; start it without torchrun{instead}"
             )
         parsed.run(parsed)
         return EXIT_DONE, parsed

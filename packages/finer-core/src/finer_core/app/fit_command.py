@@ -5,17 +5,22 @@ Importing this module does not load PyTorch, so `--help` stays fast.
 
 import argparse
 import dataclasses
+import json
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options
 from finer_core.app.network_options import add_network_options, given_options
-from finer_core.app.run_folder import Mode, read_settings
+from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import merge_settings
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
+from finer_core.io.files import printable
 from finer_core.schema import check, shown
 from finer_core.training_config import LENGTHS, RunConfig, of_other_presets
 
@@ -54,6 +59,20 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out
     add_network_options(parser)
 
 
+def add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> None:
+    """Add the options of a command that uses a model.
+
+    Args:
+        parser: The command's parser.
+        overwrite: Whether it writes a file that may exist.
+    """
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    if overwrite:
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
 def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     """Add the options of a run folder, which every command that makes one shares.
 
@@ -79,6 +98,62 @@ def run_mode(arguments: argparse.Namespace) -> Mode:
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume and --overwrite exclude each other")
     return "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCommand:
+    """Say what an application's fitting command is.
+
+    Attributes:
+        settings: Class of its settings.
+        experiment: Module of its `start_run`, `resume_run` and `help_run`, imported when the command runs.
+        built_in: Name of its built-in input.
+        runs: Folder of its run folders, where the user names none.
+        name_of: Returns what a run folder is called after an input.
+        summary: Returns the most telling figures in a line.
+    """
+
+    settings: type[Any]
+    experiment: str
+    built_in: str
+    runs: str
+    name_of: Callable[[str], str]
+    summary: Callable[[Mapping[str, Any]], str]
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        """Run the command; with the other processes that torchrun started, if it did."""
+        run_in_team(partial(lead_fit, self, arguments), f"{self.experiment}:help_run")
+
+
+def lead_fit(command: FitCommand, arguments: argparse.Namespace, team: Team) -> None:
+    """Start or resume a run as the first process, and print its figures.
+
+    Args:
+        command: The application's.
+        arguments: Its `signal`, and the options of `add_fit_options`.
+        team: The processes that share the fit.
+
+    Raises:
+        InputError: For wrong input.
+    """
+    mode = run_mode(arguments)
+    settings, named = merged_settings(arguments, command.settings)
+    signal = arguments.signal or (None if named == command.built_in else named)
+    out = Path(arguments.out or f"{command.runs}/{command.name_of(signal or command.built_in)}-{settings.method}")
+    check_writable(out, mode=mode)
+    if sys.stderr.isatty() and not arguments.quiet:
+        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
+    experiment = import_module(command.experiment)
+    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
+    if mode == "resume" and (out / "config.json").is_file():
+        given = asked_settings(arguments, command.settings)
+        metrics = experiment.resume_run(out, signal=arguments.signal or named, given=given, **habits)
+    else:
+        metrics = experiment.start_run(out, settings=settings, signal=signal, mode=mode, **habits)
+    if arguments.json:
+        print(json.dumps(metrics))
+    else:
+        print(f"{command.summary(metrics)}, {length_line(metrics)}: {printable(out)}")
 
 
 def run_in_team(lead: Callable[[Team], None], helper: str) -> None:

@@ -1,11 +1,9 @@
 """Run a fit inside a run folder: checkpoint, log files, progress, and going on from where it stopped."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -19,27 +17,7 @@ from finer_core.training.state import TrainState, blaming, read_state
 from finer_core.training.timed_length import TimedLength
 
 
-def run_session(fit: Fit, run: RunFolder, **how: Any) -> LogPoint:
-    """Run a fit to its end inside `session`.
-
-    Args:
-        fit: The fit; its checkpoint and callbacks are set here.
-        run: Where checkpoint and logs go.
-        **how: Other arguments of `session`.
-
-    Returns:
-        The last stretch.
-
-    Raises:
-        Interrupted: If `should_stop` said so.
-        DivergenceError: If the fit diverged for good.
-    """
-    with session(fit, run, **how) as state:
-        return fit.run(state)
-
-
-@contextmanager
-def session(
+def run_session(
     fit: Fit,
     run: RunFolder,
     *,
@@ -51,8 +29,8 @@ def session(
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
-) -> Iterator[TrainState | None]:
-    """Connect a fit to its run folder for the length of a block, which runs it.
+) -> LogPoint:
+    """Run a fit to its end, connected to its run folder.
 
     Args:
         fit: The fit; its checkpoint and callbacks are set here.
@@ -66,8 +44,12 @@ def session(
         should_stop: Asked before every step.
         team: The processes that share the fit; the others call `follow_session`.
 
-    Yields:
-        The state to run from; None for the beginning.
+    Returns:
+        The last stretch.
+
+    Raises:
+        Interrupted: If `should_stop` said so.
+        DivergenceError: If the fit diverged for good.
     """
     team = team or Team()
     with team.agreed():
@@ -94,7 +76,7 @@ def session(
             on_log=on_log,
             should_stop=should_stop,
         ):
-            yield state
+            return fit.run(state)
     finally:
         for logger in log:
             logger.close()

@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finer_core.app.run_folder import Mode, check_writable, open_run_folder
+from finer_core.app.cli import add_options
+from finer_core.app.network_options import add_network_options
+from finer_core.app.run_folder import check_writable, open_run_folder
 from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import InputError
 from finer_core.io.files import TEMPORARY_PREFIX
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 
 
 class BenchmarkFit(NamedTuple):
-    """Name a fit of a benchmark: what is fitted, as what tables know it, by which settings, in which run folder."""
+    """Name a fit of a benchmark: what is fitted, what it is called, by which settings, in which run folder."""
 
     signal: Any
     label: str
@@ -50,11 +52,12 @@ def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: 
     parser.add_argument("--threads", type=int, default=threads, metavar="N", help=several)
 
 
-def add_benchmark_options(parser: argparse.ArgumentParser, *, out: str, fits: str = "fits") -> None:
-    """Add what every benchmark command has, beside its inputs and the settings of its fits.
+def add_benchmark_options(parser: argparse.ArgumentParser, settings: type, *, out: str, fits: str = "fits") -> None:
+    """Add what every benchmark command has, beside its inputs.
 
     Args:
         parser: The command's parser.
+        settings: Class of the settings of its fits.
         out: The default folder.
         fits: What its fits are called.
     """
@@ -65,6 +68,8 @@ def add_benchmark_options(parser: argparse.ArgumentParser, *, out: str, fits: st
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     add_sharing_options(parser, what=fits, threads=None)
+    add_options(parser, settings, group=f"settings of all {fits}", without=("method",))
+    add_network_options(parser)
 
 
 def sharing_of(arguments: argparse.Namespace, *, application: str) -> Sharing:
@@ -86,7 +91,7 @@ def rows_of_fits(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iter
 
     Args:
         row_of: Runs a fit of the plan and returns its row; workers import it.
-        plan: Has `out`, `resume`, `overwrite`, `quiet` and `sharing`.
+        plan: Has `out`, `mode`, `quiet` and `sharing`.
         fits: No two in one folder.
 
     Raises:
@@ -108,26 +113,22 @@ def rows_of_fits(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iter
 
 
 def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> Iterator[tuple[int, Row]]:
-    mode: Mode = "overwrite" if plan.overwrite else "new"
-
     def prepare() -> None:
         # Here and not by the workers, whose second attempt at a fit has to find what the first one left.
-        if plan.resume:
+        if plan.mode == "resume":
             return
         for fit in fits:
-            check_writable(fit.out, mode=mode)
+            check_writable(fit.out, mode=plan.mode)
         for fit in fits:
-            if plan.overwrite and fit.out.exists():
-                open_run_folder(fit.out, mode=mode)
+            if plan.mode == "overwrite" and fit.out.exists():
+                open_run_folder(fit.out, mode="overwrite")
 
     # Only who shares the disk finds this file. Others would write elsewhere, and take what lies there for ours.
     with tempfile.NamedTemporaryFile(dir=plan.out, prefix=TEMPORARY_PREFIX) as token:
         seen = partial(
             _row_where_folder_is_seen,
             row_of,
-            dataclasses.replace(
-                plan, out=plan.out.absolute(), resume=True, overwrite=False, quiet=True, sharing=Sharing()
-            ),
+            dataclasses.replace(plan, out=plan.out.absolute(), mode="resume", quiet=True, sharing=Sharing()),
             os.path.abspath(token.name),
         )
         yield from shared_results(

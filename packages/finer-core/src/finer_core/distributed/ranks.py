@@ -7,11 +7,8 @@ LOCAL_RANK of LOCAL_WORLD_SIZE on its machine.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from finer_core.errors import InputError
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +88,6 @@ def part_of(count: int, ranks: Ranks) -> slice:
         ranks: The place of this process.
     """
     return slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
-
-
-def my_share(items: Sequence[Item], ranks: Ranks) -> Sequence[Item]:
-    """Return every size-th item, for work whose items are independent: neighbours are often equally heavy.
-
-    Args:
-        items: The same in every process.
-        ranks: The place of this process.
-    """
-    return items[ranks.rank :: ranks.size]
 
 
 def threads_of(ranks: Ranks, environment: Mapping[str, str] = os.environ) -> int | None:

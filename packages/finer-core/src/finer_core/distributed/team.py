@@ -20,16 +20,15 @@ from finer_core.errors import CollectiveError, DivergenceError, InputError, Inte
 
 _THREADS = "/proc/self/task"
 """Where Linux lists the threads of a process."""
+_TIMEOUT = timedelta(minutes=30)
+"""How long to wait for a process that lives but does not answer. A dead one is noticed at once."""
 _PATIENCE = timedelta(seconds=3)
 """How long a process waits for the first to report a failure that all see."""
 
 
 @contextmanager
-def joined(*, timeout: timedelta = timedelta(minutes=30)) -> Iterator["Team"]:
+def joined() -> Iterator["Team"]:
     """Yield the team that this process belongs to: of one, or those that torchrun started.
-
-    Args:
-        timeout: How long to wait for a process that lives but does not answer. A dead one is noticed at once.
 
     Raises:
         InputError: If the environment names a place that cannot be.
@@ -44,7 +43,7 @@ def joined(*, timeout: timedelta = timedelta(minutes=30)) -> Iterator["Team"]:
 
     team = Team(ranks)
     try:
-        team.join(timeout)
+        team.join()
         yield team
         team.leave()
     except (Exception, KeyboardInterrupt) as error:
@@ -75,7 +74,7 @@ class Team:
         self._all_cores: Sequence[int] = ()
         self._should_stop: Callable[[], bool] = lambda: False
 
-    def join(self, timeout: timedelta) -> None:
+    def join(self) -> None:
         """Meet the other processes, and take a fair share of the machine's cores."""
         import torch
         from torch import distributed as dist
@@ -91,9 +90,9 @@ class Team:
             _keep_to(cores_of(self.ranks, self._all_cores))
         gpu = torch.cuda.is_available() and dist.is_nccl_available()
         with collective():
-            self._store, rank, size = next(rendezvous("env://", timeout=timeout))
+            self._store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
             backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-            dist.init_process_group(backend, store=self._store, rank=rank, world_size=size, timeout=timeout)
+            dist.init_process_group(backend, store=self._store, rank=rank, world_size=size, timeout=_TIMEOUT)
 
     @contextmanager
     def interruptible(self) -> Iterator[Callable[[], bool]]:

@@ -127,6 +127,14 @@ def input_suffix(path: Path, *, known: Collection[str]) -> str:
     return suffix
 
 
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as text of one line that every terminal and file can hold."""
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode("ascii")
+        for c in os.fspath(path)
+    )
+
+
 def reason_of(error: Exception) -> str:
     """Return why something failed, without the name of a file: what the system says, the message, or the error's name.
 

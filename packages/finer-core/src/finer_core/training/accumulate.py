@@ -48,40 +48,8 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
         raise ValueError("a batch needs at least one piece, got none")
     shares = _shares(network, pieces)
     with one_thread_per_op():
-        return _add_up(network, parallel_map(lambda share: _share(network, share, loss_of), shares))
-
-
-def accumulate_gradients_of_many(
-    batches: Sequence[tuple[nn.Module, Sequence[Piece], Callable[[Piece], Tensor]]],
-) -> list[Tensor]:
-    """Do what `accumulate_gradients` does for several networks at once, so that no core waits between two of them.
-
-    Each network's sums are formed as `accumulate_gradients` forms them, whatever the others are: with at least two
-    pieces on a CPU of several threads, they have the same bits.
-
-    Args:
-        batches: Arguments of `accumulate_gradients`, a tuple a network; all networks on the CPU.
-
-    Returns:
-        The detached sums of the losses, one a network.
-
-    Raises:
-        ValueError: If a batch has no pieces.
-
-    Example:
-        >>> import torch
-        >>> from finer_core.training import accumulate_gradients_of_many
-        >>> network, x = torch.nn.Linear(2, 1), torch.rand(8, 2)
-        >>> batch = (network, x.split(4), lambda piece: network(piece).square().sum() / 8)
-        >>> len(accumulate_gradients_of_many([batch, batch]))
-        2
-    """
-    if not all(pieces for _, pieces, _ in batches):
-        raise ValueError("a batch needs at least one piece, got none")
-    jobs = [(network, share, loss_of) for network, pieces, loss_of in batches for share in _shares(network, pieces)]
-    with one_thread_per_op():
-        results = iter(parallel_map(lambda job: _share(*job), jobs))
-        return [_add_up(network, [next(results) for _ in _shares(network, pieces)]) for network, pieces, _ in batches]
+        results = parallel_map(lambda share: _share(network, share, loss_of), shares)
+        return _add_up(network, results)
 
 
 def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:

@@ -8,7 +8,7 @@ beside the last one: a fit that loses ground goes back to it, and one that ends 
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted
+from finer_core.errors import DivergenceError, InputError, Interrupted
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback, is_worse
@@ -113,34 +113,6 @@ class Fit:
             CollectiveError: If another process of the same fit is gone; the checkpoint, if it has a file, is written.
             InputError: If `state` is of another fit.
         """
-        course, loss = self.course(state), None
-        while True:
-            try:
-                step = course.send(loss)
-            except StopIteration as end:
-                point: LogPoint = end.value
-                return point
-            try:
-                loss = self.update(step)
-            except CollectiveError as error:
-                course.throw(error)  # the course saves its last good state, and raises
-
-    def course(self, state: TrainState | None = None) -> Generator[int, Tensor | None, LogPoint]:
-        """Run as `run` does, but leave the updates to the caller, who may do those of several fits at once.
-
-        Args:
-            state: Where to go on from; None for the beginning.
-
-        Yields:
-            The step that is to be done next, the learning rates set; what `update` would do and return is to be done
-            and sent back.
-
-        Returns:
-            The last log point.
-
-        Raises:
-            Interrupted, DivergenceError, InputError: As `run`.
-        """
         self.guard = self.guard.fresh()
         first = self._copy(step=0, loss=math.nan, seconds=0.0)
         if state is not None:
@@ -154,7 +126,7 @@ class Fit:
         started = written = time.monotonic()
         while good.step < self.steps and not point.is_reached:
             end = min(self.steps, (good.step // self.log_every + 1) * self.log_every)
-            loss, least = yield from self._stretch(good, end)
+            loss, least = self._stretch(good, end)
             seconds = seconds_before + time.monotonic() - started
             if self.guard.is_bad(loss, steps=end - good.step, least=least):
                 if not self._undo(loss, good, best):
@@ -205,8 +177,8 @@ class Fit:
         apply_averages(self.optimizers)
         return self._best.step
 
-    def _stretch(self, good: TrainState, end: int) -> Generator[int, Tensor | None, tuple[float, float]]:
-        """Ask for the updates up to `end` and return their mean and least loss; on request, save `good` and stop."""
+    def _stretch(self, good: TrainState, end: int) -> tuple[float, float]:
+        """Do the updates up to `end` and return their mean and least loss; on request, save `good` and stop."""
         total = least = None
         for step in range(good.step, end):
             if self.should_stop():
@@ -216,8 +188,7 @@ class Fit:
             factor = self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
             set_learning_rates(self.optimizers, factor=factor)
             with saving(good, self.checkpoint):
-                loss = yield step
-            assert loss is not None
+                loss = self.update(step)
             total = loss.clone() if total is None else total.add_(loss)
             least = loss.clone() if least is None else torch.minimum(least, loss, out=least)
             self.on_step(step + 1, self.steps, loss)
@@ -228,22 +199,14 @@ class Fit:
         """Do one update at the rates as they are, and return its detached loss, which the next one may overwrite."""
         if self._graphed is not None:
             return self._graphed(step)
-        self.clear_gradients()
+        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
         loss = self.objective.backward(self.network, step)
-        self.clip_gradients()
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
         self.takes_state = True
         each(self.optimizers, step_optimizer)
         self.takes_state = False
         return loss.detach()
-
-    def clear_gradients(self) -> None:
-        """Forget the gradients of the update before."""
-        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
-
-    def clip_gradients(self) -> None:
-        """Shorten all gradients together to `max_grad_norm`, if there is one."""
-        if self.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
 
     def _undo(self, loss: float, good: TrainState, best: TrainState) -> bool:
         """Go back to `good`, or to `best` if that was in vain; return False where the fit has to end with `best`."""

@@ -43,8 +43,7 @@ class Objective(Protocol):
 class SquaredErrorObjective(Objective, Protocol):
     """Compute L = sum (f(x) - t)^2 / count over the examples (x, t) of a batch that comes in pieces.
 
-    An objective that says so can be trained together with others of its kind; see
-    `finer_core.experimental.batched_fits`.
+    `SquaredError` has a faster way to its gradients.
 
     Example:
         >>> import torch

@@ -1,257 +1,56 @@
 """Compare methods on images: one run folder each, and one table in three formats."""
 
-import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finer_core.app import benchmark as benchmark_table
-from finer_core.app.run_folder import Mode, RunFolder
-from finer_core.app.sharing import BenchmarkFit, rows_of_fits
-from finer_core.distributed.interruption import interruptible
-from finer_core.distributed.ranks import my_share
-from finer_core.distributed.sharing import Sharing
-from finer_core.distributed.team import Team
-from finer_core.errors import DivergenceError, InputError
-from finer_image.app.experiment import PreparedRun, fill_run, fit_prepared, prepare_resumed_run, prepare_run
+from finer_core.app.benchmark import Benchmark, BenchmarkInput, files_in
+from finer_core.app.benchmark_table import BenchmarkTable
+from finer_core.app.run_folder import RunFolder
+from finer_core.app.sharing import BenchmarkFit
+from finer_core.benchmark import Result
+from finer_core.errors import InputError
+from finer_core.io.files import printable
+from finer_image.app.experiment import resume_run, start_run
 from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.config import ImageConfig
-from finer_image.experimental.batched import fit_images, kind_of_fit
-from finer_image.io.notes import printable
 from finer_image.io.reader import FORMATS, TGA, ZARR
-from finer_image.io.source import file_error
 from finer_image.io.windows.zarr_metadata import is_zarr
+from finer_image.model_data import TASK
 from finer_image.published import SOURCE, published_mean_psnr
 
-HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "at once", "published mean (16 images)")
-MEAN_COLUMNS = ("method", "images", "psnr", "ssim", "seconds", "published_mean_psnr")
-SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
+_PUBLISHED = "published mean (16 images)"
+_HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", _PUBLISHED)
+_MEAN_HEADINGS = {
+    "method": "method",
+    "images": "images",
+    "psnr": "mean PSNR (dB)",
+    "ssim": "mean SSIM",
+    "seconds": "mean seconds",
+    "published_mean_psnr": _PUBLISHED,
+}
+_SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkPlan:
-    """Hold what is compared and how.
-
-    Attributes:
-        images: Files.
-        settings: One per method.
-        out: Folder of the tables and of a run folder for each fit.
-        given: Settings that the user named; a run that is gone on with must have them.
-        together: Most images that are fitted at once.
-        resume: Keep what is finished, go on with what is not.
-        overwrite: Replace what is there.
-        quiet: No progress.
-        sharing: Who computes; workers fit one image at a time.
-    """
-
-    images: Sequence[Path]
-    settings: Sequence[ImageConfig]
-    out: Path
-    given: Mapping[str, Any] = field(default_factory=dict)
-    together: int = 1
-    resume: bool = False
-    overwrite: bool = False
-    quiet: bool = False
-    sharing: Sharing = field(default_factory=Sharing)
-
-    def run_folder(self, image: Path, method: str) -> Path:
-        """Return where a fit goes: a folder of its own, named by the image without its suffix where that is enough."""
-        return self.out / f"{self._labels[image]}-{method}"
-
-    @cached_property
-    def _labels(self) -> Mapping[Path, str]:
-        """Name every image so that no two fits share a folder, also where letters of either case are the same."""
-        labels = {image: image.stem for image in self.images}
-        methods = [settings.method for settings in self.settings] or [""]
-
-        def folders_of(label: str) -> list[str]:
-            return [f"{label}-{method}".casefold() for method in methods]
-
-        while True:
-            count = Counter(folder for label in labels.values() for folder in folders_of(label))
-            shared = [
-                image
-                for image, label in labels.items()
-                if label != image.name and any(count[folder] > 1 for folder in folders_of(label))
-            ]
-            if not shared:
-                return labels
-            labels |= {image: image.name for image in shared}
-
-
-def images_in(folder: str, *, limit: int | None) -> list[Path]:
-    """Return the image files of a folder by name, or the one file named.
-
-    Raises:
-        InputError: If there is none.
-    """
-    path = Path(folder)
-    try:
-        if path.is_file() or is_zarr(path):
-            return [path]
-        if not path.is_dir():
-            raise file_error(path, "no such folder; check the spelling")
-        listed = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
-        found = [file for file in listed if file.is_file() or is_zarr(file)][:limit]
-    except OSError as error:
-        raise file_error(path, f"cannot be listed ({error.strerror or error}); check the path") from None
-    if not found:
-        raise file_error(path, f"holds no images; give a folder with files of {' '.join(SUFFIXES)}")
-    return found
-
-
-@benchmark_table.alone_in_folder
-def run_benchmark(plan: BenchmarkPlan, team: Team | None = None) -> list[dict[str, Any]]:
-    """Fit every method to every image; return the table's rows.
-
-    A fit that fails is a row with its error: one bad file does not lose the others. One process writes the table after
-    each fit or group of fits. Of several, each fits every so many-th image by itself, and the first writes the table
-    when all are done; the finished fits of a benchmark that was cut short are kept by `resume` all the same.
-
-    Args:
-        plan: What is compared; the same in every process.
-        team: The processes that share the images.
-
-    Raises:
-        InputError: If the folder holds an earlier benchmark and neither `resume` nor `overwrite` is set.
-        CollectiveError: If another process is gone.
-    """
-    team = team or Team()
-    with team.agreed():
-        benchmark_table.refuse_earlier_benchmark(plan.out, resume=plan.resume, overwrite=plan.overwrite)
-    if plan.sharing.is_on:
-        return _shared(plan)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for settings in plan.settings:
-        for done in _fits_of(plan, settings, my_share(plan.images, team.ranks)):
-            rows |= {(str(image), settings.method): row for image, row in done.items()}
-            if team.ranks.is_alone:
-                _write_tables(plan, rows)
-    shares = team.gather([[*place, row] for place, row in rows.items()])
-    rows = {(image, method): row for share in shares for image, method, row in share}
-    return _write_tables(plan, rows) if team.ranks.is_first else _in_order(plan, rows)
-
-
-def _shared(plan: BenchmarkPlan) -> list[dict[str, Any]]:
-    """Share the fits among workers of Dask; return the rows."""
-    fits = [
-        BenchmarkFit(image, printable(image.name), settings, plan.run_folder(image, settings.method))
-        for image in plan.images
-        for settings in plan.settings
-    ]
-    rows: list[dict[str, Any]] = []
-    for rows in rows_of_fits(_row_of_fit, plan, fits):
-        _write_table(plan, rows)
-    return rows
-
-
-def _row_of_fit(plan: BenchmarkPlan, fit: BenchmarkFit) -> dict[str, Any]:
-    (rows,) = _fits_of(plan, fit.settings, [fit.signal])
-    return rows[fit.signal]
-
-
-def _write_tables(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Write what there is so far, and return it."""
-    table = _in_order(plan, rows)
-    _write_table(plan, table)
-    return table
-
-
-def _write_table(plan: BenchmarkPlan, table: Sequence[dict[str, Any]]) -> None:
-    benchmark_table.write_tables(
-        plan.out, table, columns=COLUMNS, markdown=markdown_table(table), source=SOURCE, means=means_of(table)
+def images_in(folder: str, *, limit: int | None) -> list[BenchmarkInput]:
+    """Return the images of a folder, or the one that is named itself; see `files_in`."""
+    return files_in(
+        folder,
+        suffixes=_SUFFIXES,
+        what="images",
+        limit=limit,
+        is_input=lambda path: path.is_file() or is_zarr(path),
     )
 
 
-def _in_order(plan: BenchmarkPlan, rows: Mapping[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    places = [(str(image), settings.method) for image in plan.images for settings in plan.settings]
-    return [rows[place] for place in places if place in rows]
+def _row(fit: BenchmarkFit, result: Result) -> dict[str, Any]:
+    size = None
+    if not isinstance(result, InputError):
+        image = RunFolder(fit.out).read_config()["image"]
+        size = f"{image['height']}x{image['width']}"
+    return row_of(printable(fit.signal.name), fit.settings.method, result, size=size)
 
 
-def _fits_of(
-    plan: BenchmarkPlan, settings: ImageConfig, images: Sequence[Path]
-) -> Iterator[dict[Path, dict[str, Any]]]:
-    """Fit one method to images, group by group; yield the rows of each."""
-    waiting: dict[tuple[Any, ...], dict[Path, PreparedRun]] = {}
-    for image in images:
-        try:
-            prepared = _prepared(plan, image, settings)
-        except InputError as error:
-            yield {image: _row(image, settings.method, error)}
-            continue
-        if prepared.resume and prepared.run.metrics.is_file():
-            yield {image: _row(image, settings.method, prepared.run.read_metrics(), fitted=prepared)}
-            continue
-        group = waiting.setdefault(kind_of_fit(prepared.plan, prepared.image), {})
-        group[image] = prepared
-        if len(group) == plan.together:
-            yield _fit_group(plan, settings.method, waiting.pop(kind_of_fit(prepared.plan, prepared.image)))
-    for group in waiting.values():
-        yield _fit_group(plan, settings.method, group)
-
-
-def _prepared(plan: BenchmarkPlan, image: Path, settings: ImageConfig) -> PreparedRun:
-    out = plan.run_folder(image, settings.method)
-    if plan.resume and RunFolder(out).config.is_file():
-        return prepare_resumed_run(out, signal=str(image), given={**plan.given, "method": settings.method})
-    mode: Mode = "resume" if plan.resume else "overwrite" if plan.overwrite else "new"
-    return prepare_run(out, settings=settings, signal=str(image), mode=mode)
-
-
-def _fit_group(plan: BenchmarkPlan, method: str, group: Mapping[Path, PreparedRun]) -> dict[Path, dict[str, Any]]:
-    """Fit the images of a group at once, or the only one as `finer-image fit` does; return their rows."""
-    for image, prepared in group.items():
-        if not plan.quiet:
-            print(f"{printable(image.name)}, {method}: {printable(prepared.run.path)}", file=sys.stderr)
-    if plan.together == 1:
-        results = [_fit_alone(plan, prepared) for prepared in group.values()]
-    else:  # also for a single image: what is left of a killed group then goes on to the same bits
-        results = _fit_at_once(plan, list(group.values()))
-    return {
-        image: _row(image, method, result, fitted=prepared)
-        for (image, prepared), result in zip(group.items(), results, strict=True)
-    }
-
-
-def _fit_alone(plan: BenchmarkPlan, prepared: PreparedRun) -> Mapping[str, Any] | Exception:
-    try:
-        return fit_prepared(prepared, quiet=plan.quiet, tensorboard=False)
-    except (InputError, DivergenceError) as error:
-        return error
-
-
-def _fit_at_once(plan: BenchmarkPlan, members: Sequence[PreparedRun]) -> list[Mapping[str, Any] | Exception]:
-    try:
-        with interruptible() as should_stop:
-            results = fit_images(
-                [member.plan for member in members],
-                [member.image for member in members],
-                [member.run for member in members],
-                resume=[member.resume for member in members],
-                quiet=plan.quiet,
-                should_stop=should_stop,
-            )
-    except InputError as error:  # too little memory for so many, say
-        return [error] * len(members)
-    return [
-        fill_run(member.run, result[0], member.image, result[1], member.config, quiet=plan.quiet)
-        if isinstance(result, tuple)
-        else result
-        for member, result in zip(members, results, strict=True)
-    ]
-
-
-def _row(
-    image: Path, method: str, result: Mapping[str, Any] | Exception, *, fitted: PreparedRun | None = None
-) -> dict[str, Any]:
-    size = f"{fitted.image.height}x{fitted.image.width}" if fitted else None
-    return row_of(printable(image.name), method, result, size=size)
-
-
-def means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each method's means over the images that have the figure, beside the published mean."""
     means = []
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -264,21 +63,24 @@ def means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return means
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows and the methods' means as Markdown tables, with the source of the published figures."""
-    fits = benchmark_table.markdown_lines(rows, columns=COLUMNS, headings=HEADINGS, shown=_shown)
-    head = ("method", "images", "mean PSNR (dB)", "mean SSIM", "mean seconds", HEADINGS[-1])
-    means = benchmark_table.markdown_lines(means_of(rows), columns=MEAN_COLUMNS, headings=head, shown=_shown)
-    notes = "Seconds are those of all images that were fitted at once. "
-    return "\n".join([*fits, "", *means, "", f"{notes}Published figures: {SOURCE}.", ""])
-
-
 def _shown(name: str, value: float) -> str:
     if name == "ssim":
         return f"{value:.4f}"
     return f"{value:.1f}" if name == "seconds" else f"{value:.2f}"
 
 
-def json_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows and the means as one JSON object."""
-    return benchmark_table.json_table(rows, source=SOURCE, means=means_of(rows))
+BENCHMARK = Benchmark(
+    application="finer-image",
+    task=TASK,
+    config=ImageConfig,
+    start=start_run,
+    resume=resume_run,
+    row_of=_row,
+    table=BenchmarkTable(
+        headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
+        source=SOURCE,
+        shown=_shown,
+        means_of=_means_of,
+        mean_headings=_MEAN_HEADINGS,
+    ),
+)

@@ -1,37 +1,24 @@
 """The command line `finer-image`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, parse_size, run_command, version_text
+from finer_core.app.cli import OneLineParser, parse_size, run_command, version_text
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import (
-    add_command,
-    add_fit_options,
-    asked_settings,
-    length_line,
-    merged_settings,
-    run_in_team,
-    run_mode,
-)
+from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
 from finer_core.app.network_options import add_network_options
-from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
-from finer_core.io.files import refuse_existing
+from finer_core.io.files import printable, refuse_existing
 from finer_core.methods import method_names
 from finer_image._version import __version__
 from finer_image.app.download import add_download
 from finer_image.app.reproduce import add_reproduce
 from finer_image.config import BUILT_IN, ImageConfig
-from finer_image.io.notes import printable, with_notes
+from finer_image.io.notes import with_notes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,48 +56,29 @@ def _loaded(path: str) -> Any:
 
 
 def _add_fit(commands: Any) -> None:
-    parser = add_command(commands, "fit", with_notes(run_fit), "Fit a network to an image and write a run folder.")
+    parser = add_command(commands, "fit", with_notes(FIT.run), "Fit a network to an image and write a run folder.")
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
     add_fit_options(parser, ImageConfig, out="runs/image/INPUT-METHOD")
     parser.set_defaults(shares_work=True)
 
 
-def run_fit(arguments: argparse.Namespace) -> None:
-    """Fit, save, judge, report; with the other processes that torchrun started, if it did."""
-    run_in_team(partial(_lead_fit, arguments), "finer_image.app.experiment:help_run")
+def _summary(figures: Mapping[str, Any]) -> str:
+    """Return the most telling figures in a line."""
+    psnr = "infinite" if figures["psnr"] is None else f"{figures['psnr']:.2f} dB"
+    ssim = "" if figures["ssim"] is None else f", SSIM {figures['ssim']:.4f}"
+    return f"PSNR {psnr}{ssim}"
 
 
-def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
-    mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, ImageConfig)
-    signal = arguments.signal or (None if named == BUILT_IN else named)
-    out = Path(arguments.out or Path("runs") / "image" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
-    check_writable(out, mode=mode)
-    if sys.stderr.isatty() and not arguments.quiet:
-        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
-    from finer_image.app.experiment import resume_run, start_run
-
-    if mode == "resume" and (out / "config.json").is_file():
-        metrics = resume_run(
-            out,
-            signal=arguments.signal or named,
-            given=asked_settings(arguments, ImageConfig),
-            **_habits(arguments),
-            team=team,
-        )
-    else:
-        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **_habits(arguments), team=team)
-    if arguments.json:
-        print(json.dumps(metrics))
-    else:
-        ssim = "" if metrics["ssim"] is None else f", SSIM {metrics['ssim']:.4f}"
-        psnr = "infinite" if metrics["psnr"] is None else f"{metrics['psnr']:.2f} dB"
-        print(f"PSNR {psnr}{ssim}, {length_line(metrics)}: {printable(out)}")
-
-
-def _habits(arguments: argparse.Namespace) -> dict[str, bool]:
-    return {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}
+FIT = FitCommand(
+    settings=ImageConfig,
+    experiment="finer_image.app.experiment",
+    built_in=BUILT_IN,
+    runs="runs/image",
+    name_of=lambda signal: Path(signal).stem,
+    summary=_summary,
+)
+"""Fit, save, judge, report."""
 
 
 def _add_render(commands: Any) -> None:
@@ -121,10 +89,7 @@ def _add_render(commands: Any) -> None:
     size.add_argument("--scale", type=float, metavar="FACTOR", help="size relative to the fitted image")
     size.add_argument("--size", metavar="HxW", help="size in pixels")
     parser.add_argument("--crop", metavar="Y0:Y1,X0:X1", help="window of the rendered size, ends excluded")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    add_habits(parser)
 
 
 def run_render(arguments: argparse.Namespace) -> None:
@@ -160,10 +125,8 @@ def _add_evaluate(commands: Any) -> None:
     parser = add_command(commands, "evaluate", with_notes(run_evaluate), "Compare a fitted image with the original.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    add_habits(parser, overwrite=False)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
@@ -191,25 +154,15 @@ def _add_benchmark(commands: Any) -> None:
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
-    parser.add_argument(
-        "--together", type=int, default=1, metavar="N", help="fit up to N images of equal size at once (default: 1)"
-    )
-    add_benchmark_options(parser, out="runs/image-benchmark")
-    add_options(parser, ImageConfig, group="settings of every fit", without=("method",))
-    add_network_options(parser)
-    parser.set_defaults(shares_work=True)
+    add_benchmark_options(parser, ImageConfig, out="runs/image-benchmark")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x images and print the table."""
-    from finer_image.app.commands import compare_methods
+    from finer_core.app.benchmark import compare_methods
+    from finer_image.app.benchmark import BENCHMARK, images_in
 
-    with joined(timeout=timedelta(days=7)) as team:  # the first to finish waits for the last
-        if not team.ranks.is_first:
-            team.listen()
-        table = compare_methods(arguments, team)
-        if team.ranks.is_first:
-            print(table.encode("utf-8", "backslashreplace").decode())  # as benchmark.md has it
+    print(compare_methods(BENCHMARK, images_in(arguments.folder, limit=arguments.limit), arguments))
 
 
 def _add_import(commands: Any) -> None:

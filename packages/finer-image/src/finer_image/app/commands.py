@@ -1,61 +1,13 @@
-"""What the commands `benchmark` and `import` do, once their modules may be loaded."""
+"""What the command `import` does, once its modules may be loaded."""
 
 import argparse
 from pathlib import Path
 
 from finer_core.app.cli import parse_size
-from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.network_options import given_options
-from finer_core.app.sharing import sharing_of
-from finer_core.config import merge_settings
-from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import refuse_existing
-from finer_core.networks.config import find_method
-from finer_image.app.benchmark import BenchmarkPlan, images_in, json_table, markdown_table, run_benchmark
-from finer_image.config import ImageConfig
-from finer_image.io.notes import printable
+from finer_core.io.files import printable, refuse_existing
 from finer_image.reference import import_reference
-
-
-def compare_methods(arguments: argparse.Namespace, team: Team) -> str:
-    """Fit every method to every image; return the table to print.
-
-    Args:
-        arguments: The command line.
-        team: The processes that share the images; all were started with the same command line.
-
-    Raises:
-        InputError: For wrong input, before the first fit.
-    """
-    run_mode(arguments)  # refuses --resume together with --overwrite
-    for name in ("limit", "together"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} must be at least 1, got {value}")
-    sharing = sharing_of(arguments, application="finer-image")
-    if sharing.is_on and (arguments.together > 1 or not team.ranks.is_alone):
-        raise InputError("--workers and --scheduler fit one image at a time, without --together or torchrun; drop one")
-    given = given_settings(arguments, ImageConfig)
-    methods = list(dict.fromkeys(arguments.methods))
-    for method in methods:
-        find_method(method).for_task("image")  # refuses a wrong name before the first fit, not after it
-    plan = BenchmarkPlan(
-        images=images_in(arguments.folder, limit=arguments.limit),
-        settings=[merge_settings(ImageConfig, {**given, "method": method}) for method in methods],
-        out=Path(arguments.out),
-        given=given,
-        together=arguments.together,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        quiet=arguments.quiet or not team.ranks.is_first,
-        sharing=sharing,
-    )
-    if team.ranks.is_first:
-        team.tell({"images": [str(image) for image in plan.images]})
-    with sharing.threads_here():
-        rows = run_benchmark(plan, team)
-    return json_table(rows) if arguments.json else markdown_table(rows)
 
 
 def import_model(arguments: argparse.Namespace) -> str:

@@ -16,7 +16,7 @@ from finer_core.app.shared_fit import Assemble, help_fit, help_timing, refuse_an
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import write_json
+from finer_core.io.files import printable, write_json
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import environment_versions, memory_figures, parse_memory
 from finer_core.training import Fit
@@ -28,7 +28,6 @@ from finer_image.inputs import is_built_in, open_signal
 from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
-from finer_image.io.notes import printable
 from finer_image.io.raster import Raster
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, digest_of, plan_of
@@ -150,16 +149,20 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
+    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`.
+    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
+    of a run that is complete are those it has.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
     team = team or Team()
     prepared = prepare_resumed_run(out, signal=signal, given=given)
+    if keeps_finished and prepared.run.metrics.is_file():
+        return prepared.run.read_metrics()
     team.tell({**prepared.config, "signal": signal or prepared.config["signal"]})
     return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from finer_core.app.run_folder import RunFolder
 from finer_core.io.figures import figure_bytes
+from finer_core.io.files import printable
 from finer_core.io.report import Report
 from finer_core.plots import log_figure
 from finer_core.training import read_jsonl
 from finer_image import plots
 from finer_image.io.image import unit_from_pixels
-from finer_image.io.notes import printable
 from finer_image.io.raster import Raster
 from finer_image.preview import png_bytes
 from finer_image.spectrum import radial_spectrum

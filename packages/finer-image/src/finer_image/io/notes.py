@@ -3,7 +3,6 @@
 import argparse
 import functools
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,14 +49,6 @@ def _shown(*, quiet: bool, everything: bool) -> Iterator[None]:
         ours.removeHandler(printer)
         root.removeHandler(nowhere)
         warnings.showwarning = show
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """Return a path as text of one line that every terminal and file can hold."""
-    return "".join(
-        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode("ascii")
-        for c in os.fspath(path)
-    )
 
 
 class _Once(logging.Filter):

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.io.notes import printable
+from finer_core.io.files import printable
 
 # Pillow's own hard limit, twice its warning level. A larger image must not expand more than MAX_EXPANSION.
 BOMB_PIXELS = 178_956_970

@@ -73,23 +73,21 @@ def build_fit(
     network: nn.Module,
     image: Raster,
     *,
-    together: int = 1,
     gradient_sum: GradientReducer | None = None,
 ) -> Fit:
-    """Assemble the fit loop of a plan, for one of `together` such images that are fitted at once.
+    """Assemble the fit loop of a plan.
 
     Args:
         plan: The plan.
         network: Changed in place by the fit.
         image: The image.
-        together: Images that share the memory.
         gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
     settings = plan.settings
     assert settings.steps and settings.log_every and settings.learning_rate
     memory = parse_memory(settings.memory)
     gradient_sum = gradient_sum or GradientReducer()
-    chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device, together=together)
+    chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device)
     return Fit(
         network=network,
         checkpoint_seconds=settings.checkpoint_seconds,

@@ -124,9 +124,7 @@ def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in ("hidden_features", "hidden_layers")}
 
 
-def chunk_pixels(
-    network: NetworkConfig | OwnNetwork, *, memory: int, image: Raster, device: str, together: int = 1
-) -> int:
+def chunk_pixels(network: NetworkConfig | OwnNetwork, *, memory: int, image: Raster, device: str) -> int:
     """Return how many pixels go through the network at once in training.
 
     On a CPU that is what the cache holds; elsewhere as many as the memory allows, up to a million.
@@ -136,15 +134,12 @@ def chunk_pixels(
         memory: Bytes that the run may use.
         image: The image.
         device: Where it trains.
-        together: How many such images are fitted at once. On a CPU their pieces take turns; elsewhere they share the
-            memory.
 
     Raises:
         InputError: If not even a small piece fits beside the image, or beside what is read of it.
     """
-    taken = PROCESS_BYTES + image.working_bytes * together
-    room = (memory - taken) // (1 if device == "cpu" else together)
-    rows = chunk_rows(network, room=room, device=device)
+    taken = PROCESS_BYTES + image.working_bytes
+    rows = chunk_rows(network, room=memory - taken, device=device)
     if rows < SMALLEST_CHUNK:
         needed = (taken + SMALLEST_CHUNK * bytes_per_row(network)) / 1e6
         raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")

@@ -1,27 +1,14 @@
 """The command line `finer-nerf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import (
-    add_command,
-    add_fit_options,
-    asked_settings,
-    length_line,
-    merged_settings,
-    run_in_team,
-    run_mode,
-)
-from finer_core.app.run_folder import check_writable
+from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.distributed.team import Team
 from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.app.download import add_download
@@ -69,41 +56,14 @@ def _export(model: Any, path: str) -> None:
 
 def _add_train(commands: Any) -> None:
     text = "Train a radiance field on posed pictures and write a run folder."
-    parser = add_command(commands, "train", run_train, text)
+    parser = add_command(commands, "train", TRAIN.run, text)
     parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
     parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
     add_fit_options(parser, NerfConfig, out="runs/nerf/SCENE-METHOD")
     parser.set_defaults(shares_work=True)
 
 
-def run_train(arguments: argparse.Namespace) -> None:
-    """Train, save, judge, film, report; with the other processes that torchrun started, if it did."""
-    run_in_team(partial(_lead_train, arguments), "finer_nerf.app.experiment:help_run")
-
-
-def _lead_train(arguments: argparse.Namespace, team: Team) -> None:
-    mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, NerfConfig)
-    signal = arguments.signal or (None if named == BUILT_IN else named)
-    out = Path(arguments.out or Path("runs") / "nerf" / f"{scene_name(signal)}-{settings.method}")
-    check_writable(out, mode=mode)
-    if sys.stderr.isatty() and not arguments.quiet:
-        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
-    from finer_nerf.app.experiment import resume_run, start_run
-
-    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
-    if mode == "resume" and (out / "config.json").is_file():
-        given = asked_settings(arguments, NerfConfig)
-        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
-    else:
-        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
-    if arguments.json:
-        print(json.dumps(metrics))
-    else:
-        print(f"{figures_line(metrics)}, {length_line(metrics)}: {out}")
-
-
-def figures_line(figures: dict[str, Any]) -> str:
+def figures_line(figures: Mapping[str, Any]) -> str:
     """Return the most telling figures in a line."""
     parts = [f"PSNR {figures['psnr']:.2f} dB on {figures['background']}"]
     if figures["ssim"] is not None:
@@ -111,6 +71,17 @@ def figures_line(figures: dict[str, Any]) -> str:
     if figures["lpips"] is not None:
         parts.append(f"LPIPS {figures['lpips']:.4f}")
     return ", ".join([*parts, f"{figures['views']} views"])
+
+
+TRAIN = FitCommand(
+    settings=NerfConfig,
+    experiment="finer_nerf.app.experiment",
+    built_in=BUILT_IN,
+    runs="runs/nerf",
+    name_of=scene_name,
+    summary=figures_line,
+)
+"""Train, save, judge, film, report."""
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -129,7 +100,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="also write the views, truth and rendering side by side")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
@@ -164,7 +135,7 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--fps", type=float, help="frames a second of a film (default: 24)")
     parser.add_argument("--size", metavar="HxW", help="size in pixels (default: the training pictures')")
     parser.add_argument("--background", metavar="COLOR", help="white, black or #rrggbb (default: the model's)")
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_render(arguments: argparse.Namespace) -> None:
@@ -196,7 +167,7 @@ def _add_mesh(commands: Any) -> None:
         choices=("x", "y", "z", "-x", "-y", "-z"),
         help="the scene's axis that is up; .glb and USD files, which have y up, are turned (default: %(default)s)",
     )
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_mesh(arguments: argparse.Namespace) -> None:
@@ -241,22 +212,16 @@ def _add_benchmark(commands: Any) -> None:
     text = "Train every method on every scene and write a table (md, csv, json)."
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=f"{_SCENE}, or '{BUILT_IN}'")
-    add_benchmark_options(parser, out="runs/nerf-benchmark", fits="trainings")
-    add_options(parser, NerfConfig, group="settings of every training", without=("method",))
+    add_benchmark_options(parser, NerfConfig, out="runs/nerf-benchmark", fits="trainings")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Train methods x scenes and print the table."""
-    from finer_nerf.app.commands import compare_methods
+    from finer_core.app.benchmark import BenchmarkInput, compare_methods
+    from finer_nerf.app.benchmark import BENCHMARK
 
-    print(compare_methods(arguments))
-
-
-def _add_habits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    scenes = [BenchmarkInput(scene, (scene_name(scene),)) for scene in arguments.scenes]
+    print(compare_methods(BENCHMARK, scenes, arguments))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What the commands other than `train` do, once their modules may be loaded."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,27 +10,22 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.cli import parse_size, refuse_without_effect
-from finer_core.app.sharing import sharing_of
-from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path, refuse_existing
 from finer_core.io.texture_atlas import check_texture
-from finer_core.networks.config import find_method
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
-from finer_nerf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark
 from finer_nerf.app.pictures import JUDGED_BYTES, judge_and_write
 from finer_nerf.arguments import check_background
 from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
 from finer_nerf.cameras import Camera
-from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.config import BUILT_IN
 from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.meshing import check_resolution, extract_mesh
 from finer_nerf.meshing.extract import TEXTURE_EXTRA
 from finer_nerf.meshing.writer import check_mesh_path, write_mesh
 from finer_nerf.model import NerfModel
-from finer_nerf.model_data import TASK
 from finer_nerf.rendering.images import frame_of, small_camera
 from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import check_movie_path, write_movie
@@ -218,23 +212,3 @@ def write_scene(arguments: argparse.Namespace) -> str:
     write_blender_scene(scene, out, depths=depths, overwrite=arguments.overwrite)
     counts = ", ".join(f"{len(depth)} {name}" for name, depth in depths.items())
     return f"{BUILT_IN}: {counts} views of {arguments.size}x{arguments.size}, with depths: {out}"
-
-
-def compare_methods(arguments: argparse.Namespace) -> str:
-    """Train every method on every scene; return the table to print."""
-    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(NerfConfig)}
-    settings = [merge_settings(NerfConfig, {**given, "method": method}) for method in arguments.methods]
-    for method in arguments.methods:
-        find_method(method).for_task(TASK)  # refuses an unknown name before the first training, not after it
-    plan = BenchmarkPlan(
-        scenes=arguments.scenes,
-        settings=settings,
-        out=Path(arguments.out),
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        quiet=arguments.quiet,
-        sharing=sharing_of(arguments, application="finer-nerf"),
-    )
-    with plan.sharing.threads_here():
-        rows = run_benchmark(plan)
-    return json_table(rows) if arguments.json else markdown_table(rows)

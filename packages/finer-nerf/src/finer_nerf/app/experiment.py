@@ -65,10 +65,12 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
+    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`.
+    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
+    of a run that is complete are those it has.
 
     Raises:
         InputError: If the scene changed since, or an argument contradicts the run's settings.
@@ -87,6 +89,8 @@ def resume_run(
     scene = read_as_resolved(name, plan.settings)
     if scene.digest != config["input_sha256"]:
         raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
+    if keeps_finished and run.metrics.is_file():
+        return run.read_metrics()
     config["scene"] = config_of(plan, scene, signal=name)["scene"]  # the report shows it
     first = attempt_of(read_state(run.checkpoint) if run.checkpoint.is_file() else None, run.checkpoint)
     team.tell({**config, "signal": name, "attempt": first})

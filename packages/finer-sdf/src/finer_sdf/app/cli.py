@@ -1,29 +1,17 @@
 """The command line `finer-sdf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import (
-    add_command,
-    add_fit_options,
-    asked_settings,
-    length_line,
-    merged_settings,
-    run_in_team,
-    run_mode,
-)
+from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
 from finer_core.app.network_options import add_network_options
-from finer_core.app.run_folder import check_writable
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.distributed.team import Team
 from finer_core.methods import method_names
 from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
@@ -75,7 +63,7 @@ def _loaded(path: str) -> Any:
 
 def _add_fit(commands: Any) -> None:
     text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
-    parser = add_command(commands, "fit", run_fit, text)
+    parser = add_command(commands, "fit", FIT.run, text)
     parser.epilog = f"methods: {', '.join(method_names('sdf'))}"
     parser.add_argument(
         "signal",
@@ -87,40 +75,24 @@ def _add_fit(commands: Any) -> None:
     parser.set_defaults(shares_work=True)
 
 
-def run_fit(arguments: argparse.Namespace) -> None:
-    """Fit, save, mesh, judge, report; with the other processes that torchrun started, if it did."""
-    run_in_team(partial(_lead_fit, arguments), "finer_sdf.app.experiment:help_run")
-
-
-def _lead_fit(arguments: argparse.Namespace, team: Team) -> None:
-    mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, SdfConfig)
-    signal = arguments.signal or (None if named == BUILT_IN else named)
-    out = Path(arguments.out or Path("runs") / "sdf" / f"{Path(signal or BUILT_IN).stem}-{settings.method}")
-    check_writable(out, mode=mode)
-    if sys.stderr.isatty() and not arguments.quiet:
-        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
-    from finer_sdf.app.experiment import resume_run, start_run
-
-    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
-    if mode == "resume" and (out / "config.json").is_file():
-        given = asked_settings(arguments, SdfConfig)
-        metrics = resume_run(out, signal=arguments.signal or named, given=given, **habits)
-    else:
-        metrics = start_run(out, settings=settings, signal=signal, mode=mode, **habits)
-    if arguments.json:
-        print(json.dumps(metrics))
-    else:
-        print(f"{_summary(metrics)}, {length_line(metrics)}: {out}")
-
-
-def _summary(figures: dict[str, Any]) -> str:
+def _summary(figures: Mapping[str, Any]) -> str:
     """Return the most telling figures in a line."""
     chamfer = figures["chamfer_l2_sum"]
     parts = ["no surface" if chamfer is None else f"Chamfer (L2 sum) {chamfer:.3e}"]
     if figures["iou"] is not None:
         parts.append(f"IoU {figures['iou']:.4f}")
     return ", ".join(parts)
+
+
+FIT = FitCommand(
+    settings=SdfConfig,
+    experiment="finer_sdf.app.experiment",
+    built_in=BUILT_IN,
+    runs="runs/sdf",
+    name_of=lambda signal: Path(signal).stem,
+    summary=_summary,
+)
+"""Fit, save, mesh, judge, report."""
 
 
 def _add_mesh(commands: Any) -> None:
@@ -131,7 +103,7 @@ def _add_mesh(commands: Any) -> None:
         "--dense", action="store_true", help="evaluate the whole grid, not only what is near the surface"
     )
     add_mesh_options(parser)
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_mesh(arguments: argparse.Namespace) -> None:
@@ -152,7 +124,7 @@ def _add_combine(commands: Any) -> None:
         "--by", type=float, metavar="D", help="distance of an offset, thickness of a shell, in the input's units"
     )
     add_mesh_options(parser)
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_combine(arguments: argparse.Namespace) -> None:
@@ -169,7 +141,7 @@ def _add_query(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("points", metavar="POINTS", help=f"{' '.join(POINT_SUFFIXES)}, in the input's coordinates")
     parser.add_argument("--out", metavar="FILE", help=".csv or .npz (default: a table on stdout)")
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_query(arguments: argparse.Namespace) -> None:
@@ -189,7 +161,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--samples", type=int, default=300_000, help="surface samples a side (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_habits(parser, overwrite=False)
+    add_habits(parser, overwrite=False)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
@@ -232,7 +204,7 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--elevation", type=float, default=20.0, help="degrees above it (default: %(default)s)")
     parser.add_argument("--up", default="y", choices=("x", "y", "z"), help="axis that is up (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="frames of a turntable (default: 72)")
-    _add_habits(parser)
+    add_habits(parser)
 
 
 def run_render(arguments: argparse.Namespace) -> None:
@@ -247,15 +219,16 @@ def _add_benchmark(commands: Any) -> None:
     parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.add_argument("folder", metavar="FOLDER", help="folder of shapes, or one shape file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N shapes")
-    add_benchmark_options(parser, out="runs/sdf-benchmark")
-    add_options(parser, SdfConfig, group="settings of every fit", without=("method",))
+    add_benchmark_options(parser, SdfConfig, out="runs/sdf-benchmark")
 
 
 def run_benchmark(arguments: argparse.Namespace) -> None:
     """Fit methods x shapes and print the table."""
-    from finer_sdf.app.commands import compare_methods
+    from finer_core.app.benchmark import compare_methods, files_in
+    from finer_sdf.app.benchmark import BENCHMARK
 
-    print(compare_methods(arguments))
+    shapes = files_in(arguments.folder, suffixes=SUFFIXES, what="shapes", limit=arguments.limit)
+    print(compare_methods(BENCHMARK, shapes, arguments))
 
 
 def _add_import(commands: Any) -> None:
@@ -276,14 +249,6 @@ def run_import(arguments: argparse.Namespace) -> None:
     from finer_sdf.app.commands import import_model
 
     print(import_model(arguments))
-
-
-def _add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> None:
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
-    if overwrite:
-        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,17 @@
 """What the commands other than `fit` and `benchmark` do, once their modules may be loaded."""
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.network_options import given_options
-from finer_core.app.sharing import sharing_of
-from finer_core.config import merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, refuse_existing
-from finer_core.networks.config import find_method
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import inputs
-from finer_sdf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
 from finer_sdf.app.mesh_file import mesh_path, write_surface
-from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.download import ACKNOWLEDGEMENT
@@ -132,26 +126,3 @@ def _reference(arguments: argparse.Namespace) -> LoadedShape:
     loaded = read_input(arguments.reference, memory=parse_memory(arguments.memory))
     _say(loaded, quiet=arguments.quiet)
     return loaded
-
-
-def compare_methods(arguments: argparse.Namespace) -> str:
-    """Fit every method to every shape; return the table to print."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise InputError(f"--limit must be at least 1, got {arguments.limit}")
-    given = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(SdfConfig)}
-    settings = [merge_settings(SdfConfig, {**given, "method": method}) for method in arguments.methods]
-    for method in arguments.methods:
-        find_method(method)  # refuses an unknown name before the first fit, not after it
-    check_resolution(settings[0].resolution, memory=parse_memory(settings[0].memory))
-    plan = BenchmarkPlan(
-        shapes=shapes_in(arguments.folder, limit=arguments.limit),
-        settings=settings,
-        out=Path(arguments.out),
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        quiet=arguments.quiet,
-        sharing=sharing_of(arguments, application="finer-sdf"),
-    )
-    with plan.sharing.threads_here():
-        rows = run_benchmark(plan)
-    return json_table(rows) if arguments.json else markdown_table(rows)

@@ -84,10 +84,12 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
+    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`.
+    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
+    of a run that is complete are those it has.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
@@ -104,6 +106,8 @@ def resume_run(
     loaded = read_input(name, memory=parse_memory(plan.settings.memory))
     if loaded.sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
+    if keeps_finished and run.metrics.is_file():
+        return run.read_metrics()
     config["shape"] = facts_of(loaded)  # the report shows it
     team = team or Team()
     team.tell({**config, "signal": name})

@@ -81,26 +81,20 @@ class Muon(EagerOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
         loss = None if closure is None else closure()
-        step_muons([self])
+        alike: dict[tuple[Any, ...], list[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]] = {}
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    is_lowered = self.dtype is not None and parameter.dtype == torch.float32
+                    dtype = self.dtype if is_lowered else parameter.dtype
+                    key = (parameter.shape, parameter.device, dtype)
+                    alike.setdefault(key, []).append((parameter, self.state[parameter], group))
+        for (*_, dtype), entries in alike.items():
+            _update(entries, dtype=dtype)
         return loss
 
 
 @torch.no_grad()
-def step_muons(optimizers: Sequence[Muon]) -> None:
-    """Do what `step` does for each, with the matrices of all that have one shape orthogonalised in one go."""
-    alike: dict[tuple[Any, ...], list[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]] = {}
-    for optimizer in optimizers:
-        low = optimizer.dtype
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    dtype = low if low and parameter.dtype == torch.float32 else parameter.dtype
-                    key = (parameter.shape, parameter.device, dtype)
-                    alike.setdefault(key, []).append((parameter, optimizer.state[parameter], group))
-    for (*_, dtype), entries in alike.items():
-        _update(entries, dtype=dtype)
-
-
 def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]], *, dtype: torch.dtype) -> None:
     """Update matrices of one shape, each given with its state and its group's settings."""
     ahead = []

@@ -1,1 +1,0 @@
-"""What works and is not settled: several fits at once."""

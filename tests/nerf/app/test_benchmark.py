@@ -1,0 +1,38 @@
+"""`finer-nerf benchmark`: what is refused, and what a resumed one keeps."""
+
+import json
+import shutil
+from pathlib import Path
+
+from finer_nerf.app.cli import main
+from tests.nerf.small_scenes import write_ball
+from tests.refusals import assert_refused
+
+QUICK = [
+    *("--steps", "2", "--orbit-frames", "0", "--max-samples", "16", "--grid-resolution", "8", "--device", "cpu"),
+    "--quiet",
+]
+
+
+def rows_of(scenes: list[Path], out: Path, capsys, *more: str) -> list[dict]:
+    assert main(["benchmark", *map(str, scenes), "--out", str(out), "--json", *QUICK, *more]) == 0
+    rows: list[dict] = json.loads(capsys.readouterr().out)["rows"]
+    return rows
+
+
+def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(tmp_path, capsys):
+    ball, out = write_ball(tmp_path / "ball", size=10), tmp_path / "out"
+    (first,) = rows_of([ball], out, capsys, "--methods", "finer")
+    (kept,) = rows_of([ball], out, capsys, "--methods", "finer", "finer", "--resume")
+    assert kept == first
+    (changed,) = rows_of([ball], out, capsys, "--methods", "finer", "--resume", "--seed", "3")
+    assert "--seed 3 differs" in changed["error"] and changed["seconds"] is None
+    shutil.rmtree(ball)
+    write_ball(ball, size=12)
+    (replaced,) = rows_of([ball], out, capsys, "--methods", "finer", "--resume")
+    assert "not the scene this run was started with" in replaced["error"]
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path, capsys):
+    arguments = ["benchmark", str(tmp_path), "--out", str(tmp_path / "out"), "--resume", "--overwrite"]
+    assert_refused(main, arguments, capsys, "exclude each other")

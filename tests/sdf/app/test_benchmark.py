@@ -1,0 +1,58 @@
+"""`finer-sdf benchmark`: what is taken from a folder, what is refused, and what a resumed one keeps."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trimesh
+
+from finer_sdf.app.cli import main
+from tests.refusals import assert_refused
+from tests.sdf.shape_files import write_ellipsoid
+
+QUICK = [
+    *("--steps", "4", "--resolution", "24", "--samples", "5000", "--eval-samples", "2000", "--batch-points", "256"),
+    *("--device", "cpu", "--quiet"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "shapes"
+    path.mkdir()
+    write_ellipsoid(path / "egg.ply")
+    (path / "._egg.ply").write_text("what macOS leaves beside a file")
+    (path / "a.obj").mkdir()
+    return path
+
+
+def rows_of(folder: Path, out: Path, capsys, *more: str) -> list[dict]:
+    assert main(["benchmark", str(folder), "--out", str(out), "--json", *QUICK, *more]) == 0
+    rows: list[dict] = json.loads(capsys.readouterr().out)["rows"]
+    return rows
+
+
+def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    (first,) = rows_of(folder, out, capsys, "--methods", "finer")
+    (kept,) = rows_of(folder, out, capsys, "--methods", "finer", "finer", "--resume")
+    assert kept == first
+    (changed,) = rows_of(folder, out, capsys, "--methods", "finer", "--resume", "--seed", "3")
+    assert "--seed 3 differs" in changed["error"] and changed["seconds"] is None
+    trimesh.creation.box().export(folder / "egg.ply")
+    (replaced,) = rows_of(folder, out, capsys, "--methods", "finer", "--resume")
+    assert "not the shape this run was started with" in replaced["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--methods", "finer", "ngp"], "no values for task 'sdf'"),
+        (["--resume", "--overwrite"], "exclude each other"),
+        (["--limit", "0"], "--limit"),
+    ],
+)
+def test_wrong_input_is_refused_before_the_first_fit(folder, tmp_path, capsys, arguments, word):
+    out = tmp_path / "out"
+    assert_refused(main, ["benchmark", str(folder), "--out", str(out), *QUICK, *arguments], capsys, word)
+    assert not out.exists()
