@@ -198,7 +198,7 @@ def _used(found: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     for name, value in found.items():
         part, _, rest = name.partition(".")
         index, _, leaf = rest.partition(".")
-        if part not in kept:
+        if part not in kept or not index.isdecimal():
             given[name] = value
         elif int(index) in kept[part]:
             single = part == "heads" and not hasattr(network, "output_layers")
