@@ -152,12 +152,10 @@ def _breaches_without_a_graph(formula: Any, z: Tensor, *, exact: bool) -> Iterat
     pairs = {"vjp": (formula.vjp(z, g, exact=exact), pulled), "jvp": (_inner(pushed, g), _inner(t, pulled))}
     if isinstance(formula, RealFormula):
         slope = pulled / g
-        scaled = formula.value_and_slope_of_scaled_(z * formula.gain, exact=exact)
         both = formula.value_and_slope(z, exact=exact)
         pairs |= {
             "derivative": (formula.derivative(z, exact=exact), slope),
             "value_and_slope": (torch.stack(both), torch.stack([value, slope])),
-            "value_and_slope_of_scaled_": (torch.stack(scaled), torch.stack([value, slope / formula.gain])),
         }
     for name, (got, wanted) in pairs.items():
         if not torch.allclose(got, wanted, rtol=1e-10, atol=1e-10):

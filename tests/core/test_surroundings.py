@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -12,7 +13,7 @@ from finer_core.app.cli import OneLineParser, add_options, run_command
 from finer_core.errors import LONGEST_MESSAGE, shortened
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import Progress
-from finer_core.surroundings import SteadyStream
+from finer_core.surroundings import SteadyStream, native_silence, no_warnings
 from finer_core.training_config import RunConfig
 
 TOOL = """
@@ -101,6 +102,25 @@ def test_progress_without_a_stream_or_with_one_that_fails(monkeypatch):
     progress = Progress("work", total=2)
     progress.update(2)
     progress.close()
+
+
+@pytest.mark.parametrize(
+    ("quiet", "state"),
+    [
+        (native_silence, lambda: (os.fstat(2).st_dev, os.fstat(2).st_ino)),
+        (no_warnings, lambda: list(warnings.filters)),
+    ],
+    ids=["native", "warnings"],
+)
+def test_what_is_quiet_for_all_threads_ends_whoever_is_the_last(quiet, state):
+    before = state()
+    first, second = quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert state() != before
+    second.__exit__(None, None, None)
+    assert state() == before
 
 
 def test_a_stream_that_fails_says_so_once_and_is_no_terminal():

@@ -27,7 +27,8 @@ SECONDS = 180
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(TOYS), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **more}
+    path = os.pathsep.join(filter(None, [str(TOYS), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **more}
 
 
 def toy(out: Path, workers: int, *scheduler: str, **more: str) -> PreparedProcess:
@@ -118,7 +119,7 @@ def test_a_scheduler_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path, 
         process = toy(out, 0, address)
         until = time.monotonic() + SECONDS
         while len(list(out.glob("records/*.json"))) < 2:
-            assert process.poll() is None and time.monotonic() < until
+            assert process.poll() is None and time.monotonic() < until, finished(process)
             time.sleep(0.05)
         scheduler.kill()
         code, said = finished(process)
@@ -130,11 +131,24 @@ def test_a_scheduler_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path, 
     assert results(out) == in_sequence
 
 
+@pytest.mark.parametrize(("kind", "said"), [("OSError", "no room"), ("TimeoutError", "no room")])
+def test_a_cell_that_fails_as_a_lost_scheduler_does_is_told_as_it_is(tmp_path, kind, said):
+    code, output = finished(toy(tmp_path / "out", 1, TOY_RAISES=kind))
+    assert code == 1 and said in output
+    assert "scheduler is gone" not in output
+
+
 def test_nobody_at_the_address_is_one_line(monkeypatch):
     from finer_core.distributed import by_dask
 
     monkeypatch.setattr(by_dask, "_REACHING", 1.0)
-    how = {"workers": 0, "scheduler": f"tcp://127.0.0.1:{free_port()}", "extra": "finer-image[dask]", "name_of": str}
+    how = {
+        "workers": 0,
+        "scheduler": f"tcp://127.0.0.1:{free_port()}",
+        "extra": "finer-image[dask]",
+        "name_of": str,
+        "advice": "",
+    }
     with pytest.raises(InputError, match="nobody answers there"):
         next(by_dask.shared_by_dask(len, {"a": "task"}, **how))
 
@@ -154,6 +168,6 @@ def test_without_dask_the_extra_is_named(monkeypatch):
     from finer_core.distributed.by_dask import shared_by_dask
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    how = {"workers": 1, "scheduler": None, "extra": "finer-image[dask]", "name_of": str}
+    how = {"workers": 1, "scheduler": None, "extra": "finer-image[dask]", "name_of": str, "advice": ""}
     with pytest.raises(InputError, match=r'pip install "finer-image\[dask\]"'):
         next(shared_by_dask(len, {"a": "task"}, **how))

@@ -1,9 +1,11 @@
 """A table whose cells take a moment, in a folder of its own that processes of Dask can import it from.
 
 TOY_SECONDS is how long a cell takes; in the folder TOY_MARKS every cell leaves a mark when it begins; of the cells
-whose marks TOY_DEADLY names the first attempt kills its process.
+whose marks TOY_DEADLY names the first attempt kills its process. TOY_RAISES names an
+error that cells raise.
 """
 
+import builtins
 import os
 import signal
 import time
@@ -47,6 +49,8 @@ def compute(cell: Cell) -> Outcome:
     """Return factor x (1 for a, 2 for b) and 0.001 a seed, and the sum of a product, whose bits depend on threads."""
     _mark(cell)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    if "TOY_RAISES" in os.environ:
+        raise getattr(builtins, os.environ["TOY_RAISES"])("no room")
     if cell.input.name == "bad":
         raise InputError("bad: cannot be read")
     if cell.input.name == "steep":

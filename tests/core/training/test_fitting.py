@@ -1,5 +1,7 @@
 """`finer_core.training.fit`: any network, any loss."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -46,15 +48,39 @@ def test_a_plain_module_and_an_optimizer_of_its_own():
     assert history[-1].learning_rate < 0.03
 
 
+class Masked(nn.Module):
+    """A network with a buffer of infinities, as attention masks have."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = small()
+        self.register_buffer("mask", torch.full((4, 4), -math.inf).triu(1))
+
+    def forward(self, coords):
+        return self.inner(coords)
+
+
+def test_a_buffer_of_infinities_is_no_damage(tmp_path):
+    network = Masked()
+    fit(network, loss, steps=30, learning_rate=10.0, log_every=5, guard=DivergenceGuard(patience=2))  # its best is back
+    assert torch.isneginf(network.mask).sum() == 6
+    whole, cut = Masked(), Masked()
+    fit(whole, loss, steps=30, log_every=10)
+    fit(cut, loss, steps=30, log_every=10, checkpoint=tmp_path / "c", callbacks=[StopAfter(15)])
+    fit(cut, loss, steps=30, log_every=10, checkpoint=tmp_path / "c", resume=True)
+    assert all(map(torch.equal, weights(whole), weights(cut)))
+
+
+class StopAfter:
+    def __init__(self, steps):
+        self.left = steps
+
+    def should_stop(self):
+        self.left -= 1
+        return self.left < 0
+
+
 def test_it_goes_on_from_a_checkpoint_in_the_same_bits(tmp_path):
-    class StopAfter:
-        def __init__(self, steps):
-            self.left = steps
-
-        def should_stop(self):
-            self.left -= 1
-            return self.left < 0
-
     whole, cut = small(), small()
     fit(whole, loss, steps=30, log_every=10)
     first = fit(cut, loss, steps=30, log_every=10, checkpoint=tmp_path / "c", callbacks=[StopAfter(15)])

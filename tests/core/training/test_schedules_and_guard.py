@@ -325,3 +325,9 @@ def test_a_log_line_of_other_things_than_numbers_is_refused(tmp_path, line):
     (tmp_path / "m.jsonl").write_text(line + '\n{"step": 4, "loss": 1.0}\n')
     with pytest.raises(InputError, match="line 1 is no log line"):
         read_jsonl(tmp_path / "m.jsonl")
+
+
+def test_a_guard_without_patience_lets_rates_rise_at_once():
+    guard = DivergenceGuard(patience=0)
+    guard.roll_back("dead", step=7)
+    assert guard.factor(8, 100) == pytest.approx(guard.dead_factor)

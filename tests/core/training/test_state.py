@@ -10,7 +10,7 @@ import torch
 
 from finer_core import InputError, save_model
 from finer_core.training import DivergenceGuard, StatelessObjective, build_optimizers
-from finer_core.training.state import TrainState, put_state, read_state, take_state, write_state
+from finer_core.training.state import TrainState, put_read_state, put_state, read_state, take_state, write_state
 from tests.core import small
 
 PLAIN = {
@@ -176,7 +176,7 @@ def test_settings_come_back_with_the_state():
 def put_into(state: TrainState, method: str, *, name: str = "adam", objective=None, **config) -> None:
     network = small.network_of(method, **config)
     optimizers = build_optimizers(network, name=name, learning_rate=1e-3)
-    put_state(state, network, optimizers, objective or small.WaveObjective())
+    put_read_state(state, network, optimizers, objective or small.WaveObjective())
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class InrLayer(InrLinear):
         if not plain or not isinstance(activation, Activation):
             return None
         formula = activation.real_formula()
-        if formula is None or not formula.gain:  # a gain of 0 cannot be divided out again
+        if formula is None:
             return None
         exact: bool = activation.hyper_parameters.get("scale_req_grad", False)
         return FusedLayer(self.weight, self.bias, formula, exact, self._backward_dtype)

@@ -5,13 +5,16 @@ program that ended. Its results are files. So what cannot be printed is lost, an
 """
 
 import codecs
+import functools
 import io
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from finer_core.errors import InputError
@@ -112,14 +115,49 @@ def steady_streams() -> Iterator[SteadyStream]:
         sys.stdout, sys.stderr = before
 
 
+def _once_for_all_threads(
+    change: Callable[[], AbstractContextManager[None]],
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return a context that changes something of the whole process: the first one in does, the last one out undoes it.
+
+    If every thread put back what it had found, the last one could put back what another one had changed.
+    """
+    lock, changed, inside = threading.Lock(), ExitStack(), 0
+
+    @contextmanager
+    @functools.wraps(change)
+    def shared() -> Iterator[None]:
+        nonlocal inside
+        with lock:
+            if not inside:
+                changed.enter_context(change())
+            inside += 1
+        try:
+            yield
+        finally:
+            with lock:
+                inside -= 1
+                if not inside:
+                    changed.close()
+
+    return shared
+
+
+@_once_for_all_threads
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Keep Python's warnings from all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@_once_for_all_threads
 @contextmanager
 def native_silence() -> Iterator[None]:
     """Keep what libraries in C print to the process's stderr, past Python, from getting there.
 
     It holds for all threads, so it is for the short time in which a file is opened.
-
-    Yields:
-        Nothing.
     """
     if sys.__stderr__ is None:  # It is closed, and its number may be that of any file by now.
         yield

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from finer_core.activations import buffers as spare
 from finer_core.activations.derivative_mode import operations_are_recorded
 
 
@@ -49,15 +48,6 @@ class RealFormula(ABC):
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return f(z) and df/dz with what they have in common computed once, in few buffers; runs without a graph."""
 
-    @property
-    def gain(self) -> float:
-        """Return a factor s on the input, f(z) = F(s z), that a linear map before it can take over."""
-        return 1.0
-
-    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
-        """Return F(t) and dF/dt of t = s z, whose memory may be used again; runs without a graph."""
-        return self.value_and_slope(t, exact=exact)
-
     def vjp(self, z: Tensor, grad: Tensor, *, exact: bool) -> Tensor:
         """Return grad * df/dz."""
         slope = self.derivative(z, exact=exact)
@@ -91,15 +81,6 @@ class SineFormula(RealFormula):
         phase = z.mul(self.omega_0)
         return phase.sin(), phase.cos_().mul_(self.omega_0)
 
-    @property
-    def gain(self) -> float:
-        """Return omega_0."""
-        return self.omega_0
-
-    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
-        """Return sin t and cos t."""
-        return torch.sin(t, out=spare.empty_like(t)), t.cos_()
-
 
 @dataclass(frozen=True)
 class FinerFormula(RealFormula):
@@ -123,20 +104,6 @@ class FinerFormula(RealFormula):
         """Return f(z) and df/dz."""
         phase, slope = self._phase_and_factor(z)
         return phase.sin(), phase.cos_().mul_(self._slope_(slope, exact=exact))
-
-    @property
-    def gain(self) -> float:
-        """Return omega_0."""
-        return self.omega_0
-
-    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
-        """Return sin h and cos(h) dh/dt with h = (|t| / omega_0 + 1) t: the hot path of every fit."""
-        magnitude = torch.abs(t, out=spare.empty_like(t))
-        phase = torch.addcmul(t, t, magnitude, value=1 / self.omega_0, out=spare.empty_like(t))
-        slope = torch.cos(phase, out=t)
-        slope.addcmul_(slope, magnitude, value=(2 if exact else 1) / self.omega_0)
-        spare.give_back(magnitude)
-        return phase.sin_(), slope
 
     def _phase_and_factor(self, z: Tensor) -> tuple[Tensor, Tensor]:
         factor = z.abs().add_(1).mul_(self.omega_0)
@@ -166,16 +133,6 @@ class GaussFormula(RealFormula):
         """Return f(z) and df/dz."""
         value = self.value(z)
         return value, (value * z).mul_(-2 * self.scale**2)
-
-    @property
-    def gain(self) -> float:
-        """Return the scale."""
-        return self.scale
-
-    def value_and_slope_of_scaled_(self, t: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
-        """Return exp(-t^2) and its derivative."""
-        value = torch.square(t, out=spare.empty_like(t)).neg_().exp_()
-        return value, t.mul_(value).mul_(-2)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def shared_by_dask(
     extra: str,
     name_of: Callable[[Task], str],
     prepare: Callable[[], None] = lambda: None,
-    advice: str = "start the command again: what is finished is kept",
+    advice: str,
 ) -> Iterator[tuple[str, Result]]:
     """Call a function of every task on the workers of a local cluster or of a scheduler; yield results as they come.
 

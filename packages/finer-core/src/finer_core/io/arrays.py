@@ -1,6 +1,5 @@
 """Read the files of NumPy: an array (.npy), or an archive of some (.npz)."""
 
-import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.surroundings import no_warnings
 
 
 def map_array(path: str | Path) -> Any:
     """Return what NumPy makes of a file without reading the numbers: an array, or an archive; nothing is unpickled."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of headers as Python 2 wrote them, which are read all the same
+    with no_warnings():  # of headers as Python 2 wrote them, which are read all the same
         return np.load(path, allow_pickle=False, mmap_mode="r")  # maps no more than the file has
 
 
@@ -46,6 +45,5 @@ def read_arrays(path: Path, *, wanted: Sequence[Sequence[str]], claim: Callable[
         needed = ", or ".join(" and ".join(f"`{name}`" for name in names) for names in wanted)
         raise InputError(f"it needs arrays {needed}; its arrays: {', '.join(sorted(present))[:80] or 'none'}")
     claim(sum(size for name, size in sizes if name in names))  # a small archive may hold anything
-    with warnings.catch_warnings(), np.load(path, allow_pickle=False) as archive:
-        warnings.simplefilter("ignore")
+    with no_warnings(), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in names}

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
 from finer_core.io.jpeg import never_half
-from finer_core.surroundings import native_silence
+from finer_core.surroundings import native_silence, no_warnings
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
@@ -40,8 +39,8 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
     if not isinstance(source, bytes) and not os.path.isfile(source):  # a pipe would be waited for
         raise InputError(f"{name}: no such file")
     try:
-        with warnings.catch_warnings(), native_silence(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of odd metadata and large pictures: memory is checked by the header
+        # They warn of odd metadata and large pictures: memory is checked by the header.
+        with no_warnings(), native_silence(), np.errstate(all="ignore"):
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import re
-import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from finer_core.io.files import atomic_path
 from finer_core.io.model_file import load_model, save_model
 from finer_core.networks import Network
 from finer_core.networks.build import build_network, published_config
+from finer_core.surroundings import no_warnings
 
 _log = logging.getLogger(__name__)
 _LINEAR = re.compile(r"^net(?:\.net)?\.(?P<index>\d+)(?:\.0|\.linear)?\.(?P<leaf>weight|bias)$")
@@ -43,8 +43,7 @@ def read_reference(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     name = os.fspath(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the file's age; what matters becomes an error below
+        with no_warnings():  # of the file's age; what matters becomes an error below
             content = torch.load(name, map_location="cpu", weights_only=True, mmap=_is_plain_archive(name))
     except OSError as error:
         raise InputError(f"{name}: cannot read the file ({error.strerror or error})") from error
@@ -199,7 +198,7 @@ def _used(found: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     for name, value in found.items():
         part, _, rest = name.partition(".")
         index, _, leaf = rest.partition(".")
-        if part not in kept:
+        if part not in kept or not index.isdecimal():
             given[name] = value
         elif int(index) in kept[part]:
             single = part == "heads" and not hasattr(network, "output_layers")

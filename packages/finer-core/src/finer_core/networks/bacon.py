@@ -101,15 +101,7 @@ class _FilterNetwork(Network):
             )
             for i in kept
         )
-        self.linears = nn.ModuleList(
-            InrLinear(
-                in_features=hidden_features,
-                out_features=hidden_features,
-                weight_init=initializers.he_uniform_,
-                **factory,
-            )
-            for _ in range(depth - 1)
-        )
+        self.linears = nn.ModuleList(_linear(hidden_features, hidden_features, **factory) for _ in range(depth - 1))
 
     def features(self, coords: Tensor) -> list[Tensor]:
         """Return h_0 .. h_n, each (..., hidden_features)."""
@@ -141,6 +133,9 @@ class Bacon(_FilterNetwork):
         device: Where the parameters are made.
         dtype: Their type.
 
+    Raises:
+        ValueError: If `max_frequency` is at most `hidden_layers + 1`, so that a filter's band rounds to 0.
+
     Example:
         >>> import torch
         >>> from finer_core import Bacon
@@ -165,25 +160,18 @@ class Bacon(_FilterNetwork):
     ) -> None:
         _check(in_features, out_features, hidden_features, hidden_layers, max_frequency)
         band = round(max_frequency / (2 * (hidden_layers + 1)))
+        _check_bands([band], max_frequency, least_fraction=1 / (hidden_layers + 1))
+        factory: dict[str, Any] = {"generator": generator, "device": device, "dtype": dtype}
         super().__init__(
             in_features=in_features,
             hidden_features=hidden_features,
             integer_frequencies=[band] * (hidden_layers + 1),
             coords_scale=coords_scale,
             reuse_positions=_reuse_positions((2, 4, 6, 8), hidden_layers) if reuse_filters else None,
-            generator=generator,
-            device=device,
-            dtype=dtype,
+            **factory,
         )
         self.out_features = out_features
-        self.head = InrLinear(
-            in_features=hidden_features,
-            out_features=out_features,
-            weight_init=initializers.he_uniform_,
-            generator=generator,
-            device=device,
-            dtype=dtype,
-        )
+        self.head = _linear(hidden_features, out_features, **factory)
 
     @keeps_precision
     def forward(
@@ -212,6 +200,9 @@ class MultiscaleBacon(_FilterNetwork):
         generator: Source of randomness of the initialisation.
         device: Where the parameters are made.
         dtype: Their type.
+
+    Raises:
+        ValueError: If a filter's band rounds to 0, or fractions or output layers do not fit `hidden_layers`.
 
     Example:
         >>> import torch
@@ -243,32 +234,23 @@ class MultiscaleBacon(_FilterNetwork):
                 f"frequency_fractions needs hidden_layers + 1 = {hidden_layers + 1} values, "
                 f"got {len(frequency_fractions)}"
             )
+        bands = [round(max_frequency * fraction / 2) for fraction in frequency_fractions]
+        _check_bands(bands, max_frequency, least_fraction=min(frequency_fractions))
         outputs = list(output_layers)
         if not outputs or outputs != sorted(set(outputs)) or outputs[0] < 0 or outputs[-1] != hidden_layers:
             raise ValueError(f"output_layers must ascend and end at hidden_layers = {hidden_layers}, got {outputs}")
+        factory: dict[str, Any] = {"generator": generator, "device": device, "dtype": dtype}
         super().__init__(
             in_features=in_features,
             hidden_features=hidden_features,
-            integer_frequencies=[round(max_frequency * fraction / 2) for fraction in frequency_fractions],
+            integer_frequencies=bands,
             coords_scale=coords_scale,
             reuse_positions=_reuse_positions(outputs, hidden_layers) if reuse_filters else None,
-            generator=generator,
-            device=device,
-            dtype=dtype,
+            **factory,
         )
         self.out_features = out_features
         self.output_layers = outputs
-        self.heads = nn.ModuleList(
-            InrLinear(
-                in_features=hidden_features,
-                out_features=out_features,
-                weight_init=initializers.he_uniform_,
-                generator=generator,
-                device=device,
-                dtype=dtype,
-            )
-            for _ in outputs
-        )
+        self.heads = nn.ModuleList(_linear(hidden_features, out_features, **factory) for _ in outputs)
 
     @keeps_precision
     def forward(
@@ -280,11 +262,27 @@ class MultiscaleBacon(_FilterNetwork):
         return torch.stack(outputs)
 
 
+def _linear(in_features: int, out_features: int, **factory: Any) -> InrLinear:
+    sizes = {"in_features": in_features, "out_features": out_features}
+    return InrLinear(**sizes, weight_init=initializers.he_uniform_, **factory)
+
+
 def _check(in_features: int, out_features: int, hidden_features: int, hidden_layers: int, max_frequency: float) -> None:
     check_sizes(in_features=in_features, out_features=out_features, hidden_features=hidden_features)
     check_sizes(hidden_layers=hidden_layers)
     if not max_frequency > 0:
         raise ValueError(f"max_frequency must be positive, got {max_frequency!r}")
+
+
+def _check_bands(bands: Sequence[int], max_frequency: float, *, least_fraction: float) -> None:
+    """Raise ValueError for a filter without frequencies: it is a constant, and so may be what comes out."""
+    if not least_fraction > 0:
+        raise ValueError(f"frequency_fractions must be positive, got {least_fraction!r}")
+    if min(bands) < 1:
+        raise ValueError(
+            f"max_frequency must be above {1 / least_fraction:.4g}, got {max_frequency!r}: a filter's band, "
+            "a whole number, would be 0"
+        )
 
 
 def _reuse_positions(output_layers: Sequence[int], hidden_layers: int) -> list[int]:

@@ -1,5 +1,6 @@
 """A cell: one fit of a table, what determines its result, and what came out."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -161,9 +162,8 @@ class Cell:
         computed it does not: threads, processors and graphics cards change the last bits, a thousandth of what any
         tolerance allows, and with them the folders of two machines would hold no cell in common. The record says them.
         """
-        versions = environment_versions("finer-core", self.application)
         content = {
-            "versions": {name: versions[name] for name in ("finer-core", self.application)},
+            "versions": {name: _version(name) for name in ("finer-core", self.application)},
             "application": self.application,
             "method": self.method,
             "data": self.input.sha256,
@@ -172,6 +172,11 @@ class Cell:
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+@functools.cache  # a table asks for digests by the thousand, and a package's version is read from files
+def _version(package: str) -> str:
+    return environment_versions(package)[package]
 
 
 def files_of_inputs(

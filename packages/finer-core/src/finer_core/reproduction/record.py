@@ -105,13 +105,12 @@ class Record:
         return record
 
 
-def record_of(cell: Cell, outcome: Outcome | Exception, *, threads: int) -> Record:
-    """Return the record of a cell that this process has just run.
+def record_of(cell: Cell, outcome: Outcome | Exception) -> Record:
+    """Return the record of a cell that this process has just run, with as many threads as are set.
 
     Args:
         cell: The cell.
         outcome: What came out, or why the fit diverged.
-        threads: Of the computation.
     """
     error = str(outcome) if isinstance(outcome, Exception) else None
     if isinstance(outcome, Exception):
@@ -134,7 +133,7 @@ def record_of(cell: Cell, outcome: Outcome | Exception, *, threads: int) -> Reco
         seconds=round(outcome.seconds, 3),
         parameters=outcome.parameters,
         versions=versions(cell.application),
-        hardware=hardware(threads),
+        hardware=hardware(),
         machine=machine(),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         error=error,
@@ -152,7 +151,7 @@ def versions(application: str) -> dict[str, str]:
     return found
 
 
-def hardware(threads: int) -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
     """Return what this process computes on."""
     import torch
 
@@ -161,7 +160,7 @@ def hardware(threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": threads,
+        "threads": torch.get_num_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": card,
     }

@@ -1,25 +1,22 @@
 """Run cells one after the other, or hand them to Dask."""
 
+import pkgutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from finer_core.c_library import building_is_allowed
+from finer_core.distributed.sharing import Sharing, shared_results
+from finer_core.errors import DivergenceError, InputError
 from finer_core.progress import ProgressOption, reporting
-from finer_core.reproduction.cell import Cell
-from finer_core.reproduction.compute import Computed, computed
+from finer_core.reproduction.cell import Cell, Outcome
 from finer_core.reproduction.folder import ResultsFolder
+from finer_core.reproduction.record import Record, record_of
+
+Computed = tuple[Record | str, bytes | None]
+"""A record and its picture, or why the cell could not be run."""
 
 
 def run_cells(
-    cells: Sequence[Cell],
-    compute: str,
-    *,
-    folder: ResultsFolder,
-    workers: int,
-    scheduler: str | None,
-    threads: int,
-    progress: ProgressOption,
-    extra: str,
+    cells: Sequence[Cell], compute: str, *, folder: ResultsFolder, sharing: Sharing, progress: ProgressOption
 ) -> dict[str, str]:
     """Compute cells and put each record into the folder as soon as it is there.
 
@@ -27,37 +24,29 @@ def run_cells(
         cells: Different ones.
         compute: "module:function" of a cell.
         folder: Takes the records.
-        workers: Local processes; 0 for none.
-        scheduler: Address of a Dask scheduler; None for none.
-        threads: Of every fit.
+        sharing: Who computes.
         progress: See `ProgressOption`.
-        extra: What Dask is installed by, for the message.
 
     Returns:
         Why cells could not be run, by digest.
 
     Raises:
         InputError: If Dask is not installed, or there is no scheduler at the address.
+        CollectiveError: If the scheduler is gone, or a cell's workers die again and again.
     """
-    function = partial(computed, compute=compute, threads=threads, building=building_is_allowed())
-    results: Iterator[tuple[Cell, Computed]]
-    if workers or scheduler:
-        from finer_core.distributed.by_dask import shared_by_dask
-
-        by_digest = {cell.digest: cell for cell in cells}
-        shared = shared_by_dask(
-            function, by_digest, workers=workers, scheduler=scheduler, extra=extra, name_of=_name_of
-        )
-        results = ((by_digest[digest], result) for digest, result in shared)
+    function = partial(_computed, compute)
+    advice = "start the command again: what is finished is kept"
+    if sharing.is_on:
+        results = shared_results(function, cells, sharing=sharing, name_of=_name_of, advice=advice)
     else:
-        results = ((cell, function(cell)) for cell in cells)
+        results = _results_here(function, cells, sharing)
     failures: dict[str, str] = {}
     with reporting("reproduce", unit="cell", progress=progress) as tell:
         tell(0, len(cells), f"{cells[0].row}, {cells[0].input.name}")
-        for done, (cell, (result, picture)) in enumerate(results, start=1):
-            name = _name_of(cell)
+        for done, (place, (result, picture)) in enumerate(results, start=1):
+            name = _name_of(cells[place])
             if isinstance(result, str):
-                failures[cell.digest] = f"{name}: {result}"
+                failures[cells[place].digest] = f"{name}: {result}"
             else:
                 folder.add(result, picture)
             tell(done, len(cells), name)
@@ -66,3 +55,27 @@ def run_cells(
 
 def _name_of(cell: Cell) -> str:
     return f"{cell.row}, {cell.input.name}, seed {cell.seed}"
+
+
+def _results_here(
+    function: partial[Computed], cells: Sequence[Cell], sharing: Sharing
+) -> Iterator[tuple[int, Computed]]:
+    import torch
+
+    for place, cell in enumerate(cells):
+        with sharing.threads_here(), torch.random.fork_rng(devices=[]):
+            result = function(cell)
+        yield place, result
+
+
+def _computed(compute: str, cell: Cell) -> Computed:
+    """Compute one cell in this process and thread; return its record, or why there is none."""
+    try:
+        outcome: Outcome = pkgutil.resolve_name(compute)(cell)
+    except DivergenceError as error:
+        return record_of(cell, error), None
+    except InputError as error:
+        return str(error), None
+    if outcome.sha256 != cell.input.sha256:
+        return f"{cell.input.source}: is not what it was when the run began, or other than on the first machine", None
+    return record_of(cell, outcome), outcome.picture

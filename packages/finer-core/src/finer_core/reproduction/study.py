@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError
 from finer_core.methods import METHODS
 from finer_core.progress import ProgressOption
@@ -177,7 +178,9 @@ def reproduce(
     """
     found = study.table(table)
     scale = Scale(preset=preset, limit=limit, steps=steps, passes=passes, size=size)
-    _check(scale, lengths=study.lengths, seeds=seeds, threads=threads, workers=workers)
+    _check(scale, lengths=study.lengths, seeds=seeds)
+    extra = f"{study.application}[dask]"
+    sharing = Sharing(workers=workers, scheduler=scheduler, threads=threads, extra=extra)
     rows = chosen_rows(found, methods)
     folder = ResultsFolder(out)
     given = study.find_inputs(found, [os.fspath(path) for path in inputs])[:limit]
@@ -189,11 +192,8 @@ def reproduce(
             missing,
             study.compute,
             folder=folder,
-            workers=workers,
-            scheduler=scheduler,
-            threads=threads,
+            sharing=sharing,
             progress=progress,
-            extra=f"{study.application}[dask]",
         )
     result = _compared(study, found, rows, cells, folder, scale, failures)
     if folder.path is not None:
@@ -244,7 +244,7 @@ def chosen_rows(table: Table, methods: Sequence[str] | None) -> list[Row]:
     return [row for row in table.rows if wanted & {row.label.casefold(), (row.method or row.label).casefold()}]
 
 
-def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int], threads: int, workers: int) -> None:
+def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int]) -> None:
     if scale.preset not in ("paper", "fast"):
         raise InputError(f"unknown preset {scale.preset!r} (known: paper, fast)")
     if len(scale.length) > 1:
@@ -255,8 +255,6 @@ def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int], thread
             raise InputError(f"these fits cannot be scaled by {name}; {can}")
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError(f"--seeds must be different numbers of at least 0, got {' '.join(map(str, seeds)) or 'none'}")
-    counts = {"limit": scale.limit, **scale.length, "size": scale.size, "threads": threads, "workers": workers}
-    for name, value in counts.items():
-        least = 0 if name == "workers" else 1
-        if value is not None and value < least:
-            raise InputError(f"--{name} must be at least {least}, got {value}")
+    for name, value in {"limit": scale.limit, **scale.length, "size": scale.size}.items():
+        if value is not None and value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")

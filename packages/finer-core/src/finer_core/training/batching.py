@@ -100,7 +100,7 @@ def ready_network(network: AnyModule, *, device: torch.device | str, compiled: b
 
     Example:
         >>> import torch
-        >>> from finer_core.training import ready_network
+        >>> from finer_core.training.batching import ready_network
         >>> network = torch.nn.Linear(2, 1)
         >>> ready_network(network, device="cpu", compiled=False, precision="fp32") is network
         True

@@ -218,9 +218,10 @@ class DivergenceGuard:
 
     def factor(self, step: int, steps: int) -> float:
         """Return what every rate is multiplied by at `step`: it rises anew from where a dead fit was begun again."""
-        if not self.risen_step:
+        rising = self.patience * steps
+        if not self.risen_step or not rising:
             return self.rate
-        return self.rate * min(1.0, (step + 1 - self.risen_step) / (self.patience * steps))
+        return self.rate * min(1.0, (step + 1 - self.risen_step) / rising)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed fit needs."""

@@ -25,7 +25,7 @@ from finer_core.training.log_point import LogPoint
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers.build import check_optimizers, each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
-from finer_core.training.state import TrainState, put_state, saving, take_state, write_state
+from finer_core.training.state import TrainState, put_read_state, put_state, saving, take_state, write_state
 from finer_core.training.timed_length import TimedLength
 
 
@@ -229,8 +229,8 @@ class Fit:
         going_on = f"since step {state.step}; going on from there, rates times {self.guard.rate:.3g}"
         self.on_notice(f"step {step} of {self.steps}: {what} {going_on}")
 
-    def _put(self, state: TrainState) -> None:
-        put_state(state, self.network, self.optimizers, self.objective)
+    def _put(self, state: TrainState, put: Callable[..., None] = put_state) -> None:
+        put(state, self.network, self.optimizers, self.objective)
         if self._graphed:
             self._graphed.forget()
 
@@ -247,7 +247,7 @@ class Fit:
             self.steps = state.loop["steps"]
         if state.loop["steps"] != self.steps:
             raise InputError(f"the checkpoint is of a fit of {state.loop['steps']} steps, this one has {self.steps}")
-        self._put(state)
+        self._put(state, put_read_state)
         self.guard.load_state_dict(state.loop["guard"])
 
     def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:

@@ -91,8 +91,8 @@ class PieceLoss(Protocol):
     """Return a piece's share of a loss, for `accumulate_gradients`, and know a faster way to its gradients.
 
     Example:
-        >>> import torch
-        >>> from finer_core.training import PieceLoss, SquaredError
+        >>> from finer_core.training import SquaredError
+        >>> from finer_core.training.objective import PieceLoss
         >>> issubclass(SquaredError, PieceLoss)
         True
     """

@@ -67,7 +67,18 @@ def take_state(
 
 
 def put_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer], objective: Objective) -> None:
-    """Give a fit the state that `take_state` copied; the state stays usable.
+    """Give a fit the state that `take_state` copied of it; the state stays usable."""
+    network.load_state_dict(state.network)
+    for optimizer, saved in zip(optimizers, state.optimizers, strict=True):
+        optimizer.load_state_dict(copy.deepcopy(dict(saved)))
+    objective.load_state_dict(copy.deepcopy(dict(state.objective)))
+    torch.set_rng_state(state.random_state["cpu"])
+    if "cuda" in state.random_state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state.random_state["cuda"])
+
+
+def put_read_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer], objective: Objective) -> None:
+    """Give a fit a state that may be of another one, as one from a file; the state stays usable.
 
     Raises:
         InputError: If the state is of another network or other optimisers.
@@ -75,22 +86,16 @@ def put_state(state: TrainState, network: nn.Module, optimizers: list[Optimizer]
     if len(state.optimizers) != len(optimizers):
         raise InputError(f"the checkpoint has {len(state.optimizers)} optimisers, this fit {len(optimizers)}")
     own = {"network": network.state_dict(), "objective": dict(objective.state_dict())}
-    other = _difference({"network": state.network, "objective": state.objective}, own, "")
-    if other:
+    if other := _difference({"network": state.network, "objective": state.objective}, own, ""):
         raise InputError(f"the checkpoint is of another fit: {other}")
     try:
-        network.load_state_dict(state.network)
-        for optimizer, saved in zip(optimizers, state.optimizers, strict=True):
-            needed = [set(group) for group in optimizer.param_groups]
-            optimizer.load_state_dict(copy.deepcopy(dict(saved)))
-            for names, group in zip(needed, optimizer.param_groups, strict=True):
+        needed = [[set(group) for group in optimizer.param_groups] for optimizer in optimizers]
+        put_state(state, network, optimizers, objective)
+        for optimizer, names_of_groups in zip(optimizers, needed, strict=True):
+            for names, group in zip(names_of_groups, optimizer.param_groups, strict=True):
                 if lacking := sorted(names - set(group)):
                     raise ValueError(f"{', '.join(lacking)} of {type(optimizer).__name__} is not in it")
             _check_moments(optimizer)
-        objective.load_state_dict(copy.deepcopy(dict(state.objective)))
-        torch.set_rng_state(state.random_state["cpu"])
-        if "cuda" in state.random_state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state.random_state["cuda"])
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"the checkpoint is of another fit: {str(error).strip().partition(chr(10))[0]}") from error
 
@@ -112,7 +117,7 @@ def _check_moments(optimizer: Optimizer) -> None:
 
 
 def _difference(saved: Any, own: Any, place: str) -> str:
-    """Return in words where a saved state has another form than the fit's own; empty if nowhere.
+    """Return in words where a saved state has another form than the fit's own, or is not finite where that is.
 
     Args:
         saved: Tensors and plain data, nested.
@@ -123,7 +128,8 @@ def _difference(saved: Any, own: Any, place: str) -> str:
         if not isinstance(saved, Tensor) or saved.shape != own.shape or saved.is_complex() != own.is_complex():
             found = f"{saved.dtype} {tuple(saved.shape)}" if isinstance(saved, Tensor) else type(saved).__name__
             return f"{place} is {found}, not {own.dtype} {tuple(own.shape)}"
-        return "" if bool(torch.isfinite(saved).all()) else f"{place} holds NaN or infinity"
+        is_fine = saved.isfinite() | ~own.isfinite().to(saved.device)
+        return "" if bool(is_fine.all()) else f"{place} holds NaN or infinity"
     if isinstance(own, Mapping):
         if not isinstance(saved, Mapping) or set(saved) != set(own):
             names = set(saved) ^ set(own) if isinstance(saved, Mapping) else set(own)

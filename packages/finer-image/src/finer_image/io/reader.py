@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
-from finer_core.surroundings import native_silence
+from finer_core.surroundings import native_silence, no_warnings
 from finer_image.io.formats.exr import decode_exr
 from finer_image.io.formats.pillow import decode_pillow
 from finer_image.io.formats.plain import decode_hdr, decode_netpbm, open_npy
@@ -137,8 +136,7 @@ def opened(
     Yields:
         The open file with its notes, and its pixels or what reads them in parts.
     """
-    with open_file(path) as handle, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with open_file(path) as handle, no_warnings():
         source = ImageSource(
             path=path,
             handle=handle,

@@ -1,8 +1,7 @@
 """Linear maps and their activations as one function, for training: fewer passes over memory, and one node of the graph.
 
-Where only first derivatives are asked for, nobody sees what lies between the layers. The product that makes a
-pre-activation then takes the frequency factor in for nothing, the pre-activation's memory is used again for the slope,
-and what one layer has done with serves the next (`finer_core.activations.buffers`).
+Where only first derivatives are asked for, nobody sees what lies between the layers: the memory of what one layer has
+done with serves the next (`finer_core.activations.buffers`).
 """
 
 from collections.abc import Sequence
@@ -81,11 +80,10 @@ def evaluate(x: Tensor, maps: Sequence[FusedLayer]) -> tuple[Tensor, "Kept"]:
         x: (rows, in_features), contiguous.
         maps: As for `fused_mlp`.
     """
-    kept = Kept([], [], [each.backward_dtype for each in maps])
+    kept = Kept([], [each.backward_dtype for each in maps])
     for each in maps:
-        value, slope, gain = _map(x, each)
+        value, slope = _map(x, each)
         kept.tensors.extend((x, each.weight, slope))
-        kept.gains.append(gain)
         x = value
     return x, kept
 
@@ -94,13 +92,11 @@ class Kept(NamedTuple):
     """What the derivative of a run of maps is made of.
 
     Attributes:
-        tensors: Each map's input, weight, and slope in units of its product times its gain (None of the identity).
-        gains: Each map's factor on its product.
+        tensors: Each map's input, weight, and slope (None of the identity).
         dtypes: What the factors of each map's backward products are rounded to, if anything.
     """
 
     tensors: list[Tensor | None]
-    gains: list[float]
     dtypes: list[torch.dtype | None]
 
 
@@ -121,9 +117,8 @@ def fused_backward(
     """
     grads: list[Tensor | None] = list(sums) or [None] * len(wants)
     is_ours = False
-    for i in reversed(range(len(kept.gains))):
+    for i in reversed(range(len(kept.dtypes))):
         x, weight, slope = kept.tensors[3 * i : 3 * i + 3]
-        gain = kept.gains[i]
         assert x is not None and weight is not None
         if slope is not None:
             above, grad = grad, slope.mul_(grad)
@@ -131,17 +126,17 @@ def fused_backward(
             is_ours = True
         low = None if kept.dtypes[i] is None else grad.to(kept.dtypes[i])
         if wants[2 * i] and low is not None:
-            grads[2 * i] = _rounded_times(gain, low.t(), x, add_to=grads[2 * i])
+            grads[2 * i] = _rounded_times(low.t(), x, add_to=grads[2 * i])
         elif wants[2 * i]:
-            grads[2 * i] = _of_weight(gain, grad, x, add_to=grads[2 * i])
+            grads[2 * i] = _of_weight(grad, x, add_to=grads[2 * i])
         if wants[2 * i + 1]:
-            of_bias, before = grad.sum(0).mul_(gain), grads[2 * i + 1]
+            of_bias, before = grad.sum(0), grads[2 * i + 1]
             grads[2 * i + 1] = of_bias if before is None else before.add_(of_bias)
         if i == 0 and not wants_x:
             _done(grad, is_ours)
             return None, grads
         below = spare.empty_like(x)
-        below = _times(gain, grad, weight, out=below) if low is None else _rounded_times(gain, low, weight, out=below)
+        below = _times(grad, weight, out=below) if low is None else _rounded_times(low, weight, out=below)
         _done(grad, is_ours)
         _done(x, i > 0)
         grad, is_ours = below, True
@@ -155,53 +150,46 @@ class _ActivatedMaps(torch.autograd.Function):
             maps = [FusedLayer(w, b, *f) for w, b, f in zip(tensors[::2], tensors[1::2], functions, strict=True)]
             value, kept = evaluate(x, maps)
         ctx.save_for_backward(*kept.tensors)
-        ctx.gains, ctx.dtypes = kept.gains, kept.dtypes
+        ctx.dtypes = kept.dtypes
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         refuse_second_derivative()
-        kept = Kept(ctx.saved_tensors, ctx.gains, ctx.dtypes)  # a second pass finds the slopes changed, and says so
+        kept = Kept(ctx.saved_tensors, ctx.dtypes)  # a second pass finds the slopes changed, and says so
         wants_x, _, *wants = ctx.needs_input_grad
         of_x, grads = fused_backward(grad_outputs[0], kept, wants=wants, wants_x=wants_x)
         return of_x, None, *grads
 
 
-def _map(x: Tensor, this: FusedLayer) -> tuple[Tensor, Tensor | None, float]:
-    """Return a map's value, its slope in units of the product times the gain, and the gain."""
+def _map(x: Tensor, this: FusedLayer) -> tuple[Tensor, Tensor | None]:
+    """Return a map's value and its slope."""
     weight, bias, formula, exact, _ = this
     z = spare.empty(x.shape[0], weight.shape[0], dtype=x.dtype, device=x.device)
-    kernels = kernels_for(formula, z)
-    gain = formula.gain if formula and not kernels else 1.0
     if bias is None:
-        _times(gain, x, weight.t(), out=z)
+        torch.mm(x, weight.t(), out=z)
     else:
-        torch.addmm(bias, x, weight.t(), beta=gain, alpha=gain, out=z)
+        torch.addmm(bias, x, weight.t(), out=z)
     if formula is None:
-        return z, None, gain
-    if kernels:
-        value, slope = kernels.value_and_slope_(z, exact=exact)
-    else:
-        value, slope = in_chunks(partial(formula.value_and_slope_of_scaled_, exact=exact), z)
-    return value, slope, gain
+        return z, None
+    if kernels := kernels_for(formula, z):
+        return kernels.value_and_slope_(z, exact=exact)
+    value, slope = in_chunks(partial(formula.value_and_slope, exact=exact), z)
+    spare.give_back(z)
+    return value, slope
 
 
-def _times(gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
-    """Return gain a b, in `out` or added to `add_to`: the product takes the factor and the sum in for nothing."""
-    if add_to is not None:
-        return torch.addmm(add_to, a, b, alpha=gain, out=add_to)
-    out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
-    return torch.addmm(out, a, b, beta=0, alpha=gain, out=out)
+def _times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
+    """Return a b, in `out` or added to `add_to`: the product takes the sum in for nothing."""
+    return torch.mm(a, b, out=out) if add_to is None else add_to.addmm_(a, b)
 
 
-def _rounded_times(
-    gain: float, a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None
-) -> Tensor:
-    """Return gain a b in the type of `b`, its factors rounded to that of `a`; in `out`, or added to `add_to`."""
+def _rounded_times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
+    """Return a b in the type of `b`, its factors rounded to that of `a`; in `out`, or added to `add_to`."""
     product = rounded_product(a, b.to(a.dtype), dtype=b.dtype)
     if add_to is not None:
-        return add_to.add_(product, alpha=gain)
-    return (product if out is None else out.copy_(product)).mul_(gain)
+        return add_to.add_(product)
+    return product if out is None else out.copy_(product)
 
 
 def rounded_product(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
@@ -221,12 +209,12 @@ _KEEPS_SUMS = hasattr(torch.ops.aten.mm, "dtype")
 """Whether this PyTorch returns products of half-precision factors in float32, which 2.8 was the first to do."""
 
 
-def _of_weight(gain: float, grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
-    """Return gain grad^T x, in new memory or added to `add_to`."""
+def _of_weight(grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
+    """Return grad^T x, in new memory or added to `add_to`."""
     if x.shape[1] > _NARROW:
-        return _times(gain, grad.t(), x, add_to=add_to)
+        return _times(grad.t(), x, add_to=add_to)
     # Products with a few columns are slow, those with a few rows are not: 0.6 and 0.07 ms for 1024 coordinates.
-    product = _times(gain, x.t(), grad).t()
+    product = _times(x.t(), grad).t()
     return product.contiguous() if add_to is None else add_to.add_(product)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 _ITEM_BYTES = {0: 4, 1: 2, 2: 4}  # uint32, half, float
 _MODES = {("R", "G", "B"): "RGB", ("R", "G", "B", "A"): "RGBA", ("Y", "A"): "LA"}
 _MAX_HEADER_BYTES = 1 << 22
+_STDOUT_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def decode_exr(source: ImageSource) -> DecodedImage:
     printed = io.StringIO()
     try:
         # OpenEXR prints the cause of a failure to stdout, which belongs to results.
-        with contextlib.redirect_stdout(printed):
+        with _STDOUT_LOCK, contextlib.redirect_stdout(printed):
             file = openexr.File(str(source.path), separate_channels=True)
             planes = {name: channel.pixels for name, channel in file.channels().items()}
     except Exception as error:
