@@ -371,7 +371,7 @@ def test_a_run_folder_holds_no_field_of_ones_own(folder, tmp_path, capsys):
 
 
 def test_a_module_that_is_no_field_is_named(scene):
-    plan = plan_fit(NerfConfig(**SMALL), scene, original_views=4, original_height=12)
+    plan = plan_fit(NerfConfig(**SMALL), scene)
     loop = build_fit(plan, nn.Linear(3, 4), build_objective(plan, scene))
     assert isinstance(loop, Fit)
     with pytest.raises(InputError, match="Linear is no radiance field: it needs density_and_features"):

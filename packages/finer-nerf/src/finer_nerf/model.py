@@ -203,7 +203,6 @@ class NerfModel(nn.Module):
                 self,
                 resolution=resolution,
                 level=level,
-                level_unit=self.frame.scale,
                 texture=texture,
                 memory=parse_memory(memory),
                 on_points=lambda done: tell(done, resolution**3),

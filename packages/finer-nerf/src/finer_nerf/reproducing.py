@@ -79,7 +79,7 @@ def compute_cell(cell: Cell) -> Outcome:
 
     digest = _digest(cell.input.source)
     reading: dict[str, Any] = {} if cell.size is None else {"downscale": _downscale(cell.input.source, cell.size)}
-    scene = open_scene(cell.input.source, NerfConfig(preset=cell.settings["preset"], **reading)).scene
+    scene, _ = open_scene(cell.input.source, NerfConfig(preset=cell.settings["preset"], **reading))
     model, history = fit(scene, **{**cell.settings, "method": cell.method, "seed": cell.seed})
     if history.interrupted:
         raise KeyboardInterrupt
