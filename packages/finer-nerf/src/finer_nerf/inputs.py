@@ -159,10 +159,8 @@ def open_scene(name: str | None, settings: NerfConfig) -> tuple[Scene, NerfConfi
     Raises:
         InputError: If it cannot be read as a scene, or does not fit the memory.
     """
-    views, height = builtin.BUILT_IN_VIEWS, builtin.BUILT_IN_SIZE
-    # The paper preset chooses views and size by what the scene has: known before pictures are read, and not read twice.
-    if settings.preset == "paper" and not _is_built_in(name):
-        views, height = reader.measure_scene(str(name), test_every=settings.test_every)
+    is_paper = settings.preset == "paper"  # which alone goes by what the scene has
+    views, height = measure_input(name, test_every=settings.test_every) if is_paper else (1, 1)
     settings = with_reading(settings, views=views, height=height)
     resolve(settings, views=views, learning_rate=1.0, compiles=False)  # refuses settings before pictures are read
     return read_as_resolved(name, settings), settings
@@ -239,6 +237,30 @@ def read_input(
     scene = builtin.builtin_scene(size=max(1, builtin.BUILT_IN_SIZE // downscale))
     kept = scene.train if every == 1 else scene.train.take(list(range(0, len(scene.train), every)))
     return dataclasses.replace(scene, train=kept, notes=(*scene.notes, *reader.note_of_own_split(test_every)))
+
+
+def measure_input(name: str | None, *, test_every: int = 8) -> tuple[int, int]:
+    """Return the number of a scene's training views and the height of its pictures, which are not decoded.
+
+    Args:
+        name: As `read_input` takes it.
+        test_every: As `read_input` takes it.
+
+    Raises:
+        InputError: If it cannot be read as a scene.
+    """
+    if name is None or _is_built_in(name):
+        return builtin.BUILT_IN_VIEWS, builtin.BUILT_IN_SIZE
+    return reader.measure_scene(name, test_every=test_every)
+
+
+def input_digest(name: str) -> str:
+    """Return the digest of a scene's files, or of the built-in scene.
+
+    Raises:
+        InputError: If it cannot be read as a scene.
+    """
+    return builtin.builtin_scene().digest if _is_built_in(name) else reader.digest_scene(name)
 
 
 def _is_built_in(name: str | None) -> bool:
