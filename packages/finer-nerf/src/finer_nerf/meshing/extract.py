@@ -174,7 +174,7 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
         if len(rows):
             points = torch.stack([axis[i].expand(len(rows)), axis[rows], axis[columns]], dim=-1)
             pieces = points.to(model.device).split(_POINTS_AT_ONCE)
-            found = torch.cat(list(on_all_cores(model.density, pieces, device=model.device)))
+            found = torch.cat(on_all_cores(model.density, pieces, device=model.device))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
 
@@ -216,5 +216,5 @@ def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.n
 
     at, towards = (torch.from_numpy(x.astype(np.float32)).to(model.device) for x in (points, -normals))
     pieces = zip(at.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
-    colors = torch.cat(list(on_all_cores(look, pieces, device=model.device)))
+    colors = torch.cat(on_all_cores(look, pieces, device=model.device))
     return np.rint(colors.clamp(0, 1).numpy() * 255).astype(np.uint8)
