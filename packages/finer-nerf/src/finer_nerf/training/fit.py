@@ -102,8 +102,10 @@ def fit(
         about = _about(checkpoint, plan, views, own=own.name)
     else:
         plan = FitPlan.from_config(_mapping(state, path), source=path)
-        is_path = isinstance(scene, str | os.PathLike)
-        views = read_as_resolved(os.fspath(scene), plan.settings) if is_path else checked_scene(scene)
+        if isinstance(scene, str | os.PathLike):
+            views = read_as_resolved(os.fspath(scene), plan.settings)
+        else:
+            views = checked_scene(scene)
         about = _about(checkpoint, plan, views, own=own.name)
         saved_fit(state, about, source=path, verb="finer_nerf.fit", signal="scene")
         refuse_other_settings(plan, settings, named=overrides, source=path)
