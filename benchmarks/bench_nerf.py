@@ -112,7 +112,7 @@ def train_ours(plan: FitPlan, scene: Scene, *, seconds: float) -> tuple:
 
     def train(steps: int) -> tuple:
         settings = NerfConfig(**{**plan.settings.__dict__, "steps": steps, "log_every": max(1, steps // 50)})
-        whole = plan_fit(settings, scene, original_views=len(scene.train), original_height=scene.train.height)
+        whole = plan_fit(settings, scene)
         field, objective = field_of(whole), build_objective(whole, scene)
         started = time.perf_counter()
         build_fit(whole, field, objective).run()
@@ -140,9 +140,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     scene = read_input(arguments.scene)
-    plan = plan_fit(
-        NerfConfig(device="cpu"), scene, original_views=len(scene.train), original_height=scene.train.height
-    )
+    plan = plan_fit(NerfConfig(device="cpu"), scene)
     psnr_ours, rays_ours, seconds_ours, steps = train_ours(plan, scene, seconds=arguments.seconds)
     field, rays, seconds = train_dense(
         plan,

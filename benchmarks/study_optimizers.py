@@ -153,8 +153,7 @@ def scene_trials(folders: list[Path], arguments: argparse.Namespace) -> Iterator
             for seed in range(arguments.seeds):
 
                 def start(steps: int, changes=changes, seed=seed, scene=scene):
-                    sizes = {"original_views": len(scene.train), "original_height": scene.train.height}
-                    plan = plan_fit(NerfConfig(**changes, steps=steps, seed=seed), scene, **sizes)
+                    plan = plan_fit(NerfConfig(**changes, steps=steps, seed=seed), scene)
                     field, objective = field_of(plan), build_objective(plan, scene)
 
                     def figure() -> float:

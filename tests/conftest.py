@@ -93,13 +93,13 @@ def figures_are_drawn_plainly(request):
 def coarse_overlap():
     """Compare the insides of surfaces on 32^3 points: the 128^3 of the figures take longer than a small fit."""
     from finer_sdf.evaluation import surface_metrics
-    from finer_sdf.evaluation.iou import RESOLUTION, overlap
+    from finer_sdf.evaluation.iou import RESOLUTION, iou_of
 
     def coarse(*meshes, resolution, **how):
-        return overlap(*meshes, resolution=32 if resolution == RESOLUTION else resolution, **how)
+        return iou_of(*meshes, resolution=32 if resolution == RESOLUTION else resolution, **how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surface_metrics, "overlap", coarse)
+        patch.setattr(surface_metrics, "iou_of", coarse)
         yield
 
 

@@ -55,7 +55,7 @@ def in_points(piece: Callable) -> list:
 
 
 def in_rays(piece: Callable) -> list:
-    return list(on_all_cores(piece, range(4), device="cpu"))
+    return on_all_cores(piece, range(4), device="cpu")
 
 
 def in_samples(piece: Callable) -> list:

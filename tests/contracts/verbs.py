@@ -77,10 +77,10 @@ def _of_sdf(files: Path) -> Calls:
 
     import finer_sdf as fs
     from finer_sdf.evaluation import surface_metrics
-    from finer_sdf.evaluation.iou import overlap
+    from finer_sdf.evaluation.iou import iou_of
 
     # Insides are compared on 128^3 points, which takes longer than all else here.
-    surface_metrics.overlap = lambda *each, **how: overlap(*each, **{**how, "resolution": 16})
+    surface_metrics.iou_of = lambda *each, **how: iou_of(*each, **{**how, "resolution": 16})
     ball = trimesh.creation.icosphere(subdivisions=2)
     ball.export(files / "ball.ply")
     sizes = {"hidden_features": 8, "hidden_layers": 1, "first_bias_scale": 1.0}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
+from finer_core.schema import build
 from finer_nerf.cameras import (
     Camera,
     all_pixels,
@@ -146,12 +147,12 @@ def test_carving_leaves_open_what_any_lens_sees():
 def test_cameras_go_into_a_model_file_and_come_back():
     for model in MODELS:
         camera = camera_of(model)
-        assert Camera.from_dict(camera.to_dict()) == camera
+        assert build(Camera, camera.to_dict(), what="the camera") == camera
     old = {"width": 4, "height": 4, "fx": 3.0, "fy": 3.0, "cx": 2.0, "cy": 2.0, "distortion": [0.1, 0, 0, 0]}
-    assert Camera.from_dict(old).projection == "perspective"
+    assert build(Camera, old, what="the camera").projection == "perspective"
     for wrong in ({"projection": "anamorphic"}, {"width": 10**9}, {"fx": 10**400}, {"distortion": 5}):
         with pytest.raises(InputError):
-            Camera.from_dict({**old, **wrong})
+            build(Camera, {**old, **wrong}, what="the camera")
 
 
 def test_new_views_are_seen_through_a_pinhole():

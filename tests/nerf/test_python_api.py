@@ -29,6 +29,7 @@ from finer_nerf import (
     write_scene,
 )
 from finer_nerf.app.cli import main
+from finer_nerf.evaluation import judge_views
 from finer_nerf.training import objective
 from finer_nerf.training.build import build_fit, build_objective
 from finer_nerf.training.plan import plan_fit
@@ -371,7 +372,7 @@ def test_a_run_folder_holds_no_field_of_ones_own(folder, tmp_path, capsys):
 
 
 def test_a_module_that_is_no_field_is_named(scene):
-    plan = plan_fit(NerfConfig(**SMALL), scene, original_views=4, original_height=12)
+    plan = plan_fit(NerfConfig(**SMALL), scene)
     loop = build_fit(plan, nn.Linear(3, 4), build_objective(plan, scene))
     assert isinstance(loop, Fit)
     with pytest.raises(InputError, match="Linear is no radiance field: it needs density_and_features"):
@@ -517,6 +518,15 @@ def test_figures_are_of_the_views(fitted, scene):
     image = scene.test.images[0].numpy() / 255
     error = np.mean((out - image[..., :3] * image[..., 3:]) ** 2)
     assert figures["per_view"][scene.test.names[0]]["psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-4)
+
+
+def test_the_learned_distance_of_tiny_pictures_is_none(fitted, scene):
+    def distance(picture, truth):
+        raise RuntimeError("Output size is too small")
+
+    assert scene.test.height < 16
+    (first, *_) = judge_views(fitted[0], scene.test, background="white", lpips=distance)
+    assert first.lpips is None and first.psnr > 0
 
 
 def test_a_missing_learned_distance_is_told(fitted, scene, monkeypatch):

@@ -9,6 +9,8 @@ from finer_core.methods import METHODS
 from finer_nerf.app.cli import main
 from finer_nerf.published import published_psnr
 from finer_nerf.published_tables import TABLES
+from finer_nerf.reproducing import find_inputs
+from finer_nerf.scenes import reader
 
 
 def test_a_scaled_table_is_labelled_and_its_cells_are_kept(tmp_path, capsys):
@@ -47,10 +49,27 @@ def test_every_row_can_be_run(name):
             finer_nerf.NerfConfig(method=row.method, preset="paper", **{**TABLES[name].settings, **row.settings})
 
 
+def test_scenes_are_known_by_whole_words(tmp_path):
+    for name in ("panoramic", "nerf_synthetic_mic"):
+        finer_nerf.write_scene(finer_nerf.builtin_scene(size=8), tmp_path / name)
+    found = find_inputs(TABLES["finer-nerf"], [str(tmp_path / "panoramic"), str(tmp_path / "nerf_synthetic_mic")])
+    assert [each.name for each in found] == ["panoramic", "mic"]
+
+
+def test_a_cell_decodes_its_scene_once(tmp_path, monkeypatch):
+    finer_nerf.write_scene(finer_nerf.builtin_scene(size=16), tmp_path / "lego")
+    read, read_scene = [], reader.read_scene
+    monkeypatch.setattr(reader, "read_scene", lambda path, **given: read.append(given) or read_scene(path, **given))
+    small = {"steps": 1, "preset": "fast", "methods": ["FINER"], "size": 8, "limit": 1}
+    found = finer_nerf.reproduce("finer-nerf", [tmp_path / "lego"], **small)
+    assert found.records and [(given["downscale"], bool(given["memory"])) for given in read] == [(2, True)]
+
+
 def test_values_that_are_known_elsewhere():
     assert published_psnr(scene="lego_200", method="finer") == 30.04
     assert published_psnr(scene="x/ship", method="wire") == 21.15
     assert published_psnr(scene="lego", method="gauss-finer") is None
+    assert published_psnr(scene="panoramic_room", method="finer") is None  # and not the microphone
     for row in TABLES["finer-nerf"].rows:
         values = row.published["psnr"]
         if values:

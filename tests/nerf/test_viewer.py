@@ -6,10 +6,12 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +61,37 @@ def test_a_taken_port_is_refused():
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=str(port)):
             view_model(ball_model(), render=lambda *_: np.zeros((2, 2, 3), np.uint8), port=port, seconds=0.1)
+
+
+def test_the_button_moves_the_camera_of_who_pressed_it(monkeypatch):
+    connect, pressed, moved = [], [], []
+
+    class Client(SimpleNamespace):
+        def __init__(self, number):
+            camera = type("Camera", (), {"__setattr__": lambda self, name, value: moved.append(number)})()
+            super().__init__(client_id=number, camera=camera)
+
+    button = SimpleNamespace(on_click=pressed.append)
+    gui = SimpleNamespace(add_dropdown=lambda *_, **__: None, add_button=lambda *_: button)
+    server = SimpleNamespace(
+        scene=SimpleNamespace(set_up_direction=lambda up: None),
+        gui=gui,
+        on_client_connect=connect.append,
+        get_clients=dict,
+        stop=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "viser", SimpleNamespace(ViserServer=lambda **_: server))
+
+    def two_come_and_one_presses(_):
+        first, second = Client(1), Client(2)
+        connect[0](first)
+        connect[0](second)
+        moved.clear()
+        for press in pressed:
+            press(SimpleNamespace(client=first))
+
+    view_model(ball_model(), render=None, port=free_port(), seconds=0.0, on_server=two_come_and_one_presses)
+    assert set(moved) == {1}
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the viewer with")

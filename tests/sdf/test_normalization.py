@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
+from finer_core.schema import build
 from finer_sdf.geometry import Mesh, PointCloud
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.normalization import Normalization, published_normalization
@@ -41,7 +42,7 @@ def test_there_and_back():
     assert boxed.bounds.min() == pytest.approx(-0.45)
     assert boxed.bounds.max() == pytest.approx(0.45)
     np.testing.assert_allclose(normalization.mesh_to_input(boxed).vertices, mesh.vertices, atol=1e-12)
-    assert Normalization.from_dict(normalization.to_dict()) == normalization
+    assert build(Normalization, normalization.to_dict(), what="the frame") == normalization
 
 
 def test_the_mean_of_a_mesh_does_not_depend_on_how_it_is_cut():
@@ -70,4 +71,4 @@ def test_shapes_without_extent_are_refused():
 )
 def test_broken_frames_are_refused(data):
     with pytest.raises(InputError):
-        Normalization.from_dict(data)
+        build(Normalization, data, what="the frame")

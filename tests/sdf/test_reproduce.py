@@ -45,6 +45,7 @@ def test_values_that_are_known_elsewhere():
     figures = published_figures(shape="dragon_100k.ply", method="wire")
     assert (figures.chamfer_l2_sum, figures.iou) == (pytest.approx(2.172e-6), 0.9747)
     assert published_figures(shape="bunny", method="wire") is None
+    assert published_figures(shape="snapdragon", method="wire") is None
     for row in TABLES["sasnet-sdf"].rows:
         for values in row.published.values():
             shapes = [value for name, value in values.items() if name != "mean"]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
+from finer_core.schema import build
 from finer_nerf.fields.radiance_field import FieldConfig, RadianceField, field_config
 
 METHODS = ("finer", "siren", "gauss", "wire", "pemlp", "gauss-finer", "wire-finer", "ngp")
@@ -69,7 +70,7 @@ def test_sizes_of_the_colour_network_can_be_set():
 
 def test_a_field_config_comes_back_and_nonsense_is_refused():
     config = field_config(method="wire")
-    assert FieldConfig.from_dict(config.to_dict()) == config
+    assert build(FieldConfig, config.to_dict(), what="the field") == config
     with pytest.raises(InputError, match="not a radiance field"):
         FieldConfig(density=config.density, color=config.density)
     with pytest.raises(InputError, match="bacon"):

@@ -41,6 +41,12 @@ def test_colours_are_those_of_the_field(mesh):
     assert np.abs(mesh.colors - (in_box + 1) / 2 * 255).max() <= 1
 
 
+def test_a_level_is_a_density_in_the_scenes_own_units():
+    mesh = extract_mesh(ball_model(scale=0.1), resolution=64, level=2.0)
+    radius = np.linalg.norm(mesh.vertices, axis=1) * 0.1
+    assert np.abs(radius - (BALL - np.log(2.0 / 0.1) / 200)).max() < 1e-3  # a unit of the scene is 0.1 of the box
+
+
 def test_small_parts_are_left_out():
     model = ball_model()
     model.grid.occupied[0, 0, 0] = True

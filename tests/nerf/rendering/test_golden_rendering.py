@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from finer_nerf.rendering.dense import render_dense
 from finer_nerf.rendering.ray_marching import PackedSamples
 from finer_nerf.rendering.volume import render_packed
 from tests.nerf.golden import golden_field, golden_state, load, tensor
+
+from .dense import render_dense
 
 
 @pytest.fixture(scope="module")

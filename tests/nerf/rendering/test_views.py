@@ -51,12 +51,6 @@ def test_normals_point_outwards_in_the_inputs_axes(model):
     assert np.isnan(normals[~solid]).all()
 
 
-def test_rows_are_reported(model):
-    rows = []
-    render_view(model, torch.from_numpy(model.train_poses[0]).float(), model.camera, on_rows=rows.append)
-    assert rows[-1] == model.camera.height and rows == sorted(rows)
-
-
 def test_an_orbit_circles_the_centre_without_mirroring(model):
     path = orbit(model, frames=16)
     eyes, ahead = path.poses[:, :3, 3], path.poses[:, :3, 2]

@@ -20,13 +20,13 @@ def plan_on(device: str, monkeypatch: pytest.MonkeyPatch, **settings) -> FitPlan
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     scene = ball_scene()
     given = NerfConfig(device=device, **settings)
-    return plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+    return plan_fit(given, scene)
 
 
 def objective_of(*, device: str, piece: int, samples_per_ray: float):
     scene = ball_scene()
     given = NerfConfig(device="cpu", grid_resolution=8, max_samples=512)
-    plan = plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+    plan = plan_fit(given, scene)
     objective = build_objective(plan, scene)
     objective.rays.device, objective.chunk_samples, objective.samples_per_ray = device, piece, samples_per_ray
     return objective

@@ -68,7 +68,7 @@ def plan_of(*, processes: int = 1, **settings) -> FitPlan:
     rest = {"max_samples": 32, "grid_resolution": 16, "batch_rays": 128, "precision": "fp32", "device": "cpu"}
     given = NerfConfig(**{**rest, **settings}, network=network)
     scene = ball_scene(alpha=settings.get("background") != "learned")
-    return plan_fit(given, scene, original_views=8, original_height=24, processes=processes)
+    return plan_fit(given, scene, processes=processes)
 
 
 def step_of(plan: FitPlan, ranks: Ranks) -> tuple[Tensor, list[Tensor], list[Tensor], PhotometricObjective]:

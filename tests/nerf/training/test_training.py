@@ -7,14 +7,16 @@ import torch
 
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import judge_views, mean_figures
+from finer_nerf.inputs import open_scene
 from finer_nerf.normalization import Normalization
+from finer_nerf.presets import with_reading
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.objective import EmptySceneError
 from finer_nerf.training.plan import FitPlan, plan_fit
 from finer_nerf.training.rays import TrainingRays, blend
 from finer_nerf.training.visual_hull import carve
-from tests.nerf.small_scenes import RADIUS, ball_scene
+from tests.nerf.small_scenes import RADIUS, ball_scene, write_ball
 
 FRAME = Normalization(scale=0.8)
 SMALL = {"network": {"hidden_features": 32, "hidden_layers": 1}, "batch_samples": 8000, "max_samples": 48}
@@ -22,7 +24,7 @@ SMALL = {"network": {"hidden_features": 32, "hidden_layers": 1}, "batch_samples"
 
 def plan_of(scene, **settings) -> FitPlan:
     given = NerfConfig(**{"device": "cpu", "grid_resolution": 32, **SMALL, **settings})
-    return plan_fit(given, scene, original_views=len(scene.train), original_height=scene.train.height)
+    return plan_fit(given, scene)
 
 
 def train(scene, **settings):
@@ -131,12 +133,24 @@ def test_the_published_preset_averages_its_weights_once_a_pass():
 
 
 def test_paper_preset_takes_25_views_and_200_lines():
-    scene = ball_scene(train=4)
     given = NerfConfig(preset="paper", device="cpu")
-    settings = plan_fit(given, scene, original_views=100, original_height=800).settings
-    assert (settings.train_every, settings.downscale, settings.steps, settings.batch_rays) == (4, 4, 37_500, 4096)
-    settings = plan_fit(given, scene, original_views=25, original_height=100).settings
+    settings = with_reading(given, views=100, height=800)
+    assert (settings.train_every, settings.downscale) == (4, 4)
+    settings = with_reading(given, views=25, height=100)
     assert (settings.train_every, settings.downscale) == (1, 1)
+    settings = plan_fit(settings, ball_scene(train=4)).settings
+    assert (settings.steps, settings.batch_rays) == (37_500, 4096)
+
+
+@pytest.mark.parametrize("given", [{}, {"train_every": 1}, {"train_every": 10}])
+def test_paper_preset_averages_once_a_pass_over_the_views_that_are_trained_on(tmp_path, given):
+    config = NerfConfig(preset="paper", device="cpu", **given)
+    scene, settings = open_scene(str(write_ball(tmp_path / "ball", size=8, train=51)), config)
+    assert (
+        plan_fit(settings, scene).settings.ema_every
+        == len(scene.train)
+        == len(range(0, 51, given.get("train_every", 2)))
+    )
 
 
 def test_an_empty_field_is_noticed():

@@ -185,9 +185,9 @@ def test_no_errors_at_all_still_make_a_scale():
 def test_the_error_view_is_offered_only_with_errors():
     mesh = ball(rows=4)
     assert 'data-mode="error"' not in viewer_markup(mesh, mesh)
-    markup = viewer_markup(mesh, mesh, errors=np.linspace(0, 1, len(mesh.vertices)), error_unit="<b>")
+    markup = viewer_markup(mesh, mesh, errors=np.linspace(0, 1, len(mesh.vertices)))
     assert 'data-mode="error"' in markup
-    assert "&lt;b&gt; units; largest 1<" in markup
+    assert "box units; largest 1<" in markup
     assert markup.count("<canvas") == markup.count("aria-label=") - 1 == 2
 
 

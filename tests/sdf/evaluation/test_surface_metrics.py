@@ -7,9 +7,9 @@ import pytest
 import trimesh
 
 from finer_sdf.evaluation import chamfer, surface_metrics
-from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
+from finer_sdf.evaluation.chamfer import chamfer_of_samples, nearest_distances, sampling_floor
 from finer_sdf.evaluation.inner_walls import outside_of
-from finer_sdf.evaluation.iou import PUBLISHED_BOX, joint_box, occupancy, overlap
+from finer_sdf.evaluation.iou import PUBLISHED_BOX, iou_of, joint_box, occupancy
 from finer_sdf.evaluation.surface_distance import f_score
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, evaluate, no_surface
 from finer_sdf.evaluation.topology import topology_report
@@ -44,10 +44,12 @@ def box(low: float, high: float) -> Mesh:
 
 @pytest.mark.parametrize("other", ["b", "torus"])
 def test_chamfer_of_given_samples_is_published(scores, other):
-    found = chamfer_of_samples(scores["a_samples"], scores[f"{other}_samples"])
-    assert found.l2_sum == pytest.approx(float(scores[f"chamfer.a_{other}"]), rel=1e-12)
-    assert found.l2_to_second == pytest.approx(float(scores[f"chamfer.a_{other}.mean_square_a_to_{other}"]), rel=1e-12)
-    assert found.l2_to_first == pytest.approx(float(scores[f"chamfer.a_{other}.mean_square_{other}_to_a"]), rel=1e-12)
+    ours, theirs = scores["a_samples"], scores[f"{other}_samples"]
+    key = f"chamfer.a_{other}"
+    assert chamfer_of_samples(ours, theirs).l2_sum == pytest.approx(float(scores[key]), rel=1e-12)
+    to_other, to_ours = nearest_distances(ours, theirs), nearest_distances(theirs, ours)
+    assert np.mean(to_other**2) == pytest.approx(float(scores[f"{key}.mean_square_a_to_{other}"]), rel=1e-12)
+    assert np.mean(to_ours**2) == pytest.approx(float(scores[f"{key}.mean_square_{other}_to_a"]), rel=1e-12)
 
 
 def test_chamfer_of_our_samples_is_published_within_its_noise(scores):
@@ -66,10 +68,16 @@ def test_intersection_over_union_is_published_in_every_box(scores, other, name, 
     where = PUBLISHED_BOX if name == "reference_box" else scores[f"iou.a_{other}.{name}.bounds"]
     if name == "tight_box":
         np.testing.assert_allclose(joint_box(first, second), where, atol=1e-7)
-    found = overlap(first, second, box=where, resolution=resolution)
+    inside = [occupancy(mesh, box=where, resolution=resolution) for mesh in (first, second)]
     # One point of the tight box of a and b is 2e-11 from a's surface, and still has to be on its proper side.
-    assert [found.both, found.either, found.first, found.second] == scores[f"{key}.counts"].tolist()
-    assert found.iou == pytest.approx(float(scores[key]), rel=5e-8)  # recorded in single precision
+    assert counts(*inside) == scores[f"{key}.counts"].tolist()
+    found = iou_of(first, second, box=where, resolution=resolution)
+    assert found == pytest.approx(float(scores[key]), rel=5e-8)  # recorded in single precision
+
+
+def counts(first: np.ndarray, second: np.ndarray) -> list[int]:
+    """Count the points inside both, either, the first and the second."""
+    return [int(each.sum()) for each in (first & second, first | second, first, second)]
 
 
 @pytest.mark.parametrize("name", ["a", "b", "torus"])
@@ -272,9 +280,10 @@ def test_f_score_is_the_harmonic_mean():
 
 def test_cubes_overlap_by_the_points_they_hold():
     grid = np.array([[-0.5] * 3, [0.5] * 3])
-    found = overlap(box(-0.405, 0.095), box(-0.095, 0.405), box=grid, resolution=101)
-    assert (found.first, found.second, found.both, found.either) == (50**3, 50**3, 19**3, 2 * 50**3 - 19**3)
-    assert found.iou == 19**3 / (2 * 50**3 - 19**3)
+    cubes = box(-0.405, 0.095), box(-0.095, 0.405)
+    inside = [occupancy(cube, box=grid, resolution=101) for cube in cubes]
+    assert counts(*inside) == [19**3, 2 * 50**3 - 19**3, 50**3, 50**3]
+    assert iou_of(*cubes, box=grid, resolution=101) == 19**3 / (2 * 50**3 - 19**3)
 
 
 def test_a_grid_that_meets_neither_inside_tells_no_overlap():

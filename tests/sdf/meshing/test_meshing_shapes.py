@@ -151,11 +151,6 @@ def test_a_grid_needs_two_points(resolution):
             refused(resolution)
 
 
-def test_an_unknown_placement_is_refused():
-    with pytest.raises(InputError, match="unknown vertex placement 'corner'"):
-        extract_mesh(torus, resolution=20, placement="corner")
-
-
 def largest_named(error: pytest.ExceptionInfo) -> int:
     assert "\n" not in str(error.value)
     return int(re.search(r"the largest that fits is about (\d+)", str(error.value))[1])

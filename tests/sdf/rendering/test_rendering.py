@@ -267,29 +267,6 @@ def test_an_error_picture_needs_a_reference_and_a_known_kind(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["shaded", "normals"])
-def test_a_picture_stands_on_any_background_or_none(kind):
-    seen = raycast_field(model_of(Ball()), height=30, width=34)
-    clear = paint(seen, kind, background=None).astype(float)
-    assert clear.shape == (30, 34, 4)
-    assert clear[0, 0].tolist() == [0, 0, 0, 0]
-    assert clear[15, 17, 3] == 255
-    share = clear[:, :, 3:] / 255
-    assert {0, 128, 255} <= set(np.unique(clear[:, :, 3])) <= {0, 64, 128, 191, 255}, "each pixel has 2 x 2 rays"
-    for background in ((1.0, 1.0, 1.0), (0.1, 0.4, 0.9)):
-        solid = paint(seen, kind, background=background).astype(float)
-        laid = clear[:, :, :3] * share + (1 - share) * 255 * np.asarray(background)
-        np.testing.assert_allclose(solid, laid, atol=1.5)
-
-
-def test_the_colour_bar_stands_on_a_transparent_picture_too():
-    seen = raycast_field(model_of(Ball()), height=64, width=64)
-    picture = paint(seen, "error", reference=MeshDistance(ball_mesh(RADIUS)), background=None)
-    assert picture.shape == (64, 64, 4)
-    assert (picture[28:37, :24, 3] == 255).sum() > 100
-    assert not picture[0, :, 3].any()
-
-
 def test_a_field_without_a_surface_gives_an_empty_picture():
     seen = raycast_field(model_of(Ball(radius=-0.1)), height=40, width=40)
     assert (paint(seen) == 255).all()

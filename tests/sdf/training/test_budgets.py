@@ -119,4 +119,4 @@ def test_the_distance_is_of_first_order():
     directions = torch.nn.functional.normalize(torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     radii = 0.3 + torch.tensor([[0.01], [-0.02]]).repeat(2500, 1)
     model = SdfModel(network=Sphere(), normalization=THE_BOX_ITSELF)
-    assert rms_to_surface(model, directions * radii, chunk_size=999) == pytest.approx(0.0158114, rel=1e-4)
+    assert rms_to_surface(model, directions * radii) == pytest.approx(0.0158114, rel=1e-4)

@@ -102,7 +102,7 @@ def _metrics_of(
     names = {name: value for name, value in settings.items() if name in NerfConfig.__dataclass_fields__}
     whole = config_with(NerfConfig, config, {**names, "network": {}})
     is_path = isinstance(scene, str | os.PathLike)
-    views = judged_views(open_scene(os.fspath(scene), whole).scene if is_path else scene)
+    views = judged_views(open_scene(os.fspath(scene), whole)[0] if is_path else scene)
     return {
         **evaluate(model, views, lpips=lpips),
         "size": f"{views.height}x{views.width}",

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,26 +103,6 @@ class Camera:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a model file."""
         return {**self.__dict__, "distortion": list(self.distortion)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Camera":
-        """Take back what `to_dict` returned.
-
-        Raises:
-            InputError: If it is not a camera.
-        """
-        try:
-            return cls(
-                width=int(data["width"]),
-                height=int(data["height"]),
-                distortion=tuple(float(value) for value in data["distortion"]),
-                projection=data.get("projection", "perspective"),
-                **{name: float(data[name]) for name in ("fx", "fy", "cx", "cy")},
-            )
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"not a camera: {data!r:.120}") from error
 
 
 def camera_directions(intrinsics: Camera, pixels: Int[Tensor, " pixels"]) -> Float[Tensor, "pixels 3"]:

@@ -23,6 +23,8 @@ _VGG_WEIGHTS = "vgg16-397923af.pth"
 """The file that torchvision keeps VGG-16's weights in."""
 _WINDOW = 11
 """Pixels a side of the window of SSIM: 3.5 standard deviations of 1.5 to each side."""
+_VGG_SIDE = 16
+"""Pixels a side of the smallest picture that VGG's four halvings leave something of."""
 Lpips = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -46,8 +48,8 @@ def evaluate(
 
     Returns:
         psnr (dB, of the clipped pictures), ssim and lpips, means over the views; background; views, their number;
-        per_view, the three figures by name. What cannot be had is None: lpips unless asked for, and ssim of pictures
-        smaller than its window of 11 pixels.
+        per_view, the three figures by name. What cannot be had is None: lpips unless asked for and of pictures
+        below 16 pixels a side, and ssim of those below 11, its window.
 
     Raises:
         InputError: If the views are none, or the learned distance cannot be had.
@@ -85,7 +87,7 @@ class ViewFigures:
         name: Of the view.
         psnr: In dB, of the clipped picture.
         ssim: Structural similarity; None for a picture smaller than its window.
-        lpips: Learned distance; None without the extra.
+        lpips: Learned distance; None without the extra, and below 16 pixels a side.
     """
 
     name: str
@@ -148,7 +150,7 @@ def judge_views(
             view=view,
             psnr=psnr(torch.from_numpy(view.color[counted]), torch.from_numpy(truth[counted])),
             ssim=ssim(rendered, truth, mask=mask),
-            lpips=lpips(rendered, truth) if lpips else None,
+            lpips=lpips(rendered, truth) if lpips and min(truth.shape[:2]) >= _VGG_SIDE else None,
         )
         on_view(i + 1)
 

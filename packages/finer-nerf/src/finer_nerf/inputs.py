@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from finer_core.resources import parse_memory
 from finer_core.schema import fits, plain, shown
 from finer_nerf.arguments import are_mirrored, check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
-from finer_nerf.presets import resolve
+from finer_nerf.presets import resolve, with_reading
 from finer_nerf.scenes import Scene, Views, builtin, reader
 from finer_nerf.scenes.writer import write_blender_scene
 
@@ -147,40 +146,27 @@ def judged_views(scene: Scene) -> Views:
     return scene.split("test" if scene.test else "val")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenedScene:
-    """Hold a scene as it is trained on, and what it was before it was thinned and reduced.
-
-    Attributes:
-        scene: The scene.
-        views: Training views that it had.
-        height: Of its pictures, in pixels, before.
-    """
-
-    scene: Scene
-    views: int
-    height: int
-
-
-def open_scene(name: str | None, settings: NerfConfig) -> OpenedScene:
+def open_scene(name: str | None, settings: NerfConfig) -> tuple[Scene, NerfConfig]:
     """Read a scene as settings say, or make the built-in one.
 
     Args:
         name: Folder or file; None or the built-in scene's name for that, unless a file has that name.
         settings: As given, or resolved.
 
+    Returns:
+        The scene, and the settings with how it was read.
+
     Raises:
         InputError: If it cannot be read as a scene, or does not fit the memory.
     """
-    views, height = builtin.BUILT_IN_VIEWS, builtin.BUILT_IN_SIZE
-    # The paper preset chooses views and size by what the scene has: known before pictures are read, and not read twice.
-    if settings.preset == "paper" and not _is_built_in(name):
-        views, height = reader.measure_scene(str(name), test_every=settings.test_every)
-    sizes = resolve(settings, views=views, height=height, learning_rate=1.0, compiles=False)
-    return OpenedScene(scene=read_as_resolved(name, sizes), views=views, height=height)
+    is_paper = settings.preset == "paper"  # which alone goes by what the scene has
+    views, height = measure_input(name, test_every=settings.test_every) if is_paper else (1, 1)
+    settings = with_reading(settings, views=views, height=height)
+    resolve(settings, views=views, learning_rate=1.0, compiles=False)  # refuses settings before pictures are read
+    return read_as_resolved(name, settings), settings
 
 
-def given_scene(scene: Any, settings: NerfConfig, *, named: Collection[str]) -> tuple[OpenedScene, NerfConfig]:
+def given_scene(scene: Any, settings: NerfConfig, *, named: Collection[str]) -> tuple[Scene, NerfConfig]:
     """Return what a new training from Python is given, and the settings that go with it.
 
     Args:
@@ -192,8 +178,8 @@ def given_scene(scene: Any, settings: NerfConfig, *, named: Collection[str]) -> 
         InputError: If it is no scene, or settings of reading are given with one that was read.
     """
     if isinstance(scene, str | os.PathLike):
-        return open_scene(os.fspath(scene), settings), settings
-    checked = _checked_scene(scene)
+        return open_scene(os.fspath(scene), settings)
+    checked = checked_scene(scene)
     default = NerfConfig()
     for name in _OF_READING:
         if name in named or getattr(settings, name) != getattr(default, name):
@@ -202,26 +188,15 @@ def given_scene(scene: Any, settings: NerfConfig, *, named: Collection[str]) -> 
             )
     if settings.target_psnr is not None:
         judged_views(checked)  # refuses a scene without any
-    as_it_is = dataclasses.replace(settings, downscale=1, train_every=1)
-    return OpenedScene(scene=checked, views=len(checked.train), height=checked.train.height), as_it_is
+    return checked, settings
 
 
-def scene_again(scene: Any, settings: NerfConfig) -> Scene:
-    """Return what a training from Python that goes on is given.
-
-    Args:
-        scene: A path, or a `Scene`.
-        settings: Resolved.
+def checked_scene(scene: Any) -> Scene:
+    """Return a scene that a program gave.
 
     Raises:
-        InputError: If it is no scene.
+        InputError: If it is none, or its views cannot be trained on.
     """
-    if not isinstance(scene, str | os.PathLike):
-        return _checked_scene(scene)
-    return read_as_resolved(os.fspath(scene), settings)
-
-
-def _checked_scene(scene: Any) -> Scene:
     if not isinstance(scene, Scene):
         raise InputError(f"a scene is a path or what read_scene returns, got {shown(type(scene).__name__)}")
     for split, views in scene_splits(scene).items():
@@ -262,6 +237,30 @@ def read_input(
     scene = builtin.builtin_scene(size=max(1, builtin.BUILT_IN_SIZE // downscale))
     kept = scene.train if every == 1 else scene.train.take(list(range(0, len(scene.train), every)))
     return dataclasses.replace(scene, train=kept, notes=(*scene.notes, *reader.note_of_own_split(test_every)))
+
+
+def measure_input(name: str | None, *, test_every: int = 8) -> tuple[int, int]:
+    """Return the number of a scene's training views and the height of its pictures, which are not decoded.
+
+    Args:
+        name: As `read_input` takes it.
+        test_every: As `read_input` takes it.
+
+    Raises:
+        InputError: If it cannot be read as a scene.
+    """
+    if name is None or _is_built_in(name):
+        return builtin.BUILT_IN_VIEWS, builtin.BUILT_IN_SIZE
+    return reader.measure_scene(name, test_every=test_every)
+
+
+def input_digest(name: str) -> str:
+    """Return the digest of a scene's files, or of the built-in scene.
+
+    Raises:
+        InputError: If it cannot be read as a scene.
+    """
+    return builtin.builtin_scene().digest if _is_built_in(name) else reader.digest_scene(name)
 
 
 def _is_built_in(name: str | None) -> bool:

@@ -203,7 +203,6 @@ class NerfModel(nn.Module):
                 self,
                 resolution=resolution,
                 level=level,
-                level_unit=self.frame.scale,
                 texture=texture,
                 memory=parse_memory(memory),
                 on_points=lambda done: tell(done, resolution**3),
@@ -243,7 +242,7 @@ class NerfModel(nn.Module):
         """Render a video: H.264 in an .mp4 file, or numbered PNG files in a folder.
 
         Args:
-            path: File with the suffix .mp4, or a folder's name, made if need be.
+            path: File with the suffix .mp4, or a folder's name, made if need be, whose numbered frames are replaced.
             poses: Camera-to-world matrices (n, 4, 4); None for `orbit()`.
             camera: Lens and size; None for that of the first training view, without distortion.
             kind: "color", "depth" or "normals".

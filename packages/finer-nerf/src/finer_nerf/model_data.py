@@ -12,7 +12,7 @@ from finer_core.io.model_file import check_finite, load_model
 from finer_core.io.model_header import ModelInfo, model_info
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation
-from finer_core.schema import check_entries
+from finer_core.schema import build, check_entries
 from finer_nerf.backgrounds import is_background
 from finer_nerf.cameras import Camera
 from finer_nerf.fields.own_field import OwnField
@@ -122,14 +122,14 @@ def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
             raise ValueError(f"background {data['background']!r}, {len(poses)} cameras, or one too far away")
         return {
             "directions": data["directions"],
-            "frame": Normalization.from_dict(data["frame"]),
+            "frame": build(Normalization, data["frame"], what="the frame"),
             "bound": grid.bound,
             "grid": grid,
             "background": data["background"],
             "min_near": float(data["min_near"]),
             "max_samples": _between(data["max_samples"], 2, 1 << 16),
             "min_weight": float(data["min_weight"]),
-            "camera": Camera.from_dict(data["camera"]),
+            "camera": build(Camera, data["camera"], what="the camera"),
             "train_poses": poses,
             "scene": data["scene"],
         }

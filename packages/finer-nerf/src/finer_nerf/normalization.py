@@ -4,7 +4,6 @@ The published convention (torch-ngp's) turns the axes: box = scale * (y, z, x) +
 x right, y up, z backwards (OpenGL, Blender) to x right, y down, z forwards.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_core.schema import build
 from finer_core.shapes import Float, Real
 
 _TURN = (1, 2, 0)
@@ -96,12 +94,3 @@ class Normalization:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a model file."""
         return {"scale": self.scale, "offset": list(self.offset)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Normalization":
-        """Take back what `to_dict` returned.
-
-        Raises:
-            InputError: If it is not a frame.
-        """
-        return build(cls, data, what="the frame")

@@ -1,5 +1,6 @@
 """The two presets of a radiance-field training: the published run, and ours for a CPU. Needs no PyTorch."""
 
+from dataclasses import replace
 from typing import Any
 
 from finer_core.errors import InputError
@@ -24,13 +25,26 @@ FAST_LEARNING_RATE, SHORT_LEARNING_RATE = 1e-3, 2e-3
 """Adam's rate in the fast preset at `SHORT_STEPS` and more, and the most that a shorter training takes."""
 
 
-def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: float, compiles: bool) -> NerfConfig:
-    """Fill every None by the preset.
+def with_reading(settings: NerfConfig, *, views: int, height: int) -> NerfConfig:
+    """Fill in how a scene is read: by how much it is reduced and thinned.
 
     Args:
         settings: As given.
-        views: Training views of the scene.
-        height: Of its pictures, in pixels.
+        views: Training views of the scene, before.
+        height: Of its pictures, in pixels, before.
+    """
+    every, factor = 1, 1
+    if settings.preset == "paper":
+        every, factor = max(1, views // PUBLISHED_VIEWS), max(1, height // PUBLISHED_HEIGHT)
+    return replace(settings, downscale=settings.downscale or factor, train_every=settings.train_every or every)
+
+
+def resolve(settings: NerfConfig, *, views: int, learning_rate: float, compiles: bool) -> NerfConfig:
+    """Fill every None by the preset.
+
+    Args:
+        settings: As given, and by `with_reading` for a scene that was read; another is taken as it is.
+        views: Training views, of those that are trained on.
         learning_rate: The method's published rate.
         compiles: Whether activations are compiled unless `--no-compile` says otherwise.
 
@@ -42,7 +56,7 @@ def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: flo
     """
     refuse_two_lengths(settings)
     if settings.preset == "paper":
-        values = _paper(learning_rate, views=views, height=height)
+        values = _paper(learning_rate, views=views)
     elif settings.preset == "fast":
         values = _fast(learning_rate, steps=settings.steps or FAST_STEPS)
     else:
@@ -61,13 +75,12 @@ def resolve(settings: NerfConfig, *, views: int, height: int, learning_rate: flo
     return NerfConfig(**merged)
 
 
-def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
+def _paper(learning_rate: float, *, views: int) -> dict[str, Any]:
     """FINER's run of torch-ngp: 25 views at 200x200, 4096 rays a step, at most 1024 samples a ray, 37,500 steps."""
-    every = max(1, views // PUBLISHED_VIEWS)
     return {
         "steps": PUBLISHED_STEPS,
-        "downscale": max(1, height // PUBLISHED_HEIGHT),
-        "train_every": every,
+        "downscale": 1,
+        "train_every": 1,
         "batch_rays": PUBLISHED_BATCH,
         "batch_samples": 0,
         "max_samples": 1024,
@@ -80,7 +93,7 @@ def _paper(learning_rate: float, *, views: int, height: int) -> dict[str, Any]:
         "optimizer": "adam",
         "schedule": "exponential",
         "ema_decay": 0.95,
-        "ema_every": -(-views // every),  # once a pass over the views, as published
+        "ema_every": views,  # once a pass over the views, as published
         "guard": False,
         "precision": "fp32",
     }

@@ -5,6 +5,7 @@ Source: the project page of SL2A (ICCV 2025), whose lego figures are those of FI
 `published_tables` has them, and others, with their provenance.
 """
 
+from finer_core.reproduction.table import name_in
 from finer_nerf.published_tables import FINER_NERF, SCENES
 
 SOURCE = "SL2A project page (25 views, 200x200, white background); lego as in FINER's paper"
@@ -13,5 +14,5 @@ SOURCE = "SL2A project page (25 views, 200x200, white background); lego as in FI
 def published_psnr(*, scene: str, method: str) -> float | None:
     """Return the published PSNR of a scene, recognised by the word in its name, or None where there is none."""
     row = next((row for row in FINER_NERF.rows if row.method == method), None)
-    name = next((name for name in SCENES if name in scene.lower()), None)
+    name = name_in(scene, SCENES)
     return None if row is None or name is None else row.published["psnr"].get(name)

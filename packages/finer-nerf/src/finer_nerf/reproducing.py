@@ -9,6 +9,7 @@ from finer_core.errors import InputError
 from finer_core.io.figures import side_by_side
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
+from finer_core.reproduction.table import name_in
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.published_tables import TABLES
 
@@ -54,15 +55,14 @@ def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
     for source in paths or [BUILT_IN]:
         path = Path(source)
         stem = (path.resolve().parent if path.suffix == ".json" else path.resolve()).name if paths else BUILT_IN
-        name = next((name for name in table.inputs if name in stem.lower()), stem)
-        found.append(Input(name=name, source=source, sha256=_digest(source)))
+        found.append(Input(name=name_in(stem, table.inputs) or stem, source=source, sha256=_digest(source)))
     return found
 
 
 def _digest(source: str) -> str:
-    from finer_nerf.inputs import content_digest, read_input
+    from finer_nerf.inputs import input_digest
 
-    return content_digest(read_input(source))
+    return input_digest(source)
 
 
 def compute_cell(cell: Cell) -> Outcome:
@@ -79,7 +79,7 @@ def compute_cell(cell: Cell) -> Outcome:
 
     digest = _digest(cell.input.source)
     reading: dict[str, Any] = {} if cell.size is None else {"downscale": _downscale(cell.input.source, cell.size)}
-    scene = open_scene(cell.input.source, NerfConfig(preset=cell.settings["preset"], **reading)).scene
+    scene, _ = open_scene(cell.input.source, NerfConfig(preset=cell.settings["preset"], **reading))
     model, history = fit(scene, **{**cell.settings, "method": cell.method, "seed": cell.seed})
     if history.interrupted:
         raise KeyboardInterrupt
@@ -102,9 +102,9 @@ def compute_cell(cell: Cell) -> Outcome:
 
 
 def _downscale(source: str, size: int) -> int:
-    from finer_nerf.inputs import read_input
+    from finer_nerf.inputs import measure_input
 
-    height = read_input(source).train.height
+    _, height = measure_input(source)
     factor, rest = divmod(height, size)
     if rest or not factor:
         raise InputError(f"--size {size}: the pictures of {source} are {height} high; give a divisor of that")

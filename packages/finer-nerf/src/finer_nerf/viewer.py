@@ -81,11 +81,11 @@ def view_model(
         server.scene.set_up_direction(mean_up(model.train_poses))
         kind = server.gui.add_dropdown("shows", KINDS, initial_value=KINDS[0])
         reset = server.gui.add_button("first training view")
+        reset.on_click(lambda event: _place(event.client, model))
 
         @server.on_client_connect
         def _(client: Any) -> None:
             _place(client, model)
-            reset.on_click(lambda _: _place(client, model))
 
             def connected() -> bool:
                 return not stop.is_set() and client.client_id in server.get_clients()

@@ -197,20 +197,19 @@ def _indices(name: str, table: Any) -> np.ndarray:
     return found
 
 
-def distance_to(reference: Any, normalization: Normalization, *, memory: int | None = None) -> MeshDistance | None:
+def distance_to(reference: Any, normalization: Normalization) -> MeshDistance | None:
     """Return the distances to a reference mesh, in the box; None without one.
 
     Args:
         reference: Whatever `as_shape` takes, or None.
         normalization: Moves it into the box.
-        memory: Bytes that the process may use; None for no limit.
 
     Raises:
         InputError: If it is no mesh.
     """
     if reference is None:
         return None
-    loaded = as_shape(reference, memory=memory, what="reference")
+    loaded = as_shape(reference, what="reference")
     if not isinstance(loaded.shape, Mesh):
         raise InputError(f"{loaded.name}: a picture of the error needs a mesh as reference, this is a point cloud")
     return MeshDistance(normalization.mesh_to_box(loaded.shape))

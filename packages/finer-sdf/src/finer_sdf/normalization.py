@@ -3,14 +3,12 @@
 Networks see every shape inside [-0.45, 0.45]^3, in the box [-0.5, 0.5]^3; what comes out is in the user's units again.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.schema import build
 from finer_core.shapes import Float, Real
 from finer_sdf.geometry import Mesh, PointCloud, Shape
 
@@ -71,15 +69,6 @@ class Normalization:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a model file."""
         return {"scale": self.scale, "offset": list(self.offset)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Normalization":
-        """Take back what `to_dict` returned.
-
-        Raises:
-            InputError: If it is none.
-        """
-        return build(cls, data, what="the frame")
 
 
 THE_BOX_ITSELF = Normalization(scale=1.0, offset=(0.0, 0.0, 0.0))

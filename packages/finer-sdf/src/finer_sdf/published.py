@@ -7,6 +7,7 @@ ours, so the figures are neighbours and no target. `published_tables` has them, 
 
 from dataclasses import dataclass
 
+from finer_core.reproduction.table import name_in
 from finer_sdf.published_tables import FOUR, SASNET
 
 
@@ -33,7 +34,7 @@ def published_figures(*, shape: str, method: str) -> PublishedFigures | None:
         shape: A file's name; the shape is recognised by the word in it.
         method: A key of `METHODS`.
     """
-    name = next((name for name in FOUR if name in shape.lower()), None)
+    name = name_in(shape, FOUR)
     row = next((row for row in SASNET.rows if row.method == method), None)
     if name is None or row is None:
         return None

@@ -9,6 +9,7 @@ from finer_core.errors import DivergenceError, InputError
 from finer_core.io.figures import side_by_side
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table, files_of_inputs
 from finer_core.reproduction import reproduce as run_study
+from finer_core.reproduction.table import name_in
 from finer_sdf.config import BUILT_IN
 from finer_sdf.published_tables import RESOLUTION, TABLES
 
@@ -63,12 +64,12 @@ def _named(folder: Path, name: str) -> Path | None:
     """Return the file of a shape: of those with its name in theirs the one with the shortest."""
     from finer_sdf.formats import SUFFIXES
 
-    there = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and name in file.stem.lower()]
+    there = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and name_in(file.stem, [name])]
     return min(there, default=None, key=lambda file: (len(file.name), file.name))
 
 
 def _input(table: Table, path: Path) -> Input:
-    name = next((name for name in table.inputs if name in path.stem.lower()), path.stem)
+    name = name_in(path.stem, table.inputs) or path.stem
     other = "" if path.stem.lower() == name else f"{path.name} is not the scan as it came"
     return Input(name=name, source=str(path), sha256=_loaded(str(path)).sha256, other=other)
 

@@ -1,6 +1,7 @@
 """What was published: a table's rows, inputs, settings and values, each value with where it was read; no PyTorch."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,6 +142,26 @@ class Table:
     def provenance_of(self, row: Row) -> str:
         """Return the tag of a row's values."""
         return row.provenance or self.provenance
+
+
+def name_in(text: str, names: Iterable[str]) -> str | None:
+    """Return the first of some names that a text has in whole words, which are of letters alone; None where none is.
+
+    Args:
+        text: Such as a file's name.
+        names: Such as a table's inputs.
+
+    Example:
+        >>> from finer_core.reproduction.table import name_in
+        >>> name_in("Lego_200", ["mic", "lego"]), name_in("panoramic", ["mic"])
+        ('lego', None)
+    """
+    words = _words(text)
+    return next((name for name in names if _words(name) in words), None)
+
+
+def _words(text: str) -> str:
+    return f" {' '.join(re.findall('[a-z]+', text.lower()))} "
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -154,7 +154,11 @@ def _add_mesh(commands: Any) -> None:
         "--out", default="mesh.ply", metavar="FILE", help=f"{formats} (USD is an extra; default: %(default)s)"
     )
     parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
-    parser.add_argument("--level", type=float, help="density of the surface (default: half opaque in 1 %% of the box)")
+    parser.add_argument(
+        "--level",
+        type=float,
+        help="density of the surface, per unit of the scene (default: half opaque in 1 %% of the box)",
+    )
     parser.add_argument(
         "--texture",
         type=int,

@@ -41,20 +41,14 @@ def start_run(
         InputError: Before anything was written, for any wrong input.
     """
     team = team or Team()
-    opened = open_scene(signal, settings)
-    plan = plan_fit(
-        settings,
-        opened.scene,
-        original_views=opened.views,
-        original_height=opened.height,
-        processes=team.ranks.size,
-    )
+    scene, settings = open_scene(signal, settings)
+    plan = plan_fit(settings, scene, processes=team.ranks.size)
     run = open_run_folder(out, mode=mode)
-    config = config_of(plan, opened.scene, signal=signal or BUILT_IN)
+    config = config_of(plan, scene, signal=signal or BUILT_IN)
     write_json(run.config, config)
     team.tell({**config, "attempt": 0})
     habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
-    return _train_and_fill(run, plan, opened.scene, config, resume=False, first=0, **habits)
+    return _train_and_fill(run, plan, scene, config, resume=False, first=0, **habits)
 
 
 def resume_run(

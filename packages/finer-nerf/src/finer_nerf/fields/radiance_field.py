@@ -58,22 +58,6 @@ class FieldConfig:
             "directions": self.directions,
         }
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "FieldConfig":
-        """Take back what `to_dict` returned.
-
-        Raises:
-            InputError: If it is not a field's config.
-        """
-        try:
-            return cls(
-                density=NetworkConfig.from_dict(data["density"]),
-                color=NetworkConfig.from_dict(data["color"]),
-                directions=data["directions"],
-            )
-        except (KeyError, TypeError) as error:
-            raise InputError(f"not the config of a radiance field ({error!r})") from error
-
 
 def field_config(
     *,

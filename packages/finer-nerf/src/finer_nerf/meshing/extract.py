@@ -66,7 +66,7 @@ class ColoredMesh:
 
 
 def default_level(*, bound: float) -> float:
-    """Return the density at which 1 % of the box's side is half opaque: ln 2 / (0.01 * 2 bound)."""
+    """Return the density per box unit at which 1 % of the box's side is half opaque: ln 2 / (0.01 * 2 bound)."""
     return float(np.log(2) / (_HALF_OPAQUE_IN * 2 * bound))
 
 
@@ -81,7 +81,6 @@ def extract_mesh(
     *,
     resolution: int = 256,
     level: float | None = None,
-    level_unit: float = 1.0,
     memory: int = 4_000_000_000,
     smallest_part: float = _SMALLEST_PART,
     texture: int | None = None,
@@ -95,8 +94,7 @@ def extract_mesh(
     Args:
         model: The model.
         resolution: Grid points per axis.
-        level: Density of the surface; None for `default_level`.
-        level_unit: What densities are per, here and in messages, in box units.
+        level: Density of the surface, per unit of the scene; None for `default_level`.
         memory: Bytes to stay within.
         smallest_part: Connected parts with fewer than this share of the faces are floaters and left out.
         texture: Pixels of a texture's side, which the colours are painted into as well; None for none.
@@ -112,14 +110,14 @@ def extract_mesh(
     check_texture(texture, memory=memory, extra=TEXTURE_EXTRA)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
-    wanted = default_level(bound=model.bound) if level is None else level / level_unit
+    wanted = default_level(bound=model.bound) if level is None else level / model.frame.scale
     if not 0 < wanted < float("inf"):
         raise InputError(f"--level must be a positive density, got {level!r}")
     padded = np.zeros((resolution + 2,) * 3, dtype=np.float32)  # empty outside: closes what touches the box
     _fill_densities(padded[1:-1, 1:-1, 1:-1], model, on_points=on_points)
     most = float(padded.max())
     if not most > wanted:
-        found, asked = most * level_unit, wanted * level_unit
+        found, asked = most * model.frame.scale, wanted * model.frame.scale
         raise InputError(f"no surface: the largest density is {found:.4g}, lower --level {asked:.4g}")
     step = 2 * model.bound / (resolution - 1)
     # Logarithms, because the density is an exponential: its level set is then placed by a nearly linear function.
@@ -176,7 +174,7 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
         if len(rows):
             points = torch.stack([axis[i].expand(len(rows)), axis[rows], axis[columns]], dim=-1)
             pieces = points.to(model.device).split(_POINTS_AT_ONCE)
-            found = torch.cat(list(on_all_cores(model.density, pieces, device=model.device)))
+            found = torch.cat(on_all_cores(model.density, pieces, device=model.device))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
 
@@ -218,5 +216,5 @@ def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.n
 
     at, towards = (torch.from_numpy(x.astype(np.float32)).to(model.device) for x in (points, -normals))
     pieces = zip(at.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
-    colors = torch.cat(list(on_all_cores(look, pieces, device=model.device)))
+    colors = torch.cat(on_all_cores(look, pieces, device=model.device))
     return np.rint(colors.clamp(0, 1).numpy() * 255).astype(np.uint8)

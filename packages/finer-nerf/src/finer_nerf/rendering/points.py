@@ -39,7 +39,7 @@ def look_at_arrays(
     places = torch.from_numpy(model.frame.to_box(points).astype(np.float32))
     towards = model.frame.directions_to_box(torch.from_numpy(directions)).float()
     pieces = zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
-    seen = list(on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device))
+    seen = on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device)
     sigmas, rgbs = (as_array(torch.cat(parts)) for parts in zip(*seen, strict=True))
     return sigmas, rgbs
 

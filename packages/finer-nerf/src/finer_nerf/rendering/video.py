@@ -67,7 +67,7 @@ def check_movie_path(path: str | os.PathLike[str]) -> None:
 
 
 def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps: float) -> None:
-    """Write frames as H.264 in an MP4, or as frame_0000.png ... in a folder.
+    """Write frames as H.264 in an MP4, or as frame_0000.png ... in a folder, in place of the frames that are there.
 
     Args:
         frames: uint8 (height, width, 3), all of one size; a last odd line or column is repeated, for the
@@ -80,6 +80,10 @@ def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, f
         write_mp4(frames, out, fps=fps)
         return
     out.mkdir(exist_ok=True)
+    written = set()
     for number, frame in enumerate(frames):
-        with output_path(out / f"frame_{number:04d}.png") as temporary:
+        written.add(path := out / f"frame_{number:04d}.png")
+        with output_path(path) as temporary:
             Image.fromarray(frame).save(temporary)
+    for of_a_longer_film in set(out.glob("frame_[0-9]*.png")) - written:
+        of_a_longer_film.unlink()

@@ -1,6 +1,5 @@
 """Render whole pictures: colour, depth, opacity, normals."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +48,6 @@ def render_view(
     camera: Camera,
     *,
     background: str | None = None,
-    on_rows: Callable[[int], None] = lambda rows: None,
 ) -> View:
     """Render a picture.
 
@@ -58,7 +56,6 @@ def render_view(
         pose: Camera-to-box matrix (4, 4): x right, y down, z forwards.
         camera: Lens and size.
         background: "white", "black" or "#rrggbb"; None for the model's.
-        on_rows: Called with the number of rows done.
     """
     behind = torch.tensor(color_of(background or model.background), device=model.device)
     pose = torch.as_tensor(pose, dtype=torch.float32)
@@ -71,21 +68,17 @@ def render_view(
         )
         return render_packed(model.field, rays_o, rays_d, samples, background=behind, min_weight=model.min_weight)
 
-    colors, opacities, depths, done = [], [], [], 0
-    for piece, seen in zip(pieces, on_all_cores(look, pieces, device=model.device), strict=True):
-        colors.append(seen.image.clamp(0, 1).cpu())
-        opacities.append(seen.opacity.clamp(0, 1).cpu())
-        depths.append(seen.depth.cpu())
-        done += len(piece)
-        on_rows(done // camera.width)
+    found = on_all_cores(look, pieces, device=model.device)
+    color = torch.cat([seen.image for seen in found]).clamp(0, 1).cpu()
+    opacity = torch.cat([seen.opacity for seen in found]).clamp(0, 1).cpu()
+    depth = torch.cat([seen.depth for seen in found]).cpu()
     size = (camera.height, camera.width)
-    opacity, depth = torch.cat(opacities), torch.cat(depths)
     solid = opacity > _SOLID
     depth = torch.where(solid, depth / opacity.clamp_min(1e-6), torch.inf)
     rays_o, rays_d = camera_rays(pose, camera, all_pixels(camera))
     points = torch.where(solid[:, None], rays_o + rays_d * torch.where(solid, depth, 0.0)[:, None], torch.nan)
     return View(
-        color=as_array(torch.cat(colors).view(*size, 3)),
+        color=as_array(color.view(*size, 3)),
         depth=as_array(depth.view(size)),
         opacity=as_array(opacity.view(size)),
         points=as_array(points.view(*size, 3)),
@@ -116,7 +109,7 @@ def normals_of(model: FittedScene, view: View) -> Float[np.ndarray, "height widt
             gradient = gradient_in_space(points, gradient)
         return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
-    found = list(on_all_cores(look, flat[solid].split(1 << 14), device=model.device))
+    found = on_all_cores(look, flat[solid].split(1 << 14), device=model.device)
     if found:
         normals[solid] = torch.cat(found)
     turned = np.argsort((1, 2, 0))

@@ -70,6 +70,18 @@ def measure_scene(path: str, *, test_every: int = 8) -> tuple[int, int]:
         return len(train), read_header(train[0].picture).height
 
 
+def digest_scene(path: str) -> str:
+    """Return what a scene's `digest` is, without decoding pictures.
+
+    Raises:
+        InputError: As `read_scene`.
+    """
+    with readable(path):
+        found = _find(path)
+        splits, _ = _split(found, path, every=1, test_every=NerfConfig.test_every)
+        return _digest(found.files, [frame for part in splits.values() for frame in part])
+
+
 def _folder_of(path: str) -> Path:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 

@@ -22,7 +22,7 @@ from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_core.training.state import TrainState
 from finer_nerf.config import NerfConfig
 from finer_nerf.fields.own_field import describe_field
-from finer_nerf.inputs import content_digest, given_scene, scene_again
+from finer_nerf.inputs import checked_scene, content_digest, given_scene, read_as_resolved
 from finer_nerf.model import NerfModel
 from finer_nerf.scenes import Scene
 from finer_nerf.training.build import attempt_of, metrics_of, run_attempts
@@ -97,13 +97,15 @@ def fit(
     state = saved_state(checkpoint, resume=resume)
     path = Path(checkpoint or "")
     if state is None:
-        opened, settings = given_scene(scene, settings, named=overrides)
-        views = opened.scene
-        plan = plan_fit(settings, views, original_views=opened.views, original_height=opened.height, own=own.described)
+        views, settings = given_scene(scene, settings, named=overrides)
+        plan = plan_fit(settings, views, own=own.described)
         about = _about(checkpoint, plan, views, own=own.name)
     else:
         plan = FitPlan.from_config(_mapping(state, path), source=path)
-        views = scene_again(scene, plan.settings)
+        if isinstance(scene, str | os.PathLike):
+            views = read_as_resolved(os.fspath(scene), plan.settings)
+        else:
+            views = checked_scene(scene)
         about = _about(checkpoint, plan, views, own=own.name)
         saved_fit(state, about, source=path, verb="finer_nerf.fit", signal="scene")
         refuse_other_settings(plan, settings, named=overrides, source=path)

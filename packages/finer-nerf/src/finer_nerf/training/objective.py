@@ -216,7 +216,7 @@ class PhotometricObjective:
                 with torch.no_grad():
                     return field.density_and_features(points)[0]
             pieces = points.split(_GRID_PIECE)
-            return torch.cat(list(on_all_cores(lambda x: field.density_and_features(x)[0], pieces, device=device)))
+            return torch.cat(on_all_cores(lambda x: field.density_and_features(x)[0], pieces, device=device))
 
         share = 1.0 if looks < _FULL_LOOKS else _LATER_SHARE
         self.grid.update(density, generator=self._generator(step, purpose=1), share=share)

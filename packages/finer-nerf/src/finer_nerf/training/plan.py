@@ -126,18 +126,14 @@ def plan_fit(
     settings: NerfConfig,
     scene: Scene,
     *,
-    original_views: int,
-    original_height: int,
     processes: int = 1,
     own: OwnNetwork | None = None,
 ) -> FitPlan:
     """Decide everything about a training.
 
     Args:
-        settings: As given.
+        settings: As given, or as `open_scene` returns them.
         scene: The scene as it will be trained on.
-        original_views: Training views before any were left out.
-        original_height: Height of the pictures before downscaling.
         processes: How many share the training.
         own: What a module of the user's own takes, which is in the place of our networks.
 
@@ -147,13 +143,7 @@ def plan_fit(
     """
     values = find_method(settings.method).for_task(TASK)
     device = resolve_device(settings.device, shared=processes > 1)
-    resolved = resolve(
-        settings,
-        views=original_views,
-        height=original_height,
-        learning_rate=values.learning_rate,
-        compiles=device == "cpu",
-    )
+    resolved = resolve(settings, views=len(scene.train), learning_rate=values.learning_rate, compiles=device == "cpu")
     resolved = _with_contraction(with_backgrounds(resolved, scene), scene)
     if resolved.exposure:
         check_exposure(scene)

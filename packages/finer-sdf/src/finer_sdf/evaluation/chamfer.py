@@ -20,14 +20,10 @@ class Chamfer:
     Attributes:
         l2_sum: Mean squared nearest distance one way plus the other way.
         l1: Mean nearest distance, averaged over both ways.
-        l2_to_second: The part of `l2_sum` from each point of the first set to the second.
-        l2_to_first: The other part.
     """
 
     l2_sum: float
     l1: float
-    l2_to_second: float
-    l2_to_first: float
 
 
 def chamfer_of_samples(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "m 3"]) -> Chamfer:
@@ -41,12 +37,9 @@ def chamfer_of_samples(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray
         second: (m, 3).
     """
     to_second, to_first = nearest_distances(first, second), nearest_distances(second, first)
-    parts = float(np.mean(to_second**2)), float(np.mean(to_first**2))
     return Chamfer(
-        l2_sum=sum(parts),
+        l2_sum=float(np.mean(to_second**2)) + float(np.mean(to_first**2)),
         l1=float(np.mean(to_second) + np.mean(to_first)) / 2,
-        l2_to_second=parts[0],
-        l2_to_first=parts[1],
     )
 
 

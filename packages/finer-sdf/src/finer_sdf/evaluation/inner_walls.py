@@ -38,17 +38,16 @@ class Outside:
     share: float
 
 
-def outside_of(mesh: Mesh, *, seed: int = 0) -> Outside:
+def outside_of(mesh: Mesh) -> Outside:
     """Leave out the inner walls of a mesh: where both sides of it are inside, by a winding number above 1/2.
 
     Faces that are inside in part are cut into smaller ones, and those go by their middles.
 
     Args:
         mesh: In box coordinates.
-        seed: Of the points that are asked whether there are any.
     """
     distance = MeshDistance(mesh)
-    probe = sample_surface(mesh, count=_PROBE, seed=seed)
+    probe = sample_surface(mesh, count=_PROBE, seed=0)
     share = float(_inner(probe.points, probe.normals, distance).mean())
     if not _SHARE <= share < 1:
         return Outside(mesh=mesh, surface=mesh, distance=distance, share=0.0)

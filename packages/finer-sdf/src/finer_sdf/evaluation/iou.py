@@ -1,6 +1,5 @@
 """Intersection over union of the insides of two meshes, on a grid of points."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,28 +15,6 @@ _CLOSE = 1e-6
 """Nearer than this to the surface, as a share of the largest coordinate, a side is asked for from farther away."""
 _BLOCK = 4
 """Points an axis of a block, which has one side where the surface is farther than its corners."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overlap:
-    """Count grid points.
-
-    Attributes:
-        both: Inside both.
-        either: Inside at least one.
-        first: Inside the first.
-        second: Inside the second.
-    """
-
-    both: int
-    either: int
-    first: int
-    second: int
-
-    @property
-    def iou(self) -> float | None:
-        """Return both / either; None where no point is inside either: such a grid tells nothing of the insides."""
-        return self.both / self.either if self.either else None
 
 
 def joint_box(first: Mesh, second: Mesh) -> Float[np.ndarray, "2 3"]:
@@ -114,20 +91,32 @@ def _grid(axes: list[np.ndarray]) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def overlap(
+def iou_of(
     first: Mesh,
     second: Mesh,
     *,
     box: Float[np.ndarray, "2 3"],
     resolution: int = RESOLUTION,
     distances: tuple[MeshDistance | None, MeshDistance | None] = (None, None),
-) -> Overlap:
-    """Compare the insides of two meshes over a box; see `occupancy`."""
+) -> float | None:
+    """Return the points of a grid that are inside both meshes, by those inside either; see `occupancy`.
+
+    Args:
+        first: Closed or not.
+        second: Closed or not.
+        box: (2, 3) lowest and highest corner.
+        resolution: Points an axis, both ends included.
+        distances: The meshes', where the caller has them already.
+
+    Returns:
+        The share; None where no point is inside either: such a grid tells nothing of the insides.
+    """
     a, b = (
         occupancy(mesh, box=box, resolution=resolution, distance=distance)
         for mesh, distance in zip((first, second), distances, strict=True)
     )
-    return Overlap(both=int((a & b).sum()), either=int((a | b).sum()), first=int(a.sum()), second=int(b.sum()))
+    either = int((a | b).sum())
+    return int((a & b).sum()) / either if either else None
 
 
 def _settle_close_points(inside: np.ndarray, axes: list[np.ndarray], distance: MeshDistance, *, close: float) -> None:

@@ -1,7 +1,7 @@
 """All figures of a mesh against a reference surface, under names that say what each is."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from finer_core.resources import parse_memory
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
-from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, joint_box, overlap
+from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, iou_of, joint_box
 from finer_sdf.evaluation.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
 from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
@@ -24,7 +24,7 @@ PUBLISHED_SAMPLES = 300_000
 THRESHOLDS = (0.001, 0.002, 0.005)
 """Distances of the F-scores, in units of the box's side."""
 F_SCORE_THRESHOLD = 0.002
-"""The one that `f_score` is at."""
+"""The one of them that `f_score` is at."""
 _STAGES = 5
 _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
@@ -106,7 +106,6 @@ def compare_surfaces(
     samples: int = PUBLISHED_SAMPLES,
     seed: int = 0,
     iou_resolution: int = RESOLUTION,
-    thresholds: Sequence[float] = THRESHOLDS,
     on_stage: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> dict[str, Any]:
     """Compare a mesh with a reference, in units of the reference's normalized box.
@@ -119,7 +118,6 @@ def compare_surfaces(
         samples: Surface samples a side.
         seed: Seed of the samples; other numbers than a fit of the same seed draws.
         iou_resolution: Grid points an axis of both IoUs.
-        thresholds: Distances of the F-scores.
         on_stage: Called before each part of the work with those done, those in all, and its name.
 
     Returns:
@@ -144,14 +142,14 @@ def compare_surfaces(
     if isinstance(reference, Mesh):
         theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
-        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, thresholds, begin)
+        figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, begin)
         notes += [
             f"{name} is not known: its grid of {iou_resolution} points an axis meets the inside of neither surface"
             for name in ("iou", "iou_published")
             if figures[name] is None
         ]
     else:
-        figures = _against_cloud(ours, drawn, reference, normalization, seed, thresholds, begin)
+        figures = _against_cloud(ours, drawn, reference, normalization, seed, begin)
     return {
         **figures,
         **{name: topology[name] for name in ("watertight", "manifold", "components")},
@@ -204,7 +202,6 @@ def _against_mesh(
     theirs: Outside,
     seed: int,
     resolution: int,
-    thresholds: Sequence[float],
     begin: Callable[[str], None],
 ) -> dict[str, Any]:
     count = len(drawn.points)
@@ -217,14 +214,14 @@ def _against_mesh(
     from_reference = distances_to_mesh(theirs_drawn, ours.surface, ours.distance)
     begin("intersection over union")
     own, published = (
-        overlap(ours.mesh, theirs.mesh, box=box, resolution=resolution, distances=(ours.distance, theirs.distance))
+        iou_of(ours.mesh, theirs.mesh, box=box, resolution=resolution, distances=(ours.distance, theirs.distance))
         for box in (joint_box(ours.mesh, theirs.mesh), PUBLISHED_BOX)
     )
     return {
         **figures,
-        "iou": own.iou,
-        "iou_published": published.iou,
-        **_distance_figures(to_reference, from_reference, thresholds),
+        "iou": own,
+        "iou_published": published,
+        **_distance_figures(to_reference, from_reference),
     }
 
 
@@ -234,7 +231,6 @@ def _against_cloud(
     reference: PointCloud,
     normalization: Normalization,
     seed: int,
-    thresholds: Sequence[float],
     begin: Callable[[str], None],
 ) -> dict[str, Any]:
     points, normals = normalization.to_box(reference.points), reference.normals
@@ -249,7 +245,7 @@ def _against_cloud(
     begin("distances between the surfaces")
     cloud = PointCloud(points=points, normals=normals)
     from_reference = distances_to_mesh(cloud, ours.surface, ours.distance)
-    return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference, thresholds)}
+    return {**figures, "iou": None, "iou_published": None, **_distance_figures(None, from_reference)}
 
 
 def _chamfer_figures(ours: np.ndarray, theirs: np.ndarray, floor: float) -> dict[str, Any]:
@@ -262,9 +258,7 @@ def _chamfer_figures(ours: np.ndarray, theirs: np.ndarray, floor: float) -> dict
     }
 
 
-def _distance_figures(
-    to_reference: OneWay | None, from_reference: OneWay, thresholds: Sequence[float]
-) -> dict[str, Any]:
+def _distance_figures(to_reference: OneWay | None, from_reference: OneWay) -> dict[str, Any]:
     """Return what exact distances give; without those to the reference only half of it."""
     summaries = {
         "to_reference": to_reference.summary() if to_reference else None,
@@ -272,10 +266,9 @@ def _distance_figures(
     }
     scores: dict[str, Any] | None = None
     if to_reference:
-        every = sorted({*thresholds, F_SCORE_THRESHOLD})
         scores = {
             f"{threshold:g}": f_score(to_reference.distance, from_reference.distance, threshold=threshold)
-            for threshold in every
+            for threshold in THRESHOLDS
         }
     farthest = [way["max"] for way in summaries.values() if way]
     return {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import igl
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -33,7 +34,7 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
     edges = Edges.of(faces)
     boundary, crowded, inconsistent = int((edges.uses == 1).sum()), edges.crowded, edges.wound_against
     pinched = _pinched_vertices(faces, edges)
-    components = _components(faces, len(used))
+    components = int(igl.vertex_components(faces).max()) + 1
     euler = len(used) - len(edges.uses) + len(faces)
     watertight = boundary == 0 and crowded == 0 and inconsistent == 0
     volume = mesh.volume()
@@ -54,12 +55,6 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
     }
 
 
-def _components(faces: np.ndarray, vertices: int) -> int:
-    """Count the parts that hang together through edges."""
-    ends = faces[:, [0, 1]].T, faces[:, [1, 2]].T  # two edges hold a face together
-    return _groups(np.concatenate(ends, axis=1), vertices)[0]
-
-
 def _pinched_vertices(faces: np.ndarray, edges: Edges) -> int:
     """Count the vertices whose faces form more than one fan.
 
@@ -77,15 +72,9 @@ def _pinched_vertices(faces: np.ndarray, edges: Edges) -> int:
     order = np.argsort(keys)
     # An edge of two faces has two corners at each of its ends: the sorted keys come in pairs.
     pairs = corner[order].reshape(-1, 2).T
-    groups, group = _groups(pairs, faces.size)
+    graph = coo_array((np.ones(pairs.shape[1], dtype=bool), pairs), shape=(faces.size, faces.size))
+    groups, group = connected_components(graph, directed=False)
     # Every group lies at one vertex: count the groups that each vertex has.
     first = np.empty(groups, dtype=np.int64)
     first[group] = vertex
     return int((np.bincount(first) > 1).sum())
-
-
-def _groups(pairs: np.ndarray, count: int) -> tuple[int, np.ndarray]:
-    """Return how many groups pairs (2, n) of `count` things make, and the group of each."""
-    graph = coo_array((np.ones(pairs.shape[1], dtype=bool), pairs), shape=(count, count))
-    groups, group = connected_components(graph, directed=False)
-    return int(groups), group

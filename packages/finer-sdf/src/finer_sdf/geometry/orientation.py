@@ -15,9 +15,7 @@ _ROUNDS = 8
 """Solids nested deeper than this inside reversed ones are left as they are."""
 
 
-def orient_outwards(
-    vertices: Vertices, faces: Faces, *, edges: Edges | None = None, seed: int = 0
-) -> tuple[Faces, list[str]]:
+def orient_outwards(vertices: Vertices, faces: Faces, *, edges: Edges | None = None) -> tuple[Faces, list[str]]:
     """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
 
     A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
@@ -29,7 +27,6 @@ def orient_outwards(
         vertices: (n, 3) float64.
         faces: (m, 3) int64; no repeated corners, no face without area.
         edges: Of the faces, if they are known already.
-        seed: Of the choice of faces that are asked.
 
     Returns:
         The faces, and what was changed, a sentence each.
@@ -47,7 +44,7 @@ def orient_outwards(
             notes.append(f"{turned.sum()} of {len(faces)} faces were wound against their neighbours; reversed them")
         if edges.wound_against:
             notes.append("it has only one side (like a Moebius strip): inside and outside cannot be told everywhere")
-    inwards = _inward_faces(vertices, faces, patches, closed=_closed_patches(faces, patches, edges), seed=seed)
+    inwards = _inward_faces(vertices, faces, patches, closed=_closed_patches(faces, patches, edges))
     if inwards.any():
         faces = np.where(inwards[:, None], faces[:, ::-1], faces)
         which = "its" if inwards.all() else f"{int(inwards.sum())} of {len(faces)}"
@@ -56,13 +53,13 @@ def orient_outwards(
 
 
 def _inward_faces(
-    vertices: Vertices, faces: Faces, patches: Shaped[np.ndarray, " faces"], *, closed: np.ndarray, seed: int
+    vertices: Vertices, faces: Faces, patches: Shaped[np.ndarray, " faces"], *, closed: np.ndarray
 ) -> Bool[np.ndarray, " faces"]:
     corners = bounds_of(vertices)
     unit = (vertices - corners.mean(axis=0)) / np.ptp(corners, axis=0).max()
     groups = np.where(closed[patches], patches + 1, 0)  # 0: all open ones
     samples = np.append(_SAMPLES_OPEN, np.full(len(closed), _SAMPLES))
-    asked = _faces_by_area(Mesh(vertices=unit, faces=faces).face_areas(), groups, samples=samples, seed=seed)
+    asked = _faces_by_area(Mesh(vertices=unit, faces=faces).face_areas(), groups, samples=samples)
     inwards = np.zeros(len(closed) + 1, dtype=bool)
     for _ in range(_ROUNDS):
         current = np.where(inwards[groups][:, None], faces[:, ::-1], faces)
@@ -95,7 +92,7 @@ def _closed_patches(faces: np.ndarray, patches: np.ndarray, edges: Edges) -> np.
     return closed
 
 
-def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray, seed: int) -> np.ndarray:
+def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray) -> np.ndarray:
     """Draw faces of every group that has any, by area, `samples[group]` each; return their indices."""
     order = np.argsort(groups, kind="stable")
     ends = np.cumsum(areas[order])
@@ -103,5 +100,5 @@ def _faces_by_area(areas: np.ndarray, groups: np.ndarray, *, samples: np.ndarray
     last = np.append(first[1:], len(order)) - 1
     low = np.where(first > 0, ends[first - 1], 0.0)
     drawn = np.repeat(np.arange(len(present)), samples[present])
-    place = low[drawn] + np.random.default_rng(seed).random(len(drawn)) * (ends[last] - low)[drawn]
+    place = low[drawn] + np.random.default_rng(0).random(len(drawn)) * (ends[last] - low)[drawn]
     return order[np.clip(np.searchsorted(ends, place, side="right"), first[drawn], last[drawn])]

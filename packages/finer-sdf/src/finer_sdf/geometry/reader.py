@@ -20,7 +20,7 @@ from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import Shape
 
 
-def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4GB") -> LoadedShape:
+def read_shape(path: str | os.PathLike[str], *, memory: str = "4GB") -> LoadedShape:
     """Read a triangle mesh or a point cloud.
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.
@@ -29,7 +29,6 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4G
 
     Args:
         path: The file; its suffix chooses the format.
-        seed: Of the faces sampled to tell inside from outside.
         memory: What the process may take; a surface that needs more is refused before it is read.
 
     Returns:
@@ -46,16 +45,16 @@ def read_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: str = "4G
         >>> read_shape("box.ply").shape.volume()
         6.0
     """
-    return load_shape(path, seed=seed, memory=parse_memory(memory))
+    return load_shape(path, memory=parse_memory(memory))
 
 
-def load_shape(path: str | os.PathLike[str], *, seed: int = 0, memory: int | None = None) -> LoadedShape:
+def load_shape(path: str | os.PathLike[str], *, memory: int | None = None) -> LoadedShape:
     """Read a surface as `read_shape` does, within bytes of memory; None for no limit."""
     path, room = Path(path), Room(memory=memory)
     with named(path):
         raw = read_raw(path, room, known=SUFFIXES)
         bare_points = FORMATS[path.suffix.lower()].bare_points
-        shape, notes = clean(raw, bare_points=bare_points, seed=seed, room=room)
+        shape, notes = clean(raw, bare_points=bare_points, room=room)
     colors = colors_of(raw)
     return LoadedShape(shape=shape, name=path.name, sha256=_digest(path, raw), notes=raw.notes + notes, colors=colors)
 
@@ -99,10 +98,10 @@ def read_raw(path: Path, room: Room, *, known: Sequence[str]) -> RawShape:
         ) from error
 
 
-def clean(raw: RawShape, *, bare_points: bool, room: Room, seed: int = 0) -> tuple[Shape, tuple[str, ...]]:
+def clean(raw: RawShape, *, bare_points: bool, room: Room) -> tuple[Shape, tuple[str, ...]]:
     """Return the surface that tables make, repaired, and what was done, a sentence each."""
     if raw.faces is not None and len(raw.faces):
-        return clean_mesh(raw.vertices, raw.faces, seed=seed)
+        return clean_mesh(raw.vertices, raw.faces)
     if not len(raw.vertices):
         raise InputError("it holds no triangles and no points; it may be empty, cut short, or of another format")
     if raw.normals is None and not bare_points:

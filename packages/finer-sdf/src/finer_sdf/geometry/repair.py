@@ -15,7 +15,7 @@ _MOST_FACES = 1000
 """At one edge: a surface has two there, and what is asked of thousands takes a time of their square."""
 
 
-def clean_mesh(vertices: Vertices, faces: Faces, *, seed: int = 0) -> tuple[Mesh, tuple[str, ...]]:
+def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]:
     """Merge, drop and orient what needs it.
 
     Vertices at exactly the same place are merged where the mesh has open edges, as triangles without shared corners
@@ -26,7 +26,6 @@ def clean_mesh(vertices: Vertices, faces: Faces, *, seed: int = 0) -> tuple[Mesh
     Args:
         vertices: (n, 3) float64.
         faces: (m, 3) int64.
-        seed: Of the faces sampled to tell inside from outside.
 
     Returns:
         The mesh, and a sentence for everything a user should know.
@@ -61,7 +60,7 @@ def clean_mesh(vertices: Vertices, faces: Faces, *, seed: int = 0) -> tuple[Mesh
         edges = Edges.of(faces)
     used, inverse = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
-    faces, orientation_notes = orient_outwards(vertices, faces, edges=edges, seed=seed)
+    faces, orientation_notes = orient_outwards(vertices, faces, edges=edges)
     parts = int(igl.vertex_components(faces).max()) + 1
     changes = {
         f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,

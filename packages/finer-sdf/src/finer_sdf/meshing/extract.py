@@ -92,7 +92,6 @@ def extract_mesh(
     sparse: bool = True,
     level: float = 0.0,
     level_unit: float = 1.0,
-    placement: str = "exact",
     device: torch.device | str = "cpu",
     on_points: OnPoints = lambda done, total: None,
 ) -> Extraction:
@@ -108,7 +107,6 @@ def extract_mesh(
         sparse: Evaluate only near the surface; else the whole grid, in slabs.
         level: Value of the field on the surface wanted.
         level_unit: What messages give values of the field in.
-        placement: Where vertices go, see `Grid`.
         device: Where the field computes.
         on_points: Reports progress.
 
@@ -121,7 +119,7 @@ def extract_mesh(
     if not abs(level) <= _LARGEST_LEVEL:
         wide = f"the box is {1 / level_unit:.3g} wide; choose a level below that"
         raise InputError(f"a level of {level / level_unit:g} is no distance in the box of a field: {wide}")
-    grid = Grid(resolution=resolution, placement=placement)
+    grid = Grid(resolution=resolution)
     limit = MemoryLimit(memory=memory, sparse=sparse)
     sampler = Sampler(field=field, grid=grid, level=level, device=device)
     lipschitz, followed = None, 0

@@ -1,13 +1,12 @@
 """Evaluate a field at many points: pieces that stay in a core's cache, each thread taking whole ones."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.parallel import as_here, one_thread_per_op, worker_count
+from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_core.training.transfer import send
 
@@ -60,11 +59,8 @@ def evaluate_points(
         values[start : start + size] = answer[: len(part), 0].float().cpu().numpy()
 
     starts = range(0, len(points), size)
-    workers = min(worker_count(), len(starts)) if on_cpu else 1
-    if workers > 1:
-        with one_thread_per_op(), ThreadPoolExecutor(workers, thread_name_prefix="finer-points") as pool:
-            for _ in pool.map(as_here(piece), starts):
-                pass
+    if on_cpu:
+        parallel_map(piece, starts)
     else:
         for start in starts:
             piece(start)

@@ -10,7 +10,6 @@ from finer_core.errors import InputError
 from finer_core.shapes import Float, Int, Real
 from finer_sdf.meshing.field_values import Field, evaluate_points
 
-PLACEMENTS = ("exact", "published")
 BATCH_POINTS = 1 << 18
 """Points handed to the field at once: bounds the memory of coordinates."""
 
@@ -21,19 +20,13 @@ class Grid:
 
     Attributes:
         resolution: Grid points per axis, N, at least 2.
-        placement: Where a vertex at grid index i goes. "exact": i / (N - 1) - 0.5, where the field was sampled.
-            "published": (i + 0.5) / N - 0.5, the published code's, which shrinks every mesh by (N - 1) / N about the
-            origin; only to reproduce its numbers.
     """
 
     resolution: int
-    placement: str = "exact"
 
     def __post_init__(self) -> None:
         if self.resolution < 2:
             raise InputError(f"a grid needs a resolution of at least 2 points per axis, got {self.resolution}")
-        if self.placement not in PLACEMENTS:
-            raise InputError(f"unknown vertex placement {self.placement!r} (known: {', '.join(PLACEMENTS)})")
 
     @property
     def cells(self) -> int:
@@ -46,9 +39,11 @@ class Grid:
         return 1 / self.cells
 
     def place(self, index: Real[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
-        """Return the box coordinates (n, 3) of vertices at fractional grid indices (n, 3)."""
-        if self.placement == "published":
-            return (index + 0.5) / self.resolution - 0.5
+        """Return the box coordinates (n, 3) of vertices at fractional grid indices (n, 3).
+
+        Formula: i / (N - 1) - 0.5, where the field was sampled. The published code's (i + 0.5) / N - 0.5 shrinks every
+        mesh by (N - 1) / N about the origin.
+        """
         return index / self.cells - 0.5
 
 

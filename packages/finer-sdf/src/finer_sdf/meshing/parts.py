@@ -1,8 +1,7 @@
 """The connected parts of a mesh, and leaving out the small ones."""
 
+import igl
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
 from finer_core.shapes import Int
@@ -11,11 +10,7 @@ from finer_sdf.geometry import Mesh
 
 def part_sizes(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, " faces"], Int[np.ndarray, " parts"]]:
     """Return the part of every face (m,), and the number of faces of every part; vertices hold a part together."""
-    count = int(faces.max()) + 1
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])  # two edges hold a face together
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), edges.T), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    _, part = np.unique(label[faces[:, 0]], return_inverse=True)
+    _, part = np.unique(igl.vertex_components(faces)[faces[:, 0]], return_inverse=True)
     return part, np.bincount(part)
 
 

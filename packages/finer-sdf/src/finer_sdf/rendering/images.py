@@ -27,7 +27,6 @@ def paint(
     *,
     reference: MeshDistance | None = None,
     largest_error: float | None = None,
-    background: tuple[float, float, float] | None = shading.WHITE,
 ) -> np.ndarray:
     """Return a picture of what was seen.
 
@@ -36,22 +35,21 @@ def paint(
         kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a colour bar.
         reference: Distances to the reference, in box coordinates.
         largest_error: End of the colour bar; None for the 99th percentile in this picture, rounded up.
-        background: Red, green and blue in [0, 1]; None for a transparent one.
 
     Returns:
-        (height, width, 3) uint8; (height, width, 4) with a transparent background.
+        (height, width, 3) uint8, on white.
 
     Raises:
         InputError: For an unknown kind, or "error" without a reference.
     """
     _check_kind(kind, reference)
     if kind == "shaded":
-        return _picture(seen, shading.shaded(seen.normals, seen.camera.basis()), background)
+        return _picture(seen, shading.shaded(seen.normals, seen.camera.basis()))
     if kind == "normals" or reference is None:
-        return _picture(seen, shading.normal_colors(seen.normals), background)
+        return _picture(seen, shading.normal_colors(seen.normals))
     errors = reference.nearest(seen.points).distance if len(seen.points) else np.zeros(0)
     largest = largest_error or typical_error(errors)
-    picture = _picture(seen, shading.error_colors(errors, largest=largest), background)
+    picture = _picture(seen, shading.error_colors(errors, largest=largest))
     return shading.with_color_bar(picture, largest=largest, label="distance to the reference, box units")
 
 
@@ -68,21 +66,16 @@ def typical_error(errors: np.ndarray) -> float:
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
-def _picture(seen: Raycast, colors: np.ndarray, background: tuple[float, float, float] | None) -> np.ndarray:
+def _picture(seen: Raycast, colors: np.ndarray) -> np.ndarray:
     """Put colours (hits, 3) where rays met the surface, and average each pixel's rays."""
-    picture = np.empty((seen.height, seen.width, 3 if background else 4), dtype=np.uint8)
+    picture = np.empty((seen.height, seen.width, 3), dtype=np.uint8)
     start = 0
     for row, mask in enumerate(seen.mask.reshape(seen.height, -1)):
         canvas = np.zeros((len(mask), 4))  # with the share of the surface last
         canvas[mask, :3] = colors[start : (start := start + int(mask.sum()))]
         canvas[mask, 3] = 1
         pixels = canvas.reshape(seen.supersample, seen.width, seen.supersample, 4).mean(axis=(0, 2))
-        share = pixels[:, 3:]
-        if background:
-            pixels = pixels[:, :3] + (1 - share) * background
-        else:  # a PNG keeps the surface's own colour beside the share
-            pixels[:, :3] /= np.where(share > 0, share, 1)
-        picture[row] = np.rint(255 * pixels)
+        picture[row] = np.rint(255 * (pixels[:, :3] + (1 - pixels[:, 3:]) * shading.WHITE))
     return picture
 
 
@@ -145,7 +138,7 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
-    """Write a picture (h, w, 3 or 4) uint8, atomically.
+    """Write a picture (h, w, 3) uint8, atomically.
 
     Raises:
         InputError: If the path is not of a .png file in a folder that exists.

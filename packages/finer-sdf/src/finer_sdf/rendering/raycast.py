@@ -15,6 +15,10 @@ from finer_sdf.rendering.cone_marching import clear_depths
 from finer_sdf.rendering.sphere_tracing import trace
 
 _RAYS_AT_ONCE = 1 << 19
+AZIMUTH, ELEVATION = 30.0, 20.0
+"""Of a view, in degrees, where none are given."""
+_Met = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Which of some rays meet the surface, where, and its normals there."""
 
 
 class Surface(Protocol):
@@ -66,8 +70,8 @@ def raycast_field(
     *,
     height: int,
     width: int,
-    azimuth: float = 30.0,
-    elevation: float = 20.0,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
     up: str = "y",
     supersample: int = 2,
     on_rows: Callable[[int], None] = lambda done: None,
@@ -84,29 +88,18 @@ def raycast_field(
         supersample: Rays along each side of a pixel.
         on_rows: Called with the number of rows done.
     """
+    steepness = steepness_of(model)
+
+    def meet(rays_o: torch.Tensor, rays_d: torch.Tensor) -> _Met:
+        start = clear_depths(model.field, rays_o, rays_d, lipschitz=steepness).flatten()
+        hits = trace(model.field, rays_o.reshape(-1, 3), rays_d.reshape(-1, 3), lipschitz=steepness, start=start)
+        points = hits.points[hits.mask]
+        return hits.mask.cpu().numpy(), points.cpu().numpy(), _normals(model, points)
+
     center, radius = sphere_around(model.bounds())
     camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, center=center, radius=radius)
-    steepness = steepness_of(model)
-    masks, points, normals = [], [], []
-    for rows in _bands(height, width, supersample=supersample):
-        rays_o, rays_d = camera.rays(
-            height=height * supersample, width=width * supersample, rows=rows, device=model.device
-        )
-        start = clear_depths(model.field, rays_o, rays_d, lipschitz=steepness).flatten()
-        rays_o, rays_d = rays_o.reshape(-1, 3), rays_d.reshape(-1, 3)
-        hits = trace(model.field, rays_o, rays_d, lipschitz=steepness, start=start)
-        masks.append(hits.mask.cpu().numpy())
-        points.append(hits.points[hits.mask].cpu().numpy())
-        normals.append(_normals(model, hits.points[hits.mask]))
-        on_rows(rows.stop // supersample)
-    return Raycast(
-        mask=np.concatenate(masks),
-        points=np.concatenate(points),
-        normals=np.concatenate(normals),
-        camera=camera,
-        height=height,
-        width=width,
-        supersample=supersample,
+    return _raycast(
+        meet, camera, height=height, width=width, supersample=supersample, device=model.device, on_rows=on_rows
     )
 
 
@@ -126,59 +119,57 @@ def _normals(model: Surface, points: torch.Tensor) -> np.ndarray:
     return unit_vectors(np.concatenate(pieces))
 
 
-def _bands(height: int, width: int, *, supersample: int) -> Iterator[range]:
-    """Yield the rows of rays, in bands of whole pixels that are small enough to trace at once."""
-    step = max(1, _RAYS_AT_ONCE // (width * supersample**2))
-    for start in range(0, height, step):
-        yield range(start * supersample, min(start + step, height) * supersample)
-
-
-def raycast_mesh(
-    mesh: Mesh,
-    *,
-    height: int,
-    width: int,
-    azimuth: float = 30.0,
-    elevation: float = 20.0,
-    up: str = "y",
-    supersample: int = 2,
-) -> Raycast:
-    """Cast rays at a mesh: the nearest face along each, seen from either side.
+def raycast_mesh(mesh: Mesh, *, height: int, width: int) -> Raycast:
+    """Cast rays at a mesh, from where `raycast_field` looks by default: the nearest face along each, of either side.
 
     Args:
         mesh: In box coordinates.
         height: Rows.
         width: Columns.
-        azimuth: Degrees round the shape.
-        elevation: Degrees above it.
-        up: Axis that is up.
-        supersample: Rays along each side of a pixel.
     """
-    center, radius = sphere_around(mesh.bounds)
-    camera = OrbitCamera(azimuth=azimuth, elevation=elevation, up=up, center=center, radius=radius)
     tree = igl.AABB()
     vertices, faces = np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
     tree.init(vertices, faces)
     outward = unit_vectors(mesh.face_vectors()).astype(np.float32)
-    masks, points, normals = [], [], []
-    for rows in _bands(height, width, supersample=supersample):
-        rays_o, rays_d = (
-            np.ascontiguousarray(rays.reshape(-1, 3).double().numpy())
-            for rays in camera.rays(height=height * supersample, width=width * supersample, rows=rows)
-        )
+
+    def meet(*rays: torch.Tensor) -> _Met:
+        rays_o, rays_d = (np.ascontiguousarray(each.reshape(-1, 3).double().numpy()) for each in rays)
         hit, depth, _ = tree.intersect_ray_first(vertices, faces, rays_o, rays_d)
         mask = hit >= 0
         facing = outward[hit[mask]]
         away = np.einsum("ij,ij->i", facing, rays_d[mask]) > 0
-        masks.append(mask)
-        points.append((rays_o[mask] + depth[mask, None] * rays_d[mask]).astype(np.float32))
-        normals.append(np.where(away[:, None], -facing, facing))
+        points = (rays_o[mask] + depth[mask, None] * rays_d[mask]).astype(np.float32)
+        return mask, points, np.where(away[:, None], -facing, facing)
+
+    center, radius = sphere_around(mesh.bounds)
+    camera = OrbitCamera(azimuth=AZIMUTH, elevation=ELEVATION, up="y", center=center, radius=radius)
+    return _raycast(meet, camera, height=height, width=width, supersample=2)
+
+
+def _raycast(
+    meet: Callable[[torch.Tensor, torch.Tensor], _Met],
+    camera: OrbitCamera,
+    *,
+    height: int,
+    width: int,
+    supersample: int,
+    device: torch.device | str = "cpu",
+    on_rows: Callable[[int], None] = lambda done: None,
+) -> Raycast:
+    """Return what rays of a camera, band by band, meet."""
+    found = []
+    for rows in _bands(height, width, supersample=supersample):
+        rays = camera.rays(height=height * supersample, width=width * supersample, rows=rows, device=device)
+        found.append(meet(*rays))
+        on_rows(rows.stop // supersample)
+    mask, points, normals = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Raycast(
-        mask=np.concatenate(masks),
-        points=np.concatenate(points),
-        normals=np.concatenate(normals),
-        camera=camera,
-        height=height,
-        width=width,
-        supersample=supersample,
+        mask=mask, points=points, normals=normals, camera=camera, height=height, width=width, supersample=supersample
     )
+
+
+def _bands(height: int, width: int, *, supersample: int) -> Iterator[range]:
+    """Yield the rows of rays, in bands of whole pixels that are small enough to trace at once."""
+    step = max(1, _RAYS_AT_ONCE // (width * supersample**2))
+    for start in range(0, height, step):
+        yield range(start * supersample, min(start + step, height) * supersample)

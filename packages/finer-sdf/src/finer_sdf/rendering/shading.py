@@ -63,9 +63,9 @@ def round_up(value: float) -> float:
 
 
 def with_color_bar(
-    pixels: UInt8[np.ndarray, "height width channels"], *, largest: float, label: str
-) -> UInt8[np.ndarray, "height width channels"]:
-    """Return a picture (h, w, 3 or 4) uint8 with a colour bar and its numbers in the lower left corner."""
+    pixels: UInt8[np.ndarray, "height width 3"], *, largest: float, label: str
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return a picture (h, w, 3) uint8 with a colour bar and its numbers in the lower left corner."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = pixels.shape[:2]

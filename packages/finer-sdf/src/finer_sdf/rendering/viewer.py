@@ -49,9 +49,7 @@ class ReducedMesh:
     cell: float
 
 
-def viewer_markup(
-    result: Mesh, reference: Shape | None, *, errors: np.ndarray | None = None, error_unit: str = "box"
-) -> str:
+def viewer_markup(result: Mesh, reference: Shape | None, *, errors: np.ndarray | None = None) -> str:
     """Return the HTML of the view: result and reference side by side under one camera.
 
     The markup holds its data, style and script, and loads nothing. Meshes of more than `MOST_FACES` faces are reduced,
@@ -61,7 +59,6 @@ def viewer_markup(
         result: In box coordinates, with at least one face.
         reference: In box coordinates; a cloud is drawn as points; None for a view of the result alone.
         errors: (n,), the unsigned distance to the reference at every vertex of the result, in box units.
-        error_unit: What the numbers of the errors are shares of, for the label of the colour bar.
 
     Raises:
         ValueError: If the errors are not one finite, non-negative number a vertex.
@@ -87,7 +84,7 @@ def viewer_markup(
     script = resources.files("finer_sdf.rendering").joinpath("viewer.js").read_text(encoding="utf-8")
     return (
         f'<div class="view3d"><style>{_STYLE}</style>'
-        f"{_buttons(with_errors=errors is not None)}{_color_bar(top, unit=error_unit, errors=errors)}"
+        f"{_buttons(with_errors=errors is not None)}{_color_bar(top, errors=errors)}"
         '<p class="view3d-missing" hidden>This browser draws no WebGL 2, so the 3D view is empty; '
         "the pictures of this page and the mesh file show the surface.</p>"
         "<noscript><p>The 3D view needs JavaScript.</p></noscript>"
@@ -225,7 +222,7 @@ def _buttons(*, with_errors: bool) -> str:
     )
 
 
-def _color_bar(top: float, *, unit: str, errors: np.ndarray | None) -> str:
+def _color_bar(top: float, *, errors: np.ndarray | None) -> str:
     if errors is None:
         return ""
     gradient = ", ".join(_ramp())
@@ -235,7 +232,7 @@ def _color_bar(top: float, *, unit: str, errors: np.ndarray | None) -> str:
         '<div class="view3d-scale" hidden><div class="view3d-ramp">'
         f'<i style="background:linear-gradient(to right, {gradient})"></i>'
         f"<span><span>0</span><span>{top / 2:.2g}</span><span>{end}</span></span></div>"
-        f"<span>distance to the reference, {html.escape(unit)} units; largest {largest:.2g}</span></div>"
+        f"<span>distance to the reference, box units; largest {largest:.2g}</span></div>"
     )
 
 

@@ -1,6 +1,5 @@
 """The color head: networks that are fitted to the colors of a surface, beside its distance."""
 
-import math
 from functools import partial
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.metrics import psnr_of_mse
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
@@ -136,4 +136,4 @@ def color_psnr(model: SdfModel, colors: SurfaceColors, *, seed: int, samples: in
     """Return the PSNR in dB of a model's colors at points of a colored surface: -10 log10 of the mean squared error."""
     points, wanted = colors.samples(samples, seed=seed, held_out=True)
     error = float(np.square(model.colors(points) - wanted).mean())
-    return math.inf if error == 0 else -10 * math.log10(error)
+    return psnr_of_mse(error)

@@ -67,7 +67,6 @@ class PrecomputedSamples:
         batch_points: Points a step.
         steps: Steps of the fit, over which the bands' weights go in a straight line to their last ones.
         seed: Seed of the run.
-        bands: The kinds of samples.
         ranks: The place of this process among those that share the fit. All draw the same batches; each computes the
             distances of its part of every band, and serves the samples of a batch that are among them.
         on_samples: Called with the number of distances done, and how many are to be computed here.
@@ -81,18 +80,17 @@ class PrecomputedSamples:
         batch_points: int,
         steps: int,
         seed: int,
-        bands: Sequence[Band] = BANDS,
         ranks: Ranks = ALONE,
         on_samples: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self._seed, self._steps, self._bands, self._is_alone = seed, steps, bands, ranks.is_alone
-        self._counts = shares_of(batch_points, bands)
-        self._sizes = shares_of(samples, bands)
+        self._seed, self._steps, self._is_alone = seed, steps, ranks.is_alone
+        self._counts = shares_of(batch_points, BANDS)
+        self._sizes = shares_of(samples, BANDS)
         self._parts = [part_of(size, ranks) for size in self._sizes]
         self._coords: list[torch.Tensor] = []
         self._sdf: list[torch.Tensor] = []
         done, total = 0, sum(part.stop - part.start for part in self._parts)
-        for number, (band, size, part) in enumerate(zip(bands, self._sizes, self._parts, strict=True)):
+        for number, (band, size, part) in enumerate(zip(BANDS, self._sizes, self._parts, strict=True)):
             coords = np.empty((part.stop - part.start, 3), dtype=np.float32)
             sdf = np.empty((part.stop - part.start, 1), dtype=np.float32)
             for start in range(part.start // _PIECE * _PIECE, part.stop, _PIECE):
@@ -116,7 +114,7 @@ class PrecomputedSamples:
         generator = torch.Generator().manual_seed(int(state[0]) >> 1)
         progress = step / self._steps
         drawn, weights = [], []
-        for band, size, count in zip(self._bands, self._sizes, self._counts, strict=True):
+        for band, size, count in zip(BANDS, self._sizes, self._counts, strict=True):
             drawn.append(torch.randint(0, size, (count,), generator=generator))
             weights.append(torch.full((count, 1), 1 + (band.last_weight - 1) * progress))
         weight = torch.cat(weights)

@@ -6,7 +6,6 @@ import igl
 import numpy as np
 from pykdtree.kdtree import KDTree
 from scipy import ndimage, sparse
-from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import cg
 from skimage.measure import marching_cubes
 
@@ -210,15 +209,10 @@ def zero_set(values: np.ndarray) -> Mesh:
 
 def _supported(mesh: Mesh, data: _Data) -> Mesh:
     """Return the mesh without connected parts that have too few points; all of it if none has enough."""
-    first, second = mesh.faces[:, 0], mesh.faces[:, 1]
-    size = len(mesh.vertices)
-    links = sparse.coo_matrix(
-        (np.ones(2 * len(first)), (np.append(first, second), np.append(second, mesh.faces[:, 2]))), shape=(size, size)
-    )
-    parts, part = connected_components(links, directed=False)
-    areas = np.bincount(part[first], weights=mesh.face_areas(), minlength=parts)
+    part, first = igl.vertex_components(mesh.faces), mesh.faces[:, 0]
+    areas = np.bincount(part[first], weights=mesh.face_areas())
     nearest = KDTree(mesh.vertices).query(data.points, k=1)[1].astype(np.int64)
-    points = np.bincount(part[nearest], minlength=parts)
+    points = np.bincount(part[nearest], minlength=len(areas))
     kept = points >= _SUPPORT * areas * len(data.points) / data.areas.sum()
     kept &= points > 0
     return Mesh(vertices=mesh.vertices, faces=mesh.faces[kept[part[first]]]) if kept.any() else mesh

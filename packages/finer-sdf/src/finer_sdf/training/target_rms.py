@@ -10,12 +10,12 @@ from finer_sdf.geometry import Shape
 from finer_sdf.model import SdfModel
 from finer_sdf.training.targets import target_of
 
-_POINTS = 20_000
+_POINTS, _AT_ONCE = 20_000, 4096
 _NEAR = 4.0
 """Mean error of a step's samples, in targets, below which the surface is asked: most samples lie close to it."""
 
 
-def rms_to_surface(model: SdfModel, points: torch.Tensor, *, chunk_size: int = 4096) -> float:
+def rms_to_surface(model: SdfModel, points: torch.Tensor) -> float:
     """Return the root mean square distance of a surface's points to the field's level set, to first order.
 
     Formula: sqrt(mean (f(x) / |grad f(x)|)^2).
@@ -23,13 +23,12 @@ def rms_to_surface(model: SdfModel, points: torch.Tensor, *, chunk_size: int = 4
     Args:
         model: The field.
         points: (n, 3) on the surface, in box coordinates.
-        chunk_size: Points at once.
 
     Returns:
         In units of the box.
     """
     total = 0.0
-    for piece in points.split(chunk_size):
+    for piece in points.split(_AT_ONCE):
         value, gradient = model.field_and_gradient(piece)
         slope = gradient.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         total += float((value / slope).square().sum(dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The published slow renderer: the same number of depths on every ray, no empty-space skipping."""
+"""The slow renderer that the published vectors are of: as many depths on every ray, no empty-space skipping."""
 
 from dataclasses import dataclass
 
