@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
+from finer_core.io.files import TEMPORARY_PREFIX, atomic_path
 from finer_image.io.image import DTYPES, MODES, Image
 from finer_image.io.library_guard import import_library
 from finer_image.io.raster import Raster
@@ -155,44 +156,45 @@ def replacing(path: Path) -> Iterator[Path]:
         path: A file, or the folder of a Zarr array, whose parents are made.
 
     Yields:
-        A name that does not exist yet, of the same suffix.
+        A name of the same suffix: of an empty file, or of no folder yet.
 
     Raises:
         InputError: The place cannot be written to, or holds a folder that is no Zarr array.
     """
-    # A short name of its own: the full name plus a mark could exceed what the file system allows.
-    temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix.lower()}"
-    old = path.parent / f".{secrets.token_hex(8)}.old"
+    check_place(path)
     try:
-        check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if temporary.is_dir() and path.exists():  # a folder cannot replace anything in one go
-            os.replace(path, old)
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                os.replace(old, path)
-                raise
-        else:
-            os.replace(temporary, path)
+        with _replacing_folder(path) if path.suffix.lower() == ".zarr" else atomic_path(path) as temporary:
+            yield temporary
     except ImportError as error:
         raise file_error(path, f"{error}") from None
     except OSError as error:
         raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
+
+
+@contextlib.contextmanager
+def _replacing_folder(path: Path) -> Iterator[Path]:
+    """Do what `atomic_path` does, for a folder, which cannot replace anything in one go."""
+    temporary, old = (path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{end}" for end in (".zarr", ".old"))
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
     finally:
+        if os.path.lexists(old) and not os.path.lexists(path):  # stopped, by whatever it was, between the two
+            os.replace(old, path)
         for leftover in (temporary, old):
-            if leftover.is_dir():
+            if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
-                with contextlib.suppress(OSError):
-                    leftover.unlink()
+                leftover.unlink(missing_ok=True)
 
 
 def _write_png(path: Path, image: Image) -> None:
     imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
     data = imagecodecs.png_encode(np.ascontiguousarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels))
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         if image.icc_profile is None:
             handle.write(data)
             return
@@ -211,7 +213,7 @@ def _write_pillow(path: Path, image: Image, *, format_name: str, options: dict[s
     if format_name == "WEBP" and image.mode in ("L", "LA"):
         # WebP has no grey; a profile of grey would not fit what it stores.
         picture, profile = picture.convert("RGBA" if image.mode == "LA" else "RGB"), {}
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         picture.save(handle, format=format_name, **options, **profile)
 
 
@@ -253,7 +255,7 @@ def tiff_options(image: Image) -> dict[str, object]:
 def _write_tiff(path: Path, image: Image) -> None:
     tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
     import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         tifffile.imwrite(handle, image.pixels[:, :, 0] if image.channels == 1 else image.pixels, **tiff_options(image))
 
 
@@ -264,7 +266,7 @@ def _write_exr(path: Path, image: Image) -> None:
     names = names or tuple(f"channel{index:05d}" for index in range(image.channels))
     planes = {name: np.ascontiguousarray(image.pixels[..., channel]) for channel, name in enumerate(names)}
     header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
-    path.open("xb").close()  # Says why a place cannot be written to; OpenEXR does not.
+    path.open("wb").close()  # Says why a place cannot be written to; OpenEXR does not.
     with openexr.File(header, planes) as file:
         file.write(str(path))
 
@@ -272,7 +274,7 @@ def _write_exr(path: Path, image: Image) -> None:
 def _write_hdr(path: Path, image: Image) -> None:
     imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="Radiance HDR")
     data = imagecodecs.rgbe_encode(image.pixels.astype(np.float32))
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         handle.write(data)
 
 
@@ -281,7 +283,7 @@ def _write_zarr(path: Path, image: Image) -> None:
 
 
 def _write_npy(path: Path, image: Image) -> None:
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         np.save(handle, image.pixels, allow_pickle=False)
 
 

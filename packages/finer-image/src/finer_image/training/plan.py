@@ -166,7 +166,7 @@ def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
 
 _RESOLVED = (
     *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *("batch_pixels", "sampling", "schedule"),
+    *("batch_pixels", "betas", "sampling", "schedule"),
 )
 """Settings that every plan has decided."""
 
