@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,6 @@ from numpy.typing import ArrayLike
 from finer_core.errors import InputError
 from finer_core.io.files import TEMPORARY_PREFIX, atomic_path
 from finer_image.io.image import DTYPES, MODES, Image
-from finer_image.io.library_guard import import_library
 from finer_image.io.raster import Raster
 from finer_image.io.source import file_error
 from finer_image.io.windows.zarr import import_zarr
@@ -166,8 +166,6 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing_folder(path) if path.suffix.lower() == ".zarr" else atomic_path(path) as temporary:
             yield temporary
-    except ImportError as error:
-        raise file_error(path, f"{error}") from None
     except OSError as error:
         raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
 
@@ -192,7 +190,8 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _write_png(path: Path, image: Image) -> None:
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
+    import imagecodecs
+
     data = imagecodecs.png_encode(np.ascontiguousarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels))
     with path.open("wb") as handle:
         if image.icc_profile is None:
@@ -230,12 +229,12 @@ def _write_bmp(path: Path, image: Image) -> None:
     _write_pillow(path, image, format_name="BMP", options={})
 
 
-def tiff_options(image: Image) -> dict[str, object]:
+def tiff_options(image: Image) -> dict[str, Any]:
     """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss.
 
     The value that stands for "no data" is named as GDAL does; NaN needs no name.
     """
-    options: dict[str, object] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
+    options: dict[str, Any] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
     if image.channels > 1:
         options["planarconfig"] = "contig"
     if image.mode in ("LA", "RGBA"):
@@ -253,14 +252,15 @@ def tiff_options(image: Image) -> dict[str, object]:
 
 
 def _write_tiff(path: Path, image: Image) -> None:
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
+    import tifffile
+
     with path.open("wb") as handle:
         tifffile.imwrite(handle, image.pixels[:, :, 0] if image.channels == 1 else image.pixels, **tiff_options(image))
 
 
 def _write_exr(path: Path, image: Image) -> None:
-    openexr = import_library("OpenEXR", package="OpenEXR", purpose="EXR")
+    import OpenEXR as openexr
+
     names = image.channel_names if len(set(image.channel_names)) == image.channels else _EXR_NAMES.get(image.mode)
     # EXR sorts channels by name; the zeros keep them in order.
     names = names or tuple(f"channel{index:05d}" for index in range(image.channels))
@@ -272,7 +272,8 @@ def _write_exr(path: Path, image: Image) -> None:
 
 
 def _write_hdr(path: Path, image: Image) -> None:
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="Radiance HDR")
+    import imagecodecs
+
     data = imagecodecs.rgbe_encode(image.pixels.astype(np.float32))
     with path.open("wb") as handle:
         handle.write(data)

@@ -126,8 +126,9 @@ def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) ->
         memory=working_memory(settings.memory),
         seed=settings.seed,
     )
-    exact = {"diagonal_energy": diagonal_energy(kernel)} if kernel.ndim == 2 else {}
-    return dataclasses.replace(found, **exact), ""
+    if kernel.ndim == 2:
+        found = dataclasses.replace(found, diagonal_energy=diagonal_energy(kernel))
+    return found, ""
 
 
 def _by_neural_tangents(
