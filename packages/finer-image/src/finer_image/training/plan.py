@@ -117,11 +117,9 @@ def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) 
         passes=settings.passes,
         values_per_weight=image.height * image.width * image.channels / weights,
     )
-    return dataclasses.replace(network, options={**network.options, **ours, **_options_of(settings.network)})
-
-
-def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in ("hidden_features", "hidden_layers")}
+    sizes = ("hidden_features", "hidden_layers")
+    given = {name: value for name, value in settings.network.items() if name not in sizes}
+    return dataclasses.replace(network, options={**network.options, **ours, **given})
 
 
 def chunk_pixels(
