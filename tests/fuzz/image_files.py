@@ -9,7 +9,7 @@ import pytest
 from finer_core.errors import InputError
 from finer_image.app.cli import main
 from finer_image.io.opening import open_image
-from finer_image.model import load_image_model
+from finer_image.model import ImageModel
 from tests.image.format_samples import FILES
 from tests.image.image_files import exr_file, noise, tiff_bytes
 from tests.image.large_files import large_file
@@ -53,7 +53,7 @@ def samples(folder: Path) -> dict[str, Sample]:
     (folder / "a.png").write_bytes(files["a.png"])
     run = run_sample(main, ["fit", str(folder / "a.png"), *TINY], folder / "run")
     render = ("finer-image", "render", "{input}/" + MODEL, "--out", "{out}.png", "--size", "6x6", "--quiet")
-    found["model"] = saved_model_sample(folder / "run" / MODEL, lambda path: load_image_model(str(path)), render)
+    found["model"] = saved_model_sample(folder / "run" / MODEL, lambda path: ImageModel.load(str(path)), render)
     found["run"] = run
     for kind in ("zarr2", "zarr3"):
         (folder / kind).mkdir(exist_ok=True)

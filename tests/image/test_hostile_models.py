@@ -10,7 +10,7 @@ from finer_core import InputError, build_network, save_model
 from finer_core.networks.build import published_config
 from finer_image.app.cli import main
 from finer_image.io.image import Image
-from finer_image.model import TASK, ImageModel, load_image_model
+from finer_image.model import TASK, ImageModel
 from tests import refusals
 
 HUGE = 10**400
@@ -29,7 +29,7 @@ def made(tmp_path):
 def test_it_is_loaded_as_it_was_saved(made):
     network, data, path = made
     save_model(network, path, task=TASK, task_data=data)
-    assert load_image_model(str(path)).height == 4
+    assert ImageModel.load(str(path)).height == 4
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_changed_image_data_is_refused_by_name(made, capsys, names, value):
     save_model(network, path, task=TASK, task_data=data)
     refusals.assert_refused(main, ["render", str(path), "--out", str(path.parent / "o.png")], capsys, "m.safetensors: ")
     with pytest.raises(InputError) as caught:
-        load_image_model(str(path))
+        ImageModel.load(str(path))
     assert len(str(caught.value)) <= 300
     assert not any(raw in str(caught.value) for raw in ("KeyError", "TypeError", "ValueError("))
 
@@ -67,7 +67,7 @@ def test_weights_that_are_no_numbers_are_refused(made):
         network.head.bias[1] = math.nan
     save_model(network, path, task=TASK, task_data=data)
     with pytest.raises(InputError, match=r"weights 'head\.bias' hold NaN or infinity"):
-        load_image_model(str(path))
+        ImageModel.load(str(path))
 
 
 def test_a_picture_that_no_disk_holds_is_refused_before_it_is_begun(made, capsys):

@@ -15,9 +15,11 @@ from torch import nn
 import finer_image
 from finer_core import Finer, training
 from finer_core.errors import InputError
+from finer_core.resources import parse_memory
 from finer_core.training import Callback, TrainingHistory
-from finer_image import Image, ImageConfig, ImageModel, evaluate, fit, read_image, write_image
+from finer_image import Image, ImageConfig, ImageModel, benchmark, evaluate, fit, read_image, write_image
 from finer_image.app.cli import main
+from finer_image.inputs import as_image
 
 from .image_files import noise
 
@@ -404,6 +406,27 @@ def test_wrong_arguments_are_named_in_one_line(given, words):
     with pytest.raises(InputError, match=words) as error:
         fit(given.get("image", PICTURE), **{**SMALL, **{k: v for k, v in given.items() if k != "image"}})
     assert len(str(error.value)) <= 300 and len(str(error.value).splitlines()) == 1
+
+
+def test_betas_are_taken(fitted):
+    model, _ = fit(PICTURE, **SMALL, betas=(0.5, 0.9))
+    assert any(not torch.equal(value, bits(fitted[0])[name]) for name, value in bits(model).items())
+
+
+def test_a_benchmark_opens_an_image_once_within_the_memory_that_it_is_given(tmp_path, monkeypatch):
+    seen = []
+
+    def opening(image, *, memory, **given):
+        seen.append(memory)
+        return as_image(image, memory=memory, **given)
+
+    monkeypatch.setattr("finer_image.inputs.open_signal", lambda name, **given: seen.append(name) or read_image(name))
+    for module in ("benchmarking", "training.fit", "evaluation"):
+        monkeypatch.setattr(f"finer_image.{module}.as_image", opening, raising=False)
+    path = str(write_image(tmp_path / "a.png", PICTURE))
+    benchmark({"a": path}, ["finer"], **SMALL, memory="1GB")
+    benchmark({"a": path}, ["finer"], ImageConfig(memory="1GB"), **SMALL)
+    assert seen.count(path) == 2 and set(seen) == {path, parse_memory("1GB")}
 
 
 def test_a_model_is_not_rendered_in_two_sizes(fitted):

@@ -1,5 +1,6 @@
 """Every command from end to end: what it prints, what it leaves in the run folder."""
 
+import csv
 import json
 import types
 
@@ -259,6 +260,29 @@ def test_sweep_over_checkpoints_shows_how_the_kernel_turns(tmp_path, capsys):
     rows = figures(capsys)["rows"]
     assert rows[1]["alignment_with_previous"] == pytest.approx(1)
     assert 0 < rows[2]["alignment_with_first"] < 0.9999
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_name_with_quotes_and_commas_is_one_cell_of_the_table(tmp_path):
+    names = [str(tmp_path / 'a "first", b.safetensors'), str(tmp_path / "c.safetensors")]
+    for name in names:
+        image_model(name)
+    assert main(["sweep", *names, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    with (tmp_path / "run" / "table.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == names
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_no_spectrum_of_another_kernel_stands_beside_one_of_infinite_width(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("finer_ntk.neural_tangents.infinite_ntk", lambda network, x1, x2: np.eye(len(x1)))
+    command = ["kernel", "--backend", "neural-tangents", "--infinite", *SMALL]
+    assert main([*command, "--out", str(tmp_path / "all")]) == 0
+    assert figures(capsys)["effective_rank"] == pytest.approx(48)
+    monkeypatch.setattr("finer_ntk.app.kernel.LARGEST_DENSE", 16)
+    assert main([*command, "--out", str(tmp_path / "none")]) == 0
+    metrics = figures(capsys)
+    assert metrics["effective_rank"] is None and metrics["top_eigenvalues"] is None
+    assert any("infinite width" in note for note in metrics["notes"])
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
+import torch
 
+from finer_core import build_network, save_model
 from finer_core.io.files import write_json
-from finer_ntk.app.arrays import write_arrays
+from finer_ntk.app.arrays import write_npz
 from finer_ntk.app.cli import main
 from tests.kills import Killed
+from tests.refusals import assert_refused
 from tests.runs import start
 
 KERNEL = ["kernel", "--grid", "800", "--batch-size", "25", "--hidden-features", "64", "--hidden-layers", "2", "--quiet"]
@@ -73,13 +77,13 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert main([*SWEEP, "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"
 
-    def write_and_die(stem, arrays):
-        write_arrays(stem, arrays)
-        if stem.name == "entry-001":
+    def write_and_die(path, arrays):
+        write_npz(path, arrays)
+        if path.stem == "entry-001":
             raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("finer_ntk.app.sweep.write_arrays", write_and_die)
+        patch.setattr("finer_ntk.app.sweep.write_npz", write_and_die)
         main([*SWEEP, "--out", str(out), "--resume"])
     assert not (out / "metrics.json").exists() and (out / "checkpoint" / "entry-001.npz").exists()
     assert main([*SWEEP, "--out", str(out), "--resume"]) == 0
@@ -93,3 +97,57 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_resuming_what_was_never_started_starts_it(tmp_path):
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
+
+
+def line_model(path, *, seed: int) -> str:
+    generator = torch.Generator().manual_seed(seed)
+    network = build_network("finer", task="ntk", in_features=1, out_features=1, hidden_features=8, generator=generator)
+    save_model(network, path, task="ntk")
+    return str(path)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_kernel_goes_on_with_the_weights_and_the_second_points_that_it_began_with(tmp_path, capsys):
+    model = line_model(tmp_path / "model.safetensors", seed=0)
+    against, out = tmp_path / "second.npy", tmp_path / "run"
+    np.save(against, np.linspace(0, 1, 12)[:, None])
+    command = ["kernel", model, "--grid", "16", "--against", str(against), "--out", str(out), "--quiet"]
+    assert main(command) == 0 and main([*command, "--resume"]) == 0
+    before = against.read_bytes()
+    np.save(against, np.linspace(0, 0.5, 12)[:, None])
+    assert_refused(main, [*command, "--resume"], capsys, f"{against}: not", "--out")
+    against.write_bytes(before)
+    line_model(model, seed=1)
+    assert_refused(main, [*command, "--resume"], capsys, f"{model}: not", "--out")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_kernel_file_that_changed_is_not_gone_on_with(tmp_path, capsys):
+    file = tmp_path / "kernel.npy"
+    np.save(file, np.eye(4))
+    command = ["spectrum", str(file), "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(command) == 0 and main([*command, "--resume"]) == 0
+    np.save(file, 2 * np.eye(4))
+    assert_refused(main, [*command, "--resume"], capsys, f"{file}: not", "--out")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_sweep_of_models_goes_on_with_those_models(tmp_path, capsys):
+    one, two, other = (line_model(tmp_path / f"{seed}.safetensors", seed=seed) for seed in range(3))
+    out = ["--grid", "16", "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(["sweep", one, two, *out]) == 0
+    rows = json.loads((tmp_path / "run" / "metrics.json").read_text())["rows"]
+    assert main(["sweep", *out, "--resume"]) == 0  # of itself it knows which
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["rows"] == rows
+    for models in ([one, other], [two, one], [one]):
+        assert_refused(main, ["sweep", *models, *out, "--resume"], capsys, "models", "--out")
+    shutil.copy(other, two)
+    assert_refused(main, ["sweep", one, two, *out, "--resume"], capsys, f"{two}: not", "--out")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_sweep_of_a_config_file_with_one_value_goes_on(tmp_path, capsys):
+    (tmp_path / "c.json").write_text(json.dumps({"network": {"first_bias_scale": 5.0}, "grid": "16"}))
+    command = ["sweep", "--config", str(tmp_path / "c.json"), "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(command) == 0 and main([*command, "--resume"]) == 0
+    assert_refused(main, [*command, "--resume", "--first-bias-scale", "6"], capsys, "--first-bias-scale", "differs")

@@ -7,7 +7,7 @@ import torch
 from finer_core import load_model
 from finer_image.app.cli import main
 from finer_image.io.reader import read_image
-from finer_image.model import load_image_model
+from finer_image.model import ImageModel
 from tests import refusals
 from tests.core import golden
 
@@ -53,10 +53,10 @@ def test_the_pixels_are_the_outputs_in_the_method_s_range(tmp_path):
 def test_size_and_range_have_defaults_and_can_be_named(tmp_path):
     command, out = imported(tmp_path, "finer")
     assert main(command) == 0
-    model = load_image_model(str(out))
+    model = ImageModel.load(str(out))
     assert (model.height, model.width, model.target_range) == (512, 512, (-1.0, 1.0))
     assert main([*command, "--target-range", "0", "1", "--overwrite"]) == 0
-    assert load_image_model(str(out)).target_range == (0.0, 1.0)
+    assert ImageModel.load(str(out)).target_range == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

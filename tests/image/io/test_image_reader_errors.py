@@ -394,9 +394,3 @@ def test_imaging_libraries_wait_until_they_are_needed():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert result.stdout.strip() == "set()"
-
-
-def test_missing_library_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    path = saved(tmp_path / "a.exr", b"v/1\x01" + bytes(100))
-    assert "pip install OpenEXR" in refusal(path)

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 
+from finer_core.io.files import is_partial
 from finer_image.io import writer as image_writer
 from finer_image.io.image import DTYPES, Image
 from finer_image.io.reader import read_image
@@ -227,6 +228,31 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch, failure)
     with pytest.raises(failure):
         write_image(path, noise(5, 7, seed=1))
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.png"]
+
+
+def test_what_a_killed_writer_leaves_is_known_by_its_name(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setitem(image_writer._ENCODERS, ".png", lambda temporary, image: seen.append(temporary))
+    write_image(tmp_path / "a.png", noise(2, 2))
+    assert is_partial(seen[0]) and seen[0].parent == tmp_path
+
+
+def test_ctrl_c_between_two_renames_leaves_the_old_zarr(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "a.zarr", noise(5, 7))
+    rename = os.replace
+
+    def interrupted(source, target):
+        if target == path and not stopped:
+            stopped.append(source)
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    stopped = []
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_image(path, noise(5, 7, seed=1))
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], noise(5, 7))
+    assert stopped and os.listdir(tmp_path) == ["a.zarr"]
 
 
 def test_long_names(tmp_path):

@@ -201,4 +201,4 @@ def test_adam_has_no_rate_of_matrices():
 
 def as_given(settings: ImageConfig) -> dict:
     """Return what a run's config.json has of its settings, but for the lengths that follow from the first."""
-    return {name: value for name, value in vars(settings).items() if name not in ("passes", "betas")}
+    return {name: value for name, value in vars(settings).items() if name != "passes"}

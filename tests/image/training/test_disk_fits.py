@@ -19,7 +19,7 @@ from finer_image.io import strips as bands
 from finer_image.io.image import Image
 from finer_image.io.opening import open_in_parts
 from finer_image.io.reader import read_image
-from finer_image.model import ImageModel, load_image_model
+from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
 from finer_image.rendering import render
 from finer_image.training.objective import ImageObjective, PixelTarget
@@ -206,7 +206,7 @@ def test_figures_and_reconstruction_equal_those_in_memory(tmp_path, kind, suffix
     written, same = judge_and_write(model, disk, out, on_rows=rows.append)
     assert same == figures
     assert rows[-1] == 300 and len(rows) == 19
-    assert np.array_equal(written.read(slice(None)), render(model).pixels)
+    assert np.array_equal(written.read(slice(None)), render(model, height=model.height, width=model.width).pixels)
     assert (written.mode, written.dtype) == (disk.mode, disk.dtype)
     assert {path.name for path in tmp_path.iterdir()} == {f"large.{WRITERS[kind][0]}", f"out{suffix}"}
 
@@ -236,8 +236,10 @@ def test_a_run_of_an_image_on_disk(tmp_path, capsys, kind, no_room):
     assert config["image_on_disk"] is True and config["image"]["height"] == 300
     assert len(config["input_sha256"]) == 64
     model_file = str(out / "model.safetensors")
-    model = load_image_model(model_file)
-    assert np.array_equal(read_image(out / "reconstruction.tif").pixels, render(model).pixels)
+    model = ImageModel.load(model_file)
+    assert np.array_equal(
+        read_image(out / "reconstruction.tif").pixels, render(model, height=model.height, width=model.width).pixels
+    )
     assert (out / "report.html").stat().st_size < 3_000_000
     assert main(["evaluate", model_file, str(path), "--json", "--quiet"]) == 0
     figures = json.loads(capsys.readouterr().out)

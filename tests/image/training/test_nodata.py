@@ -17,7 +17,7 @@ from finer_image.io.nodata import keep_apart, missing_pixels, nodata_of_attribut
 from finer_image.io.opening import open_image, open_in_parts
 from finer_image.io.reader import read_image
 from finer_image.io.writer import write_image
-from finer_image.model import load_image_model
+from finer_image.model import ImageModel
 from finer_image.training.objective import ImageObjective, PixelTarget
 from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
 from finer_image.training.streamed_target import DiskTarget
@@ -280,7 +280,7 @@ def test_predictions_never_have_the_value_by_chance(tmp_path):
     assert main(["fit", str(path), "--out", str(tmp_path / "run"), *SMALL, "--quiet"]) == 0
     written = read_image(tmp_path / "run" / "reconstruction.tif")
     assert np.array_equal(written.missing_in(written.pixels), hole())
-    model = load_image_model(str(tmp_path / "run" / "model.safetensors"))
+    model = ImageModel.load(str(tmp_path / "run" / "model.safetensors"))
     assert (model.pixels_of(np.zeros((5, 5, 1), dtype=np.float32)) == 1).all()
     values = np.array([[[0.0], [2.0]]])
     keep_apart(values, nodata=0.0, mode="L")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from finer_image.training.stratified import StratifiedPixels, places_of
+from finer_image.training.stratified import StratifiedPixels
 
 SHAPES = [(64, 64, 128), (60, 44, 100), (7, 300, 64), (300, 1, 16), (1, 999, 32), (33, 31, 5000), (5, 5, 1)]
 
@@ -64,22 +64,10 @@ def test_bad_sizes():
         StratifiedPixels(height=0, width=5, batch_pixels=1, seed=0)
 
 
-def test_batches_are_made_where_they_are_used():
-    # A tensor of "meta" met by one of the CPU is an error: nothing is copied from step to step.
-    sampler = StratifiedPixels(height=64, width=32, batch_pixels=128, seed=0, device="meta")
-    batch = sampler.batch(17)
-    assert (batch.device.type, batch.dtype, batch.shape) == ("meta", torch.int64, (128,))
-
-
-def test_how_many_pixels_a_batch_has_is_not_asked_of_the_device():
+def test_places_are_made_where_they_are_used_and_batches_on_the_cpu():
     there, here = (
         StratifiedPixels(height=61, width=47, batch_pixels=128, seed=0, device=device) for device in ("meta", "cpu")
     )
-    sizes = {here.batch(step).shape for step in range(here.steps_per_pass)}
-    assert len(sizes) > 1
-    assert all(there.batch(step).shape == here.batch(step).shape for step in range(here.steps_per_pass))
-
-
-def test_places_of_what_is_true():
-    mask = torch.rand(1000, generator=torch.Generator().manual_seed(0)) < 0.7
-    assert torch.equal(places_of(mask, count=int(mask.sum())), mask.nonzero()[:, 0])
+    # A tensor of "meta" met by one of the CPU is an error: nothing is copied from step to step.
+    assert {place.device.type for place in there.places(*there.drawn(17))} == {"meta"}
+    assert torch.equal(there.batch(17), here.batch(17))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from finer_image.benchmarking import benchmark
     from finer_image.config import ImageConfig
     from finer_image.evaluation import evaluate
-    from finer_image.inputs import download
+    from finer_image.io.download import download
     from finer_image.io.image import Image
     from finer_image.io.reader import read_image
     from finer_image.io.writer import write_image
@@ -29,7 +29,7 @@ _HOME = {
     "ImageConfig": "config",
     "ImageModel": "model",
     "benchmark": "benchmarking",
-    "download": "inputs",
+    "download": "io.download",
     "export": "finer_core.io.export",
     "evaluate": "evaluation",
     "fit": "training.fit",

@@ -7,8 +7,10 @@ from typing import Any
 from finer_core.benchmark import Methods, Result, compare
 from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
+from finer_core.resources import parse_memory
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
+from finer_image.inputs import as_image
 from finer_image.model_data import TASK
 from finer_image.published import published_mean_psnr
 from finer_image.training.fit import fit
@@ -76,11 +78,13 @@ def benchmark(
 
 
 def _metrics_of(image: Any, settings: dict[str, Any], *, config: ImageConfig | None) -> Mapping[str, Any] | None:
-    model, history = fit(image, config, **settings)
+    memory = settings.get("memory", (config or ImageConfig()).memory)
+    raster = as_image(image, memory=parse_memory(memory))
+    model, history = fit(raster, config, **settings)
     if history.interrupted:
         return None
     size = f"{model.height}x{model.width}"
-    return {**evaluate(model, image), "size": size, "seconds": round(history[-1].seconds, 3)}
+    return {**evaluate(model, raster, memory=memory), "size": size, "seconds": round(history[-1].seconds, 3)}
 
 
 def _row(image: str, method: str, result: Result) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class ImageConfig(TrainingConfig):
         choices=("stratified", "importance"),
     )
     network: dict[str, Any] = field(default_factory=dict)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] | None = None
     """Decay rates of Adam and SOAP."""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from finer_image.inputs import as_image
 from finer_image.io.image import unit_from_pixels
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.rendering import CHUNK_PIXELS, first_parameter, pixel_axes, unit_rows
+from finer_image.rendering import first_parameter, pixel_axes, unit_rows
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def unit_bands(model: ImageModel) -> Iterator[np.ndarray]:
     rows, columns = pixel_axes(model.height, model.width, like=first_parameter(model.network))
     step = max(16, _BAND_NUMBERS // (model.width * model.channels))
     for first in range(0, model.height, step):
-        yield as_array(unit_rows(model, rows[first : first + step], columns, chunk_pixels=CHUNK_PIXELS))
+        yield as_array(unit_rows(model, rows[first : first + step], columns))
 
 
 class Judge:

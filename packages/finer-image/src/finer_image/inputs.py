@@ -10,10 +10,8 @@ from torch import Tensor
 
 from finer_core.casts import as_array
 from finer_core.errors import InputError
-from finer_core.progress import ProgressOption, reporting
 from finer_image import memory as budget
 from finer_image.config import BUILT_IN
-from finer_image.io.download import download_images
 from finer_image.io.formats.pillow import in_bands, mode_after_decoding
 from finer_image.io.image import Image
 from finer_image.io.opening import open_image
@@ -124,35 +122,3 @@ def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:
 def is_built_in(signal: str | None) -> bool:
     """Return whether the built-in image is meant: no name is given, or its own and no file has it."""
     return signal is None or (signal == BUILT_IN and not Path(signal).exists())
-
-
-def download(
-    name: str, folder: str | os.PathLike[str] = "div2k", *, url: str | None = None, progress: ProgressOption = False
-) -> list[Path]:
-    """Fetch the photographs of the published image tables, and check that they are those very files.
-
-    Nothing else in the package uses the network. What is there already is kept, and a download that broke off is gone
-    on with. The photographs are of DIV2K, which is for academic research. Of the first eight the SHA-256 is known;
-    those of the others are kept at the first download, in downloads.json, and hold from then on.
-
-    Args:
-        name: "div2k": the 16 of FINER's table, 512x512.
-        folder: Where to; made if missing.
-        url: Another address of a folder with the same files.
-        progress: False, True for a bar on stderr, or a function of (images done, images, {}).
-
-    Returns:
-        The paths of the PNG files, as `reproduce` takes them.
-
-    Raises:
-        InputError: If there is no such set, the address cannot be reached, or a file is another one.
-
-    Example:
-        >>> from finer_image import download
-        >>> download("kodak")
-        Traceback (most recent call last):
-        ...
-        finer_core.errors.InputError: there is no set 'kodak' to download; known are div2k
-    """
-    with reporting("download", unit="image", progress=progress) as tell:
-        return download_images(name, folder=Path(folder), url=url, on_images=tell)

@@ -103,7 +103,31 @@ class ImageModel(nn.Module):
         Raises:
             InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        return load_image_model(os.fspath(path), device=device, network=network, activation=activation)
+        path = os.fspath(path)
+        if network is None:
+            network = without_halves(load_network(path, device=device, activation=activation))
+        else:
+            network = load_model(path, device=device, network=network)
+            check_finite(network, path)
+        info = model_info(path)
+        data = checked_task_data(info, path)
+        channels = data["image"]["channels"]
+        if not info.own_network:
+            channels = info.config.out_features
+            if info.config.in_features != 2:
+                raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
+        model = cls(
+            network=network,
+            height=data["height"],
+            width=data["width"],
+            target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
+            image=data["image"],
+        )
+        try:
+            model.with_pixels(np.zeros((1, 1, channels), dtype=model.dtype))
+        except ValueError as error:
+            raise InputError(f"{path}: its image data contradicts itself ({error})") from error
+        return model.eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one safetensors file, the same that `finer-image fit` writes, replacing what is there.
@@ -249,44 +273,6 @@ class ImageModel(nn.Module):
     def with_pixels(self, pixels: np.ndarray) -> Image:
         """Return pixels as an image of the fitted one's mode, value range and profile."""
         return Image.from_metadata(self.image, pixels=pixels)
-
-
-def load_image_model(
-    path: str,
-    *,
-    device: str = "cpu",
-    network: nn.Module | None = None,
-    activation: AnyActivation | None = None,
-) -> ImageModel:
-    """Load a model file of this application; see `ImageModel.load`.
-
-    Raises:
-        InputError: If it is not a model file, or one of another task.
-    """
-    if network is None:
-        network = without_halves(load_network(path, device=device, activation=activation))
-    else:
-        network = load_model(path, device=device, network=network)
-        check_finite(network, path)
-    info = model_info(path)
-    data = checked_task_data(info, path)
-    channels = data["image"]["channels"]
-    if not info.own_network:
-        channels = info.config.out_features
-        if info.config.in_features != 2:
-            raise InputError(f"{path}: not a model of an image (it maps {info.config.in_features} coordinates)")
-    model = ImageModel(
-        network=network,
-        height=data["height"],
-        width=data["width"],
-        target_range=(float(data["target_range"][0]), float(data["target_range"][1])),
-        image=data["image"],
-    )
-    try:
-        model.with_pixels(np.zeros((1, 1, channels), dtype=model.dtype))
-    except ValueError as error:
-        raise InputError(f"{path}: its image data contradicts itself ({error})") from error
-    return model.eval()
 
 
 def log_filled_pixels(model: ImageModel) -> None:

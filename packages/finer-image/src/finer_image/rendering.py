@@ -61,8 +61,8 @@ class Crop(NamedTuple):
 def render(
     model: FittedImage,
     *,
-    height: int | None = None,
-    width: int | None = None,
+    height: int,
+    width: int,
     crop: Crop | None = None,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Image:
@@ -72,7 +72,7 @@ def render(
 
     Args:
         model: The image.
-        height: Rows of the whole; the fitted image's if None.
+        height: Rows of the whole.
         width: Columns of the whole.
         crop: Window of the whole; all of it if None.
         on_rows: Called with the number of rows done.
@@ -83,9 +83,6 @@ def render(
     Raises:
         InputError: If the size is not positive or the crop lies outside it.
     """
-    height, width = (
-        fitted if given is None else given for given, fitted in ((height, model.height), (width, model.width))
-    )
     window = window_of(crop, height=height, width=width)
     shape = (window.y1 - window.y0, window.x1 - window.x0, model.channels)
     pixels = np.empty(shape, dtype=model.image["dtype"])
@@ -113,7 +110,7 @@ def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) ->
     rows, columns = all_rows[window.y0 : window.y1], all_columns[window.x0 : window.x1]
     step = max(1, 4 * CHUNK_PIXELS // len(columns))
     for start in range(0, len(rows), step):
-        block = unit_rows(model, rows[start : start + step], columns, chunk_pixels=CHUNK_PIXELS)
+        block = unit_rows(model, rows[start : start + step], columns)
         yield model.pixels_of(as_array(block))
 
 
@@ -188,7 +185,7 @@ _CACHED_PIXELS = 4096
 
 
 def unit_rows(
-    model: FittedImage, rows: Float[Tensor, " height"], columns: Float[Tensor, " width"], *, chunk_pixels: int
+    model: FittedImage, rows: Float[Tensor, " height"], columns: Float[Tensor, " width"]
 ) -> Float[Tensor, "height width channels"]:
     """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
 
@@ -196,7 +193,6 @@ def unit_rows(
         model: The image.
         rows: (h,) row coordinates.
         columns: (w,) column coordinates.
-        chunk_pixels: Most pixels that go through the network at once.
 
     Returns:
         (h, w, channels) on the CPU, in [0, 1], not clipped.
@@ -208,7 +204,7 @@ def unit_rows(
         with torch.no_grad():
             return model(piece).cpu()
 
-    pieces = coords.split(min(chunk_pixels, _CACHED_PIXELS) if on_cpu else chunk_pixels)
+    pieces = coords.split(_CACHED_PIXELS if on_cpu else CHUNK_PIXELS)
     return torch.cat(parallel_map(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
         rows.shape[0], columns.shape[0], -1
     )

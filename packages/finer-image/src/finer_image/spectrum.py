@@ -4,8 +4,6 @@ import numpy as np
 
 from finer_core.shapes import Float, Real
 
-_LARGEST_SIDE = 1024
-
 
 def radial_spectrum(
     values: Real[np.ndarray, "height width"],
@@ -15,17 +13,16 @@ def radial_spectrum(
     Formula: mean of |FFT(w (v - mean v))|^2 over rings of frequency, w a Hann window that keeps the borders out of it.
 
     Args:
-        values: (height, width) float; a larger image is cut to its central 1024 pixels a side.
+        values: (height, width) float.
 
     Returns:
         Frequencies (n,) in cycles per pixel, up to 0.5, and power (n,), both without the mean's ring; empty for an
         image with a side below 8.
     """
-    height, width = (min(side, _LARGEST_SIDE) for side in values.shape)
+    height, width = values.shape
     if min(height, width) < 8:
         return np.empty(0), np.empty(0)
-    top, left = (values.shape[0] - height) // 2, (values.shape[1] - width) // 2
-    part = values[top : top + height, left : left + width].astype(np.float64)
+    part = values.astype(np.float64)
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
     power = np.abs(np.fft.rfft2((part - part.mean()) * window)) ** 2 / window.sum() ** 2
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])

@@ -11,6 +11,7 @@ import numpy as np
 
 from finer_core.io.figures import subplots
 from finer_core.shapes import Float, Real
+from finer_ntk.spectrum.measures import traced
 
 _LARGEST_SIDE = 512
 """Kernels are drawn from at most this many rows."""
@@ -19,10 +20,7 @@ _LARGEST_SIDE = 512
 def shown_kernel(kernel: Real[np.ndarray, "n m"]) -> np.ndarray:
     """Return every n-th row and column, few enough to draw; channels are added up."""
     rows, columns = (max(1, -(-side // _LARGEST_SIDE)) for side in kernel.shape[:2])
-    small = np.asarray(kernel[::rows, ::columns], dtype=np.float64)
-    if small.ndim == 4:
-        return np.trace(small, axis1=2, axis2=3)
-    return small.sum(-1) if small.ndim == 3 else small
+    return traced(np.asarray(kernel[::rows, ::columns], dtype=np.float64))
 
 
 def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalize: bool) -> Any:

@@ -50,9 +50,9 @@ _MAPPING = "coordinates (n, 2), (row, column) in [-1, 1], to (n, channels) in [0
 
 
 def _loaded(path: str) -> Any:
-    from finer_image.model import load_image_model
+    from finer_image.model import ImageModel
 
-    return load_image_model(path)
+    return ImageModel.load(path)
 
 
 def _add_fit(commands: Any) -> None:
@@ -97,13 +97,13 @@ def run_render(arguments: argparse.Namespace) -> None:
     from finer_core.progress import Progress
     from finer_core.resources import parse_memory, resolve_device
     from finer_image.app.render_file import check_file, render_to_file
-    from finer_image.model import load_image_model, log_filled_pixels
+    from finer_image.model import ImageModel, log_filled_pixels
     from finer_image.rendering import parse_crop, scaled_size, window_of
 
     crop = parse_crop(arguments.crop) if arguments.crop else None
     size = parse_size(arguments.size) if arguments.size else None
     memory = parse_memory(arguments.memory)
-    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    model = ImageModel.load(arguments.model, device=resolve_device(arguments.device))
     if arguments.scale is not None:
         size = scaled_size(model, arguments.scale)
     size = size or (model.height, model.width)
@@ -135,9 +135,9 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     from finer_core.resources import parse_memory, resolve_device
     from finer_image.evaluation import check_same_size, evaluate
     from finer_image.inputs import open_signal
-    from finer_image.model import load_image_model
+    from finer_image.model import ImageModel
 
-    model = load_image_model(arguments.model, device=resolve_device(arguments.device))
+    model = ImageModel.load(arguments.model, device=resolve_device(arguments.device))
     image = open_signal(arguments.signal, memory=parse_memory(arguments.memory), copies=1)
     check_same_size(model, image)
     figures = evaluate(model, image, progress=not arguments.quiet)
@@ -207,14 +207,14 @@ def _add_neurons(commands: Any) -> None:
 
 def run_neurons(arguments: argparse.Namespace) -> None:
     """Draw neurons to a file."""
-    from finer_image.model import load_image_model
+    from finer_image.model import ImageModel
     from finer_image.plots import neurons, save_figure
 
     if arguments.count < 1:
         raise InputError(f"--count must be at least 1, got {arguments.count}")
     size = parse_size(arguments.size)
     refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    model = load_image_model(arguments.model)
+    model = ImageModel.load(arguments.model)
     title = f"first-layer neurons, {model.config.method}"
     save_figure(neurons(model.network, count=arguments.count, size=size, title=title), arguments.out)
     print(printable(arguments.out))

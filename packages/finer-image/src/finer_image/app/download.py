@@ -23,8 +23,7 @@ def add_download(commands: Any) -> None:
 
 def fetched(arguments: argparse.Namespace) -> list[Path]:
     """Fetch the images of a set; return the paths."""
-    from finer_image.inputs import download
-    from finer_image.io.download import ACKNOWLEDGEMENT
+    from finer_image.io.download import ACKNOWLEDGEMENT, download
 
     if arguments.sha256:
         raise InputError("--sha256 is of one file, and this set has several, whose digests are known; leave it out")

@@ -1,11 +1,12 @@
 """Download the photographs of the published image tables, and check that they are those very files."""
 
-from collections.abc import Callable
+import os
 from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetch, read_record, write_record
 from finer_core.io.files import sha256_of_file
+from finer_core.progress import ProgressOption, reporting
 
 SETS = ("div2k",)
 ACKNOWLEDGEMENT = (
@@ -32,39 +33,46 @@ DIGESTS = {
 MOST_BYTES = 1 << 25
 
 
-def download_images(
-    name: str,
-    *,
-    folder: str | Path,
-    url: str | None = None,
-    on_images: Callable[[int, int], None] = lambda done, total: None,
+def download(
+    name: str, folder: str | os.PathLike[str] = "div2k", *, url: str | None = None, progress: ProgressOption = False
 ) -> list[Path]:
-    """Download the images of a set; those that are there already, as this function wrote them, are kept.
+    """Fetch the photographs of the published image tables, and check that they are those very files.
+
+    Nothing else in the package uses the network. What is there already is kept, and a download that broke off is gone
+    on with. The photographs are of DIV2K, which is for academic research. Of the first eight the SHA-256 is known;
+    those of the others are kept at the first download, in downloads.json, and hold from then on.
 
     Args:
-        name: One of `SETS`.
+        name: "div2k": the 16 of FINER's table, 512x512.
         folder: Where to; made if missing.
-        url: Another address of the folder with the same files.
-        on_images: Called with the images that are there, and those of the set.
+        url: Another address of a folder with the same files.
+        progress: False, True for a bar on stderr, or a function of (images done, images, {}).
 
     Returns:
-        The paths of the images.
+        The paths of the PNG files, as `reproduce` takes them.
 
     Raises:
-        InputError: If there is no such set, an address cannot be reached or answers with an error, a digest is another
-            one, or a different file has an image's name. What was finished is kept.
+        InputError: If there is no such set, the address cannot be reached, or a file is another one.
+
+    Example:
+        >>> from finer_image import download
+        >>> download("kodak")
+        Traceback (most recent call last):
+        ...
+        finer_core.errors.InputError: there is no set 'kodak' to download; known are div2k
     """
     if name not in SETS:
         raise InputError(f"there is no set {name!r} to download; known are {', '.join(SETS)}")
     check_source(url, None)
-    paths = []
-    for image in IMAGES:
-        try:
-            paths.append(_image(image, Path(folder), base=(url or ADDRESS).rstrip("/")))
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
-        on_images(len(paths), len(IMAGES))
+    paths: list[Path] = []
+    with reporting("download", unit="image", progress=progress) as tell:
+        for image in IMAGES:
+            try:
+                paths.append(_image(image, Path(folder), base=(url or ADDRESS).rstrip("/")))
+            except OSError as error:
+                reason = error.strerror or error
+                raise InputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
+            tell(len(paths), len(IMAGES))
     return paths
 
 

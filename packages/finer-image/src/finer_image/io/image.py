@@ -39,6 +39,20 @@ def mode_of(channels: int) -> str:
     return {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(channels, "CHANNELS")
 
 
+def native(pixels: np.ndarray) -> np.ndarray:
+    """Return (H, W) or (H, W, C) pixels as (H, W, C), contiguous, in native byte order; bool becomes uint8 0 and 255.
+
+    Raises:
+        InputError: They are of no type that an image may have.
+    """
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.name not in DTYPES:
+        raise InputError(f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
+    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Image(Raster):
     """Hold an image's pixels with what is needed to write the same kind of file again.
@@ -127,12 +141,8 @@ class Image(Raster):
             raise InputError(f"has shape {pixels.shape}; give an array of (height, width) or (height, width, channels)")
         if pixels.size == 0:
             raise InputError(f"has shape {pixels.shape}, which holds no pixels")
-        if pixels.dtype == np.bool_:
-            pixels, source_mode = pixels.astype(np.uint8) * np.uint8(255), source_mode or "1"
-        if pixels.dtype.name not in DTYPES:
-            raise InputError(f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
-        pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        source_mode = source_mode or ("1" if pixels.dtype == np.bool_ else "")
+        pixels = native(pixels)
         mode = mode or mode_of(pixels.shape[2])
         blocks = ((rows.start, pixels[rows]) for rows in row_blocks(pixels.shape))
         chosen_range, missing = survey(blocks, dtype=pixels.dtype, mode=mode, nodata=nodata)
@@ -179,25 +189,13 @@ class Image(Raster):
         """
         return unit_from_pixels(self.pixels if pixels is None else pixels, value_range=self.value_range)
 
-    def from_unit(self, unit: np.ndarray) -> np.ndarray:
-        """Map [0, 1] values to this image's dtype and value range.
-
-        Args:
-            unit: (...,) floating point; clipped to [0, 1].
-
-        Returns:
-            (...,) of this image's dtype; see `pixels_from_unit`.
-        """
-        return pixels_from_unit(unit, dtype=self.dtype, value_range=self.value_range)
-
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any], *, pixels: np.ndarray | None = None) -> "Image":
+    def from_metadata(cls, metadata: Mapping[str, Any], *, pixels: np.ndarray) -> "Image":
         """Rebuild an image of the described kind around given pixels.
 
         Args:
             metadata: What `to_metadata` returned.
-            pixels: (H, W, C) of the described dtype and channel count, any height and width; None for zeros
-                of the described size, to be filled block by block.
+            pixels: (H, W, C) of the described dtype and channel count, any height and width.
 
         Returns:
             The image.
@@ -207,8 +205,6 @@ class Image(Raster):
         """
         try:
             dtype, channels = np.dtype(metadata["dtype"]), int(metadata["channels"])
-            if pixels is None:
-                pixels = np.zeros((int(metadata["height"]), int(metadata["width"]), channels), dtype=dtype)
             if pixels.dtype != dtype or pixels.shape[2:] != (channels,):
                 raise ValueError(f"{pixels.dtype} pixels of shape {pixels.shape} given for {channels} x {dtype}")
             low, high = metadata["value_range"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_image.io.image import DTYPES, mode_of
+from finer_image.io.image import mode_of, native
 from finer_image.io.nodata import Nodata
 from finer_image.io.raster import Raster, notes_of, survey
 from finer_image.io.source import file_error, named
@@ -71,19 +71,16 @@ class DiskImage(Raster):
         """
 
         def pixels_of(samples: np.ndarray) -> np.ndarray:
-            pixels = parts.decode(samples).pixels
-            if pixels.dtype == np.bool_:
-                pixels = pixels.astype(np.uint8) * np.uint8(255)
-            pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-            return pixels[:, :, None] if pixels.ndim == 2 else pixels
+            return native(parts.decode(samples).pixels)
 
         samples = parts.reader.read(range(1), range(1))
         first = parts.decode(samples)
         if first.orientation not in (0, 1):
             raise file_error(path, f"is stored turned (orientation {first.orientation}); save it upright")
-        pixels = pixels_of(samples)
-        if pixels.dtype.name not in DTYPES:
-            raise file_error(path, f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
+        try:
+            pixels = pixels_of(samples)
+        except InputError as error:
+            raise named(path, error) from None
         image = cls(
             path=path,
             reader=parts.reader,

@@ -1,39 +1,17 @@
 """Keep imaging libraries in bounds: what they print, warn of and raise reaches nobody but as one line of ours."""
 
 import contextlib
-import importlib
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from finer_core.errors import InputError
 from finer_image.io.source import file_error
 
 _LIBRARIES = ("PIL", "imagecodecs", "numcodecs", "tifffile", "zarr")
 _PILLOW_LOCK = threading.RLock()
-
-
-def import_library(module: str, *, package: str, purpose: str) -> ModuleType:
-    """Import an imaging library where it is needed, since start-up must not wait for it.
-
-    Args:
-        module: Import name.
-        package: Name to install.
-        purpose: What it is needed for, as in "16-bit PNG".
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: It is not installed; the message says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"needs the package {package} for {purpose} ({error}); pip install {package}") from None
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from finer_core.errors import InputError
 from finer_image.io.nodata import Nodata, missing_pixels
-from finer_image.io.value_range import extremes_of, interval_of
+from finer_image.io.value_range import interval_of
 
 
 class Raster(ABC):
@@ -133,12 +134,34 @@ def survey(
         (low, high) pixel values that 0 and 1 stand for, and the number of pixels without data.
 
     Raises:
-        InputError: A value is infinite, no pixel holds data, or the range is too wide.
+        InputError: Some value is infinite; the line has the count of such values and the place of the first. Or no
+            pixel holds data, or the range is too wide.
     """
     if dtype == np.uint8 and nodata is None:
         return interval_of(0.0, 0.0, dtype=dtype), 0
-    low, high, missing = extremes_of(blocks, missing_in=lambda pixels: missing_pixels(pixels, nodata=nodata, mode=mode))
-    return interval_of(low, high, dtype=dtype), missing
+    low, high, without = np.inf, -np.inf, 0
+    count, first = 0, ""
+    for top, block in blocks:
+        missing = missing_pixels(block, nodata=nodata, mode=mode)
+        values = block if missing is None else block[~missing]
+        if missing is not None:
+            without += int(missing.sum())
+        if block.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = ~np.isfinite(block) & (True if missing is None else ~missing[..., None])
+            if not count:
+                row, column, channel = (int(i) for i in np.argwhere(bad)[0])
+                first = f"row {top + row}, column {column}, channel {channel} ({float(block[row, column, channel])})"
+            count += int(bad.sum())
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if count:
+        raise InputError(
+            f"holds {count} infinite value{'s' * (count > 1)}, the first at {first}; "
+            "replace them with finite numbers, or with NaN where there is no data"
+        )
+    if low > high:
+        raise InputError("holds no pixel with data: all are NaN, or have the value that stands for 'no data' (nodata)")
+    return interval_of(low, high, dtype=dtype), without
 
 
 MOST_COLORS = 4

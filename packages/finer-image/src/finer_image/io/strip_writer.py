@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from finer_image.io.image import Image
-from finer_image.io.library_guard import import_library
 from finer_image.io.source import file_error
 from finer_image.io.strips import regrouped, rows_of_tiles
 from finer_image.io.writer import check_writable, replacing, tiff_options
@@ -57,12 +56,12 @@ def check_written_in_parts(path: str | os.PathLike[str], kind: Image, *, height:
 
 
 def _write_tiff(path: Path, bands: Iterable[np.ndarray], kind: Image, height: int, width: int) -> None:
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
+    import tifffile
+
     flat = (height, width) if kind.channels == 1 else (height, width, kind.channels)
     nbytes = height * width * kind.channels * kind.dtype.itemsize
     tall = rows_of_tiles(_TILE, row_bytes=nbytes // height)
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         tifffile.imwrite(
             handle,
             _tiles(bands, tall, kind.channels),
@@ -85,7 +84,7 @@ def _tiles(bands: Iterable[np.ndarray], tall: int, channels: int) -> Iterator[np
 def _write_npy(path: Path, bands: Iterable[np.ndarray], kind: Image, height: int, width: int) -> None:
     # Written one after another, not through a memory map, whose pages would count as the process's memory.
     header = {"shape": (height, width, kind.channels), "fortran_order": False}
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         np.lib.format.write_array_header_1_0(handle, {**header, "descr": np.lib.format.dtype_to_descr(kind.dtype)})
         for band in bands:
             handle.write(np.ascontiguousarray(band).data)

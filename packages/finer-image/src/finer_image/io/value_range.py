@@ -3,8 +3,7 @@
 Everything here works element by element on any block of rows, so callers stay in bounded memory.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -29,55 +28,6 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     rows = max(1, _BLOCK_NUMBERS // max(1, numbers_in_row))
     for start in range(0, shape[0], rows):
         yield slice(start, min(start + rows, shape[0]))
-
-
-class Extremes(NamedTuple):
-    """Hold the least and the greatest value of an image, and how many of its pixels hold no data."""
-
-    low: float
-    high: float
-    missing: int
-
-
-def extremes_of(
-    blocks: Iterable[tuple[int, np.ndarray]], *, missing_in: Callable[[np.ndarray], np.ndarray | None]
-) -> Extremes:
-    """Find the extremes of an image that comes in blocks of rows, without its missing pixels; reject infinite values.
-
-    Args:
-        blocks: Number of the first row and (rows, W, C) pixels of each block, from the top, at least one.
-        missing_in: Tells which pixels of a block hold no data; see `finer_image.io.nodata.missing_pixels`.
-
-    Returns:
-        The extremes.
-
-    Raises:
-        InputError: Some value is infinite; the line has the count of such values and the place of the first. Or there
-            is no pixel with data.
-    """
-    low, high, absent = np.inf, -np.inf, 0
-    count, first = 0, ""
-    for top, block in blocks:
-        missing = missing_in(block)
-        values = block if missing is None else block[~missing]
-        if missing is not None:
-            absent += int(missing.sum())
-        if block.dtype.kind == "f" and not np.isfinite(values).all():
-            bad = ~np.isfinite(block) & (True if missing is None else ~missing[..., None])
-            if not count:
-                row, column, channel = (int(i) for i in np.argwhere(bad)[0])
-                first = f"row {top + row}, column {column}, channel {channel} ({float(block[row, column, channel])})"
-            count += int(bad.sum())
-        if values.size:
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
-    if count:
-        raise InputError(
-            f"holds {count} infinite value{'s' * (count > 1)}, the first at {first}; "
-            "replace them with finite numbers, or with NaN where there is no data"
-        )
-    if low > high:
-        raise InputError("holds no pixel with data: all are NaN, or have the value that stands for 'no data' (nodata)")
-    return Extremes(low, high, absent)
 
 
 def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, float]:

@@ -9,13 +9,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
+from finer_core.io.files import TEMPORARY_PREFIX, atomic_path
 from finer_image.io.image import DTYPES, MODES, Image
-from finer_image.io.library_guard import import_library
 from finer_image.io.raster import Raster
 from finer_image.io.source import file_error
 from finer_image.io.windows.zarr import import_zarr
@@ -155,44 +156,44 @@ def replacing(path: Path) -> Iterator[Path]:
         path: A file, or the folder of a Zarr array, whose parents are made.
 
     Yields:
-        A name that does not exist yet, of the same suffix.
+        A name of the same suffix: of an empty file, or of no folder yet.
 
     Raises:
         InputError: The place cannot be written to, or holds a folder that is no Zarr array.
     """
-    # A short name of its own: the full name plus a mark could exceed what the file system allows.
-    temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix.lower()}"
-    old = path.parent / f".{secrets.token_hex(8)}.old"
+    check_place(path)
     try:
-        check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if temporary.is_dir() and path.exists():  # a folder cannot replace anything in one go
-            os.replace(path, old)
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                os.replace(old, path)
-                raise
-        else:
-            os.replace(temporary, path)
-    except ImportError as error:
-        raise file_error(path, f"{error}") from None
+        with _replacing_folder(path) if path.suffix.lower() == ".zarr" else atomic_path(path) as temporary:
+            yield temporary
     except OSError as error:
         raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
+
+
+@contextlib.contextmanager
+def _replacing_folder(path: Path) -> Iterator[Path]:
+    """Do what `atomic_path` does, for a folder, which cannot replace anything in one go."""
+    temporary, old = (path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{end}" for end in (".zarr", ".old"))
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
     finally:
+        if os.path.lexists(old) and not os.path.lexists(path):  # stopped, by whatever it was, between the two
+            os.replace(old, path)
         for leftover in (temporary, old):
-            if leftover.is_dir():
+            if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
-                with contextlib.suppress(OSError):
-                    leftover.unlink()
+                leftover.unlink(missing_ok=True)
 
 
 def _write_png(path: Path, image: Image) -> None:
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
+    import imagecodecs
+
     data = imagecodecs.png_encode(np.ascontiguousarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels))
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         if image.icc_profile is None:
             handle.write(data)
             return
@@ -211,7 +212,7 @@ def _write_pillow(path: Path, image: Image, *, format_name: str, options: dict[s
     if format_name == "WEBP" and image.mode in ("L", "LA"):
         # WebP has no grey; a profile of grey would not fit what it stores.
         picture, profile = picture.convert("RGBA" if image.mode == "LA" else "RGB"), {}
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         picture.save(handle, format=format_name, **options, **profile)
 
 
@@ -228,12 +229,12 @@ def _write_bmp(path: Path, image: Image) -> None:
     _write_pillow(path, image, format_name="BMP", options={})
 
 
-def tiff_options(image: Image) -> dict[str, object]:
+def tiff_options(image: Image) -> dict[str, Any]:
     """Return what `tifffile.imwrite` needs to know to write an image of this kind, compressed without loss.
 
     The value that stands for "no data" is named as GDAL does; NaN needs no name.
     """
-    options: dict[str, object] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
+    options: dict[str, Any] = {"photometric": "rgb" if image.mode in ("RGB", "RGBA") else "minisblack"}
     if image.channels > 1:
         options["planarconfig"] = "contig"
     if image.mode in ("LA", "RGBA"):
@@ -251,28 +252,30 @@ def tiff_options(image: Image) -> dict[str, object]:
 
 
 def _write_tiff(path: Path, image: Image) -> None:
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
-    with path.open("xb") as handle:
+    import tifffile
+
+    with path.open("wb") as handle:
         tifffile.imwrite(handle, image.pixels[:, :, 0] if image.channels == 1 else image.pixels, **tiff_options(image))
 
 
 def _write_exr(path: Path, image: Image) -> None:
-    openexr = import_library("OpenEXR", package="OpenEXR", purpose="EXR")
+    import OpenEXR as openexr
+
     names = image.channel_names if len(set(image.channel_names)) == image.channels else _EXR_NAMES.get(image.mode)
     # EXR sorts channels by name; the zeros keep them in order.
     names = names or tuple(f"channel{index:05d}" for index in range(image.channels))
     planes = {name: np.ascontiguousarray(image.pixels[..., channel]) for channel, name in enumerate(names)}
     header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
-    path.open("xb").close()  # Says why a place cannot be written to; OpenEXR does not.
+    path.open("wb").close()  # Says why a place cannot be written to; OpenEXR does not.
     with openexr.File(header, planes) as file:
         file.write(str(path))
 
 
 def _write_hdr(path: Path, image: Image) -> None:
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="Radiance HDR")
+    import imagecodecs
+
     data = imagecodecs.rgbe_encode(image.pixels.astype(np.float32))
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         handle.write(data)
 
 
@@ -281,7 +284,7 @@ def _write_zarr(path: Path, image: Image) -> None:
 
 
 def _write_npy(path: Path, image: Image) -> None:
-    with path.open("xb") as handle:
+    with path.open("wb") as handle:
         np.save(handle, image.pixels, allow_pickle=False)
 
 

@@ -89,6 +89,11 @@ def default_passes(height: int, width: int, *, method: str = "finer") -> float:
     return max(passes, LEAST_STEPS * (1 if rules_of(method).large_batches else 2) / per_pass)
 
 
+def batch_asked_for(settings: ImageConfig) -> int | None:
+    """Return the pixels a step, 0 for all, or None where the length says how many; the published batch is full."""
+    return settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+
+
 def chosen_length(settings: ImageConfig, height: int, width: int, passes: float | None) -> Length:
     """Return the length that was asked for, or the preset's own.
 
@@ -98,7 +103,7 @@ def chosen_length(settings: ImageConfig, height: int, width: int, passes: float 
         width: Columns of the image.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
     """
-    batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+    batch = batch_asked_for(settings)
     passes = passes or settings.passes
     if settings.steps is not None:
         if batch is None:

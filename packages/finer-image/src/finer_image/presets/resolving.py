@@ -60,8 +60,7 @@ def resolve(
         )
         values = {**_fast(rates, length), "precision": "bf16" if bf16_is_native else "fp32"}
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    betas = values.pop("betas")
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}, "betas": betas}
+    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
     merged |= {"steps": length.steps, "passes": length.passes}
     settle_matrix_rate(merged, given=settings.matrix_learning_rate)
     if merged["sampling"] == "importance" and not merged["batch_pixels"]:

@@ -84,7 +84,7 @@ def build_fit(
         gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate
+    assert settings.steps and settings.log_every and settings.learning_rate and settings.betas
     memory = parse_memory(settings.memory)
     gradient_sum = gradient_sum or GradientReducer()
     chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device)

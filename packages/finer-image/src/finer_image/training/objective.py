@@ -27,13 +27,15 @@ class PixelTarget:
         value_range: (v_0, v_1).
         target_range: (low, high).
         device: Where batches go; the image is moved there too.
-        dtype: Type of coordinates and targets.
         missing: (height, width) True for pixels without data, of which none is ever served; None if there are none.
 
     Attributes:
         with_data: Number of pixels with data.
         has_data: (height * width,) True for those, or None if all have data.
     """
+
+    dtype = torch.float32
+    """Of coordinates and targets."""
 
     def __init__(
         self,
@@ -42,12 +44,10 @@ class PixelTarget:
         value_range: tuple[float, float],
         target_range: tuple[float, float],
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
         missing: np.ndarray | None = None,
     ) -> None:
         height, width, channels = pixels.shape
         self.height, self.width, self.channels = height, width, channels
-        self.dtype = dtype
         flat = np.ascontiguousarray(pixels).reshape(-1, channels)
         # PyTorch indexes few unsigned types, so such pixels travel as the bit patterns of signed ones.
         self._unsigned = flat.dtype.itemsize * 8 if flat.dtype.kind == "u" and flat.dtype != np.uint8 else 0
@@ -57,13 +57,13 @@ class PixelTarget:
         self.with_data = height * width if self._places is None else len(self._places)
         self.device = self._pixels.device
         self._axes = (
-            axis_coords(height, device=device, dtype=dtype),
-            axis_coords(width, device=device, dtype=dtype),
+            axis_coords(height, device=device, dtype=self.dtype),
+            axis_coords(width, device=device, dtype=self.dtype),
         )
         low, high = target_range
         self._offset, self._span = value_range[0], value_range[1] - value_range[0]
         self._low, self._scale = low, high - low
-        self._wide = torch.float64 if _needs_double(flat.dtype, value_range) else dtype
+        self._wide = torch.float64 if _needs_double(flat.dtype, value_range) else self.dtype
 
     def __len__(self) -> int:
         return self.height * self.width
@@ -188,8 +188,7 @@ class ImageObjective(StatelessObjective):
         if self.sampler.has_cut_cells:  # pixels outside of the image stay in the batch, and count for nothing
             inside = ((row < height) & (column < width)).to(self.target.dtype)
             weights = (len(inside) / inside.sum() * inside)[:, None]
-        starts = range(0, len(pixels), self.chunk_pixels)
-        pieces = [slice(start, min(start + self.chunk_pixels, len(pixels))) for start in starts]
+        pieces = self._slices(range(len(pixels)))
         error = SquaredError(
             network,
             _Pixels(self.target, pixels),
@@ -205,16 +204,15 @@ class ImageObjective(StatelessObjective):
     def pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
         """Return this process's pieces of a step's pixels, and how many values the whole batch has."""
         if self.sampler is None:
-            count = len(self.target)
-            part = part_of(count, self.gradient_sum.ranks)
-            starts = range(part.start, part.stop, self.chunk_pixels)
-            pieces: Sequence[Tensor | slice] = [
-                slice(start, min(start + self.chunk_pixels, part.stop)) for start in starts
-            ]
-            return pieces, self.target.with_data * self.target.channels
+            part = part_of(len(self.target), self.gradient_sum.ranks)
+            return self._slices(range(part.start, part.stop)), self.target.with_data * self.target.channels
         batch = self.sampler.batch(step)
         mine = send(batch[part_of(batch.shape[0], self.gradient_sum.ranks)], self.target.device)
         return mine.split(self._rows(len(mine))) if len(mine) else (), batch.shape[0] * self.target.channels
+
+    def _slices(self, part: range) -> list[slice]:
+        starts = range(part.start, part.stop, self.chunk_pixels)
+        return [slice(start, min(start + self.chunk_pixels, part.stop)) for start in starts]
 
     def _rows(self, pixels: int) -> int:
         """Return how many of so many pixels a piece has: on a CPU, few enough that every core gets one."""

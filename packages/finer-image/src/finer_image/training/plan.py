@@ -117,11 +117,9 @@ def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) 
         passes=settings.passes,
         values_per_weight=image.height * image.width * image.channels / weights,
     )
-    return dataclasses.replace(network, options={**network.options, **ours, **_options_of(settings.network)})
-
-
-def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in ("hidden_features", "hidden_layers")}
+    sizes = ("hidden_features", "hidden_layers")
+    given = {name: value for name, value in settings.network.items() if name not in sizes}
+    return dataclasses.replace(network, options={**network.options, **ours, **given})
 
 
 def chunk_pixels(network: NetworkConfig | OwnNetwork, *, memory: int, image: Raster, device: str) -> int:
@@ -161,7 +159,7 @@ def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
 
 _RESOLVED = (
     *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *("batch_pixels", "sampling", "schedule"),
+    *("batch_pixels", "betas", "sampling", "schedule"),
 )
 """Settings that every plan has decided."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finer_core.shapes import Bool, Int
+from finer_core.shapes import Int
 from finer_core.training.transfer import send
 
 
@@ -26,8 +26,8 @@ class StratifiedPixels:
         width: Columns of the image.
         batch_pixels: Pixels a batch should have; F is the nearest power of 2 to pixels / batch_pixels.
         seed: Chooses the whole sequence of batches.
-        device: Where the batches are made. They are drawn on the CPU once a pass, so they are the same everywhere, and
-            no step waits for a copy, or for the device to count pixels.
+        device: Where what `drawn` returns goes, once a pass. Batches are drawn on the CPU, so they are the same
+            everywhere, and no step waits for the device to count pixels.
     """
 
     def __init__(
@@ -41,11 +41,6 @@ class StratifiedPixels:
         self.cell_height, self.cell_width = cell_shape(height, width, batch_pixels)
         self._grid_height = -(-height // self.cell_height)
         self._grid_width = -(-width // self.cell_width)
-        self._heights = torch.full((self._grid_height,), self.cell_height)
-        self._heights[-1] -= self._grid_height * self.cell_height - height
-        self._widths = torch.full((self._grid_width,), self.cell_width)
-        self._widths[-1] -= self._grid_width * self.cell_width - width
-        self._cut = self._cells_that_stick_out()
         self._drawn: _Pass | None = None
 
     @property
@@ -60,32 +55,25 @@ class StratifiedPixels:
             step: 0-based step.
 
         Returns:
-            (n,) int64, n about `batch_pixels` and at least 1; cells that stick out of the image give fewer.
+            (n,) int64 on the CPU, n about `batch_pixels` and at least 1; cells that stick out of the image give fewer.
         """
-        row, column = self.places(*self.drawn(step))
+        drawn, j = self._pass_of(step)
+        row, column = self.places(drawn.mask, drawn.order[j])
         pixel = row * self.width + column
-        if not self.has_cut_cells:
-            return pixel
-        inside = (row < self.height) & (column < self.width)
-        if inside.device.type == "cpu":
-            return pixel[inside]
-        # A boolean index would ask the device how many there are, and wait for it.
-        return pixel[places_of(inside, count=self.count(step))]
+        return pixel[(row < self.height) & (column < self.width)] if self.has_cut_cells else pixel
 
     @property
     def has_cut_cells(self) -> bool:
         """Return whether cells stick out of the image."""
-        return self._cut.numel() > 0
+        return bool(self.height % self.cell_height or self.width % self.cell_width)
 
     def drawn(self, step: int) -> tuple[Int[Tensor, " cells"], Int[Tensor, ""]]:
-        """Return the mask of a step's pass, a number a cell, and the number () that the step adds to it by XOR."""
-        drawn, j = self._pass_of(step)
-        return drawn.mask, drawn.order[j]
+        """Return the mask of a step's pass, a number a cell, and the number () that the step adds to it by XOR.
 
-    def count(self, step: int) -> int:
-        """Return how many pixels a step's batch has."""
+        Both are on the device, for `places` there.
+        """
         drawn, j = self._pass_of(step)
-        return self._grid_height * self._grid_width - self._outside(drawn, j)
+        return drawn.sent_mask, drawn.sent_order[j]
 
     def places(self, mask: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
         """Return row and column of every cell's pixel, of what `drawn` returned; some may be outside of the image."""
@@ -104,19 +92,7 @@ class StratifiedPixels:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         order = torch.randperm(self.steps_per_pass, generator=generator)
         mask = torch.randint(self.steps_per_pass, (self._grid_height * self._grid_width,), generator=generator)
-        return _Pass(number, send(order, self.device), send(mask, self.device), order, mask[self._cut])
-
-    def _outside(self, drawn: "_Pass", j: int) -> int:
-        """Return how many cells give a pixel outside of the image in a pass's step `j`."""
-        offset = drawn.cut_mask ^ drawn.cpu_order[j]
-        too_low = offset // self.cell_width >= self._heights[self._cut // self._grid_width]
-        too_far = offset % self.cell_width >= self._widths[self._cut % self._grid_width]
-        return int((too_low | too_far).sum())
-
-    def _cells_that_stick_out(self) -> Tensor:
-        """Return the numbers of the cells that are not whole."""
-        whole = (self._heights == self.cell_height)[:, None] & (self._widths == self.cell_width)[None, :]
-        return whole.logical_not().reshape(-1).nonzero()[:, 0]
+        return _Pass(number, order, mask, send(order, self.device), send(mask, self.device))
 
 
 class PixelsWithData:
@@ -144,27 +120,13 @@ def enlarged_batch(batch_pixels: int, *, pixels: int, missing: int) -> int:
 
 
 class _Pass(NamedTuple):
-    """Hold what was drawn for a pass: on the device, and, to count with, on the CPU."""
+    """Hold what was drawn for a pass, on the CPU and on the device."""
 
     number: int
     order: Tensor
     mask: Tensor
-    cpu_order: Tensor
-    cut_mask: Tensor
-
-
-def places_of(mask: Bool[Tensor, " n"], *, count: int) -> Int[Tensor, " {count}"]:
-    """Return the places of what is true in a mask, in rising order, without looking at it.
-
-    Args:
-        mask: (n,) of booleans.
-        count: How many are true.
-
-    Returns:
-        (count,) int64.
-    """
-    place = torch.arange(len(mask), device=mask.device)
-    return torch.where(mask, place, len(mask)).sort().values[:count]
+    sent_order: Tensor
+    sent_mask: Tensor
 
 
 def cell_shape(height: int, width: int, batch_pixels: int) -> tuple[int, int]:

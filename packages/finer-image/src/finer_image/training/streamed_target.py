@@ -24,7 +24,6 @@ class DiskTarget:
         sampler: Chooses tiles and pixels; None for the full batch.
         target_range: (low, high) that the value range is mapped to; see `PixelTarget`.
         device: Where batches go.
-        dtype: Type of coordinates and targets.
     """
 
     def __init__(
@@ -34,15 +33,14 @@ class DiskTarget:
         sampler: TiledPixels | None,
         target_range: tuple[float, float],
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.image, self.sampler = image, sampler
-        self.channels, self.device, self.dtype = image.channels, torch.device(device), dtype
+        self.channels, self.device = image.channels, torch.device(device)
         self.with_data = len(self) - image.missing
         self._target_range = target_range
         self._axes = (
-            axis_coords(image.height, device=device, dtype=dtype),
-            axis_coords(image.width, device=device, dtype=dtype),
+            axis_coords(image.height, device=device, dtype=PixelTarget.dtype),
+            axis_coords(image.width, device=device, dtype=PixelTarget.dtype),
         )
         self._current: tuple[int, Tensor, PixelTarget] | None = None
         self._ahead: tuple[int, Future[tuple[Tensor, PixelTarget]]] | None = None
@@ -113,7 +111,6 @@ class DiskTarget:
             value_range=self.image.value_range,
             target_range=self._target_range,
             device=str(self.device),
-            dtype=self.dtype,
             missing=self.image.missing_in(pixels),
         )
 

@@ -10,7 +10,7 @@ from finer_core.training.own_code import OwnCode
 from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
 from finer_image.io.raster import Raster
-from finer_image.presets.lengths import SMALLEST_BATCH, Length, length_of
+from finer_image.presets.lengths import SMALLEST_BATCH, Length, batch_asked_for, length_of
 from finer_image.presets.methods import rules_of
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, plan_fit
@@ -69,7 +69,7 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: Sh
         return build_fit(trial, network_of(trial, own=own.copied()), image)
 
     def length(passes: float) -> Length:
-        batch = settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
+        batch = batch_asked_for(settings)
         return length_of(image.height, image.width, passes=passes, batch_pixels=batch, method=settings.method)
 
     measuring = MEASURED_FRACTION * settings.seconds

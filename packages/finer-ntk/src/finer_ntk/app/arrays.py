@@ -29,12 +29,17 @@ def mapped_array(path: str | Path) -> np.ndarray:
     raise InputError(f"{path}: cannot be read as a kernel (it is an archive)")
 
 
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as a .npz file."""
+    with atomic_path(path) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
 def write_arrays(stem: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as `stem`.npz and `stem`.mat."""
     from scipy.io import savemat
 
     kept = {name: np.asarray(array) for name, array in arrays.items() if array.nbytes <= _LARGEST_BYTES}
-    with atomic_path(stem.with_suffix(".npz")) as temporary:
-        np.savez(temporary, **kept)  # type: ignore[arg-type]
+    write_npz(stem.with_suffix(".npz"), kept)
     with atomic_path(stem.with_suffix(".mat")) as temporary:
         savemat(temporary, kept, do_compression=False)

@@ -128,7 +128,8 @@ def _run(
     if mode == "resume" and (out / "config.json").is_file():
         from finer_ntk.app.runs import resumed_settings
 
-        settings, before = resumed_settings(out, kind, asked_settings(arguments, kind), command=command)
+        settings, config = resumed_settings(out, kind, asked_settings(arguments, kind), command=command)
+        before = config["signal"]
         if model not in (None, before):
             raise InputError(
                 f"{model}: not what the run in {out} is of ({before or 'a method'}); leave it out to resume"
@@ -232,9 +233,16 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or Path("runs") / "ntk" / f"sweep-{default}")
     check_writable(out, mode=mode)
     if mode == "resume" and (out / "config.json").is_file():
-        from finer_ntk.app.runs import resumed_sweep
+        from finer_ntk.app.runs import resumed_settings
 
-        settings = resumed_sweep(out, {**layer, **given})
+        settings, config = resumed_settings(out, SweepSettings, {**layer, **given}, command="sweep")
+        before = [file for file, _ in config["files"]]
+        if models and list(models) != before:
+            raise InputError(
+                f"{' '.join(models)}: not the models of the run in {out} ({' '.join(before) or 'none'}); "
+                "leave them out to resume, or use another --out"
+            )
+        models = before
     from finer_ntk.app.sweep import run_sweep
 
     habits = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard}

@@ -1,6 +1,7 @@
 """One `finer-ntk kernel`: the kernel in a file, its figures, heat maps and report."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +20,12 @@ from finer_ntk.app.arrays import write_arrays
 from finer_ntk.app.kernel_file import KERNEL, assemble
 from finer_ntk.app.runs import (
     common_figures,
+    end_report,
     keep_figure,
     log_points,
     open_run,
     shown_eigenvalues,
+    shown_figures,
     tell,
     working_memory,
 )
@@ -34,6 +37,7 @@ from finer_ntk.kernel import as_derivative
 from finer_ntk.kernel.cost_model import as_output
 from finer_ntk.spectrum import diagonal_energy
 from finer_ntk.spectrum.eigen import bytes_of_all_eigenpairs
+from finer_ntk.spectrum.measures import traced
 
 _DEFAULT_TOP = 16
 
@@ -50,13 +54,24 @@ def run_kernel(
     against = None if settings.against is None else file_points(settings.against, memory=parse_memory(settings.memory))
     _check(subject, settings, against)
     tell(subject.points, against, quiet=quiet)
-    run, config = open_run(out, subject, settings, command="kernel", signal=model, mode=mode)
+    run, config = open_run(
+        out,
+        subject,
+        settings,
+        command="kernel",
+        signal=model,
+        files=[file for file in (model, settings.against) if file is not None],
+        points=subject.points.what,
+        mode=mode,
+    )
     started = time.monotonic()
     if settings.backend == "torch":
         kernel, path = assemble(run, subject, settings, against=against, quiet=quiet)
     else:
         kernel, path = _by_neural_tangents(run, subject, settings, against)
-    found = _spectrum(subject, settings, kernel) if against is None else None
+    found, note = (None, "") if against is not None else _spectrum(subject, settings, kernel)
+    if note and not quiet:
+        print(note, file=sys.stderr)
     arrays = {"kernel": kernel, "points": subject.points.coords.numpy()}
     if found is not None:
         arrays["eigenvalues"] = found.eigenvalues
@@ -64,8 +79,10 @@ def run_kernel(
     if against is not None:
         arrays["points_against"] = against.coords.numpy()
     write_arrays(run.path / "kernel", arrays)
+    seconds = time.monotonic() - started
     metrics = {
-        **common_figures(subject, settings, seconds=time.monotonic() - started, steps=0),
+        **common_figures(subject, settings, points=len(subject.coords), seconds=seconds, steps=0),
+        "notes": [*subject.points.notes, *filter(None, [note])],
         "backend": settings.backend,
         "path": path,
         "output": settings.output,
@@ -91,12 +108,16 @@ def _check(subject: Subject, settings: KernelSettings, against: Points | None) -
         )
 
 
-def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> NtkSpectrum:
-    """Return the spectrum of a square kernel, summed over channels; of a large one from products alone."""
+def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) -> tuple[NtkSpectrum | None, str]:
+    """Return the spectrum of a square kernel, summed over channels, or why there is none.
+
+    Of a large kernel it is from products alone.
+    """
     fits = bytes_of_all_eigenpairs(len(kernel)) <= parse_memory(working_memory(settings.memory))
-    # Products are of the network's own kernel, so not of one of infinite width.
     if len(kernel) <= LARGEST_DENSE and (fits or settings.backend != "torch"):
-        return analyze_kernel(traced(kernel), top=settings.top)
+        return analyze_kernel(traced(kernel), top=settings.top), ""
+    if settings.infinite:  # products are of the network's own kernel
+        return None, f"no spectrum: of the kernel of infinite width it is computed up to {LARGEST_DENSE} points"
     found = analyze(
         subject.network,
         subject.coords,
@@ -105,14 +126,9 @@ def _spectrum(subject: Subject, settings: KernelSettings, kernel: np.ndarray) ->
         memory=working_memory(settings.memory),
         seed=settings.seed,
     )
-    return dataclasses.replace(found, diagonal_energy=diagonal_energy(kernel)) if kernel.ndim == 2 else found
-
-
-def traced(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel summed over output channels."""
-    if kernel.ndim == 4:
-        return np.trace(kernel, axis1=2, axis2=3)
-    return kernel.sum(-1) if kernel.ndim == 3 else np.asarray(kernel)
+    if kernel.ndim == 2:
+        found = dataclasses.replace(found, diagonal_energy=diagonal_energy(kernel))
+    return found, ""
 
 
 def _by_neural_tangents(
@@ -150,7 +166,7 @@ def _report(
         f"Neural tangent kernel: {subject.what}",
         note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {subject.points.what}",
     )
-    page.table({name: "-" if value is None else value for name, value in metrics.items()})
+    page.table(shown_figures(metrics))
     shown = [("kernel", keep_figure(run, "kernel", heat))]
     if values is not None and len(values) > 1:
         curve = figures.draw_eigenvalues({subject.what: values})
@@ -159,7 +175,4 @@ def _report(
             reach = figures.draw_reach(kernel, subject.points.shape)
             shown.append(("K(centre, x): how far learning at the centre reaches", figure_bytes(reach)))
     page.figures(shown)
-    page.heading("Settings")
-    page.table({**config["settings"], "network": config["network"]})
-    page.table(config["versions"], folded="versions")
-    page.write(run.report)
+    end_report(page, run, config, {**config["settings"], "network": config["network"]})

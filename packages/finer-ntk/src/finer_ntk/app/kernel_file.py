@@ -12,7 +12,7 @@ from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
 from finer_core.io.files import write_json
-from finer_core.progress import Progress
+from finer_core.progress import reporting
 from finer_core.resources import parse_memory
 from finer_core.schema import fits
 from finer_ntk.app.arrays import mapped_array
@@ -77,14 +77,7 @@ def assemble(
         check_disk(run.path, problem.result_bytes)
         partial.parent.mkdir(exist_ok=True)
         np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
-    progress: Progress | None = None
-
-    def on_progress(blocks: int, total: int) -> None:
-        nonlocal progress
-        progress = progress or Progress("kernel", total=total, unit="block", quiet=quiet, done=blocks - 1)
-        progress.update(blocks)
-
-    with interruptible() as should_stop:
+    with interruptible() as should_stop, reporting("kernel", unit="block", progress=not quiet) as tell:
 
         def on_block_row(number: int) -> None:
             with partial.open("r+b") as written:
@@ -101,12 +94,10 @@ def assemble(
             plan=plan,
             problem=problem,
             derivative=as_derivative(settings.derivative),
-            on_progress=on_progress,
+            on_progress=tell,
             first_block_row=done,
             on_block_row=on_block_row,
         )
-    if progress:
-        progress.close()
     partial.replace(final)
     shutil.rmtree(partial.parent)
     return np.load(final, mmap_mode="r"), plan.path

@@ -13,11 +13,12 @@ from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import kernels_of, read_run, tell_of_other_kernels
 from finer_core.errors import InputError
 from finer_core.io.figures import figure_bytes, save_figure
-from finer_core.io.files import write_json
+from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.model_file import save_model
+from finer_core.io.report import Report
 from finer_core.networks.config import NetworkConfig
 from finer_core.resources import PROCESS_BYTES, environment_versions, memory_figures, parse_memory
-from finer_core.schema import build
+from finer_core.schema import build, check_entries
 from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training_config import as_plain
 from finer_ntk.config import SHOWN_EIGENVALUES, SubjectSettings, SweepSettings
@@ -40,86 +41,130 @@ def working_memory(limit: str) -> str:
 
 
 def open_run(
-    out: Path, subject: Subject, settings: SubjectSettings, *, command: str, signal: str | None, mode: Mode
+    out: Path,
+    subject: Subject | None,
+    settings: SubjectSettings,
+    *,
+    command: str,
+    signal: str | None,
+    files: Sequence[str],
+    points: str,
+    mode: Mode,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Make the run folder with its config and the network, or check that an earlier run in it is the same.
+
+    Args:
+        out: The folder.
+        subject: The network and its points; None where a kernel's file is all there is.
+        settings: What was asked.
+        command: Name of the command.
+        signal: The file that `--config` of this run names as its input.
+        files: All that the run reads beside its points: models, a kernel, a second set of points.
+        points: One line on the points, for people.
+        mode: How the folder is opened.
 
     Raises:
         InputError: If the folder cannot be used, or the input changed since.
     """
     run = open_run_folder(out, mode=mode)
-    digest = subject.points.sha256()
-    kernels = kernels_of([subject.network.config], device=subject.coords.device.type, compiled=None)
+    digests = [[file, sha256_of_file(file)] for file in files]
+    digest = digests[0][1] if subject is None else subject.points.sha256()
+    network = None if subject is None else subject.network.config
+    device = "cpu" if subject is None else subject.coords.device.type
+    kernels = kernels_of([] if network is None else [network], device=device, compiled=None)
+    described = None if network is None else network.to_dict()
     if mode == "resume" and run.config.is_file():
-        config = read_run(run, command=f"finer-ntk {command}")
+        config = _read_config(run, command=command)
+        if digests != config["files"]:
+            changed = next((file for file, found in digests if [file, found] not in config["files"]), out)
+            raise InputError(f"{changed}: not what this run was started with; take another --out")
         if config["input_sha256"] != digest:
-            raise InputError(f"{subject.points.what}: not the points this run was started with; take another --out")
+            raise InputError(f"{points}: not the points this run was started with; take another --out")
         tell_of_other_kernels(config, kernels, out=out)
-        return run, {**config, "network": subject.network.config.to_dict()}
+        return run, {**config, "network": described}
     config = {
         "command": f"finer-ntk {command}",
         "signal": signal,
         "input_sha256": digest,
-        "points": subject.points.what,
-        "subject": subject.what,
+        "files": digests,
+        "points": points,
+        "subject": signal if subject is None else subject.what,
         "settings": as_plain(settings),
-        "network": subject.network.config.to_dict(),
+        "network": described,
         "kernels": kernels,
         "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(run.config, config)
-    save_model(subject.network, run.model, task="ntk", task_data={"points": subject.points.what})
+    if subject is not None:
+        save_model(subject.network, run.model, task="ntk", task_data={"points": points})
     return run, config
 
 
 def resumed_settings(
     out: Path, kind: type[Settings], given: Mapping[str, Any], *, command: str
-) -> tuple[Settings, str | None]:
-    """Return the settings and the input of the run in a folder.
+) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings of the run in a folder, and its config.
 
     Raises:
         InputError: If there is none of this command, or an argument contradicts it.
     """
     run = RunFolder(out)
-    config = read_run(run, command=f"finer-ntk {command}")
+    config = _read_config(run, command=command)
     settings = build(kind, config["settings"], what=f"{run.config}: settings")
-    network = NetworkConfig.from_dict(config["network"]).to_dict() if config.get("network") else {"options": {}}
+    if isinstance(settings, SweepSettings):
+        network = {"options": as_lists(settings.network)}
+        given = {**given, "network": as_lists(given.get("network") or {})}
+    else:
+        network = NetworkConfig.from_dict(config["network"]).to_dict() if config.get("network") else {"options": {}}
     refuse_changes(settings, network, given, out)
-    return settings, config["signal"]
+    return settings, config
 
 
-def resumed_sweep(out: Path, given: Mapping[str, Any]) -> SweepSettings:
-    """Return the settings of the sweep in a folder.
-
-    Raises:
-        InputError: If there is none, or an argument contradicts it.
-    """
-    run = RunFolder(out)
-    config = read_run(run, command="finer-ntk sweep")
-    settings = build(SweepSettings, config["settings"], what=f"{run.config}: settings")
-    before = dict(settings.network)
-    asked = {**given, "network": {name: list(values) for name, values in (given.get("network") or {}).items()}}
-    refuse_changes(settings, {"options": before}, asked, out)
-    return settings
+def _read_config(run: RunFolder, *, command: str) -> dict[str, Any]:
+    config = read_run(run, command=f"finer-ntk {command}")
+    check_entries(config, {"files": Sequence[tuple[str, str]]}, what=str(run.config))
+    return config
 
 
-def common_figures(subject: Subject, settings: SubjectSettings, *, seconds: float, steps: int) -> dict[str, Any]:
+def as_lists(network: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return a sweep's network options, each as the list of values that is tried."""
+    return {name: list(value) if isinstance(value, list | tuple) else [value] for name, value in network.items()}
+
+
+def common_figures(
+    subject: Subject | None, settings: SubjectSettings, *, points: int, seconds: float, steps: int
+) -> dict[str, Any]:
     """Return what metrics.json always has; peak memory is measured now."""
-    return {
-        "method": subject.network.config.method,
+    device = "cpu" if subject is None else str(subject.coords.device)
+    common = {
+        "method": None if subject is None else subject.network.config.method,
         "preset": settings.preset,
         "steps": steps,
         "seconds": round(seconds, 3),
-        "parameters": sum(p.numel() for p in subject.network.parameters()),
-        **memory_figures(str(subject.coords.device)),
-        "device": str(subject.coords.device),
+        "parameters": None if subject is None else sum(p.numel() for p in subject.network.parameters()),
+        **memory_figures(device),
+        "device": device,
         "seed": settings.seed,
-        "points": len(subject.coords),
-        "notes": list(subject.points.notes),
-        "derivative": settings.derivative,
-        "precision": settings.precision,
+        "points": points,
     }
+    if subject is None:
+        return common
+    notes = list(subject.points.notes)
+    return {**common, "notes": notes, "derivative": settings.derivative, "precision": settings.precision}
+
+
+def shown_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures as a table of the report shows them."""
+    return {name: "-" if value is None else value for name, value in metrics.items()}
+
+
+def end_report(page: Report, run: RunFolder, config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Add what ends every report, and write it."""
+    page.heading("Settings")
+    page.table(settings)
+    page.table(config["versions"], folded="versions")
+    page.write(run.report)
 
 
 def tell(*points: Points | None, quiet: bool) -> None:

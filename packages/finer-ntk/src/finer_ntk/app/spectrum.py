@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.errors import InputError
-from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.report import Report
-from finer_core.resources import check_room, environment_versions, memory_figures, parse_memory
-from finer_core.training_config import as_plain
+from finer_core.resources import check_room, parse_memory
 from finer_ntk import plots as figures
 from finer_ntk.analysis import NtkSpectrum, analyze, analyze_kernel
 from finer_ntk.app.arrays import mapped_array, write_arrays
 from finer_ntk.app.runs import (
     common_figures,
+    end_report,
     keep_figure,
     log_points,
     open_run,
     shown_eigenvalues,
+    shown_figures,
     tell,
     working_memory,
 )
@@ -64,7 +64,16 @@ def run_spectrum(
     tell(subject.points, quiet=quiet)
     if note and not quiet:
         print(note, file=sys.stderr)
-    run, config = open_run(out, subject, settings, command="spectrum", signal=model, mode=mode)
+    run, config = open_run(
+        out,
+        subject,
+        settings,
+        command="spectrum",
+        signal=model,
+        files=[] if model is None else [model],
+        points=subject.points.what,
+        mode=mode,
+    )
     started = time.monotonic()
     derivative = as_derivative(settings.derivative)
     found = analyze(
@@ -95,7 +104,7 @@ def run_spectrum(
         points = [{"eigenvalue": float(value)} for value in found.eigenvalues]
     log_points(run, points, tensorboard=tensorboard)
     metrics = {
-        **common_figures(subject, settings, seconds=time.monotonic() - started, steps=steps),
+        **common_figures(subject, settings, points=count, seconds=time.monotonic() - started, steps=steps),
         **_figures_of(found),
         "target_energy_of_top": None if shares is None else float(shares.sum()),
         "target_alignment": found.alignment,
@@ -141,31 +150,19 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
         raise InputError(f"{kernel_file}: values of up to {largest:g}, whose squares are no numbers; scale it down")
     started = time.monotonic()
     found = analyze_kernel(np.asarray(kernel), top=settings.top)
-    run = open_run_folder(out, mode=mode)
-    digest = sha256_of_file(kernel_file)
-    if mode == "resume" and run.config.is_file() and run.read_config().get("input_sha256") != digest:
-        raise InputError(f"{kernel_file}: not the kernel this run was started with; take another --out")
-    config = {
-        "command": "finer-ntk spectrum",
-        "signal": kernel_file,
-        "input_sha256": digest,
-        "settings": as_plain(settings),
-        "network": None,
-        "points": f"kernel of {len(kernel)} points",
-        "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    write_json(run.config, config)
+    run, config = open_run(
+        out,
+        None,
+        settings,
+        command="spectrum",
+        signal=kernel_file,
+        files=[kernel_file],
+        points=f"kernel of {len(kernel)} points",
+        mode=mode,
+    )
+    seconds = time.monotonic() - started
     metrics = {
-        "method": None,
-        "preset": settings.preset,
-        "steps": 0,
-        "seconds": round(time.monotonic() - started, 3),
-        "parameters": None,
-        **memory_figures("cpu"),
-        "device": "cpu",
-        "seed": settings.seed,
-        "points": len(kernel),
+        **common_figures(None, settings, points=len(kernel), seconds=seconds, steps=0),
         **_figures_of(found),
     }
     _write_and_report(run, config, metrics, found, None, None, shape=None, what=kernel_file, points=None)
@@ -235,13 +232,10 @@ def _write_and_report(
         f"Spectrum: {what}",
         note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {config['points']}",
     )
-    page.table({name: "-" if value is None else value for name, value in metrics.items()})
+    page.table(shown_figures(metrics))
     if found.estimated:
         page.paragraph(
             "Effective rank and diagonal energy are estimates: exact for the pairs found, random probes for the rest."
         )
     page.figures([(name.replace("_", " "), keep_figure(run, name, figure)) for name, figure in drawn.items()])
-    page.heading("Settings")
-    page.table({**config["settings"], "network": config["network"]})
-    page.table(config["versions"], folded="versions")
-    page.write(run.report)
+    end_report(page, run, config, {**config["settings"], "network": config["network"]})

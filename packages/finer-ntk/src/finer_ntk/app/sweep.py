@@ -1,6 +1,8 @@
 """One `finer-ntk sweep`: kernels of many settings, or of a sequence of models, beside each other."""
 
+import csv
 import dataclasses
+import io
 import itertools
 import json
 import time
@@ -24,13 +26,16 @@ from finer_core.resources import PROCESS_BYTES
 from finer_core.schema import fits
 from finer_ntk import plots as figures
 from finer_ntk.analysis import alignments, measure
-from finer_ntk.app.arrays import write_arrays
+from finer_ntk.app.arrays import write_arrays, write_npz
 from finer_ntk.app.runs import (
+    as_lists,
     common_figures,
+    end_report,
     keep_figure,
     log_points,
     open_run,
     shown_eigenvalues,
+    shown_figures,
     tell,
     working_memory,
 )
@@ -68,16 +73,18 @@ def run_sweep(
     check_room_for_all(len(points.coords), settings.memory, process=PROCESS_BYTES)
     subjects = [_subject(entry, points, seed=settings.seed) for entry in entries]  # all, so that a wrong one shows now
     tell(points, quiet=quiet)
-    run, config = open_run(out, subjects[0], settings, command="sweep", signal=None, mode=mode)
+    run, config = open_run(
+        out, subjects[0], settings, command="sweep", signal=None, files=models, points=points.what, mode=mode
+    )
     started = time.monotonic()
     rows, kernels, values = _measure(run, entries, points, settings, quiet=quiet)
     rows = _with_alignment(rows, kernels, sequence=bool(models))
     _write_tables(run, rows)
     series = [{key: row[key] for key in ("effective_rank", "diagonal_energy")} for row in rows]
     log_points(run, series, tensorboard=tensorboard)
-    first = common_figures(subjects[0], settings, seconds=time.monotonic() - started, steps=0)
+    seconds = time.monotonic() - started
     metrics = {
-        **first,
+        **common_figures(subjects[0], settings, points=len(points.coords), seconds=seconds, steps=0),
         "method": [row["method"] for row in rows],
         "parameters": [row["parameters"] for row in rows],
         "effective_rank": [row["effective_rank"] for row in rows],
@@ -98,7 +105,7 @@ def entries_of(settings: SweepSettings, models: Sequence[str]) -> list[Entry]:
     Raises:
         InputError: If both models and options were given, or no method has an option.
     """
-    lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in settings.network.items()}
+    lists = as_lists(settings.network)
     if models:
         if lists:
             raise InputError(
@@ -141,14 +148,13 @@ def _measure(
     progress = Progress("sweep", total=len(entries), unit="kernel", quiet=quiet)
     with interruptible() as should_stop:
         for number, entry in enumerate(entries):
-            stem = kept / f"entry-{number:03d}"
-            if not stem.with_suffix(".npz").is_file():
+            path = kept / f"entry-{number:03d}.npz"
+            if not path.is_file():
                 if should_stop():
                     raise Interrupted(number)
                 row, kernel, values = _measure_one(entry, points, settings)
-                write_arrays(stem, {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values})
-                stem.with_suffix(".mat").unlink()
-            row, kernel, values = _kept(stem.with_suffix(".npz"), len(points.coords))
+                write_npz(path, {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values})
+            row, kernel, values = _kept(path, len(points.coords))
             rows.append(row)
             kernels.append(kernel)
             spectra.append(values)
@@ -205,8 +211,9 @@ def _write_tables(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     lines = [["" if row[key] is None else _cell(row[key]) for key in names] for row in rows]
     markdown = ["| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *lines)]
     write_text(run.path / "table.md", "\n".join(markdown) + "\n")
-    quoted = [[f'"{cell}"' if "," in cell else cell for cell in line] for line in (names, *lines)]
-    write_text(run.path / "table.csv", "\n".join(",".join(line) for line in quoted) + "\n")
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([names, *lines])
+    write_text(run.path / "table.csv", table.getvalue())
 
 
 def _cell(value: Any) -> str:
@@ -241,11 +248,6 @@ def _report(
         page.figures([(name, keep_figure(run, name, figure))])
     page.heading("Figures")
     for row in rows:
-        page.table(
-            {key: "-" if value is None else value for key, value in row.items() if key != "network"},
-            folded=str(row["name"]),
-        )
-    page.heading("Settings")
-    page.table(config["settings"])
-    page.table(config["versions"], folded="versions")
-    page.write(run.report)
+        shown = shown_figures({key: value for key, value in row.items() if key != "network"})
+        page.table(shown, folded=str(row["name"]))
+    end_report(page, run, config, config["settings"])

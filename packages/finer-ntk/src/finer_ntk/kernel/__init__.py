@@ -2,7 +2,6 @@
 
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import (
-    DERIVATIVES,
     Derivative,
     RowFunction,
     as_coords,
@@ -13,7 +12,6 @@ from finer_ntk.kernel.jacobian import product
 from finer_ntk.kernel.operator import NtkOperator, ntk_operator
 
 __all__ = [
-    "DERIVATIVES",
     "Derivative",
     "NtkOperator",
     "RowFunction",

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from finer_core.errors import InputError
+from finer_core.schema import check
 from finer_ntk.kernel.layerwise import LinearMap
 
 Output = Literal["trace", "per_channel", "full"]
 Path = Literal["layers", "jacobian", "products"]
 PATHS: tuple[Path, ...] = ("layers", "jacobian", "products")
-OUTPUTS: tuple[Output, ...] = ("trace", "per_channel", "full")
 
 _PRODUCT_PENALTY = 6.0
 """Automatic differentiation of a whole pass against a matrix product of the same count of operations, measured."""
@@ -20,11 +20,9 @@ _LIVE_COPIES = 4
 
 
 def as_output(name: str) -> Output:
-    """Return an output mode by name; raise ValueError for an unknown one."""
-    for output in OUTPUTS:
-        if output == name:
-            return output
-    raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {name!r}")
+    """Return an output mode by name; raise InputError for an unknown one."""
+    check(name, Output, name="output")
+    return cast(Output, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +69,12 @@ class Plan:
         rows: Points a block, on both sides.
         working_bytes: Memory beside the result.
         operations: Multiplications, roughly.
-        reason: Why not the structured path, where it does not apply.
     """
 
     path: Path
     rows: int
     working_bytes: int
     operations: float
-    reason: str = ""
 
 
 def plan_kernel(problem: Problem, *, memory: int, path: Path | None = None, rows: int | None = None) -> Plan:
@@ -110,13 +106,11 @@ def plan_kernel(problem: Problem, *, memory: int, path: Path | None = None, rows
 def _plan(path: Path, problem: Problem, *, memory: int, rows: int | None) -> Plan:
     most = max(problem.n1, problem.n2)
     count = min(most, rows or _rows_that_fit(path, problem, memory=memory))
-    reason = problem.maps if isinstance(problem.maps, str) else ""
     return Plan(
         path=path,
         rows=count,
         working_bytes=_bytes(path, problem, count),
         operations=_operations(path, problem, count),
-        reason=reason,
     )
 
 

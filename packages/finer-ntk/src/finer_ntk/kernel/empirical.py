@@ -1,7 +1,6 @@
 """`empirical_ntk`: the kernel of any network, in blocks, by the cheapest path, into memory or into a file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -25,7 +24,7 @@ from finer_ntk.kernel.functional_model import (
     right_is_exact,
 )
 from finer_ntk.kernel.layerwise import find_linear_maps
-from finer_ntk.kernel.paths import SIDES
+from finer_ntk.kernel.paths import COMBINE, PREPARE
 
 OnProgress = Callable[[int, int], None]
 """Called with blocks done and blocks in all."""
@@ -208,12 +207,6 @@ def plan_for(
     return plan_kernel(problem, memory=left, path=path, rows=batch_size), problem
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    rows: slice
-    columns: slice
-
-
 class Blocks(Protocol):
     """Take values block by block, as a tensor or an array does."""
 
@@ -253,31 +246,30 @@ def write_kernel(
     starts = range(0, problem.n1, plan.rows)
     blocks = [_row_of_blocks(start, plan.rows, problem) for start in starts]
     done, total = sum(len(row) for row in blocks[:first_block_row]), sum(len(row) for row in blocks)
-    side = SIDES[plan.path]
+    prepare, combine = PREPARE[plan.path], COMBINE[plan.path]
     for number, row in enumerate(blocks[first_block_row:], start=first_block_row):
-        one = side.prepare(function, x1[row[0].rows], exact=left_is_exact(derivative))
-        for block in row:
-            same = problem.symmetric and block.rows == block.columns
-            two = one if same else side.prepare(function, right[block.columns], exact=right_is_exact(derivative))
-            found = side.combine(function, one, two, output=problem.output, derivative=derivative)
-            _store(target, found, block, mirror=problem.symmetric and not same, output=problem.output)
+        one = prepare(function, x1[row[0][0]], exact=left_is_exact(derivative))
+        for rows, columns in row:
+            same = problem.symmetric and rows == columns
+            two = one if same else prepare(function, right[columns], exact=right_is_exact(derivative))
+            found = combine(function, one, two, output=problem.output, derivative=derivative)
+            _store(target, found, rows, columns, mirror=problem.symmetric and not same, output=problem.output)
             done += 1
             if on_progress:
                 on_progress(done, total)
         on_block_row(number + 1)
 
 
-def _row_of_blocks(start: int, rows: int, problem: Problem) -> list[_Block]:
-    """Return the blocks right of and on the diagonal where the kernel is symmetric, else all of a row."""
+def _row_of_blocks(start: int, rows: int, problem: Problem) -> list[tuple[slice, slice]]:
+    """Return rows and columns of the blocks from the diagonal on where the kernel is symmetric, else of a whole row."""
     of_rows = slice(start, min(start + rows, problem.n1))
     columns = range(start if problem.symmetric else 0, problem.n2, rows)
-    return [_Block(rows=of_rows, columns=slice(j, min(j + rows, problem.n2))) for j in columns]
+    return [(of_rows, slice(j, min(j + rows, problem.n2))) for j in columns]
 
 
-def _store(target: Blocks, found: Tensor, block: _Block, *, mirror: bool, output: str) -> None:
-    flipped = found.transpose(0, 1)
-    if output == "full":
-        flipped = flipped.transpose(2, 3)
-    stored = [(block.rows, block.columns, found)] + ([(block.columns, block.rows, flipped)] if mirror else [])
-    for rows, columns, values in stored:
-        target[rows, columns] = values if isinstance(target, Tensor) else as_array(values)
+def _store(target: Blocks, found: Tensor, rows: slice, columns: slice, *, mirror: bool, output: str) -> None:
+    target[rows, columns] = found if isinstance(target, Tensor) else as_array(found)
+    if mirror:
+        flipped = found.transpose(0, 1)
+        flipped = flipped.transpose(2, 3) if output == "full" else flipped
+        target[columns, rows] = flipped if isinstance(target, Tensor) else as_array(flipped)

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from finer_core.activations import exact_derivatives
 from finer_core.casts import refuse_masked
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.schema import check
 from finer_core.shapes import Float, Shaped
 
 Params = Mapping[str, Tensor]
@@ -29,7 +30,6 @@ Derivative = Literal["published", "exact", "training"]
 
 Networks without that factor have J = D, and the three agree.
 """
-DERIVATIVES: tuple[Derivative, ...] = ("published", "exact", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +183,6 @@ def right_is_exact(derivative: Derivative) -> bool:
 
 
 def as_derivative(name: str) -> Derivative:
-    """Return a derivative by name; raise ValueError for an unknown one."""
-    for derivative in DERIVATIVES:
-        if derivative == name:
-            return derivative
-    raise ValueError(f"derivative must be one of {', '.join(DERIVATIVES)}, got {name!r}")
+    """Return a derivative by name; raise InputError for an unknown one."""
+    check(name, Derivative, name="derivative")
+    return cast(Derivative, name)

@@ -1,6 +1,6 @@
 """Three ways to a block of the kernel: each prepares the rows of a side once, and combines two sides."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,46 +9,16 @@ from torch import Tensor
 from finer_ntk.kernel.cost_model import Path
 from finer_ntk.kernel.functional_model import Derivative, RowFunction, left_is_exact, right_is_exact
 from finer_ntk.kernel.jacobian import contract, fused_backward, jacobian_rows, push_forward
-from finer_ntk.kernel.layerwise import Factors, factor_kernel, layer_factors
+from finer_ntk.kernel.layerwise import factor_kernel, layer_factors
 
 
-class _Layers:
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> list[Factors]:
-        return layer_factors(function, coords, exact=exact)
-
-    @staticmethod
-    def combine(
-        function: RowFunction, one: list[Factors], two: list[Factors], *, output: str, derivative: Derivative
-    ) -> Tensor:
-        return factor_kernel(one, two, output=output)
-
-
-class _Jacobian:
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
-        return jacobian_rows(function, coords, exact=exact)
-
-    @staticmethod
-    def combine(function: RowFunction, one: Tensor, two: Tensor, *, output: str, derivative: Derivative) -> Tensor:
-        return contract(one, two, output=output)
-
-
-class _Products:
-    """Columns of the full kernel, each the product with a unit vector; the slowest, and the one that always fits."""
-
-    @staticmethod
-    def prepare(function: RowFunction, coords: Tensor, *, exact: bool) -> Tensor:
-        return coords
-
-    @staticmethod
-    def combine(function: RowFunction, one: Tensor, two: Tensor, *, output: str, derivative: Derivative) -> Tensor:
-        columns = list(_columns(function, one, two, derivative=derivative))
-        full = torch.stack(columns, dim=1)  # (n1, n2, c, c)
-        if output == "full":
-            return full
-        per_channel = full.diagonal(dim1=2, dim2=3)
-        return per_channel.sum(-1) if output == "trace" else per_channel
+def _of_products(function: RowFunction, one: Tensor, two: Tensor, *, output: str, derivative: Derivative) -> Tensor:
+    """Return columns of the full kernel, each the product with a unit vector; the slowest way, which always fits."""
+    full = torch.stack(list(_columns(function, one, two, derivative=derivative)), dim=1)  # (n1, n2, c, c)
+    if output == "full":
+        return full
+    per_channel = full.diagonal(dim1=2, dim2=3)
+    return per_channel.sum(-1) if output == "trace" else per_channel
 
 
 def _columns(function: RowFunction, one: Tensor, two: Tensor, *, derivative: Derivative) -> Iterator[Tensor]:
@@ -62,8 +32,15 @@ def _columns(function: RowFunction, one: Tensor, two: Tensor, *, derivative: Der
         yield torch.stack(parts, dim=-1)
 
 
-SIDES: dict[Path, Any] = {
-    "layers": _Layers,
-    "jacobian": _Jacobian,
-    "products": _Products,
+PREPARE: dict[Path, Callable[..., Any]] = {
+    "layers": layer_factors,
+    "jacobian": jacobian_rows,
+    "products": lambda function, coords, *, exact: coords,
 }
+"""Functions of (function, coords, exact): what a path needs of the rows of one side."""
+COMBINE: dict[Path, Callable[..., Tensor]] = {
+    "layers": lambda function, one, two, *, output, derivative: factor_kernel(one, two, output=output),
+    "jacobian": lambda function, one, two, *, output, derivative: contract(one, two, output=output),
+    "products": _of_products,
+}
+"""Functions of (function, one, two, output, derivative): a block of two prepared sides."""

@@ -1,6 +1,6 @@
 """What a kernel says about learning: eigenpairs, measures, and predicted training."""
 
-from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
+from finer_ntk.spectrum.dynamics import descend, predicted_losses
 from finer_ntk.spectrum.eigen import Eigenpairs, SpectralEstimates, all_eigenpairs, estimate_spectrum, top_eigenpairs
 from finer_ntk.spectrum.measures import (
     alignment,
@@ -21,9 +21,7 @@ __all__ = [
     "diagonal_energy",
     "effective_rank",
     "estimate_spectrum",
-    "flatten_outputs",
     "predicted_losses",
-    "stable_rate",
     "target_alignment",
     "target_energy",
     "top_eigenpairs",

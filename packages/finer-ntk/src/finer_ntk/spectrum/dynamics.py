@@ -100,37 +100,3 @@ def descend(
                 for value, grad in zip(params.values(), grads, strict=True):
                     value -= learning_rate * grad
     return np.array(losses)
-
-
-def stable_rate(largest_eigenvalue: float, outputs: int) -> float:
-    """Return the learning rate above which the linearised descent diverges: N / lambda_max.
-
-    Args:
-        largest_eigenvalue: lambda_max.
-        outputs: N, points times channels.
-
-    Example:
-        >>> from finer_ntk.spectrum import stable_rate
-        >>> stable_rate(4.0, 8)
-        2.0
-    """
-    return outputs / largest_eigenvalue
-
-
-def flatten_outputs(kernel: Float[np.ndarray, "n m c c"]) -> Float[np.ndarray, "n*c m*c"]:
-    """Turn a "full" kernel (n, n, c, c) into the matrix (n c, n c) that acts on flattened outputs.
-
-    Args:
-        kernel: (n, m, c, c).
-
-    Returns:
-        (n c, m c), a point's channels together.
-
-    Example:
-        >>> import numpy as np
-        >>> from finer_ntk.spectrum import flatten_outputs
-        >>> flatten_outputs(np.zeros((5, 5, 3, 3))).shape
-        (15, 15)
-    """
-    n, m, c, d = kernel.shape
-    return kernel.transpose(0, 2, 1, 3).reshape(n * c, m * d)

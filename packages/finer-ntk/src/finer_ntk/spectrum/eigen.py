@@ -14,6 +14,8 @@ from finer_ntk.kernel.operator import NtkOperator
 
 _COPIES = 6
 """Matrices in double precision that all eigenpairs take at once: two of the kernel, and what LAPACK works on."""
+_TOLERANCE = 1e-7
+"""Relative accuracy asked of ARPACK."""
 _PROBES, _STEPS = 16, 32
 """Random vectors, and Lanczos steps from each, of the estimates for a kernel that is never formed."""
 
@@ -97,7 +99,6 @@ def top_eigenpairs(
     *,
     count: int,
     seed: int = 0,
-    tolerance: float = 1e-7,
     on_product: Callable[[int], None] = lambda done: None,
 ) -> Eigenpairs:
     """Return the largest eigenpairs from products alone, by ARPACK's restarted Lanczos iteration.
@@ -106,7 +107,6 @@ def top_eigenpairs(
         operator: The kernel.
         count: How many pairs, fewer than the points.
         seed: Of the first vector.
-        tolerance: Relative accuracy asked of ARPACK.
         on_product: Told how many products were taken.
 
     Raises:
@@ -140,7 +140,7 @@ def top_eigenpairs(
     start = np.random.default_rng(seed).standard_normal(size)
     linear = LinearOperator((size, size), matvec=times, dtype=np.float64)
     try:
-        values, vectors = eigsh(linear, k=count, which="LM", v0=start, tol=tolerance)
+        values, vectors = eigsh(linear, k=count, which="LM", v0=start, tol=_TOLERANCE)
     except ArpackNoConvergence as error:
         raise InputError(
             f"the top {count} eigenvalues did not converge after {taken} products; ask for fewer"
@@ -157,8 +157,6 @@ class SpectralEstimates:
     Attributes:
         effective_rank: Exponential of the entropy of the normalized eigenvalues.
         diagonal_energy: sum K_ii^2 / sum K_ij^2.
-        trace: Sum of the eigenvalues.
-        probes: Random vectors that were used.
 
     Example:
         >>> from finer_core import build_network, published_config
@@ -173,13 +171,9 @@ class SpectralEstimates:
 
     effective_rank: float
     diagonal_energy: float
-    trace: float
-    probes: int
 
 
-def estimate_spectrum(
-    operator: NtkOperator, top: Eigenpairs, *, seed: int = 0, on_product: Callable[[int], None] = lambda done: None
-) -> SpectralEstimates:
+def estimate_spectrum(operator: NtkOperator, top: Eigenpairs, *, seed: int = 0) -> SpectralEstimates:
     """Estimate effective rank and diagonal energy from products alone.
 
     The trace is exact and so is the top pairs' part. Of the rest, sum K_ij^2 is the mean of |K z|^2 over random signs z
@@ -190,10 +184,9 @@ def estimate_spectrum(
         operator: The kernel.
         top: Its largest eigenpairs.
         seed: Of the probes.
-        on_product: Told how many products were taken.
 
     Returns:
-        The estimates, and the trace, which is exact.
+        The estimates.
 
     Example:
         >>> from finer_core import build_network, published_config
@@ -211,7 +204,7 @@ def estimate_spectrum(
     random = np.random.default_rng(seed)
     steps = min(_STEPS, operator.shape[0] - len(known))
     entropies, energies = [], []
-    for probe in range(_PROBES):
+    for _ in range(_PROBES):
         start = random.choice((-1.0, 1.0), size=operator.shape[0])
         start -= top.vectors @ (top.vectors.T @ start)
         nodes, weights, energy = _lanczos(operator, start, steps, apart_from=top.vectors)
@@ -219,15 +212,12 @@ def estimate_spectrum(
         logs = np.log(np.where(nodes > 0, nodes, 1.0) / trace)
         entropies.append(-float((shares * logs).sum() / max(shares.sum(), np.finfo(float).tiny)))
         energies.append(energy)
-        on_product((probe + 1) * steps)
     parts = known[known > 0] / trace
     rest = max(0.0, 1.0 - float(parts.sum()))
     entropy = -float((parts * np.log(parts)).sum()) + rest * float(np.mean(entropies))
     return SpectralEstimates(
         effective_rank=float(np.exp(entropy)),
         diagonal_energy=float(np.square(diagonal).sum() / (np.square(known).sum() + np.mean(energies))),
-        trace=trace,
-        probes=_PROBES,
     )
 
 

@@ -166,6 +166,13 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
     return inner / (norm**0.5 * float(np.linalg.norm(signal.T @ signal)))
 
 
+def traced(kernel: Real[np.ndarray, "n m ..."]) -> Real[np.ndarray, "n m"]:
+    """Return a kernel summed over output channels; (n, m), (n, m, c) or (n, m, c, c)."""
+    if kernel.ndim == 4:
+        return np.trace(kernel, axis1=2, axis2=3)
+    return kernel.sum(-1) if kernel.ndim == 3 else np.asarray(kernel)
+
+
 def _bands(kernel: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, _BAND_BYTES // (8 * kernel.shape[1]))
     for start in range(0, len(kernel), rows):

@@ -13,7 +13,7 @@ from finer_core.errors import InputError
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import Derivative, as_coords, as_row_function
-from finer_ntk.spectrum.dynamics import descend, flatten_outputs, predicted_losses, stable_rate
+from finer_ntk.spectrum.dynamics import descend, predicted_losses
 
 DEFAULT_STEPS = 100
 CHEAP_OUTPUTS = 1100
@@ -22,6 +22,7 @@ _LARGEST_TARGET = 1e100
 MOST_OUTPUTS = 8192
 """Beyond this the kernel over all outputs takes more than half a gigabyte, and its norm minutes."""
 _SHARE_OF_STABLE = 0.1
+"""Of the rate above which the linearised descent diverges, N / lambda_max."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +117,12 @@ def predict_training(
         raise InputError(f"training is predicted for at most {MOST_OUTPUTS} outputs, got {signal.size}")
     exact = derivative == "exact"
     full = empirical_ntk(double, coords, output="full", derivative="exact" if exact else "training")
-    kernel = flatten_outputs(full.cpu().numpy())
+    kernel = full.cpu().numpy().transpose(0, 2, 1, 3).reshape(signal.size, signal.size)  # acts on flattened outputs
     with torch.no_grad():
         start = function(function.params, coords, exact=False).cpu().numpy()
     rate = learning_rate
     if rate is None:
-        rate = _SHARE_OF_STABLE * stable_rate(float(np.linalg.norm(kernel, 2)), signal.size)
+        rate = _SHARE_OF_STABLE * (signal.size / float(np.linalg.norm(kernel, 2)))
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
     wanted = torch.from_numpy(signal).to(coords)

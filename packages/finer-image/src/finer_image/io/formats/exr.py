@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from finer_image.io.library_guard import import_library
 from finer_image.io.source import DecodedImage, ImageSource
 
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
@@ -61,7 +60,8 @@ def decode_exr(source: ImageSource) -> DecodedImage:
     Raises:
         InputError: The file is cut, corrupt, too large, deep, or stores chroma at lower resolution.
     """
-    openexr = import_library("OpenEXR", package="OpenEXR", purpose="EXR")
+    import OpenEXR as openexr
+
     header = _read_header(source)
     if header.flags & _DEEP:
         raise source.error("is a deep EXR; flatten it first")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.io.jpeg import never_half
-from finer_image.io.library_guard import import_library, strict_pillow
+from finer_image.io.library_guard import strict_pillow
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.value_range import row_blocks
 
@@ -133,7 +133,8 @@ def _codestream_size(head: bytes) -> tuple[int, int] | None:
 
 def _decode_deep(source: ImageSource, format_name: str) -> np.ndarray:
     """Decode a deep JPEG 2000 or AVIF to (H, W) or (H, W, C) at its own depth."""
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose=f"deep {format_name}")
+    import imagecodecs
+
     source.handle.seek(0)
     decode = imagecodecs.avif_decode if format_name == "AVIF" else imagecodecs.jpeg2k_decode
     return decode(source.handle.read())

@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 
-from finer_image.io.library_guard import import_library
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.windows.positioned_file import PositionedFile
 from finer_image.io.windows.reader import Parts, PlainReader
@@ -59,7 +58,8 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
     Raises:
         InputError: The file is cut, too large, in XYZE colours, or stored column by column.
     """
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="Radiance HDR")
+    import imagecodecs
+
     header, _, rest = source.handle.read(_MOST_HEADER_BYTES).partition(b"\n\n")
     resolution, _, _ = rest.partition(b"\n")
     if b"FORMAT=32-bit_rle_xyze" in header:

@@ -5,7 +5,6 @@ import struct
 import zlib
 
 from finer_image.io.formats.pillow import orientation_of
-from finer_image.io.library_guard import import_library
 from finer_image.io.source import DecodedImage, ImageSource
 
 _SIGNATURE_BYTES, _HEAD_BYTES = 8, 33
@@ -27,7 +26,8 @@ def decode_png(source: ImageSource) -> DecodedImage:
     Raises:
         InputError: The file is cut, corrupt or too large.
     """
-    imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="PNG")
+    import imagecodecs
+
     data = source.handle.read(_HEAD_BYTES)
     if len(data) < _HEAD_BYTES or data[12:16] != b"IHDR":
         raise source.error("is a truncated PNG; copy or download it again")

@@ -7,7 +7,7 @@ import numpy as np
 
 from finer_image.io.formats.pillow import decode_pillow
 from finer_image.io.formats.tiff import SampleKind, check_page, needs_pillow
-from finer_image.io.library_guard import import_library, reading
+from finer_image.io.library_guard import reading
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.tiff_pages import picture_page
 from finer_image.io.windows.positioned_file import PositionedFile
@@ -30,8 +30,8 @@ def open_tiff(source: ImageSource) -> Parts | DecodedImage:
     Raises:
         InputError: The file is cut, has missing data, is too large, or is a volume or a raw camera mosaic.
     """
-    tifffile = import_library("tifffile", package="tifffile", purpose="TIFF")
-    import_library("imagecodecs", package="imagecodecs", purpose="compressed TIFF")
+    import tifffile
+
     with tifffile.TiffFile(source.handle, name=source.path.name) as tiff:
         page = picture_page(source, tiff)
         check_page(source, page)

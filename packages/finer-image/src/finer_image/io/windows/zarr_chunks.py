@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finer_image.io.library_guard import import_library
 from finer_image.io.source import file_error
 
 _BLOSC_HEADER = struct.Struct("<4xI4xI")
@@ -63,7 +62,8 @@ def check_chunk(data: bytes, *, compressor: str, most_bytes: int) -> None:
     elif compressor == "lz4":
         unpacked = int.from_bytes(data[:4], "little")
     elif compressor == "zstd":
-        imagecodecs = import_library("imagecodecs", package="imagecodecs", purpose="chunks of zstd")
+        import imagecodecs
+
         unpacked = len(imagecodecs.zstd_decode(data, out=most_bytes))  # raises where it is too short
     elif compressor in _STREAMS:
         unpacked = _length(_STREAMS[compressor], data, most_bytes)
