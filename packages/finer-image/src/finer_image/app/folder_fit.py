@@ -13,12 +13,12 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
 from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogPoint
+from finer_core.training import Fit, LogEntry
 from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
-from finer_image.training.build import build_fit, metrics_of, network_of, passes_of, psnr_of_loss
+from finer_image.training.build import build_fit, network_of, passes_of, psnr_of_loss
 from finer_image.training.plan import FitPlan
 
 
@@ -65,7 +65,7 @@ def fit_image(
             fit,
             run,
             name=f"fit {plan.settings.method}",
-            metrics_of=lambda point: metrics_of(plan, point),
+            metrics_of=lambda loss: {"psnr": psnr_of_loss(plan, loss)},
             figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
             resume=resume,
             quiet=quiet,
@@ -78,7 +78,7 @@ def fit_image(
 
 
 def save_and_evaluate(
-    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
+    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogEntry, quiet: bool
 ) -> tuple[Raster, dict[str, Any]]:
     """Save a trained network as the run's model, and its reconstruction, and judge it.
 

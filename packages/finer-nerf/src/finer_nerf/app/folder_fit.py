@@ -13,7 +13,7 @@ from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogPoint, read_jsonl
+from finer_core.training import Fit, LogEntry, read_jsonl
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
@@ -35,7 +35,7 @@ def fit_scene(
     tensorboard: bool,
     first: int,
     team: Team,
-) -> tuple[NerfModel, PhotometricObjective, LogPoint]:
+) -> tuple[NerfModel, PhotometricObjective, LogEntry]:
     """Train, with checkpoint and logs in a run folder.
 
     Args:
@@ -58,13 +58,13 @@ def fit_scene(
     """
     goes_on = resume and run.checkpoint.is_file()
 
-    def train(fit: Fit, objective: PhotometricObjective) -> LogPoint:
+    def train(fit: Fit, objective: PhotometricObjective) -> LogEntry:
         fit.on_length = lambda steps: _write_length(run, steps)
         return run_session(
             fit,
             run,
             name=f"train {plan.settings.method}",
-            metrics_of=lambda point: logged_metrics(point, objective),
+            metrics_of=lambda loss: metrics_of(loss, objective),
             figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
             resume=goes_on,
             quiet=quiet,
@@ -128,20 +128,6 @@ def _write_length(run: RunFolder, steps: int) -> None:
     write_json(run.config, {**config, "settings": {**config["settings"], "steps": steps}})
 
 
-def logged_metrics(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
-    """Return a log line."""
-    metrics = metrics_of(point.loss, objective)
-    return {
-        "loss": point.loss,
-        "psnr": metrics["psnr"],
-        "learning_rate": point.learning_rate,
-        "seconds": round(point.seconds, 3),
-        "samples_per_ray": metrics["samples_per_ray"],
-        "rays": metrics["rays"],
-        "rollbacks": point.rollbacks,
-    }
-
-
 def fill_run(
     run: RunFolder,
     plan: FitPlan,
@@ -150,7 +136,7 @@ def fill_run(
     *,
     model: NerfModel,
     objective: PhotometricObjective,
-    last: LogPoint,
+    last: LogEntry,
     processes: int,
     quiet: bool,
 ) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from finer_core.io.files import write_json
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
 from finer_core.resources import environment_versions, memory_figures, parse_memory
-from finer_core.training import Fit, LogPoint
+from finer_core.training import Fit
 from finer_sdf.app.pictures import fill_report
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
@@ -184,7 +184,6 @@ def _fit_and_fill(
             fit,
             run,
             name=f"fit {settings.method}",
-            metrics_of=metrics_of,
             figure=lambda loss: f"loss {loss:.3e}",
             resume=resume,
             quiet=quiet,
@@ -216,16 +215,6 @@ def _fit_and_fill(
     if not quiet:
         print(f"report: {run.report}", file=sys.stderr)
     return run.read_metrics()
-
-
-def metrics_of(point: LogPoint) -> dict[str, float]:
-    """Return a log line."""
-    return {
-        "loss": point.loss,
-        "learning_rate": point.learning_rate,
-        "seconds": round(point.seconds, 3),
-        "rollbacks": point.rollbacks,
-    }
 
 
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
