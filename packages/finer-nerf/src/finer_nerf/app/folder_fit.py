@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.app.saved_run import common_figures
 from finer_core.app.session import follow_session, run_session
 from finer_core.app.shared_fit import refuse_another_input
 from finer_core.distributed.gradient_sum import GradientReducer
@@ -167,18 +168,17 @@ def fill_run(
         "method": settings.method,
         "preset": settings.preset,
         **mean_figures(judged, background=model.background),
-        "steps": last.step,
-        "target_reached": None if settings.target_psnr is None else last.is_reached,
-        "seconds": round(last.seconds, 3),
-        "parameters": sum(p.numel() for p in model.field.parameters()),
-        "device": plan.device,
-        "seed": settings.seed,
+        **common_figures(
+            plan,
+            last,
+            has_target=settings.target_psnr is not None,
+            parameters=sum(p.numel() for p in model.field.parameters()),
+            processes=processes,
+        ),
         "rays_per_second": round(objective.rays_seen / max(last.seconds, 1e-9)),
         "train_views": len(scene.train),
         "size": f"{scene.train.height}x{scene.train.width}",
-        "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
-        "processes": processes,
         "occupied_fraction": model.grid.share,
         "per_view": (rows := {view.name: view.row for view in judged}),
         "failed_views": failed_views(rows),
