@@ -12,7 +12,7 @@ from finer_core.training import (
     DivergenceGuard,
     Fit,
     JsonlLogger,
-    LogPoint,
+    LogEntry,
     build_optimizers,
     exponential_decay,
     read_jsonl,
@@ -86,7 +86,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def timeless(point: LogPoint) -> dict[str, Any]:
+def timeless(point: LogEntry) -> dict[str, Any]:
     """Return a log point without the only figure that differs from run to run."""
     return {name: value for name, value in dataclasses.asdict(point).items() if name != "seconds"}
 

@@ -368,7 +368,7 @@ def test_a_run_folder_holds_no_field_of_ones_own(folder, tmp_path, capsys):
     config["field"] = {"own": "mine.Waves", "hidden_features": 12, "row_bytes": 100}
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     assert main(["train", str(folder), "--resume", "--out", str(tmp_path / "run")]) == 2
-    assert "config.json: field is a module of its user's own, mine.Waves" in capsys.readouterr().err
+    assert "config.json: the network is a module of its user's own, mine.Waves" in capsys.readouterr().err
 
 
 def test_a_module_that_is_no_field_is_named(scene):

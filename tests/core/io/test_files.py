@@ -18,10 +18,10 @@ from finer_core import InputError
 from finer_core.io.files import (
     TEMPORARY_PREFIX,
     atomic_path,
+    check_output_path,
     input_suffix,
     json_text,
     reason_of,
-    refuse_existing,
     remove_partial_files,
     sha256_of_file,
     write_json,
@@ -156,16 +156,20 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, m
     for name, overwrite, reason in (
         ("folder", True, "is a folder"),
         ("file", False, "already exists"),
-        ("none/file", True, "there is no such folder"),
-        ("file/new", True, "there is no such folder"),
+        ("none/file", True, "the folder .* does not exist"),
+        ("file/new", True, "the folder .* does not exist"),
     ):
         with pytest.raises(InputError, match=f"{name}: {reason}"):
-            refuse_existing(tmp_path / name, overwrite=overwrite)
+            check_output_path(tmp_path / name, overwrite=overwrite)
     for name in ("file", "new"):
-        refuse_existing(tmp_path / name, overwrite=True)
-    monkeypatch.setattr("finer_core.io.files.os.access", lambda path, mode: False)
-    with pytest.raises(InputError, match="new: cannot write here"):
-        refuse_existing(tmp_path / "new", overwrite=True)
+        check_output_path(tmp_path / name, overwrite=True)
+
+    def refuse(**where: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("finer_core.io.files.tempfile.mkstemp", refuse)
+    with pytest.raises(InputError, match=r"new: cannot be written \(Permission denied\)"):
+        check_output_path(tmp_path / "new", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 

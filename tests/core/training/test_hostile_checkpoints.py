@@ -27,7 +27,6 @@ def run(path: Path, *, stop_after: int | None = None, **fit) -> None:
         made,
         open_run_folder(path, mode="resume"),
         name="fit",
-        metrics_of=lambda point: {"loss": point.loss},
         figure=str,
         resume=True,
         quiet=True,

@@ -80,7 +80,7 @@ def test_existing_files_and_missing_folders_are_refused(tmp_path, capsys):
     out.write_text("mine")
     refusals.assert_refused(main, command, capsys, "already exists")
     command, _ = imported(tmp_path / "nowhere", "siren")
-    refusals.assert_refused(main, command, capsys, "no such folder")
+    refusals.assert_refused(main, command, capsys, "does not exist; make it")
     refusals.assert_refused(
         main,
         ["import", str(tmp_path / "absent.pt"), "--method", "siren", "--out", str(tmp_path / "m")],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from finer_core.app.fit_command import add_command
-from finer_core.io.files import refuse_existing
+from finer_core.io.files import check_output_path
 
 
 def add_export_command(
@@ -30,7 +30,7 @@ def add_export_command(
         from finer_core.io.export import check_export_path, export, takes_double
 
         check_export_path(arguments.out)
-        refuse_existing(arguments.out, overwrite=arguments.overwrite)
+        check_output_path(arguments.out, overwrite=arguments.overwrite)
         model = load(arguments.model)
         (export_of or export)(model, arguments.out)
         is_double = takes_double(model)

@@ -1,17 +1,23 @@
-"""Take a run back from its folder: one check of what `config.json` says, for all commands that resume.
+"""What every run says of itself in `config.json` and `metrics.json`, and how one is taken back from its folder.
 
 The file may have been changed, or be another command's. Sizes are believed only as far as the checkpoint's weights go.
 """
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.fit_command import refuse_changes
+from finer_core.app.run_folder import RunFolder, open_run_folder
 from finer_core.errors import InputError
+from finer_core.resources import environment_versions, parse_memory
 from finer_core.schema import check_entries
+
+if TYPE_CHECKING:
+    from finer_core.training.history import LogEntry
 
 _ENTRIES: dict[str, Any] = {
     "command": str,
@@ -22,6 +28,113 @@ _ENTRIES: dict[str, Any] = {
     "started": str,
 }
 """What every command writes, and its report shows again."""
+
+
+class SavedRun(NamedTuple):
+    """Hold a run that may be gone on with: its open folder, `config.json`, its plan, its input's name and content."""
+
+    run: RunFolder
+    config: dict[str, Any]
+    plan: Any
+    signal: str
+    data: Any
+
+
+def resumed(
+    out: Path,
+    *,
+    command: str,
+    plan_of: Callable[..., Any],
+    read: Callable[[str, Any], tuple[Any, str]],
+    kind: str,
+    signal: str | None,
+    given: Mapping[str, Any],
+    networks_of: Callable[[Any], Sequence[Any]] = lambda plan: [plan.network],
+    check: Callable[[Any], None] = lambda plan: None,
+) -> SavedRun:
+    """Open a run to go on with it.
+
+    Args:
+        out: The run folder.
+        command: Whose run it must be, e.g. "finer-image fit".
+        plan_of: Takes the plan back from the content of `config.json`, and `source=`, the file.
+        read: Opens an input, given its name and the plan; returns it and its SHA-256.
+        kind: What an input is, e.g. "image".
+        signal: The input; None for the one that `config.json` names.
+        given: From `asked_settings`.
+        networks_of: Returns the configs of a plan's networks.
+        check: Refuses a plan that cannot be gone on with here.
+
+    Raises:
+        InputError: If there is no such run, it was changed, or the input or a setting is another now.
+    """
+    from finer_core.networks.own_network import OwnNetwork
+
+    run = open_run_folder(out, mode="resume")
+    config = read_run(run, command=command)
+    plan = plan_of(config, source=run.config)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(
+            f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
+        )
+    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    check(plan)
+    networks = networks_of(plan)
+    check_weights(run, networks, memory=parse_memory(plan.settings.memory))
+    kernels = kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
+    tell_of_other_kernels(config, kernels, out=out)
+    name = signal or config["signal"]
+    data, sha256 = read(name, plan)
+    if sha256 != config["input_sha256"]:
+        raise InputError(f"{name}: not the {kind} this run was started with; start a new run with another --out")
+    return SavedRun(run, config, plan, name, data)
+
+
+def config_content(
+    plan: Any, *, command: str, signal: str, input_sha256: str, networks: Sequence[Any], **about: Any
+) -> dict[str, Any]:
+    """Return the content of `config.json`.
+
+    Args:
+        plan: The plan.
+        command: The program and its command.
+        signal: The input's name.
+        input_sha256: Its digest.
+        networks: The configs of the plan's networks.
+        **about: What else there is to say of the input.
+    """
+    return {
+        "command": command,
+        "signal": signal,
+        "input_sha256": input_sha256,
+        **about,
+        **plan.to_dict(),
+        "kernels": kernels_of(networks, device=plan.device, compiled=plan.settings.compile),
+        "versions": environment_versions("finer-core", command.partition(" ")[0], "torch", "numpy"),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def common_figures(plan: Any, last: "LogEntry", *, has_target: bool, parameters: int, processes: int) -> dict[str, Any]:
+    """Return what `metrics.json` says of every fit, beside how good its result is.
+
+    Args:
+        plan: The plan.
+        last: The fit's last entry.
+        has_target: Whether a target was to end it.
+        parameters: How many numbers were trained.
+        processes: How many trained them.
+    """
+    return {
+        "steps": last.step,
+        "target_reached": last.is_reached if has_target else None,
+        "seconds": round(last.seconds, 3),
+        "parameters": parameters,
+        "device": plan.device,
+        "seed": plan.settings.seed,
+        "rollbacks": last.rollbacks,
+        "processes": processes,
+    }
 
 
 def read_run(run: RunFolder, *, command: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.team import Team
 from finer_core.training.connection import connected
-from finer_core.training.log_point import LogPoint
+from finer_core.training.history import LogEntry
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
 from finer_core.training.state import TrainState, blaming, read_state
@@ -22,21 +22,21 @@ def run_session(
     run: RunFolder,
     *,
     name: str,
-    metrics_of: Callable[[LogPoint], Mapping[str, float]],
+    metrics_of: Callable[[float], Mapping[str, float]] = lambda loss: {},
     figure: Callable[[float], str],
     resume: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
-) -> LogPoint:
+) -> LogEntry:
     """Run a fit to its end, connected to its run folder.
 
     Args:
         fit: The fit; its checkpoint and callbacks are set here.
         run: Where checkpoint and logs go.
         name: What the progress line calls the work.
-        metrics_of: Makes a log line of a stretch.
+        metrics_of: Makes of a stretch's loss what else its log line says.
         figure: Makes the progress line's figure of a step's loss.
         resume: Go on from the run's checkpoint, if it has one yet.
         quiet: Show no progress.
@@ -61,9 +61,10 @@ def run_session(
     if tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
 
-    def on_log(point: LogPoint) -> None:
+    def on_log(entry: LogEntry) -> None:
+        line = replace(entry, metrics=metrics_of(entry.loss)).line()
         for logger in log:
-            logger.log(point.step, metrics_of(point))
+            logger.log(entry.step, line)
 
     try:
         with connected(
@@ -82,7 +83,7 @@ def run_session(
             logger.close()
 
 
-def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> LogPoint:
+def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> LogEntry:
     """Run the same fit beside the first process, which keeps the run folder and sends the checkpoint to go on from.
 
     Args:
@@ -118,7 +119,7 @@ def _let_first_decide(fit: Fit, team: Team) -> None:
     """Let all processes end a fit where the first one would: by its clock, and by its rounding of a figure."""
     is_reached = fit.is_reached
 
-    def decided(point: LogPoint) -> bool:
+    def decided(point: LogEntry) -> bool:
         return bool(team.broadcast(b"yes" if team.ranks.is_first and is_reached(point) else b""))
 
     fit.is_reached = decided

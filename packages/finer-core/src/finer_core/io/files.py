@@ -36,26 +36,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool, may_be_folder: bool = False) -> None:
-    """Raise InputError, before any work, for an output file that cannot be written, or exists and may not be replaced.
-
-    Args:
-        path: The file.
-        overwrite: Whether it may be replaced.
-        may_be_folder: Whether the format is a folder, which its writer looks into before it replaces it.
-    """
-    # os.path, because pathlib raises for a name that is too long or that may not be looked up.
-    name, folder = os.fspath(path), os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(name) and not (overwrite and may_be_folder):
-        raise InputError(f"{name}: is a folder; choose another --out")
-    if os.path.exists(name) and not overwrite:
-        raise InputError(f"{name}: already exists; use --overwrite or another --out")
-    if not os.path.isdir(folder):
-        raise InputError(f"{name}: there is no such folder; make it, or choose another --out")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"{name}: cannot write here; choose another --out")
-
-
 def is_partial(path: Path) -> bool:
     """Return whether a file is what a killed writer left; folders are never ours, whatever their names."""
     return path.name.startswith(TEMPORARY_PREFIX) and (path.is_symlink() or not path.is_dir())
@@ -158,17 +138,26 @@ def output_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _unwritable(path, error) from error
 
 
-def check_output_path(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that cannot be written, before any work; nothing is left or changed.
+def check_output_path(path: str | os.PathLike[str], *, overwrite: bool = True, may_be_folder: bool = False) -> None:
+    """Refuse a file that cannot be written, or must not be, before any work; nothing is left or changed.
+
+    Args:
+        path: The file.
+        overwrite: Whether it may be replaced.
+        may_be_folder: Whether the format is a folder, which its writer looks into before it replaces it.
 
     Raises:
-        InputError: If its folder is missing or cannot be written, or the name is a folder's or no file's.
+        InputError: If it exists and may not be replaced, its folder is missing or cannot be written, or the name is a
+            folder's or no file's.
     """
+    # os.path, because pathlib raises for a name that is too long or that may not be looked up.
     final = Path(path)
-    if not os.path.isdir(final.parent):
-        raise InputError(f"{path}: the folder {final.parent} does not exist")
-    if os.path.isdir(final):
+    if os.path.isdir(final) and not (overwrite and may_be_folder):
         raise InputError(f"{path}: is a folder; name a file in it")
+    if os.path.exists(final) and not overwrite:
+        raise InputError(f"{path}: already exists; use --overwrite or another --out")
+    if not os.path.isdir(final.parent):
+        raise InputError(f"{path}: the folder {final.parent} does not exist; make it, or choose another place")
     try:
         with suppress(FileNotFoundError):
             os.lstat(final)  # raises for a name that no file can have

@@ -8,7 +8,6 @@ from finer_core.training.ema import WeightEma
 from finer_core.training.fitting import fit
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import LogEntry, TrainingHistory
-from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
 from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective
@@ -28,7 +27,6 @@ __all__ = [
     "Interrupted",
     "JsonlLogger",
     "LogEntry",
-    "LogPoint",
     "MetricLogger",
     "Muon",
     "Objective",

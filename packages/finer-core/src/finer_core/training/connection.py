@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from finer_core.progress import Progress
-from finer_core.training.log_point import LogPoint
+from finer_core.training.history import LogEntry
 from finer_core.training.loop import Fit
 from finer_core.training.state import TrainState, blaming
 
@@ -25,7 +25,7 @@ def connected(
     state: TrainState | None,
     checkpoint: Path | None,
     quiet: bool,
-    on_log: Callable[[LogPoint], None],
+    on_log: Callable[[LogEntry], None],
     on_step: Callable[[int, Tensor], None] = _ignore,
     on_notice: Callable[[str], None] = _ignore,
     should_stop: Callable[[], bool] = lambda: False,

@@ -1,7 +1,7 @@
 """What a fit tells of its course: an entry a log interval, kept as a history that is easy to plot."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -17,6 +17,9 @@ class LogEntry:
         learning_rate: First optimizer's rate at its last update.
         seconds: Training time so far, over all resumptions.
         rollbacks: How often the divergence guard went back so far.
+        steps: Updates in all; 0 where that is not known.
+        is_reached: Whether the fit ends here because its target is reached.
+        ended_early: Whether the guard ended the fit here, before its last step, with its best state.
         metrics: What the application makes of the loss, by name, such as "psnr" in dB.
 
     Example:
@@ -30,7 +33,19 @@ class LogEntry:
     learning_rate: float
     seconds: float
     rollbacks: int
+    steps: int = 0
+    is_reached: bool = False
+    ended_early: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def line(self) -> dict[str, float]:
+        """Return what a log has of it: the loss, the rate, the time to the millisecond, the rollbacks, the metrics."""
+        own = {"loss": self.loss, "learning_rate": self.learning_rate, "seconds": round(self.seconds, 3)}
+        return {**own, "rollbacks": self.rollbacks, **self.metrics}
+
+
+_COLUMNS = ("step", "loss", "learning_rate", "seconds", "rollbacks")
+"""Of every history, before the metrics."""
 
 
 class TrainingHistory(Sequence[LogEntry]):
@@ -68,8 +83,7 @@ class TrainingHistory(Sequence[LogEntry]):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
-        own = tuple(each.name for each in fields(LogEntry) if each.name != "metrics")
-        return (*own, *(self._entries[-1].metrics if self._entries else ()))
+        return (*_COLUMNS, *(self._entries[-1].metrics if self._entries else ()))
 
     def __len__(self) -> int:
         return len(self._entries)

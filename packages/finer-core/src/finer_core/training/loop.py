@@ -21,7 +21,7 @@ from finer_core.errors import DivergenceError, InputError, Interrupted
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback, is_worse
-from finer_core.training.log_point import LogPoint
+from finer_core.training.history import LogEntry
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers.build import check_optimizers, each, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
@@ -49,12 +49,12 @@ class Fit:
         checkpoint: File that the state goes to; None for none.
         checkpoint_seconds: Least time between two writes of it.
         on_step: Called after every update with (step, steps, detached loss); must not change anything.
-        on_log: Called with each `LogPoint` after it was accepted.
+        on_log: Called with each `LogEntry` after it was accepted.
         on_notice: Called with a line for the user when the guard goes back, or the best state is restored.
         should_stop: Asked before every update; True interrupts.
         length: Chooses `steps` from the time of the first ones, once; None keeps them.
         on_length: Called with the steps that `length` chose.
-        is_reached: Asked with each `LogPoint`; True ends the fit there, and must follow from the network alone.
+        is_reached: Asked with each `LogEntry`; True ends the fit there, and must follow from the network alone.
         uses_graph: Whether a step that can be recorded as a CUDA graph is.
         about: Plain data that its checkpoints hold beside the state, such as what is fitted to what.
 
@@ -83,12 +83,12 @@ class Fit:
     checkpoint: Path | None = None
     checkpoint_seconds: float = 30.0
     on_step: Callable[[int, int, Tensor], None] = _ignore
-    on_log: Callable[[LogPoint], None] = _ignore
+    on_log: Callable[[LogEntry], None] = _ignore
     on_notice: Callable[[str], None] = _ignore
     should_stop: Callable[[], bool] = lambda: False
     length: TimedLength | None = None
     on_length: Callable[[int], None] = _ignore
-    is_reached: Callable[[LogPoint], bool] = lambda point: False
+    is_reached: Callable[[LogEntry], bool] = lambda point: False
     uses_graph: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class Fit:
         parts = (self.network, self.objective, self.optimizers)
         self._graphed = graphed_step(*parts, max_grad_norm=self.max_grad_norm) if self.uses_graph else None
 
-    def run(self, state: TrainState | None = None) -> LogPoint:
+    def run(self, state: TrainState | None = None) -> LogEntry:
         """Run from the beginning, or from a state read by `read_state`, to the last step.
 
         Returns:
@@ -250,7 +250,7 @@ class Fit:
         self._put(state, put_read_state)
         self.guard.load_state_dict(state.loop["guard"])
 
-    def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogPoint:
+    def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogEntry:
         rate = self.optimizers[0].param_groups[0]["lr"]
         rest: dict[str, Any] = {"steps": self.steps, "learning_rate": rate, "rollbacks": self.guard.rollbacks}
-        return LogPoint(step=step, loss=loss, seconds=seconds, is_reached=is_reached, **rest)
+        return LogEntry(step=step, loss=loss, seconds=seconds, is_reached=is_reached, **rest)

@@ -44,8 +44,7 @@ class _EntryLogger(Callback, MetricLogger):
 
     def on_log(self, entry: LogEntry) -> None:
         """Record an entry."""
-        own = {"loss": entry.loss, "learning_rate": entry.learning_rate, "seconds": round(entry.seconds, 3)}
-        self.log(entry.step, {**own, "rollbacks": entry.rollbacks, **entry.metrics})
+        self.log(entry.step, entry.line())
 
     def on_end(self) -> None:
         """Close what is written to."""

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry, TrainingHistory
-from finer_core.training.log_point import LogPoint
 from finer_core.training.loop import Fit
 from finer_core.training.state import TrainState, read_state
 
@@ -107,13 +107,13 @@ def run_recorded(
         for hook in hooks["on_step"]:
             hook(step, loss)
 
-    def on_log(point: LogPoint) -> None:
-        entry = _entry(point, metrics_of(point.loss))
+    def on_log(plain: LogEntry) -> None:
+        entry = replace(plain, metrics=dict(metrics_of(plain.loss)))
         history.append(entry)
         for hook in hooks["on_log"]:
             hook(entry)
         if callable(progress):
-            progress(point.step, point.steps, {"loss": entry.loss, **entry.metrics})
+            progress(entry.step, entry.steps, {"loss": entry.loss, **entry.metrics})
 
     with ExitStack() as ends:
         for hook in hooks["on_end"]:
@@ -146,17 +146,6 @@ def run_recorded(
             why = "the loss diverged again and again; it has its best state; lower the learning rate"
             logger.warning("%s: ended before its last step, because %s", name, why)
     return history
-
-
-def _entry(point: LogPoint, metrics: Mapping[str, float]) -> LogEntry:
-    return LogEntry(
-        step=point.step,
-        loss=point.loss,
-        learning_rate=point.learning_rate,
-        seconds=point.seconds,
-        rollbacks=point.rollbacks,
-        metrics=dict(metrics),
-    )
 
 
 @contextmanager

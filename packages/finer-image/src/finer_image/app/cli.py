@@ -12,7 +12,7 @@ from finer_core.app.fit_command import FitCommand, add_command, add_fit_options,
 from finer_core.app.network_options import add_network_options
 from finer_core.app.sharing import add_benchmark_options
 from finer_core.errors import InputError
-from finer_core.io.files import printable, refuse_existing
+from finer_core.io.files import check_output_path, printable
 from finer_core.methods import method_names
 from finer_image._version import __version__
 from finer_image.app.download import add_download
@@ -109,7 +109,7 @@ def run_render(arguments: argparse.Namespace) -> None:
     size = size or (model.height, model.width)
     log_filled_pixels(model)
     is_zarr = Path(arguments.out).suffix.lower() == ".zarr"
-    refuse_existing(arguments.out, overwrite=arguments.overwrite, may_be_folder=is_zarr)
+    check_output_path(arguments.out, overwrite=arguments.overwrite, may_be_folder=is_zarr)
     window = window_of(crop, height=size[0], width=size[1])
     check_file(arguments.out, model, window=window, memory=memory)
     progress = Progress("render", total=window.y1 - window.y0, unit="row", quiet=arguments.quiet)
@@ -213,7 +213,7 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     if arguments.count < 1:
         raise InputError(f"--count must be at least 1, got {arguments.count}")
     size = parse_size(arguments.size)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     model = ImageModel.load(arguments.model)
     title = f"first-layer neurons, {model.config.method}"
     save_figure(neurons(model.network, count=arguments.count, size=size, title=title), arguments.out)
@@ -237,7 +237,7 @@ def run_activations(arguments: argparse.Namespace) -> None:
 
     if not 0 < arguments.extent < float("inf"):
         raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     save_figure(activations(extent=arguments.extent), arguments.out)
     print(printable(arguments.out))
 

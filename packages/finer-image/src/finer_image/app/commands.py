@@ -1,12 +1,10 @@
 """What the command `import` does, once its modules may be loaded."""
 
 import argparse
-from pathlib import Path
 
 from finer_core.app.cli import parse_size
 from finer_core.app.network_options import given_options
-from finer_core.errors import InputError
-from finer_core.io.files import printable, refuse_existing
+from finer_core.io.files import check_output_path, printable
 from finer_image.reference import import_reference
 
 
@@ -16,9 +14,7 @@ def import_model(arguments: argparse.Namespace) -> str:
     Raises:
         InputError: If the file cannot be taken over, or the model file exists.
     """
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    if not Path(arguments.out).absolute().parent.is_dir():
-        raise InputError(f"{arguments.out}: there is no such folder; make it, or choose another --out")
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     height, width = parse_size(arguments.size)
     model = import_reference(
         arguments.reference,

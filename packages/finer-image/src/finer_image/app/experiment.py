@@ -1,7 +1,6 @@
 """One `finer-image fit`, from the input file to the finished run folder."""
 
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,16 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.app.saved_run import config_content, resumed
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing, refuse_another_input, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.errors import InputError
 from finer_core.io.files import printable, write_json
-from finer_core.networks.own_network import OwnNetwork
-from finer_core.resources import environment_versions, memory_figures, parse_memory
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.training import Fit
 from finer_core.training.budget import seconds_per_step
 from finer_image.app.folder_fit import fit_image
@@ -32,6 +28,8 @@ from finer_image.io.raster import Raster
 from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, digest_of, plan_of
 from finer_image.training.timed_plan import plan_timed_fit
+
+_COMMAND = "finer-image fit"
 
 
 def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
@@ -102,20 +100,16 @@ def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, An
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
-    run = open_run_folder(out, mode="resume")
-    config = read_run(run, command="finer-image fit")
-    plan = plan_of(config, source=run.config)
-    if isinstance(plan.network, OwnNetwork):
-        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
-    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
-    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
-    kernels = kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
-    tell_of_other_kernels(config, kernels, out=out)
-    name = signal or config["signal"]
-    image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
-    if sha256 != config["input_sha256"]:
-        raise InputError(f"{name}: not the image this run was started with; start a new run with another --out")
-    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=True)
+    saved = resumed(
+        out,
+        command=_COMMAND,
+        plan_of=plan_of,
+        read=lambda name, plan: read_signal(name, memory=parse_memory(plan.settings.memory)),
+        kind="image",
+        signal=signal,
+        given=given,
+    )
+    return PreparedRun(run=saved.run, plan=saved.plan, image=saved.data, config=saved.config, resume=True)
 
 
 def start_run(
@@ -246,15 +240,13 @@ def fill_run(
 
 def config_of(plan: FitPlan, *, signal: str, image: Raster, input_sha256: str) -> dict[str, Any]:
     """Return the content of `config.json`."""
-    return {
-        "command": "finer-image fit",
-        "signal": signal,
-        "input_sha256": input_sha256,
-        "image": {name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
-        "image_on_disk": isinstance(image, DiskImage),
-        "notes": list(image.notes),
-        **plan.to_dict(),
-        "kernels": kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile),
-        "versions": environment_versions("finer-core", "finer-image", "torch", "numpy"),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+    return config_content(
+        plan,
+        command=_COMMAND,
+        signal=signal,
+        input_sha256=input_sha256,
+        networks=[plan.network],
+        image={name: value for name, value in image.to_metadata().items() if name != "icc_profile"},
+        image_on_disk=isinstance(image, DiskImage),
+        notes=list(image.notes),
+    )

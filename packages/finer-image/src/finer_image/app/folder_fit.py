@@ -7,18 +7,18 @@ from typing import Any
 from torch import nn
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import shared_fit
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
-from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogPoint
+from finer_core.training import Fit, LogEntry
 from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
-from finer_image.training.build import build_fit, metrics_of, network_of, passes_of, psnr_of_loss
+from finer_image.training.build import build_fit, network_of, passes_of, psnr_of_loss
 from finer_image.training.plan import FitPlan
 
 
@@ -65,7 +65,7 @@ def fit_image(
             fit,
             run,
             name=f"fit {plan.settings.method}",
-            metrics_of=lambda point: metrics_of(plan, point),
+            metrics_of=lambda loss: {"psnr": psnr_of_loss(plan, loss)},
             figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
             resume=resume,
             quiet=quiet,
@@ -73,12 +73,11 @@ def fit_image(
             should_stop=any_should_stop,
             team=team,
         )
-    reconstruction, figures = save_and_evaluate(plan, network, image, run, last=last, quiet=quiet)
-    return reconstruction, {**figures, "processes": team.ranks.size}
+    return save_and_evaluate(plan, network, image, run, last=last, processes=team.ranks.size, quiet=quiet)
 
 
 def save_and_evaluate(
-    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogPoint, quiet: bool
+    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogEntry, processes: int, quiet: bool
 ) -> tuple[Raster, dict[str, Any]]:
     """Save a trained network as the run's model, and its reconstruction, and judge it.
 
@@ -88,6 +87,7 @@ def save_and_evaluate(
         image: The image.
         run: Where the model goes.
         last: The fit's last log point.
+        processes: How many trained it.
         quiet: Show no progress.
 
     Returns:
@@ -104,14 +104,12 @@ def save_and_evaluate(
         "method": settings.method,
         "preset": settings.preset,
         **figures,
-        "steps": last.step,
+        **common_figures(
+            plan,
+            last,
+            has_target=settings.target_psnr is not None,
+            parameters=sum(p.numel() for p in network.parameters()),
+            processes=processes,
+        ),
         "passes": round(passes_of(plan, image, steps=last.step), 3),
-        "target_reached": None if settings.target_psnr is None else last.is_reached,
-        "seconds": round(last.seconds, 3),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        **memory_figures(plan.device),
-        "device": plan.device,
-        "seed": settings.seed,
-        "rollbacks": last.rollbacks,
-        "processes": 1,
     }

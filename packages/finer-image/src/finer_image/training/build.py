@@ -7,7 +7,7 @@ from torch import nn
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import parse_memory
-from finer_core.training import DivergenceGuard, Fit, LogPoint, build_optimizers, schedule_of
+from finer_core.training import DivergenceGuard, Fit, LogEntry, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode, planned_network
 from finer_image.evaluation import evaluate
 from finer_image.io.image import Image
@@ -23,7 +23,7 @@ from finer_image.training.streamed_target import DiskTarget
 from finer_image.training.tiles import tiled_pixels_of
 
 
-def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogPoint], bool]:
+def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogEntry], bool]:
     """Return what tells at a log point whether the whole image has the PSNR that ends the fit.
 
     All pixels are predicted only where those that were trained on come near it, so that asking costs little.
@@ -32,7 +32,7 @@ def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[L
     if target is None:
         return lambda point: False
 
-    def is_reached(point: LogPoint) -> bool:
+    def is_reached(point: LogEntry) -> bool:
         if psnr_of_loss(plan, point.loss) < target - _NEAR:
             return False
         psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
@@ -165,14 +165,3 @@ def psnr_of_loss(plan: FitPlan, loss: float) -> float:
     """Return the PSNR (dB, unclipped) that a training loss is."""
     low, high = plan.target_range
     return psnr_of_mse(loss, data_range=high - low)
-
-
-def metrics_of(plan: FitPlan, point: LogPoint) -> dict[str, float]:
-    """Return a log line: the stretch's loss, and the PSNR (unclipped) that it is."""
-    return {
-        "loss": point.loss,
-        "psnr": psnr_of_loss(plan, point.loss),
-        "learning_rate": point.learning_rate,
-        "seconds": round(point.seconds, 3),
-        "rollbacks": point.rollbacks,
-    }

@@ -11,7 +11,7 @@ from PIL import Image
 
 from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.errors import InputError
-from finer_core.io.files import check_output_path, output_path, refuse_existing
+from finer_core.io.files import check_output_path, output_path
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
@@ -92,8 +92,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     if out.is_dir():
         _check_folder(out, overwrite=arguments.overwrite)
     else:
-        refuse_existing(out, overwrite=arguments.overwrite)
-        check_output_path(out)
+        check_output_path(out, overwrite=arguments.overwrite)
     _check_film(arguments, maps=maps, single=single)
     count = _FRAMES if arguments.frames is None else arguments.frames
     fps = _FRAMES_A_SECOND if arguments.fps is None else arguments.fps
@@ -171,8 +170,7 @@ def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
     check_mesh_path(arguments.out, is_textured=arguments.texture is not None)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
-    check_output_path(arguments.out)
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     check_resolution(arguments.resolution)
     memory = parse_memory(arguments.memory)
     check_texture(arguments.texture, memory=memory, extra=TEXTURE_EXTRA)

@@ -1,19 +1,15 @@
 """One `finer-nerf train`, from the scene to the finished run folder."""
 
 import sys
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.app.saved_run import config_content, resumed
 from finer_core.distributed.team import Team
-from finer_core.errors import InputError
 from finer_core.io.files import write_json
-from finer_core.networks.own_network import OwnNetwork
-from finer_core.resources import environment_versions, parse_memory
 from finer_core.training.state import read_state
 from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -21,6 +17,8 @@ from finer_nerf.inputs import open_scene, read_as_resolved
 from finer_nerf.scenes import Scene
 from finer_nerf.training.build import attempt_of
 from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
+
+_COMMAND = "finer-nerf train"
 
 
 def start_run(
@@ -69,25 +67,24 @@ def resume_run(
     Raises:
         InputError: If the scene changed since, or an argument contradicts the run's settings.
     """
-    run = open_run_folder(out, mode="resume")
-    config = read_run(run, command="finer-nerf train")
-    plan = FitPlan.from_config(config, source=run.config)
-    if isinstance(plan.field, OwnNetwork):
-        raise InputError(f"{run.config}: field is a module of its user's own, {plan.field.own}, which no command has")
-    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
     team = team or Team()
-    check_sharing(plan, processes=team.ranks.size, resumed=True)
-    check_weights(run, plan.networks, memory=parse_memory(plan.settings.memory))
-    tell_of_other_kernels(config, _kernels(plan), out=out)
-    name = signal or config["signal"]
-    scene = read_as_resolved(name, plan.settings)
-    if scene.digest != config["input_sha256"]:
-        raise InputError(f"{name}: not the scene this run was started with; start a new run with another --out")
+    saved = resumed(
+        out,
+        command=_COMMAND,
+        plan_of=FitPlan.from_config,
+        read=_read,
+        kind="scene",
+        signal=signal,
+        given=given,
+        networks_of=lambda plan: plan.networks,
+        check=partial(check_sharing, processes=team.ranks.size, resumed=True),
+    )
+    run, config, plan, scene = saved.run, saved.config, saved.plan, saved.data
     if keeps_finished and run.metrics.is_file():
         return run.read_metrics()
-    config["scene"] = config_of(plan, scene, signal=name)["scene"]  # the report shows it
+    config["scene"] = config_of(plan, scene, signal=saved.signal)["scene"]  # the report shows it
     first = attempt_of(read_state(run.checkpoint) if run.checkpoint.is_file() else None, run.checkpoint)
-    team.tell({**config, "signal": name, "attempt": first})
+    team.tell({**config, "signal": saved.signal, "attempt": first})
     habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
     return _train_and_fill(run, plan, scene, config, resume=True, first=first, **habits)
 
@@ -101,13 +98,20 @@ def help_run(team: Team) -> None:
     help_scene(team.listen(), team)
 
 
+def _read(name: str, plan: FitPlan) -> tuple[Scene, str]:
+    scene = read_as_resolved(name, plan.settings)
+    return scene, scene.digest
+
+
 def config_of(plan: FitPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
     """Return the content of `config.json`."""
-    return {
-        "command": "finer-nerf train",
-        "signal": signal,
-        "input_sha256": scene.digest,
-        "scene": {
+    return config_content(
+        plan,
+        command=_COMMAND,
+        signal=signal,
+        input_sha256=scene.digest,
+        networks=plan.networks,
+        scene={
             "name": scene.name,
             "kind": scene.kind,
             "train_views": len(scene.train),
@@ -115,15 +119,7 @@ def config_of(plan: FitPlan, scene: Scene, *, signal: str) -> dict[str, Any]:
             "skipped_frames": scene.skipped,
             "notes": [*scene.notes, *plan.notes],
         },
-        **plan.to_dict(),
-        "kernels": _kernels(plan),
-        "versions": environment_versions("finer-core", "finer-nerf", "torch", "numpy"),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _kernels(plan: FitPlan) -> dict[str, str]:
-    return kernels_of(plan.networks, device=plan.device, compiled=plan.settings.compile)
+    )
 
 
 def _train_and_fill(

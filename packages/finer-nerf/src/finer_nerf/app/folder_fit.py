@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.app.saved_run import common_figures
 from finer_core.app.session import follow_session, run_session
 from finer_core.app.shared_fit import refuse_another_input
 from finer_core.distributed.gradient_sum import GradientReducer
@@ -13,7 +14,7 @@ from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogPoint, read_jsonl
+from finer_core.training import Fit, LogEntry, read_jsonl
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
@@ -35,7 +36,7 @@ def fit_scene(
     tensorboard: bool,
     first: int,
     team: Team,
-) -> tuple[NerfModel, PhotometricObjective, LogPoint]:
+) -> tuple[NerfModel, PhotometricObjective, LogEntry]:
     """Train, with checkpoint and logs in a run folder.
 
     Args:
@@ -58,13 +59,13 @@ def fit_scene(
     """
     goes_on = resume and run.checkpoint.is_file()
 
-    def train(fit: Fit, objective: PhotometricObjective) -> LogPoint:
+    def train(fit: Fit, objective: PhotometricObjective) -> LogEntry:
         fit.on_length = lambda steps: _write_length(run, steps)
         return run_session(
             fit,
             run,
             name=f"train {plan.settings.method}",
-            metrics_of=lambda point: logged_metrics(point, objective),
+            metrics_of=lambda loss: metrics_of(loss, objective),
             figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
             resume=goes_on,
             quiet=quiet,
@@ -128,20 +129,6 @@ def _write_length(run: RunFolder, steps: int) -> None:
     write_json(run.config, {**config, "settings": {**config["settings"], "steps": steps}})
 
 
-def logged_metrics(point: LogPoint, objective: PhotometricObjective) -> dict[str, float]:
-    """Return a log line."""
-    metrics = metrics_of(point.loss, objective)
-    return {
-        "loss": point.loss,
-        "psnr": metrics["psnr"],
-        "learning_rate": point.learning_rate,
-        "seconds": round(point.seconds, 3),
-        "samples_per_ray": metrics["samples_per_ray"],
-        "rays": metrics["rays"],
-        "rollbacks": point.rollbacks,
-    }
-
-
 def fill_run(
     run: RunFolder,
     plan: FitPlan,
@@ -150,7 +137,7 @@ def fill_run(
     *,
     model: NerfModel,
     objective: PhotometricObjective,
-    last: LogPoint,
+    last: LogEntry,
     processes: int,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -181,18 +168,17 @@ def fill_run(
         "method": settings.method,
         "preset": settings.preset,
         **mean_figures(judged, background=model.background),
-        "steps": last.step,
-        "target_reached": None if settings.target_psnr is None else last.is_reached,
-        "seconds": round(last.seconds, 3),
-        "parameters": sum(p.numel() for p in model.field.parameters()),
-        "device": plan.device,
-        "seed": settings.seed,
+        **common_figures(
+            plan,
+            last,
+            has_target=settings.target_psnr is not None,
+            parameters=sum(p.numel() for p in model.field.parameters()),
+            processes=processes,
+        ),
         "rays_per_second": round(objective.rays_seen / max(last.seconds, 1e-9)),
         "train_views": len(scene.train),
         "size": f"{scene.train.height}x{scene.train.width}",
-        "rollbacks": last.rollbacks,
         "restarts": objective.attempt,
-        "processes": processes,
         "occupied_fraction": model.grid.share,
         "per_view": (rows := {view.name: view.row for view in judged}),
         "failed_views": failed_views(rows),

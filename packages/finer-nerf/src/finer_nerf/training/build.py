@@ -12,7 +12,7 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.errors import DivergenceError, InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
-from finer_core.training import DivergenceGuard, Fit, LogPoint, TimedLength, build_optimizers, schedule_of
+from finer_core.training import DivergenceGuard, Fit, LogEntry, TimedLength, build_optimizers, schedule_of
 from finer_core.training.own_code import OwnCode
 from finer_core.training.precision import set_backward_precision
 from finer_core.training.state import TrainState
@@ -109,7 +109,7 @@ def attempt_of(state: TrainState | None, source: Path) -> int:
 
 def target_test(
     plan: FitPlan, field: Field, scene: Scene, objective: PhotometricObjective
-) -> Callable[[LogPoint], bool]:
+) -> Callable[[LogEntry], bool]:
     """Return what tells at a log point whether the held-out views have the PSNR that ends the training.
 
     They are rendered only where the rays that were trained on have come near it: unseen views are no better than these.
@@ -118,7 +118,7 @@ def target_test(
     if target is None:
         return lambda point: False
 
-    def is_reached(point: LogPoint) -> bool:
+    def is_reached(point: LogEntry) -> bool:
         if psnr_of_mse(point.loss) < target - _NEAR:
             return False
         field.eval()

@@ -8,7 +8,7 @@ from typing import Any
 from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.network_options import given_options
 from finer_core.errors import InputError
-from finer_core.io.files import check_output_path, refuse_existing
+from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import inputs
 from finer_sdf.app.mesh_file import mesh_path, write_surface
@@ -76,8 +76,7 @@ def download(arguments: argparse.Namespace) -> list[Path]:
 
 def import_model(arguments: argparse.Namespace) -> str:
     """Import a reference file; return the line to print."""
-    check_output_path(arguments.out)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     loaded = load_shape(arguments.shape) if arguments.shape else None
     if loaded:
         _say(loaded, quiet=False)
@@ -93,7 +92,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     """Render a model to a PNG or a turntable; return the line to print."""
     check_view_path(arguments.out)
     height, width = parse_size(arguments.size, most=LARGEST_SIDE)
-    refuse_existing(arguments.out, overwrite=arguments.overwrite)
+    check_output_path(arguments.out, overwrite=arguments.overwrite)
     if arguments.kind == "error" and not arguments.reference:
         raise InputError("--kind error needs --reference, the mesh to measure against")
     if arguments.kind != "error":

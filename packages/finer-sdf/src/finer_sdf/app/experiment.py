@@ -1,15 +1,13 @@
 """One `finer-sdf fit`, from the input file to the finished run folder."""
 
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import check_weights, kernels_of, read_run, tell_of_other_kernels
+from finer_core.app.saved_run import common_figures, config_content, resumed
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import (
     Assemble,
@@ -23,10 +21,9 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import write_json
-from finer_core.networks.config import NetworkConfig
 from finer_core.progress import reporting
-from finer_core.resources import environment_versions, memory_figures, parse_memory
-from finer_core.training import Fit, LogPoint
+from finer_core.resources import memory_figures, parse_memory
+from finer_core.training import Fit
 from finer_sdf.app.pictures import fill_report
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
@@ -40,6 +37,8 @@ from finer_sdf.training.build import assembled_fit
 from finer_sdf.training.color import add_color
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
+
+_COMMAND = "finer-sdf fit"
 
 
 def start_run(
@@ -94,23 +93,21 @@ def resume_run(
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
-    run = open_run_folder(out, mode="resume")
-    config = read_run(run, command="finer-sdf fit")
-    plan = FitPlan.from_config(config, source=run.config)
-    if not isinstance(plan.network, NetworkConfig):
-        raise InputError(f"{run.config}: network: not one of ours, which a run folder always has")
-    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
-    check_weights(run, [plan.network], memory=parse_memory(plan.settings.memory))
-    tell_of_other_kernels(config, _kernels(plan), out=out)
-    name = signal or config["signal"]
-    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
-    if loaded.sha256 != config["input_sha256"]:
-        raise InputError(f"{name}: not the shape this run was started with; start a new run with another --out")
+    saved = resumed(
+        out,
+        command=_COMMAND,
+        plan_of=FitPlan.from_config,
+        read=_read,
+        kind="shape",
+        signal=signal,
+        given=given,
+    )
+    run, config, plan, loaded = saved.run, saved.config, saved.plan, saved.data
     if keeps_finished and run.metrics.is_file():
         return run.read_metrics()
     config["shape"] = facts_of(loaded)  # the report shows it
     team = team or Team()
-    team.tell({**config, "signal": name})
+    team.tell({**config, "signal": saved.signal})
     return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
@@ -145,22 +142,21 @@ def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool 
     return assemble
 
 
+def _read(name: str, plan: FitPlan) -> tuple[LoadedShape, str]:
+    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
+    return loaded, loaded.sha256
+
+
 def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, Any]:
     """Return the content of `config.json`."""
-    return {
-        "command": "finer-sdf fit",
-        "signal": signal,
-        "input_sha256": loaded.sha256,
-        "shape": facts_of(loaded),
-        **plan.to_dict(),
-        "kernels": _kernels(plan),
-        "versions": environment_versions("finer-core", "finer-sdf", "torch", "numpy"),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _kernels(plan: FitPlan) -> dict[str, str]:
-    return kernels_of([plan.network], device=plan.device, compiled=plan.settings.compile)
+    return config_content(
+        plan,
+        command=_COMMAND,
+        signal=signal,
+        input_sha256=loaded.sha256,
+        networks=[plan.network],
+        shape=facts_of(loaded),
+    )
 
 
 def _fit_and_fill(
@@ -184,7 +180,6 @@ def _fit_and_fill(
             fit,
             run,
             name=f"fit {settings.method}",
-            metrics_of=metrics_of,
             figure=lambda loss: f"loss {loss:.3e}",
             resume=resume,
             quiet=quiet,
@@ -201,14 +196,13 @@ def _fit_and_fill(
         "preset": settings.preset,
         **_judgement(mesh, boxed, plan, quiet=quiet),
         **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
-        "steps": last.step,
-        "target_reached": None if settings.target_rms is None else last.is_reached,
-        "seconds": round(last.seconds, 3),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "device": plan.device,
-        "seed": settings.seed,
-        "rollbacks": last.rollbacks,
-        "processes": team.ranks.size,
+        **common_figures(
+            plan,
+            last,
+            has_target=settings.target_rms is not None,
+            parameters=sum(p.numel() for p in model.parameters()),
+            processes=team.ranks.size,
+        ),
         "resolution": settings.resolution,
     }
     fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
@@ -216,16 +210,6 @@ def _fit_and_fill(
     if not quiet:
         print(f"report: {run.report}", file=sys.stderr)
     return run.read_metrics()
-
-
-def metrics_of(point: LogPoint) -> dict[str, float]:
-    """Return a log line."""
-    return {
-        "loss": point.loss,
-        "learning_rate": point.learning_rate,
-        "seconds": round(point.seconds, 3),
-        "rollbacks": point.rollbacks,
-    }
 
 
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:

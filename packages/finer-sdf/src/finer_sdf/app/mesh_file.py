@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from finer_core.io.files import refuse_existing
+from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.meshing.painting import check_painting
@@ -20,7 +20,7 @@ def mesh_path(arguments: argparse.Namespace) -> str:
     """
     out = str(arguments.out or f"mesh.{arguments.format or 'ply'}")
     check_mesh_path(out, file_type=arguments.format, is_textured=arguments.texture is not None)
-    refuse_existing(out, overwrite=arguments.overwrite)
+    check_output_path(out, overwrite=arguments.overwrite)
     check_min_component(arguments.min_component)
     check_simplify(arguments.simplify)
     return out

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from finer_core.io.files import refuse_existing
+from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.geometry.query_points import check_answer_path, print_answers, read_points, write_answers
 from finer_sdf.model import SdfModel
@@ -15,7 +15,7 @@ def query_model(arguments: argparse.Namespace) -> str | None:
     """Ask a model about points; return the line to print, or None where the answers themselves were printed."""
     if arguments.out:
         check_answer_path(arguments.out)
-        refuse_existing(arguments.out, overwrite=arguments.overwrite)
+        check_output_path(arguments.out, overwrite=arguments.overwrite)
     points, notes = read_points(arguments.points, memory=parse_memory(arguments.memory))
     for note in () if arguments.quiet else notes:
         print(f"{arguments.points}: {note}", file=sys.stderr)

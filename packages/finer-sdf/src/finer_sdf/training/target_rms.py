@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from finer_core.training import LogPoint
+from finer_core.training import LogEntry
 from finer_sdf.geometry import Shape
 from finer_sdf.model import SdfModel
 from finer_sdf.training.targets import target_of
@@ -35,7 +35,7 @@ def rms_to_surface(model: SdfModel, points: torch.Tensor) -> float:
     return (total / len(points)) ** 0.5
 
 
-def target_test(model: SdfModel, shape: Shape, *, target_rms: float, seed: int) -> Callable[[LogPoint], bool]:
+def target_test(model: SdfModel, shape: Shape, *, target_rms: float, seed: int) -> Callable[[LogEntry], bool]:
     """Return what tells at a log point whether the target is reached.
 
     Args:
@@ -47,7 +47,7 @@ def target_test(model: SdfModel, shape: Shape, *, target_rms: float, seed: int) 
     drawn = target_of(shape).surface_points(_POINTS, np.random.default_rng([seed, 1]))
     points = torch.from_numpy(drawn).to(model.device, torch.float32)
 
-    def is_reached(point: LogPoint) -> bool:
+    def is_reached(point: LogEntry) -> bool:
         return point.loss < _NEAR * target_rms and rms_to_surface(model, points) <= target_rms
 
     return is_reached
