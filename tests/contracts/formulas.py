@@ -41,7 +41,7 @@ def formula_of(module: Activation) -> Any:
 
 
 def _is_of_a_formula(module: Any) -> bool:
-    return isinstance(module, type) and issubclass(module, Activation) and bool(module.formula or module.wavelet)
+    return isinstance(module, type) and issubclass(module, Activation) and module.formula is not None
 
 
 MODULES: dict[str, Activation] = {

@@ -23,13 +23,12 @@ RINGS: dict[str, str] = {
         networks.own_network networks.unchanged
     """,
     "finer_core.training": """
-        distributed distributed.interruption distributed.ranks distributed.team progress training training.accumulate
+        distributed distributed.interruption distributed.ranks progress training training.accumulate
         training.batching training.callbacks training.compiled_gradients training.connection training.cuda_graph
         training.ema training.fitting training.gradients training.guard training.history
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build
         training.optimizers.eager
         training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal
-        training.optimizers.shared_matrices training.optimizers.shared_muon training.optimizers.shared_soap
         training.optimizers.soap training.optimizers.soap_stack training.precision training.recorded training.resumption
         training.schedules training.squared_error training.state training.timed_length training_config
     """,

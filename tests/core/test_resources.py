@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from finer_core import InputError
-from finer_core.resources import memory_figures, parse_memory, peak_device_memory_mb, peak_memory_mb, resolve_device
+from finer_core.resources import memory_figures, parse_memory, peak_memory_mb, resolve_device
 
 STATUS = Path("/proc/self/status")
 HAS_OWN_PEAK = STATUS.is_file() and "VmHWM" in STATUS.read_text()
@@ -85,7 +85,6 @@ def test_a_platform_that_cannot_tell(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_a_device_without_a_count_of_its_memory(device):
-    assert peak_device_memory_mb(device) is None
     figures = memory_figures(device)
     assert figures["peak_memory_mb"] > 0 and figures["peak_device_memory_mb"] is None
 
@@ -94,7 +93,6 @@ def test_a_device_without_a_count_of_its_memory(device):
 def test_the_peak_of_a_gpu_is_of_the_device_that_was_asked_for(monkeypatch, device):
     peaks = {"cuda": 123_456_789, "cuda:1": 2_000_000}
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda asked: peaks[asked])
-    assert peak_device_memory_mb(device) == peaks[device] / 1e6
     assert memory_figures(device)["peak_device_memory_mb"] == round(peaks[device] / 1e6, 1)
 
 

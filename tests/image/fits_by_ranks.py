@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,23 +91,15 @@ def exchanges(team: Team) -> dict[str, object]:
     return found
 
 
-def cores_of_all_threads() -> list[int]:
-    """Return the cores that any thread of this process may run on; none where the system does not say."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    return sorted({core for thread in os.listdir("/proc/self/task") for core in os.sched_getaffinity(int(thread))})
-
-
 def main() -> None:
     """Run everything in this process, and save what it found."""
     folder = Path(sys.argv[1])
     with joined() as team:
-        found = {"threads": torch.get_num_threads(), "cores": cores_of_all_threads(), **exchanges(team)}
+        found = {"threads": torch.get_num_threads(), **exchanges(team)}
         results = {name: run(image, settings, team.ranks) for name, image, settings in cases()}
         _, image, settings = next(cases())
         results["again"] = run(image, settings, team.ranks)
         results["halves"] = run(*halves(), team.ranks)
-    found["cores afterwards"] = cores_of_all_threads()
     torch.save(results, folder / f"{team.ranks.rank}.pt")
     (folder / f"{team.ranks.rank}.json").write_text(json.dumps(found))
 

@@ -32,7 +32,7 @@ def network_of(module: activations.Activation, *, exact: bool = False) -> Coordi
         options["scale_req_grad"] = exact
 
     def make_layer(*, is_first, **linear):
-        linear["dtype"] = torch.complex128 if type(module).wavelet and not is_first else torch.float64
+        linear["dtype"] = torch.complex128 if module.complex_formula() and not is_first else torch.float64
         return kind(**options, **linear)
 
     return CoordinateMLP(
@@ -41,7 +41,7 @@ def network_of(module: activations.Activation, *, exact: bool = False) -> Coordi
         hidden_features=5,
         hidden_layers=1,
         make_layer=make_layer,
-        complex_hidden=type(module).wavelet is not None,
+        complex_hidden=module.complex_formula() is not None,
         dtype=torch.float64,
         generator=torch.Generator().manual_seed(0),
     )

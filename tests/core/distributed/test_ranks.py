@@ -10,7 +10,7 @@ import torch
 from finer_core.app.cli import OneLineParser, run_command
 from finer_core.distributed.gradient_sum import GradientReducer, checksum_of
 from finer_core.distributed.interruption import interruptible
-from finer_core.distributed.ranks import ALONE, Ranks, cores_of, part_of, ranks_of_environment, threads_of
+from finer_core.distributed.ranks import ALONE, Ranks, part_of, ranks_of_environment, threads_of
 from finer_core.distributed.team import Team, collective, joined
 from finer_core.errors import CollectiveError, InputError, ToldByFirst, exit_code_and_line
 
@@ -64,18 +64,6 @@ def test_threads_are_shared_out_unless_the_user_chose(monkeypatch):
     assert threads_of(Ranks(size=20, local_size=20), {}) == 1
     assert threads_of(pair, {"OMP_NUM_THREADS": "3"}) is None
     assert threads_of(ALONE, {}) is None
-
-
-@pytest.mark.parametrize(("size", "cores"), [(1, 3), (2, 2), (2, 7), (3, 8), (5, 5)])
-def test_every_core_computes_for_one_process(size, cores):
-    numbers = [3 * i for i in range(cores)]
-    shares = [cores_of(Ranks(size=size, rank=i, local_size=size, local_rank=i), numbers) for i in range(size)]
-    assert [core for share in shares for core in share] == numbers
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_more_processes_than_cores_share_them_all():
-    assert cores_of(Ranks(size=3, rank=2, local_size=3, local_rank=2), [4, 5]) == [4, 5]
 
 
 def test_alone_nothing_happens(monkeypatch):

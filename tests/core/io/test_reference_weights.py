@@ -93,7 +93,7 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
 def test_a_further_filter_is_refused_by_name():
     weights = read_reference(FOLDER / "ref_state_dict_bacon_multiscale_sdf.pth")
     weights["filters.extra.weight"] = torch.zeros(2, 2)
-    with pytest.raises(InputError, match="does not have: filters.extra.weight"):
+    with pytest.raises(InputError, match=r"does not have: filters\.extra\.weight"):
         network_of_reference(weights, method="multiscale-bacon", task="sdf", in_features=3, source="w.pth")
 
 

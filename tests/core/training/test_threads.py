@@ -32,6 +32,10 @@ def test_pieces_get_a_thread_each_and_may_not_share_again():
     assert seen() == (True, 3, 3)
 
 
+def test_on_another_device_all_pieces_stay_in_this_thread():
+    assert parallel_map(seen, range(5), device="meta") == [(True, 3, 3)] * 5
+
+
 def test_a_single_piece_keeps_all_threads_wherever_it_is_asked_for():
     assert parallel_map(seen, [0]) == [(True, 3, 3)]
     with one_thread_per_op():

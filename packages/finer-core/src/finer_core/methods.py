@@ -4,9 +4,9 @@ Values come from the FINER and FINER++ papers and their authors' run scripts; `p
 no value was published and ours is a measured or derived choice.
 """
 
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from math import sqrt
 from typing import Any
@@ -56,8 +56,7 @@ class Method:
         """Return the class of its networks, which PyTorch is loaded for."""
         if isinstance(self.network, type):
             return self.network
-        module, _, name = self.network.partition(":")
-        found: type[Any] = getattr(import_module(module), name)
+        found: type[Any] = pkgutil.resolve_name(self.network)
         return found
 
     def for_task(self, task: str) -> TaskValues:

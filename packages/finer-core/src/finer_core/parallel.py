@@ -21,16 +21,20 @@ def worker_count() -> int:
     return _workers.get() or torch.get_num_threads()
 
 
-def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def parallel_map(
+    work: Callable[[Item], Result], items: Sequence[Item], *, device: torch.device | str = "cpu"
+) -> list[Result]:
     """Do pieces of work in as many threads as PyTorch has, one thread an operation; return the results in order.
 
-    A single piece stays in the calling thread, whose operations use all cores, and so do all where there is one core.
+    A single piece stays in the calling thread, whose operations use all cores, and so do all where there is one core,
+    or where another device than the CPU computes.
 
     Args:
         work: Called from several threads at once, in each as it would be here (`as_here`).
         items: What it is called with.
+        device: What computes.
     """
-    workers = worker_count()
+    workers = worker_count() if torch.device(device).type == "cpu" else 1
     if workers == 1:
         return [work(item) for item in items]
     if len(items) == 1:

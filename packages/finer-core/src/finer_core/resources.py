@@ -60,29 +60,22 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def peak_device_memory_mb(device: str) -> float | None:
-    """Return the most memory that this process's tensors took on a device so far, in megabytes (10^6 bytes).
+def memory_figures(device: str) -> dict[str, float | None]:
+    """Return what `metrics.json` says of memory, in megabytes (10^6 bytes).
 
     Args:
-        device: Where they are, such as "cuda".
+        device: What the process computed on, such as "cuda".
 
     Returns:
-        None where the device keeps no such count: a CPU's tensors are in `peak_memory_mb`.
+        The peak of the process, and that of its tensors on the device; None for the latter where the device keeps no
+        such count: a CPU's tensors are in the former.
     """
-    if not device.startswith("cuda"):
-        return None
-    import torch
+    on_device = None
+    if device.startswith("cuda"):
+        import torch
 
-    return torch.cuda.max_memory_allocated(device) / 1e6
-
-
-def memory_figures(device: str) -> dict[str, float | None]:
-    """Return what `metrics.json` says of memory: the process's peak, and that of the device it computed on."""
-    on_device = peak_device_memory_mb(device)
-    return {
-        "peak_memory_mb": round(peak_memory_mb(), 1),
-        "peak_device_memory_mb": None if on_device is None else round(on_device, 1),
-    }
+        on_device = round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+    return {"peak_memory_mb": round(peak_memory_mb(), 1), "peak_device_memory_mb": on_device}
 
 
 def resolve_device(name: str, *, shared: bool = False) -> str:

@@ -44,10 +44,8 @@ class Activation(nn.Module):
     """
 
     function: ClassVar[Callable[..., Tensor]]
-    formula: ClassVar[Callable[..., RealFormula] | None] = None
-    """Makes what `function` computes from the hyper-parameters, where it is a real formula."""
-    wavelet: ClassVar[Callable[..., Any] | None] = None
-    """The same where it is a complex one."""
+    formula: ClassVar[Callable[..., Any] | None] = None
+    """Makes what `function` computes from the hyper-parameters: a real formula, or a complex wavelet."""
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
@@ -59,23 +57,24 @@ class Activation(nn.Module):
 
     def real_formula(self) -> RealFormula | None:
         """Return the formula that this module stands for; None where it does more, or something else."""
-        make = type(self).formula
-        if make is None or type(self).forward is not Activation.forward or is_hooked(self):
-            return None
-        return make(**self._constants())
+        formula = self._formula()
+        does_more = type(self).forward is not Activation.forward or is_hooked(self)
+        return formula if isinstance(formula, RealFormula) and not does_more else None
 
     def complex_formula(self) -> Any:
         """Return the formula that this module stands for if it is a complex one; None if it is not."""
-        make = type(self).wavelet
-        return None if make is None else make(**self._constants())
+        formula = self._formula()
+        return None if isinstance(formula, RealFormula) else formula
 
     def kernel(self) -> tuple[str, str] | None:
         """Return name and digest of the compiled kernels that compute it on a CPU; None without compiler or kernels."""
-        make = type(self).formula or type(self).wavelet
-        return None if make is None else kernel_of(make(**self._constants()))
+        formula = self._formula()
+        return None if formula is None else kernel_of(formula)
 
-    def _constants(self) -> dict[str, Any]:
-        return {name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"}
+    def _formula(self) -> Any:
+        make = type(self).formula
+        constants = {name: value for name, value in self.hyper_parameters.items() if name != "scale_req_grad"}
+        return None if make is None else make(**constants)
 
     def extra_repr(self) -> str:
         """Show every hyper-parameter."""
@@ -188,7 +187,7 @@ class WireActivation(Activation):
     """
 
     function = functional.wire
-    wavelet = WireFormula
+    formula = WireFormula
 
     def __init__(self, *, omega_0: float = 20.0, scale: float = 10.0) -> None:
         super().__init__(omega_0=omega_0, scale=scale)
@@ -212,7 +211,7 @@ class WireFinerActivation(Activation):
     """
 
     function = functional.wire_finer
-    wavelet = WireFinerFormula
+    formula = WireFinerFormula
 
     def __init__(
         self,

@@ -103,15 +103,7 @@ class GradientReducer:
         from torch import distributed as dist
 
         with collective():
-            if self.ranks.size > 2 or buffer.device.type != "cpu":
-                dist.all_reduce(buffer)
-                return
-            # Two send as much either way, and so wait once for each other instead of twice; a + b has one order.
-            theirs = torch.empty_like(buffer)
-            pair = (buffer, theirs) if self.ranks.is_first else (theirs, buffer)
-            for sending in [dist.broadcast(tensor, place, async_op=True) for place, tensor in enumerate(pair)]:
-                sending.wait()
-        buffer.add_(theirs)
+            dist.all_reduce(buffer)
 
     def _allocate(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Make the buffer, and the views of it that serve as gradients."""

@@ -105,19 +105,6 @@ def threads_of(ranks: Ranks, environment: Mapping[str, str] = os.environ) -> int
     return max(1, usable_cores() // ranks.local_size)
 
 
-def cores_of(ranks: Ranks, cores: Sequence[int]) -> Sequence[int]:
-    """Return those of a machine's cores that this process computes on; all of them where there is none for each.
-
-    Args:
-        ranks: The place of this process.
-        cores: Their numbers, in order.
-    """
-    if len(cores) < ranks.local_size:
-        return cores
-    start, end = (len(cores) * place // ranks.local_size for place in (ranks.local_rank, ranks.local_rank + 1))
-    return cores[start:end]
-
-
 def usable_cores() -> int:
     """Return how many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows

@@ -6,20 +6,17 @@ loaded only where there are several processes.
 """
 
 import json
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from finer_core.distributed.interruption import interruptible
-from finer_core.distributed.ranks import ALONE, Ranks, cores_of, ranks_of_environment, threads_of, usable_cores
+from finer_core.distributed.ranks import ALONE, Ranks, ranks_of_environment, threads_of, usable_cores
 from finer_core.errors import CollectiveError, DivergenceError, InputError, Interrupted, ToldByFirst, exit_code_and_line
 
-_THREADS = "/proc/self/task"
-"""Where Linux lists the threads of a process."""
 _TIMEOUT = timedelta(minutes=30)
 """How long to wait for a process that lives but does not answer. A dead one is noticed at once."""
 _PATIENCE = timedelta(seconds=3)
@@ -71,23 +68,18 @@ class Team:
         self._others_listen = self._is_together = not ranks.is_alone
         self._store: Any = None
         self._signals = ExitStack()
-        self._all_cores: Sequence[int] = ()
         self._should_stop: Callable[[], bool] = lambda: False
 
     def join(self) -> None:
-        """Meet the other processes, and take a fair share of the machine's cores."""
+        """Meet the other processes, and compute with a fair share of the machine's threads."""
         import torch
         from torch import distributed as dist
         from torch.distributed.rendezvous import rendezvous
 
         # A launcher whose one process fails sends SIGTERM to the rest, which first have to save and to say why.
         self._should_stop = self._signals.enter_context(interruptible(insisting=False))
-        threads = threads_of(self.ranks)
-        _set_threads(threads)
-        if threads and os.path.isdir(_THREADS):
-            # Else what a process's connection has to do waits for its turn on a core where another process computes.
-            self._all_cores = sorted(os.sched_getaffinity(0))
-            _keep_to(cores_of(self.ranks, self._all_cores))
+        if threads := threads_of(self.ranks):
+            torch.set_num_threads(threads)
         gpu = torch.cuda.is_available() and dist.is_nccl_available()
         with collective():
             self._store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
@@ -207,15 +199,15 @@ class Team:
         """End the common work: the first process goes on alone, with its machine's cores, and the others may end."""
         if not self._is_together:
             return
+        import torch
         from torch import distributed as dist
 
         self._is_together = False
         self._wait_for_all()
         dist.destroy_process_group()
         self._signals.close()
-        _keep_to(self._all_cores)
         if self.ranks.is_first and threads_of(self.ranks):
-            _set_threads(usable_cores())
+            torch.set_num_threads(usable_cores())
 
     def _wait_for_all(self) -> None:
         """Wait until every process is here: a connection that closes too early looks like a process that died."""
@@ -272,20 +264,6 @@ def collective() -> Iterator[None]:
         if reason.startswith("["):  # gloo: first its source file, and after the reason general advice
             reason = reason.partition("] ")[2].partition(". ")[0]
         raise CollectiveError(f"another process of this job ended or cannot be reached ({reason})") from error
-
-
-def _keep_to(cores: Sequence[int]) -> None:
-    """Let all threads of this process run on these cores only; change nothing if there are none."""
-    for thread in os.listdir(_THREADS) if cores else ():
-        with suppress(OSError):  # it ended meanwhile, or the system does not allow it
-            os.sched_setaffinity(int(thread), cores)
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 def _describe(error: Exception | None, ranks: Ranks) -> tuple[int, str, str] | None:

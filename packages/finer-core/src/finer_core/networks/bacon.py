@@ -263,8 +263,8 @@ class MultiscaleBacon(_FilterNetwork):
 
 
 def _linear(in_features: int, out_features: int, **factory: Any) -> InrLinear:
-    sizes = {"in_features": in_features, "out_features": out_features}
-    return InrLinear(**sizes, weight_init=initializers.he_uniform_, **factory)
+    init = initializers.he_uniform_
+    return InrLinear(in_features=in_features, out_features=out_features, weight_init=init, **factory)
 
 
 def _check(in_features: int, out_features: int, hidden_features: int, hidden_layers: int, max_frequency: float) -> None:

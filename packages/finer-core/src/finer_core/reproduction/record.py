@@ -8,15 +8,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.reproduction.cell import Cell, Outcome
+from finer_core.resources import environment_versions
 from finer_core.schema import build
 
 FORMAT = 1
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-image")
+"""What a result may depend on beside our packages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,23 +134,12 @@ def record_of(cell: Cell, outcome: Outcome | Exception) -> Record:
         curve={name: list(values) for name, values in outcome.curve.items()},
         seconds=round(outcome.seconds, 3),
         parameters=outcome.parameters,
-        versions=versions(cell.application),
+        versions=environment_versions("finer-core", cell.application, *_LIBRARIES),
         hardware=hardware(),
         machine=machine(),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         error=error,
     )
-
-
-def versions(application: str) -> dict[str, str]:
-    """Return the versions that a result may depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("finer-core", application, "torch", "numpy", "scipy", "scikit-image"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def hardware() -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 import json
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from finer_core.errors import InputError
 from finer_core.io.files import json_text, write_text
@@ -14,18 +14,18 @@ from finer_core.training.callbacks import Callback
 from finer_core.training.history import LogEntry
 
 
-class MetricLogger(Protocol):
-    """Take figures by step.
+class MetricLogger(Callback, ABC):
+    """Take figures by step; as a `Callback` those of its fit.
 
     Example:
-        >>> class Printer:
+        >>> from finer_core.training import MetricLogger
+        >>> class Printer(MetricLogger):
         ...     def log(self, step, metrics):
         ...         print(step, metrics)
         ...
         ...     def close(self):
         ...         print("end")
-        >>> from finer_core.training import MetricLogger
-        >>> logger: MetricLogger = Printer()
+        >>> logger = Printer()
         >>> logger.log(10, {"loss": 0.5})
         10 {'loss': 0.5}
     """
@@ -38,10 +38,6 @@ class MetricLogger(Protocol):
     def close(self) -> None:
         """Flush and release."""
 
-
-class _EntryLogger(Callback, MetricLogger):
-    """Log the entries of a fit whose callback it is."""
-
     def on_log(self, entry: LogEntry) -> None:
         """Record an entry."""
         self.log(entry.step, entry.line())
@@ -51,7 +47,7 @@ class _EntryLogger(Callback, MetricLogger):
         self.close()
 
 
-class JsonlLogger(_EntryLogger):
+class JsonlLogger(MetricLogger):
     """Append one JSON object a log point to a file; as a `Callback` it logs the entries of its fit.
 
     Args:
@@ -97,7 +93,7 @@ class JsonlLogger(_EntryLogger):
         self._opened().close()
 
 
-class TensorBoardLogger(_EntryLogger):
+class TensorBoardLogger(MetricLogger):
     """Write scalars for TensorBoard; as a `Callback` those of its fit.
 
     Args:

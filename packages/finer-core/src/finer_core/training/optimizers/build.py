@@ -7,7 +7,6 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import torch
 from torch import nn
@@ -20,8 +19,6 @@ from finer_core.parallel import one_thread_per_op
 from finer_core.training.ema import WeightEma
 from finer_core.training.optimizers.eager import Adam
 from finer_core.training.optimizers.muon import Muon
-from finer_core.training.optimizers.shared_muon import SharedMuon
-from finer_core.training.optimizers.shared_soap import SharedSoap
 from finer_core.training.optimizers.soap import Soap
 from finer_core.training_config import OPTIMIZERS
 
@@ -64,7 +61,8 @@ def build_optimizers(
         ema_every: Steps between its updates.
         precision: Of Muon's products, "fp32" or "bf16". A fit that several processes share has them in float32: it
             groups the sums of gradients otherwise than a single process, and bfloat16 would magnify that rounding.
-        ranks: The place of this process among those that share the fit; they also share Muon's and SOAP's work.
+        ranks: The place of this process among those that share the fit. Each makes every update itself, of the same
+            gradients to the same parameters.
 
     Returns:
         The optimisers, to be stepped one after the other; the average of the weights, if there is one, is the last.
@@ -96,16 +94,13 @@ def build_optimizers(
         adam = Adam(rest, lr=learning_rate, betas=betas, eps=eps, amsgrad=amsgrad, fused=fused, capturable=on_gpu)
         optimizers.append(adam)
     if matrices and name == "soap":
-        soap: Callable[..., Optimizer] = Soap if ranks.is_alone else partial(SharedSoap, ranks=ranks)
         soap_betas = (_SOAP_MOMENTUM, betas[1])
         optimizers.append(
-            soap(matrices, lr=matrix_learning_rate, betas=soap_betas, nesterov=True, renew_every=_RENEW_EVERY)
+            Soap(matrices, lr=matrix_learning_rate, betas=soap_betas, nesterov=True, renew_every=_RENEW_EVERY)
         )
-    elif matrices and ranks.is_alone:
-        low = torch.bfloat16 if precision == "bf16" else None
-        optimizers.append(Muon(matrices, lr=matrix_learning_rate, dtype=low))
     elif matrices:
-        optimizers.append(SharedMuon(matrices, ranks=ranks, lr=matrix_learning_rate))
+        low = torch.bfloat16 if precision == "bf16" and ranks.is_alone else None
+        optimizers.append(Muon(matrices, lr=matrix_learning_rate, dtype=low))
     if ema_decay:
         optimizers.append(WeightEma(parameters, decay=ema_decay, every=ema_every))
     for optimizer in optimizers:

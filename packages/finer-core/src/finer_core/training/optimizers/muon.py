@@ -13,9 +13,10 @@ from finer_core.training.optimizers.matrices import check_matrices
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic whose iteration drives singular values towards 1 fastest (Jordan et al., 2024)."""
 ITERATIONS = 5
+"""Newton-Schulz iterations a step."""
 
 
-def orthogonalize(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torch.dtype = torch.float32) -> Tensor:
+def orthogonalize(matrices: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Move every singular value of each matrix towards 1 by Newton-Schulz iterations.
 
     Formula: X <- a X + (b X X^T + c (X X^T)^2) X from X = G / |G|, with `COEFFICIENTS` (a, b, c) (Jordan et al., 2024,
@@ -23,7 +24,6 @@ def orthogonalize(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torc
 
     Args:
         matrices: (n, rows, columns), real.
-        iterations: Newton-Schulz iterations.
         dtype: Of the products.
 
     Returns:
@@ -33,7 +33,7 @@ def orthogonalize(matrices: Tensor, *, iterations: int = ITERATIONS, dtype: torc
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)).to(dtype)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
