@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
+from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import Mesh
-from finer_sdf.geometry.armillary import BUILTIN, CHORD, builtin_parts, builtin_shape
+from finer_sdf.geometry.armillary import CHORD, builtin_parts, builtin_shape
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.primitives import RoundedBox, Torus
 from finer_sdf.normalization import SHAPE_HALF_SIDE, published_normalization
@@ -140,7 +141,7 @@ def test_details_are_fine_but_wide_enough_for_a_grid_of_256(mesh):
 
 def test_name_digest_and_pieces():
     first, second = builtin_shape(chord=1e-3), builtin_shape(chord=1e-3)
-    assert first.name == BUILTIN == "armillary" and first.notes == ()
+    assert first.name == BUILT_IN == "armillary" and first.notes == ()
     assert first.sha256 == second.sha256 != builtin_shape(chord=2e-3).sha256
     assert len(bytes.fromhex(first.sha256)) == 32
     assert np.array_equal(first.shape.vertices, second.shape.vertices)
