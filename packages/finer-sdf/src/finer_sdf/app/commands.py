@@ -14,13 +14,13 @@ from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, refuse_existing
 from finer_core.networks.config import find_method
 from finer_core.resources import parse_memory, resolve_device
-from finer_sdf import inputs
 from finer_sdf.app.benchmark import BenchmarkPlan, json_table, markdown_table, run_benchmark, shapes_in
 from finer_sdf.app.mesh_file import mesh_path, write_surface
 from finer_sdf.config import SdfConfig
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.download import ACKNOWLEDGEMENT
+from finer_sdf.geometry.download import download as fetch
 from finer_sdf.geometry.reader import load_shape
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import DEFAULT_RESOLUTION, check_resolution
@@ -75,7 +75,7 @@ def _say(loaded: LoadedShape, *, quiet: bool) -> None:
 def download(arguments: argparse.Namespace) -> list[Path]:
     """Fetch shapes; return their paths."""
     where = {"url": arguments.url, "sha256": arguments.sha256, "progress": not arguments.quiet}
-    paths = [inputs.download(name, arguments.out, **where) for name in arguments.names]
+    paths = [fetch(name, arguments.out, **where) for name in arguments.names]
     print(ACKNOWLEDGEMENT, file=sys.stderr)
     return paths
 
