@@ -14,7 +14,7 @@ def test_orthonormal_over_the_sphere():
     sides = np.broadcast_arrays(across * np.cos(turns), across * np.sin(turns), z[:, None])
     directions = torch.from_numpy(np.stack(sides, axis=-1).reshape(-1, 3).copy())
     area = torch.from_numpy(np.repeat(weights * 2 * np.pi / 24, 24))
-    values = spherical_harmonics(directions, degree=4)
+    values = spherical_harmonics(directions)
     torch.testing.assert_close(
         values.T @ (values * area[:, None]), torch.eye(16, dtype=torch.float64), atol=1e-12, rtol=0
     )
@@ -23,12 +23,11 @@ def test_orthonormal_over_the_sphere():
 def test_the_first_bands():
     x, y, z = torch.eye(3, dtype=torch.float64)
     one = np.sqrt(3 / (4 * np.pi))
-    assert spherical_harmonics(y, degree=2).tolist() == pytest.approx([0.5 / np.sqrt(np.pi), -one, 0, 0])
-    assert spherical_harmonics(z, degree=2).tolist() == pytest.approx([0.5 / np.sqrt(np.pi), 0, one, 0])
-    assert spherical_harmonics(x, degree=2).tolist() == pytest.approx([0.5 / np.sqrt(np.pi), 0, 0, -one])
+    assert spherical_harmonics(y)[:4].tolist() == pytest.approx([0.5 / np.sqrt(np.pi), -one, 0, 0])
+    assert spherical_harmonics(z)[:4].tolist() == pytest.approx([0.5 / np.sqrt(np.pi), 0, one, 0])
+    assert spherical_harmonics(x)[:4].tolist() == pytest.approx([0.5 / np.sqrt(np.pi), 0, 0, -one])
 
 
-@pytest.mark.parametrize("degree", [0, 5])
-def test_bad_degree(degree):
-    with pytest.raises(ValueError, match="degree"):
-        spherical_harmonics(torch.ones(2, 3), degree=degree)
+def test_a_bad_shape():
+    with pytest.raises(ValueError, match=r"\(2, 2\)"):
+        spherical_harmonics(torch.ones(2, 2))

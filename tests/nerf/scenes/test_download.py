@@ -10,7 +10,6 @@ import pytest
 import finer_nerf
 from finer_core.errors import InputError
 from finer_nerf.app.cli import main
-from finer_nerf.app.download import SCENES_TO_DOWNLOAD
 from finer_nerf.scenes import download
 from tests.web_server import serving
 
@@ -121,6 +120,5 @@ def test_a_folder_of_the_user_s_is_never_replaced(tmp_path, server, scene):
     assert server.asked == []
 
 
-def test_the_command_knows_the_same_scenes():
-    assert SCENES_TO_DOWNLOAD == download.SCENES
+def test_the_archive_has_an_address_and_a_digest():
     assert download.URL.startswith("https://") and len(bytes.fromhex(download.SHA256)) == 32

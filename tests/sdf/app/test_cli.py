@@ -9,8 +9,6 @@ import trimesh
 
 from finer_core.methods import method_names
 from finer_sdf.app.cli import SHAPES_TO_DOWNLOAD, main
-from finer_sdf.config import BUILT_IN
-from finer_sdf.geometry.armillary import BUILTIN
 from finer_sdf.geometry.download import SOURCES
 from tests.runs import FIGURES
 from tests.sdf.shape_files import SMALL, ellipsoid, write_cloud, write_ellipsoid
@@ -26,7 +24,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_names_agree_between_the_light_and_the_heavy_modules():
-    assert BUILT_IN == BUILTIN
     assert set(SHAPES_TO_DOWNLOAD) == set(SOURCES)
 
 

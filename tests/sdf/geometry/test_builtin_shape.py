@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import Mesh
-from finer_sdf.geometry.armillary import BUILTIN, CHORD, builtin_parts, builtin_shape
+from finer_sdf.geometry.armillary import CHORD, builtin_parts, builtin_shape
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.primitives import RoundedBox, Torus
 from finer_sdf.normalization import SHAPE_HALF_SIDE, published_normalization
+from tests.sdf.solid_distances import distance_to
 
 GAP = 0.0115
 """No two parts of the built-in shape are closer than this."""
@@ -43,7 +45,7 @@ def builtin_distance(points: np.ndarray) -> np.ndarray:
         long = np.linalg.norm(part.half) + part.radius if isinstance(part, RoundedBox) else part.major + part.minor
         # Nothing of it is outside the ball around it, so that only points near that need its formula.
         asked = np.flatnonzero(np.linalg.norm(points - part.center, axis=1) - long < nearest)
-        nearest[asked] = np.minimum(nearest[asked], part.distance(points[asked]))
+        nearest[asked] = np.minimum(nearest[asked], distance_to(part, points[asked]))
     return nearest
 
 
@@ -57,14 +59,14 @@ def on_faces(mesh: Mesh, *, count: int = 4) -> np.ndarray:
 def test_every_kind_of_solid_agrees_with_its_mesh(name):
     solid = SOLIDS[name]
     mesh = solid.mesh(chord=2e-4)
-    assert np.abs(solid.distance(mesh.vertices)).max() < 1e-14
-    assert np.abs(solid.distance(on_faces(mesh))).max() <= 2e-4
+    assert np.abs(distance_to(solid, mesh.vertices)).max() < 1e-14
+    assert np.abs(distance_to(solid, on_faces(mesh))).max() <= 2e-4
     made = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     assert made.is_watertight and made.is_winding_consistent and mesh.volume() > 0
     assert made.euler_number == (0 if name == "torus" else 2)
     low, high = mesh.bounds
     points = np.random.default_rng(0).uniform(low - 0.2, high + 0.2, size=(4000, 3))
-    assert np.abs(MeshDistance(mesh).signed_distance(points) - solid.distance(points)).max() < 2.5e-4
+    assert np.abs(MeshDistance(mesh).signed_distance(points) - distance_to(solid, points)).max() < 2.5e-4
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,8 @@ def test_parts_are_apart(mesh):
     parts = builtin_parts()
     meshes = [part.mesh(chord=5e-4) for part in parts]
     gaps = [
-        parts[one].distance(meshes[other].vertices).min() for one, other in itertools.permutations(range(len(parts)), 2)
+        distance_to(parts[one], meshes[other].vertices).min()
+        for one, other in itertools.permutations(range(len(parts)), 2)
     ]
     assert min(gaps) > GAP
 
@@ -140,7 +143,7 @@ def test_details_are_fine_but_wide_enough_for_a_grid_of_256(mesh):
 
 def test_name_digest_and_pieces():
     first, second = builtin_shape(chord=1e-3), builtin_shape(chord=1e-3)
-    assert first.name == BUILTIN == "armillary" and first.notes == ()
+    assert first.name == BUILT_IN == "armillary" and first.notes == ()
     assert first.sha256 == second.sha256 != builtin_shape(chord=2e-3).sha256
     assert len(bytes.fromhex(first.sha256)) == 32
     assert np.array_equal(first.shape.vertices, second.shape.vertices)

@@ -15,8 +15,8 @@ import trimesh
 from finer_core.errors import InputError
 from finer_core.io import download as core_download
 from finer_core.io.download import RECORD
-from finer_sdf.geometry import download
-from finer_sdf.geometry.download import ACKNOWLEDGEMENT, SOURCES, download_shape
+from finer_sdf.geometry import download as sdf_download
+from finer_sdf.geometry.download import ACKNOWLEDGEMENT, SOURCES, download
 from finer_sdf.geometry.reader import read_shape
 from tests.web_server import Server, serving
 
@@ -52,7 +52,7 @@ def refusal(folder: Path, name: str = "armadillo", **options: object) -> str:
     """Ask for a download that must fail and leave the folder as it was; return the message, checked for form."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(InputError) as caught:
-        download_shape(name, folder=folder, **options)
+        download(name, folder=folder, **options)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     message = str(caught.value)
     assert "\n" not in message and len(message) < 500
@@ -63,7 +63,7 @@ def test_a_gzipped_file_is_checked_unpacked_recorded_and_readable(tmp_path, serv
     wanted = offer(server, gzip.compress(PLY, mtime=0))
     seen = []
     folder = tmp_path / "new" / "folder"
-    path = download_shape("armadillo", folder=folder, on_bytes=lambda done, total: seen.append((done, total)), **wanted)
+    path = download("armadillo", folder=folder, progress=lambda done, total, _: seen.append((done, total)), **wanted)
     assert path == folder / "armadillo.ply" and path.read_bytes() == PLY
     assert len(read_shape(path).shape.faces) == 1280
     size = len(server.files["/file"])
@@ -78,7 +78,7 @@ def test_the_member_is_taken_out_of_an_archive_wherever_it_lies(tmp_path, server
         "dragon_recon/dragon_vrip_res2.ply": b"ply no",
         "x/dragon_vrip.ply": PLY,
     }
-    path = download_shape("dragon", folder=tmp_path, **offer(server, tar(**members)))
+    path = download("dragon", folder=tmp_path, **offer(server, tar(**members)))
     assert path.read_bytes() == PLY
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["downloads.json", "dragon.ply"]
 
@@ -86,7 +86,7 @@ def test_the_member_is_taken_out_of_an_archive_wherever_it_lies(tmp_path, server
 def test_paths_in_an_archive_lead_nowhere(tmp_path, server):
     folder = tmp_path / "in" / "side"
     hostile = {"../../escaped.ply": b"ply bad", "/absolute/lucy.ply": PLY}
-    assert download_shape("lucy", folder=folder, **offer(server, tar(**hostile))).read_bytes() == PLY
+    assert download("lucy", folder=folder, **offer(server, tar(**hostile))).read_bytes() == PLY
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert [path.name for path in folder.parent.iterdir()] == ["side"]
 
@@ -104,30 +104,30 @@ def test_a_link_in_the_place_of_the_member_is_not_followed(tmp_path, server):
 
 
 def test_a_mirror_may_hold_the_file_unpacked(tmp_path, server):
-    path = download_shape("thai", folder=tmp_path, **offer(server, PLY, path="/a/b.ply"))
+    path = download("thai", folder=tmp_path, **offer(server, PLY, path="/a/b.ply"))
     assert path.name == "thai.ply" and path.read_bytes() == PLY
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
 def test_a_server_that_calls_gz_a_transfer_encoding_does_not_change_the_digest(tmp_path, server, encoding):
     server.headers["Content-Encoding"] = encoding
-    assert download_shape("thai", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0))).read_bytes() == PLY
+    assert download("thai", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0))).read_bytes() == PLY
 
 
 def test_what_is_there_already_is_not_downloaded_again(tmp_path, server):
     wanted = offer(server, gzip.compress(PLY, mtime=0))
-    first = download_shape("armadillo", folder=tmp_path, **wanted)
+    first = download("armadillo", folder=tmp_path, **wanted)
     content, time = first.read_bytes(), first.stat().st_mtime_ns
     wanted["sha256"] = wanted["sha256"].upper()
-    assert download_shape("armadillo", folder=tmp_path, **wanted) == first
+    assert download("armadillo", folder=tmp_path, **wanted) == first
     assert server.asked == ["/file"] and (first.read_bytes(), first.stat().st_mtime_ns) == (content, time)
 
 
 def test_several_shapes_share_a_folder(tmp_path, server):
-    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
-    download_shape("thai", folder=tmp_path, **offer(server, PLY, path="/2"))
+    download("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
+    download("thai", folder=tmp_path, **offer(server, PLY, path="/2"))
     assert set(json.loads((tmp_path / RECORD).read_text())) == {"armadillo", "thai"}
-    download_shape("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
+    download("armadillo", folder=tmp_path, **offer(server, gzip.compress(PLY, mtime=0), path="/1"))
     assert server.asked == ["/1", "/2"]
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_this_did_not_write_is_never_replaced(tmp_path, server):
     (tmp_path / "armadillo.ply").write_bytes(b"mine")
     assert "already exists" in refusal(tmp_path, **wanted)
     (tmp_path / "armadillo.ply").unlink()
-    path = download_shape("armadillo", folder=tmp_path, **wanted)
+    path = download("armadillo", folder=tmp_path, **wanted)
     path.write_bytes(PLY + b"\0")
     assert "already exists" in refusal(tmp_path, **wanted)
     (tmp_path / RECORD).write_text("{broken")
@@ -161,8 +161,8 @@ def test_another_address_is_held_to_the_known_digest(tmp_path, server):
 
 def test_the_known_address_is_used_by_default(tmp_path, server, monkeypatch):
     wanted = offer(server, gzip.compress(PLY, mtime=0))
-    monkeypatch.setitem(SOURCES, "armadillo", download.Source(member="Armadillo.ply", **wanted))
-    assert download_shape("armadillo", folder=tmp_path).read_bytes() == PLY
+    monkeypatch.setitem(SOURCES, "armadillo", sdf_download.Source(member="Armadillo.ply", **wanted))
+    assert download("armadillo", folder=tmp_path).read_bytes() == PLY
 
 
 def test_errors_of_the_server_and_broken_connections(tmp_path, server):
@@ -180,12 +180,12 @@ def test_a_download_that_broke_off_is_gone_on_with(tmp_path, server, monkeypatch
     size = len(server.files["/file"])
     server.cuts = [size - 5000, *[size] * 9]
     with pytest.raises(InputError, match="broke off"):
-        download_shape("armadillo", folder=tmp_path, **wanted)
+        download("armadillo", folder=tmp_path, **wanted)
     assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [
         (f"armadillo-{wanted['sha256'][:8]}.part", 5000)
     ]
     server.cuts.clear()
-    assert download_shape("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
+    assert download("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
     assert server.begun_at[-1] == 5000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["armadillo.ply", RECORD]
 
@@ -215,7 +215,7 @@ def test_files_that_hold_no_shape(tmp_path, server, content):
 
 
 def test_more_than_expected_is_neither_downloaded_nor_unpacked(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(download, "MOST_BYTES", 2000)
+    monkeypatch.setattr(sdf_download, "MOST_BYTES", 2000)
     assert "more than 2000 bytes" in refusal(tmp_path, **offer(server, PLY))
     assert len(gzip.compress(b"ply" + bytes(9000))) < 2000
     assert "more than 2000 bytes" in refusal(tmp_path, **offer(server, gzip.compress(b"ply" + bytes(9000))))
@@ -237,15 +237,15 @@ def test_a_folder_that_cannot_be_written(tmp_path, server):
 
 
 def test_an_interrupted_download_is_gone_on_with(tmp_path, server):
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(done: int, total: int, figures: dict) -> None:
         raise KeyboardInterrupt
 
     wanted = offer(server, gzip.compress(PLY, mtime=0))
     with pytest.raises(KeyboardInterrupt):
-        download_shape("armadillo", folder=tmp_path, on_bytes=interrupt, **wanted)
+        download("armadillo", folder=tmp_path, progress=interrupt, **wanted)
     (part,) = tmp_path.iterdir()
     assert part.suffix == ".part" and server.files["/file"].startswith(part.read_bytes())
-    assert download_shape("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
+    assert download("armadillo", folder=tmp_path, **wanted).read_bytes() == PLY
 
 
 def test_every_source_is_stanford_over_https_with_a_digest():

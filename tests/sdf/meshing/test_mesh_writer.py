@@ -192,7 +192,7 @@ def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path):
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeypatch):
     path = tmp_path / f"mesh{suffix}"
     path.write_text("old")
-    target = "finer_sdf.meshing.writer._write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
+    target = "finer_sdf.meshing.writer.write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
 
     def fail(*arguments, **options):
         raise OSError("disk full")

@@ -12,6 +12,10 @@ BUILT_IN = "workbench"
 """What `train` takes when no scene is given; `scenes/builtin` makes it."""
 
 
+SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
+"""Blender scenes of the NeRF paper, which `download` fetches and published tables are of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NerfConfig(TrainingConfig):
     """Hold every setting of a training; None is filled by `presets.resolve` from the preset and the method.

@@ -128,7 +128,7 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
         raise InputError(f"{out}: a file; name a folder")
     if not overwrite and out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: already holds something; give overwrite=True or another folder")
-    write_blender_scene(scene, out, overwrite=overwrite)
+    write_blender_scene(scene, out)
 
 
 def scene_splits(scene: Scene) -> dict[str, Views]:

@@ -6,7 +6,8 @@ Source: the project page of SL2A (ICCV 2025), whose lego figures are those of FI
 """
 
 from finer_core.reproduction.table import name_in
-from finer_nerf.published_tables import FINER_NERF, SCENES
+from finer_nerf.config import SCENES
+from finer_nerf.published_tables import FINER_NERF
 
 SOURCE = "SL2A project page (25 views, 200x200, white background); lego as in FINER's paper"
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from finer_core.reproduction.table import MEAN, Metric, Row, Table
+from finer_nerf.config import SCENES
 
 STEPS, HEIGHT = 37_500, 200
-SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 _DATA = "Blender scenes: every 4th of 100 training views and 200 test views at 200x200, white background"
 _SIZE = {"height": HEIGHT, "width": HEIGHT, "train_views": 25, "test_views": 200}
 _NOT_PUBLISHED = "other settings: this method's constants for radiance fields were not published"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from finer_core.errors import InputError
@@ -125,16 +126,10 @@ def _place(client: Any, model: FittedScene) -> None:
 
 def pose_of(wxyz: np.ndarray, position: np.ndarray) -> Tensor:
     """Return the camera-to-box matrix of a unit quaternion and a position."""
-    w, x, y, z = (float(value) for value in wxyz)
+    w, *xyz = wxyz
     pose = torch.eye(4)
-    pose[:3, :3] = torch.tensor(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    pose[:3, 3] = torch.tensor([float(value) for value in position])
+    pose[:3, :3] = torch.from_numpy(Rotation.from_quat([*xyz, w]).as_matrix())
+    pose[:3, 3] = torch.from_numpy(position)
     return pose
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from finer_sdf.distance_field import DistanceField
     from finer_sdf.evaluation.surface_metrics import evaluate
     from finer_sdf.geometry import LoadedShape, Mesh, PointCloud
+    from finer_sdf.geometry.download import download
     from finer_sdf.geometry.reader import read_shape
-    from finer_sdf.inputs import download
     from finer_sdf.model import SdfModel
     from finer_sdf.normalization import Normalization
     from finer_sdf.operations import CombinedField, difference, intersection, offset, shell, union
@@ -37,7 +37,7 @@ _HOME = {
     "SdfModel": "model",
     "benchmark": "benchmarking",
     "difference": "operations",
-    "download": "inputs",
+    "download": "geometry.download",
     "export": "finer_core.io.export",
     "evaluate": "evaluation.surface_metrics",
     "fit": "training.fit",

@@ -1,13 +1,9 @@
 """What a fitted distance is outside of the box that it was fitted in."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from finer_sdf.normalization import BOX_HALF_SIDE
-
-Field = Callable[[Tensor], Tensor]
+from finer_sdf.normalization import BOX_HALF_SIDE, Field
 
 
 def beyond_box(field: Field, coords: Tensor) -> Tensor:

@@ -12,11 +12,9 @@ from torch import Tensor
 
 from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
-from finer_core.progress import ProgressOption, reporting
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
-from finer_sdf.geometry.download import download_shape
 from finer_sdf.geometry.formats.pictures import reason_for, texture_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
@@ -235,41 +233,3 @@ def facts_of(loaded: LoadedShape) -> dict[str, Any]:
         "bounds": shape.bounds.tolist(),
         "notes": list(loaded.notes),
     }
-
-
-def download(
-    name: str,
-    folder: str | os.PathLike[str] = ".",
-    *,
-    url: str | None = None,
-    sha256: str | None = None,
-    progress: ProgressOption = False,
-) -> Path:
-    """Fetch a scan of the Stanford 3D Scanning Repository, and check that it is the very file the papers fit.
-
-    Nothing else in the package uses the network. A download that broke off is gone on with. The scans are free for
-    research with acknowledgement of the Stanford Computer Graphics Laboratory, and not for commercial use without their
-    permission.
-
-    Args:
-        name: "armadillo", "bunny", "dragon", "lucy" or "thai".
-        folder: Where to; made if missing.
-        url: Another address of the same file.
-        sha256: Digest to check against, where that address has another copy.
-        progress: False, True for a bar on stderr, or a function of (bytes done, bytes in all or 0, {}).
-
-    Returns:
-        The path of the PLY file; one that is there already is taken.
-
-    Raises:
-        InputError: If there is no such shape, the address cannot be reached, or the file is another one.
-
-    Example:
-        >>> from finer_sdf import download
-        >>> download("teapot")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        finer_core.errors.InputError: there is no shape 'teapot' to download; known are armadillo, ...
-    """
-    with reporting("download", unit="byte", progress=progress) as tell:
-        return download_shape(name, folder=Path(folder), url=url, sha256=sha256, on_bytes=tell)

@@ -3,10 +3,12 @@
 Networks see every shape inside [-0.45, 0.45]^3, in the box [-0.5, 0.5]^3; what comes out is in the user's units again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Real
@@ -16,6 +18,10 @@ BOX_HALF_SIDE = 0.5
 """The field's box is [-0.5, 0.5]^3."""
 SHAPE_HALF_SIDE = 0.45
 """The shape fills [-0.45, 0.45] along its widest direction."""
+
+
+Field = Callable[[Tensor], Tensor]
+"""A distance of the box: maps coords (n, 3) to distances (n, 1), negative inside."""
 
 
 @dataclass(frozen=True, kw_only=True)

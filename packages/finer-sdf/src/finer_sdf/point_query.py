@@ -16,10 +16,9 @@ from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_sdf.geometry import unit_vectors
 from finer_sdf.geometry.raw import check_finite, row_text
-from finer_sdf.normalization import BOX_HALF_SIDE, Normalization
+from finer_sdf.normalization import BOX_HALF_SIDE, Field, Normalization
 from finer_sdf.queries import points_table
 
-Field = Callable[[Tensor], Tensor]
 _MOST_STEPS = 20
 _TOLERANCE = 1e-6
 """Residual in box units at which a point is on the surface: what single precision can tell there."""

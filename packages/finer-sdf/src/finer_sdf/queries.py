@@ -1,6 +1,5 @@
 """Ask a field of the box at points in the input's coordinates: tensors keep their graph, arrays are done in pieces."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from torch.nn.functional import normalize
 from finer_core.casts import check_real, real_numbers, refuse_halves
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
-from finer_sdf.normalization import Normalization
+from finer_sdf.normalization import Field, Normalization
 
-Field = Callable[[Tensor], Tensor]
 _POINTS_AT_ONCE = 1 << 16
 
 

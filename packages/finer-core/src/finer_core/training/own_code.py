@@ -1,7 +1,7 @@
 """Fits of code of the user's own: a module in the place of our network, or an activation in that of the method's."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from finer_core.errors import InputError
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.own_network import AnyActivation, OwnNetwork, describe_network, name_of, set_activation
+from finer_core.networks.own_network import AnyActivation, OwnNetwork, name_of, set_activation
 from finer_core.schema import shown
 from finer_core.training.batching import fresh_network, ready_network
 
@@ -40,7 +40,7 @@ class OwnCode:
 
 
 def own_code(
-    network: Any, activation: Any, *, options: Mapping[str, Any], in_features: int, out_features: int
+    network: Any, activation: Any, *, options: Mapping[str, Any], describe: Callable[[nn.Module], OwnNetwork]
 ) -> OwnCode:
     """Check what of a network is the user's own, before anything is trained.
 
@@ -48,8 +48,7 @@ def own_code(
         network: A module; a mapping of hyper-parameters, or None, for a network of ours.
         activation: An activation, or None for the method's.
         options: Hyper-parameters that a config has for a network of ours.
-        in_features: Number of coordinates.
-        out_features: Number of signal channels.
+        describe: Checks a module, and says what it takes.
 
     Raises:
         InputError: If it cannot be used, or contradicts another argument.
@@ -61,10 +60,7 @@ def own_code(
     if options or activation is not None:
         what = "activation=" if activation is not None else f"hyper-parameter {next(iter(options))!r}"
         raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")
-    return OwnCode(
-        network=network,
-        described=describe_network(network, in_features=in_features, out_features=out_features),
-    )
+    return OwnCode(network=network, described=describe(network))
 
 
 def planned_network(

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from finer_core.config import config_with
-from finer_core.networks.own_network import AnyActivation
+from finer_core.networks.own_network import AnyActivation, describe_network
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
@@ -83,7 +84,8 @@ def fit(
     settings = config_with(ImageConfig, config, overrides)
     raster = as_image(image, memory=parse_memory(settings.memory))
     with apart_from_the_program():
-        own = own_code(network, activation, options=settings.network, in_features=2, out_features=raster.channels)
+        describe = partial(describe_network, in_features=2, out_features=raster.channels)
+        own = own_code(network, activation, options=settings.network, describe=describe)
     state = saved_state(checkpoint, resume=resume)
     about = {} if checkpoint is None else {"input_sha256": _digest(raster), "own": own.name}
     with apart_from_the_program():

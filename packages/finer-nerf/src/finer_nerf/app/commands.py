@@ -207,6 +207,6 @@ def write_scene(arguments: argparse.Namespace) -> str:
         name: np.stack([builtin_depth(pose, camera) for pose, camera in zip(views.poses, views.cameras, strict=True)])
         for name, views in (("train", scene.train), ("val", scene.val), ("test", scene.test))
     }
-    write_blender_scene(scene, out, depths=depths, overwrite=arguments.overwrite)
+    write_blender_scene(scene, out, depths=depths)
     counts = ", ".join(f"{len(depth)} {name}" for name, depth in depths.items())
     return f"{BUILT_IN}: {counts} views of {arguments.size}x{arguments.size}, with depths: {out}"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.download_command import add_download_command
-
-SCENES_TO_DOWNLOAD = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
+from finer_nerf.config import SCENES
 
 
 def add_download(commands: Any) -> None:
@@ -15,7 +14,7 @@ def add_download(commands: Any) -> None:
     add_download_command(
         commands,
         "finer_nerf.app.download:fetched",
-        names=SCENES_TO_DOWNLOAD,
+        names=SCENES,
         text="Fetch Blender scenes of the NeRF paper; the only command that uses the network.",
         what="scenes, of which one archive holds all",
         out=".",

@@ -13,7 +13,7 @@ from finer_core.app.run_folder import RunFolder
 from finer_core.io.figures import to_bytes
 from finer_core.io.files import atomic_path
 from finer_core.progress import Progress
-from finer_nerf.app.report import HeldOutView, write_report
+from finer_nerf.app.report import write_report
 from finer_nerf.app.view_table import ShownViews
 from finer_nerf.camera_paths import orbit
 from finer_nerf.evaluation import JudgedView, ViewFigures, judge_views, load_lpips
@@ -107,17 +107,6 @@ def fill_report(
         progress = Progress("film", total=orbit_frames, unit="frame", quiet=quiet)
         render_video(model, film, path.poses, camera=camera, fps=_FRAMES_A_SECOND, on_frame=progress.update)
         progress.close()
-    views = [
-        HeldOutView(
-            name=view.name,
-            truth=view.truth,
-            rendered=view.view.color,
-            depth=depth_picture(view.view.depth),
-            psnr=view.psnr,
-            ssim=view.ssim,
-        )
-        for view in judged
-    ]
     write_report(
         run.report,
         title=f"{config['scene']['name']}: {figures['method']}, {figures['preset']} preset",
@@ -125,7 +114,7 @@ def fill_report(
         figures=figures,
         config=config,
         curve=curve,
-        views=views,
+        views=judged,
         poses={"training": model.train_poses, "held out": held_out},
         bound=model.bound,
         orbit_mp4=film.read_bytes() if film is not None else None,

@@ -3,7 +3,6 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,31 +11,11 @@ from finer_core.io.figures import figure_bytes, png_bytes, to_bytes
 from finer_core.io.report import Report
 from finer_core.plots import log_figure
 from finer_nerf.app.view_table import view_table
+from finer_nerf.evaluation import JudgedView
 from finer_nerf.plots import camera_plot_svg
-from finer_nerf.rendering.colormaps import error_picture
+from finer_nerf.rendering.colormaps import depth_picture, error_picture
 
 _MOST_ERROR = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOutView:
-    """Hold a view that was not trained on.
-
-    Attributes:
-        name: Of the view.
-        truth: (height, width, 3) float in [0, 1].
-        rendered: The same view of the model.
-        depth: Its depth as a picture, uint8 (height, width, 3).
-        psnr: In dB.
-        ssim: Structural similarity, or None.
-    """
-
-    name: str
-    truth: np.ndarray
-    rendered: np.ndarray
-    depth: np.ndarray
-    psnr: float
-    ssim: float | None
 
 
 def write_report(
@@ -47,7 +26,7 @@ def write_report(
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
     curve: Sequence[Mapping[str, Any]],
-    views: Sequence[HeldOutView],
+    views: Sequence[JudgedView],
     poses: Mapping[str, np.ndarray],
     bound: float,
     orbit_mp4: bytes | None,
@@ -89,13 +68,13 @@ def write_report(
             + ", ".join(failed)
         )
     for view in views:
-        ssim = "" if view.ssim is None else f", SSIM {view.ssim:.4f}"
+        ssim, rendered = "" if view.ssim is None else f", SSIM {view.ssim:.4f}", view.view.color
         report.figures(
             [
                 (f"{view.name}: truth", png_bytes(to_bytes(view.truth))),
-                (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", png_bytes(to_bytes(view.rendered))),
-                ("error", png_bytes(error_picture(view.rendered, view.truth, most=_MOST_ERROR))),
-                ("depth", png_bytes(view.depth)),
+                (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", png_bytes(to_bytes(rendered))),
+                ("error", png_bytes(error_picture(rendered, view.truth, most=_MOST_ERROR))),
+                ("depth", png_bytes(depth_picture(view.view.depth))),
             ],
             pixelated=max(view.truth.shape[:2]) < 300,
         )

@@ -20,8 +20,8 @@ from finer_nerf.fields.trunc_exp import truncated_exponential
 
 DirectionEncoding = Literal["none", "frequencies", "harmonics"]
 
-_FREQUENCIES, _HARMONICS = 4, 4
-_DIRECTION_FEATURES = {"none": 3, "frequencies": 3 * (1 + 2 * _FREQUENCIES), "harmonics": _HARMONICS**2}
+_FREQUENCIES = 4
+_DIRECTION_FEATURES = {"none": 3, "frequencies": 3 * (1 + 2 * _FREQUENCIES), "harmonics": 16}
 _ENCODED: dict[str, DirectionEncoding] = {"pemlp": "frequencies", "ff": "frequencies", "ngp": "harmonics"}
 """How a method sees directions; those with periodic or local activations take them as they are, as published."""
 
@@ -174,5 +174,5 @@ class RadianceField(Field):
         if self.directions == "frequencies":
             directions = self._frequencies(directions)
         elif self.directions == "harmonics":
-            directions = spherical_harmonics(directions, degree=_HARMONICS)
+            directions = spherical_harmonics(directions)
         return torch.sigmoid(in_own_type(self.parts["color"], torch.cat([directions, features], dim=-1)))

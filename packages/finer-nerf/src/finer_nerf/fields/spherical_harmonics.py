@@ -6,49 +6,41 @@ from torch import Tensor
 from finer_core.shapes import Float
 
 
-def spherical_harmonics(
-    directions: Float[Tensor, "*points 3"], *, degree: int = 4
-) -> Float[Tensor, "*points {degree**2}"]:
+def spherical_harmonics(directions: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 16"]:
     """Return the real spherical harmonics of unit directions.
 
-    Formula: Y_lm for l < degree, m = -l .. l, orthonormal over the sphere, with the Condon-Shortley phase
+    Formula: Y_lm for l < 4, m = -l .. l, orthonormal over the sphere, with the Condon-Shortley phase
     (Mueller et al., SIGGRAPH 2022, supplement; Sloan, 2013).
 
     Args:
         directions: (..., 3), unit.
-        degree: Bands, 1 to 4.
 
     Returns:
-        (..., degree^2).
+        (..., 16).
 
     Raises:
-        ValueError: For another degree or shape.
+        ValueError: For another shape.
     """
-    if not 1 <= degree <= 4:
-        raise ValueError(f"degree must be between 1 and 4, got {degree}")
     if directions.shape[-1] != 3:
         raise ValueError(f"expected directions of shape (..., 3), got {tuple(directions.shape)}")
     x, y, z = directions.unbind(dim=-1)
     xx, yy, zz, xy, yz, xz = x * x, y * y, z * z, x * y, y * z, x * z
-    bands = [torch.full_like(x, 0.28209479177387814)]
-    if degree > 1:
-        bands += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
-    if degree > 2:
-        bands += [
-            1.0925484305920792 * xy,
-            -1.0925484305920792 * yz,
-            0.31539156525252005 * (3 * zz - 1),
-            -1.0925484305920792 * xz,
-            0.5462742152960396 * (xx - yy),
-        ]
-    if degree > 3:
-        bands += [
-            0.5900435899266435 * y * (yy - 3 * xx),
-            2.890611442640554 * xy * z,
-            0.4570457994644658 * y * (1 - 5 * zz),
-            0.3731763325901154 * z * (5 * zz - 3),
-            0.4570457994644658 * x * (1 - 5 * zz),
-            1.445305721320277 * z * (xx - yy),
-            0.5900435899266435 * x * (3 * yy - xx),
-        ]
+    bands = [
+        torch.full_like(x, 0.28209479177387814),
+        -0.4886025119029199 * y,
+        0.4886025119029199 * z,
+        -0.4886025119029199 * x,
+        1.0925484305920792 * xy,
+        -1.0925484305920792 * yz,
+        0.31539156525252005 * (3 * zz - 1),
+        -1.0925484305920792 * xz,
+        0.5462742152960396 * (xx - yy),
+        0.5900435899266435 * y * (yy - 3 * xx),
+        2.890611442640554 * xy * z,
+        0.4570457994644658 * y * (1 - 5 * zz),
+        0.3731763325901154 * z * (5 * zz - 3),
+        0.4570457994644658 * x * (1 - 5 * zz),
+        1.445305721320277 * z * (xx - yy),
+        0.5900435899266435 * x * (3 * yy - xx),
+    ]
     return torch.stack(bands, dim=-1)

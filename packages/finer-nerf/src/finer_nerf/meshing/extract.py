@@ -48,12 +48,12 @@ class ColoredMesh:
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
 
-    def to_trimesh(self, *, offset: np.ndarray | float = 0.0) -> Any:
-        """Return a `trimesh.Trimesh` with the texture or vertex colours, moved by `-offset`."""
+    def to_trimesh(self) -> Any:
+        """Return a `trimesh.Trimesh` with the texture or vertex colours."""
         import trimesh
 
         mesh = trimesh.Trimesh(
-            vertices=self.vertices - offset,
+            vertices=self.vertices,
             faces=self.faces,
             vertex_colors=self.colors if self.texture is None else None,
             vertex_normals=self.normals,
@@ -181,12 +181,9 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
 
 def _large_parts(faces: np.ndarray, vertices: int, *, share: float) -> np.ndarray:
     """Return the faces of connected parts that have at least a share of all faces."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    from trimesh.graph import connected_component_labels
 
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = coo_matrix((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(vertices, vertices))
-    _, part = connected_components(graph, directed=False)
+    part = connected_component_labels(np.concatenate([faces[:, :2], faces[:, 1:]]), node_count=vertices)
     counts = np.bincount(part[faces[:, 0]])
     return faces[counts[part[faces[:, 0]]] >= share * len(faces)]
 

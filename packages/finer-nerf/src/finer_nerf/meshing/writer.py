@@ -10,6 +10,7 @@ from finer_core.errors import InputError
 from finer_core.io.figures import png_bytes
 from finer_core.io.files import output_path
 from finer_core.io.glb import glb_bytes
+from finer_core.io.ply import write_ply
 from finer_core.io.usd import USD_SUFFIXES, check_usd_library, write_usd
 from finer_nerf.meshing.extract import ColoredMesh
 
@@ -59,7 +60,8 @@ def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh, *, up: str = "z"
     rounding = np.spacing(np.float32(np.abs([lowest, highest]).max()))
     is_far = bool(rounding > _LARGEST_ROUNDING * (highest - lowest).max())
     if suffix == ".ply":
-        _write(out, _ply(mesh, number="f8" if is_far else "f4"))
+        with output_path(out) as temporary:
+            write_ply(temporary, mesh.vertices, mesh.faces, normals=mesh.normals, colors=mesh.colors, is_double=is_far)
         return "double precision" if is_far else ""
     offset = (lowest + highest) / 2 if is_far else np.zeros(3)
     tables: dict[str, Any] = {"normals": mesh.normals, "offset": offset, "up": up}
@@ -68,7 +70,8 @@ def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh, *, up: str = "z"
     else:
         tables |= {"uv": mesh.uv, "texture": png_bytes(mesh.texture)}
     if suffix == ".glb":
-        _write(out, glb_bytes(mesh.vertices - offset, mesh.faces, **tables))
+        with output_path(out) as temporary:
+            temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, **tables))
     else:
         write_usd(out, mesh.vertices - offset, mesh.faces, **tables)
     kind, node = ("GLB", "node") if suffix == ".glb" else ("USD", "mesh")
@@ -76,30 +79,3 @@ def write_mesh(path: str | os.PathLike[str], mesh: ColoredMesh, *, up: str = "z"
     notes = [f"the scene's {up} turned to y, which is up in {kind}"] if up != "y" else []
     notes += [f"offset by its {node}'s translation, {shown}"] if is_far else []
     return ", ".join(notes)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with output_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _ply(mesh: ColoredMesh, *, number: str) -> bytes:
-    """Return a binary PLY file; `number` is the type of coordinates, "f4" or "f8"."""
-    name = {"f4": "float", "f8": "double"}[number]
-    columns = [("at", f"<{number}", 3), ("normal", "<f4", 3), ("color", "u1", 3)]
-    vertices = np.empty(len(mesh.vertices), dtype=columns)
-    vertices["at"], vertices["normal"], vertices["color"] = mesh.vertices, mesh.normals, mesh.colors
-    faces = np.empty(len(mesh.faces), dtype=[("corners", "u1"), ("vertex", "<i4", 3)])
-    faces["corners"], faces["vertex"] = 3, mesh.faces
-    lines = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(vertices)}",
-        *(f"property {name} {axis}" for axis in "xyz"),
-        *(f"property float n{axis}" for axis in "xyz"),
-        *(f"property uchar {color}" for color in ("red", "green", "blue")),
-        f"element face {len(faces)}",
-        "property list uchar int vertex_indices",
-        "end_header",
-    ]
-    return "\n".join([*lines, ""]).encode() + vertices.tobytes() + faces.tobytes()

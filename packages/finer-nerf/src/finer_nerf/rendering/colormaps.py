@@ -8,23 +8,14 @@ _NOTHING = 255
 """Grey value of pixels without a surface."""
 
 
-def depth_picture(
-    depth: Real[np.ndarray, "height width"], *, near: float | None = None, far: float | None = None
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Return depth as uint8 RGB, near bright, nothing white.
-
-    Args:
-        depth: (height, width), infinite where nothing is.
-        near: Depth of the brightest colour; None for the smallest.
-        far: Depth of the darkest; None for the largest.
-    """
+def depth_picture(depth: Real[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Return depth as uint8 RGB, the nearest brightest and the farthest darkest; nothing (infinite) is white."""
     from matplotlib import colormaps
 
     solid = np.isfinite(depth)
     picture = np.full((*depth.shape, 3), _NOTHING, dtype=np.uint8)
     if solid.any():
-        low = float(depth[solid].min()) if near is None else near
-        high = float(depth[solid].max()) if far is None else far
+        low, high = float(depth[solid].min()), float(depth[solid].max())
         share = 1 - (depth[solid] - low) / max(high - low, 1e-9)
         picture[solid] = np.rint(colormaps["inferno"](np.clip(share, 0, 1))[:, :3] * 255).astype(np.uint8)
     return picture

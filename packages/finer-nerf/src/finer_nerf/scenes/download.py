@@ -12,8 +12,8 @@ from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetched, read_record, write_record
 from finer_core.io.files import TEMPORARY_PREFIX
 from finer_core.progress import ProgressOption, reporting
+from finer_nerf.config import SCENES
 
-SCENES = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 ACKNOWLEDGEMENT = (
     "These scenes are of NeRF (Mildenhall et al., ECCV 2020), rendered of models by artists of Blend Swap under their "
     "own licenses, some of which forbid commercial use; README.txt in a scene's folder names them."

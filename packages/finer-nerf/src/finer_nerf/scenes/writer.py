@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from finer_core.errors import InputError
 from finer_core.io.files import atomic_path, write_text
 from finer_nerf.scenes.scene import Scene
 
@@ -18,7 +17,6 @@ def write_blender_scene(
     folder: str | os.PathLike[str],
     *,
     depths: Mapping[str, np.ndarray] | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Write transforms_SPLIT.json, the pictures as SPLIT/NAME.png, and depths as depth_SPLIT.npz ("depth").
 
@@ -26,14 +24,8 @@ def write_blender_scene(
         scene: A scene with one lens whose centre is the picture's, as the format needs.
         folder: Where; its parent exists.
         depths: Distances along the rays for some splits, (n, height, width), in the scene's units.
-        overwrite: Write into a folder that holds something.
-
-    Raises:
-        InputError: If the folder holds something and may not be replaced.
     """
     out = Path(folder)
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise InputError(f"{out}: already exists; use --overwrite or another --out")
     out.mkdir(exist_ok=True)
     for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
         if not views:

@@ -14,10 +14,9 @@ from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
-from finer_core.schema import shown
 from finer_core.training import Fit, TrainingHistory, run_recorded, saved_state
 from finer_core.training.batching import apart_from_the_program
-from finer_core.training.own_code import OwnCode
+from finer_core.training.own_code import own_code
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_core.training.state import TrainState
 from finer_nerf.config import NerfConfig
@@ -93,7 +92,7 @@ def fit(
     why = "to a training without a report; leave it out; model.orbit(frames) has the poses of a film"
     refuse_fields_without_effect(settings, "orbit_frames", named=overrides, why=why)
     with apart_from_the_program():
-        own = _own_code(network, activation, settings)
+        own = own_code(network, activation, options=settings.network, describe=describe_field)
     state = saved_state(checkpoint, resume=resume)
     path = Path(checkpoint or "")
     if state is None:
@@ -140,22 +139,6 @@ def fit(
             plan, views, run, own=own, first=attempt_of(state, path), on_restart=start_over
         )
     return model, history
-
-
-def _own_code(network: Any, activation: Any, settings: NerfConfig) -> OwnCode:
-    """Check what of the field is the user's own, before anything is trained.
-
-    Raises:
-        InputError: If it cannot be used, or contradicts another argument.
-    """
-    if network is None or isinstance(network, Mapping):
-        return OwnCode(activation=activation)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network must be a mapping of hyper-parameters or a torch module, got {shown(network)}")
-    if settings.network or activation is not None:
-        what = "activation=" if activation is not None else f"hyper-parameter {next(iter(settings.network))!r}"
-        raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")
-    return OwnCode(network=network, described=describe_field(network))
 
 
 def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from finer_core.app.network_options import given_options
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
-from finer_sdf import inputs
 from finer_sdf.app.mesh_file import mesh_path, write_surface
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.download import ACKNOWLEDGEMENT
+from finer_sdf.geometry.download import download as fetch
 from finer_sdf.geometry.reader import load_shape
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import DEFAULT_RESOLUTION, check_resolution
@@ -69,7 +69,7 @@ def _say(loaded: LoadedShape, *, quiet: bool) -> None:
 def download(arguments: argparse.Namespace) -> list[Path]:
     """Fetch shapes; return their paths."""
     where = {"url": arguments.url, "sha256": arguments.sha256, "progress": not arguments.quiet}
-    paths = [inputs.download(name, arguments.out, **where) for name in arguments.names]
+    paths = [fetch(name, arguments.out, **where) for name in arguments.names]
     print(ACKNOWLEDGEMENT, file=sys.stderr)
     return paths
 

@@ -6,12 +6,11 @@ from functools import cache
 
 import numpy as np
 
+from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry.loaded_shape import LoadedShape
 from finer_sdf.geometry.primitives import RoundedBox, Solid, Torus
 from finer_sdf.geometry.shapes import Mesh
 
-BUILTIN = "armillary"
-"""Name of the built-in shape."""
 CHORD = 1e-4
 """How far the mesh's faces are from the true surface, at most; the shape is 0.92 wide."""
 
@@ -32,7 +31,7 @@ def builtin_shape(*, chord: float = CHORD) -> LoadedShape:
     starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
     faces = [mesh.faces + start for mesh, start in zip(meshes, starts[:-1], strict=True)]
     mesh = Mesh(vertices=np.concatenate([mesh.vertices for mesh in meshes]), faces=np.concatenate(faces))
-    return LoadedShape(shape=mesh, name=BUILTIN, sha256=_digest(chord))
+    return LoadedShape(shape=mesh, name=BUILT_IN, sha256=_digest(chord))
 
 
 @cache

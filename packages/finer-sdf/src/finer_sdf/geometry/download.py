@@ -1,10 +1,10 @@
 """Download the scanned shapes that the papers fit, and check that they are those very files."""
 
 import gzip
+import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 from finer_core.errors import InputError
 from finer_core.io.download import Bounded, check_source, fetched, read_record, write_record
 from finer_core.io.files import atomic_path, sha256_of_file
+from finer_core.progress import ProgressOption, reporting
 
 ACKNOWLEDGEMENT = (
     "This shape is from the Stanford 3D Scanning Repository (https://graphics.stanford.edu/data/3Dscanrep/). "
@@ -70,23 +71,41 @@ SOURCES = {
 }
 
 
-def download_shape(
+def download(
     name: str,
+    folder: str | os.PathLike[str] = ".",
     *,
-    folder: str | Path,
     url: str | None = None,
     sha256: str | None = None,
-    on_bytes: Callable[[int, int], None] = lambda done, total: None,
+    progress: ProgressOption = False,
 ) -> Path:
-    """Download one of the shapes, check its digest, and unpack it to `folder`/`name`.ply.
+    """Fetch a scan of the Stanford 3D Scanning Repository, and check that it is the very file the papers fit.
 
-    The arguments are those of the package's own `download`, but `on_bytes`, which `fetch` calls. A shape that is there
-    already, unchanged since this function wrote it, is not downloaded again.
+    Nothing else in the package uses the network. A download that broke off is gone on with. The scans are free for
+    research with acknowledgement of the Stanford Computer Graphics Laboratory, and not for commercial use without their
+    permission.
+
+    Args:
+        name: "armadillo", "bunny", "dragon", "lucy" or "thai".
+        folder: Where to; made if missing.
+        url: Another address of the same file.
+        sha256: Digest to check against, where that address has another copy.
+        progress: False, True for a bar on stderr, or a function of (bytes done, bytes in all or 0, {}).
+
+    Returns:
+        The path of the PLY file; one that is there already, unchanged since it was fetched, is taken.
 
     Raises:
         InputError: If there is no such shape, the address cannot be reached or answers with an error, the digest is
             another one, or a different file has that name. Of a connection that broke off a part file is left behind,
             which the next call goes on with; else nothing.
+
+    Example:
+        >>> from finer_sdf import download
+        >>> download("teapot")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        finer_core.errors.InputError: there is no shape 'teapot' to download; known are armadillo, ...
     """
     if name not in SOURCES:
         raise InputError(f"there is no shape {name!r} to download; known are {', '.join(SOURCES)}")
@@ -100,7 +119,8 @@ def download_shape(
         raise InputError(f"{path}: already exists and is not the file asked for; remove it or choose another folder")
     packed = path.with_name(f"{name}-{source.sha256[:8]}.part")
     with (
-        fetched(source.url, packed, sha256=source.sha256, most=MOST_BYTES, on_bytes=on_bytes),
+        reporting("download", unit="byte", progress=progress) as tell,
+        fetched(source.url, packed, sha256=source.sha256, most=MOST_BYTES, on_bytes=tell),
         atomic_path(path) as temporary,
     ):
         _unpack(source, packed, temporary)

@@ -1,11 +1,10 @@
-"""Solids with closed-form signed distances, and triangle meshes with every vertex on their surface."""
+"""Solids whose distance is known in closed form, and triangle meshes with every vertex on their surface."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from finer_core.shapes import Float
-from finer_sdf.geometry.shapes import Mesh, Points
+from finer_sdf.geometry.shapes import Mesh
 
 _LONGEST_FLAT = 6
 """Steps on flat parts are at most this many times as long as those on round ones."""
@@ -26,16 +25,6 @@ class RoundedBox:
     axes: np.ndarray
     half: tuple[float, float, float]
     radius: float
-
-    def distance(self, points: Points) -> Float[np.ndarray, " points"]:
-        """Return the exact signed distance at points (n, 3), as (n,).
-
-        Formula: with q = |p| - half in the box's axes, |max(q, 0)| + min(max_i q_i, 0) - radius (the first two terms
-        are the distance to the box, and growing a convex body by a ball takes the ball's radius off its distance).
-        """
-        beyond = np.abs((points - self.center) @ self.axes) - np.array(self.half)
-        inside = np.minimum(beyond.max(axis=1), 0)
-        return np.linalg.norm(np.maximum(beyond, 0), axis=1) + inside - self.radius
 
     def mesh(self, *, chord: float) -> Mesh:
         """Return a closed outward mesh whose faces are within `chord` of the surface.
@@ -68,14 +57,6 @@ class Torus:
     axes: np.ndarray
     major: float
     minor: float
-
-    def distance(self, points: Points) -> Float[np.ndarray, " points"]:
-        """Return the exact signed distance at points (n, 3), as (n,).
-
-        Formula: |(|(x, y)| - major, z)| - minor, in the axes of the torus.
-        """
-        local = (points - self.center) @ self.axes
-        return np.hypot(np.hypot(local[:, 0], local[:, 1]) - self.major, local[:, 2]) - self.minor
 
     def mesh(self, *, chord: float) -> Mesh:
         """Return a closed outward mesh whose faces are within `chord` of the surface.

@@ -11,11 +11,11 @@ import torch
 from finer_core.errors import InputError
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.blocks import BLOCK
-from finer_sdf.meshing.field_values import Field
 from finer_sdf.meshing.grid import Grid, Sampler
 from finer_sdf.meshing.marching_cubes import BRICK, Triangles, triangulate, weld
 from finer_sdf.meshing.memory import MemoryLimit
 from finer_sdf.meshing.sparse import search
+from finer_sdf.normalization import Field
 
 DEFAULT_RESOLUTION = 512
 DEFAULT_MEMORY = 4 * 10**9

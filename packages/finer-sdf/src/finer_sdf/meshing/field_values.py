@@ -1,17 +1,12 @@
 """Evaluate a field at many points: pieces that stay in a core's cache, each thread taking whole ones."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_core.training.transfer import send
-
-Field = Callable[[Tensor], Tensor]
-"""Maps coords (n, 3), float32, in the box [-0.5, 0.5]^3 to distances (n, 1)."""
+from finer_sdf.normalization import Field
 
 CACHED_POINTS = 1024
 """Points a piece on a CPU: 256 features of each fit a core's cache."""

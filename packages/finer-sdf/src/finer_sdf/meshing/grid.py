@@ -8,7 +8,8 @@ import torch
 
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Int, Real
-from finer_sdf.meshing.field_values import Field, evaluate_points
+from finer_sdf.meshing.field_values import evaluate_points
+from finer_sdf.normalization import Field
 
 BATCH_POINTS = 1 << 18
 """Points handed to the field at once: bounds the memory of coordinates."""

@@ -7,10 +7,10 @@ import torch
 
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.extract import Extraction
-from finer_sdf.meshing.field_values import Field
 from finer_sdf.meshing.parts import large_parts
 from finer_sdf.meshing.simplify import simplify_mesh
 from finer_sdf.meshing.vertex_normals import vertex_normals
+from finer_sdf.normalization import Field
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from finer_core.differential import value_and_gradient
 from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_sdf.geometry import Mesh, unit_vectors
-from finer_sdf.meshing.field_values import DEVICE_POINTS, Field
+from finer_sdf.meshing.field_values import DEVICE_POINTS
+from finer_sdf.normalization import Field
 
 _CACHED_POINTS = 2048
 """Points a piece on a CPU, like `field_values`' for values and their derivatives."""

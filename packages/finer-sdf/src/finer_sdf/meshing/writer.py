@@ -11,6 +11,7 @@ from finer_core.errors import InputError
 from finer_core.io.figures import png_bytes
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.glb import glb_bytes
+from finer_core.io.ply import write_ply
 from finer_core.io.usd import USD_SUFFIXES, check_usd_library, write_usd
 from finer_sdf.geometry import Mesh
 
@@ -100,7 +101,8 @@ def write_mesh(
         if suffix not in _WITH_ATTRIBUTES:
             raise InputError(f"{path}: {suffix} files hold no vertex {name}; use {' '.join(_WITH_ATTRIBUTES)}")
     offset = _offset(path, mesh) if suffix in _SINGLE_PRECISION else np.zeros(3)
-    tables: dict[str, Any] = {"normals": vertex_normals, "colors": vertex_colors, "offset": offset, "up": up}
+    attributes = {"normals": vertex_normals, "colors": vertex_colors}
+    tables: dict[str, Any] = {**attributes, "offset": offset, "up": up}
     if texture is not None:
         tables |= {"uv": uv, "texture": png_bytes(texture)}
     if suffix in USD_SUFFIXES:
@@ -108,11 +110,12 @@ def write_mesh(
     else:
         with output_path(path) as temporary:
             if suffix == ".ply":
-                _write_ply(temporary, mesh, normals=vertex_normals, colors=vertex_colors)
+                write_ply(
+                    temporary, mesh.vertices, mesh.faces, **attributes, is_double=not _single_precision_does(mesh)
+                )
             elif suffix == ".glb":
                 temporary.write_bytes(glb_bytes(mesh.vertices - offset, mesh.faces, **tables))
             else:
-                attributes = {"normals": vertex_normals, "colors": vertex_colors}
                 _write_by_trimesh(temporary, suffix, mesh, **attributes, offset=offset)
     node = "node" if suffix == ".glb" else "transform"
     is_turned = suffix in _Y_UP and up != "y"
@@ -171,30 +174,6 @@ def _offset(path: str | os.PathLike[str], mesh: Mesh) -> np.ndarray:
 def _decimals(mesh: Mesh) -> int:
     extent = float(np.ptp(mesh.bounds, axis=0).max())
     return max(0, _DIGITS - math.floor(math.log10(extent))) if extent > 0 else _DIGITS
-
-
-def _write_ply(path: Path, mesh: Mesh, *, normals: np.ndarray | None, colors: np.ndarray | None) -> None:
-    """Write a binary PLY; trimesh's would always round coordinates to single precision."""
-    kind, name = ("<f4", "float") if _single_precision_does(mesh) else ("<f8", "double")
-    columns: list[tuple[str, str, str, np.ndarray]] = [
-        (axis, kind, name, mesh.vertices[:, i]) for i, axis in enumerate("xyz")
-    ]
-    if normals is not None:
-        columns += [(f"n{axis}", "<f4", "float", normals[:, i]) for i, axis in enumerate("xyz")]
-    if colors is not None:
-        columns += [(channel, "u1", "uchar", colors[:, i]) for i, channel in enumerate(("red", "green", "blue"))]
-    vertices = np.empty(len(mesh.vertices), dtype=[(column, dtype) for column, dtype, _, _ in columns])
-    for column, _, _, values in columns:
-        vertices[column] = values
-    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("index", "<i4", 3)])
-    faces["count"], faces["index"] = 3, mesh.faces
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
-    header += [f"property {name} {column}" for column, _, name, _ in columns]
-    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
-    with open(path, "wb") as file:
-        file.write("\n".join(header).encode("ascii"))
-        for table in (vertices, faces):
-            file.write(table.view(np.uint8).data)  # NumPy's tofile does not say why it cannot write
 
 
 def _single_precision_does(mesh: Mesh) -> bool:

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from finer_core.shapes import Float
-from finer_sdf.normalization import BOX_HALF_SIDE
-from finer_sdf.rendering.sphere_tracing import Field, box_interval, evaluate
+from finer_sdf.normalization import BOX_HALF_SIDE, Field
+from finer_sdf.rendering.sphere_tracing import box_interval, evaluate
 
 TILES = (64, 16, 4)
 """Sides of the tiles in rays, coarse to fine: each starts where the coarser one around it had to stop."""

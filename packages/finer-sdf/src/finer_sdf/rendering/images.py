@@ -155,12 +155,10 @@ def write_turntable(
     height: int,
     width: int,
     frames: int = 72,
-    fps: int = 24,
     elevation: float = 20.0,
     up: str = "y",
     kind: str = "shaded",
     reference: MeshDistance | None = None,
-    supersample: int = 1,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write an MP4 in which the shape turns once.
@@ -170,13 +168,11 @@ def write_turntable(
         path: An .mp4 file.
         height: Rows; rounded down to an even number, which H.264 needs.
         width: Columns; likewise.
-        frames: Pictures in a turn.
-        fps: Pictures a second.
+        frames: Pictures in a turn, at 24 a second.
         elevation: Degrees above the shape.
         up: Axis that is up.
         kind: See `paint`.
         reference: See `paint`; the colour bar of the first picture holds for all.
-        supersample: Rays along each side of a pixel.
         on_frame: Called with the number of pictures done.
 
     Raises:
@@ -192,13 +188,7 @@ def write_turntable(
 
     def pictures() -> Iterator[np.ndarray]:
         nonlocal largest
-        view: dict[str, Any] = {
-            "height": height,
-            "width": width,
-            "elevation": elevation,
-            "up": up,
-            "supersample": supersample,
-        }
+        view: dict[str, Any] = {"height": height, "width": width, "elevation": elevation, "up": up, "supersample": 1}
         for number in range(frames):
             seen = raycast_field(model, azimuth=360 * number / frames, **view)
             if kind == "error" and reference is not None and largest is None and len(seen.points):
@@ -206,7 +196,7 @@ def write_turntable(
             yield paint(seen, kind, reference=reference, largest_error=largest)
             on_frame(number + 1)
 
-    write_mp4(pictures(), path, fps=fps)
+    write_mp4(pictures(), path, fps=24)
 
 
 def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = (".png", ".mp4")) -> None:

@@ -1,6 +1,5 @@
 """Find where rays meet a distance field, by steps as long as the field allows (Hart, The Visual Computer 1996)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,10 +7,8 @@ from torch import Tensor
 
 from finer_core.shapes import Bool, Float
 from finer_sdf.meshing.field_values import DEVICE_POINTS, evaluate_points
-from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.normalization import BOX_HALF_SIDE, Field
 
-Field = Callable[[Tensor], Tensor]
-"""Maps coords (n, 3) of the box to distances (n, 1), negative inside."""
 TOLERANCE = 1e-5
 """A point whose distance is this small lies on the surface, in box units."""
 SHORTEST_STEP = 5e-4

@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from finer_core.config import config_with, refuse_fields_without_effect
-from finer_core.networks.own_network import AnyActivation
+from finer_core.networks.own_network import AnyActivation, describe_network
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
@@ -93,7 +94,8 @@ def fit(
     refuse_fields_without_effect(settings, "eval_samples", named=overrides, why=why.format("samples"))
     loaded = as_shape(shape, memory=parse_memory(settings.memory))
     with apart_from_the_program():
-        own = own_code(network, activation, options=settings.network, in_features=3, out_features=1)
+        describe = partial(describe_network, in_features=3, out_features=1)
+        own = own_code(network, activation, options=settings.network, describe=describe)
     state = saved_state(checkpoint, resume=resume)
     about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape), "own": own.name}
     for note in loaded.notes:
