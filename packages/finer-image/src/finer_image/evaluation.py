@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.progress import ProgressOption, reporting
@@ -16,7 +15,7 @@ from finer_image.inputs import as_image
 from finer_image.io.image import unit_from_pixels
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.rendering import first_parameter, pixel_axes, unit_rows
+from finer_image.rendering import Crop, unit_bands
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def evaluate(
     judge = Judge(model, truth)  # refuses another size first
     _note_other_values(model, truth)
     with reporting("evaluate", unit="row", progress=progress) as tell:
-        for pred in unit_bands(model):
+        for pred in fitted_bands(model):
             judge.add(pred)
             tell(judge.rows, truth.height)
     return judge.figures()
@@ -94,12 +93,11 @@ def _note_other_values(model: ImageModel, image: Raster) -> None:
         )
 
 
-def unit_bands(model: ImageModel) -> Iterator[np.ndarray]:
-    """Yield what a model predicts at the fitted image's size, (rows, W, C) in [0, 1], not clipped, from the top."""
-    rows, columns = pixel_axes(model.height, model.width, like=first_parameter(model.network))
+def fitted_bands(model: ImageModel) -> Iterator[np.ndarray]:
+    """Return what a model predicts at the fitted image's size, (rows, W, C) in [0, 1], not clipped, from the top."""
+    whole = Crop(0, model.height, 0, model.width)
     step = max(16, _BAND_NUMBERS // (model.width * model.channels))
-    for first in range(0, model.height, step):
-        yield as_array(unit_rows(model, rows[first : first + step], columns))
+    return unit_bands(model, height=model.height, width=model.width, window=whole, step=step)
 
 
 class Judge:

@@ -14,6 +14,7 @@ from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.io import figures
 from finer_core.io.figures import subplots
+from finer_core.io.files import check_output_path
 from finer_core.plots import history
 from finer_core.shapes import Float, Real
 
@@ -119,14 +120,10 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a figure atomically; the suffix chooses PNG, SVG or PDF.
 
     Raises:
-        InputError: For another suffix or a folder that does not exist.
+        InputError: For another suffix, or a place that cannot be written to.
     """
     target = Path(path)
     if target.suffix.lower() not in FIGURE_SUFFIXES:
         raise InputError(f"{target}: a figure is written as {', '.join(FIGURE_SUFFIXES)}")
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist")
-    try:
-        figures.save_figure(figure, target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error}); choose another --out") from error
+    check_output_path(target)
+    figures.save_figure(figure, target)

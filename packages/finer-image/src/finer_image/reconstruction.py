@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from finer_image.evaluation import Judge, unit_bands
+from finer_image.evaluation import Judge, fitted_bands
 from finer_image.io.image import Image
 from finer_image.io.nodata import mark_missing
 from finer_image.io.opening import open_in_parts
@@ -41,7 +41,7 @@ def judge_and_write(
     judge = Judge(model, image)
 
     def bands() -> Iterator[np.ndarray]:
-        for pred in unit_bands(model):
+        for pred in fitted_bands(model):
             missing = judge.add(pred)
             pixels = model.pixels_of(pred)
             if missing is not None:

@@ -18,6 +18,8 @@ from finer_image.io.image import Image
 
 CHUNK_PIXELS = 16384
 """Pixels that go through a network at once when nothing has to be kept for gradients."""
+_CACHED_PIXELS = 4096
+"""Pixels that a core takes at once."""
 
 
 class FittedImage(Protocol):
@@ -106,12 +108,36 @@ def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) ->
     Yields:
         (rows, columns, channels) pixels of the fitted image's type, from the window's top.
     """
+    step = max(1, 4 * CHUNK_PIXELS // (window.x1 - window.x0))
+    for band in unit_bands(model, height=height, width=width, window=window, step=step):
+        yield model.pixels_of(band)
+
+
+def unit_bands(model: FittedImage, *, height: int, width: int, window: Crop, step: int) -> Iterator[np.ndarray]:
+    """Evaluate a fitted image band by band, without gradients; on a CPU each core takes whole pieces.
+
+    Args:
+        model: The image.
+        height: Rows of the whole.
+        width: Columns of the whole.
+        window: What is wanted of it.
+        step: Rows of a band.
+
+    Yields:
+        (rows, columns, channels) in [0, 1], not clipped, from the window's top.
+    """
     all_rows, all_columns = pixel_axes(height, width, like=first_parameter(model.network))
-    rows, columns = all_rows[window.y0 : window.y1], all_columns[window.x0 : window.x1]
-    step = max(1, 4 * CHUNK_PIXELS // len(columns))
-    for start in range(0, len(rows), step):
-        block = unit_rows(model, rows[start : start + step], columns)
-        yield model.pixels_of(as_array(block))
+    columns = all_columns[window.x0 : window.x1]
+    on_cpu = columns.device.type == "cpu"
+
+    def unit(piece: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model(piece).cpu()
+
+    for rows in all_rows[window.y0 : window.y1].split(step):
+        pieces = torch.cartesian_prod(rows, columns).reshape(-1, 2).split(_CACHED_PIXELS if on_cpu else CHUNK_PIXELS)
+        values = torch.cat(parallel_map(unit, pieces) if on_cpu else [unit(piece) for piece in pieces])
+        yield as_array(values.reshape(len(rows), len(columns), -1))
 
 
 def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:
@@ -178,33 +204,3 @@ def pixel_axes(
 def first_parameter(network: nn.Module) -> Tensor:
     """Return the first parameter, which says where a network lives."""
     return next(network.parameters())
-
-
-_CACHED_PIXELS = 4096
-"""Pixels that a core takes at once."""
-
-
-def unit_rows(
-    model: FittedImage, rows: Float[Tensor, " height"], columns: Float[Tensor, " width"]
-) -> Float[Tensor, "height width channels"]:
-    """Evaluate the image on a block of rows, without gradients; on a CPU each core takes whole pieces.
-
-    Args:
-        model: The image.
-        rows: (h,) row coordinates.
-        columns: (w,) column coordinates.
-
-    Returns:
-        (h, w, channels) on the CPU, in [0, 1], not clipped.
-    """
-    coords = torch.cartesian_prod(rows, columns).reshape(-1, 2)
-    on_cpu = coords.device.type == "cpu"
-
-    def unit(piece: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model(piece).cpu()
-
-    pieces = coords.split(_CACHED_PIXELS if on_cpu else CHUNK_PIXELS)
-    return torch.cat(parallel_map(unit, pieces) if on_cpu else [unit(piece) for piece in pieces]).reshape(
-        rows.shape[0], columns.shape[0], -1
-    )

@@ -49,8 +49,7 @@ def _cause(error: Exception) -> str:
         return "it is nested too deep"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = " ".join(str(error).split())
-    return f"{text[:117]}..." if len(text) > 120 else text or "its data do not decode"
+    return str(error).strip() or "its data do not decode"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,17 +217,10 @@ def _write_pillow(path: Path, image: Image, *, format_name: str, options: dict[s
         picture.save(handle, format=format_name, **options, **profile)
 
 
-def _write_jpeg(path: Path, image: Image) -> None:
-    _write_pillow(path, image, format_name="JPEG", options={"quality": 95, "subsampling": 0})
-
-
-def _write_webp(path: Path, image: Image) -> None:
-    # exact: keep the colours under transparent pixels, which belong to the image too.
-    _write_pillow(path, image, format_name="WEBP", options={"lossless": True, "exact": True})
-
-
-def _write_bmp(path: Path, image: Image) -> None:
-    _write_pillow(path, image, format_name="BMP", options={})
+_write_jpeg = partial(_write_pillow, format_name="JPEG", options={"quality": 95, "subsampling": 0})
+# exact: keep the colours under transparent pixels, which belong to the image too.
+_write_webp = partial(_write_pillow, format_name="WEBP", options={"lossless": True, "exact": True})
+_write_bmp = partial(_write_pillow, format_name="BMP", options={})
 
 
 def tiff_options(image: Image) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.schema import shown
 from finer_image.io.source import file_error
 
 _MARKS = {2: ".zarray", 3: "zarr.json"}
@@ -137,7 +138,7 @@ def _object(path: Path, name: str) -> dict[str, Any]:
 
 def _checked_2(path: Path, fields: Mapping[str, Any]) -> ZarrMetadata:
     if fields.get("zarr_format") != 2:
-        raise InputError(f"declares the Zarr format {_shown(fields.get('zarr_format'))} in .zarray; it has to be 2")
+        raise InputError(f"declares the Zarr format {shown(fields.get('zarr_format'))} in .zarray; it has to be 2")
     codecs = _list(fields.get("filters") or [], "filters")
     codecs += [] if fields.get("compressor") is None else [fields["compressor"]]
     names = [_checked_codec(codec, name_at="id", version=2) for codec in codecs]
@@ -162,10 +163,10 @@ def _checked_3(fields: Mapping[str, Any]) -> ZarrMetadata:
         raise InputError("names storage transformers, of which none is allowed; write it without")
     grid = fields.get("chunk_grid")
     if not isinstance(grid, dict) or grid.get("name") != "regular" or not isinstance(grid.get("configuration"), dict):
-        raise InputError(f"has the chunk grid {_shown(grid)}; write it with chunks of one size ('regular')")
+        raise InputError(f"has the chunk grid {shown(grid)}; write it with chunks of one size ('regular')")
     kind = fields.get("data_type")
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise InputError(f"holds {_shown(kind)} values; save an array of real numbers")
+        raise InputError(f"holds {shown(kind)} values; save an array of real numbers")
     attributes = fields.get("attributes")
     grid_chunks = chunks = _sizes(grid["configuration"].get("chunk_shape"), "chunk_shape")
     if names and names[0] == "sharding_indexed":
@@ -188,14 +189,14 @@ def _key(encoding: Any) -> tuple[str, str]:
     name = encoding.get("name") if isinstance(encoding, dict) else encoding
     options = encoding.get("configuration", {}) if isinstance(encoding, dict) else {}
     if name not in ("default", "v2") or not isinstance(options, dict):
-        raise InputError(f"encodes the names of its chunks by {_shown(encoding)}; write it again")
+        raise InputError(f"encodes the names of its chunks by {shown(encoding)}; write it again")
     separator = _separator(options.get("separator", "/" if name == "default" else "."))
     return (f"c{separator}" if name == "default" else ""), separator
 
 
 def _separator(text: Any) -> str:
     if text not in (".", "/"):
-        raise InputError(f"separates the numbers of its chunks by {_shown(text)}; it has to be '.' or '/'")
+        raise InputError(f"separates the numbers of its chunks by {shown(text)}; it has to be '.' or '/'")
     return str(text)
 
 
@@ -209,12 +210,12 @@ def _checked(
     **rest: Any,
 ) -> ZarrMetadata:
     if len(shape) not in (2, 3):
-        raise InputError(f"has shape {_shown(shape)}; give an array of (height, width) or (height, width, channels)")
+        raise InputError(f"has shape {shown(shape)}; give an array of (height, width) or (height, width, channels)")
     if 0 in shape:
         raise InputError(f"has shape {shape}, which holds no pixels")
     for sizes in (chunks, grid_chunks):
         if len(sizes) != len(shape) or 0 in sizes:
-            raise InputError(f"has chunks of {_shown(sizes)} for the shape {shape}; write it again")
+            raise InputError(f"has chunks of {shown(sizes)} for the shape {shape}; write it again")
     files = math.prod(math.ceil(size / chunk) for size, chunk in zip(shape, grid_chunks, strict=True))
     packing = [name for name in names if name in _COMPRESSORS]
     sums = len(names) - 1 - names.index(packing[0]) if packing else 0
@@ -239,12 +240,12 @@ def _checked_codec(codec: Any, *, name_at: str, version: int) -> str:
         codec = {name_at: codec}
     name = codec.get(name_at) if isinstance(codec, dict) else None
     if not isinstance(name, str) or name not in CODECS[version]:
-        what = _shown(name if isinstance(name, str) else codec)
+        what = shown(name if isinstance(name, str) else codec)
         allowed = "blosc, zstd, gzip" if version == 3 else "blosc, zstd, zlib"
         raise InputError(f"names the codec {what}, which is not allowed; write the array with {allowed} or none")
     options = codec.get("configuration", {}) if version == 3 else codec
     if not isinstance(options, dict):
-        raise InputError(f"configures the codec {name} by {_shown(options)}; write the array again")
+        raise InputError(f"configures the codec {name} by {shown(options)}; write the array again")
     for option, value in options.items():
         if option in ("codecs", "index_codecs"):
             for inner in _list(value, option):
@@ -252,7 +253,7 @@ def _checked_codec(codec: Any, *, name_at: str, version: int) -> str:
         elif option in ("dtype", "astype", "encode_dtype", "decode_dtype"):
             _dtype(value)
         elif option not in (name_at, "order", "chunk_shape") and not isinstance(value, str | int | float | None):
-            raise InputError(f"configures the codec {name} by {option}={_shown(value)}; write the array again")
+            raise InputError(f"configures the codec {name} by {option}={shown(value)}; write the array again")
     return name.removeprefix("numcodecs.")
 
 
@@ -263,7 +264,7 @@ def _dtype(text: Any) -> np.dtype:
     except (TypeError, ValueError, SyntaxError):  # NumPy parses the text as its own small language
         dtype = None
     if dtype is None or dtype.kind not in "biuf":
-        what = dtype or _shown(text)
+        what = dtype or shown(text)
         raise InputError(f"holds {what} values; save an array of real numbers")
     return dtype
 
@@ -271,17 +272,11 @@ def _dtype(text: Any) -> np.dtype:
 def _sizes(value: Any, name: str) -> tuple[int, ...]:
     sizes = _list(value, name)
     if not all(type(size) is int and 0 <= size < 2**40 for size in sizes):
-        raise InputError(f"has the {name} {_shown(value)}; it has to be a list of sizes")
+        raise InputError(f"has the {name} {shown(value)}; it has to be a list of sizes")
     return tuple(sizes)
 
 
 def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise InputError(f"has no list of {name} in its metadata but {_shown(value)}; write it again")
+        raise InputError(f"has no list of {name} in its metadata but {shown(value)}; write it again")
     return value
-
-
-def _shown(value: Any) -> str:
-    """Return a value in at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
