@@ -232,7 +232,7 @@ class Clock:
 
     def fit_of(self, rows: int) -> Fit:
         def loss_of(step: int, moved: float) -> float:
-            self.now += 0.01 + 1e-5 * rows + (0.5 if step < 2 else 0.02 if step % 10 == 1 else 0.0)
+            self.now += 0.01 + 1e-5 * rows + (0.5 if step < 2 else 0.006 if step % 3 == 1 else 0.0)
             return 1.0
 
         return fit_of(loss_of)

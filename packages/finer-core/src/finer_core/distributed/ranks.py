@@ -5,7 +5,7 @@ LOCAL_RANK of LOCAL_WORLD_SIZE on its machine.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finer_core.errors import InputError
