@@ -87,8 +87,8 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 def timeless(point: LogEntry) -> dict[str, Any]:
-    """Return a log point without the only figure that differs from run to run."""
-    return {name: value for name, value in dataclasses.asdict(point).items() if name != "seconds"}
+    """Return the numbers of a log point but for the only one that differs from run to run."""
+    return {name: value for name, value in dataclasses.asdict(point).items() if name not in ("seconds", "metrics")}
 
 
 def run_in(folder: Path, make_fit: Callable[[], Fit], *, before_update: Callable[[int], bool] | None = None) -> Fit:

@@ -208,7 +208,7 @@ def test_resume_of_a_run_that_claims_a_network_of_the_users_own(run, tmp_path, c
     config = json.loads((run / "config.json").read_text())
     config["network"] = {"own": "somewhere.Net", "hidden_features": 8, "row_bytes": 100}
     (run / "config.json").write_text(json.dumps(config))
-    fails(["fit", str(tmp_path / "a.png"), "--out", str(run), "--resume"], capsys, "not one of ours")
+    fails(["fit", str(tmp_path / "a.png"), "--out", str(run), "--resume"], capsys, "a module of its user's own")
 
 
 def test_debug_shows_the_traceback(tmp_path, capsys):

@@ -55,7 +55,7 @@ def test_it_has_the_plain_gradients(method, batch_pixels, shape):
     for step in range(2):
         losses, grads = [], []
         for way in ("backward", "backward_of"):
-            fit.clear_gradients()
+            fit.network.zero_grad()
             if way == "backward":
                 losses.append(fit.objective.backward(fit.network, step))
             else:

@@ -180,8 +180,10 @@ def _map(x: Tensor, this: FusedLayer) -> tuple[Tensor, Tensor | None]:
 
 
 def _times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
-    """Return a b, in `out` or added to `add_to`: the product takes the sum in for nothing."""
-    return torch.mm(a, b, out=out) if add_to is None else add_to.addmm_(a, b)
+    """Return a b, in `out` or added to `add_to`: the product takes the sum in for nothing; autocast rounds neither."""
+    if add_to is not None:
+        return add_to.addmm_(a, b)
+    return torch.mm(a, b, out=a.new_empty(a.shape[0], b.shape[1]) if out is None else out)
 
 
 def _rounded_times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
