@@ -74,11 +74,19 @@ def test_the_inputs_of_a_folder(tmp_path):
 def start(out: Path, **how: object) -> dict[str, object]:
     if how["signal"] == "bad":
         raise DivergenceError("diverged")
+    if how["signal"] == "huge":
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    if how["signal"] == "fault":
+        raise RuntimeError("a fault of ours")
     return {"did": how["mode"]}
 
 
 def resume(out: Path, **how: object) -> dict[str, object]:
-    return {"did": f"resumed by {how['given']}, {how['keeps_finished']}"}
+    return {"did": f"resumed by {how['given']}"}
+
+
+def finished(out: Path, **how: object) -> dict[str, object]:
+    return {"did": f"read, if it has {how['given']}"}
 
 
 BENCHMARK = Benchmark(
@@ -87,6 +95,7 @@ BENCHMARK = Benchmark(
     config=dict,
     start=start,
     resume=resume,
+    finished=finished,
     row_of=lambda fit, result: {"name": fit.label, **(result if isinstance(result, dict) else {"error": str(result)})},
     table=BenchmarkTable(headings=dict.fromkeys(("name", "did", "time"), ""), source="none", shown=str),
 )
@@ -105,6 +114,16 @@ def test_a_run_is_gone_on_with_or_started_and_a_failure_is_a_row(tmp_path):
     (tmp_path / "a-finer").mkdir()
     (tmp_path / "a-finer" / "config.json").write_text("{}")
     assert rows_of(tmp_path, "a", "b", mode="resume", given={"steps": 3}) == [
-        {"name": "a", "did": "resumed by {'steps': 3, 'method': 'finer'}, True"},
+        {"name": "a", "did": "resumed by {'steps': 3, 'method': 'finer'}"},
         {"name": "b", "did": "resume"},
     ]
+    (tmp_path / "a-finer" / "metrics.json").write_text("{}")
+    assert rows_of(tmp_path, "a", mode="resume") == [{"name": "a", "did": "read, if it has {'method': 'finer'}"}]
+
+
+def test_a_fit_without_the_memory_is_a_row_and_a_fault_is_none(tmp_path):
+    huge, other = rows_of(tmp_path, "huge", "a")
+    assert huge["error"].startswith("out of memory (DefaultCPUAllocator") and "--memory" in huge["error"]
+    assert other == {"name": "a", "did": "new"}
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        rows_of(tmp_path, "fault", "a", mode="overwrite")

@@ -97,6 +97,19 @@ def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsy
     assert all("--steps 13 differs" in row["error"] for row in changed[:3])
 
 
+def test_a_run_that_lost_an_entry_loses_no_other(folder, tmp_path, capsys):
+    out, more = tmp_path / "out", ("--methods", "siren", "--limit", "3")
+    _, _, whole = benchmark(folder, out, capsys, *more)["rows"]
+    for name, file, entry in (("a", "config.json", "image"), ("b", "metrics.json", "psnr")):
+        path = out / f"{name}-siren" / file
+        content = json.loads(path.read_text())
+        del content[entry]
+        path.write_text(json.dumps(content))
+    first, second, third = benchmark(folder, out, capsys, *more, "--resume")["rows"]
+    assert "has no 'image'" in first["error"] and third == whole
+    assert second["psnr"] is None and second["ssim"] is not None
+
+
 def test_an_earlier_benchmark_is_not_replaced_unasked(folder, tmp_path, capsys):
     out, more = tmp_path / "out", ("--methods", "siren", "--limit", "1")
     benchmark(folder, out, capsys, *more)

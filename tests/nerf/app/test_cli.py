@@ -90,10 +90,12 @@ def test_render_a_spiral_as_frames_and_a_film(run, tmp_path):
     assert main(["render", model, "--out", str(tmp_path / "f"), "--path", "spiral", "--frames", "2", "--quiet"]) == 0
     assert len(list((tmp_path / "f").iterdir())) == 2
     (tmp_path / "f" / "frame_0002.png").touch()  # of a longer film
-    (tmp_path / "f" / "notes.txt").touch()
+    for name in ("notes.txt", "frame_0000_annotated.png", "frame_9.backup.png"):
+        (tmp_path / "f" / name).touch()
     again = ["render", model, "--out", str(tmp_path / "f"), "--frames", "1", "--quiet"]
     assert main(again) == 2 and main([*again, "--overwrite"]) == 0
-    assert {path.name for path in (tmp_path / "f").iterdir()} == {"frame_0000.png", "notes.txt"}
+    kept = {"notes.txt", "frame_0000_annotated.png", "frame_9.backup.png"}
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"frame_0000.png", *kept}
     assert main(["render", model, "--out", str(tmp_path / "o.mp4"), "--frames", "3", "--quiet"]) == 0
     assert (tmp_path / "o.mp4").stat().st_size > 500
     assert main(["render", model, "--out", str(tmp_path / "o.mp4"), "--frames", "3", "--quiet"]) == 2

@@ -28,7 +28,9 @@ def folder(tmp_path: Path) -> Path:
 
 def rows_of(folder: Path, out: Path, capsys, *more: str) -> list[dict]:
     assert main(["benchmark", str(folder), "--out", str(out), "--json", *QUICK, *more]) == 0
-    rows: list[dict] = json.loads(capsys.readouterr().out)["rows"]
+    said = capsys.readouterr()
+    assert said.err == ""
+    rows: list[dict] = json.loads(said.out)["rows"]
     return rows
 
 
@@ -37,6 +39,10 @@ def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder
     (first,) = rows_of(folder, out, capsys, "--methods", "finer")
     (kept,) = rows_of(folder, out, capsys, "--methods", "finer", "finer", "--resume")
     assert kept == first
+    config = out / "egg-finer" / "config.json"
+    elsewhere = {**json.loads(config.read_text()), "device": "cuda:7", "kernels": {"finer": "of another machine"}}
+    config.write_text(json.dumps(elsewhere))  # nothing is computed, so it can be shown here
+    assert rows_of(folder, out, capsys, "--methods", "finer", "--resume") == [first]
     (changed,) = rows_of(folder, out, capsys, "--methods", "finer", "--resume", "--seed", "3")
     assert "--seed 3 differs" in changed["error"] and changed["seconds"] is None
     trimesh.creation.box().export(folder / "egg.ply")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from finer_core.distributed.sharing import Sharing, shared_results
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import InputError, error_of_one_fit
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
 
@@ -121,8 +121,8 @@ def _results_here(
 def _result(metrics_of: MetricsOf, signal: Any, settings: dict[str, Any]) -> Result | None:
     try:
         return metrics_of(signal, settings)
-    except (InputError, DivergenceError) as error:
-        return error
+    except Exception as error:
+        return error_of_one_fit(error)
 
 
 def _results_of_workers(

@@ -117,10 +117,24 @@ def _exit_code_and_text(error: BaseException, text: str) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _FULL:
         place = f"{error.filename}: " if error.filename else ""
         return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
-    memory = ("not enough memory", "out of memory", "can't allocate memory")
-    if isinstance(error, MemoryError) or any(words in text for words in memory):
+    if is_out_of_memory(error):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
     return EXIT_FAILED, f"{type(error).__name__}: {shortened(text, 240)} (--debug shows the traceback)"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there is no memory: Python's, or one of a library, known by its words."""
+    words = ("not enough memory", "out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
+def error_of_one_fit(error: Exception) -> Exception:
+    """Return the error that ended one fit of many, for its row of the table; raise it again if it is of all of them."""
+    if isinstance(error, InputError | DivergenceError):
+        return error
+    if is_out_of_memory(error):
+        return InputError(exit_code_and_line(error)[1])
+    raise error
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

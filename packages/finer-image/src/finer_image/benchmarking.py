@@ -104,4 +104,4 @@ def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, si
     row["published_mean_psnr"] = published_mean_psnr(method)
     if isinstance(result, Exception):
         return row | {"error": str(result)}
-    return row | {name: result[name] for name in ("psnr", "ssim", "seconds")}
+    return row | {name: result.get(name) for name in ("psnr", "ssim", "seconds")}

@@ -136,7 +136,7 @@ def unit_bands(model: FittedImage, *, height: int, width: int, window: Crop, ste
 
     for rows in all_rows[window.y0 : window.y1].split(step):
         pieces = torch.cartesian_prod(rows, columns).reshape(-1, 2).split(_CACHED_PIXELS if on_cpu else CHUNK_PIXELS)
-        values = torch.cat(parallel_map(unit, pieces) if on_cpu else [unit(piece) for piece in pieces])
+        values = torch.cat(parallel_map(unit, pieces, device=columns.device))
         yield as_array(values.reshape(len(rows), len(columns), -1))
 
 

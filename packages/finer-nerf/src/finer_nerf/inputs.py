@@ -254,13 +254,21 @@ def measure_input(name: str | None, *, test_every: int = 8) -> tuple[int, int]:
     return reader.measure_scene(name, test_every=test_every)
 
 
-def input_digest(name: str) -> str:
-    """Return the digest of a scene's files, or of the built-in scene.
+def input_digest(name: str, *, downscale: int = 1, every: int = 1, test_every: int = NerfConfig.test_every) -> str:
+    """Return the digest that a scene has when it is read so, of its files, or of the built-in scene.
+
+    Args:
+        name: As `read_input` takes it.
+        downscale: As `read_input` takes it.
+        every: As `read_input` takes it.
+        test_every: As `read_input` takes it.
 
     Raises:
         InputError: If it cannot be read as a scene.
     """
-    return builtin.builtin_scene().digest if _is_built_in(name) else reader.digest_scene(name)
+    if _is_built_in(name):
+        return read_input(name, downscale=downscale).digest
+    return reader.digest_scene(name, every=every, test_every=test_every)
 
 
 def _is_built_in(name: str | None) -> bool:

@@ -129,7 +129,7 @@ def row_of(shape: str, method: str, result: Result) -> dict[str, Any]:
         row |= {"published_chamfer_l2_sum": published.chamfer_l2_sum, "published_iou": published.iou}
     if isinstance(result, Exception):
         return row | {"error": str(result)}
-    row |= {name: result[name] for name in ("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou", "seconds")}
+    row |= {name: result.get(name) for name in ("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou", "seconds")}
     distances = result.get("surface_distance") or {}
     for way in ("to_reference", "from_reference"):
         row[f"rms_{way}"] = (distances.get(way) or {}).get("rms")

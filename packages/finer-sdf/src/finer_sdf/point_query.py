@@ -147,7 +147,7 @@ def _in_pieces(
         return tuple(each.double().cpu() for each in ask(piece.to(like.device)))
 
     pieces = coords.split(_PIECE_ON_CPU if on_cpu else _PIECE)
-    found = parallel_map(piece_of, pieces) if on_cpu else [piece_of(piece) for piece in pieces]
+    found = parallel_map(piece_of, pieces, device=like.device)
     return tuple(torch.cat(column).numpy() for column in zip(*found, strict=True))
 
 

@@ -13,15 +13,13 @@ from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Mode, RunFolder
-from finer_core.app.sharing import BenchmarkFit, rows_of_fits, sharing_of
+from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
 from finer_core.benchmark import Result
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import InputError, error_of_one_fit
 from finer_core.io.files import printable
 from finer_core.networks.config import find_method
-
-Row = dict[str, Any]
 
 
 def _accept(settings: object) -> None:
@@ -45,6 +43,7 @@ class Benchmark:
         config: Class of its settings.
         start: Its `start_run`.
         resume: Its `resume_run`.
+        finished: Its `finished_run`, which returns the figures of a run that is complete.
         row_of: Makes a row of a fit and its figures, or the error that ended it.
         table: How the rows are written.
         check: Refuses settings that no fit can have, before the first one.
@@ -55,6 +54,7 @@ class Benchmark:
     config: type[Any]
     start: Callable[..., Mapping[str, Any]]
     resume: Callable[..., Mapping[str, Any]]
+    finished: Callable[..., Mapping[str, Any]]
     row_of: Callable[[BenchmarkFit, Result], Row]
     table: BenchmarkTable
     check: Callable[[Any], None] = _accept
@@ -143,19 +143,20 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
 def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Row:
     if not plan.quiet:
         print(f"{printable(fit.label)}, {fit.settings.method}: {printable(fit.out)}", file=sys.stderr)
-    result: Result
     try:
-        result = _figures_of_fit(benchmark, plan, fit)
-    except (InputError, DivergenceError) as error:
-        result = error
-    return benchmark.row_of(fit, result)
+        return benchmark.row_of(fit, _figures_of_fit(benchmark, plan, fit))
+    except Exception as error:
+        return benchmark.row_of(fit, error_of_one_fit(error))
 
 
 def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
     habits: dict[str, Any] = {"signal": str(fit.signal), "quiet": plan.quiet, "tensorboard": False}
-    if plan.mode == "resume" and RunFolder(fit.out).config.is_file():
+    run = RunFolder(fit.out)
+    if plan.mode == "resume" and run.config.is_file():
         given = {**plan.given, "method": fit.settings.method}
-        return benchmark.resume(fit.out, given=given, keeps_finished=True, **habits)
+        if run.metrics.is_file():
+            return benchmark.finished(fit.out, signal=habits["signal"], given=given)
+        return benchmark.resume(fit.out, given=given, **habits)
     return benchmark.start(fit.out, settings=fit.settings, mode=plan.mode, **habits)
 
 

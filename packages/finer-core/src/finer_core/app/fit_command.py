@@ -122,38 +122,29 @@ class FitCommand:
 
     def run(self, arguments: argparse.Namespace) -> None:
         """Run the command; with the other processes that torchrun started, if it did."""
-        run_in_team(partial(lead_fit, self, arguments), f"{self.experiment}:help_run")
+        run_in_team(partial(self._lead, arguments), f"{self.experiment}:help_run")
 
-
-def lead_fit(command: FitCommand, arguments: argparse.Namespace, team: Team) -> None:
-    """Start or resume a run as the first process, and print its figures.
-
-    Args:
-        command: The application's.
-        arguments: Its `signal`, and the options of `add_fit_options`.
-        team: The processes that share the fit.
-
-    Raises:
-        InputError: For wrong input.
-    """
-    mode = run_mode(arguments)
-    settings, named = merged_settings(arguments, command.settings)
-    signal = arguments.signal or (None if named == command.built_in else named)
-    out = Path(arguments.out or f"{command.runs}/{command.name_of(signal or command.built_in)}-{settings.method}")
-    check_writable(out, mode=mode)
-    if sys.stderr.isatty() and not arguments.quiet:
-        print("loading", end="\r", file=sys.stderr, flush=True)  # PyTorch takes seconds; what follows overwrites this
-    experiment = import_module(command.experiment)
-    habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
-    if mode == "resume" and (out / "config.json").is_file():
-        given = asked_settings(arguments, command.settings)
-        metrics = experiment.resume_run(out, signal=arguments.signal or named, given=given, **habits)
-    else:
-        metrics = experiment.start_run(out, settings=settings, signal=signal, mode=mode, **habits)
-    if arguments.json:
-        print(json.dumps(metrics))
-    else:
-        print(f"{command.summary(metrics)}, {length_line(metrics)}: {printable(out)}")
+    def _lead(self, arguments: argparse.Namespace, team: Team) -> None:
+        """Start or resume a run as the first process, and print its figures."""
+        mode = run_mode(arguments)
+        settings, named = merged_settings(arguments, self.settings)
+        signal = arguments.signal or (None if named == self.built_in else named)
+        out = Path(arguments.out or f"{self.runs}/{self.name_of(signal or self.built_in)}-{settings.method}")
+        check_writable(out, mode=mode)
+        if sys.stderr.isatty() and not arguments.quiet:
+            # PyTorch takes seconds; what follows overwrites this.
+            print("loading", end="\r", file=sys.stderr, flush=True)
+        experiment = import_module(self.experiment)
+        habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
+        if mode == "resume" and (out / "config.json").is_file():
+            given = asked_settings(arguments, self.settings)
+            metrics = experiment.resume_run(out, signal=arguments.signal or named, given=given, **habits)
+        else:
+            metrics = experiment.start_run(out, settings=settings, signal=signal, mode=mode, **habits)
+        if arguments.json:
+            print(json.dumps(metrics))
+        else:
+            print(f"{self.summary(metrics)}, {length_line(metrics)}: {printable(out)}")
 
 
 def run_in_team(lead: Callable[[Team], None], helper: str) -> None:
@@ -263,7 +254,7 @@ def refuse_changes(settings: RunConfig, network: Mapping[str, Any], given: Mappi
     Args:
         settings: The run's settings.
         network: The run's network as plain data.
-        given: From `asked_settings`.
+        given: Settings that were named, which the run must have.
         out: The run folder, for the message.
     """
     before_settings, before_network = dataclasses.asdict(settings), {**network, **network["options"]}

@@ -61,23 +61,16 @@ def resumed(
         read: Opens an input, given its name and the plan; returns it and its SHA-256.
         kind: What an input is, e.g. "image".
         signal: The input; None for the one that `config.json` names.
-        given: From `asked_settings`.
+        given: Settings that were named, which the run must have.
         networks_of: Returns the configs of a plan's networks.
         check: Refuses a plan that cannot be gone on with here.
 
     Raises:
         InputError: If there is no such run, it was changed, or the input or a setting is another now.
     """
-    from finer_core.networks.own_network import OwnNetwork
-
     run = open_run_folder(out, mode="resume")
     config = read_run(run, command=command)
-    plan = plan_of(config, source=run.config)
-    if isinstance(plan.network, OwnNetwork):
-        raise InputError(
-            f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
-        )
-    refuse_changes(plan.settings, plan.network.to_dict(), given, out)
+    plan = _plan_of_command(run, config, plan_of, given)
     check(plan)
     networks = networks_of(plan)
     check_weights(run, networks, memory=parse_memory(plan.settings.memory))
@@ -85,9 +78,60 @@ def resumed(
     tell_of_other_kernels(config, kernels, out=out)
     name = signal or config["signal"]
     data, sha256 = read(name, plan)
+    _refuse_another(name, sha256, config, kind=kind)
+    return SavedRun(run, config, plan, name, data)
+
+
+def finished(
+    out: Path,
+    *,
+    command: str,
+    plan_of: Callable[..., Any],
+    digest_of: Callable[[str, Any], str],
+    kind: str,
+    signal: str | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the figures of a run that is complete, if it is of this input and these settings; nothing is computed.
+
+    Args:
+        out: The run folder.
+        command: As for `resumed`, and so are the others.
+        plan_of: Takes the plan back.
+        digest_of: Returns the SHA-256 of an input, given its name and the plan.
+        kind: What an input is.
+        signal: The input.
+        given: Settings that were named.
+
+    Raises:
+        InputError: As for `resumed`.
+    """
+    run = open_run_folder(out, mode="resume")
+    config = read_run(run, command=command)
+    plan = _plan_of_command(run, {**config, "device": "cpu"}, plan_of, given)  # wherever it was computed
+    name = signal or config["signal"]
+    _refuse_another(name, digest_of(name, plan), config, kind=kind)
+    return run.read_metrics()
+
+
+def _plan_of_command(
+    run: RunFolder, config: Mapping[str, Any], plan_of: Callable[..., Any], given: Mapping[str, Any]
+) -> Any:
+    """Return the plan of a run, which must be of a method and have the settings that were named."""
+    from finer_core.networks.own_network import OwnNetwork
+
+    plan = plan_of(config, source=run.config)
+    if isinstance(plan.network, OwnNetwork):
+        raise InputError(
+            f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
+        )
+    refuse_changes(plan.settings, plan.network.to_dict(), given, run.path)
+    return plan
+
+
+def _refuse_another(name: str, sha256: str, config: Mapping[str, Any], *, kind: str) -> None:
     if sha256 != config["input_sha256"]:
         raise InputError(f"{name}: not the {kind} this run was started with; start a new run with another --out")
-    return SavedRun(run, config, plan, name, data)
 
 
 def config_content(

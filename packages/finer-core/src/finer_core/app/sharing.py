@@ -1,7 +1,8 @@
 """Fits of a benchmark shared among processes or machines by Dask; importing this module does not load PyTorch.
 
 Every fit has its run folder, which the worker writes. A fit whose worker died is gone on with by another one from its
-last checkpoint, to the same bits; one that is finished is only read. So nothing is lost, and nothing fitted twice.
+last checkpoint, to the same bits; the figures of one that is finished are read, if it is of this input and these
+settings. So nothing is lost, and nothing fitted twice.
 """
 
 import argparse

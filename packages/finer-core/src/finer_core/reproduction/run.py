@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from finer_core.distributed.sharing import Sharing, shared_results
-from finer_core.errors import DivergenceError, InputError
+from finer_core.errors import DivergenceError, error_of_one_fit
 from finer_core.progress import ProgressOption, reporting
 from finer_core.reproduction.cell import Cell, Outcome
 from finer_core.reproduction.folder import ResultsFolder
@@ -74,8 +74,8 @@ def _computed(compute: str, cell: Cell) -> Computed:
         outcome: Outcome = pkgutil.resolve_name(compute)(cell)
     except DivergenceError as error:
         return record_of(cell, error), None
-    except InputError as error:
-        return str(error), None
+    except Exception as error:
+        return str(error_of_one_fit(error)), None
     if outcome.sha256 != cell.input.sha256:
         return f"{cell.input.source}: is not what it was when the run began, or other than on the first machine", None
     return record_of(cell, outcome), outcome.picture

@@ -8,9 +8,9 @@ from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.run_folder import RunFolder
 from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
-from finer_core.errors import InputError
 from finer_core.io.files import printable
-from finer_image.app.experiment import resume_run, start_run
+from finer_core.schema import check_entries
+from finer_image.app.experiment import finished_run, resume_run, start_run
 from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.config import ImageConfig
 from finer_image.io.reader import FORMATS, TGA, ZARR
@@ -44,8 +44,12 @@ def images_in(folder: str, *, limit: int | None) -> list[BenchmarkInput]:
 
 def _row(fit: BenchmarkFit, result: Result) -> dict[str, Any]:
     size = None
-    if not isinstance(result, InputError):
-        image = RunFolder(fit.out).read_config()["image"]
+    if not isinstance(result, Exception):
+        run = RunFolder(fit.out)
+        config = run.read_config()
+        check_entries(config, {"image": Mapping[str, Any]}, what=f"{run.config}")
+        image = config["image"]
+        check_entries(image, {"height": int, "width": int}, what=f"{run.config}: image")
         size = f"{image['height']}x{image['width']}"
     return row_of(printable(fit.signal.name), fit.settings.method, result, size=size)
 
@@ -75,6 +79,7 @@ BENCHMARK = Benchmark(
     config=ImageConfig,
     start=start_run,
     resume=resume_run,
+    finished=finished_run,
     row_of=_row,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),

@@ -2,22 +2,23 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import config_content, resumed
-from finer_core.app.shared_fit import Assemble, help_fit, help_timing, refuse_another_input, shared_measurement
+from finer_core.app.saved_run import config_content, finished, resumed
+from finer_core.app.shared_fit import help_fit, help_timing, refuse_another_input, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.io.files import printable, write_json
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.training import Fit
 from finer_core.training.budget import seconds_per_step
-from finer_image.app.folder_fit import fit_image
+from finer_image.app.folder_fit import assembly, fit_image
 from finer_image.app.report import write_report
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.inputs import is_built_in, open_signal
@@ -25,7 +26,6 @@ from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
-from finer_image.training.build import build_fit, network_of
 from finer_image.training.plan import FitPlan, digest_of, plan_of
 from finer_image.training.timed_plan import plan_timed_fit
 
@@ -45,71 +45,10 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
     return image, sha256_of_input(signal)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedRun:
-    """Hold a checked fit whose run folder is open, ready to begin or to go on.
-
-    Attributes:
-        run: The run folder.
-        plan: The fit.
-        image: The image.
-        config: Content of `config.json`.
-        resume: Whether to go on from the folder's checkpoint.
-    """
-
-    run: RunFolder
-    plan: FitPlan
-    image: Raster
-    config: Mapping[str, Any]
-    resume: bool
-
-
-def prepare_run(
-    out: Path, *, settings: ImageConfig, signal: str | None, mode: Mode, team: Team | None = None
-) -> PreparedRun:
-    """Check everything, and make the run folder with its config.
-
-    Args:
-        out: The run folder.
-        settings: As given.
-        signal: The image.
-        mode: How the folder is opened.
-        team: The processes that will share the fit; the others call `help_run`. None for this one alone.
-
-    Raises:
-        InputError: Before anything was written, for any wrong input.
-    """
-    team = team or Team()
-    image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
-
-    def shared_time(trial: FitPlan, within: float) -> float:
-        told = config_of(trial, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
-        team.tell({**told, "is_timed": True})
-        return shared_measurement(team, _assembly(trial, image, team), partial(seconds_per_step, within=within))
-
-    plan = plan_timed_fit(settings, image, shared_time=None if team.ranks.is_alone else shared_time)
-    run = open_run_folder(out, mode=mode)
-    config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
-    write_json(run.config, config)
-    return PreparedRun(run=run, plan=plan, image=image, config=config, resume=False)
-
-
-def prepare_resumed_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> PreparedRun:
-    """Open a run to go on with it.
-
-    Raises:
-        InputError: If the input changed since, or an argument contradicts the run's settings.
-    """
-    saved = resumed(
-        out,
-        command=_COMMAND,
-        plan_of=plan_of,
-        read=lambda name, plan: read_signal(name, memory=parse_memory(plan.settings.memory)),
-        kind="image",
-        signal=signal,
-        given=given,
-    )
-    return PreparedRun(run=saved.run, plan=saved.plan, image=saved.data, config=saved.config, resume=True)
+def _digest_of(name: str, plan: FitPlan) -> str:
+    if is_built_in(name):
+        return read_signal(name, memory=parse_memory(plan.settings.memory))[1]
+    return sha256_of_input(name)
 
 
 def start_run(
@@ -130,9 +69,19 @@ def start_run(
         InputError: Before anything was written, for any wrong input.
     """
     team = team or Team()
-    prepared = prepare_run(out, settings=settings, signal=signal, mode=mode, team=team)
-    team.tell(prepared.config)
-    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
+    image, sha256 = read_signal(signal, memory=parse_memory(settings.memory))
+
+    def shared_time(trial: FitPlan, within: float) -> float:
+        told = config_of(trial, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
+        team.tell({**told, "is_timed": True})
+        return shared_measurement(team, assembly(trial, image, team), partial(seconds_per_step, within=within))
+
+    plan = plan_timed_fit(settings, image, shared_time=None if team.ranks.is_alone else shared_time)
+    run = open_run_folder(out, mode=mode)
+    config = config_of(plan, signal=signal or BUILT_IN, image=image, input_sha256=sha256)
+    write_json(run.config, config)
+    team.tell(config)
+    return _fit_and_fill(run, plan, image, config, resume=False, quiet=quiet, tensorboard=tensorboard, team=team)
 
 
 def resume_run(
@@ -143,22 +92,37 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
-    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
-    of a run that is complete are those it has.
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
     """
+    saved = resumed(
+        out,
+        command=_COMMAND,
+        plan_of=plan_of,
+        read=lambda name, plan: read_signal(name, memory=parse_memory(plan.settings.memory)),
+        kind="image",
+        signal=signal,
+        given=given,
+    )
+    run, config, plan, image = saved.run, saved.config, saved.plan, saved.data
     team = team or Team()
-    prepared = prepare_resumed_run(out, signal=signal, given=given)
-    if keeps_finished and prepared.run.metrics.is_file():
-        return prepared.run.read_metrics()
-    team.tell({**prepared.config, "signal": signal or prepared.config["signal"]})
-    return fit_prepared(prepared, quiet=quiet, tensorboard=tensorboard, team=team)
+    team.tell({**config, "signal": saved.signal})
+    return _fit_and_fill(run, plan, image, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def finished_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a run that is complete, without computing anything.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    about: dict[str, Any] = {"command": _COMMAND, "plan_of": plan_of, "kind": "image"}
+    return finished(out, digest_of=_digest_of, signal=signal, given=given, **about)
 
 
 def help_run(team: Team) -> None:
@@ -169,13 +133,13 @@ def help_run(team: Team) -> None:
     """
     config, image = team.listen(), None
 
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[None, Fit]]:
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[nn.Module, Fit]]:
         nonlocal image
         plan, name = plan_of(config, source=Path("config.json")), config["signal"]
         if image is None:
             image, sha256 = read_signal(name, memory=parse_memory(plan.settings.memory))
             refuse_another_input(sha256, config["input_sha256"], name=name, kind="image")
-        return _assembly(plan, image, team)(gradient_sum)
+        return assembly(plan, image, team)(gradient_sum)
 
     while "is_timed" in config:
         help_timing(team, assemble)
@@ -183,55 +147,23 @@ def help_run(team: Team) -> None:
     help_fit(team, assemble)
 
 
-def _assembly(plan: FitPlan, image: Raster, team: Team) -> Assemble[None]:
-    """Return what puts the fit together in a process of the team."""
-
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[None, Fit]]:
-        team.take_device(plan.device)
-        return nullcontext((None, build_fit(plan, network_of(plan), image, gradient_sum=gradient_sum)))
-
-    return assemble
-
-
-def fit_prepared(prepared: PreparedRun, *, quiet: bool, tensorboard: bool, team: Team | None = None) -> dict[str, Any]:
-    """Fit and fill the run folder; return the figures."""
-    team = team or Team()
-    with team.interruptible() as should_stop:
-        reconstruction, figures = fit_image(
-            prepared.plan,
-            prepared.image,
-            prepared.run,
-            resume=prepared.resume,
-            quiet=quiet,
-            tensorboard=tensorboard,
-            should_stop=should_stop,
-            team=team,
-        )
-    return fill_run(prepared.run, reconstruction, prepared.image, figures, prepared.config, quiet=quiet)
-
-
-def fill_run(
+def _fit_and_fill(
     run: RunFolder,
-    reconstruction: Raster,
+    plan: FitPlan,
     image: Raster,
-    figures: Mapping[str, Any],
     config: Mapping[str, Any],
     *,
+    resume: bool,
     quiet: bool,
+    tensorboard: bool,
+    team: Team,
 ) -> dict[str, Any]:
-    """Write report and figures of a fitted image; return the figures as written.
-
-    Args:
-        run: The run folder.
-        reconstruction: The fitted image.
-        image: The image it was fitted to.
-        figures: Content of `metrics.json`.
-        config: Content of `config.json`.
-        quiet: Show no progress.
-    """
-    figures = {**figures, **memory_figures(figures["device"])}
+    habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
+    with team.interruptible() as should_stop:
+        reconstruction, figures = fit_image(plan, image, run, resume=resume, should_stop=should_stop, **habits)
+    figures = {**figures, **memory_figures(plan.device)}
     write_report(run, target=image, reconstruction=reconstruction, metrics=figures, config=config)
-    figures |= memory_figures(figures["device"])  # of the report too, which cannot tell it of itself
+    figures |= memory_figures(plan.device)  # of the report too, which cannot tell it of itself
     run.write_metrics(figures)  # last: it says that the run is complete
     if not quiet:
         print(f"report: {printable(run.report)}", file=sys.stderr)

@@ -9,17 +9,28 @@ from torch import nn
 from finer_core.app.run_folder import RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
-from finer_core.app.shared_fit import shared_fit
+from finer_core.app.shared_fit import Assemble, shared_fit
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
-from finer_core.training import Fit, LogEntry
+from finer_core.training import Fit
 from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
 from finer_image.training.build import build_fit, network_of, passes_of, psnr_of_loss
 from finer_image.training.plan import FitPlan
+
+
+def assembly(plan: FitPlan, image: Raster, team: Team) -> Assemble[nn.Module]:
+    """Return what puts the fit together in a process of the team."""
+
+    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[nn.Module, Fit]]:
+        team.take_device(plan.device)
+        network = network_of(plan)
+        return nullcontext((network, build_fit(plan, network, image, gradient_sum=gradient_sum)))
+
+    return assemble
 
 
 def fit_image(
@@ -54,13 +65,7 @@ def fit_image(
         CollectiveError: If another process is gone.
     """
     team = team or Team()
-
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[nn.Module, Fit]]:
-        team.take_device(plan.device)
-        network = network_of(plan)
-        return nullcontext((network, build_fit(plan, network, image, gradient_sum=gradient_sum)))
-
-    with shared_fit(team, assemble, should_stop=should_stop) as (network, fit, any_should_stop):
+    with shared_fit(team, assembly(plan, image, team), should_stop=should_stop) as (network, fit, any_should_stop):
         last = run_session(
             fit,
             run,
@@ -73,26 +78,6 @@ def fit_image(
             should_stop=any_should_stop,
             team=team,
         )
-    return save_and_evaluate(plan, network, image, run, last=last, processes=team.ranks.size, quiet=quiet)
-
-
-def save_and_evaluate(
-    plan: FitPlan, network: nn.Module, image: Raster, run: RunFolder, *, last: LogEntry, processes: int, quiet: bool
-) -> tuple[Raster, dict[str, Any]]:
-    """Save a trained network as the run's model, and its reconstruction, and judge it.
-
-    Args:
-        plan: What it was trained by.
-        network: The network.
-        image: The image.
-        run: Where the model goes.
-        last: The fit's last log point.
-        processes: How many trained it.
-        quiet: Show no progress.
-
-    Returns:
-        The reconstruction and the figures of `metrics.json`.
-    """
     settings = plan.settings
     model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
     judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
@@ -109,7 +94,7 @@ def save_and_evaluate(
             last,
             has_target=settings.target_psnr is not None,
             parameters=sum(p.numel() for p in network.parameters()),
-            processes=processes,
+            processes=team.ranks.size,
         ),
         "passes": round(passes_of(plan, image, steps=last.step), 3),
     }

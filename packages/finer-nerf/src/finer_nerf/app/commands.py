@@ -1,4 +1,4 @@
-"""What the commands other than `train` do, once their modules may be loaded."""
+"""What the commands other than `train` and `benchmark` do, once their modules may be loaded."""
 
 import argparse
 import sys

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import config_content, resumed
+from finer_core.app.saved_run import config_content, finished, resumed
 from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
 from finer_core.training.state import read_state
 from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
 from finer_nerf.config import BUILT_IN, NerfConfig
-from finer_nerf.inputs import open_scene, read_as_resolved
+from finer_nerf.inputs import input_digest, open_scene, read_as_resolved
 from finer_nerf.scenes import Scene
 from finer_nerf.training.build import attempt_of
 from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
@@ -57,12 +57,10 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
-    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
-    of a run that is complete are those it has.
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the scene changed since, or an argument contradicts the run's settings.
@@ -80,13 +78,21 @@ def resume_run(
         check=partial(check_sharing, processes=team.ranks.size, resumed=True),
     )
     run, config, plan, scene = saved.run, saved.config, saved.plan, saved.data
-    if keeps_finished and run.metrics.is_file():
-        return run.read_metrics()
     config["scene"] = config_of(plan, scene, signal=saved.signal)["scene"]  # the report shows it
     first = attempt_of(read_state(run.checkpoint) if run.checkpoint.is_file() else None, run.checkpoint)
     team.tell({**config, "signal": saved.signal, "attempt": first})
     habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
     return _train_and_fill(run, plan, scene, config, resume=True, first=first, **habits)
+
+
+def finished_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a run that is complete, without computing anything.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    about: dict[str, Any] = {"command": _COMMAND, "plan_of": FitPlan.from_config, "kind": "scene"}
+    return finished(out, digest_of=_digest_of, signal=signal, given=given, **about)
 
 
 def help_run(team: Team) -> None:
@@ -96,6 +102,12 @@ def help_run(team: Team) -> None:
         ToldByFirst: For whatever the first process reports.
     """
     help_scene(team.listen(), team)
+
+
+def _digest_of(name: str, plan: FitPlan) -> str:
+    settings = plan.settings
+    how = {"downscale": settings.downscale or 1, "every": settings.train_every or 1, "test_every": settings.test_every}
+    return input_digest(name, **how)
 
 
 def _read(name: str, plan: FitPlan) -> tuple[Scene, str]:

@@ -22,6 +22,4 @@ def on_all_cores(
         device: Where the work is done.
     """
     with torch.no_grad():
-        if torch.device(device).type == "cpu":
-            return parallel_map(work, list(pieces))
-        return [work(piece) for piece in pieces]
+        return parallel_map(work, list(pieces), device=device)

@@ -1,6 +1,7 @@
 """Videos as MP4, or as a folder of PNG frames."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -85,5 +86,6 @@ def write_movie(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, f
         written.add(path := out / f"frame_{number:04d}.png")
         with output_path(path) as temporary:
             Image.fromarray(frame).save(temporary)
-    for of_a_longer_film in set(out.glob("frame_[0-9]*.png")) - written:
-        of_a_longer_film.unlink()
+    for file in set(out.iterdir()) - written:
+        if re.fullmatch(r"frame_\d{4,}\.png", file.name):  # of a longer film
+            file.unlink()

@@ -70,15 +70,20 @@ def measure_scene(path: str, *, test_every: int = 8) -> tuple[int, int]:
         return len(train), read_header(train[0].picture).height
 
 
-def digest_scene(path: str) -> str:
-    """Return what a scene's `digest` is, without decoding pictures.
+def digest_scene(path: str, *, every: int = 1, test_every: int = NerfConfig.test_every) -> str:
+    """Return the `digest` of a scene that is read so, without decoding pictures.
+
+    Args:
+        path: As for `read_scene`.
+        every: As for `read_scene`.
+        test_every: As for `read_scene`.
 
     Raises:
         InputError: As `read_scene`.
     """
     with readable(path):
         found = _find(path)
-        splits, _ = _split(found, path, every=1, test_every=NerfConfig.test_every)
+        splits, _ = _split(found, path, every=every, test_every=test_every)
         return _digest(found.files, [frame for part in splits.values() for frame in part])
 
 

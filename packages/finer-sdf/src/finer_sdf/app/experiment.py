@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import common_figures, config_content, resumed
+from finer_core.app.saved_run import common_figures, config_content, finished, resumed
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import (
     Assemble,
@@ -83,12 +83,10 @@ def resume_run(
     quiet: bool,
     tensorboard: bool,
     team: Team | None = None,
-    keeps_finished: bool = False,
 ) -> dict[str, Any]:
     """Go on with a run to the result that it would have had without interruption; return the figures.
 
-    With a team of several processes, its first calls this and the others `help_run`. With `keeps_finished` the figures
-    of a run that is complete are those it has.
+    With a team of several processes, its first calls this and the others `help_run`.
 
     Raises:
         InputError: If the input changed since, or an argument contradicts the run's settings.
@@ -103,12 +101,20 @@ def resume_run(
         given=given,
     )
     run, config, plan, loaded = saved.run, saved.config, saved.plan, saved.data
-    if keeps_finished and run.metrics.is_file():
-        return run.read_metrics()
     config["shape"] = facts_of(loaded)  # the report shows it
     team = team or Team()
     team.tell({**config, "signal": saved.signal})
     return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
+
+
+def finished_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a run that is complete, without computing anything.
+
+    Raises:
+        InputError: If the input changed since, or an argument contradicts the run's settings.
+    """
+    about: dict[str, Any] = {"command": _COMMAND, "plan_of": FitPlan.from_config, "kind": "shape"}
+    return finished(out, digest_of=_digest_of, signal=signal, given=given, **about)
 
 
 def help_run(team: Team) -> None:
@@ -140,6 +146,10 @@ def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool 
         return assembled_fit(plan, loaded, gradient_sum=gradient_sum, progress=progress)
 
     return assemble
+
+
+def _digest_of(name: str, plan: FitPlan) -> str:
+    return _read(name, plan)[1]
 
 
 def _read(name: str, plan: FitPlan) -> tuple[LoadedShape, str]:

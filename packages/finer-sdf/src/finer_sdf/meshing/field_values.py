@@ -53,10 +53,5 @@ def evaluate_points(
             raise ValueError(f"the field must map ({len(coords)}, 3) to ({len(coords)}, 1), got {tuple(answer.shape)}")
         values[start : start + size] = answer[: len(part), 0].float().cpu().numpy()
 
-    starts = range(0, len(points), size)
-    if on_cpu:
-        parallel_map(piece, starts)
-    else:
-        for start in starts:
-            piece(start)
+    parallel_map(piece, range(0, len(points), size), device=device)
     return values

@@ -35,7 +35,7 @@ def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cp
         return found
 
     pieces = points.split(_CACHED_POINTS if on_cpu else DEVICE_POINTS)
-    found = parallel_map(gradients, pieces) if on_cpu else [gradients(piece) for piece in pieces]
+    found = parallel_map(gradients, pieces, device=device)
     normals = unit_vectors(np.concatenate(found).astype(np.float64))
     flat = ~(np.abs(normals).sum(axis=1) > 0)  # NaN too
     if flat.any():

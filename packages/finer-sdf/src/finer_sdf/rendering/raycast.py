@@ -15,8 +15,6 @@ from finer_sdf.rendering.cone_marching import clear_depths
 from finer_sdf.rendering.sphere_tracing import trace
 
 _RAYS_AT_ONCE = 1 << 19
-AZIMUTH, ELEVATION = 30.0, 20.0
-"""Of a view, in degrees, where none are given."""
 _Met = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Which of some rays meet the surface, where, and its normals there."""
 
@@ -70,8 +68,8 @@ def raycast_field(
     *,
     height: int,
     width: int,
-    azimuth: float = AZIMUTH,
-    elevation: float = ELEVATION,
+    azimuth: float = OrbitCamera.azimuth,
+    elevation: float = OrbitCamera.elevation,
     up: str = "y",
     supersample: int = 2,
     on_rows: Callable[[int], None] = lambda done: None,
@@ -142,7 +140,7 @@ def raycast_mesh(mesh: Mesh, *, height: int, width: int) -> Raycast:
         return mask, points, np.where(away[:, None], -facing, facing)
 
     center, radius = sphere_around(mesh.bounds)
-    camera = OrbitCamera(azimuth=AZIMUTH, elevation=ELEVATION, up="y", center=center, radius=radius)
+    camera = OrbitCamera(center=center, radius=radius)
     return _raycast(meet, camera, height=height, width=width, supersample=2)
 
 
