@@ -11,6 +11,7 @@ import pytest
 from finer_core import InputError
 from finer_core.app.cli import OneLineParser, add_options, run_command
 from finer_core.errors import LONGEST_MESSAGE, shortened
+from finer_core.io.text import numbers
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import Progress
 from finer_core.surroundings import SteadyStream, native_silence, no_warnings
@@ -121,6 +122,14 @@ def test_what_is_quiet_for_all_threads_ends_whoever_is_the_last(quiet, state):
     assert state() != before
     second.__exit__(None, None, None)
     assert state() == before
+
+
+def test_numbers_of_a_text_are_read_without_filters_of_warnings(monkeypatch):
+    monkeypatch.setattr(warnings, "catch_warnings", lambda: pytest.fail("another thread may be in between"))
+    assert numbers("1 2.5\n -3e2 ", where="line 1").tolist() == [1.0, 2.5, -300.0]
+    assert numbers(" \n", where="line 1").tolist() == []
+    with pytest.raises(InputError, match="line 1: 'x3' is not a number"):
+        numbers("1 2 x3 4", where="line 1")
 
 
 def test_a_stream_that_fails_says_so_once_and_is_no_terminal():

@@ -413,6 +413,17 @@ def test_betas_are_taken(fitted):
     assert any(not torch.equal(value, bits(fitted[0])[name]) for name, value in bits(model).items())
 
 
+@pytest.mark.parametrize("betas", [(1.5, 0.9), (0.9, 1.0), (-0.1, 0.9)])
+def test_betas_that_do_not_decay_are_refused(betas):
+    with pytest.raises(InputError, match=r"betas must be at least 0 and below 1, got \["):
+        fit(PICTURE, **SMALL, betas=betas)
+
+
+def test_a_wrong_memory_is_the_row_of_a_fit():
+    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4_000_000_000)
+    assert "memory" in row["error"] and row["psnr"] is None
+
+
 def test_a_benchmark_opens_an_image_once_within_the_memory_that_it_is_given(tmp_path, monkeypatch):
     seen = []
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from scipy.io import loadmat
 
-from finer_core import build_network
+from finer_core import build_network, load_model
 from finer_core.io.model_file import load_network, save_model
 from finer_core.networks.build import published_config
 from finer_core.networks.network_dict import NetworkDict
@@ -63,6 +63,16 @@ def test_kernel_fills_its_folder(tmp_path, capsys):
 def test_every_method_at_initialisation(method, tmp_path, capsys):
     assert main(["kernel", "--method", method, "--out", str(tmp_path / "run"), *SMALL]) == 0
     assert figures(capsys)["effective_rank"] >= 1
+
+
+def test_a_run_is_replaced_by_one_of_its_own_model(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["kernel", "--out", str(out), *SMALL]) == 0
+    before = load_model(out / "model.safetensors").state_dict()
+    again = ["kernel", str(out / "model.safetensors"), "--grid", "16", "--quiet", "--device", "cpu"]
+    assert main([*again, "--out", str(out), "--overwrite"]) == 0
+    after = load_model(out / "model.safetensors").state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_kernel_of_an_image_model_on_its_own_pixels_from_the_file_alone(tmp_path, capsys):

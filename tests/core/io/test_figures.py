@@ -45,6 +45,16 @@ def test_an_odd_film_gets_even_sides(tmp_path):
     assert re.search(r"Video: h264.* 10x8\b", told), told
 
 
+def test_a_figure_that_cannot_be_written_is_named(tmp_path):
+    class Figure:
+        def savefig(self, path, **how):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(InputError, match=r"a\.png: cannot be written \(Input/output error\)"):
+        save_figure(Figure(), tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
     with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(the encoder wrote 3 of 4 pictures"):

@@ -7,6 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finer_core import layers
 from finer_core.activations import (
+    Activation,
     FinerActivation,
     GaussActivation,
     GaussFinerActivation,
@@ -186,14 +187,24 @@ class Doubled(FinerActivation):
         return 2 * super().forward(z)
 
 
+class Shifted(FinerActivation):
+    """An activation with a number that its formula does not know."""
+
+    def __init__(self) -> None:
+        Activation.__init__(self, omega_0=3.0, shift=0.5)
+
+    def forward(self, z):
+        return torch.sin(self.hyper_parameters["omega_0"] * z + self.hyper_parameters["shift"])
+
+
 def hooked() -> FinerActivation:
     activation = FinerActivation()
     activation.register_forward_hook(lambda *_: None)
     return activation
 
 
-@pytest.mark.parametrize("activation", [Doubled(), hooked()])
-def test_an_activation_that_a_linear_map_cannot_prepare_is_called(activation, joined):
+@pytest.mark.parametrize("activation", [Doubled(), Shifted(), hooked()])
+def test_an_activation_that_does_more_than_its_formula_is_called(activation, joined):
     layer, x = layer_of(activation), inputs(4)
     ours, plain = (gradients(layer, x, promised=promised) for promised in (True, False))
     assert not joined

@@ -73,7 +73,7 @@ def sums_of(loss_of, pieces) -> tuple[torch.Tensor, dict]:
 
 def squared_error(network) -> tuple[torch.Tensor, dict]:
     pieces, count = Examples().pieces(0)
-    return sums_of(SquaredError(network, Examples(), count=count), pieces)
+    return sums_of(SquaredError(network, Examples().examples, count=count), pieces)
 
 
 def distance_error(network, error) -> tuple[torch.Tensor, dict]:

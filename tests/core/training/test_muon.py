@@ -71,6 +71,20 @@ def optimizer_of(seed: int, *, lr: float, momentum: float = 0.95) -> tuple[list[
     return parameters, Muon(parameters, lr=lr, momentum=momentum)
 
 
+def test_groups_of_equal_shapes_keep_their_rates_and_momenta():
+    hows = {"lr": 0.1, "momentum": 0.9}, {"lr": 0.02, "momentum": 0.5}
+    apart = [optimizer_of(seed, **how) for seed, how in enumerate(hows)]
+    together = [optimizer_of(seed, lr=1.0)[0] for seed in range(2)]
+    one = Muon([{"params": each, **how} for each, how in zip(together, hows, strict=True)], lr=1.0)
+    for _ in range(3):
+        one.step()
+        for _, optimizer in apart:
+            optimizer.step()
+    for ours, (theirs, _) in zip(together, apart, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
 def test_a_step_moves_by_the_rate():
     (parameters, optimizer), before = optimizer_of(0, lr=0.1), optimizer_of(0, lr=0.1)[0]
     optimizer.step()

@@ -31,7 +31,7 @@ class Examples:
 def both_ways(network: nn.Module, examples: Examples) -> list[tuple[torch.Tensor, dict]]:
     """Return the loss and the gradients of three pieces, by the graph and by `add_gradients`."""
     pieces, count = examples.pieces(0)
-    loss_of = SquaredError(network, examples, count=count)
+    loss_of = SquaredError(network, examples.examples, count=count)
     network.zero_grad()
     total = sum(loss_of(piece) for piece in pieces)
     total.backward()
@@ -142,7 +142,7 @@ def test_backward_products_are_rounded_where_that_was_chosen(evaluated):
 def test_targets_of_another_shape_are_not_guessed_at(evaluated):
     network = small.network_of("finer", dtype=torch.float64)
     with first_order_only(), pytest.warns(UserWarning, match="target size"):
-        SquaredError(network, Examples(channels=1), count=120).add_gradients(1.0, {})
+        SquaredError(network, Examples(channels=1).examples, count=120).add_gradients(1.0, {})
     assert not evaluated
 
 
@@ -156,6 +156,6 @@ def test_coordinates_are_left_as_they_are():
     losses = []
     for _ in range(3):
         with first_order_only():
-            losses.append(SquaredError(network, examples, count=3072).add_gradients(1, {}))
+            losses.append(SquaredError(network, examples.examples, count=3072).add_gradients(1, {}))
     assert torch.equal(examples.coords, before)
     assert losses[0] == losses[1] == losses[2]

@@ -144,7 +144,7 @@ def test_the_full_batch_is_the_pixels_with_data(tmp_path):
     for each in (target, disk):
         objective = ImageObjective(each, sampler=None, chunk_pixels=7)
         pieces, count = objective.pieces(0)
-        served = [objective.examples(piece) for piece in pieces]
+        served = [objective.target.at(piece) for piece in pieces]
         coords, values = (torch.cat(parts) for parts in zip(*served, strict=True))
         assert count == len(values) == 1200 - 81
         torch.testing.assert_close(values[:, 0], expected.to(values.dtype))

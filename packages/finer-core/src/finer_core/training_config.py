@@ -82,6 +82,9 @@ class TrainingConfig(RunConfig):
         check_positive(self, "seconds", "learning_rate", "matrix_learning_rate", "max_grad_norm")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise InputError(f"--ema-decay must be at least 0 and below 1, got {self.ema_decay!r}")
+        betas = getattr(self, "betas", None)
+        if betas is not None and not all(0 <= beta < 1 for beta in betas):
+            raise InputError(f"betas must be at least 0 and below 1, got {list(betas)}")
 
 
 LENGTHS = ("steps", "passes", "seconds")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from finer_core.benchmark import Methods, Result, compare
+from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
@@ -78,7 +79,8 @@ def benchmark(
 
 
 def _metrics_of(image: Any, settings: dict[str, Any], *, config: ImageConfig | None) -> Mapping[str, Any] | None:
-    memory = settings.get("memory", (config or ImageConfig()).memory)
+    given = {"memory": settings["memory"]} if "memory" in settings else {}
+    memory = config_with(ImageConfig, config, given).memory
     raster = as_image(image, memory=parse_memory(memory))
     model, history = fit(raster, config, **settings)
     if history.interrupted:

@@ -36,7 +36,7 @@ class ImageConfig(TrainingConfig):
     )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
-    """Decay rates of Adam and SOAP."""
+    """Decay rates of Adam; SOAP takes the second."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,9 +57,10 @@ class Activation(nn.Module):
 
     def real_formula(self) -> RealFormula | None:
         """Return the formula that this module stands for; None where it does more, or something else."""
+        if type(self).forward is not Activation.forward or is_hooked(self):
+            return None
         formula = self._formula()
-        does_more = type(self).forward is not Activation.forward or is_hooked(self)
-        return formula if isinstance(formula, RealFormula) and not does_more else None
+        return formula if isinstance(formula, RealFormula) else None
 
     def complex_formula(self) -> Any:
         """Return the formula that this module stands for if it is a complex one; None if it is not."""

@@ -1,8 +1,8 @@
 """The command `download` of an application's public data; importing it does not load PyTorch."""
 
 import argparse
+import pkgutil
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,7 @@ def add_download_command(
     def run(arguments: argparse.Namespace) -> None:
         if len(arguments.names) > 1 and not of_several and (arguments.url or arguments.sha256):
             raise InputError(f"--url and --sha256 are of one file; name one, not {' '.join(arguments.names)}")
-        module, _, name = fetch.partition(":")
-        paths: Callable[[argparse.Namespace], Sequence[Path]] = getattr(import_module(module), name)
+        paths: Callable[[argparse.Namespace], Sequence[Path]] = pkgutil.resolve_name(fetch)
         for path in paths(arguments):
             print(path)
 

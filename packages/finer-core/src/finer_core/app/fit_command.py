@@ -6,6 +6,7 @@ Importing this module does not load PyTorch, so `--help` stays fast.
 import argparse
 import dataclasses
 import json
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -158,8 +159,7 @@ def run_in_team(lead: Callable[[Team], None], helper: str) -> None:
         if team.ranks.is_first:
             lead(team)
             return
-        module, _, name = helper.partition(":")
-        getattr(import_module(module), name)(team)
+        pkgutil.resolve_name(helper)(team)
 
 
 def given_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import importlib.util
 import io
 import logging
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.networks.real_pairs import without_complex_numbers
+from finer_core.surroundings import no_warnings
 
 SUFFIXES = (".onnx", ".pt2")
 _FARTHEST = 1e-6 / (float(torch.finfo(torch.float32).eps) / 2)
@@ -154,8 +154,7 @@ def _silent() -> Iterator[None]:
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with no_warnings():
             yield
     finally:
         logger.setLevel(before)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finer_core.io.files import atomic_path, output_path
+from finer_core.io.files import output_path
 
 LAYOUT: Literal["constrained"] | None = "constrained"
 """How the plots of a figure find room for their labels; matplotlib draws it twice for that."""
@@ -40,8 +40,8 @@ def figure_bytes(figure: Any, *, kind: str = "png", dpi: int = 110) -> bytes:
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure atomically; the suffix chooses the format."""
-    with atomic_path(path) as temporary:
+    """Write a figure atomically; the suffix chooses the format; InputError if it cannot be written."""
+    with output_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
 

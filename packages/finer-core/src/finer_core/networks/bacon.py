@@ -160,7 +160,7 @@ class Bacon(_FilterNetwork):
     ) -> None:
         _check(in_features, out_features, hidden_features, hidden_layers, max_frequency)
         band = round(max_frequency / (2 * (hidden_layers + 1)))
-        _check_bands([band], max_frequency, least_fraction=1 / (hidden_layers + 1))
+        _check_band(band, max_frequency, fraction=1 / (hidden_layers + 1))
         factory: dict[str, Any] = {"generator": generator, "device": device, "dtype": dtype}
         super().__init__(
             in_features=in_features,
@@ -234,8 +234,10 @@ class MultiscaleBacon(_FilterNetwork):
                 f"frequency_fractions needs hidden_layers + 1 = {hidden_layers + 1} values, "
                 f"got {len(frequency_fractions)}"
             )
+        if not min(frequency_fractions) > 0:
+            raise ValueError(f"frequency_fractions must be positive, got {list(frequency_fractions)}")
         bands = [round(max_frequency * fraction / 2) for fraction in frequency_fractions]
-        _check_bands(bands, max_frequency, least_fraction=min(frequency_fractions))
+        _check_band(max(bands), max_frequency, fraction=max(frequency_fractions))
         outputs = list(output_layers)
         if not outputs or outputs != sorted(set(outputs)) or outputs[0] < 0 or outputs[-1] != hidden_layers:
             raise ValueError(f"output_layers must ascend and end at hidden_layers = {hidden_layers}, got {outputs}")
@@ -274,14 +276,12 @@ def _check(in_features: int, out_features: int, hidden_features: int, hidden_lay
         raise ValueError(f"max_frequency must be positive, got {max_frequency!r}")
 
 
-def _check_bands(bands: Sequence[int], max_frequency: float, *, least_fraction: float) -> None:
-    """Raise ValueError for a filter without frequencies: it is a constant, and so may be what comes out."""
-    if not least_fraction > 0:
-        raise ValueError(f"frequency_fractions must be positive, got {least_fraction!r}")
-    if min(bands) < 1:
+def _check_band(highest: int, max_frequency: float, *, fraction: float) -> None:
+    """Raise ValueError where no filter has frequencies: what comes out would be a constant."""
+    if highest < 1:
         raise ValueError(
-            f"max_frequency must be above {1 / least_fraction:.4g}, got {max_frequency!r}: a filter's band, "
-            "a whole number, would be 0"
+            f"max_frequency must be above {1 / fraction:.4g}, got {max_frequency!r}: the bands of the filters, "
+            "whole numbers, would be 0"
         )
 
 

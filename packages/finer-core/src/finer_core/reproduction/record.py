@@ -42,7 +42,7 @@ class Record:
         curve: Columns of the history.
         seconds: Of the fit.
         parameters: Trained numbers.
-        versions: Of the packages.
+        versions: Of Python, the platform and the packages.
         hardware: Processor, threads, graphics card.
         machine: A digest that tells machines apart and names none.
         date: When it was finished, in UTC.

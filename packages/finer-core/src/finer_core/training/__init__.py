@@ -10,7 +10,7 @@ from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
-from finer_core.training.objective import Objective, SquaredErrorObjective, StatelessObjective
+from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers.build import build_optimizers
 from finer_core.training.optimizers.muon import Muon
 from finer_core.training.optimizers.soap import Soap
@@ -33,7 +33,6 @@ __all__ = [
     "Schedule",
     "Soap",
     "SquaredError",
-    "SquaredErrorObjective",
     "StatelessObjective",
     "TensorBoardLogger",
     "TimedLength",

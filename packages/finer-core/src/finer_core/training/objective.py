@@ -40,34 +40,6 @@ class Objective(Protocol):
         ...
 
 
-class SquaredErrorObjective(Objective, Protocol):
-    """Compute L = sum (f(x) - t)^2 / count over the examples (x, t) of a batch that comes in pieces.
-
-    `SquaredError` has a faster way to its gradients.
-
-    Example:
-        >>> import torch
-        >>> from finer_core.training import SquaredErrorObjective, StatelessObjective
-        >>> class Line(StatelessObjective):
-        ...     x = torch.linspace(-1, 1, 8)[:, None]
-        ...
-        ...     def pieces(self, step):
-        ...         return [slice(0, 4), slice(4, 8)], 8
-        ...
-        ...     def examples(self, piece):
-        ...         return self.x[piece], 2 * self.x[piece]
-        >>> objective: SquaredErrorObjective = Line()
-    """
-
-    def pieces(self, step: int) -> tuple[Sequence[Any], int]:
-        """Return the pieces of a step's batch, and `count`, the number of values that the whole batch has."""
-        ...
-
-    def examples(self, piece: Any) -> tuple[Tensor, Tensor]:
-        """Return a piece's inputs (n, in_features) and targets (n, out_features)."""
-        ...
-
-
 @runtime_checkable
 class CapturableObjective(Protocol):
     """Compute a loss and its gradients from tensors alone, so that a CUDA graph can repeat it."""

@@ -13,52 +13,44 @@ from finer_core.networks.base import CoordinateMLP
 from finer_core.shapes import Float
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
 from finer_core.training.gradients import GradientSums, add_gradients
-from finer_core.training.objective import SquaredErrorObjective
 
 
 class SquaredError:
-    """Give a piece's share of an objective's loss, for `accumulate_gradients`.
+    """Give a piece's share of the loss L = sum (f(x) - t)^2 / count, for `accumulate_gradients`.
 
     Args:
         network: f.
-        objective: Serves the examples of a piece.
-        count: What the sum of squares is divided by.
+        examples: Returns a piece's inputs x (n, in_features) and targets t (n, out_features).
+        count: What the sum of squares is divided by: the number of values that the whole batch has.
         weight_of: Returns a factor on the squares of each of a piece's rows, (n, 1); None for 1.
 
     Example:
         >>> import torch
-        >>> from finer_core.training import SquaredError, StatelessObjective, accumulate_gradients
-        >>> class Line(StatelessObjective):
-        ...     x = torch.linspace(-1, 1, 8)[:, None]
-        ...
-        ...     def pieces(self, step):
-        ...         return [slice(0, 4), slice(4, 8)], 8
-        ...
-        ...     def examples(self, piece):
-        ...         return self.x[piece], 2 * self.x[piece]
-        >>> network, (pieces, count) = torch.nn.Linear(1, 1), Line().pieces(0)
-        >>> loss = accumulate_gradients(network, pieces, SquaredError(network, Line(), count=count))
-        >>> bool(torch.isclose(loss, (network(Line.x) - 2 * Line.x).square().mean()))
+        >>> from finer_core.training import SquaredError, accumulate_gradients
+        >>> x, network = torch.linspace(-1, 1, 8)[:, None], torch.nn.Linear(1, 1)
+        >>> error = SquaredError(network, lambda piece: (x[piece], 2 * x[piece]), count=8)
+        >>> loss = accumulate_gradients(network, [slice(0, 4), slice(4, 8)], error)
+        >>> bool(torch.isclose(loss, (network(x) - 2 * x).square().mean()))
         True
     """
 
     def __init__(
         self,
         network: nn.Module,
-        objective: SquaredErrorObjective,
+        examples: Callable[[Any], tuple[Tensor, Tensor]],
         *,
         count: int,
         weight_of: Callable[[Any], Tensor] | None = None,
     ) -> None:
-        self.network, self.objective, self.count, self.weight_of = network, objective, count, weight_of
+        self.network, self.examples, self.count, self.weight_of = network, examples, count, weight_of
 
     def __call__(self, piece: Any) -> Tensor:
         """Return the loss, differentiable."""
-        return self._loss(*self.objective.examples(piece), self._weight(piece))
+        return self._loss(*self.examples(piece), self._weight(piece))
 
     def add_gradients(self, piece: Any, sums: GradientSums) -> Tensor:
         """Add a piece's gradients to `sums`, and return its loss, detached."""
-        inputs, targets = self.objective.examples(piece)
+        inputs, targets = self.examples(piece)
         weight = self._weight(piece)
         if weight is None and compiles_loss_of(self.network) and targets.shape[:-1] == inputs.shape[:-1]:
             share = targets.new_full((len(targets), 1), 1 / self.count)

@@ -159,7 +159,7 @@ class ImageObjective(StatelessObjective):
         """Accumulate the gradients of one step and return its loss, both of the whole batch."""
         pieces, count = self.pieces(step)
         loss = (
-            accumulate_gradients(network, pieces, SquaredError(network, self, count=count))
+            accumulate_gradients(network, pieces, SquaredError(network, self.target.at, count=count))
             if pieces
             else torch.zeros((), device=self.target.device)  # a batch may have fewer pixels than there are processes
         )
@@ -167,7 +167,7 @@ class ImageObjective(StatelessObjective):
 
     @property
     def is_capturable(self) -> bool:
-        """Return whether a CUDA graph can repeat a step: the image lies on the device, and batches are drawn there."""
+        """Return whether a CUDA graph can repeat a step: the image is there, and so are pixels' places."""
         on_device = isinstance(self.target, PixelTarget) and self.target.has_data is None
         drawn_there = self.sampler is None or isinstance(self.sampler, StratifiedPixels)
         return on_device and drawn_there and self.gradient_sum.ranks.is_alone
@@ -191,15 +191,11 @@ class ImageObjective(StatelessObjective):
         pieces = self._slices(range(len(pixels)))
         error = SquaredError(
             network,
-            _Pixels(self.target, pixels),
+            lambda piece: self.target.at(pixels[piece]),
             count=len(pixels) * self.target.channels,
             weight_of=None if weights is None else weights.__getitem__,
         )
         return accumulate_gradients(network, pieces, error)
-
-    def examples(self, piece: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return coords (n, 2) and targets (n, channels) of a piece."""
-        return self.target.at(piece)
 
     def pieces(self, step: int) -> tuple[Sequence[Tensor | slice], int]:
         """Return this process's pieces of a step's pixels, and how many values the whole batch has."""
@@ -219,19 +215,3 @@ class ImageObjective(StatelessObjective):
         if self.target.device.type != "cpu":
             return self.chunk_pixels
         return min(self.chunk_pixels, max(SMALLEST_CHUNK, -(-pixels // worker_count())))
-
-
-class _Pixels(StatelessObjective):
-    """Serve the examples of pixels that were drawn, by their places in the batch."""
-
-    def __init__(self, target: Target, pixels: Tensor) -> None:
-        self.target, self.pixels_drawn = target, pixels
-
-    def examples(self, piece: slice) -> tuple[Tensor, Tensor]:
-        return self.target.at(self.pixels_drawn[piece])
-
-    def pieces(self, step: int) -> tuple[Sequence[slice], int]:
-        return [slice(0, len(self.pixels_drawn))], len(self.pixels_drawn) * self.target.channels
-
-    def backward(self, network: nn.Module, step: int) -> Tensor:
-        raise NotImplementedError("only examples are served")

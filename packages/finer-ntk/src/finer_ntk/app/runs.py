@@ -66,9 +66,9 @@ def open_run(
     Raises:
         InputError: If the folder cannot be used, or the input changed since.
     """
-    run = open_run_folder(out, mode=mode)
-    digests = [[file, sha256_of_file(file)] for file in files]
+    digests = [[file, sha256_of_file(file)] for file in files]  # --overwrite may remove what is read
     digest = digests[0][1] if subject is None else subject.points.sha256()
+    run = open_run_folder(out, mode=mode)
     network = None if subject is None else subject.network.config
     device = "cpu" if subject is None else subject.coords.device.type
     kernels = kernels_of([] if network is None else [network], device=device, compiled=None)
