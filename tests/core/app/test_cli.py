@@ -14,7 +14,7 @@ from finer_core.app.network_options import NetworkOptions, add_network_options, 
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.errors import DivergenceError
 from finer_core.training import Interrupted
-from finer_core.training_config import RunConfig, as_plain, check_at_least, check_positive
+from finer_core.training_config import RunConfig, check_at_least, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +255,7 @@ def test_shared_settings_are_checked(change, message):
 
 def test_shared_settings_defaults():
     expected = {"method": "finer", "preset": "fast", "steps": None, "seed": 0, "device": "auto", "memory": "4GB"}
-    assert {name: as_plain(RunConfig())[name] for name in expected} == expected
+    assert {name: getattr(RunConfig(), name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])

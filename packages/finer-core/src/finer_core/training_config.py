@@ -178,8 +178,3 @@ def check_positive(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"--{name.replace('_', '-')} must be a positive number, got {value!r}")
-
-
-def as_plain(settings: object) -> dict[str, object]:
-    """Return a settings object as plain data for `config.json`."""
-    return dataclasses.asdict(settings)  # type: ignore[call-overload]

@@ -1,5 +1,6 @@
 """What every run has in common: its config, resuming, and the figures that all of them write."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ from finer_core.networks.config import NetworkConfig
 from finer_core.resources import PROCESS_BYTES, environment_versions, memory_figures, parse_memory
 from finer_core.schema import build, check_entries
 from finer_core.training import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_core.training_config import as_plain
 from finer_ntk.config import SHOWN_EIGENVALUES, SubjectSettings, SweepSettings
 from finer_ntk.inputs.networks import Subject
 from finer_ntk.inputs.points import Points
@@ -89,7 +89,7 @@ def open_run(
         "files": digests,
         "points": points,
         "subject": signal if subject is None else subject.what,
-        "settings": as_plain(settings),
+        "settings": dataclasses.asdict(settings),
         "network": described,
         "kernels": kernels,
         "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
