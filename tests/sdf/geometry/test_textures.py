@@ -471,7 +471,8 @@ def test_pictures_that_are_held_count_with_the_faces(tmp_path):
         read_raw(path, Room(memory=700_000_000), known=(".obj",))
 
 
-def test_a_fit_learns_the_colors_of_a_texture():
+def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):
+    monkeypatch.setattr("finer_sdf.training.color._BATCH", 1024)
     ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
     u, v = 0.5 + ball.vertices[:, 0] / 5, 0.5 + ball.vertices[:, 1] / 5
     ramp = np.linspace(0, 1, 64)
@@ -479,7 +480,8 @@ def test_a_fit_learns_the_colors_of_a_texture():
     skin = Pillow.fromarray((255 * pixels).astype(np.uint8))
     material = trimesh.visual.material.SimpleMaterial(image=skin)
     ball.visual = trimesh.visual.TextureVisuals(uv=np.stack([u, v], axis=1), material=material)
-    model, _ = fit(ball, steps=150, samples=20_000, device="cpu", precision="fp32", network={"hidden_features": 16})
+    small = {"samples": 20_000, "batch_points": 256, "network": {"hidden_features": 16}}
+    model, _ = fit(ball, steps=150, device="cpu", precision="fp32", **small)
     points = np.array([[2.0, 0, 0], [-2, 0, 0], [0, 2, 0], [0, -2, 0]])
     wanted = [[0.9, 0.5, 0.5], [0.1, 0.5, 0.5], [0.5, 0.9, 0.5], [0.5, 0.1, 0.5]]
     np.testing.assert_allclose(model.colors(points), wanted, atol=0.06)

@@ -26,6 +26,14 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_batches():
+    """Fit colors by a quarter of their batch: these are smooth."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finer_sdf.training.color._BATCH", 1024)
+        yield
+
+
 def paint(points: np.ndarray) -> np.ndarray:
     """Return smooth colors in [0, 1] with some periods over a ball of radius 2."""
     return 0.5 + 0.5 * np.sin(points @ np.array([[1.5, 0, 2.0], [0, 2.0, 1.0], [2.0, 1.0, 0]]) + [0, 1, 2])
