@@ -269,6 +269,14 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
         fit(PICTURE, **{**SMALL, "network": Squares()}, checkpoint=core, resume=True)
 
 
+@pytest.mark.parametrize("other", [{"nodata": 7}, {"value_range": (0.0, 1000.0)}, {"mode": "CHANNELS"}])
+def test_the_same_pixels_with_another_meaning_are_another_image(other, tmp_path):
+    habits = {"steps": 2, "network": {"hidden_features": 8}, "checkpoint": tmp_path / "fit.safetensors"}
+    fit(Image.from_pixels(PICTURE), **habits)
+    with pytest.raises(InputError, match="a fit of another image"):
+        fit(Image.from_pixels(PICTURE, **other), **habits, resume=True)
+
+
 def test_an_error_in_a_network_of_one_s_own_is_no_fault_of_the_checkpoint(tmp_path):
     network, path = Squares(), tmp_path / "fit.safetensors"
 
