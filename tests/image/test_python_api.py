@@ -137,6 +137,9 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     corners = model(coords)
     assert corners.shape == (1, 2, 3) and isinstance(corners, np.ndarray)
     assert np.array_equal(model(torch.tensor(coords, dtype=torch.float32)).detach(), corners)
+    for wrong in (np.zeros((3, 3)), torch.zeros(4), 0.5):
+        with pytest.raises(ValueError, match=r"expected coords of shape \(\.\.\., 2\), got \("):
+            model(wrong)
     np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
     assert np.array_equal(np.asarray(model), model.render())
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
@@ -264,6 +267,14 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
     training.fit(Squares(), lambda network, step: network(torch.ones(2, 2)).square().mean(), steps=2, checkpoint=core)
     with pytest.raises(InputError, match=r"not a checkpoint of finer_image.fit"):
         fit(PICTURE, **{**SMALL, "network": Squares()}, checkpoint=core, resume=True)
+
+
+@pytest.mark.parametrize("other", [{"nodata": 7}, {"value_range": (0.0, 1000.0)}, {"mode": "CHANNELS"}])
+def test_the_same_pixels_with_another_meaning_are_another_image(other, tmp_path):
+    habits = {"steps": 2, "network": {"hidden_features": 8}, "checkpoint": tmp_path / "fit.safetensors"}
+    fit(Image.from_pixels(PICTURE), **habits)
+    with pytest.raises(InputError, match="a fit of another image"):
+        fit(Image.from_pixels(PICTURE, **other), **habits, resume=True)
 
 
 def test_an_error_in_a_network_of_one_s_own_is_no_fault_of_the_checkpoint(tmp_path):
@@ -456,6 +467,26 @@ def test_masked_pixels_hold_no_data(dtype):
     assert model.image["missing"] == hidden.sum()
     if np.dtype(dtype).kind == "f":
         assert model.image["value_range"] == [0.0, 99.0]
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, 5])
+def test_a_pixel_of_which_one_channel_is_masked_holds_no_data(channels):
+    """Bands of a satellite are masked one by one, and numpy.ma.masked_equal masks values."""
+    pixels = np.random.default_rng(0).integers(1, 200, (12, 10, channels)).astype(np.uint8)
+    masked = np.ma.masked_array(pixels, mask=np.zeros(pixels.shape, dtype=bool))
+    masked[3, 4, 1] = masked[5, 6, 0] = np.ma.masked
+    image = as_image(masked, memory=10**9)
+    assert np.argwhere(image.missing_in(image.read(slice(None)))).tolist() == [[3, 4], [5, 6]]
+
+
+def test_a_deep_grey_picture_with_a_transparent_value_is_what_its_file_is(tmp_path):
+    """Pillow's conversion would cut its values off at 255."""
+    pixels = np.arange(0, 60_000, 1000, dtype=np.uint16).reshape(6, 10)
+    Pillow.fromarray(pixels).save(tmp_path / "a.png", transparency=5000)
+    with Pillow.open(tmp_path / "a.png") as picture:
+        image = as_image(picture, memory=10**9)
+    assert (image.mode, image.dtype) == ("LA", np.uint16)
+    np.testing.assert_array_equal(image.read(slice(None)), read_image(tmp_path / "a.png").pixels)
 
 
 def test_an_array_that_masks_nothing_is_an_array():

@@ -96,9 +96,12 @@ def test_files_get_the_user_s_usual_mode(tmp_path, umask, mode):
     assert restored == umask, "the umask is put back"
 
 
-def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_text(tmp_path / "none" / "a.txt", "x")
+def test_an_error_names_the_file_that_was_meant(tmp_path):
+    """Not the temporary one, which nobody has asked for; nor where that one came from."""
+    for path, kind in ((tmp_path / "none" / "a.txt", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(kind) as caught:
+            write_text(path, "x")
+        assert str(caught.value) == f"[Errno {caught.value.errno}] {caught.value.strerror}: '{path}'"
 
 
 def test_text_is_utf8(tmp_path):

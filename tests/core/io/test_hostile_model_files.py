@@ -86,7 +86,7 @@ def test_missing(tmp_path):
 
 
 def test_folder(tmp_path):
-    refuse(tmp_path, "no such model file")
+    refuse(tmp_path, "is a folder; name the model file in it")
 
 
 @pytest.mark.parametrize(

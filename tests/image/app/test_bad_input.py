@@ -185,7 +185,8 @@ def test_bad_render_requests(run, tmp_path, capsys):
     fails(["render", model, "--out", str(tmp_path / "x.docx")], capsys, "x.docx")
     fails(["evaluate", model, str(png(tmp_path / "other.png", side=8))], capsys, "16x16", "8x8")
     fails(["activations", "--out", str(tmp_path / "a.doc")], capsys, "a.doc")
-    fails(["activations", "--out", str(tmp_path / "a.png"), "--extent", "0"], capsys, "--extent")
+    for extent in ("0", "nan", "inf", "1e300"):
+        fails(["activations", "--out", str(tmp_path / "a.png"), "--extent", extent], capsys, "--extent must be above 0")
     fails(["neurons", model, "--out", str(tmp_path / "n.png"), "--count", "0"], capsys, "--count")
 
 

@@ -175,6 +175,41 @@ def test_sixteen_bit_jpeg_2000(tmp_path, channels):
     np.testing.assert_array_equal(image.pixels, samples)
 
 
+def with_box(data: bytes, body: bytes) -> bytes:
+    """Put a box of XML before the codestream of a JP2 file."""
+    start = data.index(b"jp2c") - 4
+    return data[:start] + struct.pack(">I4s", 8 + len(body), b"xml ") + body + data[start:]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bit_jpeg_2000_behind_long_xml(tmp_path, channels):
+    """The coordinates of a map; Pillow would cut its values off at 255."""
+    samples = noise(16, 24, channels, dtype="uint16")
+    data = with_box(imagecodecs.jpeg2k_encode(samples.squeeze(), level=0, codecformat="jp2"), b" " * 70_000)
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.jp2", data)).pixels, samples)
+
+
+def test_signed_jpeg_2000_keeps_its_sign(tmp_path):
+    samples = noise(16, 24, dtype="int8")
+    data = imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2")
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.jp2", data)).pixels[..., 0], samples)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "bits"), [*(("jp2", bits) for bits in (1, 2, 4, 7)), *(("tif", bits) for bits in (2, 4, 5, 6, 7))]
+)
+def test_fewer_than_eight_bits_are_stretched(tmp_path, suffix, bits):
+    largest = 2**bits - 1
+    samples = noise(16, 24) >> (8 - bits)
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "jp2":
+        options = {"level": 0, "codecformat": "jp2", "bitspersample": bits, "reversible": True}
+        path.write_bytes(imagecodecs.jpeg2k_encode(samples, **options))
+    else:
+        tifffile.imwrite(path, samples, bitspersample=bits)
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], np.rint(samples * 255.0 / largest))
+
+
 @pytest.mark.parametrize("bits", [10, 12])
 def test_deep_avif(tmp_path, bits):
     samples = noise(16, 24, 3, dtype="uint16") >> (16 - bits)

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
-from finer_image.io.nodata import nodata_of_attributes
 from finer_image.io.opening import open_in_parts
 from finer_image.io.reader import read_image
-from tests.image.image_files import saved, tiff_bytes
+from tests.image.image_files import noise, saved, tiff_bytes
 
 PIXELS = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
 XMP = (
@@ -102,7 +101,28 @@ def test_a_scale_of_a_zarr_array_is_told_and_a_list_of_one_value_is_that_value(t
     image = read_image(tmp_path / "a.zarr")
     assert "names scale 0.1 for its values" in image.notes[0]
     assert (image.nodata, image.missing) == (599, 1)
-    assert nodata_of_attributes({"missing_value": [1, 2]}, np.dtype("f4")) is None
+    array.attrs.update({"missing_value": [599.0, 7.0]})
+    with_two = read_image(tmp_path / "a.zarr")
+    assert (with_two.nodata, with_two.missing) == (599, 1)
+    assert "names 2 values for 'no data'; only the first, 599.0, counts as such" in with_two.notes
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("stored", "unsigned", "meant"), [("i1", "true", "u1"), ("i2", "True", "u2"), ("u2", "false", "i2")]
+)
+def test_integers_of_a_zarr_array_that_stand_for_others(tmp_path, order, stored, unsigned, meant):
+    """Those of netCDF, which had none without a sign; their fill value is named as it is stored, or as it is meant."""
+    zarr = pytest.importorskip("zarr")
+    values = noise(20, 30, dtype=meant)
+    values[3, 4] = 200 if meant[0] == "u" else -5
+    for name, fill in (("a.zarr", values[3, 4].view(stored)), ("b.zarr", values[3, 4])):
+        array = zarr.open_array(str(tmp_path / name), mode="w", shape=(20, 30), chunks=(10, 10), dtype=order + stored)
+        array[:] = values.view(stored)
+        array.attrs.update({"_Unsigned": unsigned, "_FillValue": int(fill)})
+        image = read_image(tmp_path / name)
+        np.testing.assert_array_equal(image.pixels[..., 0], values)
+        assert (image.dtype, image.nodata) == (np.dtype(meant), values[3, 4])
 
 
 def test_pixels_of_a_part_of_an_exr_s_display_are_told(tmp_path):

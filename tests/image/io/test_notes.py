@@ -62,13 +62,14 @@ def run(arguments):
     warnings.warn("a library's warning")
     logging.getLogger("some.library").warning("a library's record")
     logging.getLogger("finer_image.some_module").warning("a note of ours")
+    logging.getLogger("finer_core.some_module").warning("a note of what ours is built on")
 for quiet, debug in ((False, False), (True, False), (True, True)):
     print("quiet", quiet, "debug", debug, file=sys.stderr, flush=True)
     with_notes(run)(argparse.Namespace(quiet=quiet, debug=debug))
 """
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     plain, quiet, debug = (part.splitlines()[1:] for part in got.stderr.split("quiet ")[1:])
-    assert plain == ["note: a note of ours"] and quiet == []
+    assert plain == ["note: a note of ours", "note: a note of what ours is built on"] and quiet == []
     assert "a library's record" in debug  # Python shows the warning of a line once a process
 
 

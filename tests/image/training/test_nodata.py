@@ -104,18 +104,20 @@ def test_an_image_without_any_data_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("attributes", "fill_value", "expected"),
     [
-        ({"_FillValue": -9999}, 0, -9999),
-        ({"missing_value": 7}, 0, 7),
-        ({"_FillValue": "AAAAAICHw8A="}, 0, -9999),  # the bytes of a double, as xarray writes them
-        ({"_FillValue": "AAAAAAAA+H8="}, 0, None),  # NaN
-        ({"_FillValue": "word"}, 0, None),
-        ({"_FillValue": [1]}, 0, 1),  # CF writers store a list of one
-        ({"_FillValue": [1, 2]}, 0, None),
-        ({}, 0, None),
-        ({"_ARRAY_DIMENSIONS": ["y", "x"]}, -1, -1),
+        ({"_FillValue": -9999}, 0, [-9999]),
+        ({"missing_value": 7}, 0, [7]),
+        ({"_FillValue": "AAAAAICHw8A="}, 0, [-9999]),  # the bytes of a double, as xarray writes them
+        ({"_FillValue": "AAAAAAAA+H8="}, 0, []),  # NaN
+        ({"_FillValue": "NaN", "missing_value": -9999}, 0, [-9999]),
+        ({"_FillValue": "word"}, 0, []),
+        ({"_FillValue": [1]}, 0, [1]),  # CF writers store a list of one
+        ({"_FillValue": [1, True, {}], "missing_value": [2, 1]}, 0, [1, 2]),
+        ({}, 0, []),
+        ({"_ARRAY_DIMENSIONS": ["y", "x"]}, -1, [-1]),
+        ({"_ARRAY_DIMENSIONS": ["y", "x"], "_FillValue": 3}, 0, [3]),
     ],
 )
-def test_the_value_that_an_array_of_zarr_names(attributes, fill_value, expected):
+def test_the_values_that_an_array_of_zarr_names(attributes, fill_value, expected):
     assert nodata_of_attributes(attributes, np.dtype("float32"), fill_value=fill_value) == expected
 
 

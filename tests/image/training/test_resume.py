@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
 from finer_image.app.cli import main
@@ -84,3 +85,22 @@ def test_interrupted(folder, tmp_path):
     assert (out / "checkpoint" / "state.safetensors").is_file()
     assert main(command(folder, out)) == 0
     assert_equal_to_the_whole(folder, out)
+
+
+def test_other_threads_than_in_the_beginning_are_told_of(tmp_path, capsys):
+    """Sums are split by them, so the bits may be others, as with other kernels."""
+    Pillow.fromarray(np.zeros((12, 12), dtype=np.uint8)).save(tmp_path / "picture.png")
+    arguments = ["fit", str(tmp_path / "picture.png"), "--out", str(tmp_path / "run"), "--resume", "--steps", "2"]
+    arguments += ["--hidden-features", "8", "--hidden-layers", "1", "--quiet"]
+    before = torch.get_num_threads()
+    assert main(arguments) == main(arguments) == 0
+    assert "bits may differ" not in capsys.readouterr().err
+    try:
+        torch.set_num_threads(before + 1)
+        assert main(arguments) == 0
+    finally:
+        torch.set_num_threads(before)
+    told = (
+        f"begun with threads {before} where it is {before + 1} now; the result agrees to rounding, its bits may differ"
+    )
+    assert told in capsys.readouterr().err

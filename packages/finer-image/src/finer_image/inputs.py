@@ -19,6 +19,10 @@ from finer_image.io.raster import Raster
 
 _AS_THEY_ARE = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of Pillow's pictures that are arrays of their own pixels; the others are converted."""
+_DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Those that hold a PNG of 16 bits, which Pillow's conversion would cut off at 255."""
+_OPAQUE = 65535
+_WITH_CHANNELS = 3
 
 
 def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
@@ -58,9 +62,17 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
 
 
 def _of_masked(image: np.ma.MaskedArray) -> Image:
-    """Return an image whose masked pixels hold no data: NaN, or an integer that no other pixel has."""
-    if not np.ma.getmaskarray(image).any():
+    """Return an image whose masked pixels hold no data: NaN, or an integer that no other pixel has.
+
+    A pixel is missing where any of its channels is masked; then it has the value in all of them, which of a colour
+    picture alone means that there is no data.
+    """
+    mask = np.ma.getmaskarray(image)
+    if not mask.any():
         return _named(np.array(image.data))
+    if image.ndim == _WITH_CHANNELS:
+        mask = np.broadcast_to(mask.any(axis=-1, keepdims=True), image.shape)
+        image = np.ma.masked_array(image.data, mask=mask, fill_value=image.fill_value)
     if image.dtype.kind == "f":
         return _named(image.filled(np.nan))
     if image.dtype.kind in "iu":
@@ -75,8 +87,11 @@ def _of_masked(image: np.ma.MaskedArray) -> Image:
 
 
 def _of_pillow(picture: Any) -> Image:
-    if picture.mode in _AS_THEY_ARE and "transparency" not in picture.info:
+    transparent = picture.info.get("transparency")
+    if picture.mode in _AS_THEY_ARE and (transparent is None or picture.mode in _DEEP_GREY):
         mode, pixels = picture.mode, np.array(picture)
+        if isinstance(transparent, int):  # the value that has none, as in the file
+            pixels = np.dstack([pixels, np.where(pixels == transparent, 0, _OPAQUE).astype(pixels.dtype)])
     else:
         mode = mode_after_decoding(picture)
         pixels = in_bands(picture, mode)

@@ -13,6 +13,7 @@ from finer_core.casts import as_array, in_own_type, real_numbers, without_halves
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
+from finer_core.networks.base import check_coords
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.own_network import AnyActivation, config_of, title_of
 from finer_core.schema import whole_numbers
@@ -173,6 +174,7 @@ class ImageModel(nn.Module):
             (..., C) in [0, 1], not clipped; an array, without a graph, for an array.
         """
         if isinstance(coords, Tensor):
+            check_coords(coords, in_features=self.in_features)
             low, high = self.target_range
             values = in_own_type(self.network, coords.reshape(-1, 2))
             return ((values - low) / (high - low)).reshape(*coords.shape[:-1], values.shape[-1])

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import RunFolder, open_run_folder
-from finer_core.errors import InputError
+from finer_core.distributed.ranks import ranks_of_environment
+from finer_core.errors import InputError, shortened
 from finer_core.resources import environment_versions, parse_memory
-from finer_core.schema import check_entries
+from finer_core.schema import check_entries, shown
 
 if TYPE_CHECKING:
     from finer_core.training.history import LogEntry
@@ -76,6 +77,7 @@ def resumed(
     check_weights(run, networks, memory=parse_memory(plan.settings.memory))
     kernels = kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
     tell_of_other_kernels(config, kernels, out=out)
+    tell_of_other_sums(config, device=plan.device, out=out)
     name = signal or config["signal"]
     data, sha256 = read(name, plan)
     _refuse_another(name, sha256, config, kind=kind)
@@ -154,6 +156,7 @@ def config_content(
         **about,
         **plan.to_dict(),
         "kernels": kernels_of(networks, device=plan.device, compiled=plan.settings.compile),
+        **_sharing(),
         "versions": environment_versions("finer-core", command.partition(" ")[0], "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -262,4 +265,34 @@ def tell_of_other_kernels(config: Mapping[str, Any], kernels: Mapping[str, str],
         what = "compiled kernels, which cannot be built here (no C compiler?)"
     else:
         what = "PyTorch's operations in place of the compiled kernels that are used now"
-    print(f"{out}: begun with {what}; the result agrees to rounding, its bits may differ", file=sys.stderr)
+    _tell_of_other_bits(what, out=out)
+
+
+def _sharing() -> dict[str, int]:
+    """Return by how many sums are split: their last bits depend on it."""
+    import torch
+
+    return {"processes": ranks_of_environment().size, "threads": torch.get_num_threads()}
+
+
+def tell_of_other_sums(config: Mapping[str, Any], *, device: str, out: Path) -> None:
+    """Say on stderr if a run goes on with other threads, processes or PyTorch than it began with.
+
+    Args:
+        config: Content of the run's `config.json`; one of before these were kept lacks them.
+        device: Where the run computes; only on a CPU are the bits promised.
+        out: The run folder.
+    """
+    if device != "cpu":
+        return
+    now = {**_sharing(), "PyTorch": environment_versions("torch")["torch"]}
+    before = {**config, "PyTorch": config["versions"].get("torch")}
+    other = [(name, value) for name, value in now.items() if before.get(name) not in (None, value)]
+    if other:
+        what = ", ".join(f"{name} {shown(before[name])} where it is {value} now" for name, value in other)
+        _tell_of_other_bits(what, out=out)
+
+
+def _tell_of_other_bits(what: str, *, out: Path) -> None:
+    line = f"{out}: begun with {what}; the result agrees to rounding, its bits may differ"
+    print(shortened(line), file=sys.stderr)

@@ -21,19 +21,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
     The suffix is kept, so that writers which choose a format by it work.
+
+    Raises:
+        OSError: If the file cannot be written; it names `path`, since nobody knows the temporary file.
     """
     final = Path(path)
-    handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a rename that outlives its content would leave an empty file after a crash
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
-        os.replace(temporary, final)
-    finally:
-        temporary.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())  # a rename that outlives its content would leave an empty file after a crash
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if TEMPORARY_PREFIX not in str(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def is_partial(path: Path) -> bool:

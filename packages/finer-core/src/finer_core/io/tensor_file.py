@@ -94,6 +94,8 @@ def read_shapes(path: str | os.PathLike[str], *, what: str, expected_format: str
 def _read(
     path: str, what: str, expected_format: str, *, with_tensors: bool
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if os.path.isdir(path):
+        raise InputError(f"{path}: is a folder; name the {what} file in it")
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such {what} file")
     try:

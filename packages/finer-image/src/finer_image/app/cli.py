@@ -220,6 +220,10 @@ def run_neurons(arguments: argparse.Namespace) -> None:
     print(printable(arguments.out))
 
 
+_WIDEST = 1e6
+"""Extent up to which single precision holds what the curves are made of."""
+
+
 def _add_activations(commands: Any) -> None:
     parser = add_command(
         commands, "activations", with_notes(run_activations), "Draw the curves of the activation family."
@@ -235,8 +239,8 @@ def run_activations(arguments: argparse.Namespace) -> None:
     """Draw the curves to a file."""
     from finer_image.plots import activations, save_figure
 
-    if not 0 < arguments.extent < float("inf"):
-        raise InputError(f"--extent must be a positive number, got {arguments.extent!r}")
+    if not 0 < arguments.extent <= _WIDEST:
+        raise InputError(f"--extent must be above 0 and at most {_WIDEST:g}, got {arguments.extent!r}")
     check_output_path(arguments.out, overwrite=arguments.overwrite)
     save_figure(activations(extent=arguments.extent), arguments.out)
     print(printable(arguments.out))

@@ -42,32 +42,39 @@ def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
     return whole if info.min <= whole <= info.max else None
 
 
-def nodata_of_attributes(attributes: Mapping[str, Any], dtype: np.dtype, *, fill_value: Any = None) -> Nodata:
-    """Return the value that the attributes of a Zarr array name, by the CF conventions or as xarray writes it.
+def nodata_of_attributes(
+    attributes: Mapping[str, Any], dtype: np.dtype, *, fill_value: Any = None
+) -> list[int | float]:
+    """Return the values that the attributes of a Zarr array name, by the CF conventions or as xarray writes them.
 
     Args:
-        attributes: The array's attributes; `_FillValue` and `missing_value` name such a value.
+        attributes: The array's attributes; `_FillValue` and `missing_value` name such values.
         dtype: Type of the pixels.
         fill_value: The array's own fill value, which xarray takes for such a value in Zarr's format 2; else None.
 
     Returns:
-        The value, or None.
+        The values that pixels may have, without NaN, each once.
     """
     named = [attributes.get("_FillValue"), attributes.get("missing_value")]
-    if "_ARRAY_DIMENSIONS" in attributes:  # what xarray wrote
+    if "_ARRAY_DIMENSIONS" in attributes and named == [None, None]:  # what xarray wrote
         named.append(fill_value)
-    for value in named:
-        if isinstance(value, list) and len(value) == 1:
-            (value,) = value
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            return nodata_of_text(str(value), dtype)
-        except (ValueError, OverflowError):
-            packed = _packed_double(str(value))
-            if packed is not None:
-                return nodata_of_text(repr(packed), dtype)
-    return None
+    each = [value for values in named for value in (values[:_MOST_NAMED] if isinstance(values, list) else [values])]
+    found = [_nodata_of_value(value, dtype) for value in each if isinstance(value, int | float | str)]
+    return list(dict.fromkeys(value for value in found if value is not None))
+
+
+_MOST_NAMED = 100
+
+
+def _nodata_of_value(value: int | float | str, dtype: np.dtype) -> Nodata:
+    """Return a named value as pixels of a type have it; None if they cannot, or it is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return nodata_of_text(str(value), dtype)
+    except (ValueError, OverflowError):
+        packed = _packed_double(str(value))
+        return None if packed is None else nodata_of_text(repr(packed), dtype)
 
 
 def _packed_double(text: str) -> float | None:

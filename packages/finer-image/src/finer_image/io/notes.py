@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from finer_core.distributed.ranks import ranks_of_environment
 
 Command = Callable[[argparse.Namespace], None]
+_OURS = ("finer_image", "finer_core")
+"""Loggers whose warnings are for the user: of weights that were rounded, or of a folder that cannot be locked, too."""
 
 
 def with_notes(run: Command) -> Command:
@@ -33,20 +35,22 @@ def with_notes(run: Command) -> Command:
 
 @contextmanager
 def _shown(*, quiet: bool, everything: bool) -> Iterator[None]:
-    """Print the warnings of this package's loggers, and drop those of others and Python's."""
-    ours, root, show = logging.getLogger("finer_image"), logging.getLogger(), warnings.showwarning
+    """Print the warnings of our packages' loggers, and drop those of others and Python's."""
+    ours, root, show = [logging.getLogger(name) for name in _OURS], logging.getLogger(), warnings.showwarning
     printer: logging.Handler = logging.NullHandler() if quiet else logging.StreamHandler()
     printer.setFormatter(logging.Formatter("note: %(message)s"))
     printer.addFilter(_Once())
     nowhere = logging.NullHandler()  # without any handler Python prints what libraries log
-    ours.addHandler(printer)
+    for logger in ours:
+        logger.addHandler(printer)
     if not everything:
         root.addHandler(nowhere)
         warnings.showwarning = _drop
     try:
         yield
     finally:
-        ours.removeHandler(printer)
+        for logger in ours:
+            logger.removeHandler(printer)
         root.removeHandler(nowhere)
         warnings.showwarning = show
 

@@ -61,6 +61,20 @@ def interval_of(low: float, high: float, *, dtype: np.dtype) -> tuple[float, flo
     return low, high
 
 
+def stretched(samples: Shaped[np.ndarray, "*shape"], *, largest: int) -> Shaped[np.ndarray, "*shape"]:
+    """Stretch samples of fewer than 8 bits to the 0 to 255 that every 8-bit image has.
+
+    Args:
+        samples: (...,) integers, 0 to `largest`.
+        largest: Below 256.
+
+    Returns:
+        (...,) uint8, rounded to the nearest.
+    """
+    table = (np.arange(largest + 1) * 255 + largest // 2) // largest
+    return table.astype(np.uint8)[samples]
+
+
 def unit_from_pixels(
     pixels: Shaped[np.ndarray, "*shape"], *, value_range: tuple[float, float]
 ) -> Float[np.ndarray, "*shape"]:

@@ -1,5 +1,6 @@
 """Fit a network to an image, from Python: no folder, no file and no output unless asked for."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -113,8 +114,9 @@ def fit(
 
 
 def _digest(image: Raster) -> str:
-    """Return what tells whether an image is the one that a checkpoint was begun with."""
+    """Return what tells whether an image is the one that a checkpoint was begun with: pixels, and what they mean."""
     if isinstance(image, Image):
-        return digest_of(image)
+        meaning = f"{digest_of(image)} {image.mode} {image.value_range} {image.nodata}"
+        return hashlib.sha256(meaning.encode()).hexdigest()
     assert isinstance(image, DiskImage)
     return sha256_of_input(image.path)

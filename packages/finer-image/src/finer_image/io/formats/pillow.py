@@ -8,10 +8,14 @@ import numpy as np
 from finer_core.io.jpeg import never_half
 from finer_image.io.library_guard import strict_pillow
 from finer_image.io.source import DecodedImage, ImageSource
-from finer_image.io.value_range import row_blocks
+from finer_image.io.value_range import row_blocks, stretched
 
 _ORIENTATION_TAG = 0x0112
 _PSD_VERSION = 1057
+_CODESTREAM = b"\xff\x4f\xff\x51"
+"""Its first two markers, SOC and SIZ, by which a JPEG 2000 also begins where no boxes are around it."""
+_MOST_BOXES = 1000
+"""Boxes before the picture of a JPEG 2000 that are looked at."""
 _BESIDE = {"AVIF": 8, "BMP": 4, "GIF": 8, "JPEG2000": 16, "QOI": 8, "WEBP": 16}
 """Bytes a pixel that a decoder keeps beside the picture that it makes."""
 
@@ -20,35 +24,39 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
     """Decode one of the 8-bit formats: JPEG, WebP, BMP, GIF, ICO, TGA, QOI, PSD, PBM, Lab and YCbCr TIFF.
 
     Palettes, CMYK, YCbCr, Lab and HSV become RGB, with alpha where the file has transparency. JPEG 2000 and
-    AVIF deeper than 8 bits, which Pillow would reduce, are decoded by imagecodecs instead.
+    AVIF of other samples than unsigned 8 bits, which Pillow would turn into such, are decoded by imagecodecs instead.
 
     Args:
         source: The open file.
         format_name: Pillow's name of the format.
 
     Returns:
-        uint8 pixels, or uint16 from the deep variants.
+        uint8 pixels, or the samples of the other variants, fewer than 8 bits stretched to 0 to 255.
 
     Raises:
         InputError: The image is too large, or stores layers and no picture.
     """
     from PIL import Image as pillow
 
-    head = _head(source) if format_name in ("AVIF", "JPEG2000") else b""
-    deep = _is_deep(head, format_name)
+    head = _codestream_head(source) if format_name == "JPEG2000" else b""
+    bits, is_signed = _samples(source, format_name, head)
     # An icon is a picture of its own, which Pillow decodes when it opens the file.
     most_pixels = source.most_pixels if format_name == "ICO" else None
     with strict_pillow(most_pixels=most_pixels), pillow.open(source.handle, formats=[format_name]) as image:
         mode = mode_after_decoding(image)
         _check_picture(source, image, format_name)
-        channels = len(image.getbands()) if deep else len(mode)
+        other = (bits != 8 or is_signed) and image.mode not in ("P", "PA")  # of a palette the colours matter
+        channels = len(image.getbands()) if other else len(mode)
+        item_bytes = 1 if bits <= 8 or not other else 2 if bits <= 16 else 4
         for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
-            source.check_size(height=height, width=width, channels=channels, item_bytes=2 if deep else 1, beside=beside)
+            source.check_size(height=height, width=width, channels=channels, item_bytes=item_bytes, beside=beside)
         if format_name == "JPEG":
             pixels = in_bands(never_half(image), mode)
         else:
-            pixels = _decode_deep(source, format_name) if deep else in_bands(image, mode)
+            pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
+            if other and bits < 8 and not is_signed:
+                pixels = stretched(pixels, largest=2**bits - 1)
         orientation = orientation_of(image)
         # A phone's multi-picture JPEG holds previews and depth maps, which nobody takes for more images.
         if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
@@ -60,7 +68,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
             icc_profile = None
         return DecodedImage(
             pixels=pixels,
-            mode=None if deep else mode,
+            mode=None if other else mode,
             orientation=orientation,
             icc_profile=icc_profile,
             source_mode="" if image.mode == mode else image.mode,
@@ -104,35 +112,49 @@ def mode_after_decoding(image: Any) -> str:
     return color + "A" * alpha
 
 
-def _head(source: ImageSource) -> bytes:
-    """Return the beginning of a file, where boxes and markers say what follows; the handle is left at the start."""
-    head = source.handle.read(1 << 16)
+def _codestream_head(source: ImageSource) -> bytes:
+    """Return the first bytes of a JPEG 2000's codestream; the handle is left at the start.
+
+    Boxes of any length may stand before it: colour profiles, and a map's coordinates in XML.
+    """
+    head, position = b"", 0
+    for _ in range(_MOST_BOXES):
+        source.handle.seek(position)
+        head = source.handle.read(64)
+        if len(head) < 64 or head.startswith(_CODESTREAM):
+            break
+        length, kind, long_length = struct.unpack_from(">I4sQ", head)
+        content = 16 if length == 1 else 8
+        step = content if kind == b"jp2c" else long_length if length == 1 else length
+        position += step if step >= content else source.file_bytes  # 0: until the end
+    if not head.startswith(_CODESTREAM):
+        raise source.error("is a truncated or corrupt JPEG 2000 (it has no picture); copy or download it again")
     source.handle.seek(0)
     return head
 
 
-def _is_deep(head: bytes, format_name: str) -> bool:
-    """Tell whether a JPEG 2000 or AVIF file holds more than 8 bits a channel."""
+def _samples(source: ImageSource, format_name: str, head: bytes) -> tuple[int, bool]:
+    """Return the bits of a sample, and whether it has a sign."""
     if format_name == "AVIF":
+        content = source.handle.read(1 << 16)
+        source.handle.seek(0)
         # av1C box: version, profile and level, then a byte whose bit 6 is high_bitdepth.
-        start = head.find(b"av1C")
-        return 0 <= start < len(head) - 6 and bool(head[start + 6] & 0x40)
-    # SIZ marker: markers and sizes, then from byte 40 on one Ssiz byte, depth - 1, for each component.
-    start = head.find(b"\xff\x4f\xff\x51")
-    return 0 <= start < len(head) - 42 and (head[start + 42] & 0x7F) + 1 > 8
+        start = content.find(b"av1C")
+        return (16 if 0 <= start < len(content) - 6 and content[start + 6] & 0x40 else 8), False
+    # SIZ marker: sizes, then from byte 40 on the number of components and one byte of the first, its depth - 1.
+    return ((head[42] & 0x7F) + 1, bool(head[42] & 0x80)) if len(head) > 42 else (8, False)
 
 
 def _codestream_size(head: bytes) -> tuple[int, int] | None:
     """Return rows and columns by the SIZ marker of a JPEG 2000, which may be others than the file around it says."""
-    start = head.find(b"\xff\x4f\xff\x51")
-    if not 0 <= start <= len(head) - 24:
+    if len(head) < 24:
         return None
-    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
+    right, bottom, left, top = struct.unpack_from(">4I", head, 8)
     return bottom - top, right - left
 
 
-def _decode_deep(source: ImageSource, format_name: str) -> np.ndarray:
-    """Decode a deep JPEG 2000 or AVIF to (H, W) or (H, W, C) at its own depth."""
+def _decode_other(source: ImageSource, format_name: str) -> np.ndarray:
+    """Decode a JPEG 2000 or AVIF to (H, W) or (H, W, C) of the samples that it stores."""
     import imagecodecs
 
     source.handle.seek(0)

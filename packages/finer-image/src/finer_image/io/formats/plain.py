@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_range import stretched
 from finer_image.io.windows.positioned_file import PositionedFile
 from finer_image.io.windows.reader import Parts, PlainReader
 
@@ -123,8 +124,7 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
         raise source.error(f"holds the value {values.max()} above its declared maximum {largest}; save it again")
     pixels = values.astype(np.uint8 if largest < 256 else np.uint16, copy=False)
     if largest < 255:
-        table = (np.arange(largest + 1) * 255 + largest // 2) // largest
-        pixels = table.astype(np.uint8)[pixels]
+        pixels = stretched(pixels, largest=largest)
     return DecodedImage(pixels=pixels.reshape(height, width, channels))
 
 

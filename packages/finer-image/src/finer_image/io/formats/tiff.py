@@ -10,7 +10,7 @@ from finer_image.io.nodata import Nodata, nodata_of_text
 from finer_image.io.scaling import note_of_gdal
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.tiff_pages import MOSAIC
-from finer_image.io.value_range import row_blocks
+from finer_image.io.value_range import row_blocks, stretched
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _LINEAR_RAW = 0, 2, 3, 5, 6, 8, 34892
 _JPEG_COMPRESSIONS = (6, 7)
@@ -138,8 +138,7 @@ class SampleKind:
         if self.colormap is not None:
             pixels, source_mode = _apply_palette(pixels, self.colormap), "P"
         elif pixels.dtype == np.uint8 and bits < 8:
-            pixels = pixels * np.uint8(255 // (2**bits - 1))  # 2 and 4 bits: 0..3 and 0..15 would look black.
-            bits = 8
+            pixels, bits = stretched(pixels, largest=2**bits - 1), 8  # 0..3 and 0..15 would look black
         if self.photometric == _WHITE_IS_ZERO and pixels.dtype.kind in "ub":
             pixels = ~pixels if pixels.dtype == np.bool_ else pixels.dtype.type(2**bits - 1) - pixels
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]

@@ -77,7 +77,24 @@ def open_zarr(source: ImageSource) -> Parts:
     # In format 3 xarray keeps the two apart.
     fill_value = metadata.fill_value if metadata.version == 2 else None
     nodata = nodata_of_attributes(metadata.attributes, metadata.dtype, fill_value=fill_value)
-    return Parts(reader, lambda samples: DecodedImage(pixels=samples, nodata=nodata), channels)
+    meant = _meant_type(metadata)
+    if meant != metadata.dtype:
+        stored = [int(np.array(value, dtype=metadata.dtype).view(meant)) for value in nodata]
+        nodata = list(dict.fromkeys((*stored, *nodata_of_attributes(metadata.attributes, meant))))
+    if len(nodata) > 1:
+        source.note(f"names {len(nodata)} values for 'no data'; only the first, {nodata[0]}, counts as such")
+    first = nodata[0] if nodata else None
+    return Parts(reader, lambda samples: DecodedImage(pixels=samples.view(meant), nodata=first), channels)
+
+
+def _meant_type(metadata: ZarrMetadata) -> np.dtype:
+    """Return the type that the bits of the pixels stand for: netCDF's formats have signed integers alone.
+
+    Its programs say of such an array by `_Unsigned` that its integers have no sign, as those of weather satellites.
+    """
+    kind = {"true": "u", "false": "i"}.get(str(metadata.attributes.get("_Unsigned")).lower())
+    dtype = metadata.dtype
+    return dtype if kind is None or dtype.kind not in "iu" else np.dtype(f"{dtype.str[0]}{kind}{dtype.itemsize}")
 
 
 class _ChunkReader(BlockReader):
