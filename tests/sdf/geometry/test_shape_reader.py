@@ -163,6 +163,22 @@ def test_a_mesh_that_is_two_sided_throughout_becomes_one_sided(tmp_path):
     assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
 
 
+def test_back_sides_with_vertices_of_their_own_go_too(tmp_path):
+    """Else the winding numbers of both sides cancel out, and nothing is inside."""
+    mesh, other = ball(), ball(1, center=(5, 0, 0))
+    both = joined(mesh, flipped(mesh))
+    got, notes = read(tmp_path, both)
+    assert notes == ("dropped 320 repeated faces",)
+    assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
+    sheet = Mesh(vertices=np.array([[9.0, 0, 0], [9, 1, 0], [9, 0, 1]]), faces=np.array([[0, 1, 2]]))
+    for more in (other, joined(other, sheet), joined(other, sheet, flipped(sheet))):
+        got, notes = read(tmp_path, joined(more, both))
+        assert "dropped 320 repeated faces" in notes
+        assert len(got.faces) == len(more.faces) + len(mesh.faces)
+        centers = np.array([[0.0, 0, 0], [5, 0, 0]])
+        assert np.allclose(igl.fast_winding_number(got.vertices, got.faces, centers), 1, atol=0.01)
+
+
 def test_inverted_winding_is_reversed_and_said(tmp_path):
     mesh = ball()
     got, notes = read(tmp_path, flipped(mesh))

@@ -48,9 +48,16 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
         faces, merged = _merge(vertices, faces)
         faces = _with_three_corners(faces)
         edges = Edges.of(faces)
-    flat = given - len(faces)
+    else:
+        places, shared = _merge(vertices, faces)
+        second = _second_sides(places) if shared else np.zeros(len(faces), dtype=bool)
+        if second.any():
+            faces, twice = faces[~second], int(second.sum())
+            edges = Edges.of(faces)
+    flat = given - len(faces) - twice
     if edges.crowded or edges.wound_against:  # as repeated faces make them
-        faces, twice = _without_repeats(faces)
+        faces, dropped = _without_repeats(faces)
+        twice += dropped
         edges = Edges.of(faces)
     _check_crowds(vertices, faces, edges)
     crowded, holes = edges.crowded, edges.open  # before slivers go: the hole that one leaves has no area either
@@ -107,17 +114,37 @@ def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
-    """Drop faces with the same corners in the same sense, and the back sides of a mesh that is two-sided throughout.
+    """Drop faces with the same corners in the same sense, and the back sides of what is two-sided throughout.
 
     A single pair of back-to-back faces is left: it may be a thin fin, whose edges would open.
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
     kept, _ = first_of_equals(turned)
-    both_senses, _ = first_of_equals(np.sort(turned[kept], axis=1))
-    if 2 * len(both_senses) == len(kept):
-        kept = kept[both_senses]
+    kept = kept[~_second_sides(turned[kept])]
     return faces[np.sort(kept)], len(faces) - len(kept)
+
+
+def _second_sides(faces: Faces) -> Bool[np.ndarray, " faces"]:
+    """Return which faces are the second one of the same corners, in parts that have every face twice.
+
+    Such a part has no inside: the winding numbers of its two sides cancel out. One that would be open without its back
+    sides is left, for that has no inside either, unless all parts are of that kind.
+    """
+    sides, _ = first_of_equals(np.sort(faces, axis=1))
+    part = igl.vertex_components(faces)[faces[:, 0]]
+    edges = Edges.of(faces[sides])
+    is_open = (edges.uses == 1)[edges.index].any(axis=1)
+    all_faces, all_sides, open_sides = (
+        np.bincount(*of_part, minlength=int(part.max()) + 1)
+        for of_part in ((part,), (part[sides],), (part[sides], is_open))
+    )
+    is_twofold = 2 * all_sides == all_faces
+    if not is_twofold.all():
+        is_twofold &= open_sides == 0
+    second = is_twofold[part]
+    second[sides] = False
+    return second
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:
