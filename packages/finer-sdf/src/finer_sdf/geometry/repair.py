@@ -48,9 +48,8 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
         faces, merged = _merge(vertices, faces)
         faces = _with_three_corners(faces)
         edges = Edges.of(faces)
-    else:
-        places, shared = _merge(vertices, faces)
-        second = _second_sides(places) if shared else np.zeros(len(faces), dtype=bool)
+    elif igl.vertex_components(faces).max() > 0:  # one may lie on another
+        second = _second_sides(_merge(vertices, faces)[0])
         if second.any():
             faces, twice = faces[~second], int(second.sum())
             edges = Edges.of(faces)
@@ -135,10 +134,9 @@ def _second_sides(faces: Faces) -> Bool[np.ndarray, " faces"]:
     part = igl.vertex_components(faces)[faces[:, 0]]
     edges = Edges.of(faces[sides])
     is_open = (edges.uses == 1)[edges.index].any(axis=1)
-    all_faces, all_sides, open_sides = (
-        np.bincount(*of_part, minlength=int(part.max()) + 1)
-        for of_part in ((part,), (part[sides],), (part[sides], is_open))
-    )
+    parts = int(part.max()) + 1
+    all_faces, all_sides = (np.bincount(each, minlength=parts) for each in (part, part[sides]))
+    open_sides = np.bincount(part[sides], weights=is_open, minlength=parts)
     is_twofold = 2 * all_sides == all_faces
     if not is_twofold.all():
         is_twofold &= open_sides == 0
