@@ -38,7 +38,13 @@ def _read_binary(path: Path, room: Room) -> RawShape:
     room.claim(faces=count)
     records = np.fromfile(path, dtype=_RECORD, count=count, offset=_HEAD)
     after = counted(size - _HEAD - declared * _RECORD.itemsize, "byte")
-    notes = notes_of({f"left out {after} after its last triangle": rest, f"{said}; read all": count > declared})
+    notes = notes_of(
+        {
+            f"left out {after} after its last triangle": rest,
+            f"{said}; read all": count > declared,
+            "left out the attributes of its triangles, which may be colors": records["attribute"].any(),
+        }
+    )
     corners = records["corners"].astype(np.float64).reshape(-1, 3)
     return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=tuple(notes))
 
