@@ -49,6 +49,7 @@ class DistanceField(nn.Module):
     """
 
     normalization: Normalization
+    in_features = 3
 
     def field(self, coords: Tensor) -> Tensor:
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1), for training code."""

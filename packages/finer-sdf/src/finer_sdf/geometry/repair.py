@@ -14,6 +14,9 @@ from finer_sdf.geometry.shapes import Faces, Mesh, Vertices
 _MOST_FACES = 1000
 """At one edge: a surface has two there, and what is asked of thousands takes a time of their square."""
 
+_NO_VOLUME = 1e-12
+"""Share of area times extent that no solid is as small as, and what rounding leaves of volumes that cancel out."""
+
 
 def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]:
     """Merge, drop and orient what needs it.
@@ -68,6 +71,8 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
     faces, orientation_notes = orient_outwards(vertices, faces, edges=edges)
     parts = int(igl.vertex_components(faces).max()) + 1
+    mesh = Mesh(vertices=np.ascontiguousarray(vertices), faces=faces)
+    is_empty = not holes and abs(mesh.volume()) <= _NO_VOLUME * mesh.area() * np.ptp(mesh.bounds, axis=0).max()
     changes = {
         f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,
         f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place": merged,
@@ -77,10 +82,11 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     kept = {
         f"more than two faces meet at {counted(crowded, 'edge')}": crowded,
         f"it is not watertight ({counted(holes, 'open edge')}); the winding number decides what is inside": holes,
+        "the volumes that its faces enclose cancel out, as both sides of a surface do; give it with one side": is_empty,
         f"it has {parts} separate parts; all are kept": parts > 1,
     }
     notes = (*spread_notes, *notes_of(changes), *orientation_notes, *notes_of(kept))
-    return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), notes
+    return mesh, notes
 
 
 def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:

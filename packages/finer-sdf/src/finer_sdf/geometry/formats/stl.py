@@ -1,7 +1,6 @@
 """Read STL, binary or text: triangles without shared corners."""
 
 import codecs
-import re
 from pathlib import Path
 
 import numpy as np
