@@ -7,7 +7,7 @@ import trimesh
 from torch import nn
 
 from finer_core.errors import InputError
-from finer_sdf import Normalization, SdfModel
+from finer_sdf import Normalization, SdfModel, export
 from finer_sdf.app.cli import main
 from finer_sdf.beyond_box import beyond_box
 from finer_sdf.geometry.query_points import COLUMNS, read_points, write_answers
@@ -89,6 +89,30 @@ def test_beyond_the_box_distances_are_bounds(points):
     assert found.residual.max() <= 2e-5
     np.testing.assert_allclose(np.linalg.norm(found.nearest - CENTER, axis=1), RADIUS, atol=1e-3)
     assert ((found.normal * (far - CENTER)).sum(axis=1) > 0).all()
+
+
+def test_a_model_called_beyond_its_box_says_what_its_query_does(points, tmp_path):
+    class Waves(Ball):
+        """A ball in its box; outside of it a wave, as networks of sines have it."""
+
+        def forward(self, x):
+            return torch.where(
+                x.abs().amax(dim=-1, keepdim=True) > 0.5, -0.1 * x.sum(dim=-1, keepdim=True).sin(), super().forward(x)
+            )
+
+    model = SdfModel(network=Waves(0.0), normalization=PLACE)
+    far = CENTER + 5 * (points - CENTER)
+    found = model.query(far)
+    assert found.distance.max() > 10 * RADIUS
+    np.testing.assert_allclose(model(far), found.distance, atol=1e-4)
+    np.testing.assert_allclose(model.normals(far), found.normal, atol=1e-5)
+    asked = torch.from_numpy(far).requires_grad_()
+    np.testing.assert_allclose(model(asked).detach(), found.distance, atol=1e-4)
+    (slope,) = torch.autograd.grad(model(asked).sum(), asked)
+    assert slope.isfinite().all() and ((slope * torch.from_numpy(far - CENTER)).sum(dim=1) > 0).all()
+    export(model, tmp_path / "model.pt2")
+    there = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(far).float())
+    np.testing.assert_allclose(there.detach(), found.distance, atol=1e-4)
 
 
 @pytest.mark.parametrize("far", [1e5, 1e9, 1e21, 1e60, 1e200, 1e307])

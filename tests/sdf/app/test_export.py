@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from finer_core import build_network
-from finer_sdf import Normalization, SdfModel, export, fit
+from finer_sdf import Normalization, SdfModel, export, fit, shell, union
 from finer_sdf.app.cli import main
 
 
@@ -39,6 +39,21 @@ def test_onnx(model, tmp_path):
     export(loaded, tmp_path / "ball.onnx")
     (found,) = runtime.InferenceSession(tmp_path / "ball.onnx").run(None, {"coords": points().numpy()})
     np.testing.assert_allclose(found, loaded(points().numpy()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("move", [0.0, 5e6])
+def test_what_is_made_of_models_is_written_too(move, tmp_path):
+    torch.manual_seed(0)
+    network = build_network("finer", task="sdf", in_features=3, out_features=1, hidden_features=8)
+    one, other = (
+        SdfModel(network=network, normalization=Normalization(scale=0.3, offset=(-0.3 * (move + x), 0.0, 0.0)))
+        for x in (0, 1)
+    )
+    made = union(one, shell(other, 0.2))
+    export(made, tmp_path / "made.pt2")
+    asked = points().double() + torch.tensor([move - 10, 0, 0], dtype=torch.float64)
+    found = torch.export.load(tmp_path / "made.pt2").module()(asked if move else asked.float())
+    torch.testing.assert_close(found.double(), made(asked), rtol=1e-4, atol=1e-4)
 
 
 FAR = np.array([500000.0, 5200000.0, 300.0])

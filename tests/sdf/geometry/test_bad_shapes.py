@@ -174,7 +174,7 @@ def test_too_few_points(tmp_path):
         ("1 2 3 0 0 1 255 255\n", "8 numbers"),
         ("1 2 3 0 0 1 0 1 0\n", "9 numbers"),
         ("1 2 3\n1 2 3 4 5 6\n", "line 2 has 6 columns"),
-        ("8\n\nC 0 0 0\n", "line 3 has 4 columns"),
+        ("8\n\nC 0 0 0\n", "line 3: 'C' is not a number"),
         (b"\xff\xfe1\x002\x00", "cannot be read as .xyz"),
     ],
 )

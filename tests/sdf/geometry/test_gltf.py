@@ -244,6 +244,15 @@ def test_vertex_colors_are_multiplied_by_the_materials_and_white_where_there_are
         np.testing.assert_allclose(loaded.colors.colors, np.repeat(colors, 8, axis=0), atol=1e-4)
 
 
+@pytest.mark.parametrize("normalized", [{"normalized": True}, {}])
+def test_integer_colors_are_shares_of_the_largest_whether_it_is_said_or_not(tmp_path, normalized):
+    built = plain()
+    table = np.array([[0, 51, 255]] * 8, dtype=np.uint8)
+    built.json["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"] = built.add(table, **normalized)
+    loaded = read_shape(saved(tmp_path / "a.glb", built.glb()))
+    np.testing.assert_allclose(loaded.colors.colors, [[0, 0.484529, 1]] * 8, atol=1e-4)
+
+
 def test_vertex_colors_that_are_none_are_said_to_be_left_out(tmp_path):
     built = colored((True, None), (True, None))
     bad = built.add(np.full((7, 3), 0.5, dtype="<f4"))

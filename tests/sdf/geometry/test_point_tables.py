@@ -69,6 +69,15 @@ def test_a_first_line_names_the_columns(tmp_path, head, tables, notes):
     assert list(loaded.notes) == notes and outward(loaded.shape) > 0.99
 
 
+@pytest.mark.parametrize("head", ["", "//X Y Z Nx Ny Nz\n", "# x y z nx ny nz\n"])
+def test_a_line_that_counts_the_points_is_no_point(tmp_path, head):
+    table = rows(POINTS, NORMALS)
+    loaded = read_shape(saved(tmp_path / "a.xyz", f"{head}{len(POINTS)}\n{table}"))
+    assert len(loaded.shape.points) == len(POINTS) and outward(loaded.shape) > 0.99 and loaded.notes == ()
+    cut = saved(tmp_path / "a.xyz", f"{head}{len(POINTS) + 1}\n{table}")
+    assert refusal(cut) == "its first line says 301 points, and 300 follow; it may be cut short"
+
+
 @pytest.mark.parametrize("head", ["z [mm],y [mm],x [mm]", "z (m);y (m);x (m);", "z,y,x,comment"])
 def test_columns_of_another_order_with_units_or_an_empty_field_are_not_swapped(tmp_path, head):
     text = rows(POINTS[:, ::-1], blank=",").replace("\n", ",\n" if head.endswith("comment") else "\n")

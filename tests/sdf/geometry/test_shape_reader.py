@@ -163,6 +163,36 @@ def test_a_mesh_that_is_two_sided_throughout_becomes_one_sided(tmp_path):
     assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
 
 
+def test_back_sides_with_vertices_of_their_own_go_too(tmp_path):
+    """Else the winding numbers of both sides cancel out, and nothing is inside."""
+    mesh, other = ball(), ball(1, center=(5, 0, 0))
+    both = joined(mesh, flipped(mesh))
+    got, notes = read(tmp_path, both)
+    assert notes == ("dropped 320 repeated faces",)
+    assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
+    sheet = Mesh(vertices=np.array([[9.0, 0, 0], [9, 1, 0], [9, 0, 1]]), faces=np.array([[0, 1, 2]]))
+    for more in (other, joined(other, sheet), joined(other, sheet, flipped(sheet))):
+        got, notes = read(tmp_path, joined(more, both))
+        assert "dropped 320 repeated faces" in notes
+        assert len(got.faces) == len(more.faces) + len(mesh.faces)
+        centers = np.array([[0.0, 0, 0], [5, 0, 0]])
+        assert np.allclose(igl.fast_winding_number(got.vertices, got.faces, centers), 1, atol=0.01)
+
+
+def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):
+    """A square and its back side may be cut along different diagonals, so no two triangles are the same."""
+    sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
+    front = [side[i] for side in sides for i in (0, 1, 2, 0, 2, 3)]
+    back = [side[i] for side in sides for i in (3, 2, 1, 3, 1, 0)]
+    one_side = read_mesh(tmp_path, corners, np.array(front).reshape(-1, 3))
+    assert one_side[0].volume() == pytest.approx(1) and one_side[1] == ()
+    _, notes = read_mesh(tmp_path, corners, np.array(front + back).reshape(-1, 3))
+    assert (
+        "the volumes that its faces enclose cancel out, as both sides of a surface do; give it with one side" in notes
+    )
+
+
 def test_inverted_winding_is_reversed_and_said(tmp_path):
     mesh = ball()
     got, notes = read(tmp_path, flipped(mesh))

@@ -161,6 +161,8 @@ def test_options_that_cannot_be_used_are_refused_before_the_model_is_read(tmp_pa
         (["--min-component", "-1"], "--min-component"),
         (["--simplify", "1"], "--simplify"),
         (["--out", "m.bin"], ".bin"),
+        (["--out", "m.ply", "--up", "z"], "--up 'z' does nothing to .ply files"),
+        (["--out", "m.bin", "--format", "stl", "--up", "y"], "--up 'y' does nothing to .stl files"),
     ):
         assert main(["mesh", str(tmp_path / "absent"), *given]) == 2
         error = capsys.readouterr().err

@@ -11,6 +11,7 @@ from finer_core.io.glb import UPRIGHT, srgb_from_linear
 from finer_core.io.usd import USD_SUFFIXES
 from finer_sdf.app.mesh_options import FORMATS
 from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.reader import read_shape
 from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
 from finer_sdf.meshing.writer import SUFFIXES as KNOWN
 from tests import usd_meshes
@@ -69,6 +70,17 @@ def test_single_precision_far_from_the_origin_has_an_offset_that_is_said(tmp_pat
         assert header.startswith(b"finer-sdf: add 691234.5 5334567.2 512 ")
         back.apply_translation(offset)
     np.testing.assert_allclose(back.vertices[back.faces], far[ball.faces], rtol=0, atol=1e-7)
+    loaded = read_shape(tmp_path / f"mesh{suffix}")
+    np.testing.assert_allclose(loaded.shape.bounds, [far.min(axis=0), far.max(axis=0)], rtol=0, atol=1e-7)
+    assert ("added the offset 691234.5 5334567.2 512 of its header" in loaded.notes) == (suffix == ".stl")
+
+
+@pytest.mark.parametrize("words", ["", "1 2", "1 2 3 4"])
+def test_another_header_moves_nothing(tmp_path, ball, words):
+    write_mesh(tmp_path / "mesh.stl", ball)
+    content = (tmp_path / "mesh.stl").read_bytes()
+    (tmp_path / "mesh.stl").write_bytes(f"finer-sdf: add {words}".encode().ljust(80) + content[80:])
+    np.testing.assert_allclose(read_shape(tmp_path / "mesh.stl").shape.bounds, ball.bounds, atol=1e-6)
 
 
 def test_near_the_origin_nothing_is_moved_or_said(tmp_path, ball):

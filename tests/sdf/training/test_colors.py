@@ -64,7 +64,8 @@ def test_colors_of_a_ply_mesh_and_of_a_cloud_are_read(ball, tmp_path, encoding):
 @pytest.mark.parametrize("names", ["diffuse_red diffuse_green diffuse_blue", "r g b", "Red Green Blue"])
 @pytest.mark.parametrize("kind", ["uchar", "float"])
 def test_colors_and_normals_of_a_ply_under_their_other_names(ball, tmp_path, names, kind):
-    names = [*"xyz", "normal_x", "normal_y", "normal_z", *names.split()]
+    axes = "XYZ" if names.istitle() else "xyz"  # as GIS software has them
+    names = [*axes, "normal_x", "normal_y", "normal_z", *names.split()]
     kinds = ["double"] * 6 + [kind] * 3
     head = "".join(f"property {kind} {name}\n" for kind, name in zip(kinds, names, strict=True))
     colors = np.rint(255 * paint(ball.vertices))
@@ -84,11 +85,22 @@ def test_colors_that_are_left_out_are_said(tmp_path):
     head += "element face 4\nproperty list uchar int vertex_indices\n"
     head += "".join(f"property uchar {name}\n" for name in names) + "end_header\n"
     faces = ["3 0 2 1", "3 0 1 3", "3 0 3 2", "3 1 2 3"]
-    (tmp_path / "a.ply").write_text(head + corners + "".join(f"{face} 9 8 7\n" for face in faces))
-    assert read_shape(tmp_path / "a.ply").notes == ("left out the colors of its faces",)
-    text = "COFF\n4 4 6\n" + corners.replace("\n", " 255 0 0 255\n") + "\n".join(faces) + "\n"
-    (tmp_path / "a.off").write_text(text)
-    assert read_shape(tmp_path / "a.off").notes == ("left out its colors",)
+    for named in (head, head.replace("uchar ", "uchar diffuse_").replace("uchar diffuse_int", "uchar int")):
+        (tmp_path / "a.ply").write_text(named + corners + "".join(f"{face} 9 8 7\n" for face in faces))
+        assert read_shape(tmp_path / "a.ply").notes == ("left out the colors of its faces",)
+    shown = corners.replace("\n", " 255 0 0 255\n"), [f"{face} 255 0 0" for face in faces]
+    for word, vertices, polygons in (("C", shown[0], faces), ("", shown[0], faces), ("", corners, shown[1])):
+        (tmp_path / "a.off").write_text(f"{word}OFF\n4 4 6\n{vertices}" + "\n".join(polygons) + "\n")
+        assert read_shape(tmp_path / "a.off").notes == ("left out its colors",)
+    for word in ("N", "ST", "STN"):  # other numbers than colors
+        (tmp_path / "a.off").write_text(f"{word}OFF\n4 4 6\n{shown[0]}" + "\n".join(faces) + "\n")
+        assert read_shape(tmp_path / "a.off").notes == ()
+    content = bytearray(trimesh.creation.box().export(file_type="stl"))
+    content[84 + 48 : 84 + 50] = b"\x1f\x80"  # blue
+    (tmp_path / "a.stl").write_bytes(content)
+    assert "left out the attributes of its triangles, which may be colors" in read_shape(tmp_path / "a.stl").notes
+    np.savez(tmp_path / "a.npz", points=np.eye(4, 3), normals=np.eye(4, 3), colors=np.ones((4, 3)), scale=2)
+    assert "left out its arrays colors, scale" in read_shape(tmp_path / "a.npz").notes
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])

@@ -1,5 +1,7 @@
 """Noisy clouds without normals: noise is measured, normals and surface are those beneath it, and holes close."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,9 @@ def test_what_is_chosen_is_said():
 
 def test_noise_has_the_units_of_the_points_and_may_be_given():
     cloud = PointCloud(points=5 * sphere(2000), normals=sphere(2000), noise=0.4)
+    for noise in (-0.4, np.nan, np.inf, 1e9):
+        with pytest.raises(InputError, match=r"its noise must be a length of 0 to its size of [\d.]+, not "):
+            as_shape(dataclasses.replace(cloud, noise=noise))
     assert as_shape(cloud).shape.noise == 0.4
     boxed = Normalization(scale=0.1, offset=(0.0, 0.0, 0.0)).shape_to_box(cloud)
     assert isinstance(boxed, PointCloud) and boxed.noise == pytest.approx(0.04)

@@ -49,6 +49,7 @@ class DistanceField(nn.Module):
     """
 
     normalization: Normalization
+    in_features = 3
 
     def field(self, coords: Tensor) -> Tensor:
         """Return the distance in box units at coords (..., 3) of the box, as (..., 1), for training code."""
@@ -67,7 +68,7 @@ class DistanceField(nn.Module):
         raise NotImplementedError
 
     def forward(self, points: Any) -> Any:
-        """Return the signed distance at points, in the input's coordinates and units.
+        """Return the signed distance at points anywhere, in the input's coordinates and units.
 
         Args:
             points: (..., 3); a tensor on the network's device, or an array.
@@ -75,7 +76,7 @@ class DistanceField(nn.Module):
         Returns:
             (...,), negative inside, of the points' floating type; an array, without a graph, for an array.
         """
-        return distances_at(points, self.field, self.normalization, like=self._parameter())
+        return distances_at(points, self.everywhere, self.normalization, like=self._parameter())
 
     def normals(self, points: Any) -> Any:
         """Return the direction in which the distance grows fastest, by the field's exact gradient.
@@ -86,7 +87,7 @@ class DistanceField(nn.Module):
         Returns:
             (..., 3) of length 1, outward on the surface; an array, without a graph, for an array.
         """
-        return normals_at(points, self.field, self.normalization, like=self._parameter())
+        return normals_at(points, self.everywhere, self.normalization, like=self._parameter())
 
     def query(self, points: Any) -> "PointQuery":
         """Return distance, normal and nearest point of the surface for points anywhere.

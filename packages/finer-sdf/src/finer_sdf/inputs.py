@@ -72,6 +72,11 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
     if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
+        extent = float(np.ptp(found.bounds, axis=0).max())
+        if not 0 < shape.noise < extent:
+            raise InputError(
+                f"the {what}: its noise must be a length of 0 to its size of {extent:.3g}, not {shape.noise:g}"
+            )
         found = dataclasses.replace(found, noise=shape.noise)
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
@@ -173,6 +178,8 @@ def _tables_of(shape: Any) -> RawShape:
     if isinstance(shape, np.ndarray | Tensor):
         return RawShape(vertices=_numbers("points", shape))
     hint = "; join its parts by .to_mesh()" if hasattr(shape, "to_mesh") else ""
+    if not hint and hasattr(shape, "vertices"):  # trimesh has another PointCloud
+        hint = "; of its points give .vertices"
     raise InputError(f"is no surface; give {_KINDS}{hint}")
 
 

@@ -82,7 +82,6 @@ class SdfModel(DistanceField):
     """
 
     network: nn.Module
-    in_features = 3
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class TextTable:
         names: Of the columns, in lower case and without units; empty if no first line has them.
         commas: What commas do: "decimal" or "separate"; "" if there are none.
         points: Whether a number has a decimal point.
+        declared: How many rows a first line of one whole number says there are; None without one.
     """
 
     columns: int = 0
@@ -33,6 +34,7 @@ class TextTable:
     names: list[str] = field(default_factory=list)
     commas: Literal["", "decimal", "separate"] = ""
     points: bool = False
+    declared: int | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -93,7 +95,8 @@ def read_text_table(
     """Read rows of numbers between blanks, commas or semicolons.
 
     Empty lines and what follows a # or // are left out. A first line may name the columns; units in brackets are no
-    part of a name. Decimal commas are told from commas that separate by the first row that has some.
+    part of a name. Where names are needed, a first line of one whole number says how many rows follow. Decimal commas
+    are told from commas that separate by the first row that has some.
 
     Args:
         path: The file.
@@ -116,6 +119,8 @@ def read_text_table(
         head = row or " ".join(comment if needed else [])
         if head and not table.columns and not table.names and (names := _names_in(head, needed)):
             table.names, widths, is_comment = names, (len(names),) if needed else widths, not row
+        elif needed and not table.columns and table.declared is None and row.isdecimal():
+            table.declared = int(row)
         elif row:
             plain = _QUOTED.sub(r"\2", row) if '"' in row or "'" in row else row
             is_first = not table.columns

@@ -167,9 +167,8 @@ def _add_mesh(commands: Any) -> None:
     )
     parser.add_argument(
         "--up",
-        default="z",
         choices=("x", "y", "z", "-x", "-y", "-z"),
-        help="the scene's axis that is up; .glb and USD files, which have y up, are turned (default: %(default)s)",
+        help="the scene's axis that is up; for .glb and USD files, which have y up, and are turned (default: z)",
     )
     add_habits(parser)
 

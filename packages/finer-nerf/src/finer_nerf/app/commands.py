@@ -170,6 +170,8 @@ def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
     check_mesh_path(arguments.out, is_textured=arguments.texture is not None)
+    if Path(arguments.out).suffix.lower() == ".ply":
+        refuse_without_effect(arguments, "up", why="to .ply files, which do not say which axis is up")
     check_output_path(arguments.out, overwrite=arguments.overwrite)
     check_resolution(arguments.resolution)
     memory = parse_memory(arguments.memory)
@@ -185,7 +187,7 @@ def mesh_model(arguments: argparse.Namespace) -> str:
         on_points=progress.update,
     )
     progress.close()
-    note = write_mesh(arguments.out, mesh, up=arguments.up)
+    note = write_mesh(arguments.out, mesh, up=arguments.up or "z")
     kind = ", ".join(filter(None, ["coloured" if arguments.texture is None else "textured", note]))
     return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
 

@@ -3,13 +3,14 @@
 import argparse
 import sys
 
+from finer_core.app.cli import refuse_without_effect
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.meshing.painting import check_painting
 from finer_sdf.meshing.parts import check_min_component
 from finer_sdf.meshing.simplify import check_simplify
-from finer_sdf.meshing.writer import check_mesh_path, holds_normals, write_mesh
+from finer_sdf.meshing.writer import check_mesh_path, has_an_axis_up, holds_normals, write_mesh
 
 
 def mesh_path(arguments: argparse.Namespace) -> str:
@@ -19,7 +20,9 @@ def mesh_path(arguments: argparse.Namespace) -> str:
         InputError: For a format, a place or an option that cannot be used.
     """
     out = str(arguments.out or f"mesh.{arguments.format or 'ply'}")
-    check_mesh_path(out, file_type=arguments.format, is_textured=arguments.texture is not None)
+    suffix = check_mesh_path(out, file_type=arguments.format, is_textured=arguments.texture is not None)
+    if not has_an_axis_up(suffix):
+        refuse_without_effect(arguments, "up", why=f"to {suffix} files, which do not say which axis is up")
     check_output_path(out, overwrite=arguments.overwrite)
     check_min_component(arguments.min_component)
     check_simplify(arguments.simplify)
@@ -52,7 +55,7 @@ def write_surface(
         uv=finished.uv,
         texture=finished.texture,
         file_type=arguments.format,
-        up=arguments.up,
+        up=arguments.up or "y",
     )
     for note in () if arguments.quiet else notes:
         print(f"{out}: {note}", file=sys.stderr)

@@ -28,7 +28,6 @@ def add_mesh_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--up",
-        default="y",
         choices=("x", "y", "z"),
-        help="axis that is up; .glb and USD files, which have y up, are turned (default: %(default)s)",
+        help="axis that is up; for .glb and USD files, which have y up, and are turned (default: y)",
     )

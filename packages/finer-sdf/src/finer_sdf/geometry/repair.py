@@ -14,6 +14,9 @@ from finer_sdf.geometry.shapes import Faces, Mesh, Vertices
 _MOST_FACES = 1000
 """At one edge: a surface has two there, and what is asked of thousands takes a time of their square."""
 
+_NO_VOLUME = 1e-12
+"""Share of area times extent that no solid is as small as, and what rounding leaves of volumes that cancel out."""
+
 
 def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]:
     """Merge, drop and orient what needs it.
@@ -48,9 +51,15 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
         faces, merged = _merge(vertices, faces)
         faces = _with_three_corners(faces)
         edges = Edges.of(faces)
-    flat = given - len(faces)
+    elif igl.vertex_components(faces).max() > 0:  # one may lie on another
+        second = _second_sides(_merge(vertices, faces)[0])
+        if second.any():
+            faces, twice = faces[~second], int(second.sum())
+            edges = Edges.of(faces)
+    flat = given - len(faces) - twice
     if edges.crowded or edges.wound_against:  # as repeated faces make them
-        faces, twice = _without_repeats(faces)
+        faces, dropped = _without_repeats(faces)
+        twice += dropped
         edges = Edges.of(faces)
     _check_crowds(vertices, faces, edges)
     crowded, holes = edges.crowded, edges.open  # before slivers go: the hole that one leaves has no area either
@@ -62,6 +71,8 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int64)
     faces, orientation_notes = orient_outwards(vertices, faces, edges=edges)
     parts = int(igl.vertex_components(faces).max()) + 1
+    mesh = Mesh(vertices=np.ascontiguousarray(vertices), faces=faces)
+    is_empty = not holes and abs(mesh.volume()) <= _NO_VOLUME * mesh.area() * np.ptp(mesh.bounds, axis=0).max()
     changes = {
         f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,
         f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place": merged,
@@ -71,10 +82,11 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     kept = {
         f"more than two faces meet at {counted(crowded, 'edge')}": crowded,
         f"it is not watertight ({counted(holes, 'open edge')}); the winding number decides what is inside": holes,
+        "the volumes that its faces enclose cancel out, as both sides of a surface do; give it with one side": is_empty,
         f"it has {parts} separate parts; all are kept": parts > 1,
     }
     notes = (*spread_notes, *notes_of(changes), *orientation_notes, *notes_of(kept))
-    return Mesh(vertices=np.ascontiguousarray(vertices), faces=faces), notes
+    return mesh, notes
 
 
 def _keep(faces: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -107,17 +119,36 @@ def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
-    """Drop faces with the same corners in the same sense, and the back sides of a mesh that is two-sided throughout.
+    """Drop faces with the same corners in the same sense, and the back sides of what is two-sided throughout.
 
     A single pair of back-to-back faces is left: it may be a thin fin, whose edges would open.
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
     kept, _ = first_of_equals(turned)
-    both_senses, _ = first_of_equals(np.sort(turned[kept], axis=1))
-    if 2 * len(both_senses) == len(kept):
-        kept = kept[both_senses]
+    kept = kept[~_second_sides(turned[kept])]
     return faces[np.sort(kept)], len(faces) - len(kept)
+
+
+def _second_sides(faces: Faces) -> Bool[np.ndarray, " faces"]:
+    """Return which faces are the second one of the same corners, in parts that have every face twice.
+
+    Such a part has no inside: the winding numbers of its two sides cancel out. One that would be open without its back
+    sides is left, for that has no inside either, unless all parts are of that kind.
+    """
+    sides, _ = first_of_equals(np.sort(faces, axis=1))
+    part = igl.vertex_components(faces)[faces[:, 0]]
+    edges = Edges.of(faces[sides])
+    is_open = (edges.uses == 1)[edges.index].any(axis=1)
+    parts = int(part.max()) + 1
+    all_faces, all_sides = (np.bincount(each, minlength=parts) for each in (part, part[sides]))
+    open_sides = np.bincount(part[sides], weights=is_open, minlength=parts)
+    is_twofold = 2 * all_sides == all_faces
+    if not is_twofold.all():
+        is_twofold &= open_sides == 0
+    second = is_twofold[part]
+    second[sides] = False
+    return second
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:

@@ -14,6 +14,7 @@ from finer_core.io.glb import glb_bytes
 from finer_core.io.ply import write_ply
 from finer_core.io.usd import USD_SUFFIXES, check_usd_library, write_usd
 from finer_sdf.geometry import Mesh
+from finer_sdf.geometry.formats.stl import OFFSET
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", *USD_SUFFIXES)
 _Y_UP = (".glb", *USD_SUFFIXES)
@@ -54,6 +55,11 @@ def check_mesh_path(path: str | os.PathLike[str], *, file_type: str | None = Non
 def holds_normals(suffix: str) -> bool:
     """Return whether a format holds normals and colors of vertices."""
     return suffix in _WITH_ATTRIBUTES
+
+
+def has_an_axis_up(suffix: str) -> bool:
+    """Return whether a format says which axis is up, so that a mesh is turned for it."""
+    return suffix in _Y_UP
 
 
 def write_mesh(
@@ -150,7 +156,7 @@ def _write_by_trimesh(
     made: Any = written.export(file_type=suffix[1:], **options)  # written here: trimesh leaves a file open that fails
     content = made.encode() if isinstance(made, str) else made
     if suffix == ".stl" and offset.any():
-        content = f"finer-sdf: add {_shown(offset)}".encode("ascii")[:80].ljust(80) + content[80:]
+        content = f"{OFFSET}{_shown(offset)}".encode("ascii")[:80].ljust(80) + content[80:]
     path.write_bytes(content)
 
 

@@ -51,8 +51,11 @@ class GltfFile:
         """Return how many elements an accessor has."""
         return int(item(self.json, "accessors", index)["count"])
 
-    def accessor(self, index: Any) -> np.ndarray:
-        """Return the values of an accessor, (count, width) float64; normalized integers become what they stand for."""
+    def accessor(self, index: Any, *, is_share: bool = False) -> np.ndarray:
+        """Return the values of an accessor, (count, width) float64; normalized integers become what they stand for.
+
+        So do all that are shares of 1, as colors are, though an exporter forgot to say so.
+        """
         stored = item(self.json, "accessors", index)
         count, width = self.count(index), _WIDTHS[stored["type"]]
         self.room.claim(text=4 * count * width)  # half of what the array takes
@@ -66,7 +69,7 @@ class GltfFile:
             number = int(sparse["count"])
             where = self._view(sparse["indices"], np.dtype(_COMPONENTS[sparse["indices"]["componentType"]]), number, 1)
             values[where[:, 0]] = self._view(sparse["values"], kind, number, width)
-        if stored.get("normalized") and kind.kind in "iu":
+        if (stored.get("normalized") or is_share) and kind.kind in "iu":
             values = np.maximum(values / np.iinfo(kind).max, -1.0)
         return values
 

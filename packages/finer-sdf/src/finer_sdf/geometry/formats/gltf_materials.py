@@ -130,5 +130,5 @@ def vertex_colors(file: GltfFile, primitive: dict[str, Any], count: int) -> np.n
     index = primitive["attributes"].get("COLOR_0")
     if index is None or file.count(index) != count:
         return None
-    linear = file.accessor(index)[:, :3]
+    linear = file.accessor(index, is_share=True)[:, :3]
     return np.clip(linear, 0, 1) if linear.shape[1] == 3 and np.isfinite(linear).all() else None

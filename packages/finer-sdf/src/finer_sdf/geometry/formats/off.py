@@ -31,12 +31,14 @@ def read_off(path: Path, room: Room) -> RawShape:
     if len(declared) < 2 or min(declared) < 0:
         raise InputError(f"{where}: {counts[:40]!r} are not the numbers of vertices and faces")
     room.claim(faces=declared[1], points=declared[0])
+    has_colors = "C" in header[0]  # or without a word: three more numbers of a vertex, or some of a face
     for done in range(declared[0]):
         where, row = next(rows, ("", ""))
         words = row.split()
         if len(words) < 3:
             raise cut_short(f"{declared[0]} vertices", _found(done, where))
         table.vertices.extend([number(word, where=where) for word in words[:3]])
+        has_colors |= len(words) >= 6 and header[0] == "OFF"
     for done in range(declared[1]):
         where, row = next(rows, ("", ""))
         words = row.split()
@@ -47,8 +49,9 @@ def read_off(path: Path, room: Room) -> RawShape:
             raise InputError(f"{where}: a face needs 3 corners, got {size}")
         table.corners.extend([integer(word, where=where) for word in words[1 : size + 1]])
         table.sizes.append(size)
+        has_colors |= len(words) > size + 1
     left = sum(1 for _ in rows)
-    notes = {f"left out {counted(left, 'line')} after its last face": left, "left out its colors": "C" in header[0]}
+    notes = {f"left out {counted(left, 'line')} after its last face": left, "left out its colors": has_colors}
     return table.shape(notes=tuple(notes_of(notes)))
 
 

@@ -14,7 +14,7 @@ from finer_core.errors import InputError
 from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.formats.pictures import neighbor, read_texture, reason_for
 from finer_sdf.geometry.polygons import with_polygons, with_textured_polygons
-from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, counted, cut_short, points_of
+from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, counted, cut_short, points_of, standard_name
 from finer_sdf.geometry.textures import NO_TEXTURE
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
@@ -71,14 +71,14 @@ def read_ply(path: Path, room: Room) -> RawShape:
     notes = (f"left out {counted(left, 'byte')} after its last row",) if left else ()
     kinds = {p.name: p.kind for element in elements if element.name == "vertex" for p in element.properties}
     vertices = {name: _of_kind(kinds[name], values) for name, values in tables.get("vertex", _NONE).values.items()}
-    missing = [axis for axis in "xyz" if axis not in vertices]
+    missing = [axis for axis in "xyz" if axis not in map(standard_name, vertices)]
     if missing:
         raise InputError(f"its vertices have no {' and no '.join(missing)}; a surface in space needs x, y and z")
     shape = points_of(vertices, notes=notes)
     if not declared.get("face"):
         return shape
     lists = tables["face"].lists if "face" in tables else {}
-    if "face" in tables and tables["face"].values.keys() & {*COLOR} and shape.colors is None:
+    if "face" in tables and {*map(standard_name, tables["face"].values)} & {*COLOR} and shape.colors is None:
         shape = dataclasses.replace(shape, notes=(*notes, "left out the colors of its faces"))
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if polygons is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.arrays import read_arrays
+from finer_core.io.arrays import map_array, read_arrays
 from finer_core.io.text_table import read_text_table
 from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, Room, number_table, points_of, standard_name
 
@@ -20,7 +20,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
 
     Numbers stand between blanks, commas or semicolons; decimal commas are told from commas that separate. Empty lines
     and what follows a # or // are left out. A first line may name the columns; without one, three more columns are the
-    normal unless they look like a colour.
+    normal unless they look like a colour. It may also be the number of points.
     """
     read = read_text_table(path, claim=lambda rows: room.claim(points=rows), widths=_WIDTHS, needed=POSITION)
     table, width = read.values, read.columns
@@ -35,6 +35,8 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
             f"Write decimal points, or {_ADVICE}"
         )
+    if read.declared not in (None, len(table)):
+        raise InputError(f"its first line says {read.declared} points, and {len(table)} follow; it may be cut short")
     notes = ["its commas are read as decimal commas"] if read.commas == "decimal" else []
     if "red" in names and not named:
         first = names.index("red") + 1
@@ -72,14 +74,16 @@ def _directions(table: np.ndarray) -> np.ndarray:
 def read_numpy(path: Path, room: Room) -> RawShape:
     """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh."""
     tables = read_arrays(path, wanted=_ARRAYS, claim=lambda size: room.claim(text=size // 2))  # held once
+    others = [] if path.suffix.lower() == ".npy" else sorted({*map_array(path).files} - {*tables})
+    notes = (f"left out its arrays {', '.join(others)[:60]}",) if others else ()
     if "faces" in tables:
         vertices = number_table("vertices", tables["vertices"])
         faces = number_table("faces", tables["faces"], dtype=np.int64)
         room.claim(faces=len(faces), points=len(vertices))
-        return RawShape(vertices=vertices, faces=faces)
+        return RawShape(vertices=vertices, faces=faces, notes=notes)
     points = number_table("points", tables["points"])
     room.claim(points=len(points))
     normals = number_table("normals", tables["normals"]) if "normals" in tables else None
     if normals is not None and len(normals) != len(points):
         raise InputError(f"it holds {len(points)} points but {len(normals)} normals")
-    return RawShape(vertices=points, normals=normals)
+    return RawShape(vertices=points, normals=normals, notes=notes)

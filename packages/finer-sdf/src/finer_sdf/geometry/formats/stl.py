@@ -12,6 +12,8 @@ from finer_sdf.geometry.raw import RawShape, Room, counted
 
 _HEAD = 84
 """Bytes before the first record: a free text of 80, and the number of records."""
+OFFSET = "finer-sdf: add "
+"""Begins the header of a file that is written less an offset, whose three numbers follow."""
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -38,9 +40,25 @@ def _read_binary(path: Path, room: Room) -> RawShape:
     room.claim(faces=count)
     records = np.fromfile(path, dtype=_RECORD, count=count, offset=_HEAD)
     after = counted(size - _HEAD - declared * _RECORD.itemsize, "byte")
-    notes = notes_of({f"left out {after} after its last triangle": rest, f"{said}; read all": count > declared})
-    corners = records["corners"].astype(np.float64).reshape(-1, 3)
+    offset = _offset(path)
+    notes = notes_of(
+        {
+            f"added the offset {' '.join(f'{value:.12g}' for value in offset)} of its header": offset.any(),
+            f"left out {after} after its last triangle": rest,
+            f"{said}; read all": count > declared,
+            "left out the attributes of its triangles, which may be colors": records["attribute"].any(),
+        }
+    )
+    corners = records["corners"].astype(np.float64).reshape(-1, 3) + offset
     return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=tuple(notes))
+
+
+def _offset(path: Path) -> np.ndarray:
+    """Return what the header of a file says is to be added to its corners, (3,); 0 if it says nothing."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD - 4).decode("latin-1")
+    words = head.removeprefix(OFFSET).split() if head.startswith(OFFSET) else []
+    return np.array([number(word, where="its header") for word in words[:3]] if len(words) == 3 else [0.0] * 3)
 
 
 def _read_text(path: Path, room: Room) -> RawShape:
