@@ -9,6 +9,8 @@ from typing import Literal, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
 from finer_core.casts import refuse_masked
@@ -54,6 +56,8 @@ class RowFunction:
         """
         with exact_derivatives() if exact else nullcontext():
             out = self.call(params, coords)
+        if not isinstance(out, Tensor):
+            raise ValueError(f"expected one tensor of outputs, got a {type(out).__name__}; give a module of that one")
         out = out.unsqueeze(-1) if out.ndim == 1 else out
         if out.ndim != 2 or out.shape[0] != coords.shape[0] or out.is_complex():
             raise ValueError(
@@ -104,11 +108,13 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         params: The parameters to differentiate at. None takes the module's own that require a gradient.
 
     Raises:
-        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers.
+        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers; or
+            for a module whose outputs depend on the other rows of a batch, or on chance.
     """
     call: Call
     if isinstance(model, nn.Module):
         module = model
+        _refuse_joined_rows(module)
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
 
@@ -136,6 +142,25 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
     return RowFunction(call=call, params=detached)
+
+
+def _refuse_joined_rows(module: nn.Module) -> None:
+    """Refuse layers that join the rows of a batch, or draw numbers: a kernel would be one of its blocks, or of chance.
+
+    Layers are told by their types: outputs of a row alone and among others differ by rounding too, which networks of
+    high frequencies make large.
+    """
+    for name, part in module.named_modules():
+        what = f"{name!r} is a {type(part).__name__}"
+        drawn = isinstance(part, _DropoutNd) and part.p > 0
+        if part.training and (drawn or isinstance(part, _BatchNorm | nn.RReLU)):
+            raise InputError(
+                f"{what} in training mode, where outputs depend on other points or on chance; call model.eval() first"
+            )
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            raise InputError(
+                f"{what} without running statistics, whose outputs depend on the other points of a batch; give it some"
+            )
 
 
 def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
