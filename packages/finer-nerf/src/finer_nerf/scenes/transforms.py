@@ -32,7 +32,7 @@ _SAME_LENS = 1e-3
 """Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
-    "fisheye_crop_radius",
+    *("fisheye_crop_radius", "time"),
 )
 
 
