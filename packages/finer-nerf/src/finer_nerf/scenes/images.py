@@ -13,7 +13,7 @@ from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_nerf.scenes.checks import brief
 
 _JPEG_BLACK = 16
-"""Most that black becomes by JPEG's rounding in a mask of nothing else; beside an edge it is up to half the brightest."""
+"""Most that rounding makes of black in a dark mask; beside a bright edge it is up to half of what is brightest."""
 
 
 class Header(NamedTuple):
