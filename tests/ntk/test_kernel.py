@@ -153,6 +153,31 @@ def test_statistics_of_a_batch_are_refused_in_evaluation_too():
         empirical_ntk(mlp(nn.BatchNorm1d(8, track_running_stats=False)).eval(), X.float())
 
 
+def test_parameters_that_a_module_does_not_have_are_refused():
+    """Their kernel was zero everywhere; beside others they were left aside."""
+    own = dict(mlp().named_parameters())
+    for given in ({"weight": own["0.weight"]}, {**own, "2.weight": own["0.weight"]}):
+        with pytest.raises(InputError, match=r"params: the module has no '(2\.)?weight'; it has '0\.weight'"):
+            empirical_ntk(mlp(), X.float(), params=given)
+    with pytest.raises(InputError, match=r"params: '0\.weight' has shape \(2, 8\), the module's \(8, 2\)"):
+        empirical_ntk(mlp(), X.float(), params={"0.weight": own["0.weight"].T})
+
+
+def test_what_cannot_take_a_kernel_is_refused():
+    for dtype in (int, bool, object):
+        with pytest.raises(InputError, match=r"out has values of .* a kernel needs floating-point ones"):
+            empirical_ntk(mlp(), X.float(), out=np.zeros((len(X), len(X)), dtype))
+    with pytest.raises(ValueError, match="path must be one of layers, jacobian, products, got 'layer'"):
+        empirical_ntk(mlp(), X.float(), path="layer")
+
+
+def test_complex_vectors_do_not_lose_their_imaginary_part():
+    operator = ntk_operator(mlp(), X.float())
+    for vectors in (np.ones(len(X)) * 1j, torch.ones(len(X)) * 1j):
+        with pytest.raises(InputError, match=r"vectors must be real numbers, got .*complex"):
+            operator.matvec(vectors)
+
+
 class Several(nn.Linear):
     def forward(self, x):
         return super().forward(x), x

@@ -91,6 +91,14 @@ def test_a_kernel_between_two_sets_of_points_has_no_eigenvalues():
         all_eigenpairs(kernel)
 
 
+@pytest.mark.parametrize("target", [np.ones(8) * (1 + 1j), np.array(["a"] * 8), torch.ones(8) * 1j])
+def test_a_target_that_is_not_of_real_numbers_is_refused(target):
+    points = line_grid(8)
+    for ask in (analyze, predict_training):
+        with pytest.raises(InputError, match="target must be real numbers, got "):
+            ask(network("finer", hidden_features=8, dtype=torch.float32), points.coords, target)
+
+
 class HeadLeftOut(torch.nn.Linear):
     """Has parameters that no output depends on."""
 

@@ -16,7 +16,7 @@ from finer_core.activations import exact_derivatives
 from finer_core.casts import refuse_masked
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_core.schema import check
+from finer_core.schema import check, shown
 from finer_core.shapes import Float, Shaped
 
 Params = Mapping[str, Tensor]
@@ -109,7 +109,7 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
 
     Raises:
         InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers; or
-            for a module whose outputs depend on the other rows of a batch, or on chance.
+            for parameters that a module does not have, and one whose rows depend on each other or on chance.
     """
     call: Call
     if isinstance(model, nn.Module):
@@ -117,6 +117,8 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         _refuse_joined_rows(module)
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
+        if params is not None:
+            _check_names(module, chosen)
 
         real_dtype = _real_dtype(chosen.values()) if chosen else torch.get_default_dtype()
         tied = _names_of_each_parameter(module)
@@ -142,6 +144,17 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
     return RowFunction(call=call, params=detached)
+
+
+def _check_names(module: nn.Module, params: Params) -> None:
+    """Raise InputError for parameters that a module does not have, which PyTorch would leave aside, or not so."""
+    known = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    for name, value in params.items():
+        if name not in known:
+            raise InputError(f"params: the module has no {shown(name)}; it has {', '.join(map(repr, known)):.150}")
+        if value.shape != known[name].shape:
+            found, expected = tuple(value.shape), tuple(known[name].shape)
+            raise InputError(f"params: {name!r} has shape {found}, the module's {expected}")
 
 
 def _refuse_joined_rows(module: nn.Module) -> None:
