@@ -141,6 +141,7 @@ def test_all_eigenvalues_that_memory_has_no_room_for(tmp_path, capsys, command):
         (np.full((4, 4), np.nan), ("NaN",)),
         (np.zeros((4, 4)), ("no positive eigenvalue",)),
         (np.ones((4, 4), dtype=np.int64), ("int64",)),
+        (np.triu(np.ones((4, 4))), ("kernel.npy", "not symmetric")),
     ],
 )
 def test_kernel_files_without_eigenvalues(kernel, words, tmp_path, capsys):

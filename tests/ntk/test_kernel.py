@@ -128,6 +128,66 @@ def test_refusals():
     assert "finer" in METHODS
 
 
+def mlp(*layers):
+    return nn.Sequential(nn.Linear(2, 8), *layers, nn.Linear(8, 1))
+
+
+@pytest.mark.parametrize(
+    "module", [mlp(nn.Dropout(0.5)), mlp(nn.BatchNorm1d(8)), mlp(nn.BatchNorm1d(8, affine=False)), mlp(nn.RReLU())]
+)
+def test_modules_whose_rows_hang_together_or_on_chance_are_refused(module):
+    """Each had raised an error of PyTorch's, or had a kernel of chance or of the size of a block."""
+    for ask in (empirical_ntk, ntk_operator):
+        with pytest.raises(InputError, match=r"'1' is a \w+ in training mode.* model\.eval\(\)"):
+            ask(module, X.float())
+    assert empirical_ntk(module.eval(), X.float()).shape == (len(X), len(X))
+
+
+def test_a_module_in_training_mode_is_taken_where_that_changes_nothing():
+    module = mlp(nn.Dropout(0.0), nn.Tanh(), nn.LayerNorm(8))
+    close(empirical_ntk(module, X.float()), empirical_ntk(module.eval(), X.float()))
+
+
+def test_statistics_of_a_batch_are_refused_in_evaluation_too():
+    with pytest.raises(InputError, match="'1' is a BatchNorm1d without running statistics"):
+        empirical_ntk(mlp(nn.BatchNorm1d(8, track_running_stats=False)).eval(), X.float())
+
+
+def test_parameters_that_a_module_does_not_have_are_refused():
+    """Their kernel was zero everywhere; beside others they were left aside."""
+    own = dict(mlp().named_parameters())
+    for given in ({"weight": own["0.weight"]}, {**own, "2.weight": own["0.weight"]}):
+        with pytest.raises(InputError, match=r"params: the module has no '(2\.)?weight'; it has '0\.weight'"):
+            empirical_ntk(mlp(), X.float(), params=given)
+    with pytest.raises(InputError, match=r"params: '0\.weight' has shape \(2, 8\), the module's \(8, 2\)"):
+        empirical_ntk(mlp(), X.float(), params={"0.weight": own["0.weight"].T})
+
+
+def test_what_cannot_take_a_kernel_is_refused():
+    for dtype in (int, bool, object):
+        with pytest.raises(InputError, match=r"out has values of .* a kernel needs floating-point ones"):
+            empirical_ntk(mlp(), X.float(), out=np.zeros((len(X), len(X)), dtype))
+    with pytest.raises(ValueError, match="path must be one of layers, jacobian, products, got 'layer'"):
+        empirical_ntk(mlp(), X.float(), path="layer")
+
+
+def test_complex_vectors_do_not_lose_their_imaginary_part():
+    operator = ntk_operator(mlp(), X.float())
+    for vectors in (np.ones(len(X)) * 1j, torch.ones(len(X)) * 1j):
+        with pytest.raises(InputError, match=r"vectors must be real numbers, got .*complex"):
+            operator.matvec(vectors)
+
+
+class Several(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+def test_an_output_that_is_no_tensor_is_named():
+    with pytest.raises(ValueError, match="expected one tensor of outputs, got a tuple"):
+        empirical_ntk(Several(2, 1), X.float())
+
+
 class Learnt(nn.Module):
     """Multiply the phase by a parameter without axes, and use another parameter of any shape."""
 

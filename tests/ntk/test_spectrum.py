@@ -82,6 +82,37 @@ def test_measures_at_their_ends():
         all_eigenpairs(np.full((3, 3), np.nan))
 
 
+def test_a_kernel_between_two_sets_of_points_has_no_eigenvalues():
+    kernel = np.diag([3.0, 2.0, 1.0])
+    kernel[0, 2] = 1e-3  # rounding, of a type of few digits
+    assert all_eigenpairs(kernel).values == pytest.approx([3, 2, 1], rel=1e-6)
+    kernel[0, 2] = 0.5
+    with pytest.raises(InputError, match=r"not symmetric: values and their mirror images differ by up to 0\.5"):
+        all_eigenpairs(kernel)
+
+
+@pytest.mark.parametrize("target", [np.ones(8) * (1 + 1j), np.array(["a"] * 8), torch.ones(8) * 1j])
+def test_a_target_that_is_not_of_real_numbers_is_refused(target):
+    points = line_grid(8)
+    for ask in (analyze, predict_training):
+        with pytest.raises(InputError, match="target must be real numbers, got "):
+            ask(network("finer", hidden_features=8, dtype=torch.float32), points.coords, target)
+
+
+class HeadLeftOut(torch.nn.Linear):
+    """Has parameters that no output depends on."""
+
+    def __init__(self):
+        super().__init__(1, 1)
+        self.head = torch.nn.Linear(3, 3)
+
+
+def test_training_is_predicted_where_parameters_are_not_used():
+    x = torch.linspace(-1, 1, 8)[:, None]
+    found = predict_training(HeadLeftOut(), x, x, steps=5)
+    assert found.deviation < 1e-6 and found.measured[-1] < found.measured[0]
+
+
 @pytest.mark.parametrize("method", ["finer", "siren", "gauss", "gauss-finer"])
 def test_training_as_the_kernel_predicts_it(method):
     """Within 5 % over 100 steps, while the loss falls by more than half."""

@@ -127,3 +127,21 @@ def test_what_a_path_says_besides_its_poses_is_told(run, tmp_path, capsys):
     assert main(command) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "from_na" in line]
     assert line.endswith("; the model's own lens is used; the file's is left aside: w 16, h 16, fl_x 80.0")
+
+
+def test_judged_views_that_are_trained_on_are_said(run, tmp_path, capsys):
+    """Copied lists of test views, frames listed twice, and other views held out than in training: too good a figure."""
+    folder = write_ball(tmp_path / "ball", train=4, test=2)
+    (folder / "transforms_test.json").write_text((folder / "transforms_train.json").read_text())
+    assert main(["train", str(folder), "--out", str(tmp_path / "run"), *TINY]) == 0
+    words = "4 of 4 judged views are from where training views are: their figures say little of new views"
+    assert f"ball: {words}" in capsys.readouterr().err
+    assert words in json.loads((tmp_path / "run" / "metrics.json").read_text())["notes"]
+    model, other = str(tmp_path / "run" / "model.safetensors"), write_ball(tmp_path / "other", train=4, test=2)
+    for scene, said in ((folder, words), (other, "")):
+        assert main(["evaluate", model, str(scene), "--json", "--device", "cpu"]) == 0
+        captured = capsys.readouterr()
+        assert [note for note in json.loads(captured.out)["notes"] if "judged views" in note] == [said] * bool(said)
+        assert said in captured.err
+    assert main(["evaluate", model, str(folder), "--split", "train", "--json", "--device", "cpu"]) == 0
+    assert words not in capsys.readouterr().out  # asked for

@@ -1,11 +1,13 @@
 """The built-in scene: exact depth, views that agree, and files that read back."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 
+from finer_nerf import write_scene
 from finer_nerf.app.cli import main
 from finer_nerf.cameras import all_pixels, camera_directions
 from finer_nerf.normalization import Normalization
@@ -14,6 +16,7 @@ from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder
 from finer_nerf.scenes.builtin.scene import builtin_camera
 from finer_nerf.scenes.builtin.textures import pearl
 from finer_nerf.scenes.reader import read_scene
+from finer_nerf.scenes.scene import NO_VIEWS
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,12 @@ def test_the_command_writes_a_scene_that_reads_back(tmp_path, capsys):
         np.testing.assert_array_equal(depths["depth"][2], builtin_depth(made.test.poses[2], made.test.cameras[2]))
     frames = json.loads((tmp_path / "s" / "transforms_val.json").read_text())["frames"]
     assert frames[0]["file_path"] == "./val/r_0"
+
+
+def test_a_scene_without_test_views_written_over_another_has_none_of_that(tmp_path, scene):
+    assert main(["scene", "--out", str(tmp_path / "s"), "--size", "8"]) == 0
+    smaller = dataclasses.replace(scene, val=NO_VIEWS, test=NO_VIEWS)
+    write_scene(smaller, tmp_path / "s", overwrite=True)
+    read = read_scene(str(tmp_path / "s"))
+    assert (len(read.train), len(read.val), len(read.test)) == (8, 0, 2)  # two of ten held out
+    assert not list((tmp_path / "s").glob("depth_*"))

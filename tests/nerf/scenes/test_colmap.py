@@ -289,6 +289,16 @@ def test_of_several_models_the_largest_is_read_and_the_others_named(tmp_path, bi
     assert words in scene.notes
 
 
+def test_a_model_beside_the_others_that_was_not_written_whole_is_none(tmp_path):
+    """As of a reconstruction that was stopped."""
+    place = binary_model(tmp_path) / "sparse" / "1"
+    place.mkdir()
+    (place / "cameras.bin").write_bytes((tmp_path / "sparse" / "0" / "cameras.bin").read_bytes())
+    scene = read_scene(str(tmp_path))
+    assert len(scene.train) + len(scene.test) == 5
+    assert any("sparse/ holds 2 models" in note and "left aside: 1" in note for note in scene.notes)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_points_that_memory_has_no_room_for_are_not_read(tmp_path, binary):
     place = binary_model(tmp_path) / "sparse" / "0"

@@ -121,6 +121,21 @@ def test_lists_of_views_in_the_files_of_splits_say_nothing(tmp_path):
     assert len(scene.train.names) == 3 and not any("list" in note for note in scene.notes)
 
 
+@pytest.mark.parametrize("left", ["poses without pictures", "nothing"])
+def test_a_blender_scene_without_pictures_to_judge_by_holds_some_out(tmp_path, left):
+    """Add-ons of Blender write the poses of test views, and no pictures of them, or no test views at all."""
+    folder = write_ball(tmp_path / "ball")
+    for path in (folder / "test").iterdir():
+        path.unlink()
+    if left == "nothing":
+        (folder / "transforms_test.json").unlink()
+    scene = read_scene(str(folder), test_every=4)
+    assert (scene.kind, len(scene.train), len(scene.test)) == ("blender", 9, 3)
+    assert "3 of 12 views held out for judging" in scene.notes
+    assert scene.skipped == (3 if left == "poses without pictures" else 0)
+    assert any("3 frames skipped" in note for note in scene.notes) == bool(scene.skipped)
+
+
 def test_what_libraries_print_of_a_damaged_picture_stays_away(tmp_path, capfd):
     file = io.BytesIO()
     values = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)

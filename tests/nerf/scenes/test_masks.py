@@ -93,6 +93,27 @@ def test_a_mask_of_the_faintest_blue_is_not_black(tmp_path):
     assert read_mask([(tmp_path / "m.png", False)], size=(12, 16), downscale=1).sum() == 6 * 16
 
 
+@pytest.mark.parametrize("bright", [255, 60])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_jpeg_leaves_of_black_in_a_mask_is_black(tmp_path, mode, bright):
+    mask = np.zeros((24, 24), np.uint8)
+    mask[:11, :13] = bright
+    Image.fromarray(mask).convert(mode).save(tmp_path / "m.jpg", quality=75)
+    assert (np.asarray(Image.open(tmp_path / "m.jpg").convert("L")) > 0).sum() > (mask > 0).sum() + 20
+    found = read_mask([(tmp_path / "m.jpg", False)], size=(24, 24), downscale=1)
+    np.testing.assert_array_equal(found, mask > 0)
+    Image.fromarray(np.zeros_like(mask)).convert(mode).save(tmp_path / "m.jpg")
+    assert not read_mask([(tmp_path / "m.jpg", False)], size=(24, 24), downscale=1).any()
+
+
+def test_a_mask_of_shares_is_not_rounded_to_black(tmp_path):
+    mask = np.zeros((12, 16), np.float32)
+    mask[:4], mask[4:6] = 1, 0.25
+    Image.fromarray(mask).save(tmp_path / "m.tif")
+    found = read_mask([(tmp_path / "m.tif", False)], size=(12, 16), downscale=1)
+    np.testing.assert_array_equal(found, mask > 0)
+
+
 def test_a_mask_of_zeros_and_ones(tmp_path):
     Image.fromarray(upper_half((4, 4)) // 255).save(tmp_path / "m.png")
     assert read_mask([(tmp_path / "m.png", False)], size=(4, 4), downscale=1)[2:].all()

@@ -248,6 +248,7 @@ def test_what_is_left_aside_is_said(tmp_path):
     notes = read(tmp_path, rolling_shutter=[0, 0, 0.5, 0], mask_color=[255, 0, 255], white_transparent=True).notes
     assert all(f"{name} is left aside" in notes for name in ("rolling_shutter", "mask_color", "white_transparent"))
     assert not any("aside" in note for note in read(tmp_path / "b", rolling_shutter=[0.0, 0, 0, 0]).notes)
+    assert "time is left aside" in read(tmp_path / "c", each=lambda i: {"time": i / 6}).notes
 
 
 @pytest.mark.parametrize("scales", [(2.0,) * 6, (0.009,) * 6, (1, 2, 3, 0.5, 0.1, 40)])

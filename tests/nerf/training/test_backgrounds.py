@@ -42,6 +42,15 @@ def noise() -> Scene:
     return scene
 
 
+def with_alpha(scene: Scene) -> Scene:
+    """Return the same scene with pictures of four channels, the last of which says that all is opaque."""
+
+    def put(views):
+        return dataclasses.replace(views, images=torch.nn.functional.pad(views.images, (0, 1), value=255))
+
+    return dataclasses.replace(scene, train=put(scene.train), test=put(scene.test))
+
+
 def test_names_and_colours():
     assert color_of("#1e3c5a") == (30 / 255, 60 / 255, 90 / 255) == color_of("#1E3C5A")
     assert background_name(color_of("#1e3c5a")) == "#1e3c5a"
@@ -63,11 +72,24 @@ def test_names_and_colours():
         (opaque_ball, {"background": "black"}, ("black", "same")),
         (opaque_ball, {"train_background": "random"}, ("#1e3c5a", "random")),
         (ball_scene, {"train_background": "same", "background": "black"}, ("black", "same")),
+        (lambda: with_alpha(opaque_ball()), {}, ("#1e3c5a", "same")),
+        (lambda: with_alpha(noise()), {}, ("learned", "same")),
+        (lambda: with_alpha(opaque_ball("blender")), {}, ("white", "same")),
     ],
 )
 def test_which_background_a_scene_is_trained_with(scene, given, expected):
     settings = with_backgrounds(NerfConfig(**given), scene())
     assert (settings.background, settings.train_background) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"background": "learned", "exposure": True}], ids=["found", "learned"])
+def test_an_alpha_channel_that_is_opaque_everywhere_changes_no_bit(options):
+    """Screenshots and programs write PNG files with one; they were taken for transparent pictures."""
+    scene = opaque_ball()
+    trained = [fit(each, steps=3, seed=0, **SMALL, **options)[0] for each in (scene, with_alpha(scene))]
+    one, two = (dict(model.field.named_parameters()) for model in trained)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert trained[0].frame == trained[1].frame and trained[0].background == trained[1].background
 
 
 def test_nothing_is_learned_of_transparent_pictures():

@@ -139,12 +139,12 @@ def analyze_kernel(
     """Decompose a kernel that is there as a matrix.
 
     Args:
-        kernel: (n, n), summed over channels; made symmetric first.
+        kernel: (n, n), summed over channels.
         target: A signal at the points, (n,) or (n, c).
         top: Keep the largest eigenpairs only; the measures are of all.
 
     Raises:
-        InputError: If the kernel is not square, not finite or not positive, or the target is zero everywhere.
+        InputError: If the kernel is not square, symmetric, finite or positive, or the target is zero everywhere.
     """
     pairs = all_eigenpairs(kernel)
     vectors = pairs.vectors[:, :top]

@@ -31,6 +31,7 @@ from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
+from finer_nerf.scenes.scene import note_of_trained_views
 from finer_nerf.scenes.writer import write_blender_scene
 
 _FRAMES, _FRAMES_A_SECOND = 96, 24.0
@@ -52,10 +53,13 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
     memory = parse_memory(arguments.memory)
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
-    if not arguments.quiet:
-        for note in scene.notes:
-            print(f"{scene.name}: {note}", file=sys.stderr)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
+    notes = [*scene.notes]
+    if arguments.split != "train":  # which asks for trained ones
+        notes += note_of_trained_views(model.frame.poses_to_box(views.poses), model.train_poses)
+    if not arguments.quiet:
+        for note in notes:
+            print(f"{scene.name}: {note}", file=sys.stderr)
     check_room(
         sum(part.images.numel() for part in (scene.train, scene.val, scene.test))
         + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
@@ -68,7 +72,7 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
         model, views, background=background, folder=out, quiet=arguments.quiet, title="evaluate"
     )
     rows = {view.name: view.row for view in judged}
-    return {**mean_figures(judged, background=background), "per_view": rows, "notes": list(scene.notes)}
+    return {**mean_figures(judged, background=background), "per_view": rows, "notes": notes}
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:

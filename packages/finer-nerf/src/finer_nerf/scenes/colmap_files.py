@@ -215,6 +215,8 @@ def count_images(model: Path) -> int:
         if (model / "images.bin").is_file():
             with open(model / "images.bin", "rb") as file:
                 return int.from_bytes(file.read(_COUNT.size), "little")
+        if not (model / "images.txt").is_file():
+            return 0
         with open(model / "images.txt", "rb") as file:
             return sum(not line.startswith(b"#") for line in file) // 2
 

@@ -154,17 +154,18 @@ def shown_pixels(views: Views, chosen: Sequence[int]) -> Tensor | None:
         bool (n, height, width), of pictures reduced to a longest side of at most 256: a reduced pixel shows something
         if any of its pixels does.
     """
-    color = constant_background(views) if views.images.shape[-1] == 3 else None
+    transparent = views.is_transparent
+    color = None if transparent else constant_background(views)
     factor = -(-max(views.height, views.width) // _LONGEST_SIDE)
     reduced, empty = [], 0
     for number in chosen:
         image = views.images[number]
-        if image.shape[-1] == 4:
+        if transparent:
             shown = image[..., 3] > 0
         elif color is None:
             shown = torch.ones(image.shape[:2], dtype=torch.bool)
         else:
-            shown = (image.short() - color).abs().amax(dim=-1) > _OTHER
+            shown = (image[..., :3].short() - color).abs().amax(dim=-1) > _OTHER
         if views.masks is not None:
             shown = shown & views.masks[number]
         empty += int((~shown).sum())

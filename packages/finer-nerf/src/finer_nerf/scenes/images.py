@@ -12,6 +12,9 @@ from finer_core.errors import InputError
 from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_nerf.scenes.checks import brief
 
+_JPEG_BLACK = 16
+"""Most that rounding makes of black in a dark mask; beside a bright edge it is up to half of what is brightest."""
+
 
 class Header(NamedTuple):
     """What a picture says of itself before it is decoded.
@@ -93,11 +96,13 @@ def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], down
 
 def _marked(mask: Image.Image) -> np.ndarray:
     """Return which pixels of a mask are neither black nor transparent, bool (height, width)."""
-    gray = mask.mode[:1] in "1LIF" and not is_transparent(mask)
-    bands = np.asarray(mask.convert("L" if gray else "RGBA")).reshape(mask.height, mask.width, -1)
+    gray = mask.mode[:1] in "1LIF" and not is_transparent(mask)  # as stored: others have no shares, or another range
+    bands = np.asarray(mask if gray else mask.convert("RGBA")).reshape(mask.height, mask.width, -1)
     colors, opaque = bands[..., :3], bands[..., -1] > 0
     if opaque.all() or (colors != colors[0, 0]).any():
-        opaque = opaque & (colors.max(axis=-1) > 0)
+        brightest = colors.max(axis=-1)
+        black = max(_JPEG_BLACK, brightest.max() / 2) if mask.format == "JPEG" else 0
+        opaque = opaque & (brightest > black)
     return np.asarray(opaque)
 
 

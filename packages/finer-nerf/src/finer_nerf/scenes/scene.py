@@ -51,6 +51,11 @@ class Views:
         """Return the pictures' width in pixels."""
         return int(self.images.shape[2])
 
+    @property
+    def is_transparent(self) -> bool:
+        """Return whether any pixel is; many programs write an alpha channel that is opaque everywhere."""
+        return self.images.shape[-1] == 4 and bool(self.images[..., 3].min() < 255)
+
     def take(self, indices: list[int]) -> "Views":
         """Return some of the views, in the given order."""
         return Views(
@@ -60,6 +65,24 @@ class Views:
             cameras=tuple(self.cameras[i] for i in indices),
             masks=None if self.masks is None else self.masks[indices],
         )
+
+
+def note_of_trained_views(judged: np.ndarray, trained: np.ndarray) -> list[str]:
+    """Return the note that views are judged which are trained on; none where there are none.
+
+    Args:
+        judged: Poses (n, 4, 4).
+        trained: Those of the training views, (m, 4, 4), found in the same way.
+    """
+
+    def keys(poses: np.ndarray) -> list[bytes]:
+        """Return poses as they compare: rounded as in a model file, zeros without their signs."""
+        return [pose.tobytes() for pose in poses.astype(np.float64).round(9) + 0.0]
+
+    known = set(keys(trained))
+    again = sum(key in known for key in keys(judged))
+    what = f"{again} of {len(judged)} judged views are from where training views are"
+    return [f"{what}: their figures say little of new views"] if again else []
 
 
 NO_VIEWS = Views(names=(), images=torch.zeros(0, 1, 1, 3, dtype=torch.uint8), poses=np.zeros((0, 4, 4)), cameras=())

@@ -32,27 +32,35 @@ _SAME_LENS = 1e-3
 """Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
-    "fisheye_crop_radius",
+    *("fisheye_crop_radius", "time"),
 )
 
 
 def read_blender(path: Path, *, memory: int | None = None) -> Found:
-    """Read the splits of a Blender scene beside the one to train on; InputError if a file is missing or of no use."""
+    """Read the splits of a Blender scene beside the one to train on; InputError if a file is of no use.
+
+    A split to judge by may be absent, or have poses alone, as add-ons of Blender write them.
+    """
     paths = {split: path.with_name(f"transforms_{split}.json") for split in _SPLITS}
-    found = {split: read_transforms(path, lists=(), memory=memory) for split, path in paths.items() if path.is_file()}
-    if len(found) < 2:
-        raise InputError(f"{path.parent}: no transforms_test.json and no transforms_val.json to judge by")
+    found = {
+        split: read_transforms(path, lists=(), memory=memory, may_lack_pictures=split != "train")
+        for split, path in paths.items()
+        if path.is_file()
+    }
+    splits = {split: part.frames for split, part in found.items() if part.frames}
     return Found(
         kind="blender",
         frames=[frame for part in found.values() for frame in part.frames],
         files=[file for part in found.values() for file in part.files],
-        splits={split: part.frames for split, part in found.items()},
+        splits=splits if len(splits) > 1 else {},
         skipped=sum(part.skipped for part in found.values()),
         notes=[note for part in found.values() for note in part.notes],
     )
 
 
-def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int | None = None) -> Found:
+def read_transforms(
+    path: Path, *, lists: Sequence[str] = _SPLITS, memory: int | None = None, may_lack_pictures: bool = False
+) -> Found:
     """Read a transforms file: frames with poses, and a lens for all of them or for each.
 
     What a frame says overrules what the file says for all; frames whose picture is missing are left out and counted.
@@ -85,7 +93,7 @@ def read_transforms(path: Path, *, lists: Sequence[str] = _SPLITS, memory: int |
                 masks=_masks(whole, picture, folder=path.parent, where=where),
             )
         )
-    if not frames:
+    if not frames and not may_lack_pictures:
         raise InputError(f"{path}: all {len(missing)} pictures are missing, for example {brief(missing[0])}")
     named = {split: value_of(data, f"{split}_filenames", list[str], where=path) for split in lists}
     splits, notes = split_by_names(

@@ -20,6 +20,8 @@ def write_blender_scene(
 ) -> None:
     """Write transforms_SPLIT.json, the pictures as SPLIT/NAME.png, and depths as depth_SPLIT.npz ("depth").
 
+    Splits and depths of another scene that was in the folder are removed.
+
     Args:
         scene: A scene with one lens whose centre is the picture's, as the format needs.
         folder: Where; its parent exists.
@@ -28,7 +30,10 @@ def write_blender_scene(
     out = Path(folder)
     out.mkdir(exist_ok=True)
     for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
+        depth = out / f"depth_{split}.npz"
+        depth.unlink(missing_ok=True)  # of a scene that was here before
         if not views:
+            (out / f"transforms_{split}.json").unlink(missing_ok=True)
             continue
         (out / split).mkdir(exist_ok=True)
         frames = []
@@ -41,5 +46,5 @@ def write_blender_scene(
         text = json.dumps({"camera_angle_x": angle, "frames": frames}, indent=1)
         write_text(out / f"transforms_{split}.json", text + "\n")
         if depths and split in depths:
-            with atomic_path(out / f"depth_{split}.npz") as temporary:
+            with atomic_path(depth) as temporary:
                 np.savez_compressed(temporary, depth=depths[split].astype(np.float32))

@@ -35,7 +35,7 @@ def with_backgrounds(settings: NerfConfig, scene: Scene) -> NerfConfig:
     Raises:
         InputError: If a background is to be learned of transparent pictures.
     """
-    transparent = scene.train.images.shape[-1] == 4
+    transparent = scene.train.is_transparent
     is_blender = scene.kind == "blender"  # of which the published code expects transparency, or white
     background = settings.background
     if background is None:
@@ -68,8 +68,8 @@ class LearnedBackground:
 
     @classmethod
     def guess(cls, images: Tensor, *, device: torch.device | str) -> "LearnedBackground":
-        """Begin with the median colour at the edges of pictures, uint8 (n, height, width, 3)."""
-        rows, columns = images[:, [0, -1]].flatten(0, 2), images[:, :, [0, -1]].flatten(0, 2)
+        """Begin with the median colour at the edges of pictures, uint8 (n, height, width, 3 or 4)."""
+        rows, columns = images[:, [0, -1], :, :3].flatten(0, 2), images[:, :, [0, -1], :3].flatten(0, 2)
         return cls(first=torch.cat([rows, columns]).median(dim=0).values / 255, device=device)
 
     @property

@@ -23,7 +23,7 @@ _FIRST = 50
 
 def check_exposure(scene: Scene) -> None:
     """Raise InputError for pictures whose colours are mixed with a background of ours."""
-    if scene.train.images.shape[-1] == 4:
+    if scene.train.is_transparent:
         raise InputError(
             f"{scene.name}: --exposure is for opaque pictures, and these are transparent; leave it out, or put them on "
             "a background"

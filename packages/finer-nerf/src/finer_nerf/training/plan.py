@@ -24,6 +24,7 @@ from finer_nerf.presets import FAST_COLOR_LAYERS, FAST_NETWORK, FAST_SIZES, reso
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes import Scene
 from finer_nerf.scenes.auto_scale import look_outwards, place_scene
+from finer_nerf.scenes.scene import note_of_trained_views
 from finer_nerf.training.background import with_backgrounds
 from finer_nerf.training.exposure import check_exposure
 
@@ -170,6 +171,7 @@ def plan_fit(
         scene, scale=resolved.scene_scale, bound=resolved.bound, contract=bool(resolved.contract)
     )
     notes += tuple(_decisions(settings, resolved, is_blender=scene.kind == "blender"))
+    notes += tuple(note_of_trained_views((scene.test or scene.val).poses, scene.train.poses))
     plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
     )
@@ -220,7 +222,7 @@ def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:
         InputError: If it is, for a renderer that cannot do it.
     """
     if settings.contract is None:
-        around = scene.kind != "blender" and scene.train.images.shape[-1] == 3 and settings.bound is None
+        around = scene.kind != "blender" and not scene.train.is_transparent and settings.bound is None
         can = settings.renderer == "torch"
         settings = dataclasses.replace(settings, contract=around and can and look_outwards(scene.train.poses))
     if settings.contract and settings.renderer != "torch":

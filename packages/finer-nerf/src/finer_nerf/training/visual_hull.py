@@ -37,7 +37,7 @@ def carve(
     axis = (torch.arange(resolution) + 0.5) * cell - bound
     centers = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     poses = torch.from_numpy(frame.poses_to_box(views.poses))
-    has_alpha = silhouettes and views.images.shape[-1] == 4
+    has_alpha = silhouettes and views.is_transparent
     opened = torch.ones(len(centers), dtype=torch.bool)
     seen = torch.zeros(len(centers), dtype=torch.bool)
     radius = cell * math.sqrt(3) / 2

@@ -131,7 +131,7 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     """Do the same for a kernel that is in a .npy file already.
 
     Raises:
-        InputError: If it is not a square finite kernel.
+        InputError: If it is not a square, symmetric and finite kernel.
     """
     kernel, memory = mapped_array(kernel_file), parse_memory(settings.memory)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.dtype.kind != "f":
@@ -149,7 +149,10 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     if largest > _LARGEST:
         raise InputError(f"{kernel_file}: values of up to {largest:g}, whose squares are no numbers; scale it down")
     started = time.monotonic()
-    found = analyze_kernel(np.asarray(kernel), top=settings.top)
+    try:
+        found = analyze_kernel(np.asarray(kernel), top=settings.top)
+    except InputError as error:
+        raise InputError(f"{kernel_file}: {error}") from error
     run, config = open_run(
         out,
         None,

@@ -11,6 +11,7 @@ from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check
 from finer_ntk.kernel.cost_model import Output, Path, Plan, Problem, as_output, plan_kernel
 from finer_ntk.kernel.functional_model import (
     Call,
@@ -121,7 +122,8 @@ def empirical_ntk(
         array, or `out`. Not differentiable.
 
     Raises:
-        InputError: If no path fits into `memory`, or a parameter or a coordinate is not finite.
+        InputError: If no path fits into `memory`, a parameter or a coordinate is not finite, the module has no such
+            parameters, or its outputs depend on other points or on chance, or `out` is of integers.
         ValueError: If an argument is none of the choices, or the model's output is not (n, c).
 
     Example:
@@ -134,6 +136,10 @@ def empirical_ntk(
     """
     as_output(output)
     as_derivative(derivative)
+    if path is not None:
+        check(path, Path, name="path")
+    if out is not None and out.dtype.kind not in "fc":
+        raise InputError(f"out has values of {out.dtype}, and a kernel needs floating-point ones; make it of float32")
     if x1 is None:
         if x2 is None:
             raise InputError("a kernel needs points: x1 and x2 are both None")

@@ -9,12 +9,14 @@ from typing import Literal, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
 from finer_core.casts import refuse_masked
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_core.schema import check
+from finer_core.schema import check, shown
 from finer_core.shapes import Float, Shaped
 
 Params = Mapping[str, Tensor]
@@ -54,6 +56,8 @@ class RowFunction:
         """
         with exact_derivatives() if exact else nullcontext():
             out = self.call(params, coords)
+        if not isinstance(out, Tensor):
+            raise ValueError(f"expected one tensor of outputs, got a {type(out).__name__}; give a module of that one")
         out = out.unsqueeze(-1) if out.ndim == 1 else out
         if out.ndim != 2 or out.shape[0] != coords.shape[0] or out.is_complex():
             raise ValueError(
@@ -104,13 +108,17 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         params: The parameters to differentiate at. None takes the module's own that require a gradient.
 
     Raises:
-        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers.
+        InputError: If a callable comes without parameters, there are none, or one holds NaN, infinity or integers; or
+            for parameters that a module does not have, and one whose rows depend on each other or on chance.
     """
     call: Call
     if isinstance(model, nn.Module):
         module = model
+        _refuse_joined_rows(module)
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
+        if params is not None:
+            _check_names(module, chosen)
 
         real_dtype = _real_dtype(chosen.values()) if chosen else torch.get_default_dtype()
         tied = _names_of_each_parameter(module)
@@ -136,6 +144,36 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"parameter {name!r} of shape {tuple(value.shape)} holds NaN or infinity")
     return RowFunction(call=call, params=detached)
+
+
+def _check_names(module: nn.Module, params: Params) -> None:
+    """Raise InputError for parameters that a module does not have, which PyTorch would leave aside, or not so."""
+    known = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    for name, value in params.items():
+        if name not in known:
+            raise InputError(f"params: the module has no {shown(name)}; it has {', '.join(map(repr, known)):.150}")
+        if value.shape != known[name].shape:
+            found, expected = tuple(value.shape), tuple(known[name].shape)
+            raise InputError(f"params: {name!r} has shape {found}, the module's {expected}")
+
+
+def _refuse_joined_rows(module: nn.Module) -> None:
+    """Refuse layers that join the rows of a batch, or draw numbers: a kernel would be one of its blocks, or of chance.
+
+    Layers are told by their types: outputs of a row alone and among others differ by rounding too, which networks of
+    high frequencies make large.
+    """
+    for name, part in module.named_modules():
+        what = f"{name!r} is a {type(part).__name__}"
+        drawn = isinstance(part, _DropoutNd) and part.p > 0
+        if part.training and (drawn or isinstance(part, _BatchNorm | nn.RReLU)):
+            raise InputError(
+                f"{what} in training mode, where outputs depend on other points or on chance; call model.eval() first"
+            )
+        if isinstance(part, _BatchNorm) and part.running_mean is None:
+            raise InputError(
+                f"{what} without running statistics, whose outputs depend on the other points of a batch; give it some"
+            )
 
 
 def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import check_real
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_core.shapes import Float, Real
@@ -68,9 +69,12 @@ class NtkOperator(ABC):
             vectors: v, (n,), or (n, k) for several at once.
 
         Raises:
+            InputError: If they are complex.
             ValueError: If they are of another length.
         """
-        moved = torch.as_tensor(vectors).to(self.device, self.dtype)
+        given = torch.as_tensor(vectors)
+        check_real(given, what="vectors")
+        moved = given.to(self.device, self.dtype)
         if moved.ndim not in (1, 2) or len(moved) != self.shape[1]:
             raise ValueError(f"a kernel of shape {self.shape} does not act on vectors {tuple(moved.shape)}")
         columns = moved[:, None] if moved.ndim == 1 else moved

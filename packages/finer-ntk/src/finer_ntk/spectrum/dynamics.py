@@ -95,7 +95,7 @@ def descend(
                 f"gradient descent at learning rate {learning_rate:g} diverged at step {step}; take a lower one"
             )
         if step < steps:
-            grads = torch.autograd.grad(loss, list(params.values()))
+            grads = torch.autograd.grad(loss, list(params.values()), materialize_grads=True)
             with torch.no_grad():
                 for value, grad in zip(params.values(), grads, strict=True):
                     value -= learning_rate * grad

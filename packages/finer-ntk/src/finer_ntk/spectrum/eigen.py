@@ -14,6 +14,8 @@ from finer_ntk.kernel.operator import NtkOperator
 
 _COPIES = 6
 """Matrices in double precision that all eigenpairs take at once: two of the kernel, and what LAPACK works on."""
+_ROUNDING = 0.01
+"""Share of the largest value by which mirror images may differ: what types of few digits leave."""
 _TOLERANCE = 1e-7
 """Relative accuracy asked of ARPACK."""
 _PROBES, _STEPS = 16, 32
@@ -64,7 +66,7 @@ def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
 
 
 def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
-    """Return every eigenpair of a kernel, in double precision; the kernel is made symmetric first.
+    """Return every eigenpair of a kernel, in double precision; what rounding left unequal is made symmetric first.
 
     Args:
         kernel: (n, n).
@@ -73,7 +75,7 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         Values (n,) and vectors (n, n).
 
     Raises:
-        InputError: If it is not square, or not finite.
+        InputError: If it is not square, not finite, or not symmetric.
 
     Example:
         >>> import numpy as np
@@ -85,10 +87,17 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         raise InputError(
             f"eigenvalues need a square kernel, got shape {kernel.shape}; leave out the second set of points"
         )
-    matrix = np.array(kernel, dtype=np.float64)
-    matrix = 0.5 * (matrix + matrix.T)
+    given = np.array(kernel, dtype=np.float64)
+    matrix = 0.5 * (given + given.T)
     if not np.isfinite(matrix).all():
         raise InputError("the kernel holds NaN or infinity, so it has no eigenvalues")
+    off, largest = 2 * np.abs(np.subtract(given, matrix, out=given)).max(), np.abs(matrix).max()
+    if off > _ROUNDING * largest:
+        raise InputError(
+            f"the kernel is not symmetric: values and their mirror images differ by up to {off:.3g}; eigenvalues are "
+            "of one between a set of points and itself, by the published or the exact derivative"
+        )
+    del given
     values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
     falling, columns = values.numpy()[::-1].copy(), vectors.numpy()[:, ::-1].copy()
     return Eigenpairs(values=falling, vectors=columns, residuals=_residuals(matrix @ columns, falling, columns))

@@ -165,11 +165,13 @@ def as_signal(target: Tensor | np.ndarray, count: int) -> np.ndarray:
     """Return a target (n,) or (n, c) as an array (n, c) in double precision.
 
     Raises:
-        InputError: If some of it is masked.
+        InputError: If some of it is masked, or it is not of real numbers.
         ValueError: If it is not a finite row a point.
     """
     refuse_masked(target, what="target")
     signal = as_array(target) if isinstance(target, Tensor) else np.asarray(target)
+    if signal.dtype.kind not in "fiub":
+        raise InputError(f"target must be real numbers, got dtype {signal.dtype}")
     if signal.ndim not in (1, 2) or len(signal) != count or not np.isfinite(signal).all():
         raise ValueError(f"expected a finite target ({count},) or ({count}, channels), got {signal.shape}")
     return signal.reshape(count, -1).astype(np.float64)
