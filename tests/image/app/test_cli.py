@@ -53,7 +53,8 @@ def test_a_run_folder_has_everything(picture, tmp_path, capsys):
     assert unset == {"max_grad_norm", "seconds", "target_psnr"}, "nothing that a fit depends on is left open"
     assert len(config["input_sha256"]) == 64
     assert {"finer-core", "finer-image", "torch"} <= set(config["versions"])
-    assert config["network"]["options"]["first_omega_0"] == 15.0  # the fast preset's own; published: 30
+    omega = 15 * config["network"]["hidden_features"] / 128  # the fast preset's own; published: 30
+    assert config["network"]["options"]["first_omega_0"] == pytest.approx(omega, abs=1e-3)
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 30
     page = (out / "report.html").read_text()

@@ -77,13 +77,26 @@ def test_batches_are_those_that_were_better(side, passes, batch):
     assert side**2 // steps_per_pass(side, side, length.batch_pixels) == batch
 
 
-def test_half_the_width_goes_twice_as_far_as_noise_allows():
+def test_half_the_width_goes_twice_as_far_up_to_a_highest_rate():
     usual, narrow, wide = (resolved(256, passes=40, hidden_features=width) for width in (256, 128, 512))
     assert narrow.steps == usual.steps == wide.steps
     assert wide.matrix_learning_rate == pytest.approx(usual.matrix_learning_rate / 2)
-    assert usual.matrix_learning_rate < narrow.matrix_learning_rate <= 2 * usual.matrix_learning_rate
-    batch = 256**2 / steps_per_pass(256, 256, narrow.batch_pixels)
-    assert narrow.matrix_learning_rate <= 5e-4 * math.sqrt(batch / 1024) * 1.1
+    assert narrow.matrix_learning_rate == pytest.approx(2 * usual.matrix_learning_rate)
+    for width in (128, 64, 16):
+        longer = resolved(256, passes=320, hidden_features=width)
+        assert longer.matrix_learning_rate <= 1.2e-3 * math.sqrt(256 / width) * (1 + 1e-9)
+    deep = resolved(256, passes=40, hidden_features=64, hidden_layers=6)
+    assert deep.matrix_learning_rate == pytest.approx(
+        resolved(256, passes=40, hidden_features=64).matrix_learning_rate / 2
+    )
+    assert resolved(256, passes=40, hidden_layers=6).matrix_learning_rate == usual.matrix_learning_rate
+
+
+def test_narrow_networks_have_smaller_batches():
+    assert resolved(256, passes=160, hidden_features=32).steps == 2 * resolved(256, passes=160).steps
+    assert resolved(256, passes=160, hidden_features=128) == resolved(
+        256, passes=160, matrix_learning_rate=1.2e-3 * math.sqrt(2), learning_rate=1.2e-3 * math.sqrt(2)
+    )
 
 
 def test_methods_that_large_batches_do_not_serve_have_small_ones_at_the_same_rate():
@@ -106,6 +119,16 @@ def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network
     assert omega(125, 4.0) == omega(125, 100.0) == pytest.approx(10.26, abs=0.01)
     assert omega(40, 2.0) > omega(80, 2.0) > omega(80, 4.0) > omega(320, 4.0) == 7.5
     assert fast_network("siren", passes=125, values_per_weight=4.0) == {}
+
+
+def test_first_omega_falls_with_the_width_of_narrow_networks():
+    def omega(hidden_features: int, passes: float = 40) -> float:
+        sizes = {"hidden_features": hidden_features, "values_per_weight": 4.0}
+        return fast_network("finer", passes=passes, **sizes)["first_omega_0"]
+
+    assert omega(512) == omega(256) == omega(128) == 15
+    assert (omega(64), omega(16)) == (7.5, 1.875)
+    assert omega(64, passes=320) == 3.75
 
 
 def test_the_fewest_passes_are_one_step():

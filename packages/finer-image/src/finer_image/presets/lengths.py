@@ -1,7 +1,8 @@
 """How many steps of how many pixels a fit makes of its budget.
 
-With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do. Methods
-that such batches do not serve have smaller ones, which grow as sqrt(N P).
+With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do. Narrow
+networks, whose steps cost less and whose errors stay larger, have smaller ones. Methods that such batches do not serve
+have others, which grow as sqrt(N P).
 """
 
 import math
@@ -24,6 +25,8 @@ STEADY_BATCH = 8.0
 """Over sqrt(N), the batch that bears the usual rate."""
 _STEADY_PASSES, _BATCH_EXPONENT = 20.0, 0.75
 """The passes that want it; what more of them multiply it by is their ratio to this power."""
+NARROW_WIDTH = 128
+"""Hidden features below which a network has smaller batches, by the root of what it lacks, and lower frequencies."""
 _SMALL_BATCH, _SMALL_EXPONENT = 1.26, 0.1
 """Small batches over sqrt(N P), in fits of up to `PASSES`; what more multiply it by is their ratio to this power."""
 _PIXELS_PER_STEP = 1.6
@@ -46,7 +49,13 @@ class Length:
 
 
 def length_of(
-    height: int, width: int, *, passes: float, batch_pixels: int | None = None, method: str = "finer"
+    height: int,
+    width: int,
+    *,
+    passes: float,
+    batch_pixels: int | None = None,
+    method: str = "finer",
+    hidden_features: int = NARROW_WIDTH,
 ) -> Length:
     """Return the steps and the batch of a fit of so many passes.
 
@@ -56,11 +65,13 @@ def length_of(
         passes: How often every pixel is used.
         batch_pixels: Pixels a step where they are given; 0 for all.
         method: What is fitted.
+        hidden_features: Width of the network.
     """
     pixels = height * width
     if batch_pixels is None:
         if rules_of(method).large_batches:
             factor = STEADY_BATCH * (passes / _STEADY_PASSES) ** _BATCH_EXPONENT
+            factor *= math.sqrt(min(1.0, hidden_features / NARROW_WIDTH))
         else:
             factor = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
         batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels))))
@@ -81,11 +92,12 @@ def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
     return cell_height * cell_width
 
 
-def default_passes(height: int, width: int, *, method: str = "finer") -> float:
+def default_passes(height: int, width: int, *, method: str = "finer", hidden_features: int = NARROW_WIDTH) -> float:
     """Return the passes of a fit whose user named no length."""
     pixels = height * width
     passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / pixels, 1.0))
-    per_pass = steps_per_pass(height, width, length_of(height, width, passes=passes, method=method).batch_pixels)
+    length = length_of(height, width, passes=passes, method=method, hidden_features=hidden_features)
+    per_pass = steps_per_pass(height, width, length.batch_pixels)
     return max(passes, LEAST_STEPS * (1 if rules_of(method).large_batches else 2) / per_pass)
 
 
@@ -94,13 +106,16 @@ def batch_asked_for(settings: ImageConfig) -> int | None:
     return settings.batch_pixels if settings.preset == "fast" else settings.batch_pixels or 0
 
 
-def chosen_length(settings: ImageConfig, height: int, width: int, passes: float | None) -> Length:
+def chosen_length(
+    settings: ImageConfig, height: int, width: int, passes: float | None, *, hidden_features: int
+) -> Length:
     """Return the length that was asked for, or the preset's own.
 
     Args:
         settings: As given.
         height: Rows of the image.
         width: Columns of the image.
+        hidden_features: Width of the network.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
     """
     batch = batch_asked_for(settings)
@@ -112,5 +127,6 @@ def chosen_length(settings: ImageConfig, height: int, width: int, passes: float 
         return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
     if passes is None:
         passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
-    passes = passes or default_passes(height, width, method=settings.method)
-    return length_of(height, width, passes=passes, batch_pixels=batch, method=settings.method)
+    of_network = {"method": settings.method, "hidden_features": hidden_features}
+    passes = passes or default_passes(height, width, **of_network)
+    return length_of(height, width, passes=passes, batch_pixels=batch, **of_network)

@@ -6,7 +6,7 @@ High frequencies in the first layer are quicker; low ones end better where there
 import math
 from typing import Any
 
-from finer_image.presets.lengths import PASSES
+from finer_image.presets.lengths import NARROW_WIDTH, PASSES
 
 _FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
 """FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256
@@ -17,18 +17,23 @@ _LOWEST_OMEGA_AT = 320.0
 """Passes from which on first omega falls no further: in 1,000 of a 512x512 image 5.1 ends 0.6 dB below 7.5."""
 
 
-def fast_network(method: str, *, passes: float, values_per_weight: float) -> dict[str, Any]:
+def fast_network(
+    method: str, *, passes: float, values_per_weight: float, hidden_features: int = NARROW_WIDTH
+) -> dict[str, Any]:
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
-    Formula: omega = 15 min(1, 40 / min(P, 320))^(c / 3) with c = log4(values per weight), between 0 and 1; k = 12.
+    Formula: omega = 15 min(1, w / 128) min(1, 40 / min(P, 320))^(c / 3) with c = log4(values per weight), between 0 and
+    1; k = 12.
 
     Args:
         method: The method.
         passes: P, how often every pixel is used.
         values_per_weight: The image's values over the weights between hidden layers: 1 at 256x256, 4 at 512x512.
+        hidden_features: w, the network's width; few neurons cover few frequencies.
     """
     if method != "finer":
         return {}
     crowding = min(1.0, max(0.0, math.log(values_per_weight, _CROWDED)))
     omega = _FIRST_OMEGA * min(1.0, PASSES / min(passes, _LOWEST_OMEGA_AT)) ** (_OMEGA_EXPONENT * crowding)
+    omega *= min(1.0, hidden_features / NARROW_WIDTH)
     return {"first_omega_0": round(omega, 3), "first_bias_scale": _FIRST_BIAS_SCALE}

@@ -69,7 +69,8 @@ def fast_rates(
     if rules.noiseless and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
         rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
-        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, narrow=narrow)
+        deep = max(1.0, (hidden_layers or _USUAL_LAYERS) / _USUAL_LAYERS)
+        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, narrow=narrow, deep=deep)
     factor = rate / USUAL_RATE
     if optimizer in (None, rules.optimizer):
         rest = published if rules.rest is None else rules.rest
@@ -78,11 +79,13 @@ def fast_rates(
     return Rates(optimizer=optimizer, matrices=other * (factor if optimizer == "soap" else 1), rest=published * factor)
 
 
-def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length, narrow: float) -> float:
+def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length, narrow: float, deep: float) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`."""
-    borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
     if not rules.large_batches:
+        borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
         return min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
     usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
-    return min(usual * narrow, max(usual, borne))
+    if narrow <= 1:
+        return usual * narrow
+    return max(usual, min(usual * narrow, _HIGHEST_USUAL_RATE * math.sqrt(narrow)) / deep)

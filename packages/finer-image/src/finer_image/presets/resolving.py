@@ -44,7 +44,7 @@ def resolve(
     if settings.preset not in ("fast", "paper"):
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     refuse_two_lengths(settings)
-    length = chosen_length(settings, height, width, passes)
+    length = chosen_length(settings, height, width, passes, hidden_features=hidden_features)
     if settings.preset == "paper":
         values = _paper(settings, length, learning_rate)
     else:

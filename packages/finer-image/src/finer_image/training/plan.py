@@ -116,6 +116,7 @@ def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) 
         network.method,
         passes=settings.passes,
         values_per_weight=image.height * image.width * image.channels / weights,
+        hidden_features=network.hidden_features,
     )
     sizes = ("hidden_features", "hidden_layers")
     given = {name: value for name, value in settings.network.items() if name not in sizes}

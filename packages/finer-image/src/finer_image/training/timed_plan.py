@@ -68,9 +68,11 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: Sh
         trial = trial_of(batch)
         return build_fit(trial, network_of(trial, own=own.copied()), image)
 
+    of_network = {"method": settings.method, "hidden_features": trial_of(1).network.hidden_features}
+
     def length(passes: float) -> Length:
         batch = batch_asked_for(settings)
-        return length_of(image.height, image.width, passes=passes, batch_pixels=batch, method=settings.method)
+        return length_of(image.height, image.width, passes=passes, batch_pixels=batch, **of_network)
 
     measuring = MEASURED_FRACTION * settings.seconds
     given = length(1.0).batch_pixels or pixels
