@@ -49,7 +49,8 @@ def _read_binary(path: Path, room: Room) -> RawShape:
             "left out the attributes of its triangles, which may be colors": records["attribute"].any(),
         }
     )
-    corners = records["corners"].astype(np.float64).reshape(-1, 3) + offset
+    corners = records["corners"].astype(np.float64).reshape(-1, 3)
+    corners += offset
     return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=tuple(notes))
 
 
