@@ -91,6 +91,12 @@ def test_a_kernel_between_two_sets_of_points_has_no_eigenvalues():
         all_eigenpairs(kernel)
 
 
+def test_kernels_at_their_ends_have_eigenvalues_or_are_refused():
+    assert all_eigenpairs(np.zeros((0, 0))).vectors.shape == (0, 0)
+    with pytest.raises(InputError, match=r"the kernel must be of real numbers, got dtype complex128"):
+        all_eigenpairs(np.eye(3) * 1j)
+
+
 @pytest.mark.parametrize("target", [np.ones(8) * (1 + 1j), np.array(["a"] * 8), torch.ones(8) * 1j])
 def test_a_target_that_is_not_of_real_numbers_is_refused(target):
     points = line_grid(8)

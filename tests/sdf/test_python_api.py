@@ -1,5 +1,6 @@
 """What finer_sdf exports: pure, in the same bits as the command, in the input's units, open to code of one's own."""
 
+import dataclasses
 import io
 import json
 import signal
@@ -348,6 +349,13 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
         with pytest.raises(InputError, match=words) as error:
             fit(given.pop("shape", BALL), **{**SMALL, **given}, checkpoint=path)
         assert len(str(error.value)) <= 300
+
+
+def test_the_same_points_of_another_noise_are_another_shape(tmp_path):
+    cloud = PointCloud(points=BALL.vertices, normals=BALL.vertex_normals)
+    fit(cloud, **SMALL, checkpoint=tmp_path / "fit.safetensors")
+    with pytest.raises(InputError, match="of another shape"):
+        fit(dataclasses.replace(cloud, noise=0.1), **SMALL, checkpoint=tmp_path / "fit.safetensors", resume=True)
 
 
 def test_a_network_of_ones_own_is_trained_meshed_evaluated_saved_and_loaded(tmp_path):

@@ -115,6 +115,22 @@ def test_a_model_called_beyond_its_box_says_what_its_query_does(points, tmp_path
     np.testing.assert_allclose(there.detach(), found.distance, atol=1e-4)
 
 
+def test_arrays_of_points_in_the_box_cost_no_more_than_the_network(points, monkeypatch):
+    """In the same bits; a point beyond it, or none, makes no difference to the others."""
+    model, asked = SdfModel(network=Ball(), normalization=PLACE), []
+    everywhere = SdfModel.everywhere
+    monkeypatch.setattr(
+        SdfModel, "everywhere", lambda self, coords: (asked.append(len(coords)), everywhere(self, coords))[1]
+    )
+    inside = model(points)
+    corners = model(CENTER + np.array([[10.0, 10, 10], [-10, 10, -10]]))
+    assert not asked and corners.shape == (2,) and model(points[:0]).shape == (0,)
+    for far in (CENTER + 10.01, CENTER - 10.01):
+        asked.clear()
+        np.testing.assert_array_equal(model(np.vstack([points, far]))[:-1], inside)
+        assert asked
+
+
 @pytest.mark.parametrize("far", [1e5, 1e9, 1e21, 1e60, 1e200, 1e307])
 def test_distances_are_finite_as_far_as_double_precision_goes(far):
     model = SdfModel(network=Ball(0.0), normalization=PLACE)

@@ -106,6 +106,14 @@ def test_what_jpeg_leaves_of_black_in_a_mask_is_black(tmp_path, mode, bright):
     assert not read_mask([(tmp_path / "m.jpg", False)], size=(24, 24), downscale=1).any()
 
 
+@pytest.mark.parametrize("bright", [1, 7])
+def test_a_mask_in_jpeg_may_have_small_numbers(tmp_path, bright):
+    mask = upper_half((16, 16)) // 255 * bright
+    Image.fromarray(mask).save(tmp_path / "m.jpg", quality=95)
+    found = read_mask([(tmp_path / "m.jpg", False)], size=(16, 16), downscale=1)
+    np.testing.assert_array_equal(found, mask > 0)
+
+
 def test_a_mask_of_shares_is_not_rounded_to_black(tmp_path):
     mask = np.zeros((12, 16), np.float32)
     mask[:4], mask[4:6] = 1, 0.25

@@ -76,6 +76,8 @@ def test_a_line_that_counts_the_points_is_no_point(tmp_path, head):
     assert len(loaded.shape.points) == len(POINTS) and outward(loaded.shape) > 0.99 and loaded.notes == ()
     cut = saved(tmp_path / "a.xyz", f"{head}{len(POINTS) + 1}\n{table}")
     assert refusal(cut) == "its first line says 301 points, and 300 follow; it may be cut short"
+    more = saved(tmp_path / "a.xyz", f"{head}{len(POINTS) - 1}\n{table}")
+    assert refusal(more) == "its first line says 299 points, and 300 follow; leave that line out if all are meant"
 
 
 @pytest.mark.parametrize("head", ["z [mm],y [mm],x [mm]", "z (m);y (m);x (m);", "z,y,x,comment"])

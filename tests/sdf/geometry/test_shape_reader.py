@@ -179,6 +179,17 @@ def test_back_sides_with_vertices_of_their_own_go_too(tmp_path):
         assert np.allclose(igl.fast_winding_number(got.vertices, got.faces, centers), 1, atol=0.01)
 
 
+@pytest.mark.parametrize("same", [flipped, lambda mesh: mesh], ids=["back", "front"])
+def test_second_sides_go_in_whatever_order_their_faces_are(tmp_path, same):
+    """What is left of both sides has the same vertices, else it would be full of holes."""
+    mesh = ball()
+    both = joined(mesh, same(mesh))
+    faces = np.random.default_rng(0).permutation(both.faces)
+    got, notes = read_mesh(tmp_path, both.vertices, faces)
+    assert notes[0] == "dropped 320 repeated faces" and not any("watertight" in note for note in notes)
+    assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
+
+
 def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):
     """A square and its back side may be cut along different diagonals, so no two triangles are the same."""
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]

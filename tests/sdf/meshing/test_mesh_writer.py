@@ -75,6 +75,13 @@ def test_single_precision_far_from_the_origin_has_an_offset_that_is_said(tmp_pat
     assert ("added the offset 691234.5 5334567.2 512 of its header" in loaded.notes) == (suffix == ".stl")
 
 
+def test_an_offset_is_read_from_a_header_that_another_program_filled_up(tmp_path, ball):
+    write_mesh(tmp_path / "mesh.stl", ball)
+    content = (tmp_path / "mesh.stl").read_bytes()
+    (tmp_path / "mesh.stl").write_bytes(b"finer-sdf: add 1 2 3".ljust(80, b"\0") + content[80:])
+    np.testing.assert_allclose(read_shape(tmp_path / "mesh.stl").shape.bounds, ball.bounds + [1, 2, 3], atol=1e-6)
+
+
 @pytest.mark.parametrize("words", ["", "1 2", "1 2 3 4"])
 def test_another_header_moves_nothing(tmp_path, ball, words):
     write_mesh(tmp_path / "mesh.stl", ball)

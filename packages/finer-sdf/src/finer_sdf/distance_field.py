@@ -76,7 +76,7 @@ class DistanceField(nn.Module):
         Returns:
             (...,), negative inside, of the points' floating type; an array, without a graph, for an array.
         """
-        return distances_at(points, self.everywhere, self.normalization, like=self._parameter())
+        return distances_at(points, self.everywhere, self.normalization, like=self._parameter(), within=self.field)
 
     def normals(self, points: Any) -> Any:
         """Return the direction in which the distance grows fastest, by the field's exact gradient.

@@ -223,7 +223,10 @@ def distance_to(reference: Any, normalization: Normalization) -> MeshDistance | 
 def digest_of(shape: Shape) -> str:
     """Return the SHA-256 of a surface's content."""
     tables = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points, shape.normals)
-    digest = hashlib.sha256(" ".join(f"{table.dtype} {table.shape}" for table in tables).encode())
+    what = [f"{table.dtype} {table.shape}" for table in tables]
+    if isinstance(shape, PointCloud) and shape.noise:
+        what.append(f"noise {shape.noise:.6g}")
+    digest = hashlib.sha256(" ".join(what).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table).tobytes())
     return digest.hexdigest()

@@ -10,12 +10,14 @@ from torch.nn.functional import normalize
 from finer_core.casts import check_real, real_numbers, refuse_halves
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
-from finer_sdf.normalization import Field, Normalization
+from finer_sdf.normalization import BOX_HALF_SIDE, Field, Normalization
 
 _POINTS_AT_ONCE = 1 << 16
 
 
-def distances_at(points: Any, field: Field, normalization: Normalization, *, like: Tensor) -> Any:
+def distances_at(
+    points: Any, field: Field, normalization: Normalization, *, like: Tensor, within: Field | None = None
+) -> Any:
     """Return the signed distance at points, in the input's coordinates and units.
 
     Args:
@@ -23,6 +25,7 @@ def distances_at(points: Any, field: Field, normalization: Normalization, *, lik
         field: Distance (n, 1) in box units at coords (n, 3) of the box.
         normalization: From the input's coordinates to the box.
         like: Tells where and in what type the field computes.
+        within: The same in the box alone, in the same bits and less time; arrays with all points there take it.
 
     Returns:
         (...,), of the points' floating type.
@@ -34,6 +37,8 @@ def distances_at(points: Any, field: Field, normalization: Normalization, *, lik
 
     table = points_table(points)
     boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
+    if within and boxed.min(initial=0) >= -BOX_HALF_SIDE and boxed.max(initial=0) <= BOX_HALF_SIDE:
+        field = within
     found = evaluate_points(field, boxed, device=like.device).astype(np.float64) / normalization.scale
     return found.astype(table.dtype).reshape(table.shape[:-1])
 

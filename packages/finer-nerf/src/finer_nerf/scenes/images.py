@@ -12,9 +12,6 @@ from finer_core.errors import InputError
 from finer_core.io.pictures import count_pages, is_transparent, opened_picture
 from finer_nerf.scenes.checks import brief
 
-_JPEG_BLACK = 16
-"""Most that rounding makes of black in a dark mask; beside a bright edge it is up to half of what is brightest."""
-
 
 class Header(NamedTuple):
     """What a picture says of itself before it is decoded.
@@ -101,7 +98,7 @@ def _marked(mask: Image.Image) -> np.ndarray:
     colors, opaque = bands[..., :3], bands[..., -1] > 0
     if opaque.all() or (colors != colors[0, 0]).any():
         brightest = colors.max(axis=-1)
-        black = max(_JPEG_BLACK, brightest.max() / 2) if mask.format == "JPEG" else 0
+        black = brightest.max() / 2 if mask.format == "JPEG" else 0  # its rounding leaves so much next to an edge
         opaque = opaque & (brightest > black)
     return np.asarray(opaque)
 

@@ -75,7 +75,7 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         Values (n,) and vectors (n, n).
 
     Raises:
-        InputError: If it is not square, not finite, or not symmetric.
+        InputError: If it is not square, not finite, not of real numbers, or not symmetric.
 
     Example:
         >>> import numpy as np
@@ -87,11 +87,13 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         raise InputError(
             f"eigenvalues need a square kernel, got shape {kernel.shape}; leave out the second set of points"
         )
-    given = np.array(kernel, dtype=np.float64)
+    if kernel.dtype.kind not in "fiub":
+        raise InputError(f"the kernel must be of real numbers, got dtype {kernel.dtype}")
+    given = np.asarray(kernel, dtype=np.float64)
     matrix = 0.5 * (given + given.T)
     if not np.isfinite(matrix).all():
         raise InputError("the kernel holds NaN or infinity, so it has no eigenvalues")
-    off, largest = 2 * np.abs(np.subtract(given, matrix, out=given)).max(), np.abs(matrix).max()
+    off, largest = (np.abs(each).max(initial=0) for each in (given - given.T, matrix))
     if off > _ROUNDING * largest:
         raise InputError(
             f"the kernel is not symmetric: values and their mirror images differ by up to {off:.3g}; eigenvalues are "

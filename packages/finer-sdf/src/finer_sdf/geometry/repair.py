@@ -52,9 +52,11 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
         faces = _with_three_corners(faces)
         edges = Edges.of(faces)
     elif igl.vertex_components(faces).max() > 0:  # one may lie on another
-        second = _second_sides(_merge(vertices, faces)[0])
-        if second.any():
-            faces, twice = faces[~second], int(second.sum())
+        joined, shared = _merge(vertices, faces)
+        if shared:
+            second, is_twofold = _second_sides(joined)
+            # Of either side some faces are left, in the file's order: they close where they have the same vertices.
+            faces, twice = np.where(is_twofold[:, None], joined, faces)[~second], int(second.sum())
             edges = Edges.of(faces)
     flat = given - len(faces) - twice
     if edges.crowded or edges.wound_against:  # as repeated faces make them
@@ -72,7 +74,7 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     faces, orientation_notes = orient_outwards(vertices, faces, edges=edges)
     parts = int(igl.vertex_components(faces).max()) + 1
     mesh = Mesh(vertices=np.ascontiguousarray(vertices), faces=faces)
-    is_empty = not holes and abs(mesh.volume()) <= _NO_VOLUME * mesh.area() * np.ptp(mesh.bounds, axis=0).max()
+    is_empty = not holes and abs(mesh.volume()) <= _NO_VOLUME * mesh.area() * np.ptp(vertices, axis=0).max()
     changes = {
         f"dropped {counted(loose, 'vertex', 'vertices')} that no face uses": loose,
         f"merged {counted(merged, 'vertex', 'vertices')} with others at the same place": merged,
@@ -126,12 +128,13 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
     kept, _ = first_of_equals(turned)
-    kept = kept[~_second_sides(turned[kept])]
+    second, _ = _second_sides(turned[kept])
+    kept = kept[~second]
     return faces[np.sort(kept)], len(faces) - len(kept)
 
 
-def _second_sides(faces: Faces) -> Bool[np.ndarray, " faces"]:
-    """Return which faces are the second one of the same corners, in parts that have every face twice.
+def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.ndarray, " faces"]]:
+    """Return which faces are the second one of the same corners in parts that have every face twice, and all of these.
 
     Such a part has no inside: the winding numbers of its two sides cancel out. One that would be open without its back
     sides is left, for that has no inside either, unless all parts are of that kind.
@@ -148,7 +151,7 @@ def _second_sides(faces: Faces) -> Bool[np.ndarray, " faces"]:
         is_twofold &= open_sides == 0
     second = is_twofold[part]
     second[sides] = False
-    return second
+    return second, is_twofold[part]
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:

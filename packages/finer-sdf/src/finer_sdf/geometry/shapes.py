@@ -43,7 +43,9 @@ class Mesh:
     @property
     def bounds(self) -> Float[np.ndarray, "2 3"]:
         """Return the lowest and highest corner of the box around the vertices that faces use, (2, 3)."""
-        return bounds_of(self.vertices[np.unique(self.faces)])
+        is_used = np.zeros(len(self.vertices), dtype=bool)
+        is_used[self.faces] = True  # far less work than numpy.unique
+        return bounds_of(self.vertices[is_used])
 
     def face_vectors(self) -> Float[np.ndarray, "faces 3"]:
         """Return half the cross product of two edges, (m, 3): the outward normal times the area."""

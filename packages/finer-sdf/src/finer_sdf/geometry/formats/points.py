@@ -36,7 +36,8 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"Write decimal points, or {_ADVICE}"
         )
     if read.declared not in (None, len(table)):
-        raise InputError(f"its first line says {read.declared} points, and {len(table)} follow; it may be cut short")
+        advice = "it may be cut short" if (read.declared or 0) > len(table) else "leave that line out if all are meant"
+        raise InputError(f"its first line says {read.declared} points, and {len(table)} follow; {advice}")
     notes = ["its commas are read as decimal commas"] if read.commas == "decimal" else []
     if "red" in names and not named:
         first = names.index("red") + 1

@@ -49,14 +49,15 @@ def _read_binary(path: Path, room: Room) -> RawShape:
             "left out the attributes of its triangles, which may be colors": records["attribute"].any(),
         }
     )
-    corners = records["corners"].astype(np.float64).reshape(-1, 3) + offset
+    corners = records["corners"].astype(np.float64).reshape(-1, 3)
+    corners += offset
     return RawShape(vertices=corners, faces=np.arange(3 * count).reshape(-1, 3), notes=tuple(notes))
 
 
 def _offset(path: Path) -> np.ndarray:
     """Return what the header of a file says is to be added to its corners, (3,); 0 if it says nothing."""
     with path.open("rb") as file:
-        head = file.read(_HEAD - 4).decode("latin-1")
+        head = file.read(_HEAD - 4).decode("latin-1").rstrip("\0")
     words = head.removeprefix(OFFSET).split() if head.startswith(OFFSET) else []
     return np.array([number(word, where="its header") for word in words[:3]] if len(words) == 3 else [0.0] * 3)
 
