@@ -88,4 +88,5 @@ def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length
     usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
     if narrow <= 1:
         return usual * narrow
-    return max(usual, min(usual * narrow, _HIGHEST_USUAL_RATE * math.sqrt(narrow)) / deep)
+    highest = _HIGHEST_USUAL_RATE * math.sqrt(narrow) * USUAL_RATE / rules.matrices
+    return max(usual, min(usual * narrow, highest) / deep)
