@@ -127,6 +127,6 @@ def chosen_length(
         return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
     if passes is None:
         passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
-    of_network = {"method": settings.method, "hidden_features": hidden_features}
-    passes = passes or default_passes(height, width, **of_network)
-    return length_of(height, width, passes=passes, batch_pixels=batch, **of_network)
+    method = settings.method
+    passes = passes or default_passes(height, width, method=method, hidden_features=hidden_features)
+    return length_of(height, width, passes=passes, batch_pixels=batch, method=method, hidden_features=hidden_features)

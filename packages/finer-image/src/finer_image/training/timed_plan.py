@@ -68,11 +68,13 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: Sh
         trial = trial_of(batch)
         return build_fit(trial, network_of(trial, own=own.copied()), image)
 
-    of_network = {"method": settings.method, "hidden_features": trial_of(1).network.hidden_features}
+    batch, method = batch_asked_for(settings), settings.method
+    hidden_features = trial_of(1).network.hidden_features
 
     def length(passes: float) -> Length:
-        batch = batch_asked_for(settings)
-        return length_of(image.height, image.width, passes=passes, batch_pixels=batch, **of_network)
+        return length_of(
+            image.height, image.width, passes=passes, batch_pixels=batch, method=method, hidden_features=hidden_features
+        )
 
     measuring = MEASURED_FRACTION * settings.seconds
     given = length(1.0).batch_pixels or pixels
