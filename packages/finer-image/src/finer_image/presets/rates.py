@@ -20,10 +20,11 @@ _SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
 _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
-"""Highest rates of SOAP with any batch: of all networks, and of one of the usual width."""
+"""Highest rates of SOAP: of all pixels at once and of small batches, and of large batches and the usual width. There
+narrower networks bear more, as the root of what they lack, in terms of FINER's own rate."""
 _USUAL_LAYERS = 3
-"""Hidden layers that a method's rate without noise is for. Half the width bears twice as much, up to the highest, and
-twice the depth half."""
+"""Hidden layers that the rates without noise, and those of narrow networks, are for. Half the width bears twice as
+much, up to the highest, and twice the depth half."""
 
 
 @dataclass(frozen=True, kw_only=True)
