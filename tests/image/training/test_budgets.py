@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from skimage import data
 
 from finer_core.training.budget import StepCost
 from finer_core.training.state import read_state
@@ -142,12 +143,14 @@ def psnr_of(image: Image, *, passes: float, factor: float, precision: str, width
     return evaluate(ImageModel.of(network.eval(), image, target_range=plan.target_range), image)["psnr"], last.rollbacks
 
 
-@pytest.mark.parametrize(("precision", "side", "width"), [("fp32", 64, 64), ("bf16", 40, 32)])
+@pytest.mark.parametrize(("precision", "side", "width"), [("fp32", 128, 28), ("bf16", 96, 48)])
 def test_rates_far_too_high_cost_no_more_than_half_the_budget(precision, side, width):
-    image, how = Image.from_pixels(smooth(side)), {"precision": precision, "width": width}
-    half, _ = psnr_of(image, passes=40, factor=1.0, **how)
-    right, rollbacks = psnr_of(image, passes=80, factor=1.0, **how)
+    """Of photographs. A few smooth waves of 64x64 end 14 dB below at four times the rates (docs/budgets.md)."""
+    photograph = Pillow.fromarray(data.astronaut()).resize((side, side), Pillow.Resampling.BOX)
+    image, how = Image.from_pixels(np.array(photograph)), {"precision": precision, "width": width}
+    half, _ = psnr_of(image, passes=20, factor=1.0, **how)
+    right, rollbacks = psnr_of(image, passes=40, factor=1.0, **how)
     assert rollbacks == 0 and right > half
     for factor in (4.0, 10.0):
-        wrong, rollbacks = psnr_of(image, passes=80, factor=factor, **how)
-        assert wrong > half - 1
+        wrong, rollbacks = psnr_of(image, passes=40, factor=factor, **how)
+        assert rollbacks > 0 and wrong > half - 1
