@@ -11,6 +11,8 @@ from finer_core.shapes import Bool, Shaped
 
 Nodata = int | float | None
 """A value that stands for "no data"; None if the file names none. NaN stands for it in any case."""
+_MOST_NAMED = 100
+"""Values of a list of such values that are looked at."""
 
 
 def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
@@ -61,9 +63,6 @@ def nodata_of_attributes(
     each = [value for values in named for value in (values[:_MOST_NAMED] if isinstance(values, list) else [values])]
     found = [_nodata_of_value(value, dtype) for value in each if isinstance(value, int | float | str)]
     return list(dict.fromkeys(value for value in found if value is not None))
-
-
-_MOST_NAMED = 100
 
 
 def _nodata_of_value(value: int | float | str, dtype: np.dtype) -> Nodata:

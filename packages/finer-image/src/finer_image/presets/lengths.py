@@ -65,7 +65,7 @@ def length_of(
         passes: How often every pixel is used.
         batch_pixels: Pixels a step where they are given; 0 for all.
         method: What is fitted.
-        hidden_features: Width of the network.
+        hidden_features: Width of the network; by default one that is not narrow.
     """
     pixels = height * width
     if batch_pixels is None:

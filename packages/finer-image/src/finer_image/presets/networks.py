@@ -29,7 +29,7 @@ def fast_network(
         method: The method.
         passes: P, how often every pixel is used.
         values_per_weight: The image's values over the weights between hidden layers: 1 at 256x256, 4 at 512x512.
-        hidden_features: w, the network's width; few neurons cover few frequencies.
+        hidden_features: w, the network's width, by default one that is not narrow; few neurons cover few frequencies.
     """
     if method != "finer":
         return {}

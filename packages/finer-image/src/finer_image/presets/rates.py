@@ -81,7 +81,11 @@ def fast_rates(
 
 
 def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length, narrow: float, deep: float) -> float:
-    """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`."""
+    """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
+
+    With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
+    n / d times what the usual width has, at most the root of n over d times the highest, and no less than that width.
+    """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
         return min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)

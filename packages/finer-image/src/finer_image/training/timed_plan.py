@@ -69,7 +69,7 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: Sh
         return build_fit(trial, network_of(trial, own=own.copied()), image)
 
     batch, method = batch_asked_for(settings), settings.method
-    hidden_features = trial_of(1).network.hidden_features
+    hidden_features = trial_of(1).network.hidden_features  # the same for every batch
 
     def length(passes: float) -> Length:
         return length_of(
