@@ -137,12 +137,7 @@ def without_halves(module: Module) -> Module:
 
 
 def refuse_masked(values: Any, *, what: str) -> None:
-    """Raise InputError for masked numbers of NumPy's, in an array or in lists: a plain array would not have the mask.
-
-    Args:
-        values: What a program gave.
-        what: What it is, for the message.
-    """
+    """Raise InputError for masked numbers of NumPy's, in an array or in lists: a plain array has no mask."""
     if _has_masked(values):
         is_array = isinstance(values, np.ma.MaskedArray)
         found = f"{np.ma.count_masked(values)} of {values.size} numbers are masked" if is_array else "some are masked"
@@ -163,10 +158,6 @@ def check_real(x: Tensor, *, what: str) -> None:
 
 def real_numbers(values: Any, *, what: str) -> np.ndarray:
     """Return what a program gave as an array of real numbers.
-
-    Args:
-        values: An array, a tensor, lists or a number.
-        what: What it is, for the message.
 
     Raises:
         InputError: If it is something else, or some of it is masked.

@@ -17,10 +17,6 @@ def shortened(text: str, limit: int = LONGEST_MESSAGE) -> str:
     A file may hold what moves a terminal's cursor, or halves of characters. Long words lose their middle first, because
     they are values, whose ends tell most; then the text does, because its beginning names the file and says what is
     wrong, and its end what to do.
-
-    Args:
-        text: Any text.
-        limit: Most characters.
     """
     line = "".join(_shown(character) for character in " ".join(text.split()))
     if len(line) > limit:

@@ -243,9 +243,6 @@ METHODS: dict[str, Method] = {
 def load_method(name: str) -> Method | None:
     """Load a method that an installed package offers as an entry point of the group `finer.methods`, into `METHODS`.
 
-    Args:
-        name: The entry point's name, which is the method's.
-
     Returns:
         The method; None if no package offers it.
 

@@ -166,11 +166,7 @@ def _value(value: Any, kind: Any, field: "dataclasses.Field[Any]", *, what: str)
 
 
 def plain(value: Any) -> Any:
-    """Return a value with Python's numbers in the place of NumPy's scalars, in mappings, lists and tuples too.
-
-    Args:
-        value: What a program gave for a setting, or several.
-    """
+    """Return a value with Python's numbers in the place of NumPy's scalars, in mappings, lists and tuples too."""
     if isinstance(value, Mapping):
         return {name: plain(each) for name, each in value.items()}
     if type(value) in (list, tuple):

@@ -138,12 +138,7 @@ def refuse_two_lengths(settings: object) -> None:
 
 
 def of_other_presets(settings: Any, preset: str) -> list[str]:
-    """Return the names of settings that a preset does not use.
-
-    Args:
-        settings: A settings object, or its class.
-        preset: The preset.
-    """
+    """Return the names of settings that a preset does not use."""
     return [field.name for field in dataclasses.fields(settings) if field.metadata.get("preset") not in (None, preset)]
 
 

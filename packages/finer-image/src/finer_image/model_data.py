@@ -20,10 +20,6 @@ _LARGEST_SIDE = 10**7
 def checked_task_data(info: ModelInfo, path: str) -> Mapping[str, Any]:
     """Return a model file's `task_data`, which may have been changed by anybody.
 
-    Args:
-        info: What the file says.
-        path: The file, for messages.
-
     Raises:
         InputError: If the model is of another task, or the data is not an image's.
     """

@@ -27,11 +27,6 @@ FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Float[Tensor, "{height} {width} neurons"]:
     """Return the outputs of the first layer's neurons over the image plane (FINER, figure 6).
 
-    Args:
-        network: A network made of this project's layers.
-        height: Rows of the maps.
-        width: Columns of the maps.
-
     Returns:
         (height, width, neurons), real (the real part of complex neurons).
 

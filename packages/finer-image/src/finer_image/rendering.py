@@ -99,12 +99,6 @@ def render(
 def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
     """Render a fitted image band by band.
 
-    Args:
-        model: The image.
-        height: Rows of the whole.
-        width: Columns of the whole.
-        window: What to render of it.
-
     Yields:
         (rows, columns, channels) pixels of the fitted image's type, from the window's top.
     """
@@ -115,13 +109,6 @@ def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) ->
 
 def unit_bands(model: FittedImage, *, height: int, width: int, window: Crop, step: int) -> Iterator[np.ndarray]:
     """Evaluate a fitted image band by band, without gradients; on a CPU each core takes whole pieces.
-
-    Args:
-        model: The image.
-        height: Rows of the whole.
-        width: Columns of the whole.
-        window: What is wanted of it.
-        step: Rows of a band.
 
     Yields:
         (rows, columns, channels) in [0, 1], not clipped, from the window's top.

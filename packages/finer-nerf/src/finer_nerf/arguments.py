@@ -94,12 +94,7 @@ def are_mirrored(poses: np.ndarray) -> bool:
 
 
 def check_views(views: Any, *, name: str = "views") -> None:
-    """Raise InputError for what are no posed pictures of one size.
-
-    Args:
-        views: What is given.
-        name: What it is called, for messages.
-    """
+    """Raise InputError for what are no posed pictures of one size."""
     if not isinstance(views, Views) or not len(views):
         hint = f"; a scene has .{' .'.join(('train', 'val', 'test'))}" if isinstance(views, Scene) else ""
         found = "no view" if isinstance(views, Views) else shown(type(views).__name__)

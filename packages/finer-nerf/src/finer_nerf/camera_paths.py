@@ -64,13 +64,7 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
 
 
 def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
-    """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread.
-
-    Args:
-        model: The model.
-        frames: Number of poses.
-        rounds: Turns.
-    """
+    """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread."""
     center, up, _ = _seen_from(model)
     origins = np.asarray(model.train_poses)[:, :3, 3]
     eye = origins[np.linalg.norm(origins - np.median(origins, axis=0), axis=1).argmin()]

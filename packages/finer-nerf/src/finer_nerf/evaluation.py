@@ -198,9 +198,6 @@ def load_lpips(*, say: Callable[[str], None] = lambda line: None) -> Lpips | Non
     """Return the learned perceptual distance (Zhang et al., CVPR 2018) with VGG, as NeRF papers report it.
 
     Nothing is fetched here: where the extra or its weights are absent, `say` gets one line and there is no distance.
-
-    Args:
-        say: Takes the reason why there is none.
     """
     try:
         import lpips

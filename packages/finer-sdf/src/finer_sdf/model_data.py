@@ -21,10 +21,6 @@ def has_color(info: ModelInfo) -> bool:
 def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mapping[str, Any]]:
     """Return normalization and shape of a model file's `task_data`, which may have been changed by anybody.
 
-    Args:
-        info: What the file says.
-        path: The file, for messages.
-
     Raises:
         InputError: If the model is of another task, or the data is not a surface's.
     """

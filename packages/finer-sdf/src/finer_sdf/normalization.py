@@ -89,9 +89,6 @@ def published_normalization(shape: Shape) -> Normalization:
 
     The mean of a mesh is the mean over its surface, which the mean of ever more samples tends to.
 
-    Args:
-        shape: The surface.
-
     Raises:
         InputError: If the shape has no extent.
     """

@@ -161,13 +161,7 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
 
 
 def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:
-    """Return the fits of all inputs by all methods, no two in one folder.
-
-    Args:
-        inputs: What is fitted.
-        settings: One a method.
-        out: Where the folders go.
-    """
+    """Return the fits of all inputs by all methods, no two in one folder."""
     labels = folder_labels([each.names for each in inputs], [each.method for each in settings])
     return [
         BenchmarkFit(each.signal, label, chosen, out / f"{label}-{chosen.method}")

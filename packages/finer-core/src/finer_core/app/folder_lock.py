@@ -35,9 +35,6 @@ def release_folders() -> None:
 def lock_folder(folder: Path) -> FolderLock | None:
     """Lock a folder for this process.
 
-    Args:
-        folder: It exists.
-
     Returns:
         The lock; None where the file system, or Windows, has no locks for folders, which is logged.
 

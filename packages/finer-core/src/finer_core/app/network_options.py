@@ -35,11 +35,7 @@ class NetworkOptions:
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every hyper-parameter of our methods, and one for those of other packages' methods.
-
-    Args:
-        parser: The command's parser.
-    """
+    """Add an option for every hyper-parameter of our methods, and one for those of other packages' methods."""
     add_options(parser, NetworkOptions, group="network (default: the method's published values)")
     add_other_option(parser)
 

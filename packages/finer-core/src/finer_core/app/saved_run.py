@@ -139,16 +139,7 @@ def _refuse_another(name: str, sha256: str, config: Mapping[str, Any], *, kind: 
 def config_content(
     plan: Any, *, command: str, signal: str, input_sha256: str, networks: Sequence[Any], **about: Any
 ) -> dict[str, Any]:
-    """Return the content of `config.json`.
-
-    Args:
-        plan: The plan.
-        command: The program and its command.
-        signal: The input's name.
-        input_sha256: Its digest.
-        networks: The configs of the plan's networks.
-        **about: What else there is to say of the input.
-    """
+    """Return the content of `config.json`."""
     return {
         "command": command,
         "signal": signal,
@@ -163,15 +154,7 @@ def config_content(
 
 
 def common_figures(plan: Any, last: "LogEntry", *, has_target: bool, parameters: int, processes: int) -> dict[str, Any]:
-    """Return what `metrics.json` says of every fit, beside how good its result is.
-
-    Args:
-        plan: The plan.
-        last: The fit's last entry.
-        has_target: Whether a target was to end it.
-        parameters: How many numbers were trained.
-        processes: How many trained them.
-    """
+    """Return what `metrics.json` says of every fit, beside how good its result is."""
     return {
         "steps": last.step,
         "target_reached": last.is_reached if has_target else None,

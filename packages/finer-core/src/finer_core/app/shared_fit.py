@@ -46,10 +46,6 @@ def shared_fit(
 def help_fit(team: Team, assemble: Assemble[object]) -> None:
     """Do this process's part of a fit that the first one leads by `shared_fit` and a session.
 
-    Args:
-        team: The processes that share the fit.
-        assemble: Puts the same fit together.
-
     Raises:
         ToldByFirst: If any process cannot begin.
         Interrupted: If any process was asked to stop.
@@ -103,10 +99,6 @@ def shared_measurement(team: Team, assemble: Assemble[object], measure: Callable
 
 def help_timing(team: Team, assemble: Assemble[object]) -> None:
     """Make the steps that the first process measures by `shared_measurement`, until it has seen enough.
-
-    Args:
-        team: The processes that will share the fit.
-        assemble: Puts the same fit together.
 
     Raises:
         ToldByFirst: If the fit cannot be put together in one of the processes.

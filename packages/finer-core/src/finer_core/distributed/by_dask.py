@@ -108,10 +108,6 @@ def shared_by_dask(
 def packed(value: Any, *, extra: str) -> bytes:
     """Return a value as bytes for `pickle.loads`, with code that another process cannot import, as Dask sends it.
 
-    Args:
-        value: Anything.
-        extra: What Dask is installed by, for the message.
-
     Raises:
         InputError: If Dask is not installed.
         Exception: If the value cannot be pickled; which one, its class says.

@@ -82,10 +82,6 @@ def part_of(count: int, ranks: Ranks) -> slice:
 
     Formula: [count rank / size], ..., [count (rank + 1) / size] - 1. The parts differ by one thing at most, and cover
     everything once; some are empty where there are fewer things than processes.
-
-    Args:
-        count: Rows of a batch, say.
-        ranks: The place of this process.
     """
     return slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
 

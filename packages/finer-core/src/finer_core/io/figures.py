@@ -18,11 +18,6 @@ _GAP = 4
 def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float]) -> tuple[Any, np.ndarray]:
     """Make a figure without matplotlib's global state, so that no display is ever asked for.
 
-    Args:
-        rows: Of plots.
-        columns: Of plots.
-        figsize: Width and height in inches.
-
     Returns:
         The figure, and its axes (rows, columns).
     """

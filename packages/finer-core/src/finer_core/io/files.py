@@ -84,10 +84,6 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
 def input_suffix(path: Path, *, known: Collection[str]) -> str:
     """Return the suffix, in lower case, of a file that a reader can be tried on.
 
-    Args:
-        path: The file.
-        known: Suffixes that are read.
-
     Raises:
         InputError: Without the file's name, which the caller adds: it is a folder, missing, of another format, no
             regular file, not to be opened, empty, or text as UTF-16.
@@ -124,11 +120,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why something failed, without the name of a file: what the system says, the message, or the error's name.
-
-    Args:
-        error: Of the system, or of a library.
-    """
+    """Return why something failed, without a file's name: what the system says, the message, or the error's name."""
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 

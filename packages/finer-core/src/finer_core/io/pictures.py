@@ -24,9 +24,6 @@ _KIND_OF_PAGE, _DESCRIPTION = 254, 270
 def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
     """Open a picture, not decoded yet; what libraries print or warn of in the meantime reaches nobody.
 
-    Args:
-        source: A file, or the content of one.
-
     Yields:
         The `PIL.Image.Image`.
 

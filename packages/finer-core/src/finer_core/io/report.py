@@ -50,12 +50,7 @@ class Report:
         self._parts.append(markup)
 
     def table(self, rows: Mapping[str, Any], *, folded: str = "") -> None:
-        """Add a two-column table.
-
-        Args:
-            rows: Names and values.
-            folded: Hide it behind this summary until clicked.
-        """
+        """Add a two-column table."""
         body = "".join(
             f"<tr><th>{html.escape(str(name))}</th><td class=value>{html.escape(_text(value))}</td></tr>"
             for name, value in rows.items()

@@ -14,9 +14,6 @@ from finer_core.networks.base import CoordinateMLP
 def without_complex_numbers(module: nn.Module) -> nn.Module:
     """Return a copy of a module in which every network that is complex inside computes the same in real numbers.
 
-    Args:
-        module: A network, or anything that holds some.
-
     Returns:
         The copy; it computes what the module does, to rounding, and is not meant to be trained.
 

@@ -108,12 +108,7 @@ class Record:
 
 
 def record_of(cell: Cell, outcome: Outcome | Exception) -> Record:
-    """Return the record of a cell that this process has just run, with as many threads as are set.
-
-    Args:
-        cell: The cell.
-        outcome: What came out, or why the fit diverged.
-    """
+    """Return the record of a cell that this process has just run, with as many threads as are set."""
     error = str(outcome) if isinstance(outcome, Exception) else None
     if isinstance(outcome, Exception):
         outcome = Outcome(metrics={}, facts={}, curve={}, seconds=0.0, sha256="", parameters=0)

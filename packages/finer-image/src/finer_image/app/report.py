@@ -25,15 +25,7 @@ _LARGEST_SIDE = 1024
 def write_report(
     run: RunFolder, *, target: Raster, reconstruction: Raster, metrics: Mapping[str, Any], config: Mapping[str, Any]
 ) -> None:
-    """Write `report.html`.
-
-    Args:
-        run: The run folder.
-        target: The original.
-        reconstruction: What the model renders at the original's size.
-        metrics: The figures.
-        config: The settings.
-    """
+    """Write `report.html`."""
     page = Report(
         f"{printable(config['signal'])}: {metrics['method']}",
         note=f"finer-image {config['versions']['finer-image']}, {config['started']}, {metrics['device']}",

@@ -15,9 +15,6 @@ def sha256_of_input(path: str | os.PathLike[str]) -> str:
 
         cd huge.zarr && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 
-    Args:
-        path: The file or folder.
-
     Returns:
         64 hex digits.
     """

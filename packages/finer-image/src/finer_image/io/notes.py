@@ -17,9 +17,6 @@ _OURS = ("finer_image", "finer_core")
 def with_notes(run: Command) -> Command:
     """Make a command print the notes on what it reads, each once; `--quiet` drops them, `--debug` lets all through.
 
-    Args:
-        run: Function of the parsed arguments.
-
     Returns:
         The same, with notes.
     """

@@ -48,9 +48,6 @@ _EXR_NAMES = {"L": ("Y",), "LA": ("Y", "A"), "RGB": ("R", "G", "B"), "RGBA": ("R
 def default_suffix(image: Raster) -> str:
     """Choose the suffix of the most widely readable format that holds an image.
 
-    Args:
-        image: The image.
-
     Returns:
         ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for
         what the others cannot be: written in parts, for an image not in memory, or with pixels that hold no data.

@@ -51,12 +51,7 @@ def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
 
 
 def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
-    """Return the network that a plan trains, ready for that; see `planned_network`.
-
-    Args:
-        plan: The plan.
-        own: The user's own module, or activation.
-    """
+    """Return the network that a plan trains, ready for that; see `planned_network`."""
     settings = plan.settings
     return planned_network(
         plan.network,

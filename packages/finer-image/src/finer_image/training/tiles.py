@@ -116,11 +116,6 @@ def tiled_pixels_of(image: DiskImage, *, batch_pixels: int, seed: int) -> TiledP
     """Choose tiles for an image: as many as a step has pixels if they can be read in the time of a round's steps.
 
     A tile lies in a piece of the file that is read or decoded anyway, and holds the pixels that a round draws from it.
-
-    Args:
-        image: The image.
-        batch_pixels: Pixels a batch should have.
-        seed: Chooses the sequence of batches.
     """
     pixel_bytes = image.channels * image.dtype.itemsize
     cost = max(_PAGE, image.reader.piece_bytes)

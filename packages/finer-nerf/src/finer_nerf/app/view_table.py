@@ -17,9 +17,6 @@ def failed_views(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of views that are much worse than most, the worst first.
 
     Formula: PSNR < median - max(3 dB, 4 * 1.4826 * median absolute deviation).
-
-    Args:
-        rows: Figures by view.
     """
     if not rows:
         return []
@@ -66,12 +63,7 @@ class ShownViews:
 
 
 def view_table(rows: Mapping[str, Mapping[str, Any]], *, failed: Sequence[str]) -> str:
-    """Return a table of all views as HTML, the worst first, failed ones marked.
-
-    Args:
-        rows: Figures by view.
-        failed: Names of those that failed.
-    """
+    """Return a table of all views as HTML, the worst first, failed ones marked."""
     columns = [name for name in _COLUMNS if any(row.get(name) is not None for row in rows.values())]
     head = "".join(f"<th>{name.upper()}</th>" for name in columns)
     body = ""

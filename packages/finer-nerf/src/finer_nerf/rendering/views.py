@@ -91,10 +91,6 @@ def normals_of(model: FittedScene, view: View) -> Float[np.ndarray, "height widt
     Formula: n = -grad s / |grad s|, s the logarithm of the density, by exact derivatives; automatic differentiation of
     a FINER network trained by the published rule would give wrong ones.
 
-    Args:
-        model: What was rendered.
-        view: The picture.
-
     Returns:
         (height, width, 3) float32, unit; NaN where nothing is.
     """

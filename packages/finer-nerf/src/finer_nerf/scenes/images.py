@@ -45,10 +45,6 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
 
     Gray becomes RGB; 16-bit gray becomes 8-bit by rounding.
 
-    Args:
-        path: The file.
-        turn: Turn it as its EXIF orientation says.
-
     Raises:
         InputError: If it is missing, no picture, or has values outside the range of its format.
     """

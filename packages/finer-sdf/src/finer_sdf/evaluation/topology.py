@@ -17,9 +17,6 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
     Vertices are taken as the faces index them: coincident vertices with different numbers are not the same. Faces that
     name a vertex twice enclose nothing: they are counted as degenerate, and otherwise as if they were not there.
 
-    Args:
-        mesh: At least one face with three different vertices.
-
     Returns:
         `watertight` (every edge in exactly two faces, run through in opposite directions), `manifold` (no edge in more
         than two faces, and the faces round every vertex in one fan), `components`, `boundary_edges`,

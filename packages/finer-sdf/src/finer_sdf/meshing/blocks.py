@@ -56,11 +56,7 @@ class BlockValues:
         return int(self._wanted.sum())
 
     def evaluate(self, *, on_points: Callable[[int], None] = lambda points: None) -> None:
-        """Evaluate the points that the last `activate` asked for.
-
-        Args:
-            on_points: Called with the number of points of each batch.
-        """
+        """Evaluate the points that the last `activate` asked for."""
         rows = np.flatnonzero(self._wanted.any(axis=(1, 2, 3)))
         for start in range(0, len(rows), BATCH_BLOCKS):
             part = rows[start : start + BATCH_BLOCKS]

@@ -82,11 +82,7 @@ def triangulate(
 
 
 def weld(parts: Sequence[Triangles]) -> Triangles:
-    """Join the bricks' triangles: every vertex once, in the order of the keys, and no triangle without three of them.
-
-    Args:
-        parts: At least one.
-    """
+    """Join the bricks' triangles: every vertex once, in the order of the keys; no triangle without three of them."""
     keys = np.concatenate([part.keys for part in parts])
     unique, first, where = np.unique(keys, return_index=True, return_inverse=True)
     del keys

@@ -42,11 +42,6 @@ def check_painting(field: Colored, size: int | None, *, memory: int) -> None:
 def painted(field: Colored, found: SurfaceMesh, *, size: int) -> SurfaceMesh:
     """Return a mesh cut along seams, where vertices are there twice, with a texture that it lies in.
 
-    Args:
-        field: What it was extracted from, with colors.
-        found: The mesh, in the box.
-        size: Pixels of the texture's side.
-
     Raises:
         InputError: If the texture is too small for it.
     """

@@ -19,11 +19,6 @@ def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cp
 
     Where the gradient is zero, as on the seam of a `shell`, the vertex has the mean normal of its faces.
 
-    Args:
-        field: Distances in the box.
-        mesh: In the box.
-        device: Where the field computes.
-
     Returns:
         (n, 3) float64, of length 1.
     """

@@ -202,10 +202,6 @@ def write_turntable(
 def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = (".png", ".mp4")) -> None:
     """Refuse a file that no picture can be written to, before any work.
 
-    Args:
-        path: The file.
-        suffixes: Those that will do.
-
     Raises:
         InputError: If the suffix is none of them, or no file can be written there.
     """

@@ -24,12 +24,7 @@ from finer_sdf.training.targets import target_of
 
 
 def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
-    """Return the network that a plan trains, ready for that; see `planned_network`.
-
-    Args:
-        plan: The plan.
-        own: The user's own module, or activation.
-    """
+    """Return the network that a plan trains, ready for that; see `planned_network`."""
     settings = plan.settings
     return planned_network(
         plan.network,

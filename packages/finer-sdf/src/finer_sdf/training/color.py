@@ -76,12 +76,6 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
     what it leaves, each as many steps as the distance had and at most 500 and 750. Details that are none at other
     points, as between those of a sparse cloud, are left out.
 
-    Args:
-        model: Gets the head.
-        plan: What the distance was fitted by.
-        loaded: What was fitted.
-        progress: Show the steps on stderr.
-
     Returns:
         PSNR in dB of the model's colors at other points of the surface; None without a head.
     """

@@ -144,12 +144,6 @@ class PrecomputedSamples:
 def points_of_band(band: Band, target: Target, *, count: int, random: np.random.Generator) -> np.ndarray:
     """Draw points of one kind.
 
-    Args:
-        band: The kind.
-        target: The surface.
-        count: How many.
-        random: Source of randomness.
-
     Returns:
         (count, 3) in the box; offsets that leave it end on its border.
     """

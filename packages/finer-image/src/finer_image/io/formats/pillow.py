@@ -26,10 +26,6 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
     Palettes, CMYK, YCbCr, Lab and HSV become RGB, with alpha where the file has transparency. JPEG 2000 and
     AVIF of other samples than unsigned 8 bits, which Pillow would turn into such, are decoded by imagecodecs instead.
 
-    Args:
-        source: The open file.
-        format_name: Pillow's name of the format.
-
     Returns:
         uint8 pixels, or the samples of the other variants, fewer than 8 bits stretched to 0 to 255.
 
@@ -77,10 +73,6 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
 
 def in_bands(image: Any, mode: str) -> np.ndarray:
     """Decode a Pillow image, and convert it band by band, so that there is no second one of its size.
-
-    Args:
-        image: The image.
-        mode: What to convert it to.
 
     Returns:
         (H, W) or (H, W, C) uint8.

@@ -131,10 +131,6 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
 def _numbers_in_text(source: ImageSource, count: int) -> np.ndarray:
     """Read numbers in plain text, piece by piece: a list of their words would take many times the memory.
 
-    Args:
-        source: The open file, at the numbers.
-        count: How many are wanted.
-
     Returns:
         At most `count` numbers, uint16.
     """

@@ -22,10 +22,6 @@ _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
 def check_page(source: ImageSource, page: Any) -> None:
     """Refuse a page that is too large, cut, incomplete, or no still image, before decoding it; note what it is.
 
-    Args:
-        source: The open file.
-        page: A page of tifffile.
-
     Raises:
         InputError: The page cannot be decoded.
     """

@@ -29,10 +29,6 @@ class PositionedFile:
     def read_into(self, out: np.ndarray, *, offset: int) -> None:
         """Fill an array with the bytes from `offset` on.
 
-        Args:
-            out: Contiguous, of any type.
-            offset: Place of its first byte in the file.
-
         Raises:
             InputError: The file ends before, or cannot be read.
         """

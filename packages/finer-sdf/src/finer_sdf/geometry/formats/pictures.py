@@ -49,11 +49,6 @@ def reason_for(error: Exception) -> str:
 def neighbor(folder: Path, name: str, *, what: str = "it is") -> Path:
     """Return a file that stands beside the one that names it or below its folder.
 
-    Args:
-        folder: Of the file that names it.
-        name: As that has it.
-        what: Begins the message.
-
     Raises:
         InputError: If it is not there, or the name leads elsewhere: what is there is the user's own.
     """
