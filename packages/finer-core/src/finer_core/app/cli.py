@@ -26,6 +26,8 @@ from finer_core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError, To
 from finer_core.schema import shown
 from finer_core.surroundings import check_surroundings, steady_streams
 
+Command = Callable[[argparse.Namespace], None]
+
 
 class OneLineParser(argparse.ArgumentParser):
     """Report a usage error as one line and exit code 2, with the nearest option when one is misspelt."""
@@ -147,7 +149,12 @@ def share_processor_politely() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[str] | None = None) -> int:
+def run_command(
+    build_parser: Callable[[], OneLineParser],
+    arguments: Sequence[str] | None = None,
+    *,
+    around: Callable[[Command], Command] = lambda run: run,
+) -> int:
     """Parse, run the chosen command, and turn what happens into an exit code.
 
     The parser's commands set `run`, a function of the parsed arguments. Wrong input gives one line and 2, an
@@ -158,6 +165,7 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
     Args:
         build_parser: Makes the program's parser.
         arguments: Command line; None for the process's own.
+        around: Goes around whichever command runs.
 
     Returns:
         The exit code.
@@ -166,7 +174,7 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
     allow_building()
     with steady_streams() as out:
         try:
-            code, parsed = _run(build_parser(), arguments)
+            code, parsed = _run(build_parser(), arguments, around)
         finally:
             release_folders()
         out.flush()
@@ -177,7 +185,9 @@ def run_command(build_parser: Callable[[], OneLineParser], arguments: Sequence[s
         return code
 
 
-def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, argparse.Namespace]:
+def _run(
+    parser: OneLineParser, arguments: Sequence[str] | None, around: Callable[[Command], Command]
+) -> tuple[int, argparse.Namespace]:
     """Return the exit code, and the parsed arguments."""
     parsed, unknown = parser.parse_known_args(arguments)
     chosen = getattr(parsed, "parser", parser)
@@ -195,7 +205,7 @@ def _run(parser: OneLineParser, arguments: Sequence[str] | None) -> tuple[int, a
             raise InputError(
                 f"this command runs in one process, and WORLD_SIZE is {ranks.size}; start it without torchrun{instead}"
             )
-        parsed.run(parsed)
+        around(parsed.run)(parsed)
         return EXIT_DONE, parsed
     except (Exception, KeyboardInterrupt) as error:
         if getattr(parsed, "debug", False):

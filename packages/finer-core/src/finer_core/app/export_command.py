@@ -1,7 +1,7 @@
 """The command `export` of every application: a model for programs that know nothing of us."""
 
 import argparse
-from collections.abc import Callable
+import pkgutil
 from typing import Any
 
 from finer_core.app.fit_command import add_command
@@ -10,35 +10,33 @@ from finer_core.io.files import check_output_path
 
 def add_export_command(
     commands: Any,
-    load: Callable[[str], Any],
+    load: str,
     *,
     inputs: str,
-    wrap: Callable[..., Any] = lambda run: run,
-    export_of: Callable[[Any, str], None] | None = None,
+    export: str = "finer_core.io.export:export",
 ) -> None:
     """Add the command.
 
     Args:
         commands: What `add_subparsers` returned.
-        load: Loads a model file; called after PyTorch may be loaded.
+        load: "module:function" that loads a model file; looked up when PyTorch may be loaded.
         inputs: What the exported model takes and gives, for the help.
-        wrap: Put around the command's function.
-        export_of: Writes a model to a file; None for finer-core's `export`.
+        export: "module:function" that writes a model to a file.
     """
 
     def run(arguments: argparse.Namespace) -> None:
-        from finer_core.io.export import check_export_path, export, takes_double
+        from finer_core.io.export import check_export_path, takes_double
 
         check_export_path(arguments.out)
         check_output_path(arguments.out, overwrite=arguments.overwrite)
-        model = load(arguments.model)
-        (export_of or export)(model, arguments.out)
+        model = pkgutil.resolve_name(load)(arguments.model)
+        pkgutil.resolve_name(export)(model, arguments.out)
         is_double = takes_double(model)
         note = ", takes float64 coordinates: float32 is too coarse so far from the origin" if is_double else ""
         print(f"{model!r}{note}: {arguments.out}")
 
     text = "Write a model as ONNX or as PyTorch's exported program, for programs that know nothing of this one."
-    parser = add_command(commands, "export", wrap(run), text)
+    parser = add_command(commands, "export", run, text)
     parser.epilog = f"The exported model maps {inputs}. ONNX needs: pip install 'finer-core[onnx]'"
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help="model.onnx, or model.pt2 for torch.export.load")

@@ -22,6 +22,7 @@ from finer_core.config import merge_settings
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.io.files import printable
+from finer_core.methods import method_names
 from finer_core.schema import check, shown
 from finer_core.training_config import LENGTHS, RunConfig, of_other_presets
 
@@ -29,22 +30,28 @@ _UNLISTED = ("network", "betas")
 """Fields of a fit's settings that are not options of their own."""
 
 
-def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> OneLineParser:
+def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], None] | str, text: str) -> OneLineParser:
     """Add a command to a program.
 
     Args:
         commands: What `add_subparsers` returned.
         name: The command.
-        run: Function of the parsed arguments.
+        run: Function of the parsed arguments; or "module:function" of one that is loaded when the command runs, and
+            returns the line to print, if any.
         text: One line for the help.
 
     Returns:
         The command's parser.
     """
     parser: OneLineParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=partial(_print_line, run) if isinstance(run, str) else run, parser=parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _print_line(function: str, arguments: argparse.Namespace) -> None:
+    if line := pkgutil.resolve_name(function)(arguments):
+        print(line)
 
 
 def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out: str) -> None:
@@ -106,6 +113,7 @@ class FitCommand:
     """Say what an application's fitting command is.
 
     Attributes:
+        task: Whose methods it knows.
         settings: Class of its settings.
         experiment: Module of its `start_run`, `resume_run` and `help_run`, imported when the command runs.
         built_in: Name of its built-in input.
@@ -114,12 +122,23 @@ class FitCommand:
         summary: Returns the most telling figures in a line.
     """
 
+    task: str
     settings: type[Any]
     experiment: str
     built_in: str
     runs: str
     name_of: Callable[[str], str]
     summary: Callable[[Mapping[str, Any]], str]
+
+    def add(self, commands: Any, name: str, text: str, *, metavar: str, inputs: str) -> None:
+        """Add the command to a program; `metavar` and `inputs` are for the help."""
+        parser = add_command(commands, name, self.run, text)
+        parser.epilog = f"methods: {', '.join(method_names(self.task))}"
+        parser.add_argument(
+            "signal", nargs="?", metavar=metavar, help=f"{inputs} (default: the built-in {self.built_in})"
+        )
+        add_fit_options(parser, self.settings, out=f"{self.runs}/INPUT-METHOD")
+        parser.set_defaults(shares_work=True)
 
     def run(self, arguments: argparse.Namespace) -> None:
         """Run the command; with the other processes that torchrun started, if it did."""

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +25,6 @@ def add_reproduce_command(
     out: str,
     size: str,
     lengths: Mapping[str, str] = STEPS,
-    wrap: Callable[[Callable[[argparse.Namespace], None]], Callable[[argparse.Namespace], None]] = lambda run: run,
 ) -> OneLineParser:
     """Add the command to a program.
 
@@ -37,7 +36,6 @@ def add_reproduce_command(
         out: The default results folder.
         size: What `--size` is, for the help.
         lengths: Help of the options that scale the length of its fits, `lengths` of the study.
-        wrap: Goes around the command.
 
     Returns:
         The command's parser.
@@ -47,7 +45,7 @@ def add_reproduce_command(
         print(_reproduced(import_module(study).STUDY, arguments, what=what), end="")
 
     text = f"Run a published {what.lower()} with its exact settings, or scaled, and compare."
-    parser = add_command(commands, "reproduce", wrap(run), text)
+    parser = add_command(commands, "reproduce", run, text)
     parser.epilog = f"--list names every {what.lower()}, with its data, settings and published values."
     parser.add_argument("table", nargs="?", metavar=what, help="what to reproduce; see --list")
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help=inputs)

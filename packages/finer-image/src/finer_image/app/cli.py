@@ -8,7 +8,7 @@ from typing import Any
 
 from finer_core.app.cli import OneLineParser, parse_size, run_command, version_text
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
+from finer_core.app.fit_command import FitCommand, add_command, add_habits
 from finer_core.app.network_options import add_network_options
 from finer_core.app.sharing import add_benchmark_options
 from finer_core.errors import InputError
@@ -23,7 +23,7 @@ from finer_image.io.notes import with_notes
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    return run_command(build_parser, arguments)
+    return run_command(build_parser, arguments, around=with_notes)
 
 
 def build_parser() -> OneLineParser:
@@ -33,7 +33,7 @@ def build_parser() -> OneLineParser:
     )
     parser.add_argument("--version", action="version", version=version_text("finer-image", __version__))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_fit(commands)
+    FIT.add(commands, "fit", "Fit a network to an image and write a run folder.", metavar="IMAGE", inputs="image file")
     _add_render(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)
@@ -42,25 +42,11 @@ def build_parser() -> OneLineParser:
     _add_import(commands)
     _add_neurons(commands)
     _add_activations(commands)
-    add_export_command(commands, _loaded, inputs=_MAPPING, wrap=with_notes)
+    add_export_command(commands, "finer_image.model:ImageModel.load", inputs=_MAPPING)
     return parser
 
 
 _MAPPING = "coordinates (n, 2), (row, column) in [-1, 1], to (n, channels) in [0, 1]"
-
-
-def _loaded(path: str) -> Any:
-    from finer_image.model import ImageModel
-
-    return ImageModel.load(path)
-
-
-def _add_fit(commands: Any) -> None:
-    parser = add_command(commands, "fit", with_notes(FIT.run), "Fit a network to an image and write a run folder.")
-    parser.epilog = f"methods: {', '.join(method_names('image'))}"
-    parser.add_argument("signal", nargs="?", metavar="IMAGE", help=f"image file (default: the built-in {BUILT_IN})")
-    add_fit_options(parser, ImageConfig, out="runs/image/INPUT-METHOD")
-    parser.set_defaults(shares_work=True)
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
@@ -71,6 +57,7 @@ def _summary(figures: Mapping[str, Any]) -> str:
 
 
 FIT = FitCommand(
+    task="image",
     settings=ImageConfig,
     experiment="finer_image.app.experiment",
     built_in=BUILT_IN,
@@ -82,7 +69,7 @@ FIT = FitCommand(
 
 
 def _add_render(commands: Any) -> None:
-    parser = add_command(commands, "render", with_notes(run_render), "Render a fitted image at any size or crop.")
+    parser = add_command(commands, "render", run_render, "Render a fitted image at any size or crop.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help="image file; the suffix chooses the format")
     size = parser.add_mutually_exclusive_group()
@@ -122,7 +109,7 @@ def run_render(arguments: argparse.Namespace) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = add_command(commands, "evaluate", with_notes(run_evaluate), "Compare a fitted image with the original.")
+    parser = add_command(commands, "evaluate", run_evaluate, "Compare a fitted image with the original.")
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("signal", metavar="IMAGE", help=f"the original image, or '{BUILT_IN}' for the built-in one")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -150,7 +137,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 def _add_benchmark(commands: Any) -> None:
     text = "Fit every image of a folder by several methods and write a table (md, csv, json)."
-    parser = add_command(commands, "benchmark", with_notes(run_benchmark), text)
+    parser = add_command(commands, "benchmark", run_benchmark, text)
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("folder", metavar="FOLDER", help="folder of images, or one image file")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N images")
@@ -167,7 +154,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 
 def _add_import(commands: Any) -> None:
     text = "Turn weights of the published image scripts (.pt) into a model file, and check that the outputs are equal."
-    parser = add_command(commands, "import", with_notes(run_import), text)
+    parser = add_command(commands, "import", "finer_image.app.commands:import_model", text)
     parser.epilog = f"methods: {', '.join(method_names('image'))}"
     parser.add_argument("reference", metavar="REFERENCE.pt", help="state dict written by the published code")
     parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
@@ -186,16 +173,9 @@ def _add_import(commands: Any) -> None:
     add_network_options(parser)
 
 
-def run_import(arguments: argparse.Namespace) -> None:
-    """Import a reference file."""
-    from finer_image.app.commands import import_model
-
-    print(import_model(arguments))
-
-
 def _add_neurons(commands: Any) -> None:
     text = "Draw the first layer's responses over the image plane (FINER, figure 6)."
-    parser = add_command(commands, "neurons", with_notes(run_neurons), text)
+    parser = add_command(commands, "neurons", run_neurons, text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument(
         "--out", default="neurons.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
@@ -225,9 +205,7 @@ _WIDEST = 1e6
 
 
 def _add_activations(commands: Any) -> None:
-    parser = add_command(
-        commands, "activations", with_notes(run_activations), "Draw the curves of the activation family."
-    )
+    parser = add_command(commands, "activations", run_activations, "Draw the curves of the activation family.")
     parser.add_argument(
         "--out", default="activations.png", metavar="FILE", help="figure: .png, .svg or .pdf (default: %(default)s)"
     )

@@ -4,7 +4,6 @@ from typing import Any
 
 from finer_core.app.reproduce_command import STEPS, add_reproduce_command
 from finer_image.config import BUILT_IN
-from finer_image.io.notes import with_notes
 
 
 def add_reproduce(commands: Any) -> None:
@@ -17,5 +16,4 @@ def add_reproduce(commands: Any) -> None:
         out="runs/image-reproduction",
         size="side that images are reduced to",
         lengths={**STEPS, "passes": "use every pixel so often, in the place of published steps"},
-        wrap=with_notes,
     )

@@ -7,9 +7,8 @@ from typing import Any
 
 from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
+from finer_core.app.fit_command import FitCommand, add_command, add_habits
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.methods import method_names
 from finer_nerf._version import __version__
 from finer_nerf.app.download import add_download
 from finer_nerf.app.reproduce import add_reproduce
@@ -29,7 +28,8 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(prog="finer-nerf", description="Train, judge, render and mesh radiance fields.")
     parser.add_argument("--version", action="version", version=version_text("finer-nerf", __version__))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_train(commands)
+    text = "Train a radiance field on posed pictures and write a run folder."
+    TRAIN.add(commands, "train", text, metavar="SCENE", inputs=_SCENE)
     _add_evaluate(commands)
     _add_render(commands)
     _add_mesh(commands)
@@ -37,30 +37,11 @@ def build_parser() -> OneLineParser:
     _add_scene(commands)
     _add_benchmark(commands)
     add_download(commands)
-    add_export_command(commands, _loaded, inputs=_MAPPING, export_of=_export)
+    add_export_command(
+        commands, "finer_nerf.model:NerfModel.load", inputs=_MAPPING, export="finer_nerf.exporting:export"
+    )
     add_reproduce(commands)
     return parser
-
-
-def _loaded(path: str) -> Any:
-    from finer_nerf.model import NerfModel
-
-    return NerfModel.load(path)
-
-
-def _export(model: Any, path: str) -> None:
-    from finer_nerf.exporting import export
-
-    export(model, path)
-
-
-def _add_train(commands: Any) -> None:
-    text = "Train a radiance field on posed pictures and write a run folder."
-    parser = add_command(commands, "train", TRAIN.run, text)
-    parser.epilog = f"methods: {', '.join(method_names('nerf'))}"
-    parser.add_argument("signal", nargs="?", metavar="SCENE", help=f"{_SCENE} (default: the built-in {BUILT_IN})")
-    add_fit_options(parser, NerfConfig, out="runs/nerf/SCENE-METHOD")
-    parser.set_defaults(shares_work=True)
 
 
 def figures_line(figures: Mapping[str, Any]) -> str:
@@ -74,6 +55,7 @@ def figures_line(figures: Mapping[str, Any]) -> str:
 
 
 TRAIN = FitCommand(
+    task="nerf",
     settings=NerfConfig,
     experiment="finer_nerf.app.experiment",
     built_in=BUILT_IN,
@@ -123,7 +105,7 @@ def _shown(value: Any) -> str:
 
 def _add_render(commands: Any) -> None:
     text = "Render a film (.mp4), a folder of frames, one picture (.png), or maps of one view (.npz) of a model."
-    parser = add_command(commands, "render", run_render, text)
+    parser = add_command(commands, "render", "finer_nerf.app.commands:render_model", text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help=".mp4, .png, .npz (numbers), or a folder")
     parser.epilog = (
@@ -138,16 +120,9 @@ def _add_render(commands: Any) -> None:
     add_habits(parser)
 
 
-def run_render(arguments: argparse.Namespace) -> None:
-    """Render to a file."""
-    from finer_nerf.app.commands import render_model
-
-    print(render_model(arguments))
-
-
 def _add_mesh(commands: Any) -> None:
     text = "Extract a coloured mesh: a level set of the density."
-    parser = add_command(commands, "mesh", run_mesh, text)
+    parser = add_command(commands, "mesh", "finer_nerf.app.commands:mesh_model", text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     formats = ".ply .glb .usdc .usda .usdz .usd"
     parser.add_argument(
@@ -173,42 +148,21 @@ def _add_mesh(commands: Any) -> None:
     add_habits(parser)
 
 
-def run_mesh(arguments: argparse.Namespace) -> None:
-    """Write a mesh in the scene's coordinates."""
-    from finer_nerf.app.commands import mesh_model
-
-    print(mesh_model(arguments))
-
-
 def _add_view(commands: Any) -> None:
     text = "Show a model in the browser, to move around in; needs the extra finer-nerf[viewer]."
-    parser = add_command(commands, "view", run_view, text)
+    parser = add_command(commands, "view", "finer_nerf.app.commands:view", text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
 
 
-def run_view(arguments: argparse.Namespace) -> None:
-    """Serve the viewer until interrupted."""
-    from finer_nerf.app.commands import view
-
-    view(arguments)
-
-
 def _add_scene(commands: Any) -> None:
     text = f"Write the built-in scene '{BUILT_IN}' as a Blender-format scene with exact depths."
-    parser = add_command(commands, "scene", run_scene, text)
+    parser = add_command(commands, "scene", "finer_nerf.app.commands:write_scene", text)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder")
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace what is in the folder")
-
-
-def run_scene(arguments: argparse.Namespace) -> None:
-    """Write the built-in scene."""
-    from finer_nerf.app.commands import write_scene
-
-    print(write_scene(arguments))
 
 
 def _add_benchmark(commands: Any) -> None:

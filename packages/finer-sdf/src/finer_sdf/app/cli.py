@@ -9,10 +9,9 @@ from typing import Any
 from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
-from finer_core.app.fit_command import FitCommand, add_command, add_fit_options, add_habits
+from finer_core.app.fit_command import FitCommand, add_command, add_habits
 from finer_core.app.network_options import add_network_options
 from finer_core.app.sharing import add_benchmark_options
-from finer_core.methods import method_names
 from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
 from finer_sdf.app.reproduce import add_reproduce
@@ -34,7 +33,8 @@ def build_parser() -> OneLineParser:
     )
     parser.add_argument("--version", action="version", version=version_text("finer-sdf", __version__))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_fit(commands)
+    text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
+    FIT.add(commands, "fit", text, metavar="SHAPE", inputs=" ".join(SUFFIXES))
     _add_mesh(commands)
     _add_combine(commands)
     _add_query(commands)
@@ -51,28 +51,9 @@ def build_parser() -> OneLineParser:
         out=".",
     )
     _add_import(commands)
-    add_export_command(commands, _loaded, inputs="points (n, 3) of the input's coordinates to distances (n,)")
+    mapping = "points (n, 3) of the input's coordinates to distances (n,)"
+    add_export_command(commands, "finer_sdf.model:SdfModel.load", inputs=mapping)
     return parser
-
-
-def _loaded(path: str) -> Any:
-    from finer_sdf.model import SdfModel
-
-    return SdfModel.load(path)
-
-
-def _add_fit(commands: Any) -> None:
-    text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
-    parser = add_command(commands, "fit", FIT.run, text)
-    parser.epilog = f"methods: {', '.join(method_names('sdf'))}"
-    parser.add_argument(
-        "signal",
-        nargs="?",
-        metavar="SHAPE",
-        help=f"{' '.join(SUFFIXES)} (default: the built-in {BUILT_IN})",
-    )
-    add_fit_options(parser, SdfConfig, out="runs/sdf/INPUT-METHOD")
-    parser.set_defaults(shares_work=True)
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
@@ -85,6 +66,7 @@ def _summary(figures: Mapping[str, Any]) -> str:
 
 
 FIT = FitCommand(
+    task="sdf",
     settings=SdfConfig,
     experiment="finer_sdf.app.experiment",
     built_in=BUILT_IN,
@@ -96,7 +78,9 @@ FIT = FitCommand(
 
 
 def _add_mesh(commands: Any) -> None:
-    parser = add_command(commands, "mesh", run_mesh, "Extract the surface of a model as a triangle mesh.")
+    parser = add_command(
+        commands, "mesh", "finer_sdf.app.commands:mesh_model", "Extract the surface of a model as a triangle mesh."
+    )
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--level", type=float, default=0.0, help="distance of the surface, in the input's units")
     parser.add_argument(
@@ -106,16 +90,9 @@ def _add_mesh(commands: Any) -> None:
     add_habits(parser)
 
 
-def run_mesh(arguments: argparse.Namespace) -> None:
-    """Write a mesh in the input's coordinates."""
-    from finer_sdf.app.commands import mesh_model
-
-    print(mesh_model(arguments))
-
-
 def _add_combine(commands: Any) -> None:
     text = "Extract the union, intersection, difference, offset or shell of models as a triangle mesh."
-    parser = add_command(commands, "combine", run_combine, text)
+    parser = add_command(commands, "combine", "finer_sdf.app.combine:combine_models", text)
     parser.add_argument("operation", choices=("union", "intersection", "difference", "offset", "shell"))
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="model.safetensors; a difference cuts from the first"
@@ -127,30 +104,14 @@ def _add_combine(commands: Any) -> None:
     add_habits(parser)
 
 
-def run_combine(arguments: argparse.Namespace) -> None:
-    """Write a mesh of several models."""
-    from finer_sdf.app.combine import combine_models
-
-    print(combine_models(arguments))
-
-
 def _add_query(commands: Any) -> None:
     text = "Say how far points are from a model's surface, in which direction, and where it is nearest."
-    parser = add_command(commands, "query", run_query, text)
+    parser = add_command(commands, "query", "finer_sdf.app.query:query_model", text)
     parser.set_defaults(prints=True)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("points", metavar="POINTS", help=f"{' '.join(POINT_SUFFIXES)}, in the input's coordinates")
     parser.add_argument("--out", metavar="FILE", help=".csv or .npz (default: a table on stdout)")
     add_habits(parser)
-
-
-def run_query(arguments: argparse.Namespace) -> None:
-    """Print or write a table of answers."""
-    from finer_sdf.app.query import query_model
-
-    line = query_model(arguments)
-    if line:
-        print(line)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -192,7 +153,9 @@ def _shown(value: Any) -> str:
 
 
 def _add_render(commands: Any) -> None:
-    parser = add_command(commands, "render", run_render, "Render a model to a PNG, or a turntable to an MP4.")
+    parser = add_command(
+        commands, "render", "finer_sdf.app.commands:render_model", "Render a model to a PNG, or a turntable to an MP4."
+    )
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--out", required=True, metavar="FILE", help=".png or .mp4")
     parser.add_argument("--size", default="720x720", metavar="HxW", help="size in pixels (default: %(default)s)")
@@ -205,13 +168,6 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--up", default="y", choices=("x", "y", "z"), help="axis that is up (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="frames of a turntable (default: 72)")
     add_habits(parser)
-
-
-def run_render(arguments: argparse.Namespace) -> None:
-    """Render to a file."""
-    from finer_sdf.app.commands import render_model
-
-    print(render_model(arguments))
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -233,7 +189,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 
 def _add_import(commands: Any) -> None:
     text = "Turn weights of the reference code (.pth) into a model file, and check that the outputs are equal."
-    parser = add_command(commands, "import", run_import, text)
+    parser = add_command(commands, "import", "finer_sdf.app.commands:import_model", text)
     parser.add_argument("reference", metavar="REFERENCE.pth", help="state dict written by the reference code")
     parser.add_argument("--method", required=True, metavar="NAME", help="the file does not say which method it is")
     parser.add_argument("--out", default="model.safetensors", metavar="FILE", help="model file (default: %(default)s)")
@@ -242,13 +198,6 @@ def _add_import(commands: Any) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     add_network_options(parser)
-
-
-def run_import(arguments: argparse.Namespace) -> None:
-    """Import a reference file."""
-    from finer_sdf.app.commands import import_model
-
-    print(import_model(arguments))
 
 
 if __name__ == "__main__":
