@@ -93,9 +93,7 @@ BENCHMARK = Benchmark(
     application="finer-toy",
     task="toy",
     config=dict,
-    start=start,
-    resume=resume,
-    finished=finished,
+    experiment=SimpleNamespace(start=start, resume=resume, finished=finished),
     row_of=lambda fit, result: {"name": fit.label, **(result if isinstance(result, dict) else {"error": str(result)})},
     table=BenchmarkTable(headings=dict.fromkeys(("name", "did", "time"), ""), source="none", shown=str),
 )

@@ -41,9 +41,7 @@ class Benchmark:
         application: Its command, e.g. "finer-image".
         task: What its methods must have values for.
         config: Class of its settings.
-        start: Its `start_run`.
-        resume: Its `resume_run`.
-        finished: Its `finished_run`, which returns the figures of a run that is complete.
+        experiment: Its `Experiment`.
         row_of: Makes a row of a fit and its figures, or the error that ended it.
         table: How the rows are written.
         check: Refuses settings that no fit can have, before the first one.
@@ -52,9 +50,7 @@ class Benchmark:
     application: str
     task: str
     config: type[Any]
-    start: Callable[..., Mapping[str, Any]]
-    resume: Callable[..., Mapping[str, Any]]
-    finished: Callable[..., Mapping[str, Any]]
+    experiment: Any
     row_of: Callable[[BenchmarkFit, Result], Row]
     table: BenchmarkTable
     check: Callable[[Any], None] = _accept
@@ -155,9 +151,9 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
     if plan.mode == "resume" and run.config.is_file():
         given = {**plan.given, "method": fit.settings.method}
         if run.metrics.is_file():
-            return benchmark.finished(fit.out, signal=habits["signal"], given=given)
-        return benchmark.resume(fit.out, given=given, **habits)
-    return benchmark.start(fit.out, settings=fit.settings, mode=plan.mode, **habits)
+            return benchmark.experiment.finished(fit.out, signal=habits["signal"], given=given)
+        return benchmark.experiment.resume(fit.out, given=given, **habits)
+    return benchmark.experiment.start(fit.out, settings=fit.settings, mode=plan.mode, **habits)
 
 
 def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:

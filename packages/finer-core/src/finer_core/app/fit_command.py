@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,7 @@ class FitCommand:
     Attributes:
         task: Whose methods it knows.
         settings: Class of its settings.
-        experiment: Module of its `start_run`, `resume_run` and `help_run`, imported when the command runs.
+        experiment: "module:name" of its `Experiment`, imported when the command runs.
         built_in: Name of its built-in input.
         runs: Folder of its run folders, where the user names none.
         name_of: Returns what a run folder is called after an input.
@@ -142,7 +141,7 @@ class FitCommand:
 
     def run(self, arguments: argparse.Namespace) -> None:
         """Run the command; with the other processes that torchrun started, if it did."""
-        run_in_team(partial(self._lead, arguments), f"{self.experiment}:help_run")
+        run_in_team(partial(self._lead, arguments), f"{self.experiment}.help")
 
     def _lead(self, arguments: argparse.Namespace, team: Team) -> None:
         """Start or resume a run as the first process, and print its figures."""
@@ -154,13 +153,13 @@ class FitCommand:
         if sys.stderr.isatty() and not arguments.quiet:
             # PyTorch takes seconds; what follows overwrites this.
             print("loading", end="\r", file=sys.stderr, flush=True)
-        experiment = import_module(self.experiment)
+        experiment = pkgutil.resolve_name(self.experiment)
         habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
         if mode == "resume" and (out / "config.json").is_file():
             given = asked_settings(arguments, self.settings)
-            metrics = experiment.resume_run(out, signal=arguments.signal or named, given=given, **habits)
+            metrics = experiment.resume(out, signal=arguments.signal or named, given=given, **habits)
         else:
-            metrics = experiment.start_run(out, settings=settings, signal=signal, mode=mode, **habits)
+            metrics = experiment.start(out, settings=settings, signal=signal, mode=mode, **habits)
         if arguments.json:
             print(json.dumps(metrics))
         else:

@@ -6,15 +6,14 @@ The file may have been changed, or be another command's. Sizes are believed only
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from finer_core.app.fit_command import refuse_changes
-from finer_core.app.run_folder import RunFolder, open_run_folder
+from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import InputError, shortened
-from finer_core.resources import environment_versions, parse_memory
+from finer_core.resources import environment_versions
 from finer_core.schema import check_entries, shown
 
 if TYPE_CHECKING:
@@ -29,111 +28,6 @@ _ENTRIES: dict[str, Any] = {
     "started": str,
 }
 """What every command writes, and its report shows again."""
-
-
-class SavedRun(NamedTuple):
-    """Hold a run that may be gone on with: its open folder, `config.json`, its plan, its input's name and content."""
-
-    run: RunFolder
-    config: dict[str, Any]
-    plan: Any
-    signal: str
-    data: Any
-
-
-def resumed(
-    out: Path,
-    *,
-    command: str,
-    plan_of: Callable[..., Any],
-    read: Callable[[str, Any], tuple[Any, str]],
-    kind: str,
-    signal: str | None,
-    given: Mapping[str, Any],
-    networks_of: Callable[[Any], Sequence[Any]] = lambda plan: [plan.network],
-    check: Callable[[Any], None] = lambda plan: None,
-) -> SavedRun:
-    """Open a run to go on with it.
-
-    Args:
-        out: The run folder.
-        command: Whose run it must be, e.g. "finer-image fit".
-        plan_of: Takes the plan back from the content of `config.json`, and `source=`, the file.
-        read: Opens an input, given its name and the plan; returns it and its SHA-256.
-        kind: What an input is, e.g. "image".
-        signal: The input; None for the one that `config.json` names.
-        given: Settings that were named, which the run must have.
-        networks_of: Returns the configs of a plan's networks.
-        check: Refuses a plan that cannot be gone on with here.
-
-    Raises:
-        InputError: If there is no such run, it was changed, or the input or a setting is another now.
-    """
-    run = open_run_folder(out, mode="resume")
-    config = read_run(run, command=command)
-    plan = _plan_of_command(run, config, plan_of, given)
-    check(plan)
-    networks = networks_of(plan)
-    check_weights(run, networks, memory=parse_memory(plan.settings.memory))
-    kernels = kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
-    tell_of_other_kernels(config, kernels, out=out)
-    tell_of_other_sums(config, device=plan.device, out=out)
-    name = signal or config["signal"]
-    data, sha256 = read(name, plan)
-    _refuse_another(name, sha256, config, kind=kind)
-    return SavedRun(run, config, plan, name, data)
-
-
-def finished(
-    out: Path,
-    *,
-    command: str,
-    plan_of: Callable[..., Any],
-    digest_of: Callable[[str, Any], str],
-    kind: str,
-    signal: str | None,
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the figures of a run that is complete, if it is of this input and these settings; nothing is computed.
-
-    Args:
-        out: The run folder.
-        command: As for `resumed`, and so are the others.
-        plan_of: Takes the plan back.
-        digest_of: Returns the SHA-256 of an input, given its name and the plan.
-        kind: What an input is.
-        signal: The input.
-        given: Settings that were named.
-
-    Raises:
-        InputError: As for `resumed`.
-    """
-    run = open_run_folder(out, mode="resume")
-    config = read_run(run, command=command)
-    plan = _plan_of_command(run, {**config, "device": "cpu"}, plan_of, given)  # wherever it was computed
-    name = signal or config["signal"]
-    _refuse_another(name, digest_of(name, plan), config, kind=kind)
-    return run.read_metrics()
-
-
-def _plan_of_command(
-    run: RunFolder, config: Mapping[str, Any], plan_of: Callable[..., Any], given: Mapping[str, Any]
-) -> Any:
-    """Return the plan of a run, which must be of a method and have the settings that were named."""
-    from finer_core.networks.own_network import OwnNetwork
-
-    plan = plan_of(config, source=run.config)
-    if isinstance(plan.network, OwnNetwork):
-        raise InputError(
-            f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
-        )
-    refuse_changes(plan.settings, plan.network.to_dict(), given, run.path)
-    return plan
-
-
-def _refuse_another(name: str, sha256: str, config: Mapping[str, Any], *, kind: str) -> None:
-    if sha256 != config["input_sha256"]:
-        raise InputError(f"{name}: not the {kind} this run was started with; start a new run with another --out")
 
 
 def config_content(

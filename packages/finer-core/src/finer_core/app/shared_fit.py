@@ -3,14 +3,12 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from typing import TypeVar
 
 from finer_core.app.session import follow_session
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.errors import InputError
-from finer_core.training.budget import MEASURING_RATE, steps_within
+from finer_core.training.budget import MEASURING_RATE
 from finer_core.training.loop import Fit
 from finer_core.training.optimizers.build import set_learning_rates
 
@@ -56,23 +54,6 @@ def help_fit(team: Team, assemble: Assemble[object]) -> None:
         follow_session(fit, team, should_stop=should_stop)
 
 
-def shared_steps_within(seconds: float, team: Team, assemble: Assemble[object]) -> int:
-    """Return how many steps fit into a budget, by the first steps of a fit that all processes make and throw away.
-
-    The first process calls this when it has told the others to call `help_timing`; they listen again afterwards.
-
-    Args:
-        seconds: The budget.
-        team: The processes that will share the fit.
-        assemble: Puts a fit together that has not begun.
-
-    Raises:
-        InputError: If the fit cannot be put together in one of the processes.
-        CollectiveError: If another process is gone.
-    """
-    return shared_measurement(team, assemble, partial(steps_within, seconds))
-
-
 def shared_measurement(team: Team, assemble: Assemble[object], measure: Callable[[Fit], Measured]) -> Measured:
     """Return what the first steps of a fit show that all processes make and throw away.
 
@@ -110,19 +91,6 @@ def help_timing(team: Team, assemble: Assemble[object]) -> None:
             if gradient_sum.should_stop():
                 break
             fit.update(step)
-
-
-def refuse_another_input(found: str, wanted: str, *, name: str, kind: str) -> None:
-    """Raise InputError if this process has another input than the first one.
-
-    Args:
-        found: SHA-256 of this process's.
-        wanted: SHA-256 of the first one's.
-        name: Of the file.
-        kind: What it is, e.g. "image".
-    """
-    if found != wanted:
-        raise InputError(f"{name}: not the {kind} that the first process has; copy it to every machine")
 
 
 @contextmanager

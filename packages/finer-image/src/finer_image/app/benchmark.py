@@ -10,7 +10,7 @@ from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
 from finer_core.io.files import printable
 from finer_core.schema import check_entries
-from finer_image.app.experiment import finished_run, resume_run, start_run
+from finer_image.app.experiment import EXPERIMENT
 from finer_image.benchmarking import COLUMNS, row_of
 from finer_image.config import ImageConfig
 from finer_image.io.reader import FORMATS, TGA, ZARR
@@ -77,9 +77,7 @@ BENCHMARK = Benchmark(
     application="finer-image",
     task=TASK,
     config=ImageConfig,
-    start=start_run,
-    resume=resume_run,
-    finished=finished_run,
+    experiment=EXPERIMENT,
     row_of=_row,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),

@@ -59,7 +59,7 @@ def _summary(figures: Mapping[str, Any]) -> str:
 FIT = FitCommand(
     task="image",
     settings=ImageConfig,
-    experiment="finer_image.app.experiment",
+    experiment="finer_image.app.experiment:EXPERIMENT",
     built_in=BUILT_IN,
     runs="runs/image",
     name_of=lambda signal: Path(signal).stem,

@@ -6,7 +6,7 @@ from finer_core.app.benchmark import Benchmark
 from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
-from finer_nerf.app.experiment import finished_run, resume_run, start_run
+from finer_nerf.app.experiment import EXPERIMENT
 from finer_nerf.benchmarking import COLUMNS, row_of
 from finer_nerf.config import NerfConfig, scene_name
 from finer_nerf.model_data import TASK
@@ -32,9 +32,7 @@ BENCHMARK = Benchmark(
     application="finer-nerf",
     task=TASK,
     config=NerfConfig,
-    start=start_run,
-    resume=resume_run,
-    finished=finished_run,
+    experiment=EXPERIMENT,
     row_of=_row,
     table=BenchmarkTable(headings=dict(zip(COLUMNS, _HEADINGS, strict=True)), source=SOURCE, shown=_shown),
 )

@@ -57,7 +57,7 @@ def figures_line(figures: Mapping[str, Any]) -> str:
 TRAIN = FitCommand(
     task="nerf",
     settings=NerfConfig,
-    experiment="finer_nerf.app.experiment",
+    experiment="finer_nerf.app.experiment:EXPERIMENT",
     built_in=BUILT_IN,
     runs="runs/nerf",
     name_of=scene_name,

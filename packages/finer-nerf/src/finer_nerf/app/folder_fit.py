@@ -2,13 +2,11 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from finer_core.app.run_folder import RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import follow_session, run_session
-from finer_core.app.shared_fit import refuse_another_input
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
@@ -18,7 +16,7 @@ from finer_core.training import Fit, LogEntry, read_jsonl
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
-from finer_nerf.inputs import judged_views, read_as_resolved
+from finer_nerf.inputs import judged_views
 from finer_nerf.model import NerfModel
 from finer_nerf.scenes import Scene
 from finer_nerf.training.build import metrics_of, run_attempts
@@ -91,31 +89,27 @@ def fit_scene(
     return trained
 
 
-def help_scene(config: Mapping[str, Any], team: Team) -> None:
+def help_scene(plan: FitPlan, scene: Scene, team: Team, *, first: int) -> None:
     """Do this process's part of a training that the first process leads by `fit_scene`.
 
     Args:
-        config: The first process's `config.json`, with the attempt that is begun with.
+        plan: The plan.
+        scene: The scene.
         team: The processes that share the training.
+        first: The attempt that is begun with.
 
     Raises:
-        ToldByFirst: If any process cannot begin.
         Interrupted: If any process was asked to stop.
         DivergenceError: If the training diverged for good.
         CollectiveError: If another process is gone.
     """
-    with team.agreed():
-        plan, name = FitPlan.from_config(config, source=Path("config.json")), config["signal"]
-        team.take_device(plan.device)
-        scene = read_as_resolved(name, plan.settings)
-        refuse_another_input(scene.digest, config["input_sha256"], name=name, kind="scene")
     with team.interruptible() as asked:
         gradient_sum = GradientReducer(team.ranks, asked_to_stop=asked)
         run_attempts(
             plan,
             scene,
             lambda fit, objective: follow_session(fit, team, should_stop=gradient_sum.should_stop),
-            first=config["attempt"],
+            first=first,
             on_restart=lambda text: None,  # the first process says it
             gradient_sum=gradient_sum,
             agreed=team.agreed,

@@ -7,7 +7,7 @@ from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
 from finer_core.resources import parse_memory
-from finer_sdf.app.experiment import finished_run, resume_run, start_run
+from finer_sdf.app.experiment import EXPERIMENT
 from finer_sdf.benchmarking import COLUMNS, row_of
 from finer_sdf.config import SdfConfig
 from finer_sdf.meshing.extract import check_resolution
@@ -35,9 +35,7 @@ BENCHMARK = Benchmark(
     application="finer-sdf",
     task=TASK,
     config=SdfConfig,
-    start=start_run,
-    resume=resume_run,
-    finished=finished_run,
+    experiment=EXPERIMENT,
     row_of=_row,
     table=BenchmarkTable(headings=dict(zip(COLUMNS, _HEADINGS, strict=True)), source=SOURCE, shown=_shown),
     check=_check,

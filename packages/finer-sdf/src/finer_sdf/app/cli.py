@@ -68,7 +68,7 @@ def _summary(figures: Mapping[str, Any]) -> str:
 FIT = FitCommand(
     task="sdf",
     settings=SdfConfig,
-    experiment="finer_sdf.app.experiment",
+    experiment="finer_sdf.app.experiment:EXPERIMENT",
     built_in=BUILT_IN,
     runs="runs/sdf",
     name_of=lambda signal: Path(signal).stem,

@@ -1,29 +1,24 @@
 """One `finer-sdf fit`, from the input file to the finished run folder."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import common_figures, config_content, finished, resumed
+from finer_core.app.experiment import Experiment
+from finer_core.app.run_folder import RunFolder
+from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
-from finer_core.app.shared_fit import (
-    Assemble,
-    help_fit,
-    help_timing,
-    refuse_another_input,
-    shared_fit,
-    shared_steps_within,
-)
+from finer_core.app.shared_fit import Assemble, shared_fit, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import write_json
 from finer_core.progress import reporting
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.training import Fit
+from finer_core.training.budget import steps_within
 from finer_sdf.app.pictures import fill_report
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
@@ -38,104 +33,101 @@ from finer_sdf.training.color import add_color
 from finer_sdf.training.plan import FitPlan
 from finer_sdf.training.timed_plan import plan_timed_fit
 
-_COMMAND = "finer-sdf fit"
+
+class SdfExperiment(Experiment):
+    """Runs of `finer-sdf fit`."""
+
+    command, kind, built_in = "finer-sdf fit", "shape", BUILT_IN
+
+    def open(self, name: str | None, settings: SdfConfig) -> tuple[LoadedShape, str, SdfConfig]:
+        """Return a shape, its SHA-256 and the settings, once it is known that the mesh fits the memory."""
+        check_resolution(settings.resolution, memory=parse_memory(settings.memory))
+        return *self.read(name, settings), settings
+
+    def read(self, name: str | None, settings: SdfConfig) -> tuple[LoadedShape, str]:
+        """Return a shape and its SHA-256."""
+        loaded = read_input(name, memory=parse_memory(settings.memory))
+        return loaded, loaded.sha256
+
+    def plan(
+        self, settings: SdfConfig, data: LoadedShape, team: Team, config_of: Callable[[FitPlan], dict[str, Any]]
+    ) -> FitPlan:
+        """Return the plan of a new run; several processes measure together how long its steps take."""
+
+        def shared_steps(seconds: float, trial: FitPlan) -> int:
+            team.tell({**config_of(trial), "is_timed": True})
+            return shared_measurement(team, self.assembly(trial, data, team), partial(steps_within, seconds))
+
+        return plan_timed_fit(settings, data.shape, shared_steps=None if team.ranks.is_alone else shared_steps)
+
+    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
+        """Take a plan back from the content of `config.json`."""
+        return FitPlan.from_config(config, source=source)
+
+    def assembly(self, plan: FitPlan, data: LoadedShape, team: Team) -> Assemble[SdfModel]:
+        """Return what puts the fit together in a process of the team."""
+        return _assembly(plan, data, team)
+
+    def about(self, plan: FitPlan, data: LoadedShape) -> dict[str, Any]:
+        """Return what `config.json` says of the shape."""
+        return {"shape": facts_of(data)}
+
+    def fill(
+        self,
+        run: RunFolder,
+        plan: FitPlan,
+        data: LoadedShape,
+        config: Mapping[str, Any],
+        *,
+        resume: bool,
+        quiet: bool,
+        tensorboard: bool,
+        team: Team,
+    ) -> dict[str, Any]:
+        """Fit, mesh, judge, and fill the run folder; return the figures as written."""
+        settings = plan.settings
+        if not quiet:
+            for note in data.notes:
+                print(f"{data.name}: {note}", file=sys.stderr)
+        assemble = _assembly(plan, data, team, progress=not quiet)
+        with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
+            last = run_session(
+                fit,
+                run,
+                name=f"fit {settings.method}",
+                figure=lambda loss: f"loss {loss:.3e}",
+                resume=resume,
+                quiet=quiet,
+                tensorboard=tensorboard,
+                should_stop=should_stop,
+                team=team,
+            )
+        color_psnr = add_color(model, plan, data, progress=not quiet)
+        boxed = plan.frame.shape_to_box(data.shape)
+        model.eval().save(run.model)
+        mesh = _mesh(run, model, plan, quiet=quiet)
+        figures = {
+            "method": settings.method,
+            "preset": settings.preset,
+            **_judgement(mesh, boxed, plan, quiet=quiet),
+            **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
+            **common_figures(
+                plan,
+                last,
+                has_target=settings.target_rms is not None,
+                parameters=sum(p.numel() for p in model.parameters()),
+                processes=team.ranks.size,
+            ),
+            "resolution": settings.resolution,
+        }
+        fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
+        run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
+        if not quiet:
+            print(f"report: {run.report}", file=sys.stderr)
+        return run.read_metrics()
 
 
-def start_run(
-    out: Path,
-    *,
-    settings: SdfConfig,
-    signal: str | None,
-    mode: Mode,
-    quiet: bool,
-    tensorboard: bool,
-    team: Team | None = None,
-) -> dict[str, Any]:
-    """Check everything, make the run folder, fit, and fill it; return the figures.
-
-    With a team of several processes, its first calls this and the others `help_run`.
-
-    Raises:
-        InputError: Before anything was written, for any wrong input.
-    """
-    team = team or Team()
-    memory = parse_memory(settings.memory)
-    check_resolution(settings.resolution, memory=memory)
-    loaded = read_input(signal, memory=memory)
-
-    def shared_steps(seconds: float, trial: FitPlan) -> int:
-        team.tell({**config_of(trial, loaded, signal=signal or BUILT_IN), "is_timed": True})
-        return shared_steps_within(seconds, team, _assembly(trial, loaded, team))
-
-    plan = plan_timed_fit(settings, loaded.shape, shared_steps=None if team.ranks.is_alone else shared_steps)
-    run = open_run_folder(out, mode=mode)
-    config = config_of(plan, loaded, signal=signal or BUILT_IN)
-    write_json(run.config, config)
-    team.tell(config)
-    return _fit_and_fill(run, plan, loaded, config, resume=False, quiet=quiet, tensorboard=tensorboard, team=team)
-
-
-def resume_run(
-    out: Path,
-    *,
-    signal: str | None,
-    given: Mapping[str, Any],
-    quiet: bool,
-    tensorboard: bool,
-    team: Team | None = None,
-) -> dict[str, Any]:
-    """Go on with a run to the result that it would have had without interruption; return the figures.
-
-    With a team of several processes, its first calls this and the others `help_run`.
-
-    Raises:
-        InputError: If the input changed since, or an argument contradicts the run's settings.
-    """
-    saved = resumed(
-        out,
-        command=_COMMAND,
-        plan_of=FitPlan.from_config,
-        read=_read,
-        kind="shape",
-        signal=signal,
-        given=given,
-    )
-    run, config, plan, loaded = saved.run, saved.config, saved.plan, saved.data
-    config["shape"] = facts_of(loaded)  # the report shows it
-    team = team or Team()
-    team.tell({**config, "signal": saved.signal})
-    return _fit_and_fill(run, plan, loaded, config, resume=True, quiet=quiet, tensorboard=tensorboard, team=team)
-
-
-def finished_run(out: Path, *, signal: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a run that is complete, without computing anything.
-
-    Raises:
-        InputError: If the input changed since, or an argument contradicts the run's settings.
-    """
-    about: dict[str, Any] = {"command": _COMMAND, "plan_of": FitPlan.from_config, "kind": "shape"}
-    return finished(out, digest_of=_digest_of, signal=signal, given=given, **about)
-
-
-def help_run(team: Team) -> None:
-    """Do this process's part of the run that the team's first process starts or resumes.
-
-    Raises:
-        ToldByFirst: For whatever the first process reports.
-    """
-    config, loaded = team.listen(), None
-
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
-        nonlocal loaded
-        plan, name = FitPlan.from_config(config, source=Path("config.json")), config["signal"]
-        loaded = loaded or read_input(name, memory=parse_memory(plan.settings.memory))
-        refuse_another_input(loaded.sha256, config["input_sha256"], name=name, kind="shape")
-        return _assembly(plan, loaded, team)(gradient_sum)
-
-    if "is_timed" in config:
-        help_timing(team, assemble)
-        config = team.listen()
-    help_fit(team, assemble)
+EXPERIMENT = SdfExperiment()
 
 
 def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
@@ -146,80 +138,6 @@ def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool 
         return assembled_fit(plan, loaded, gradient_sum=gradient_sum, progress=progress)
 
     return assemble
-
-
-def _digest_of(name: str, plan: FitPlan) -> str:
-    return _read(name, plan)[1]
-
-
-def _read(name: str, plan: FitPlan) -> tuple[LoadedShape, str]:
-    loaded = read_input(name, memory=parse_memory(plan.settings.memory))
-    return loaded, loaded.sha256
-
-
-def config_of(plan: FitPlan, loaded: LoadedShape, *, signal: str) -> dict[str, Any]:
-    """Return the content of `config.json`."""
-    return config_content(
-        plan,
-        command=_COMMAND,
-        signal=signal,
-        input_sha256=loaded.sha256,
-        networks=[plan.network],
-        shape=facts_of(loaded),
-    )
-
-
-def _fit_and_fill(
-    run: RunFolder,
-    plan: FitPlan,
-    loaded: LoadedShape,
-    config: Mapping[str, Any],
-    *,
-    resume: bool,
-    quiet: bool,
-    tensorboard: bool,
-    team: Team,
-) -> dict[str, Any]:
-    settings = plan.settings
-    if not quiet:
-        for note in loaded.notes:
-            print(f"{loaded.name}: {note}", file=sys.stderr)
-    assemble = _assembly(plan, loaded, team, progress=not quiet)
-    with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
-        last = run_session(
-            fit,
-            run,
-            name=f"fit {settings.method}",
-            figure=lambda loss: f"loss {loss:.3e}",
-            resume=resume,
-            quiet=quiet,
-            tensorboard=tensorboard,
-            should_stop=should_stop,
-            team=team,
-        )
-    color_psnr = add_color(model, plan, loaded, progress=not quiet)
-    boxed = plan.frame.shape_to_box(loaded.shape)
-    model.eval().save(run.model)
-    mesh = _mesh(run, model, plan, quiet=quiet)
-    figures = {
-        "method": settings.method,
-        "preset": settings.preset,
-        **_judgement(mesh, boxed, plan, quiet=quiet),
-        **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
-        **common_figures(
-            plan,
-            last,
-            has_target=settings.target_rms is not None,
-            parameters=sum(p.numel() for p in model.parameters()),
-            processes=team.ranks.size,
-        ),
-        "resolution": settings.resolution,
-    }
-    fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
-    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
-    if not quiet:
-        print(f"report: {run.report}", file=sys.stderr)
-    return run.read_metrics()
 
 
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
