@@ -4,14 +4,12 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from finer_core.io.figures import figure_bytes, subplots
 from finer_core.io.report import Report
 from finer_core.reproduction.record import Record
 from finer_core.reproduction.render import HEADINGS, cells_of_row, label_of, remarks_of, shown_rows
 from finer_core.reproduction.summary import value_of
 from finer_core.reproduction.table import Table
-
-_COLORS = ("#1668b4", "#d95f0e", "#2a8f3c", "#b3202c", "#7b4fa3", "#8c6239", "#d24fa0", "#6f7378", "#9a9a12", "#11929e")
-_WIDTH, _HEIGHT = 640, 280
 
 
 def html_page(
@@ -51,7 +49,7 @@ def html_page(
             captions = [_caption(table, there[digest]) for digest in pictured]
             page.figures(zip(captions, (pictures[digest] for digest in pictured), strict=True), pixelated=True)
             page.html(f"<p class=note>{_text(shown)}</p>" if shown else "")
-        page.html(_curves(table, [there[digest] for digest in first.values()]))
+        page.figures(_curves(table, [there[digest] for digest in first.values()]))
     page.heading("Runs")
     page.html(_table(_RUN, [_run(record) for record in records.values()]))
     return page.page()
@@ -86,41 +84,21 @@ def _cells(kind: str, cells: Sequence[str]) -> str:
     return "".join(f"<{kind}>{_text(cell)}</{kind}>" for cell in cells)
 
 
-def _curves(table: Table, records: Sequence[Record]) -> str:
-    """Return the curves of the table's first metric that has some, as SVG."""
+def _curves(table: Table, records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return a figure of the curves of the table's first metric that has some, with its caption; or nothing."""
     names = [metric.name.partition("@")[0] for metric in table.metrics]
-    name = next(
-        (name for name in (*names, "psnr", "loss", "ln_eigenvalue") if any(name in record.curve for record in records)),
-        None,
-    )
-    drawn = [record for record in records if name in record.curve] if name else []
-    points = [
-        [(x, y) for x, y in zip(record.curve["step"], record.curve[name or ""], strict=False) if None not in (x, y)]
-        for record in drawn
-    ]
-    every = [point for line in points for point in line]
-    if len(every) < 2:
-        return ""
-    (left, right), (low, high) = ((min(axis), max(axis)) for axis in zip(*every, strict=True))
-    across, up = (_WIDTH - 70) / ((right - left) or 1), (_HEIGHT - 40) / ((high - low) or 1)
-    lines, legend = [], []
-    for number, (record, line) in enumerate(zip(drawn, points, strict=True)):
-        color = _COLORS[number % len(_COLORS)]
-        path = " ".join(f"{60 + (x - left) * across:.1f},{_HEIGHT - 25 - (y - low) * up:.1f}" for x, y in line)
-        lines.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.5" points="{path}"/>')
-        legend.append(f'<span style="color:{color}">&#9632;</span> {_text(record.row)}')
-    marks = [
-        (60, _HEIGHT - 8, "start", f"step {left:g}"), (_WIDTH - 10, _HEIGHT - 8, "end", f"{right:g}"),
-        (55, _HEIGHT - 25, "end", f"{low:.4g}"), (55, 18, "end", f"{high:.4g}"),
-    ]  # fmt: skip
-    text = "".join(
-        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="12" fill="currentColor">{_text(word)}</text>'
-        for x, y, anchor, word in marks
-    )
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" aria-label="{_text(name or "")}">'
-        f"{''.join(lines)}{text}</svg><p class=note>{_text(name or '')}: {' &nbsp; '.join(legend)}</p>"
-    )
+    for name in (*names, "psnr", "loss", "ln_eigenvalue"):
+        drawn = [record for record in records if name in record.curve]
+        if not drawn:
+            continue
+        figure, ((axes,),) = subplots(figsize=(6.4, 2.8))
+        for record in drawn:
+            pairs = [pair for pair in zip(record.curve["step"], record.curve[name], strict=False) if None not in pair]
+            axes.plot([step for step, _ in pairs], [value for _, value in pairs], linewidth=1.2, label=record.row)
+        axes.set(xlabel="step", ylabel=name)
+        axes.legend(fontsize=8)
+        return [(name, figure_bytes(figure, kind="svg").decode())]
+    return []
 
 
 def _text(value: object) -> str:
