@@ -25,10 +25,11 @@ import torch
 
 from bench_quality import load, name_of
 from finer_core.c_library import allow_building
+from finer_core.training.own_code import network_of
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 from study_optimizers import lines_of
 

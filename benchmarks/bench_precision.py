@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from bench_quality import load, name_of
 from finer_core.c_library import allow_building
 from finer_core.linear import InrLinear
+from finer_core.training.own_code import network_of
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 
 Rounding = Callable[[Tensor], Tensor]

@@ -34,12 +34,13 @@ from eager import EagerFiner, full_batch_step
 from finer_core.c_library import allow_building
 from finer_core.coords import grid_coords
 from finer_core.metrics import psnr_of_mse
+from finer_core.training.own_code import network_of
 from finer_image.app.experiment import read_signal
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.io.image import Image
 from finer_image.model import ImageModel
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 
 PUBLISHED_RATE = 5e-4

@@ -26,9 +26,10 @@ from torch import Tensor
 from finer_core.c_library import allow_building
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import joined
+from finer_core.training.own_code import network_of
 from finer_image.app.experiment import read_signal
 from finer_image.config import ImageConfig
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 
 

@@ -21,9 +21,10 @@ from torch import nn
 
 from eager import EagerFiner
 from finer_core.c_library import allow_building
+from finer_core.training.own_code import network_of
 from finer_sdf.config import SdfConfig
 from finer_sdf.inputs import read_input
-from finer_sdf.training.build import build_fit, build_sampler, cloud_of, network_of
+from finer_sdf.training.build import build_fit, build_sampler, cloud_of
 from finer_sdf.training.plan import chunk_points, plan_fit
 
 

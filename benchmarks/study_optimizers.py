@@ -29,11 +29,11 @@ from bench_quality import load
 from finer_core.c_library import allow_building
 from finer_core.differential import gradient
 from finer_core.training import Fit
+from finer_core.training.own_code import network_of as image_network
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.model import ImageModel
 from finer_image.training.build import build_fit as build_image_fit
-from finer_image.training.build import network_of as image_network
 from finer_image.training.plan import plan_fit as plan_image
 
 PUBLISHED = {"preset": "paper"}
@@ -104,10 +104,11 @@ def image_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[T
 
 
 def shape_trials(files: list[Path], arguments: argparse.Namespace) -> Iterator[Trial]:
+    from finer_core.training.own_code import network_of
     from finer_sdf.config import SdfConfig
     from finer_sdf.geometry.surface_sampling import sample_surface
     from finer_sdf.inputs import read_input
-    from finer_sdf.training.build import build_fit, build_sampler, network_of
+    from finer_sdf.training.build import build_fit, build_sampler
     from finer_sdf.training.plan import chunk_points, plan_fit
 
     for file in files:

@@ -13,10 +13,11 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import Ranks
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError, ToldByFirst
+from finer_core.training.own_code import network_of
 from finer_core.training.precision import SMALLEST
 from finer_image.config import ImageConfig
 from finer_image.io.image import Image
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 
 STEPS = 30

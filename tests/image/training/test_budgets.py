@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from skimage import data
 
 from finer_core.training.budget import StepCost
+from finer_core.training.own_code import network_of
 from finer_core.training.state import read_state
 from finer_image.app.cli import main
 from finer_image.config import ImageConfig
@@ -17,7 +18,7 @@ from finer_image.evaluation import evaluate
 from finer_image.io.image import Image
 from finer_image.model import ImageModel
 from finer_image.training import timed_plan
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import plan_fit
 
 SMALL = ["--hidden-features", "32", "--hidden-layers", "1", "--device", "cpu", "--precision", "fp32", "--quiet"]

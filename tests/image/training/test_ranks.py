@@ -13,7 +13,8 @@ import torch
 
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks, usable_cores
-from finer_image.training.build import build_fit, network_of
+from finer_core.training.own_code import network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import chunk_pixels, plan_fit
 from tests.image import fits_by_ranks
 from tests.processes import by_torchrun, ends_of

@@ -78,8 +78,9 @@ def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
 @pytest.mark.parametrize("method", method_names("sdf"))
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_every_method_fits_by_both_presets(method, preset, tmp_path):
+    from finer_core.training.own_code import network_of
     from finer_sdf.config import SdfConfig
-    from finer_sdf.training.build import build_fit, build_sampler, network_of
+    from finer_sdf.training.build import build_fit, build_sampler
     from finer_sdf.training.plan import chunk_points, plan_fit
 
     size = {"hidden_features": 16} if "bacon" in method else {"hidden_features": 16, "hidden_layers": 1}

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from finer_core.networks import Network
+from finer_core.training.own_code import network_of
 from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
-from finer_sdf.training.build import build_fit, build_sampler, network_of
+from finer_sdf.training.build import build_fit, build_sampler
 from finer_sdf.training.plan import FitPlan, plan_fit
 from finer_sdf.training.target_rms import rms_to_surface, target_test
 from finer_sdf.training.timed_plan import plan_timed_fit

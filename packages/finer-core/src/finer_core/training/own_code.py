@@ -1,4 +1,4 @@
-"""Fits of code of the user's own: a module in the place of our network, or an activation in that of the method's."""
+"""The network and the loop of a plan, perhaps with code of the user's own: a module, or an activation."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -7,11 +7,16 @@ from typing import Any
 
 from torch import nn
 
+from finer_core.distributed.ranks import Ranks
 from finer_core.errors import InputError
-from finer_core.networks.config import NetworkConfig
 from finer_core.networks.own_network import AnyActivation, OwnNetwork, name_of, set_activation
 from finer_core.schema import shown
 from finer_core.training.batching import fresh_network, ready_network
+from finer_core.training.guard import DivergenceGuard
+from finer_core.training.loop import Fit
+from finer_core.training.objective import Objective
+from finer_core.training.optimizers.build import build_optimizers
+from finer_core.training.schedules import Schedule, schedule_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,36 +68,67 @@ def own_code(
     return OwnCode(network=network, described=describe(network))
 
 
-def planned_network(
-    network: NetworkConfig | OwnNetwork,
-    *,
-    own: OwnCode | None,
-    seed: int,
-    device: str,
-    compiled: bool,
-    precision: str,
-) -> nn.Module:
-    """Return the network that a fit trains, ready for that.
+def network_of(plan: Any, *, own: OwnCode | None = None) -> nn.Module:
+    """Return the network that a plan trains, ready for that: the user's module itself, else one drawn from the seed.
 
     Args:
-        network: What the fit's plan has.
+        plan: It has `network`, the resolved `settings`, and `device`.
         own: The user's own module, or activation.
-        seed: As for `fresh_network`, and so are the others.
-        device: Where it trains.
-        compiled: Whether activations are compiled.
-        precision: Of the backward products.
-
-    Returns:
-        The user's module itself, else the plan's network drawn from its seed.
 
     Raises:
         InputError: If the plan is of a module of the user's own, and there is none.
     """
-    own = own or OwnCode()
-    habits: dict[str, Any] = {"device": device, "compiled": compiled, "precision": precision}
+    own, network, settings = own or OwnCode(), plan.network, plan.settings
+    habits: dict[str, Any] = {"device": plan.device, "compiled": bool(settings.compile)}
+    habits["precision"] = settings.precision or "fp32"
     if own.network is not None:
         return ready_network(own.network, **habits)
     if isinstance(network, OwnNetwork):
         raise InputError(f"the fit is of a module of its user's own, {network.own}; give it again by network=")
-    ours = fresh_network(network, seed=seed, **habits)
+    ours = fresh_network(network, seed=settings.seed, **habits)
     return ours if own.activation is None else set_activation(ours, own.activation)
+
+
+def fit_of(
+    plan: Any,
+    network: nn.Module,
+    objective: Objective,
+    *,
+    ranks: Ranks,
+    guard: DivergenceGuard,
+    schedule: Schedule | None = None,
+    **optimizing: Any,
+) -> Fit:
+    """Return the fit loop of a plan.
+
+    Args:
+        plan: It has the resolved `settings`.
+        network: Changed in place by the fit.
+        objective: What is minimised.
+        ranks: The place of this process among those that share the fit.
+        guard: Where the settings want one.
+        schedule: Of the rates; None for the one that the settings name.
+        **optimizing: More arguments of `build_optimizers`.
+    """
+    settings = plan.settings
+    return Fit(
+        network=network,
+        objective=objective,
+        optimizers=build_optimizers(
+            network,
+            name=settings.optimizer or "adam",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
+            betas=settings.betas,
+            ema_decay=settings.ema_decay or 0.0,
+            precision=settings.precision or "fp32",
+            ranks=ranks,
+            **optimizing,
+        ),
+        schedule=schedule or schedule_of(settings.schedule),
+        steps=settings.steps,
+        log_every=settings.log_every,
+        max_grad_norm=settings.max_grad_norm,
+        guard=guard if settings.guard else DivergenceGuard(max_rollbacks=0),
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )

@@ -14,11 +14,12 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.progress import Progress
 from finer_core.training import Fit
+from finer_core.training.own_code import network_of
 from finer_image.io.raster import Raster
 from finer_image.io.writer import default_suffix
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
-from finer_image.training.build import build_fit, network_of, passes_of, psnr_of_loss
+from finer_image.training.build import build_fit, passes_of, psnr_of_loss
 from finer_image.training.plan import FitPlan
 
 

@@ -7,8 +7,8 @@ from torch import nn
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import parse_memory
-from finer_core.training import DivergenceGuard, Fit, LogEntry, build_optimizers, schedule_of
-from finer_core.training.own_code import OwnCode, planned_network
+from finer_core.training import DivergenceGuard, Fit, LogEntry
+from finer_core.training.own_code import fit_of
 from finer_image.evaluation import evaluate
 from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
@@ -50,19 +50,6 @@ def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
     return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
 
 
-def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
-    """Return the network that a plan trains, ready for that; see `planned_network`."""
-    settings = plan.settings
-    return planned_network(
-        plan.network,
-        own=own,
-        seed=settings.seed,
-        device=plan.device,
-        compiled=bool(settings.compile),
-        precision=settings.precision or "fp32",
-    )
-
-
 def build_fit(
     plan: FitPlan,
     network: nn.Module,
@@ -78,32 +65,12 @@ def build_fit(
         image: The image.
         gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
-    settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate and settings.betas
-    memory = parse_memory(settings.memory)
     gradient_sum = gradient_sum or GradientReducer()
-    chunk = chunk_pixels(plan.network, memory=memory, image=image, device=plan.device)
-    return Fit(
-        network=network,
-        checkpoint_seconds=settings.checkpoint_seconds,
-        objective=_objective_of(plan, image, chunk=chunk, gradient_sum=gradient_sum),
-        optimizers=build_optimizers(
-            network,
-            name=settings.optimizer or "adam",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
-            betas=settings.betas,
-            ema_decay=settings.ema_decay or 0.0,
-            precision=settings.precision or "fp32",
-            ranks=gradient_sum.ranks,
-        ),
-        schedule=schedule_of(settings.schedule),
-        steps=settings.steps,
-        log_every=settings.log_every,
-        max_grad_norm=settings.max_grad_norm,
-        guard=DivergenceGuard(feeble_part=0.25) if settings.guard else DivergenceGuard(max_rollbacks=0),
-        is_reached=target_test(plan, network, image),
-    )
+    chunk = chunk_pixels(plan.network, memory=parse_memory(plan.settings.memory), image=image, device=plan.device)
+    objective = _objective_of(plan, image, chunk=chunk, gradient_sum=gradient_sum)
+    fit = fit_of(plan, network, objective, ranks=gradient_sum.ranks, guard=DivergenceGuard(feeble_part=0.25))
+    fit.is_reached = target_test(plan, network, image)
+    return fit
 
 
 def _objective_of(

@@ -15,7 +15,7 @@ from finer_core.progress import ProgressOption
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
 from finer_core.training.batching import apart_from_the_program
-from finer_core.training.own_code import own_code
+from finer_core.training.own_code import network_of, own_code
 from finer_core.training.resumption import refuse_other_settings, saved_fit
 from finer_image.config import ImageConfig
 from finer_image.inputs import as_image
@@ -24,7 +24,7 @@ from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
-from finer_image.training.build import build_fit, network_of, psnr_of_loss
+from finer_image.training.build import build_fit, psnr_of_loss
 from finer_image.training.plan import digest_of, plan_of
 from finer_image.training.timed_plan import plan_timed_fit
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from finer_core.training import Fit
 from finer_core.training.budget import MEASURED_FRACTION, cost_of, largest_within, step_cost
-from finer_core.training.own_code import OwnCode
+from finer_core.training.own_code import OwnCode, network_of
 from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
 from finer_image.io.raster import Raster
 from finer_image.presets.lengths import SMALLEST_BATCH, Length, batch_asked_for, length_of
 from finer_image.presets.methods import rules_of
-from finer_image.training.build import build_fit, network_of
+from finer_image.training.build import build_fit
 from finer_image.training.plan import FitPlan, plan_fit
 
 _LARGEST_TIMED = 8192

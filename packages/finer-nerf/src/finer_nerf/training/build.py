@@ -12,8 +12,8 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.errors import DivergenceError, InputError
 from finer_core.metrics import psnr_of_mse
 from finer_core.schema import check
-from finer_core.training import DivergenceGuard, Fit, LogEntry, TimedLength, build_optimizers, schedule_of
-from finer_core.training.own_code import OwnCode
+from finer_core.training import DivergenceGuard, Fit, LogEntry, TimedLength
+from finer_core.training.own_code import OwnCode, fit_of
 from finer_core.training.precision import set_backward_precision
 from finer_core.training.state import TrainState
 from finer_nerf.backends.nerfacc import march_by_nerfacc
@@ -242,29 +242,17 @@ def build_objective(
 def build_fit(plan: FitPlan, field: Field, objective: PhotometricObjective) -> Fit:
     """Assemble the fit loop of a plan."""
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate
-    return Fit(
-        network=field,
-        checkpoint_seconds=settings.checkpoint_seconds,
-        objective=objective,
-        optimizers=build_optimizers(
-            field,
-            name=settings.optimizer or "adam",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
-            betas=settings.betas,
-            eps=settings.eps,
-            ema_decay=settings.ema_decay or 0.0,
-            precision=settings.precision or "fp32",
-            ema_every=settings.ema_every or 1,
-            ranks=objective.gradient_sum.ranks,
-        ),
-        schedule=schedule_of(settings.schedule),
-        steps=settings.steps,
-        # Steps cost more until the second look at the density: until then every part of the box may be occupied.
-        length=TimedLength(seconds=settings.seconds, after=3 * settings.grid_every) if settings.seconds else None,
-        log_every=settings.log_every,
-        max_grad_norm=settings.max_grad_norm,
+    fit = fit_of(
+        plan,
+        field,
+        objective,
+        ranks=objective.gradient_sum.ranks,
         # Where most of a picture is background, an untrained field is half right; an empty one is begun anew in `run`.
-        guard=DivergenceGuard(max_restarts=0) if settings.guard else DivergenceGuard(max_rollbacks=0),
+        guard=DivergenceGuard(max_restarts=0),
+        eps=settings.eps,
+        ema_every=settings.ema_every or 1,
     )
+    if settings.seconds:
+        # Steps cost more until the second look at the density: until then every part of the box may be occupied.
+        fit.length = TimedLength(seconds=settings.seconds, after=3 * settings.grid_every)
+    return fit

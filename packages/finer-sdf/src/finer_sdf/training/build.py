@@ -8,8 +8,8 @@ from torch import nn
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.progress import reporting
-from finer_core.training import DivergenceGuard, Fit, build_optimizers, schedule_of
-from finer_core.training.own_code import OwnCode, planned_network
+from finer_core.training import DivergenceGuard, Fit
+from finer_core.training.own_code import OwnCode, fit_of, network_of
 from finer_sdf.geometry import LoadedShape, PointCloud, Shape
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.inputs import facts_of
@@ -21,19 +21,6 @@ from finer_sdf.training.precomputed import PrecomputedSamples
 from finer_sdf.training.samples import Prefetcher, Sampler, workers_beside
 from finer_sdf.training.target_rms import target_test
 from finer_sdf.training.targets import target_of
-
-
-def network_of(plan: FitPlan, *, own: OwnCode | None = None) -> nn.Module:
-    """Return the network that a plan trains, ready for that; see `planned_network`."""
-    settings = plan.settings
-    return planned_network(
-        plan.network,
-        own=own,
-        seed=settings.seed,
-        device=plan.device,
-        compiled=bool(settings.compile),
-        precision=settings.precision or "fp32",
-    )
 
 
 @contextmanager
@@ -136,35 +123,20 @@ def build_fit(
         gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
     """
     settings = plan.settings
-    assert settings.steps and settings.log_every and settings.learning_rate
-    assert settings.betas is not None
-    paper = settings.preset == "paper"
-    return Fit(
-        network=network,
-        checkpoint_seconds=settings.checkpoint_seconds,
-        objective=DistanceObjective(
-            Prefetcher(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
-            error="squared" if paper else "absolute",
-            chunk_points=chunk,
-            device=plan.device,
-            gradient_sum=gradient_sum,
-        ),
-        optimizers=build_optimizers(
-            network,
-            name=settings.optimizer or "adam",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate or settings.learning_rate,  # Adam uses none
-            betas=settings.betas,
-            amsgrad=bool(settings.amsgrad),
-            ema_decay=settings.ema_decay or 0.0,
-            precision=settings.precision or "fp32",
-            ranks=gradient_sum.ranks if gradient_sum else ALONE,
-        ),
-        schedule=schedule_of(settings.schedule)
-        if settings.schedule
-        else published_schedule(initial_rate=settings.learning_rate),
-        steps=settings.steps,
-        log_every=settings.log_every,
-        max_grad_norm=settings.max_grad_norm,
-        guard=DivergenceGuard() if settings.guard else DivergenceGuard(max_rollbacks=0),
+    assert settings.steps and settings.learning_rate
+    objective = DistanceObjective(
+        Prefetcher(sampler, steps=settings.steps, workers=workers_beside(plan.device)),
+        error="squared" if settings.preset == "paper" else "absolute",
+        chunk_points=chunk,
+        device=plan.device,
+        gradient_sum=gradient_sum,
+    )
+    return fit_of(
+        plan,
+        network,
+        objective,
+        ranks=gradient_sum.ranks if gradient_sum else ALONE,
+        guard=DivergenceGuard(),
+        schedule=None if settings.schedule else published_schedule(initial_rate=settings.learning_rate),
+        amsgrad=bool(settings.amsgrad),
     )

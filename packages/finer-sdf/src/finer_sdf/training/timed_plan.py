@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable
 
 from finer_core.training.budget import steps_within
-from finer_core.training.own_code import OwnCode
+from finer_core.training.own_code import OwnCode, network_of
 from finer_core.training_config import refuse_two_lengths
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Shape
-from finer_sdf.training.build import build_fit, build_sampler, close_fit, network_of
+from finer_sdf.training.build import build_fit, build_sampler, close_fit
 from finer_sdf.training.plan import FitPlan, chunk_points, plan_fit
 
 _TIMED_SAMPLES = 20_000
