@@ -1,5 +1,6 @@
 """An import loads its ring of finer-core and no more; one of an application, its table of names."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -52,6 +53,14 @@ def test_an_application_loads_its_table_of_names():
     for name, (modules, torch) in loaded.items():
         assert set(modules) - ground == {name, f"{name}._version"}
         assert not torch
+
+
+@pytest.mark.parametrize("package", [package.module for package in APPLICATIONS])
+def test_an_application_lists_its_public_names_and_has_no_other(package):
+    module = importlib.import_module(package)
+    assert {*module.__all__} <= {*dir(module)} <= {*module.__all__, "spectrum"}
+    with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'fits'"):
+        _ = module.fits
 
 
 @pytest.mark.parametrize(

@@ -152,9 +152,11 @@ def _of_ntk(files: Path) -> Calls:
 def _planted(files: Path) -> Calls:
     """Give breaches of every kind, beside one that keeps the rule."""
     import numpy as np
+    import torch
 
     return {
         "pure": lambda: np.arange(3),
+        "shifts": lambda: torch.rand(3).shape,
         "draws": lambda: np.random.rand(3),
         "prints": lambda: print("done"),
         "complains": lambda: sys.stderr.write("done\n"),
@@ -181,7 +183,9 @@ def _written(path: Path, write: Callable[[Path], Any], *, exact: bool = True) ->
 
 
 def _outcome(call: Callable[[], Any]) -> str:
-    size = _output()
+    import torch
+
+    size, state = _output(), torch.get_rng_state()
     try:
         found = bits(call())
         for stream in (sys.stdout, sys.stderr):
@@ -189,6 +193,8 @@ def _outcome(call: Callable[[], Any]) -> str:
                 stream.flush()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    if not torch.equal(torch.get_rng_state(), state):
+        return "drew from PyTorch's random numbers"
     return found if _output() == size else "wrote to stdout or stderr"
 
 

@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -72,26 +70,6 @@ def read_only(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def fitted():
     return fit(PICTURE, **SMALL)
-
-
-def test_importing_loads_nothing_and_a_name_when_it_is_used():
-    code = "import finer_image, sys; print(*(m for m in ('torch', 'numpy', 'PIL', 'skimage') if m in sys.modules)); "
-    code += "finer_image.fit; from finer_image import evaluate; print('torch' in sys.modules, callable(evaluate))"
-    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert result.stdout.splitlines() == ["", "True True"]
-    assert dir(finer_image) == sorted(finer_image.__all__)
-    with pytest.raises(AttributeError, match="'finer_image' has no attribute 'fits'"):
-        _ = finer_image.fits
-
-
-def test_a_fit_writes_and_prints_nothing_and_repeats_its_bits(read_only, capsys, fitted):
-    state = torch.get_rng_state()
-    model, history = fit(PICTURE, **SMALL)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert_same_bits(bits(model), bits(fitted[0]))
-    assert history["loss"].tolist() == fitted[1]["loss"].tolist()
-    assert evaluate(model, PICTURE) == evaluate(fitted[0], PICTURE)
-    assert capsys.readouterr() == ("", "")
 
 
 def test_the_command_does_the_same(tmp_path, fitted):

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -14,7 +13,6 @@ import trimesh
 from PIL import Image
 from torch import nn
 
-import finer_nerf
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
 from finer_nerf import (
@@ -130,27 +128,6 @@ def scene(folder):
 @pytest.fixture(scope="module")
 def fitted(scene):
     return fit(scene, **SMALL)
-
-
-def test_importing_loads_nothing_and_a_name_when_it_is_used():
-    code = "import finer_nerf, sys; print(*(m for m in ('torch', 'numpy', 'PIL', 'trimesh') if m in sys.modules)); "
-    code += "finer_nerf.fit; from finer_nerf import evaluate; print('torch' in sys.modules, callable(evaluate))"
-    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert result.stdout.splitlines() == ["", "True True"]
-    assert dir(finer_nerf) == sorted(finer_nerf.__all__)
-    with pytest.raises(AttributeError, match="'finer_nerf' has no attribute 'fits'"):
-        _ = finer_nerf.fits
-
-
-def test_a_fit_writes_and_prints_nothing_and_repeats_its_bits(read_only, capfd, scene, fitted):
-    state = torch.get_rng_state()
-    model, history = fit(scene, NerfConfig(**{**SMALL, "seed": 1}), seed=0)  # keywords win
-    assert torch.equal(torch.get_rng_state(), state)
-    assert_same_bits(bits(model), bits(fitted[0]))
-    assert history["loss"].tolist() == fitted[1]["loss"].tolist() and not model.training
-    assert evaluate(model, scene.test) == evaluate(fitted[0], scene.test)
-    model.render(scene.test.poses[0], scene.test.cameras[0])
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])

@@ -1,8 +1,6 @@
 """What finer_ntk exports: pure, and the same as the commands compute."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -38,33 +36,6 @@ def read_only(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     yield folder
     assert list(folder.iterdir()) == []
-
-
-def test_importing_loads_nothing_and_a_name_when_it_is_used():
-    roots = ("torch", "numpy", "scipy", "finer_core")
-    code = f"import finer_ntk, sys; print(*sorted(m for m in sys.modules if m.split('.')[0] in {roots})); "
-    code += "finer_ntk.line_grid; print('torch' in sys.modules, finer_ntk.spectrum.__name__)"
-    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert result.stdout.splitlines() == ["finer_core finer_core._version finer_core.lazy", "True finer_ntk.spectrum"]
-    assert dir(finer_ntk) == sorted([*finer_ntk.__all__, "spectrum"])
-    with pytest.raises(AttributeError, match="'finer_ntk' has no attribute 'analyse'"):
-        _ = finer_ntk.analyse
-
-
-def test_verbs_write_and_print_nothing_and_repeat_their_bits(read_only, capsys):
-    net, x, y = network(), POINTS.coords, POINTS.target
-    state = torch.get_rng_state()
-
-    def run():
-        found = finer_ntk.analyze(net, x, y, top=5)
-        training = finer_ntk.predict_training(net, x, y, steps=3)
-        rows = finer_ntk.sweep({"a": config(), "b": net}, x, seeds=(3, 4), target=y)
-        return [finer_ntk.empirical_ntk(net, x).numpy(), found.eigenvectors, training.predicted], rows
-
-    (one, rows), (two, again) = run(), run()
-    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True)) and rows == again
-    assert torch.equal(torch.get_rng_state(), state)
-    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -4,9 +4,6 @@ import dataclasses
 import io
 import json
 import signal
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -15,7 +12,6 @@ import trimesh
 from PIL import Image as Pillow
 from torch import nn
 
-import finer_sdf
 from finer_core import Finer
 from finer_core.errors import InputError
 from finer_core.training import Callback
@@ -97,30 +93,6 @@ def begun():
 def ball():
     """Return a model that is near the ball."""
     return fit(BALL, **{**SMALL, "steps": 150})[0]
-
-
-def test_importing_loads_nothing_and_a_name_when_it_is_used():
-    libraries = ("torch", "numpy", "trimesh", "igl", "skimage", "PIL")
-    code = f"import finer_sdf, sys; print(*(m for m in {libraries} if m in sys.modules)); "
-    code += "finer_sdf.fit; from finer_sdf import evaluate; print('torch' in sys.modules, 'trimesh' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert result.stdout.splitlines() == ["", "True False"]
-    assert dir(finer_sdf) == sorted(finer_sdf.__all__)
-    with pytest.raises(AttributeError, match="'finer_sdf' has no attribute 'fits'"):
-        _ = finer_sdf.fits
-
-
-def test_a_fit_writes_and_prints_nothing_and_repeats_its_bits(read_only, capsys, begun):
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    model, history = fit(BALL, **SMALL)
-    assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
-    assert not any(thread.name.startswith("finer-samples") for thread in threading.enumerate())
-    assert_same_bits(bits(model), bits(begun[0]))
-    assert history["loss"].tolist() == begun[1]["loss"].tolist()
-    assert history.columns == ("step", "loss", "learning_rate", "seconds", "rollbacks")
-    model.normals(BALL.vertices)
-    model.render(size=(20, 24))
-    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])
