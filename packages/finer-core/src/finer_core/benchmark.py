@@ -160,11 +160,7 @@ def _packed_settings(metrics_of: MetricsOf, method: str, settings: Mapping[str, 
 
 
 def _packed(value: Any, name: str, sharing: Sharing) -> bytes:
-    """Return a value as bytes, with the code that workers could not import: functions of the caller's own program.
-
-    Raises:
-        InputError: If it cannot be sent, or Dask, which brings what packs it, is not installed.
-    """
+    """Return a value as bytes, with the code that workers could not import: functions of the caller's own program."""
     from finer_core.distributed.by_dask import packed
 
     try:

@@ -47,11 +47,7 @@ def building_is_allowed() -> bool:
 
 
 def _may_build() -> bool:
-    """Return whether what is missing may be built.
-
-    Raises:
-        CannotBuild: If the environment switches libraries off, or says what nobody knows.
-    """
+    """Return whether what is missing may be built."""
     wish = os.environ.get(VARIABLE) or ("build" if _allowed else "cached")
     if wish not in ("build", "cached"):
         raise CannotBuild(f"{VARIABLE}={wish}" if wish == "off" else f"{VARIABLE}={wish} is none of build, cached, off")

@@ -27,11 +27,7 @@ class PairwiseCasts(nn.Module):
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Do to every parameter what PyTorch asks for.
-
-        Raises:
-            TypeError: For a type that has no complex counterpart to compute with.
-        """
+        """Do to every parameter what PyTorch asks for."""
 
         def apply(tensor: Tensor) -> Tensor:
             if not tensor.is_complex():

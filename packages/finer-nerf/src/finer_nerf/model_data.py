@@ -95,11 +95,7 @@ def read_parts(
 
 
 def _task_parts(info: ModelInfo, path: str, *, device: str) -> dict[str, Any]:
-    """Return the arguments that are no networks, and how directions are encoded.
-
-    Raises:
-        InputError: If the data is not a radiance field's.
-    """
+    """Return the arguments that are no networks, and how directions are encoded."""
     data = info.task_data
     check_entries(data, _TASK_DATA, what=f"{path}: scene data")
     check_entries(data["grid"], _GRID, what=f"{path}: grid")

@@ -109,14 +109,6 @@ def _within_reach(
     """Return points in the box's coordinates, those far out moved straight towards its middle, and by how much.
 
     From so far the box is a point: the way in and the distance from its end are the whole distance, to 1e-6 of it.
-
-    Args:
-        points: (n, 3), in the input's coordinates.
-        normalization: From these to the box.
-
-    Returns:
-        The points (n, 3) in box units, and the lengths (n,) of the ways in the input's units; infinite where double
-        precision holds neither.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         boxed = normalization.to_box(points)

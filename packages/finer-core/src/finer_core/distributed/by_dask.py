@@ -141,10 +141,6 @@ class _Reviver:
 
     A worker's nanny starts it again when it dies; but not where it dies while it is starting, and Dask closes the nanny
     of one that is away for longer than some seconds, as it may well be on a busy machine.
-
-    Args:
-        cluster: A local one, with its scheduler in this process.
-        workers: How many there are to be.
     """
 
     def __init__(self, cluster: Any, workers: int) -> None:

@@ -152,15 +152,7 @@ def _reason(kinds: Any, error: Exception) -> str:
 
 
 class _Receiver:
-    """Ask for a file, or for its rest, and append what comes to the part file.
-
-    Args:
-        url: Address.
-        part: The file.
-        checked: Whether the digest of the whole will be compared with a known one.
-        most: Largest file in bytes.
-        on_bytes: See `OnBytes`.
-    """
+    """Ask for a file, or for its rest, and append what comes to the part file."""
 
     def __init__(self, url: str, part: Path, *, checked: bool, most: int, on_bytes: OnBytes) -> None:
         self.url, self._part, self._checked, self._most, self._on_bytes = url, part, checked, most, on_bytes

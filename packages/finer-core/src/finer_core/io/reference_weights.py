@@ -66,11 +66,7 @@ def read_reference(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _is_plain_archive(path: str) -> bool:
-    """Return whether a file is a zip archive, which is mapped rather than read: then no size in it is believed.
-
-    Raises:
-        InputError: If anything in it is compressed, which PyTorch never does.
-    """
+    """Return whether a file is a zip archive, which is mapped rather than read: then no size in it is believed."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -80,11 +76,7 @@ def _is_plain_archive(path: str) -> bool:
 
 
 def _plain(tensor: Tensor, name: str) -> Tensor:
-    """Return a tensor in single precision, after a look at what it is, and before any memory is taken.
-
-    Raises:
-        InputError: If it is no plain array of finite real or complex numbers, each of them stored.
-    """
+    """Return a tensor in single precision, after a look at what it is, and before any memory is taken."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         raise InputError(f"{name} is no plain tensor ({tensor.layout}, {tensor.dtype}); export the weights as float32")
     if not (tensor.is_floating_point() or tensor.is_complex()):

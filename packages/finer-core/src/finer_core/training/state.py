@@ -117,13 +117,7 @@ def _check_moments(optimizer: Optimizer) -> None:
 
 
 def _difference(saved: Any, own: Any, place: str) -> str:
-    """Return in words where a saved state has another form than the fit's own, or is not finite where that is.
-
-    Args:
-        saved: Tensors and plain data, nested.
-        own: The same of the fit that is to take it.
-        place: Where that is, for the words.
-    """
+    """Return in words where a saved state has another form than the fit's own, or is not finite where that is."""
     if isinstance(own, Tensor):
         if not isinstance(saved, Tensor) or saved.shape != own.shape or saved.is_complex() != own.is_complex():
             found = f"{saved.dtype} {tuple(saved.shape)}" if isinstance(saved, Tensor) else type(saved).__name__

@@ -47,16 +47,6 @@ def fit_image(
 ) -> tuple[Raster, dict[str, Any]]:
     """Fit, save the model and its reconstruction, and judge it.
 
-    Args:
-        plan: From `plan_fit`, or read back from a run's config.
-        image: The image.
-        run: Where the results go.
-        resume: Go on from the run's checkpoint, if it has one yet.
-        quiet: Show no progress.
-        tensorboard: Also write TensorBoard scalars.
-        should_stop: Asked before every step.
-        team: The processes that share the fit; the others call `help_fit`. They part after training.
-
     Returns:
         The reconstruction and the figures of `metrics.json`.
 

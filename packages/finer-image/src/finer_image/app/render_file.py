@@ -54,14 +54,6 @@ def render_to_file(
 ) -> None:
     """Render a window of a fitted image to a file.
 
-    Args:
-        path: The file; the suffix chooses the format.
-        model: The image.
-        size: Rows and columns of the whole.
-        window: What to render of it.
-        memory: Bytes the process may use; a window that does not fit is written in bands.
-        on_rows: Called with the number of rows done.
-
     Raises:
         InputError: The suffix cannot hold the image, or the place cannot be written to.
     """

@@ -37,16 +37,6 @@ def fit_scene(
 ) -> tuple[NerfModel, PhotometricObjective, LogEntry]:
     """Train, with checkpoint and logs in a run folder.
 
-    Args:
-        run: The folder.
-        plan: The plan.
-        scene: The scene.
-        resume: Go on from the run's checkpoint, if it has one yet.
-        quiet: Show no progress.
-        tensorboard: Also write TensorBoard scalars.
-        first: The attempt that the checkpoint is of; 0 without one.
-        team: The processes that share the training; the others call `help_scene`. They part afterwards.
-
     Returns:
         The model, the objective and the last log point.
 
@@ -92,12 +82,6 @@ def fit_scene(
 def help_scene(plan: FitPlan, scene: Scene, team: Team, *, first: int) -> None:
     """Do this process's part of a training that the first process leads by `fit_scene`.
 
-    Args:
-        plan: The plan.
-        scene: The scene.
-        team: The processes that share the training.
-        first: The attempt that is begun with.
-
     Raises:
         Interrupted: If any process was asked to stop.
         DivergenceError: If the training diverged for good.
@@ -135,19 +119,7 @@ def fill_run(
     processes: int,
     quiet: bool,
 ) -> dict[str, Any]:
-    """Save a trained model, judge it, and write views, video, report and figures; return the figures as written.
-
-    Args:
-        run: The run folder.
-        plan: What it was trained by.
-        scene: The scene.
-        config: Content of `config.json`.
-        model: The model.
-        objective: What was minimised.
-        last: The last log point.
-        processes: How many trained it.
-        quiet: Show no progress.
-    """
+    """Save a trained model, judge it, and write views, video, report and figures; return the figures as written."""
     settings = plan.settings
     model.save(run.model)
     judged, shown = judge_and_write(

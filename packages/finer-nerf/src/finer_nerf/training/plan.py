@@ -216,11 +216,7 @@ def check_sharing(plan: FitPlan, *, processes: int, resumed: bool = False) -> No
 
 
 def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:
-    """Decide whether space is contracted: where opaque pictures are taken outwards, unless the box is given.
-
-    Raises:
-        InputError: If it is, for a renderer that cannot do it.
-    """
+    """Decide whether space is contracted: where opaque pictures are taken outwards, unless the box is given."""
     if settings.contract is None:
         around = scene.kind != "blender" and not scene.train.is_transparent and settings.bound is None
         can = settings.renderer == "torch"

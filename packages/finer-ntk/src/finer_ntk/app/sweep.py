@@ -164,11 +164,7 @@ def _measure(
 
 
 def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Return what was measured of one kernel.
-
-    Raises:
-        InputError: If the file was damaged or changed.
-    """
+    """Return what was measured of one kernel."""
     try:
         with np.load(path, allow_pickle=False) as file:
             row, kernel, values = json.loads(str(file["row"])), file["kernel"], file["eigenvalues"]

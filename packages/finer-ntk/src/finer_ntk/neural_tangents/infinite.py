@@ -56,11 +56,7 @@ def infinite_ntk(network: nn.Module, x1: np.ndarray, x2: np.ndarray | None = Non
 
 
 def _deviations(layer: Any) -> tuple[float, float | None]:
-    """Return the root mean squares of a map's weights and biases, which its draw has within their number's scatter.
-
-    Raises:
-        InputError: For a complex map, whose limit is not known here.
-    """
+    """Return the root mean squares of a map's weights and biases, which its draw has within their number's scatter."""
     if layer.weight.is_complex():
         raise InputError("no kernel of infinite width is known for complex networks")
     weight, bias = (

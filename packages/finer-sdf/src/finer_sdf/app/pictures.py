@@ -28,17 +28,7 @@ def fill_report(
     config: Mapping[str, Any],
     quiet: bool,
 ) -> None:
-    """Draw the surface, save the pictures beside the mesh, and write `report.html`.
-
-    Args:
-        run: The run folder.
-        model: The field.
-        mesh: Its surface in box coordinates; None where there is none.
-        reference: What was fitted, in box coordinates.
-        figures: The figures of `metrics.json`.
-        config: The settings.
-        quiet: Show no progress.
-    """
+    """Draw the surface, save the pictures beside the mesh, and write `report.html`."""
     pictures: dict[str, np.ndarray] = {}
     errors: np.ndarray | None = None
     if mesh is not None:

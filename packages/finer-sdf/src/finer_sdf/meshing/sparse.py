@@ -135,14 +135,7 @@ def _steepness(
     to_low: Real[np.ndarray, "blocks 3"],
     to_high: Real[np.ndarray, "blocks 3"],
 ) -> Float[np.ndarray, " blocks"]:
-    """Return the steepest change of each block per cell: to its corners, or along its mean gradient.
-
-    Args:
-        at_center: (n,) values.
-        at_corners: (n, 8) values.
-        to_low: (n, 3) from the centres to the lowest corners, in cells.
-        to_high: (n, 3) to the highest corners.
-    """
+    """Return the steepest change of each block per cell: to its corners, or along its mean gradient."""
     gradient = at_corners @ (2 * CORNERS - 1).astype(np.float32) / 4 / (to_high - to_low)
     steepest: np.ndarray = np.linalg.norm(gradient, axis=1)
     for corner, values in zip(CORNERS, at_corners.T, strict=True):

@@ -124,13 +124,6 @@ def _zero_between(
 
     Formula: the secant's zero replaces the end of its sign; the value at an end that stays twice running is halved,
     so that both ends close in (Dowell and Jarratt, BIT 1971).
-
-    Args:
-        field: The field.
-        rays_o: (n, 3) origins.
-        rays_d: (n, 3) directions.
-        ends: Depths (n,) outside and inside.
-        values: The field (n,) there: not negative, and negative.
     """
     (low, high), (at_low, at_high) = ends, values
     middle = high.clone()

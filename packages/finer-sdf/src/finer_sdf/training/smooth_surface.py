@@ -162,16 +162,7 @@ def _solved(
     weight: np.ndarray | None = None,
     right: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the function that minimises the sum of squares over some nodes, and is `start` at the others.
-
-    Args:
-        start: (n, n, n), where the search begins.
-        data: What to fit.
-        free: Nodes that are solved for.
-        known: Those whose values count: the free ones and a layer about them.
-        weight: More for the diagonal, (n, n, n).
-        right: More for the right side, (n, n, n).
-    """
+    """Return the function that minimises the sum of squares over some nodes, and is `start` at the others."""
     cell = 2 * BOX_HALF_SIDE / (start.shape[0] - 1)
     index = np.full(start.shape, -1, dtype=np.int64)
     index[known] = np.arange(np.count_nonzero(known))

@@ -45,12 +45,7 @@ class _Parameters(ctypes.Structure):
 
 
 class _Kernels:
-    """Call the functions of a library with tensors, large ones shared out to the cores.
-
-    Args:
-        library: A file in C, built for the formula's function.
-        parameters: Its parameters by name.
-    """
+    """Call the functions of a library with tensors, large ones shared out to the cores."""
 
     _arguments: ClassVar[dict[str, int]]
     """The library's functions, and how many tensors each takes."""

@@ -129,11 +129,7 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
 
 
 def _numbers_in_text(source: ImageSource, count: int) -> np.ndarray:
-    """Read numbers in plain text, piece by piece: a list of their words would take many times the memory.
-
-    Returns:
-        At most `count` numbers, uint16.
-    """
+    """Read numbers in plain text, piece by piece: a list of their words would take many times the memory."""
     values, done, rest = np.empty(count, dtype=np.uint16), 0, b""
     while done < count and (piece := source.handle.read(_TEXT_PIECE)):
         # A word, or a comment, may go on in the next piece.

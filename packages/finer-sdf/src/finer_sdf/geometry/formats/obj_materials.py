@@ -105,11 +105,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _options(line: str) -> tuple[dict[str, list[str]], str]:
-    """Return the options and the file name, which may have blanks, of what follows `map_Kd`.
-
-    Raises:
-        InputError: If an option moves the texture.
-    """
+    """Return the options and the file name, which may have blanks, of what follows `map_Kd`."""
     found = dict[str, list[str]]()
     while line.startswith("-") and " " in line:
         option, line = line.split(maxsplit=1)
