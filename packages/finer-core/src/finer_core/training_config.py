@@ -42,12 +42,7 @@ SOAP_RATE = 5e-4
 
 
 def matrix_rate(optimizer: str | None, *, muon: float) -> float:
-    """Return the rate of the matrices where none is given.
-
-    Args:
-        optimizer: One of `OPTIMIZERS`.
-        muon: Muon's rate for these signals.
-    """
+    """Return the rate of the matrices where none is given."""
     return SOAP_RATE if optimizer == "soap" else muon
 
 
@@ -113,10 +108,6 @@ def filled(settings: object, values: Mapping[str, Any], *, compiles: bool) -> di
 def settle_matrix_rate(merged: dict[str, Any], *, given: float | None) -> None:
     """Take the rate of the matrices out of settings by whose optimizer nothing uses it.
 
-    Args:
-        merged: Settings with the preset's values; changed.
-        given: What was asked for.
-
     Raises:
         InputError: If a rate was given that would do nothing.
     """
@@ -154,13 +145,7 @@ def refuse_other_presets(settings: Any) -> None:
 
 
 def check_at_least(settings: object, lowest: float, *names: str) -> None:
-    """Raise InputError for a given setting below `lowest`.
-
-    Args:
-        settings: A settings object.
-        lowest: Smallest allowed value.
-        *names: Its fields to check; None passes.
-    """
+    """Raise InputError for a given setting below `lowest`."""
     for name in names:
         value = getattr(settings, name)
         if value is not None and not value >= lowest:

@@ -94,14 +94,7 @@ def _row(image: str, method: str, result: Result) -> dict[str, Any]:
 
 
 def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:
-    """Return the row of a fit.
-
-    Args:
-        image: Name of the image.
-        method: Name of the method.
-        result: Figures, or the error that ended the fit.
-        size: "HxW", or None where it is not known.
-    """
+    """Return the row of a fit."""
     row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image, "method": method, "size": size}
     row["published_mean_psnr"] = published_mean_psnr(method)
     if isinstance(result, Exception):

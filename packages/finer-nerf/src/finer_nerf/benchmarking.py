@@ -112,14 +112,7 @@ def _metrics_of(
 
 
 def row_of(scene: str, method: str, result: Result, *, published_as: str | None = None) -> dict[str, Any]:
-    """Return the row of a fit.
-
-    Args:
-        scene: Name of the scene.
-        method: Name of the method.
-        result: Figures, or the error that ended the fit.
-        published_as: Name to look the published figure up by; None for the scene's.
-    """
+    """Return the row of a fit."""
     row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "scene": scene, "method": method}
     row["published_psnr"] = published_psnr(scene=published_as or scene, method=method)
     if isinstance(result, Exception):

@@ -39,10 +39,6 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
     """Return a circle round the scene at the training cameras' median height and distance.
 
     Where the training views cover one side only, the cameras swing to and fro inside that side.
-
-    Args:
-        model: The model.
-        frames: Number of poses; the last is followed by the first.
     """
     center, up, polar = _seen_from(model)
     distance, elevation = np.median(polar[:, 0]), np.median(polar[:, 2])

@@ -149,10 +149,6 @@ def judged_views(scene: Scene) -> Views:
 def open_scene(name: str | None, settings: NerfConfig) -> tuple[Scene, NerfConfig]:
     """Read a scene as settings say, or make the built-in one.
 
-    Args:
-        name: Folder or file; None or the built-in scene's name for that, unless a file has that name.
-        settings: As given, or resolved.
-
     Returns:
         The scene, and the settings with how it was read.
 

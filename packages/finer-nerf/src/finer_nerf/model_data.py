@@ -39,12 +39,7 @@ _GRID: dict[str, Any] = {"resolution": int, "threshold": float, "occupied": str}
 
 
 def task_data_of(model: FittedScene, *, scene: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plain data that a model file keeps.
-
-    Args:
-        model: The model.
-        scene: What it was trained on; plain data.
-    """
+    """Return the plain data that a model file keeps."""
     return {
         "directions": model.field.directions,
         "frame": model.frame.to_dict(),

@@ -116,13 +116,7 @@ def _metrics_of(shape: Any, settings: dict[str, Any], *, config: SdfConfig | Non
 
 
 def row_of(shape: str, method: str, result: Result) -> dict[str, Any]:
-    """Return the row of a fit.
-
-    Args:
-        shape: Name of the shape, or of its file.
-        method: Name of the method.
-        result: Figures, or the error that ended the fit.
-    """
+    """Return the row of a fit."""
     row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "shape": shape, "method": method}
     published = published_figures(shape=PurePath(shape).stem, method=method)
     if published:

@@ -18,10 +18,6 @@ def empty_in_large_pages(shape: torch.Size, *, dtype: torch.dtype) -> Tensor:
     """Return an uninitialised tensor on the CPU, in huge pages if it is large and the system has them.
 
     A fresh tensor of 64 MB is 16,000 page faults otherwise, which take longer than the arithmetic that fills it.
-
-    Args:
-        shape: Its shape.
-        dtype: Its type.
     """
     tensor = torch.empty(shape, dtype=dtype, device="cpu")  # whatever PyTorch's default device is
     size = tensor.numel() * tensor.element_size()

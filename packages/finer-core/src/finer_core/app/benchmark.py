@@ -78,11 +78,6 @@ class BenchmarkPlan:
 def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], arguments: argparse.Namespace) -> str:
     """Fit every method of a command line to every input; return the table to print.
 
-    Args:
-        benchmark: The application's.
-        inputs: What is fitted.
-        arguments: Options of `add_benchmark_options`, the settings', and the network's.
-
     Raises:
         InputError: For wrong input, before the first fit.
     """
@@ -110,11 +105,6 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
     """Make all fits, while no other job writes into the folder; return the table's rows.
 
     A fit that fails is a row with its error: one bad input does not lose the others. The table is written after each.
-
-    Args:
-        benchmark: The application's.
-        plan: How the fits are made.
-        fits: From `fits_of`.
 
     Raises:
         InputError: If the folder cannot be made, or holds an earlier benchmark that is neither to be gone on with nor
@@ -171,10 +161,6 @@ def folder_labels(names: Sequence[Sequence[str]], methods: Sequence[str]) -> lis
 
     Inputs that would share a folder all take their next name: of `a.obj` and `a.ply`, the name with its suffix. Where
     names do not suffice, later inputs get a number: "lego", "lego-2".
-
-    Args:
-        names: What each input may be called, the best first.
-        methods: Names of the methods.
     """
     chosen = [0] * len(names)
     while True:

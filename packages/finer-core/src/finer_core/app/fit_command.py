@@ -67,12 +67,7 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out
 
 
 def add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> None:
-    """Add the options of a command that uses a model.
-
-    Args:
-        parser: The command's parser.
-        overwrite: Whether it writes a file that may exist.
-    """
+    """Add the options of a command that uses a model."""
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
     parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
@@ -81,12 +76,7 @@ def add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> No
 
 
 def add_run_options(parser: argparse.ArgumentParser, *, out: str) -> None:
-    """Add the options of a run folder, which every command that makes one shares.
-
-    Args:
-        parser: The command's parser.
-        out: The default run folder, for the help.
-    """
+    """Add the options of a run folder, which every command that makes one shares."""
     parser.add_argument("--out", metavar="DIR", help=f"run folder (default: {out})")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same result")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in the folder")

@@ -64,10 +64,6 @@ def common_figures(plan: Any, last: "LogEntry", *, has_target: bool, parameters:
 def read_run(run: RunFolder, *, command: str) -> dict[str, Any]:
     """Return the content of `config.json`, with the entries that all commands have.
 
-    Args:
-        run: The folder.
-        command: Whose run it must be, e.g. "finer-image fit".
-
     Raises:
         InputError: If there is none, it is of another command, or an entry is missing or of another type.
     """

@@ -86,11 +86,6 @@ def run_session(
 def follow_session(fit: Fit, team: Team, *, should_stop: Callable[[], bool]) -> LogEntry:
     """Run the same fit beside the first process, which keeps the run folder and sends the checkpoint to go on from.
 
-    Args:
-        fit: The fit.
-        team: The processes that share it.
-        should_stop: Asked before every step; must answer alike in all processes.
-
     Returns:
         The last stretch.
 

@@ -39,13 +39,7 @@ RowOf = Callable[[Any, BenchmarkFit], Row]
 
 
 def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: int | None) -> None:
-    """Add --workers, --scheduler and --threads.
-
-    Args:
-        parser: The command's parser.
-        what: What is shared, for the help.
-        threads: Of a fit, by default; None for PyTorch's own, and one with workers.
-    """
+    """Add --workers, --scheduler and --threads."""
     share = f"share the {what} among N processes (Dask)"
     several = f"threads of a fit, wherever it runs (default: {threads or 'all, and 1 with --workers or --scheduler'})"
     parser.add_argument("--workers", type=int, default=0, metavar="N", help=share)
@@ -54,14 +48,7 @@ def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: 
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser, settings: type, *, out: str, fits: str = "fits") -> None:
-    """Add what every benchmark command has, beside its inputs.
-
-    Args:
-        parser: The command's parser.
-        settings: Class of the settings of its fits.
-        out: The default folder.
-        fits: What its fits are called.
-    """
+    """Add what every benchmark command has, beside its inputs."""
     parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
     parser.add_argument("--out", default=out, metavar="DIR", help="folder (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help=f"keep finished {fits} and go on")

@@ -91,10 +91,6 @@ def threads_of(ranks: Ranks, environment: Mapping[str, str] = os.environ) -> int
 
     torchrun sets OMP_NUM_THREADS=1 where the user set nothing, which leaves cores idle; the cores of the machine are
     shared out instead. Any other value is the user's and stays.
-
-    Args:
-        ranks: The place of this process.
-        environment: Where OMP_NUM_THREADS may be.
     """
     if ranks.is_alone or environment.get("OMP_NUM_THREADS", "1") != "1":
         return None

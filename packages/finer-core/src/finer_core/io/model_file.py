@@ -197,12 +197,7 @@ def _network_of(
 
 
 def check_finite(network: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Raise InputError for a model with weights that are no numbers: everything made of it would be none.
-
-    Args:
-        network: From `load_model`.
-        path: Its file, for the message.
-    """
+    """Raise InputError for a model with weights that are no numbers: everything made of it would be none."""
     for name, value in network.state_dict().items():
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"{os.fspath(path)}: weights {name!r} hold NaN or infinity; the fit diverged")

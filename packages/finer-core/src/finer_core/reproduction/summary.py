@@ -22,15 +22,7 @@ def summary_rows(
     records: Mapping[str, Record],
     failures: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """Return a mapping for each row, metric and input, and for the mean over inputs.
-
-    Args:
-        table: What was published.
-        rows: The rows that were asked for.
-        cells: Planned, of these rows.
-        records: Of the cells that were run, by digest.
-        failures: Why others could not be, by digest.
-    """
+    """Return a mapping for each row, metric and input, and for the mean over inputs."""
     found = []
     for row in rows:
         own = [cell for cell in cells if cell.row == row.label]

@@ -58,13 +58,7 @@ def seconds_per_step(fit: Fit, *, within: float) -> float:
 
 
 def step_cost(fit_of: Callable[[int], Fit], rows: Sequence[int], *, within: float) -> StepCost:
-    """Measure what steps cost by two sizes of a batch.
-
-    Args:
-        fit_of: Builds a fit, which is thrown away, with so many rows a batch.
-        rows: One size, or two rising ones.
-        within: Seconds that this should take in all.
-    """
+    """Measure what steps cost by two sizes of a batch."""
     return cost_of([seconds_per_step(fit_of(count), within=within / len(rows)) for count in rows], rows)
 
 
@@ -82,12 +76,7 @@ def cost_of(times: Sequence[float], rows: Sequence[int]) -> StepCost:
 
 
 def steps_within(seconds: float, fit: Fit) -> int:
-    """Return how many steps of one cost fit into a budget, measuring included; at least one.
-
-    Args:
-        seconds: The budget.
-        fit: A fit that has not begun; it is thrown away.
-    """
+    """Return how many steps of one cost fit into a budget, measuring included; at least one."""
     measuring = MEASURED_FRACTION * seconds
     return max(1, int((seconds - measuring) / seconds_per_step(fit, within=measuring)))
 

@@ -18,10 +18,6 @@ _MOST_NAMED = 100
 def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
     """Read a value that a file names for pixels without data.
 
-    Args:
-        text: A number, as GDAL writes it.
-        dtype: Type of the pixels.
-
     Returns:
         The value as the pixels hold it; None for NaN, and for a value that pixels of this type cannot have.
 

@@ -21,10 +21,6 @@ def picture_page(source: ImageSource, tiff: Any) -> Any:
     It is the first page; if that one is a thumbnail, the largest that is none, be it a page or inside one (SubIFD). A
     raw camera mosaic that is larger than everything else is what the file is about.
 
-    Args:
-        source: The open file.
-        tiff: The same as a `TiffFile` of tifffile.
-
     Returns:
         A page of tifffile.
     """

@@ -56,14 +56,7 @@ def build_fit(
     *,
     gradient_sum: GradientReducer | None = None,
 ) -> Fit:
-    """Assemble the fit loop of a plan.
-
-    Args:
-        plan: The plan.
-        network: Changed in place by the fit.
-        image: The image.
-        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
-    """
+    """Assemble the fit loop of a plan."""
     gradient_sum = gradient_sum or GradientReducer()
     chunk = chunk_pixels(plan.network, memory=parse_memory(plan.settings.memory), image=image, device=plan.device)
     target, sampler = _batches(plan, image)

@@ -125,12 +125,7 @@ def axes_of(data: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
 
 
 def other_lens(data: Mapping[str, Any], camera: Camera) -> str:
-    """Return what a file says of the first of its frames' lenses that is not a camera's; empty if there is none.
-
-    Args:
-        data: A transforms file whose frames are objects.
-        camera: The camera; it is compared at its own size.
-    """
+    """Return what a file says of the first of its frames' lenses that is not a camera's; empty if there is none."""
     for entry in data["frames"]:
         whole = _whole(data, entry)
         named = [f"{name} {brief(whole[name])}" for name in _LENS if _says(whole.get(name))]

@@ -238,12 +238,7 @@ def _decisions(given: NerfConfig, resolved: NerfConfig, *, is_blender: bool) -> 
 
 
 def chunk_samples(plan: FitPlan, scene: Scene) -> int:
-    """Return how many samples go through the networks at once elsewhere than on a CPU: as many as the memory holds.
-
-    Args:
-        plan: The plan; its memory has room for a small piece at least.
-        scene: The scene.
-    """
+    """Return how many samples go through the networks at once elsewhere than on a CPU: as many as the memory holds."""
     room = parse_memory(plan.settings.memory) - _kept_bytes(plan, scene)
     return max(_LEAST_AT_ONCE, int(room / _sample_bytes(plan)))
 

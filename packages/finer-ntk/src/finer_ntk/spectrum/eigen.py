@@ -49,13 +49,7 @@ def bytes_of_all_eigenpairs(points: int) -> int:
 
 
 def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
-    """Raise InputError if memory has no room for all eigenpairs of so many points, which take long beyond 4096 too.
-
-    Args:
-        points: Rows of the kernel.
-        memory: The limit.
-        process: Bytes that something else takes of it.
-    """
+    """Raise InputError if memory has no room for all eigenpairs of so many points, which take long beyond 4096 too."""
     if points > LARGEST_DENSE:
         raise InputError(
             f"all eigenvalues are computed of at most {LARGEST_DENSE} points, got {points}; take fewer (--grid, "

@@ -118,13 +118,7 @@ def _normals(model: Surface, points: torch.Tensor) -> np.ndarray:
 
 
 def raycast_mesh(mesh: Mesh, *, height: int, width: int) -> Raycast:
-    """Cast rays at a mesh, from where `raycast_field` looks by default: the nearest face along each, of either side.
-
-    Args:
-        mesh: In box coordinates.
-        height: Rows.
-        width: Columns.
-    """
+    """Cast rays at a mesh, from where `raycast_field` looks by default: the nearest face along each, of either side."""
     tree = igl.AABB()
     vertices, faces = np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
     tree.init(vertices, faces)

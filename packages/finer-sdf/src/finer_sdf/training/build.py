@@ -113,15 +113,7 @@ def build_fit(
     chunk: int,
     gradient_sum: GradientReducer | None = None,
 ) -> Fit:
-    """Assemble the fit loop of a plan.
-
-    Args:
-        plan: The plan.
-        network: Changed in place by the fit.
-        sampler: Makes the samples of a step.
-        chunk: Most points that go through the network at once.
-        gradient_sum: Adds up gradients over the processes that share the fit; None for one process.
-    """
+    """Assemble the fit loop of a plan."""
     settings = plan.settings
     assert settings.steps and settings.learning_rate
     objective = DistanceObjective(

@@ -20,10 +20,6 @@ def rms_to_surface(model: SdfModel, points: torch.Tensor) -> float:
 
     Formula: sqrt(mean (f(x) / |grad f(x)|)^2).
 
-    Args:
-        model: The field.
-        points: (n, 3) on the surface, in box coordinates.
-
     Returns:
         In units of the box.
     """

@@ -20,10 +20,6 @@ _METADATA = ("zarr.json",)
 def stored_chunks(path: Path, *, most_bytes: int) -> tuple[int, int]:
     """Return how many chunks lie in an array's folder, and their bytes.
 
-    Args:
-        path: The array's folder.
-        most_bytes: Bytes that a stored chunk may have.
-
     Raises:
         InputError: Something in the folder is no regular file, such as a pipe, or is longer.
     """

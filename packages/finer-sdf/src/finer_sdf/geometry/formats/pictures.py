@@ -15,10 +15,6 @@ from finer_sdf.geometry.textures import Texture
 def read_texture(source: Path | bytes, room: Room) -> Texture:
     """Read a picture.
 
-    Args:
-        source: A file, or its content.
-        room: Refuses what does not fit, before it is decoded.
-
     Raises:
         InputError: If it cannot be read as a picture.
     """
