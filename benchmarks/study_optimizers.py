@@ -63,6 +63,7 @@ def image_arms(pixels: int, batch: int) -> dict[str, dict[str, Any]]:
         **SHARED_ARMS,
         "adam, published first layer": {**ADAM, **published_layer},
         "soap, published first layer": {**SOAP, **published_layer},
+        "soap, by error": {**SOAP, "sampling": "error"},
     }
     for share in SHARES:
         name = "full batch" if share == 1 else f"1/{share}"

@@ -260,12 +260,14 @@ def test_a_fit_of_a_map(tmp_path, memory, monkeypatch, capsys):
     assert tifffile.imread(tmp_path / "r.tif").min() >= 200
 
 
-def test_the_other_ways_to_fit(tmp_path):
+def test_the_other_ways_to_fit(tmp_path, capsys):
     path = tmp_path / "holes.npy"
     np.save(path, heights(nodata=np.nan))
     assert (
         main(["fit", str(path), "--out", str(tmp_path / "a"), *SMALL, "--preset", "paper", "--batch-pixels", "0"]) == 0
     )
+    assert main(["fit", str(path), "--out", str(tmp_path / "b"), *SMALL, "--sampling", "importance"]) == 2
+    assert "--sampling stratified" in capsys.readouterr().err
     np.save(tmp_path / "whole.npy", heights(nodata=300))
     arguments = ["benchmark", str(tmp_path), "--methods", "finer", "--out", str(tmp_path / "c")]
     assert main([*arguments, *SMALL, "--quiet"]) == 0

@@ -29,6 +29,11 @@ class ImageConfig(TrainingConfig):
     passes: float | None = setting(None, "length of the fit: how often every pixel is used (default: 40)")
     target_psnr: float | None = setting(None, "end the fit as soon as the whole image has this PSNR, in dB")
     batch_pixels: int | None = setting(None, "pixels a step; 0 for all of them (full batch)")
+    sampling: str | None = setting(
+        None,
+        "where a batch's pixels lie: spread evenly, or more of them where the fit is still wrong",
+        choices=("stratified", "importance"),
+    )
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] | None = None
     """Decay rates of Adam; SOAP takes the second."""

@@ -63,6 +63,10 @@ def resolve(
     merged = {**values, **{name: value for name, value in given.items() if value is not None}}
     merged |= {"steps": length.steps, "passes": length.passes}
     settle_matrix_rate(merged, given=settings.matrix_learning_rate)
+    if merged["sampling"] == "importance" and not merged["batch_pixels"]:
+        raise InputError(
+            "--sampling importance needs a batch of some of the pixels, got the full batch; give --batch-pixels"
+        )
     if settings.compile is None:
         merged["compile"] = compiles
     if not merged.get("log_every"):
@@ -76,6 +80,7 @@ def _paper(settings: ImageConfig, length: Length, learning_rate: float) -> dict[
         "batch_pixels": length.batch_pixels,
         "learning_rate": learning_rate,
         "matrix_learning_rate": matrix_rate(settings.optimizer, muon=MUON_RATE),
+        "sampling": "stratified",
         "optimizer": "adam",
         "betas": (0.9, 0.999),
         "schedule": "exponential",
@@ -92,6 +97,7 @@ def _fast(rates: Rates, length: Length) -> dict[str, Any]:
         "batch_pixels": length.batch_pixels,
         "learning_rate": rates.rest,
         "matrix_learning_rate": rates.matrices,
+        "sampling": "stratified",
         "optimizer": rates.optimizer,
         "betas": (0.9, 0.99),
         "schedule": "linear",

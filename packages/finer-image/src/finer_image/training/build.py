@@ -15,6 +15,7 @@ from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
 from finer_image.presets.lengths import steps_per_pass
+from finer_image.training.importance import ErrorSampledObjective
 from finer_image.training.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.training.plan import FitPlan, chunk_pixels
 from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
@@ -59,11 +60,26 @@ def build_fit(
     """Assemble the fit loop of a plan."""
     gradient_sum = gradient_sum or GradientReducer()
     chunk = chunk_pixels(plan.network, memory=parse_memory(plan.settings.memory), image=image, device=plan.device)
-    target, sampler = _batches(plan, image)
-    objective = ImageObjective(target, sampler=sampler, chunk_pixels=chunk, gradient_sum=gradient_sum)
+    objective = _objective_of(plan, image, chunk=chunk, gradient_sum=gradient_sum)
     fit = fit_of(plan, network, objective, ranks=gradient_sum.ranks, guard=DivergenceGuard(feeble_part=0.25))
     fit.is_reached = target_test(plan, network, image)
     return fit
+
+
+def _objective_of(
+    plan: FitPlan, image: Raster, *, chunk: int, gradient_sum: GradientReducer
+) -> ImageObjective | ErrorSampledObjective:
+    settings = plan.settings
+    if settings.sampling == "importance":
+        assert isinstance(image, Image) and settings.batch_pixels
+        return ErrorSampledObjective(
+            _target_of(plan, image),
+            batch_pixels=settings.batch_pixels,
+            seed=settings.seed,
+            chunk_pixels=chunk,
+        )
+    target, sampler = _batches(plan, image)
+    return ImageObjective(target, sampler=sampler, chunk_pixels=chunk, gradient_sum=gradient_sum)
 
 
 def _batches(plan: FitPlan, image: Raster) -> tuple[Target, Sampler | None]:

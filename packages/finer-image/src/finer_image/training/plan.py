@@ -17,6 +17,7 @@ from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_image.config import ImageConfig
 from finer_image.io.image import Image
+from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.memory import PROCESS_BYTES
 from finer_image.model_data import TASK
@@ -87,6 +88,14 @@ def plan_fit(
     )
     if isinstance(network, NetworkConfig) and settings.preset == "fast":
         network = _fast_network(network, resolved, image)
+    if resolved.sampling == "importance" and (shared or isinstance(image, DiskImage)):
+        raise InputError(
+            "--sampling importance needs the image in one process's memory; use --sampling stratified, or more --memory"
+        )
+    if resolved.sampling == "importance" and image.missing:
+        raise InputError(
+            "--sampling importance needs an image without pixels that hold no data; use --sampling stratified"
+        )
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
 
@@ -151,7 +160,7 @@ def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
 
 _RESOLVED = (
     *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *("batch_pixels", "betas", "schedule"),
+    *("batch_pixels", "betas", "sampling", "schedule"),
 )
 """Settings that every plan has decided."""
 

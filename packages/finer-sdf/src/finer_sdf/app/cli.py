@@ -129,14 +129,27 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the figures."""
     from finer_core.io.files import json_text
     from finer_sdf.app.commands import evaluate_candidate
-    from finer_sdf.app.report import flat
 
     figures = evaluate_candidate(arguments)
     if arguments.json:
         print(json_text(figures, indent=None))
         return
-    for name, value in flat(figures).items():
-        print(f"{name:<38}{format(value, '.6g') if isinstance(value, float) else value}")
+    for name, value in _flat(figures):
+        print(f"{name:<38}{_shown(value)}")
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested figures as dotted names."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in figures.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return format(value, ".6g") if isinstance(value, float) else str(value)
 
 
 def _add_render(commands: Any) -> None:
