@@ -208,6 +208,13 @@ def test_the_planted_library_works_where_nothing_is_wrong_with_it(source, cache,
 
 
 @pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("mode", [0o722, 0o720, 0o702])
+def test_a_library_that_others_may_write_is_built_again(source, cache, tmp_path, mode):
+    planted(source, cache, tmp_path).chmod(mode)
+    assert fresh(source, cache, "6") == 6
+
+
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
 def test_a_folder_that_others_may_write_is_emptied_and_closed(source, cache, tmp_path, mode):
     planted(source, cache, tmp_path)
@@ -217,9 +224,11 @@ def test_a_folder_that_others_may_write_is_emptied_and_closed(source, cache, tmp
 
 
 @pytest.mark.usefixtures("compiler")
-def test_nothing_is_loaded_from_a_folder_of_another_user(source, cache, tmp_path, monkeypatch):
+@pytest.mark.parametrize("whose", ["folder", "library"])
+def test_what_belongs_to_another_user_is_not_loaded(source, cache, tmp_path, whose, monkeypatch):
     library = planted(source, cache, tmp_path)
-    there = os.stat(cache).st_ino
+    foreign = cache if whose == "folder" else library
+    there = os.stat(foreign).st_ino
 
     class Status:
         def __init__(self, status):
@@ -232,11 +241,19 @@ def test_nothing_is_loaded_from_a_folder_of_another_user(source, cache, tmp_path
                 else getattr(self.status, name)
             )
 
-    for name in ("stat", "lstat"):
+    for name in ("stat", "lstat", "fstat"):
         real = getattr(os, name)
         monkeypatch.setattr(module.os, name, lambda path, real=real, **more: Status(real(path, **more)))
     assert c_library(source, defines={"ANSWER": "6"}).answer() == 6
-    assert library.exists()
+    assert library.exists() == (whose == "folder")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_link_is_not_followed(source, cache, tmp_path):
+    library = planted(source, cache, tmp_path)
+    library.rename(tmp_path / "elsewhere.so")
+    library.symlink_to(tmp_path / "elsewhere.so")
+    assert fresh(source, cache, "6") == 6
 
 
 @pytest.mark.usefixtures("compiler")

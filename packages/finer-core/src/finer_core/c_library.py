@@ -25,6 +25,9 @@ _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 _PROCESSORS = ("-march=native", "-mcpu=native", "")
 """How compilers are told to use all instructions of this processor; the first that works is taken."""
 _PATIENCE_S = 60
+_LARGEST = 16 * 2**20
+"""Bytes of a library that are read; ours have some 20,000."""
+
 
 VARIABLE = "FINER_KERNELS"
 """Environment variable: "build" lets what is missing be built, "cached" takes what is there, "off" takes nothing."""
@@ -149,15 +152,20 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _kept(folder: Path, name: str) -> bytes | None:
-    """Return a library of the cache, if it is of the digest that its name says; only this user writes there."""
+    """Return a library of the cache, if it is this user's own, and of the digest that its name says."""
     for path in sorted(folder.glob(f"{name}-*.so")):
         try:
-            content = path.read_bytes()
-            if path.stem == f"{name}-{_digest(content)}":
-                return content
-            _log.info("%s is damaged, and built again", path)
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            with open(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+                if stat.S_ISREG(status.st_mode) and ours and not stat.S_IMODE(status.st_mode) & 0o022:
+                    content = file.read(_LARGEST)
+                    if path.stem == f"{name}-{_digest(content)}":
+                        return content
+            _log.info("%s is damaged or not this user's, and built again", path)
             path.unlink(missing_ok=True)
-        except OSError as error:  # a folder, or one that another process removed
+        except OSError as error:  # a link, or a folder, or one that another process removed: all but a library
             _log.info("%s: %s", path, error)
     return None
 
