@@ -1,11 +1,18 @@
 """Pictures are opened by their content, and whatever goes wrong names the file in one line."""
 
+import contextlib
+import io
 import os
+import re
+import struct
+import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_core.io.jpeg import never_half
 from finer_core.io.pictures import opened_picture
 
 
@@ -36,3 +43,137 @@ def test_checks_in_the_block_name_the_file(tmp_path):
     ):
         assert (picture.width, picture.height) == (3, 2)
         raise InputError("too odd")
+
+
+def jpeg(picture: Image.Image, **how) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **how)
+    return file.getvalue()
+
+
+WAYS = {
+    "usual": {},
+    "all colors": {"subsampling": 0, "quality": 95},
+    "restarts": {"restart_marker_rows": 1},
+    "best codes": {"optimize": True},
+}
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+def test_a_jpeg_that_was_cut_and_closed_is_refused(kind, how, tmp_path):
+    values = np.add.outer(np.arange(120), np.arange(90))[..., None] + 40 * np.arange(4)
+    picture = Image.fromarray((values % 256).astype(np.uint8), "CMYK").convert(kind)
+    data, path = jpeg(picture, exif=b"Exif\0\0" + b"\xff\xd9" * 9, **how), tmp_path / "a.jpg"
+    path.write_bytes(data + b"and more")  # of which nothing is read
+    with opened_picture(path) as found, Image.open(io.BytesIO(data)) as expected:
+        assert found.info.keys() == expected.info.keys() and found.mode == kind
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
+    begin, end = data.find(b"\xff\xda") + 20, len(data) - 2
+    for share in (0.1, 0.5, 0.8):
+        path.write_bytes(data[: begin + int(share * (end - begin))].rstrip(b"\xff") + b"\xff\xd9")
+        with pytest.raises(InputError, match="truncated"), opened_picture(path) as found:
+            found.load()
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+def test_a_jpeg_of_several_scans_is_refused_without_some_of_them(kind, how, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "CMYK").convert(kind)
+    data, path = jpeg(picture, progressive=True, **how), tmp_path / "a.jpg"
+    for more in (b"", b"\xff", b"and more"):
+        path.write_bytes(data + more)
+        with opened_picture(path) as found, Image.open(io.BytesIO(data)) as expected:
+            assert found.info["progressive"] and np.array_equal(np.asarray(found), np.asarray(expected))
+    scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+    for end in (scans[0] + 30, scans[1], (scans[1] + scans[2]) // 2, scans[-1]):
+        path.write_bytes(data[:end].rstrip(b"\xff") + b"\xff\xd9")
+        with pytest.raises(InputError, match="truncated"), opened_picture(path) as found:
+            found.load()
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}], ids=["one scan", "several"])
+def test_a_jpeg_is_read_in_pieces_and_its_data_when_they_are_decoded(how, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    (tmp_path / "a.jpg").write_bytes(jpeg(Image.fromarray(noise), quality=95, **how))
+    read = []
+
+    class Watched(io.FileIO):
+        def read(self, size=-1):
+            assert 0 <= size <= 1 << 20
+            read.append(size)
+            return super().read(size)
+
+    with Watched(tmp_path / "a.jpg") as file, Image.open(file) as plain:
+        read.clear()
+        picture = never_half(plain)
+        assert picture.size == (1200, 1200) and sum(read) < 4096
+        picture.load()
+        assert sum(read) > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("before", "where"),
+    [
+        (b"\xff" * 200_000 + b"\0", -2),
+        (b"\xff" * 3_000_000, -2),
+        (b"\xff" * 200_000, 2),
+        (b"\xff\xda\0\x08\1\1\0\0\x3f\0\0" * 40_000, -2),
+    ],
+    ids=["data", "end", "header", "scans"],
+)
+def test_a_damaged_jpeg_takes_no_time_beyond_its_size(before, where):
+    plain = jpeg(Image.new("L", (8, 8)))
+    data, taken = plain[:where] + before + plain[where:], []
+
+    class Counted(io.BytesIO):
+        def read(self, size=-1):
+            found = super().read(size)
+            taken.append(len(found))
+            return found
+
+    start = time.process_time()
+    with Image.open(Counted(data)) as picture:
+        taken.clear()
+        with contextlib.suppress(OSError):
+            never_half(picture).load()
+    assert sum(taken) < 20 * len(data) and len(taken) < 10_000 + 4 * data.count(b"\xff\xda")
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("fill", [0, 1, 7, 63, 64, 65, 511, 5000])
+def test_a_marker_begins_with_any_number_of_bytes_wherever_pieces_end(fill):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    data = jpeg(noise, progressive=fill % 2 == 0)
+    scan = data.index(b"\xff\xda")
+    for where in (2, scan, len(data) - 2):
+        whole = data[:where] + b"\xff" * fill + data[where:]
+        with opened_picture(whole) as found:
+            assert np.array_equal(np.asarray(found), np.asarray(Image.open(io.BytesIO(data))))
+    cut = data[: scan + 30].rstrip(b"\xff") + b"\xff" * fill + b"\xff\xd9"
+    with pytest.raises(InputError, match="truncated"), opened_picture(cut) as found:
+        found.load()
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
+def test_other_kinds_of_jpeg_are_read_as_they_are(kind):
+    data = jpeg(Image.new("RGB", (16, 16)), progressive=kind == 0xCA).replace(b"\xff\xc2", b"\xff\xc0")
+    data = data.replace(b"\xff\xc0", bytes([0xFF, kind]))
+    with Image.open(io.BytesIO(data)) as plain, Image.open(io.BytesIO(data)) as again:
+        try:
+            expected = np.array(plain)
+        except OSError as error:  # by how libjpeg was built
+            with pytest.raises(OSError, match=re.escape(str(error))):
+                never_half(again).load()
+        else:
+            assert np.array_equal(np.array(never_half(again)), expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"\1", b"\2\1\0", b"\1\7\0\0\x3f\0"], ids=repr)
+def test_tables_of_a_scan_that_are_wrong_are_left_to_the_decoder(content):
+    data = jpeg(Image.new("L", (64, 64)))
+    scan = data.index(b"\xff\xda")
+    damaged = data[: scan + 2] + struct.pack(">H", 2 + len(content)) + content + data[scan + 10 :]
+    with pytest.raises(InputError, match="broken data stream"), opened_picture(damaged) as found:
+        found.load()

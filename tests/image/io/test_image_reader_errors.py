@@ -380,6 +380,8 @@ def test_pillow_is_left_as_it_was(tmp_path, monkeypatch):
     data = pillow_bytes(noise(40, 50, 3), "JPEG")
     read_image(saved(tmp_path / "a.jpg", data))
     assert "truncated" in refusal(saved(tmp_path / "b.jpg", data[: len(data) // 2]))
+    # With the end marker behind what is left, the rest would be gray rows.
+    assert "truncated" in refusal(saved(tmp_path / "b.jpg", data[: len(data) // 2] + b"\xff\xd9"))
     assert PIL.ImageFile.LOAD_TRUNCATED_IMAGES is True
     assert limit == PIL.Image.MAX_IMAGE_PIXELS and warnings.filters == filters
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
+from finer_core.io.jpeg import never_half
 from finer_core.surroundings import native_silence, no_warnings
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
@@ -40,7 +41,7 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
-                yield picture
+                yield never_half(picture) if picture.format in ("JPEG", "MPO") else picture
     except Exception as error:  # decoders raise what they please for damaged data
         raise InputError(f"{name}: cannot be read as a picture ({reason_of(error)})") from error
 

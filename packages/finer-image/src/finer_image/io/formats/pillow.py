@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from finer_core.io.jpeg import never_half
 from finer_image.io.library_guard import strict_pillow
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.value_range import row_blocks, stretched
@@ -46,9 +47,12 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
             beside = height * width * (_BESIDE.get(format_name, 0) + (1 if image.mode in ("1", "L", "P") else 4))
             source.check_size(height=height, width=width, channels=channels, item_bytes=item_bytes, beside=beside)
-        pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
-        if other and bits < 8 and not is_signed:
-            pixels = stretched(pixels, largest=2**bits - 1)
+        if format_name == "JPEG":
+            pixels = in_bands(never_half(image), mode)
+        else:
+            pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
+            if other and bits < 8 and not is_signed:
+                pixels = stretched(pixels, largest=2**bits - 1)
         orientation = orientation_of(image)
         # A phone's multi-picture JPEG holds previews and depth maps, which nobody takes for more images.
         if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
