@@ -431,7 +431,7 @@ def test_betas_that_do_not_decay_are_refused(betas):
 
 
 def test_a_wrong_memory_is_the_row_of_a_fit():
-    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4_000_000_000)
+    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4e9)
     assert "memory" in row["error"] and row["psnr"] is None
 
 

@@ -29,7 +29,7 @@ _BAND_NUMBERS = 1 << 20
 
 
 def evaluate(
-    model: ImageModel, image: Any, *, memory: str = "4GB", progress: ProgressOption = False
+    model: ImageModel, image: Any, *, memory: str | int = "4GB", progress: ProgressOption = False
 ) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 

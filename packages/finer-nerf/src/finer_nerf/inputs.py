@@ -28,7 +28,7 @@ def read_scene(
     downscale: int = 1,
     train_stride: int = 1,
     test_every: int = 8,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
 ) -> Scene:
     """Read a scene.
 

@@ -180,7 +180,7 @@ class NerfModel(nn.Module):
         resolution: int = 256,
         level: float | None = None,
         texture: int | None = None,
-        memory: str = "4GB",
+        memory: str | int = "4GB",
         progress: ProgressOption = False,
     ) -> Any:
         """Extract the surface where the density crosses a level.

@@ -77,7 +77,7 @@ def analyze(
     *,
     top: int | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     seed: int = 0,
     progress: ProgressOption = False,
 ) -> NtkSpectrum:
@@ -184,7 +184,7 @@ def sweep(
     seeds: Sequence[int] = (0,),
     target: Tensor | np.ndarray | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     progress: ProgressOption = False,
 ) -> list[dict[str, Any]]:
     """Compare the kernels of many networks on the same points.
@@ -251,7 +251,7 @@ def measure(
     target: np.ndarray | None,
     *,
     derivative: Derivative,
-    memory: str,
+    memory: str | int,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Return one row of a sweep, and the kernel (n, n) and eigenvalues (n,) of its first network."""
     check_room_for_all(len(x), memory)

@@ -123,7 +123,7 @@ class DistanceField(nn.Module):
         min_component: float = 0.0,
         simplify: int | None = None,
         texture: int | None = None,
-        memory: str = "4GB",
+        memory: str | int = "4GB",
         progress: ProgressOption = False,
     ) -> "trimesh.Trimesh":
         """Extract the surface as triangles, by marching cubes near it.

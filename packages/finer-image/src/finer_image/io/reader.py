@@ -83,7 +83,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 """Patterns of files that hold pictures which are not read; the first would give a preview where it is read as TIFF."""
 
 
-def read_image(path: str | os.PathLike[str], *, memory: str = "4GB") -> Image:
+def read_image(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> Image:
     """Read one still image.
 
     The format is recognised by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),

@@ -28,7 +28,7 @@ from finer_ntk.inputs.points import Points
 Settings = TypeVar("Settings", bound=SubjectSettings)
 
 
-def working_memory(limit: str) -> str:
+def working_memory(limit: str | int) -> str:
     """Return the bytes that a limit leaves for the computation, beside the process itself.
 
     Raises:

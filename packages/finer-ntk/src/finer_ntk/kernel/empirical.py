@@ -42,7 +42,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: None = None,
     progress: ProgressOption = False,
 ) -> Tensor: ...
@@ -59,7 +59,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: None = None,
     progress: ProgressOption = False,
 ) -> np.ndarray: ...
@@ -76,7 +76,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: np.ndarray,
     progress: ProgressOption = False,
 ) -> np.ndarray: ...
@@ -93,7 +93,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: np.ndarray | None = None,
     progress: ProgressOption = False,
 ) -> Tensor | np.ndarray:

@@ -105,7 +105,7 @@ def ntk_operator(
     *,
     params: Params | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
 ) -> NtkOperator:
     """Return the kernel of a network as an operator, never formed.
 

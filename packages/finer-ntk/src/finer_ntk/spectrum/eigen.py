@@ -48,7 +48,7 @@ def bytes_of_all_eigenpairs(points: int) -> int:
     return 8 * _COPIES * points**2
 
 
-def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
+def check_room_for_all(points: int, memory: str | int, *, process: int = 0) -> None:
     """Raise InputError if memory has no room for all eigenpairs of so many points, which take long beyond 4096 too.
 
     Args:

@@ -37,7 +37,7 @@ def evaluate(
     resolution: int = 256,
     samples: int = PUBLISHED_SAMPLES,
     seed: int = 0,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     progress: ProgressOption = False,
 ) -> dict[str, Any]:
     """Compare a fitted surface with the original, in units of the box that the original is fitted in.
