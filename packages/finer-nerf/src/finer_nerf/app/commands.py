@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.cli import parse_size, refuse_without_effect
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
@@ -59,7 +59,7 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
         notes += note_of_trained_views(model.frame.poses_to_box(views.poses), model.train_poses)
     if not arguments.quiet:
         for note in notes:
-            print(f"{scene.name}: {note}", file=sys.stderr)
+            print(shortened(f"{scene.name}: {note}"), file=sys.stderr)
     check_room(
         sum(part.images.numel() for part in (scene.train, scene.val, scene.test))
         + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),

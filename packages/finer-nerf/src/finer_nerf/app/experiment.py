@@ -9,6 +9,7 @@ from typing import Any
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import config_content, finished, resumed
 from finer_core.distributed.team import Team
+from finer_core.errors import shortened
 from finer_core.io.files import write_json
 from finer_core.training.state import read_state
 from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
@@ -148,7 +149,7 @@ def _train_and_fill(
 ) -> dict[str, Any]:
     if not quiet:
         for note in [*scene.notes, *plan.notes]:
-            print(f"{scene.name}: {note}", file=sys.stderr)
+            print(shortened(f"{scene.name}: {note}"), file=sys.stderr)
     model, objective, last = fit_scene(
         run, plan, scene, resume=resume, quiet=quiet, tensorboard=tensorboard, first=first, team=team
     )

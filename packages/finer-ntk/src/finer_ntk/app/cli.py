@@ -22,6 +22,7 @@ from finer_core.app.network_options import NetworkOptions
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import NONE, merge_settings
 from finer_core.errors import InputError
+from finer_core.io.files import printable
 from finer_core.methods import method_names
 from finer_core.schema import check
 from finer_ntk._version import __version__
@@ -139,7 +140,7 @@ def _run(
     if arguments.json:
         print(json.dumps(metrics))
     else:
-        print(f"{_line(metrics)}: {out}")
+        print(f"{_line(metrics)}: {printable(out)}")
 
 
 _OF_A_START = ("method", "preset", "task")
@@ -254,7 +255,7 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     print(f"{'':<{width}}  effective rank  diagonal energy")
     for row in metrics["rows"]:
         print(f"{row['name']:<{width}}  {row['effective_rank']:>14.2f}  {row['diagonal_energy']:>15.5f}")
-    print(out)
+    print(printable(out))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import kernels_of, read_run, tell_of_other_kernels
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.io.figures import figure_bytes, save_figure
 from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.model_file import save_model
@@ -171,7 +171,7 @@ def tell(*points: Points | None, quiet: bool) -> None:
     """Say on stderr what was left out, or taken for something, when points were read."""
     for part in filter(None, points):
         for note in () if quiet else part.notes:
-            print(f"{part.what}: {note}", file=sys.stderr)
+            print(shortened(f"{part.what}: {note}"), file=sys.stderr)
 
 
 def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorboard: bool) -> None:

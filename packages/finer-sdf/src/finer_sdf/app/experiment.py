@@ -19,8 +19,8 @@ from finer_core.app.shared_fit import (
 )
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.errors import InputError
-from finer_core.io.files import write_json
+from finer_core.errors import InputError, shortened
+from finer_core.io.files import printable, write_json
 from finer_core.progress import reporting
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.training import Fit
@@ -183,7 +183,7 @@ def _fit_and_fill(
     settings = plan.settings
     if not quiet:
         for note in loaded.notes:
-            print(f"{loaded.name}: {note}", file=sys.stderr)
+            print(shortened(f"{loaded.name}: {note}"), file=sys.stderr)
     assemble = _assembly(plan, loaded, team, progress=not quiet)
     with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
         last = run_session(
@@ -218,7 +218,7 @@ def _fit_and_fill(
     fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
     run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
     if not quiet:
-        print(f"report: {run.report}", file=sys.stderr)
+        print(f"report: {printable(run.report)}", file=sys.stderr)
     return run.read_metrics()
 
 
