@@ -48,8 +48,11 @@ class TrainingPrediction:
 
     @property
     def deviation(self) -> float:
-        """Return the largest relative difference of a step."""
-        return float(np.max(np.abs(self.predicted - self.measured) / self.measured))
+        """Return the largest relative difference of a step: 0 of equal losses, infinite of others than a measured 0."""
+        difference = np.abs(self.predicted - self.measured)
+        relative = np.where(difference > 0, np.inf, 0.0)
+        np.divide(difference, self.measured, out=relative, where=self.measured > 0)
+        return float(relative.max())
 
 
 @torch.inference_mode(False)
@@ -122,7 +125,8 @@ def predict_training(
         start = function(function.params, coords, exact=False).cpu().numpy()
     rate = learning_rate
     if rate is None:
-        rate = _SHARE_OF_STABLE * (signal.size / float(np.linalg.norm(kernel, 2)))
+        largest = float(np.linalg.norm(kernel, 2))
+        rate = _SHARE_OF_STABLE * (signal.size / largest) if largest else 1.0  # no gradient: any rate is stable
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
     wanted = torch.from_numpy(signal).to(coords)
