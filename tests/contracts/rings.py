@@ -24,8 +24,8 @@ RINGS: dict[str, str] = {
     """,
     "finer_core.training": """
         distributed distributed.interruption distributed.ranks progress resources training training.accumulate
-        training.batching training.callbacks training.circumstances training.compiled_gradients training.connection training.cuda_graph
-        training.ema training.fitting training.gradients training.guard training.history
+        training.batching training.callbacks training.circumstances training.compiled_gradients training.connection
+        training.cuda_graph training.ema training.fitting training.gradients training.guard training.history
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build
         training.optimizers.eager
         training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal

@@ -15,6 +15,7 @@ from finer_core.app.loading import loading
 from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.errors import DivergenceError
+from finer_core.io.files import atomic_path
 from finer_core.training import Interrupted
 from finer_core.training_config import RunConfig, check_at_least, check_positive
 
@@ -138,6 +139,16 @@ def test_ctrl_c_is_handled_as_before_once_modules_are_loaded():
     with loading():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does_so_that_it_tidies_up(capsys, tmp_path):
+    def action(arguments: argparse.Namespace) -> None:
+        with atomic_path(tmp_path / "a"):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert run(action) == 130
+    assert one_line(capsys) == "tool: interrupted" and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_command_prints_help(capsys):
