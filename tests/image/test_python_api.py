@@ -140,6 +140,12 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     for wrong in (np.zeros((3, 3)), torch.zeros(4), 0.5):
         with pytest.raises(ValueError, match=r"expected coords of shape \(\.\.\., 2\), got \("):
             model(wrong)
+    with pytest.raises(ValueError, match="coords must be floating-point numbers"):
+        model(torch.zeros(1, 2, dtype=torch.int64))
+    with pytest.raises(InputError, match="model must be an ImageModel, got Linear"):
+        evaluate(nn.Linear(2, 3), PICTURE)
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        model.save(tmp_path)
     np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
     assert np.array_equal(np.asarray(model), model.render())
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
@@ -396,6 +402,15 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"image": np.zeros((2, 2, 2, 2))}, r"\(2, 2, 2, 2\)"),
         ({"image": np.zeros((2, 0))}, "the image"),
         ({"image": None}, "the image is a NoneType; give an array"),
+        ({"image": torch.zeros(4, 4, device="meta")}, "the image, a Tensor, cannot be read as an array"),
+        (
+            {"config": {"steps": 3}},
+            r"config must be of type ImageConfig, got {'steps': 3}; or give the settings by name",
+        ),
+        ({"config": ImageConfig}, r"config must be of type ImageConfig, got <class"),
+        ({"checkpoint": "a\0b"}, "cannot be written"),
+        ({"checkpoint": "a" * 300, "resume": True}, "cannot be written"),
+        ({"checkpoint": "nowhere/c", "resume": True}, "the folder nowhere does not exist"),
         ({"method": "sirene"}, "did you mean 'siren'"),
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"steps": "many"}, "'steps' must be an integer"),

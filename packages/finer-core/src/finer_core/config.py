@@ -114,8 +114,10 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
         overrides: Values by name; None means "decided later" where a field may be that.
 
     Raises:
-        InputError: For a name that is no field, or a value of another type or choice.
+        InputError: For a config of another kind, a name that is no field, or a value of another type or choice.
     """
+    if config is not None and not isinstance(config, kind):
+        raise InputError(f"config must be of type {kind.__name__}, got {shown(config)}; or give the settings by name")
     before = {} if config is None else vars(config)
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():

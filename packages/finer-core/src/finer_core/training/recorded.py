@@ -14,6 +14,7 @@ from torch import Tensor
 
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted, shortened
+from finer_core.io.files import check_output_path
 from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
@@ -45,12 +46,12 @@ def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> T
             raise InputError("resume=True needs checkpoint=, the file to go on from")
         return None
     path = Path(checkpoint)
-    if resume:
-        return read_state(path) if path.exists() else None
-    if path.exists():
+    exists = os.path.exists(path)  # pathlib raises for a name that is too long
+    if exists and not resume:
         raise InputError(f"{path}: already exists; go on from it by resume=True, remove it, or name another checkpoint")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no such folder; make it, or name another checkpoint")
+    if exists:
+        return read_state(path)
+    check_output_path(path)
     return None
 
 
