@@ -9,6 +9,7 @@ from torch import nn
 
 from finer_core.activations import fuse_activations, fusion_kept
 from finer_core.activations.derivative_mode import outside_derivative_blocks
+from finer_core.casts import without_autocast
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
@@ -47,9 +48,7 @@ def apart_from_the_program() -> Iterator[None]:
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
-        for kind in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(kind):
-                modes.enter_context(torch.autocast(kind, enabled=False))
+        modes.enter_context(without_autocast())
         if torch.get_default_device().type != "cpu":  # the context itself makes every operation slower
             modes.enter_context(torch.device("cpu"))
         try:

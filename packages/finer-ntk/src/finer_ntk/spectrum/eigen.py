@@ -83,6 +83,7 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         >>> all_eigenpairs(np.diag([1.0, 3.0, 2.0])).values.tolist()
         [3.0, 2.0, 1.0]
     """
+    kernel = np.asarray(kernel)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError(
             f"eigenvalues need a square kernel, got shape {kernel.shape}; leave out the second set of points"

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array, refuse_masked
+from finer_core.casts import as_array, refuse_masked, without_autocast
 from finer_core.errors import InputError
+from finer_core.schema import check, plain
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import Derivative, as_coords, as_row_function
@@ -56,6 +57,7 @@ class TrainingPrediction:
 
 
 @torch.inference_mode(False)
+@without_autocast()
 def predict_training(
     model: nn.Module,
     x: Tensor | np.ndarray,
@@ -101,6 +103,7 @@ def predict_training(
         raise ValueError(f"training takes the derivative published or exact, got {derivative!r}")
     if target is None:
         raise InputError("target is None, as points without one have it; give the signal to learn")
+    check(plain(steps), int, name="steps")
     if steps < 0:
         raise InputError(f"steps must be at least 0, got {steps}")
     if learning_rate is not None and not 0 < learning_rate < math.inf:
