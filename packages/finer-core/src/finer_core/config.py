@@ -84,7 +84,9 @@ def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None
     """Raise InputError for a value, mostly from a config file, that an option cannot have."""
     if not fits(value, kind):
         as_option = "--" + name.replace("_", "-")
-        raise InputError(f"setting {name!r} must be {described(plain_type(kind))}, got {shown(value)} ({as_option})")
+        raise InputError(
+            f"setting {name!r} must be {described(kind).removesuffix(' or none')}, got {shown(value)} ({as_option})"
+        )
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
