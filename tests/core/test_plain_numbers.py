@@ -76,7 +76,7 @@ def test_a_memory_limit_may_be_a_number_of_bytes():
     for config in (RunConfig(memory=np.int64(10**9)), config_with(RunConfig, None, {"memory": np.int64(10**9)})):
         assert parse_memory(config.memory) == 10**9
         assert build(RunConfig, dataclasses.asdict(config), what="config.json") == config
-    with pytest.raises(InputError, match=r"setting 'memory' must be a string, got 4000000000.0"):
+    with pytest.raises(InputError, match=r"setting 'memory' must be a string or an integer, got 4000000000.0"):
         config_with(RunConfig, None, {"memory": 4e9})
     with pytest.raises(InputError, match="--memory 'lots' is not a size"):
         RunConfig(memory="lots")
