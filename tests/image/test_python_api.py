@@ -69,6 +69,11 @@ def read_only(tmp_path, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+class LessItsMean(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) - super().forward(x).mean(0)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return fit(PICTURE, **SMALL)
@@ -418,6 +423,8 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
         ({"network": 3}, "hyper-parameters or a torch module, got 3"),
         ({"network": nn.Identity()}, "Identity has no parameters"),
+        ({"network": nn.Linear(2, 3, device="meta")}, "Linear is on the device meta, without numbers"),
+        ({"network": LessItsMean(2, 3)}, "other values of a point beside other points"),
         ({"network": nn.Linear(3, 3)}, r"Linear cannot take coordinates \(61, 2\): RuntimeError"),
         ({"network": nn.Linear(2, 4)}, r"makes float32 \(61, 4\).*not float32 \(61, 3\)"),
         ({"network": nn.Linear(2, 3).double()}, r"float64; fits compute in float32.*\.float\(\)"),
