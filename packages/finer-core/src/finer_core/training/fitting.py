@@ -99,13 +99,13 @@ def fit(
     if optimizers is None:
         chosen = build_optimizers(network, learning_rate=learning_rate)
     else:
-        chosen = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-        if not isinstance(chosen, Sequence) or not all(isinstance(each, Optimizer) for each in chosen):
+        given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+        if not isinstance(given, Sequence) or not all(isinstance(each, Optimizer) for each in given):
             raise InputError(
                 f"optimizers must be of PyTorch's, or a list of them, got {shown(optimizers)}; make one of "
                 "network.parameters()"
             )
-        chosen = list(chosen)
+        chosen = list(given)
         for group in (group for optimizer in chosen for group in optimizer.param_groups):
             group["initial_lr"] = group["lr"]  # also where an earlier fit, or a scheduler of PyTorch's, left another
     if schedule is not None and not callable(schedule):
