@@ -32,9 +32,13 @@ def test_a_lens_without_a_size_is_that_of_the_picture(tmp_path):
     assert camera.distortion == (-0.1, 0, 0, 0)
 
 
-def test_a_size_that_is_half_given_is_no_size(tmp_path):
-    camera = first_camera(tmp_path, h=None, fl_y=None, cx=None, cy=None)
-    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (20, 20, 8, 6)
+@pytest.mark.parametrize(
+    ("size", "cx"), [({"w": 16, "h": None}, 14.0), ({"w": 32, "h": None}, 7), ({"h": 24, "w": None}, 7)]
+)
+def test_a_size_that_is_half_given_has_the_pictures_shape(tmp_path, size, cx):
+    focal = 20.0 if size["w"] == 16 else 40.0
+    camera = first_camera(tmp_path, **size, fl_x=focal, fl_y=None, cx=14.0, cy=None)
+    assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (16, 12, 20, 20, cx, 6)
 
 
 def test_a_downscaled_lens(tmp_path):

@@ -206,11 +206,15 @@ def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], 
     coefficients = {name: numbers[name] for name in Distortion._fields if name in numbers}
     return Lens(
         projection=MODELS[model][0],
-        size=(round(numbers["h"]), round(numbers["w"])) if "w" in numbers and "h" in numbers else None,
+        size=(_pixels(numbers.get("h")), _pixels(numbers.get("w"))),
         focals=_focals(own, shared),
         center=(numbers.get("cx"), numbers.get("cy")),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
+
+
+def _pixels(side: float | None) -> int | None:
+    return None if side is None else max(1, round(side))
 
 
 def _model(entry: Mapping[str, Any], *, where: str) -> str:

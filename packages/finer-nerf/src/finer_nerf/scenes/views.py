@@ -76,8 +76,8 @@ def read_views(
         small = downscale_picture(read_picture(frame.picture, turn=turn), downscale)
         image[..., : small.shape[-1]] = small
     masks, notes = _masks(frames, cameras, size=(height, width), downscale=downscale)
-    resized = {frame.lens.size for frame in frames} - {None, (height, width)}
-    notes += [f"cameras of {h}x{w} resized to pictures of {height}x{width}" for h, w in filter(None, resized)]
+    resized = {frame.lens.size_for(height=height, width=width) for frame in frames} - {(height, width)}
+    notes += [f"cameras of {h}x{w} resized to pictures of {height}x{width}" for h, w in sorted(resized)]
     if any(turned):
         notes.append(f"{sum(turned)} pictures turned as their EXIF orientation says: so they have their cameras' size")
     names = tuple(frame.name for frame in frames)
