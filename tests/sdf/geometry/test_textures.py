@@ -434,6 +434,10 @@ def test_only_the_pictures_that_faces_of_a_ply_have_are_read(tmp_path):
     loaded = ply(tmp_path, head, vertices, (f"{first} -1", f"{second} 3"))
     assert colors_at(loaded, *CORNERS) == [[0, 0, 1]] * 4
     assert "left out its texture: no face has a texnumber from 0 to 2" in loaded.notes
+    loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} 2"))
+    assert colors_at(loaded, *CORNERS) == SHOWN
+    (note,) = [note for note in loaded.notes if "left out a texture: " in note]
+    assert "'gone too.png', which is not there" in note
 
 
 def test_the_diffuse_color_of_the_older_extension_of_gltf_is_read(tmp_path):

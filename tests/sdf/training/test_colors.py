@@ -314,6 +314,17 @@ def test_colors_may_be_left_out_and_change_no_distance(model, ball):
     assert own.color is None  # no file could hold both
 
 
+def test_a_checkpoint_is_of_its_colors_too(ball, tmp_path):
+    habits = {**TINY, "checkpoint": tmp_path / "fit.safetensors"}
+    fit(ball, **habits)
+    other = ball.copy()
+    other.visual.vertex_colors = ball.visual.vertex_colors[::-1]
+    for given in (other, trimesh.Trimesh(ball.vertices, ball.faces, process=False)):
+        with pytest.raises(InputError, match="another shape|shape"):
+            fit(given, **habits, resume=True)
+    assert fit(ball, **habits, resume=True)[0].color is not None
+
+
 def test_a_file_of_other_networks_is_refused(ball, tmp_path):
     from finer_core.io.model_file import save_model
     from finer_core.networks.network_dict import NetworkDict

@@ -81,7 +81,7 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=(*lacks, *notes), colors=colors)
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found, colors), notes=(*lacks, *notes), colors=colors)
 
 
 def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str, ...]]:
@@ -220,12 +220,18 @@ def distance_to(reference: Any, normalization: Normalization) -> MeshDistance | 
     return MeshDistance(normalization.mesh_to_box(loaded.shape))
 
 
-def digest_of(shape: Shape) -> str:
-    """Return the SHA-256 of a surface's content."""
+def digest_of(shape: Shape, colors: SurfaceColors | None) -> str:
+    """Return the SHA-256 of a surface's content, with its colors where it has some."""
+    tables: tuple[np.ndarray, ...]
     tables = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points, shape.normals)
     what = [f"{table.dtype} {table.shape}" for table in tables]
     if isinstance(shape, PointCloud) and shape.noise:
         what.append(f"noise {shape.noise:.6g}")
+    if colors is not None:
+        tables += tuple(table for table in (colors.points, colors.colors, colors.faces) if table is not None)
+        if (texture := colors.texture) is not None:
+            tables += (texture.of_face, texture.places, *(each.pixels for each in texture.textures))
+            what += [f"{each.pixels.shape} {each.wrap} {each.factor}" for each in texture.textures]
     digest = hashlib.sha256(" ".join(what).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table).tobytes())

@@ -97,7 +97,7 @@ def fit(
         describe = partial(describe_network, in_features=3, out_features=1)
         own = own_code(network, activation, options=settings.network, describe=describe)
     state = saved_state(checkpoint, resume=resume)
-    about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape), "own": own.name}
+    about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape, loaded.colors), "own": own.name}
     for note in loaded.notes:
         logger.info("%s: %s", loaded.name, note)
     with apart_from_the_program():
