@@ -31,7 +31,7 @@ from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
-from finer_nerf.scenes.scene import note_of_trained_views
+from finer_nerf.scenes.scene import note_of_another_scene, note_of_trained_views
 from finer_nerf.scenes.writer import write_blender_scene
 
 _FRAMES, _FRAMES_A_SECOND = 96, 24.0
@@ -54,7 +54,9 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
-    notes = [*scene.notes]
+    poses = np.concatenate([part.poses for part in (scene.train, scene.val, scene.test)])
+    inside = model.frame.poses_to_box(poses)
+    notes = [*scene.notes, *note_of_another_scene(inside, model.train_poses, name=model.scene.get("name", ""))]
     if arguments.split != "train":  # which asks for trained ones
         notes += note_of_trained_views(model.frame.poses_to_box(views.poses), model.train_poses)
     if not arguments.quiet:
