@@ -477,7 +477,7 @@ def test_pictures_that_are_held_count_with_the_faces(tmp_path):
 
 
 def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):
-    monkeypatch.setattr("finer_sdf.training.color._BATCH", 1024)
+    monkeypatch.setattr("finer_sdf.training.color.COLOR_BATCH", 1024)
     ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
     u, v = 0.5 + ball.vertices[:, 0] / 5, 0.5 + ball.vertices[:, 1] / 5
     ramp = np.linspace(0, 1, 64)
