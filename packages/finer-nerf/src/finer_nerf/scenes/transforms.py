@@ -32,7 +32,7 @@ _SAME_LENS = 1e-3
 """Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
-    *("fisheye_crop_radius", "time"),
+    *("fisheye_crop_radius", "time", "depth_path", "depth_file_path"),
 )
 
 
@@ -224,7 +224,10 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
             raise InputError(f"{where}: {name} is of a lens that is not supported; {advice}")
     named = value_of(entry, "camera_model", str, where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
-    if entry.get("is_fisheye") and model in MODELS and MODELS[model][0] == "perspective":
+    is_fisheye = entry.get("is_fisheye") or False
+    if is_fisheye not in (True, False):
+        raise InputError(f"{where}: is_fisheye must be true or false, got {brief(is_fisheye)}")
+    if is_fisheye and model in MODELS and MODELS[model][0] == "perspective":
         model = "OPENCV_FISHEYE"
     if model not in MODELS:
         raise InputError(f"{where}: camera_model {brief(named)} is not supported; undistort the pictures first")
