@@ -16,7 +16,7 @@ from finer_nerf.scenes.images import Header, downscale_picture, read_mask, read_
 from finer_nerf.scenes.scene import Views
 
 _SAME_SHAPE = 0.02
-"""By how much the ratio of a picture's sides may differ from its camera's without a word, besides a pixel's rounding."""
+"""How much the ratio of a picture's sides may differ from its camera's without a word, besides a pixel's rounding."""
 _DECODING = 16
 """Bytes a pixel of the picture that is being read, at most: Pillow's own, ours, and a channel in float64."""
 
