@@ -79,8 +79,8 @@ def judge_normals(points: Points, normals: Points) -> tuple[float, float]:
 
     Formula of the volume: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the
     area that a point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, k = 16, itself the
-    first. The sum uses all points, so that some wrong normals do not matter; c in the middle makes the sign right also for open clouds
-    that bend around it.
+    first. The sum uses all points, so that some wrong normals do not matter; c in the middle makes the sign right also
+    for open clouds that bend around it.
 
     Args:
         points: (n, 3) float64.
