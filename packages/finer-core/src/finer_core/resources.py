@@ -18,7 +18,7 @@ def parse_memory(text: str) -> int:
     Raises:
         InputError: If it is not a positive size.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower())
     size = int(Fraction(match[1]) * _UNITS[match[2] or ""]) if match else 0
     if size <= 0:
         raise InputError(f"--memory {text!r} is not a size; write 4GB or 512MB")

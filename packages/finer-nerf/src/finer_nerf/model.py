@@ -15,6 +15,7 @@ from finer_core.io.model_file import save_model
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check_number
 from finer_nerf.arguments import check_camera, checked_poses, points_and_directions
 from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Camera
@@ -221,6 +222,7 @@ class NerfModel(nn.Module):
         Raises:
             InputError: If there are less than one.
         """
+        check_number(frames, what="frames", is_whole=True)
         if frames < 1:
             raise InputError(f"frames must be at least 1, got {frames!r}")
         path = orbit(self, frames=frames)

@@ -11,6 +11,7 @@ from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check_number
 from finer_core.shapes import Float
 from finer_sdf.normalization import Normalization
 from finer_sdf.queries import distances_at, normals_at
@@ -149,6 +150,7 @@ class DistanceField(nn.Module):
         from finer_sdf.meshing.parts import check_min_component
         from finer_sdf.meshing.simplify import check_simplify
 
+        check_number(level, what="level")
         check_min_component(min_component)
         check_simplify(simplify)
         check_painting(self, texture, memory=parse_memory(memory))
