@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_core.shapes import Float, Real
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.auto_scale import looked_at
@@ -43,7 +44,13 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
     Args:
         model: The model.
         frames: Number of poses; the last is followed by the first.
+
+    Raises:
+        InputError: If there are less than one.
     """
+    check_number(frames, what="frames", is_whole=True)
+    if frames < 1:
+        raise InputError(f"frames must be at least 1, got {frames!r}")
     center, up, polar = _seen_from(model)
     distance, elevation = np.median(polar[:, 0]), np.median(polar[:, 2])
     start, width = _covered(polar[:, 1])

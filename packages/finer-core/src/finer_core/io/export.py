@@ -143,7 +143,7 @@ def _inputs(model: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tupl
             )
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
         dtype = torch.float64 if takes_double(model) else like.dtype
-        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype).view(2, features)
+        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype, device=like.device).view(2, features)
     return (example,) if isinstance(example, Tensor) else tuple(example)
 
 
