@@ -140,11 +140,15 @@ def test_a_path_of_cameras_is_checked_as_a_scene_is(run, tmp_path, capsys):
 def test_what_a_path_says_besides_its_poses_is_told(run, tmp_path, capsys):
     frames = json.loads((run.parent / "scene" / "transforms.json").read_text())["frames"]
     path = tmp_path / "path.json"
-    path.write_text(json.dumps({"from_na": True, "fl_x": 80.0, "w": 16, "h": 16, "frames": frames}))
+    path.write_text(json.dumps({"from_na": True, "fl_x": 80.0, "w": 20, "h": 10, "frames": frames}))
     command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--path", str(path)]
     assert main(command) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "from_na" in line]
-    assert line.endswith("; the model's own lens is used; the file's is left aside: w 16, h 16, fl_x 80.0")
+    assert line == "from_na: two axes of every camera reversed, to x right, y up, z backwards"
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (20, 10)
+    path.write_text(json.dumps({"frames": [frames[0] | {"w": 20, "h": 10, "fl_x": 9}, frames[1] | {"fl_x": 9}]}))
+    assert_refused(main, [*command[:3], str(tmp_path / "film.mp4"), *command[4:]], capsys, "2 sizes", "--size")
 
 
 def test_judged_views_that_are_trained_on_are_said(run, tmp_path, capsys):

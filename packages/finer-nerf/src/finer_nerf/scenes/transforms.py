@@ -11,7 +11,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_nerf.cameras import Camera
 from finer_nerf.lenses import MODELS, Distortion
-from finer_nerf.scenes.checks import NUMBERS, brief, numbers_of, printable, read_json, value_of
+from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, value_of
 from finer_nerf.scenes.frames import Focal, Found, Lens, PosedFrame, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
@@ -26,10 +26,6 @@ _TURNED = {"from_na": (1.0, -1.0, -1.0, 1.0), "from_mitsuba": (-1.0, 1.0, -1.0, 
 forwards), and instant-ngp's for what Mitsuba renders (x left, z forwards)."""
 _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """What the entries of "distortion_params" are."""
-_LENS = ("camera_model", "is_fisheye", *(name for name in NUMBERS if name != "aabb_scale"), "distortion_params")
-"""What says something of a lens."""
-_SAME_LENS = 1e-3
-"""Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
     *("fisheye_crop_radius", "time", "depth_path", "depth_file_path"),
@@ -124,39 +120,24 @@ def axes_of(data: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     return np.diag(_TURNED[turned]), [f"{turned}: two axes of every camera reversed, to x right, y up, z backwards"]
 
 
-def other_lens(data: Mapping[str, Any], camera: Camera) -> str:
-    """Return what a file says of the first of its frames' lenses that is not a camera's; empty if there is none.
+def path_camera(data: Mapping[str, Any], entry: Mapping[str, Any], *, like: Camera, where: str) -> Camera:
+    """Return the camera that a frame of a path of cameras is for: what the file or the frame says, or `like`.
 
     Args:
-        data: A transforms file whose frames are objects.
-        camera: The camera; it is compared at its own size.
+        data: The file.
+        entry: The frame.
+        like: The camera of what is looked at, whose size is that of a lens without one.
+        where: The frame, for messages.
+
+    Raises:
+        InputError: If the lens is one that is not supported.
     """
-    for entry in data["frames"]:
-        whole = _whole(data, entry)
-        named = [f"{name} {brief(whole[name])}" for name in _LENS if _says(whole.get(name))]
-        if named and not _is_lens_of(camera, data, entry):
-            return ", ".join(named)
-    return ""
-
-
-def _is_lens_of(camera: Camera, data: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    where = "the lens"
-    try:
-        model = _model(_whole(data, entry), where=where)
-        lens = _lens(model, own=_numbers(entry, where=where), shared=_numbers(data, where=where), where=where)
-        if lens.focals == (_NOTHING, _NOTHING) and lens.projection != "equirectangular":  # a size alone is no lens
-            return True
-        found = lens.camera(height=camera.height, width=camera.width, downscale=1)
-    except InputError:  # it is not used, so that it need not be one that can be
-        return False
-    pixels = np.array([[each.fx, each.fy, each.cx, each.cy] for each in (found, camera)])
-    sides = np.array([camera.width, camera.height] * 2)
-    bends = np.array([Distortion(*each.distortion) for each in (found, camera)])
-    return (
-        found.projection == camera.projection
-        and bool((np.abs(pixels[0] - pixels[1]) <= _SAME_LENS * sides).all())
-        and bool((np.abs(bends[0] - bends[1]) <= _SAME_LENS).all())
-    )
+    model = _model(_whole(data, entry), where=where)
+    lens = _lens(model, own=_numbers(entry, where=where), shared=_numbers(data, where=where), where=where)
+    if lens.focals == (_NOTHING, _NOTHING) and lens.projection != "equirectangular":  # a size alone is no lens
+        return like
+    height, width = lens.size_for(height=like.height, width=like.width)
+    return lens.camera(height=height, width=width, downscale=1)
 
 
 def _whole(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
