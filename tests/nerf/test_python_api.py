@@ -14,6 +14,7 @@ import trimesh
 from PIL import Image
 from torch import nn
 
+import finer_image
 import finer_nerf
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
@@ -282,6 +283,10 @@ def test_checkpoints_of_other_fits_are_refused(scene, tmp_path):
             fit(given.pop("scene", scene), **{**SMALL, "steps": 2, **given}, checkpoint=path)
     with pytest.raises(InputError, match="needs checkpoint="):
         fit(scene, **SMALL, resume=True)
+    image = tmp_path / "image.safetensors"
+    finer_image.fit(np.eye(8), steps=2, network={"hidden_features": 8}, device="cpu", checkpoint=image)
+    with pytest.raises(InputError, match=r"image.safetensors: not a checkpoint of finer_nerf\.fit"):
+        fit(scene, **SMALL, checkpoint=image, resume=True)
 
 
 @pytest.mark.parametrize("name", ["color_layers", "geometry_features"])

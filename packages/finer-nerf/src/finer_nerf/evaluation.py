@@ -13,7 +13,7 @@ from finer_core.metrics import psnr
 from finer_core.progress import ProgressOption, reporting
 from finer_core.schema import shown
 from finer_core.shapes import Bool, Float
-from finer_core.training.batching import apart_from_the_program
+from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import check_background, check_views
 from finer_nerf.backgrounds import color_of
 from finer_nerf.model import NerfModel
@@ -30,7 +30,7 @@ _VGG_SIDE = 16
 Lpips = Callable[[np.ndarray, np.ndarray], float]
 
 
-@apart_from_the_program()
+@in_plain_modes()
 def evaluate(
     model: NerfModel,
     views: Views,

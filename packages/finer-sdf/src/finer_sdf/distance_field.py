@@ -13,7 +13,7 @@ from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
 from finer_core.schema import check_number
 from finer_core.shapes import Float
-from finer_core.training.batching import apart_from_the_program
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.normalization import Normalization
 from finer_sdf.queries import distances_at, normals_at
 
@@ -91,7 +91,7 @@ class DistanceField(nn.Module):
         """
         return normals_at(points, self.everywhere, self.normalization, like=self._parameter())
 
-    @apart_from_the_program()
+    @in_plain_modes()
     def query(self, points: Any) -> "PointQuery":
         """Return distance, normal and nearest point of the surface for points anywhere.
 
@@ -118,7 +118,7 @@ class DistanceField(nn.Module):
         """Return the distance (..., 1) and its exact gradient (..., 3) at coords (..., 3) of the box, detached."""
         return value_and_gradient(self.field, coords)
 
-    @apart_from_the_program()
+    @in_plain_modes()
     def mesh(
         self,
         *,

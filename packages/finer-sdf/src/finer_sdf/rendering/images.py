@@ -12,7 +12,7 @@ from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
 from finer_core.io.files import check_output_path, output_path
 from finer_core.schema import check_number, whole_numbers
-from finer_core.training.batching import apart_from_the_program
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
@@ -80,7 +80,7 @@ def _picture(seen: Raycast, colors: np.ndarray) -> np.ndarray:
     return picture
 
 
-@apart_from_the_program()
+@in_plain_modes()
 def render(
     model: Surface,
     *,
@@ -150,7 +150,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-@apart_from_the_program()
+@in_plain_modes()
 def write_turntable(
     model: Surface,
     path: str | os.PathLike[str],
