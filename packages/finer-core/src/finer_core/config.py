@@ -119,7 +119,8 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
         InputError: For a config of another kind, a name that is no field, or a value of another type or choice.
     """
     if config is not None and not isinstance(config, kind):
-        raise InputError(f"config must be of type {kind.__name__}, got {shown(config)}; or give the settings by name")
+        given = f"the class {config.__name__}" if isinstance(config, type) else f"one of type {type(config).__name__}"
+        raise InputError(f"config must be a {kind.__name__}, such as {kind.__name__}(steps=100), got {given}")
     before = {} if config is None else vars(config)
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():

@@ -41,21 +41,32 @@ def apart_from_the_program() -> Iterator[None]:
         True
         False
     """
-    dtype = torch.get_default_dtype()
     with ExitStack() as modes:
         modes.enter_context(fusion_kept())
         modes.enter_context(outside_derivative_blocks())
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
+        modes.enter_context(in_plain_modes())
+        yield
+
+
+@contextmanager
+def in_plain_modes() -> Iterator[None]:
+    """Let a block compute without autocast, and make new tensors of single precision and on the CPU.
+
+    For what a model is asked, in threads too: but for a default type that is another, nothing is touched that threads
+    share.
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as modes:
         modes.enter_context(without_autocast())
         if torch.get_default_device().type != "cpu":  # the context itself makes every operation slower
             modes.enter_context(torch.device("cpu"))
-        try:
+        if dtype != torch.float32:
             torch.set_default_dtype(torch.float32)
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
+            modes.callback(torch.set_default_dtype, dtype)
+        yield
 
 
 def fresh_network(

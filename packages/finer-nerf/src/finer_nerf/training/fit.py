@@ -155,6 +155,6 @@ def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict
 
 def _mapping(state: TrainState, path: Path) -> Mapping[str, Any]:
     saved = state.loop.get("about")
-    if not isinstance(saved, Mapping):
+    if not isinstance(saved, Mapping) or "bound" not in saved:
         raise InputError(f"{path}: not a checkpoint of finer_nerf.fit; one of a run folder goes on by --resume")
     return saved

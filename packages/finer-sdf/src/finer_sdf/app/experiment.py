@@ -67,7 +67,8 @@ def start_run(
         team.tell({**config_of(trial, loaded, signal=signal or BUILT_IN), "is_timed": True})
         return shared_steps_within(seconds, team, _assembly(trial, loaded, team))
 
-    plan = plan_timed_fit(settings, loaded.shape, shared_steps=None if team.ranks.is_alone else shared_steps)
+    timed = None if team.ranks.is_alone else shared_steps
+    plan = plan_timed_fit(settings, loaded.shape, colors=loaded.colors, shared_steps=timed)
     run = open_run_folder(out, mode=mode)
     config = config_of(plan, loaded, signal=signal or BUILT_IN)
     write_json(run.config, config)

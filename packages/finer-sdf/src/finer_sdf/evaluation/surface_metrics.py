@@ -9,6 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
@@ -30,6 +31,7 @@ _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
 
+@in_plain_modes()
 def evaluate(
     surface: Any,
     reference: Any,
