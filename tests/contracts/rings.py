@@ -23,9 +23,9 @@ RINGS: dict[str, str] = {
         networks.own_network networks.unchanged
     """,
     "finer_core.training": """
-        distributed distributed.interruption distributed.ranks progress training training.accumulate
-        training.batching training.callbacks training.compiled_gradients training.connection training.cuda_graph
-        training.ema training.fitting training.gradients training.guard training.history
+        distributed distributed.interruption distributed.ranks progress resources training training.accumulate
+        training.batching training.callbacks training.circumstances training.compiled_gradients training.connection
+        training.cuda_graph training.ema training.fitting training.gradients training.guard training.history
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build
         training.optimizers.eager
         training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal

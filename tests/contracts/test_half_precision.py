@@ -1,5 +1,7 @@
 """What comes in bfloat16, which NumPy has not, or computes in it, is taken: as float32 where an array is made of it."""
 
+import copy
+import functools
 from contextlib import nullcontext
 
 import numpy as np
@@ -13,6 +15,7 @@ import finer_ntk
 import finer_sdf
 from finer_core import InputError, build_network
 from finer_core.casts import as_array
+from tests.contracts.test_modes_of_the_caller import MODES
 
 SHORT = {"steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"}
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
@@ -92,6 +95,7 @@ def test_kernels():
     assert np.isfinite(finer_ntk.analyze(network, x).eigenvalues).all()
 
 
+@functools.cache
 def surface_model() -> tuple[finer_sdf.SdfModel, trimesh.Trimesh]:
     ball = trimesh.creation.icosphere(subdivisions=2)
     sizes = {"hidden_features": 32, "hidden_layers": 1, "first_omega_0": 8.0, "hidden_omega_0": 8.0}
@@ -99,6 +103,7 @@ def surface_model() -> tuple[finer_sdf.SdfModel, trimesh.Trimesh]:
     return finer_sdf.fit(ball, network=sizes, steps=100, **more)[0], ball
 
 
+@functools.cache
 def scene_model() -> tuple[finer_nerf.NerfModel, finer_nerf.Scene]:
     scene = finer_nerf.builtin_scene(size=8)
     small = {"network": {"hidden_features": 8}, "max_samples": 8, "grid_resolution": 8, "device": "cpu"}
@@ -134,7 +139,7 @@ KINDS = {"surface": (surface_model, uses_of_a_surface), "scene": (scene_model, u
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_of_other_types_work_or_say_what_to_do(kind, tmp_path):
     make, uses_of = KINDS[kind]
-    model, given = make()
+    model, given = copy.deepcopy(make())
     expected = {name: use() for name, use in uses_of(model, given).items()}
     for name, use in uses_of(model.double(), given).items():
         np.testing.assert_allclose(use(), expected[name], rtol=1e-2, atol=1e-3, err_msg=name)
@@ -148,6 +153,28 @@ def test_models_of_other_types_work_or_say_what_to_do(kind, tmp_path):
         for same in (model.float(), type(model).load(tmp_path / "half.safetensors")):
             for use in uses_of(same, given).values():
                 assert np.isfinite(use()).all()
+
+
+@pytest.mark.usefixtures("coarse_overlap")
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_are_used_in_every_mode_of_the_caller(kind, tmp_path):
+    """Of these a program sets once, at its top: `torch.set_default_device("cuda")`, `torch.set_default_dtype`."""
+    make, uses_of = KINDS[kind]
+    model, given = copy.deepcopy(make())
+    uses = uses_of(model, given)
+    if kind == "scene":
+        finer_nerf.write_scene(given, tmp_path / "scene")
+        uses["read"] = lambda: finer_nerf.read_scene(tmp_path / "scene").train.images.numpy()
+    uses["picture"] = lambda: np.frombuffer(model._repr_png_(), dtype=np.uint8)
+    del uses["density" if kind == "scene" else "array"]  # of tensors, which have a type of their own
+    expected = {name: use() for name, use in uses.items()}
+    for mode in ("float64", "autocast", "meta"):
+        for name, use in uses.items():
+            if (mode, name) == ("autocast", "normals"):  # may be rounded, as is the gradient of any network
+                continue
+            with MODES[mode]():
+                found = use()
+            np.testing.assert_allclose(found, expected[name], rtol=1e-6, err_msg=f"{mode}, {name}")
 
 
 def test_an_image_at_tensors_of_another_type():

@@ -1,5 +1,6 @@
 """NumPy's numbers are taken wherever Python's are, and become those: files hold Python's alone."""
 
+import dataclasses
 import json
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ import torch
 
 from finer_core import Finer, InputError, NetworkConfig, build_network, load_model, save_model
 from finer_core.config import config_with, merge_settings, setting
-from finer_core.schema import plain, whole_numbers
+from finer_core.resources import parse_memory
+from finer_core.schema import build, plain, whole_numbers
+from finer_core.training_config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +70,13 @@ _OTHERS = [3, (3,), (3, 4, 5), (3.0, 4.0), (True, False), "34", None, ((3, 4), 5
 def test_what_are_no_whole_numbers_is_refused(values):
     with pytest.raises(InputError, match="size: 2 whole numbers are wanted, got"):
         whole_numbers(values, count=2, what="size")
+
+
+def test_a_memory_limit_may_be_a_number_of_bytes():
+    for config in (RunConfig(memory=np.int64(10**9)), config_with(RunConfig, None, {"memory": np.int64(10**9)})):
+        assert parse_memory(config.memory) == 10**9
+        assert build(RunConfig, dataclasses.asdict(config), what="config.json") == config
+    with pytest.raises(InputError, match=r"setting 'memory' must be a string or an integer, got 4000000000.0"):
+        config_with(RunConfig, None, {"memory": 4e9})
+    with pytest.raises(InputError, match="--memory 'lots' is not a size"):
+        RunConfig(memory="lots")

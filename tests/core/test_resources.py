@@ -5,11 +5,13 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from finer_core import InputError
 from finer_core.resources import memory_figures, parse_memory, peak_memory_mb, resolve_device
+from finer_core.schema import shown
 
 STATUS = Path("/proc/self/status")
 HAS_OWN_PEAK = STATUS.is_file() and "VmHWM" in STATUS.read_text()
@@ -32,6 +34,8 @@ HAS_OWN_PEAK = STATUS.is_file() and "VmHWM" in STATUS.read_text()
         ("123B", 123),
         (" 7 MB ", 7 * 10**6),
         ("9" * 400, int("9" * 400)),
+        (4_000_000_000, 4 * 10**9),
+        (np.int64(123), 123),
     ],
 )
 def test_sizes(text, size):
@@ -39,12 +43,14 @@ def test_sizes(text, size):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "0GB", "-4GB", "4XB", "GB", "4 G B", "1e9", "4,5GB", "inf", "nan", "0.1", "4GB!", "4.GB"]
+    "text",
+    ["", "0", "0GB", "-4GB", "4XB", "GB", "4 G B", "1e9", "4,5GB", "inf", "nan", "0.1", "4GB!", "4.GB", "9" * 5000]
+    + [0, -4, True, 4e9, None, b"4GB"],
 )
 def test_other_texts_are_named(text):
     with pytest.raises(InputError) as caught:
         parse_memory(text)
-    assert str(caught.value) == f"--memory {text!r} is not a size; write 4GB or 512MB"
+    assert str(caught.value) == str(InputError(f"--memory {shown(text)} is not a size; write 4GB or 512MB"))
 
 
 def test_peak_memory_sees_a_large_array_and_does_not_forget_it():

@@ -67,6 +67,11 @@ def read_only(tmp_path, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+class LessItsMean(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) - super().forward(x).mean(0)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return fit(PICTURE, **SMALL)
@@ -118,6 +123,12 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     for wrong in (np.zeros((3, 3)), torch.zeros(4), 0.5):
         with pytest.raises(ValueError, match=r"expected coords of shape \(\.\.\., 2\), got \("):
             model(wrong)
+    with pytest.raises(ValueError, match="coords must be floating-point numbers"):
+        model(torch.zeros(1, 2, dtype=torch.int64))
+    with pytest.raises(InputError, match="model must be an ImageModel, got Linear"):
+        evaluate(nn.Linear(2, 3), PICTURE)
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        model.save(tmp_path)
     np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
     assert np.array_equal(np.asarray(model), model.render())
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
@@ -374,6 +385,15 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"image": np.zeros((2, 2, 2, 2))}, r"\(2, 2, 2, 2\)"),
         ({"image": np.zeros((2, 0))}, "the image"),
         ({"image": None}, "the image is a NoneType; give an array"),
+        ({"image": torch.zeros(4, 4, device="meta")}, "the image, a Tensor, cannot be read as an array"),
+        (
+            {"config": {"steps": 3}},
+            r"config must be of type ImageConfig, got {'steps': 3}; or give the settings by name",
+        ),
+        ({"config": ImageConfig}, r"config must be of type ImageConfig, got <class"),
+        ({"checkpoint": "a\0b"}, "cannot be written"),
+        ({"checkpoint": "a" * 300, "resume": True}, "cannot be written"),
+        ({"checkpoint": "nowhere/c", "resume": True}, "the folder nowhere does not exist"),
         ({"method": "sirene"}, "did you mean 'siren'"),
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"steps": "many"}, "'steps' must be an integer"),
@@ -381,6 +401,8 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
         ({"network": 3}, "hyper-parameters or a torch module, got 3"),
         ({"network": nn.Identity()}, "Identity has no parameters"),
+        ({"network": nn.Linear(2, 3, device="meta")}, "Linear is on the device meta, without numbers"),
+        ({"network": LessItsMean(2, 3)}, "other values of a point beside other points"),
         ({"network": nn.Linear(3, 3)}, r"Linear cannot take coordinates \(61, 2\): RuntimeError"),
         ({"network": nn.Linear(2, 4)}, r"makes float32 \(61, 4\).*not float32 \(61, 3\)"),
         ({"network": nn.Linear(2, 3).double()}, r"float64; fits compute in float32.*\.float\(\)"),
@@ -409,7 +431,7 @@ def test_betas_that_do_not_decay_are_refused(betas):
 
 
 def test_a_wrong_memory_is_the_row_of_a_fit():
-    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4_000_000_000)
+    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4e9)
     assert "memory" in row["error"] and row["psnr"] is None
 
 

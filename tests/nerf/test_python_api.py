@@ -13,6 +13,7 @@ import trimesh
 from PIL import Image
 from torch import nn
 
+import finer_image
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training import Callback, Fit
 from finer_nerf import (
@@ -259,6 +260,10 @@ def test_checkpoints_of_other_fits_are_refused(scene, tmp_path):
             fit(given.pop("scene", scene), **{**SMALL, "steps": 2, **given}, checkpoint=path)
     with pytest.raises(InputError, match="needs checkpoint="):
         fit(scene, **SMALL, resume=True)
+    image = tmp_path / "image.safetensors"
+    finer_image.fit(np.eye(8), steps=2, network={"hidden_features": 8}, device="cpu", checkpoint=image)
+    with pytest.raises(InputError, match=r"image.safetensors: not a checkpoint of finer_nerf\.fit"):
+        fit(scene, **SMALL, checkpoint=image, resume=True)
 
 
 @pytest.mark.parametrize("name", ["color_layers", "geometry_features"])
@@ -572,6 +577,8 @@ def views_with(**given):
         (views_with(poses=2 * ball_scene().train.poses), "must be a rotation"),
         (views_with(poses=first_mirrored(ball_scene().train.poses)), "pose 0 is a reflection"),
         (views_with(cameras=ball_scene().train.cameras[:2]), "names, and 2 cameras"),
+        ({"config": {"steps": 5}}, r"config must be a NerfConfig, .*, got one of type dict"),
+        (views_with(masks=torch.zeros(12, 24, 24, dtype=torch.bool)), "the mask of view 0 leaves no pixel"),
         (views_with(masks=torch.ones(3)), "masks must be a tensor of bool"),
     ],
 )
@@ -605,8 +612,15 @@ def test_wrong_views_are_named_in_one_line(fitted, scene):
     wrong = [
         (lambda: evaluate(model, scene), "got 'Scene'; a scene has .train .val .test"),
         (lambda: evaluate(model, None), "got 'NoneType'"),
+        (lambda: evaluate("a.safetensors", scene.test), "model must be a NerfModel, such as NerfModel.load returns"),
+        (
+            lambda: Camera(width="8", height=8, fx=8, fy=8, cx=4, cy=4),
+            "each number of a camera must be a number, got '8'",
+        ),
+        (lambda: model.mesh(resolution="16"), "--resolution must be an integer"),
+        (lambda: model.orbit(2.5), "frames must be an integer"),
         (lambda: evaluate(model, scene.test, background="red"), "must be one of white, black, got 'red'"),
-        (lambda: model.render(pose, None), "camera must be an Camera, got None"),
+        (lambda: model.render(pose, None), "camera must be a Camera, got None"),
         (lambda: model.render(pose[:3], camera), "matrix of 4x4 numbers"),
         (lambda: model.render(mirrored(pose), camera), r"pose 0 is a reflection \(determinant -1\)"),
         (lambda: model.video("o.mp4", [np.asarray(pose), mirrored(pose)], camera=camera), "pose 1 is a reflection"),

@@ -83,6 +83,10 @@ def test_options_that_say_nothing_here(tmp_path, capsys):
         (["spectrum", str(tmp_path / "kernel.npy"), "--grid", "8"], "--grid '8' does nothing to"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--steps", "3"], "--steps 3 does nothing to"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--tensorboard"], "--tensorboard does nothing to"),
+        (["spectrum", str(tmp_path / "kernel.npy"), "--seed", "3"], "--seed 3 does nothing to"),
+        (["kernel", "--against", "a.npy", "--tensorboard"], "--tensorboard does nothing with --against"),
+        (["sweep", "a.safetensors", "--method", "siren"], "--method siren does nothing to model files"),
+        (["sweep", "a.safetensors", "--seeds", "3"], "--seeds 3 does nothing to model files"),
     ):
         assert_refused(main, [*arguments, *out], capsys, words, "leave it out")
 

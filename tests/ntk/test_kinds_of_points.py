@@ -10,6 +10,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_ntk.app.cli import main
+from finer_ntk.app.runs import tell
 from finer_ntk.inputs.files import file_points, image_points
 
 TABLE = np.array([[0.5, -1.25], [2.0, 0.125], [3.0, 7.75]])
@@ -161,6 +162,14 @@ def test_what_libraries_print_stays_away(tmp_path, capfd):
         assert "cannot be read as a picture" in str(error)
     sys.stderr.flush()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_note_is_one_short_line_of_printable_letters_whatever_the_file_is_called(tmp_path, capsys):
+    path = tmp_path / ("\x1b[31m" + 200 * "b" + ".csv")
+    path.write_text("1,2\n3,4\n")
+    tell(file_points(str(path)), quiet=False)
+    line = capsys.readouterr().err.removesuffix("\n")
+    assert line.isprintable() and len(line) <= 300 and line.endswith("not as decimal commas")
 
 
 def test_notes_are_said_once_and_written(tmp_path, capsys):

@@ -139,7 +139,18 @@ def test_progress_is_told_to_a_function_or_shown_on_stderr(capsys):
         (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, derivative="training"), "exact"),
         (lambda net: finer_ntk.predict_training(net, POINTS.coords, 1e300 * POINTS.target), r"reaches 8\.08e\+299"),
         (lambda net: finer_ntk.ntk_operator(net, POINTS.coords).matvec(np.ones(7)), r"\(48, 48\).*\(7,\)"),
-        (lambda net: finer_ntk.sweep({}, POINTS.coords), "got 0 and 1"),
+        (lambda net: finer_ntk.sweep({}, POINTS.coords), r"got \[0\] and dict"),
+        (lambda net: finer_ntk.sweep([net], POINTS.coords), r"networks by name, got \[0\] and list"),
+        (lambda net: finer_ntk.analyze(net, POINTS), r"a Points cannot be read as a table .*; give its \.coords"),
+        (lambda net: finer_ntk.analyze(net, "abc"), "a str cannot be read as a table"),
+        (lambda net: finer_ntk.analyze(net, torch.zeros(4, 1, device="meta")), "a Tensor cannot be read as a table"),
+        (lambda net: finer_ntk.analyze(net, POINTS.coords, top="3"), "top must be an integer or none, got '3'"),
+        (lambda net: finer_ntk.empirical_ntk(net, POINTS.coords, batch_size="3"), "batch_size must be an integer"),
+        (lambda net: finer_ntk.empirical_ntk(net, POINTS.coords, out="k.npy"), "out must be an array, .* got str"),
+        (lambda net: finer_ntk.predict_training(net, POINTS.coords, POINTS.target, steps=2.5), "steps must be an int"),
+        (lambda net: finer_ntk.line_grid(3.0), r"count must be an integer, got 3\.0"),
+        (lambda net: finer_ntk.box_grid((3.0, 2)), "a grid's sides: 2 whole numbers are wanted"),
+        (lambda net: finer_ntk.box_grid(3), "at least one side"),
         (lambda net: finer_ntk.sweep({"a": net}, np.zeros((4097, 1))), "4096 points, got 4097"),
         (lambda net: finer_ntk.line_grid(0), "at least 1 point"),
         (lambda net: finer_ntk.box_grid((3, 0)), "at least 1 point"),
@@ -148,3 +159,20 @@ def test_progress_is_told_to_a_function_or_shown_on_stderr(capsys):
 def test_wrong_arguments_are_named(call, words):
     with pytest.raises((InputError, ValueError), match=words):
         call(network())
+
+
+def test_autocast_and_a_default_device_of_the_programs_change_no_bits():
+    own = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+
+    def found() -> list:
+        points, operator = finer_ntk.line_grid(12), finer_ntk.ntk_operator(own, np.zeros((4, 1)))
+        kernel = finer_ntk.empirical_ntk(own, points.coords)
+        (row,) = finer_ntk.sweep({"a": config()}, points.coords)
+        rest = [finer_ntk.box_grid((2, 2)).coords.tolist(), operator.matvec(np.ones(4)).tolist()]
+        return [kernel.tolist(), row["effective_rank"], *rest]
+
+    expected = found()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert found() == expected
+    with torch.device("meta"):
+        assert found() == expected

@@ -1,5 +1,6 @@
 """Eigenpairs with and without the matrix, the published figure's trend, and predicted against real training."""
 
+import dataclasses
 import mmap
 from itertools import pairwise
 from pathlib import Path
@@ -117,6 +118,18 @@ def test_training_is_predicted_where_parameters_are_not_used():
     x = torch.linspace(-1, 1, 8)[:, None]
     found = predict_training(HeadLeftOut(), x, x, steps=5)
     assert found.deviation < 1e-6 and found.measured[-1] < found.measured[0]
+
+
+class Constant(torch.nn.Linear):
+    def forward(self, x):
+        return 0 * super().forward(x)
+
+
+@pytest.mark.parametrize(("target", "loss"), [(0.0, 0.0), (2.0, 4.0)])
+def test_training_that_has_nothing_to_learn_or_cannot_is_predicted_without_deviation(target, loss):
+    found = predict_training(Constant(1, 1), np.zeros((4, 1)), np.full(4, target), steps=2)
+    assert found.predicted.tolist() == found.measured.tolist() == [loss] * 3 and found.deviation == 0
+    assert dataclasses.replace(found, predicted=found.predicted + 1, measured=0 * found.measured).deviation == np.inf
 
 
 @pytest.mark.parametrize("method", ["finer", "siren", "gauss", "gauss-finer"])

@@ -15,7 +15,19 @@ from torch import nn
 from finer_core import Finer
 from finer_core.errors import InputError
 from finer_core.training import Callback
-from finer_sdf import Mesh, PointCloud, SdfConfig, SdfModel, benchmark, download, evaluate, fit, read_shape
+from finer_sdf import (
+    Mesh,
+    PointCloud,
+    SdfConfig,
+    SdfModel,
+    benchmark,
+    download,
+    evaluate,
+    fit,
+    offset,
+    read_shape,
+    shell,
+)
 from finer_sdf.app.cli import main
 
 RADIUS, CENTER = 3.0, np.array([10.0, 0.0, 0.0])
@@ -427,6 +439,8 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, t
         ({"resolution": 256}, "resolution 256 does nothing to a fit .* give it to model.mesh or evaluate, whose r"),
         ({"eval_samples": 1000}, "eval_samples 1000 does nothing .* whose samples it is"),
         ({"config": SdfConfig(resolution=64)}, "resolution 64 does nothing"),
+        ({"config": {"steps": 5}}, r"config must be a SdfConfig, .*, got one of type dict"),
+        ({"config": SdfConfig}, "got the class SdfConfig"),
         ({"batch_points": 1}, "--batch-points must be at least 2"),
         ({"network": nn.Linear(2, 1)}, "cannot take coordinates"),
         ({"network": nn.Linear(3, 2)}, r"not float32 \(61, 1\)"),
@@ -451,6 +465,14 @@ def test_wrong_questions_are_refused(ball):
         "needs a reference mesh": lambda: ball.render(kind="error"),
         "this is a point cloud": lambda: ball.render(kind="error", reference=cloud),
         "no level set of": lambda: ball.mesh(resolution=9, level=99.0),
+        "grid's resolution must be an integer, got 9.0": lambda: ball.mesh(resolution=9.0),
+        "grid's resolution must be an integer, got '9'": lambda: offset(ball, 0.1).mesh(resolution="9"),
+        "level must be a number, got 'x'": lambda: ball.mesh(resolution=9, level="x"),
+        "--simplify must be an integer, got 8.5": lambda: ball.mesh(resolution=9, simplify=8.5),
+        "--min-component must be a number": lambda: ball.mesh(resolution=9, min_component="all"),
+        "an offset must be a number, got 'x'": lambda: offset(ball, "x"),
+        "thickness of a shell must be a number": lambda: shell(ball, None),
+        "frames must be an integer": lambda: ball.turntable("x.mp4", frames=2.5),
         "largest that fits": lambda: ball.mesh(resolution=10**6),
         "only be the reference": lambda: evaluate(cloud, BALL),
         "must be at least 1000": lambda: evaluate(BALL, BALL, samples=10),

@@ -1,6 +1,7 @@
 """Command lines: one-line errors, exit codes, settings from several sources, no PyTorch for --help."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ import pytest
 from finer_core import InputError
 from finer_core._version import __version__
 from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.loading import loading
 from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.errors import DivergenceError
+from finer_core.io.files import atomic_path
 from finer_core.training import Interrupted
 from finer_core.training_config import RunConfig, check_at_least, check_positive
 
@@ -116,6 +119,36 @@ def test_a_closed_pipe_is_not_an_error_message():
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize("package", ["finer_image", "finer_sdf", "finer_nerf", "finer_ntk"])
+def test_ctrl_c_while_a_program_is_loaded_ends_it_without_a_word(package):
+    code = (
+        "import os, runpy, signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == '{package}.app.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed)\n"
+        f"runpy.run_module('{package}', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_is_handled_as_before_once_modules_are_loaded():
+    with loading():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does_so_that_it_tidies_up(capsys, tmp_path):
+    def action(arguments: argparse.Namespace) -> None:
+        with atomic_path(tmp_path / "a"):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert run(action) == 130
+    assert one_line(capsys) == "tool: interrupted" and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_command_prints_help(capsys):
@@ -245,7 +278,12 @@ def test_a_whole_number_is_a_number():
         ({"steps": 0}, "--steps must be at least 1, got 0"),
         ({"checkpoint_seconds": -1.0}, "--checkpoint-seconds must be at least 0, got -1.0"),
         ({"seed": -1}, r"--seed must be between 0 and 2\^63 - 1, got -1"),
-        ({"seed": 2**63}, "got 9223372036854775808"),
+        ({"seed": 2**63}, r"'seed' must be an integer, got 9223372036854775808"),
+        ({"seed": "1"}, r"'seed' must be an integer, got '1' \(--seed\)"),
+        ({"seed": None}, "'seed' must be an integer, got None"),
+        ({"steps": 2.5}, "'steps' must be an integer, got 2.5"),
+        ({"checkpoint_seconds": [1]}, r"'checkpoint_seconds' must be a number, got \[1\]"),
+        ({"preset": "Fast"}, "'preset' must be one of fast, paper, got 'Fast'"),
     ],
 )
 def test_shared_settings_are_checked(change, message):

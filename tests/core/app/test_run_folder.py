@@ -177,6 +177,8 @@ def test_bad_config_files(tmp_path, content, message):
 def test_a_folder_is_not_a_config_file(tmp_path):
     with pytest.raises(InputError, match="cannot read the config file"):
         read_settings(tmp_path)
+    with pytest.raises(InputError, match="/dev/zero: more than 67,108,864 bytes, which is no config file"):
+        read_settings("/dev/zero")
 
 
 def test_versions_name_what_a_result_depends_on():

@@ -16,8 +16,7 @@ from finer_core.app.saved_run import (
     check_weights,
     kernels_of,
     read_run,
-    tell_of_other_kernels,
-    tell_of_other_sums,
+    tell_of_other_circumstances,
 )
 from finer_core.config import plan_of_config, setting
 from finer_core.io.tensor_file import write_tensors
@@ -227,27 +226,27 @@ def test_kernels_that_are_not_those_of_the_beginning_are_told_of(capsys, tmp_pat
         ({}, {"finer": "a"}, "PyTorch's operations"),
         ({"finer": "a"}, {"finer": "b"}, "other compiled kernels"),
     ):
-        tell_of_other_kernels({"kernels": before}, now, out=tmp_path)
+        tell_of_other_circumstances({"kernels": before, "versions": {}}, now, device="cpu", out=tmp_path)
         line = capsys.readouterr().err
         assert word in line and "bits may differ" in line and line.count("\n") == 1
     for entry in ({"kernels": kernels}, {}, {"kernels": 3}):
-        tell_of_other_kernels(entry, kernels, out=tmp_path)
+        tell_of_other_circumstances({**entry, "versions": {}}, kernels, device="cpu", out=tmp_path)
     assert capsys.readouterr().err == ""
 
 
 def test_what_splits_the_sums_of_a_run_otherwise_is_told_of(capsys, tmp_path):
     now = {"processes": 1, "threads": torch.get_num_threads(), "versions": environment_versions("torch")}
     for before in (now, {"versions": {}}):
-        tell_of_other_sums(before, device="cpu", out=tmp_path)
-    tell_of_other_sums({**now, "threads": 77}, device="cuda", out=tmp_path)
+        tell_of_other_circumstances(before, {}, device="cpu", out=tmp_path)
+    tell_of_other_circumstances({**now, "threads": 77}, {}, device="cuda", out=tmp_path)
     assert capsys.readouterr().err == ""
-    tell_of_other_sums(
-        {"processes": 4, "threads": "x" * 5000, "versions": {"torch": "2.6"}}, device="cpu", out=tmp_path
+    tell_of_other_circumstances(
+        {"processes": 4, "threads": "x" * 5000, "versions": {"torch": "2.6"}}, {}, device="cpu", out=tmp_path
     )
     line = capsys.readouterr().err
     assert "begun with processes 4 where it is 1 now, threads 'xxx" in line and "bits may differ" in line
     assert line.count("\n") == 1 and len(line) <= 301
-    tell_of_other_sums({"versions": {"torch": "2.6"}}, device="cpu", out=tmp_path)
+    tell_of_other_circumstances({"versions": {"torch": "2.6"}}, {}, device="cpu", out=tmp_path)
     assert "begun with PyTorch '2.6' where it is 2" in capsys.readouterr().err
 
 

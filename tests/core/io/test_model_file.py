@@ -204,7 +204,7 @@ def test_a_compiled_network_is_saved_as_what_was_compiled(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="does not exist"):
         save_model(small.network_of("siren"), tmp_path / "none" / "m.safetensors")
 
 

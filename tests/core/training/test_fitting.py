@@ -92,7 +92,7 @@ def test_it_goes_on_from_a_checkpoint_in_the_same_bits(tmp_path):
 
 @pytest.mark.parametrize("bad", [lambda net, step: net(COORDS), lambda net, step: 1.0])
 def test_a_loss_that_is_no_scalar_is_refused(bad):
-    with pytest.raises(ValueError, match="must be a scalar tensor"):
+    with pytest.raises(ValueError, match="must be a real scalar tensor"):
         fit(small(), bad, steps=1)
 
 
@@ -228,3 +228,20 @@ def test_gradients_are_recorded_whatever_the_program_has_set(mode):
         assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
     assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(network), strict=True))
     fit(network, loss, steps=6, log_every=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"steps": 2.5}, r"steps must be an integer, got 2\.5"),
+        ({"log_every": "1"}, "log_every must be an integer, got '1'"),
+        ({"optimizers": "adam"}, "optimizers must be of PyTorch's, or a list of them, got 'adam'"),
+        ({"optimizers": torch.optim.Adam}, "optimizers must be of PyTorch's"),
+        ({"schedule": "cosine"}, "schedule must be a function of step and steps, got 'cosine'; see schedule_of"),
+        ({"objective": lambda net, step: torch.tensor(3.0)}, "has no gradient"),
+        ({"objective": lambda net, step: 1j * net.weight.sum()}, r"real scalar tensor, got torch\.complex64 \(\)"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(given, words):
+    with pytest.raises(ValueError, match=words):
+        fit(torch.nn.Linear(2, 1), **{"objective": lambda net, step: net.weight.sum(), "steps": 2, **given})

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from finer_core import InputError, build_network
-from finer_core.training import DivergenceGuard, Fit, StatelessObjective, WeightEma, exponential_decay, fit
+from finer_core.training import (
+    DivergenceGuard,
+    Fit,
+    StatelessObjective,
+    WeightEma,
+    circumstances,
+    exponential_decay,
+    fit,
+)
 from finer_core.training.state import read_state
 from tests.core import fits, small
 from tests.core.training.test_fitting import loss, weights
@@ -94,6 +102,18 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
     made.run()
     with pytest.raises(InputError, match=r"not a checkpoint of finer_core.training.fit; name another"):
         fit(made.network, loss, steps=fits.STEPS, log_every=4, checkpoint=tmp_path / "c", resume=True)
+
+
+def test_other_threads_kernels_or_pytorch_than_those_of_the_beginning_are_told_of(tmp_path, caplog, monkeypatch):
+    begun(tmp_path / "c")
+    fit(network_of(), loss, **SETTINGS, checkpoint=tmp_path / "c", resume=True)
+    assert not caplog.messages
+    begun(tmp_path / "d")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    monkeypatch.setattr(circumstances, "kernels_of", lambda modules: {"sine": "0"})
+    fit(network_of(), loss, **SETTINGS, checkpoint=tmp_path / "d", resume=True)
+    kernels, sums = caplog.messages
+    assert "kernels" in kernels and "where it is 77 now; the result agrees to rounding, its bits may differ" in sums
 
 
 def test_the_same_optimizers_go_on_in_the_same_program(tmp_path):

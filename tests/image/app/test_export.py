@@ -37,3 +37,12 @@ def test_onnx(model, tmp_path):
     coords = torch.rand(9, 2) * 2 - 1
     (found,) = runtime.InferenceSession(tmp_path / "eye.onnx").run(None, {"coords": coords.numpy()})
     np.testing.assert_allclose(found, loaded(coords.numpy()), rtol=1e-5, atol=1e-5)
+
+
+def test_the_programs_autocast_and_default_device_are_no_matter(model, tmp_path):
+    _, loaded = model
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.device("meta"):
+        export(loaded, tmp_path / "eye.pt2")
+    coords = torch.rand(9, 2) * 2 - 1
+    found = torch.export.load(tmp_path / "eye.pt2").module()(coords)
+    torch.testing.assert_close(found, loaded(coords), rtol=1e-5, atol=1e-5)

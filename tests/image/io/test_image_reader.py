@@ -420,6 +420,12 @@ def test_tiff_deep_cmyk(tmp_path):
     np.testing.assert_array_equal(image.pixels, np.rint(light[..., :3] * light[..., 3:] / 65535))
 
 
+def test_tiff_cmyk_that_is_no_four_inks_is_kept_and_said_to_be(tmp_path, caplog):
+    data = tiff_bytes(noise(9, 7, 5), photometric="separated", extrasamples=["unassalpha"])
+    assert read_image(saved(tmp_path / "a.tif", data)).mode == "CHANNELS"
+    assert "is CMYK; kept as it is" in caplog.text
+
+
 def test_tiff_first_page_with_warning(tmp_path, caplog):
     pages = noise(3, 9, 7, dtype="uint16")
     with caplog.at_level(logging.WARNING):

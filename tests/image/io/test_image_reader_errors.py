@@ -15,6 +15,7 @@ import PIL.ImageFile
 import pytest
 import tifffile
 
+from finer_core import InputError
 from finer_image.io import source as image_source
 from finer_image.io.reader import load_image, read_image
 from tests.image.image_files import chunk, exr_file, noise, pillow_bytes, png, saved, tiff_bytes
@@ -394,3 +395,11 @@ def test_imaging_libraries_wait_until_they_are_needed():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert result.stdout.strip() == "set()"
+
+
+def test_a_kind_of_jpeg_that_pillow_has_not_and_a_tiff_without_a_size_are_refused_in_words(tmp_path):
+    deep = imagecodecs.jpeg_encode(np.zeros((8, 8), np.uint16), bitspersample=12)
+    with pytest.raises(InputError, match=r"corrupt JPEG \(or of a kind that is not read, such as 12-bit"):
+        read_image(saved(tmp_path / "a.jpg", deep))
+    with pytest.raises(InputError, match="names no size of its picture"):
+        read_image(saved(tmp_path / "a.tif", b"II*\0\x08\0\0\0" + bytes(6)))

@@ -118,3 +118,9 @@ def test_the_table_of_formats():
     suffixes = [suffix for known in FORMATS for suffix in known.suffixes]
     assert len(suffixes) == len(set(suffixes))
     assert all(Path(name).suffix in (*suffixes, ".tga") for name in FILES)
+
+
+def test_a_note_is_one_short_line_of_printable_letters_whatever_the_file_is_called(tmp_path, caplog):
+    read_image(saved(tmp_path / ("\x1b[31m" + 60 * "a\n" + 120 * "b" + ".tif"), tiff_bytes(noise(2, 20, 28))))
+    (line,) = caplog.messages
+    assert line.isprintable() and len(line) <= 300 and line.endswith("has 2 pages; only the first is used")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_nerf import builtin_scene, write_scene
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball, write_transforms
 from tests.refusals import assert_refused
@@ -62,6 +63,23 @@ def test_evaluate_says_the_notes_unless_quiet(run, capsys):
     assert "rolling_shutter is left aside" in json.loads(captured.out)["notes"]
     assert main([*command, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_evaluate_of_another_scene_says_so_and_replaces_the_views_of_the_first(run, tmp_path, capsys):
+    model, out = str(run / "model.safetensors"), tmp_path / "views"
+    other = tmp_path / "other"
+    write_scene(builtin_scene(size=8), other)
+    (out / "notes").mkdir(parents=True)
+    (out / "mine.png").touch()
+    words = "no view of it was trained on: it may be another scene than the model's own, 'scene'"
+    for scene, said in ((run.parent / "scene", False), (other, True)):
+        command = ["evaluate", model, str(scene), "--device", "cpu", "--out", str(out), "--overwrite", "--json"]
+        assert main(command) == 0
+        captured = capsys.readouterr()
+        assert (words in json.loads(captured.out)["notes"]) == (words in captured.err) == said
+        names = {path.name for path in out.glob("*_depth.png")}
+        assert len(names) == len(json.loads(captured.out)["per_view"])
+    assert (out / "mine.png").is_file() and (out / "notes").is_dir()
 
 
 def test_a_resumed_run_says_the_same(run, capsys):
@@ -122,11 +140,15 @@ def test_a_path_of_cameras_is_checked_as_a_scene_is(run, tmp_path, capsys):
 def test_what_a_path_says_besides_its_poses_is_told(run, tmp_path, capsys):
     frames = json.loads((run.parent / "scene" / "transforms.json").read_text())["frames"]
     path = tmp_path / "path.json"
-    path.write_text(json.dumps({"from_na": True, "fl_x": 80.0, "w": 16, "h": 16, "frames": frames}))
+    path.write_text(json.dumps({"from_na": True, "fl_x": 80.0, "w": 20, "h": 10, "frames": frames}))
     command = ["render", str(run / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--path", str(path)]
     assert main(command) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "from_na" in line]
-    assert line.endswith("; the model's own lens is used; the file's is left aside: w 16, h 16, fl_x 80.0")
+    assert line == "from_na: two axes of every camera reversed, to x right, y up, z backwards"
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (20, 10)
+    path.write_text(json.dumps({"frames": [frames[0] | {"w": 20, "h": 10, "fl_x": 9}, frames[1] | {"fl_x": 9}]}))
+    assert_refused(main, [*command[:3], str(tmp_path / "film.mp4"), *command[4:]], capsys, "2 sizes", "--size")
 
 
 def test_judged_views_that_are_trained_on_are_said(run, tmp_path, capsys):

@@ -110,27 +110,32 @@ def test_a_path_follows_the_marks_of_axes_as_a_scene_does(mark, signs, model, tm
     assert path.note == f"{mark}: two axes of every camera reversed, to x right, y up, z backwards"
 
 
-def test_a_path_names_a_lens_that_is_not_the_models(model, tmp_path):
+def test_the_lenses_of_a_path_are_used(model, tmp_path):
     pose = model.frame.poses_to_input(model.train_poses[:1])[0].tolist()
-    camera, file = model.camera, tmp_path / "path.json"
-    twice = {"fl_x": 2 * camera.fx, "fl_y": 2 * camera.fy, "w": 2 * camera.width, "h": 2 * camera.height}
-    angle = 2 * np.arctan(camera.width / 2 / camera.fx)
-    left = "the model's own lens is used; the file's is left aside: "
-    for top, frame, note in (
-        (twice, {}, ""),  # the same lens, of pictures twice the size
-        ({"camera_angle_x": angle}, {}, ""),
-        ({"w": 64, "h": 48, "aabb_scale": 4}, {}, ""),
-        ({"camera_angle_x": 0.25}, {}, f"{left}camera_angle_x 0.25"),
-        ({"camera_angle_x": angle}, {"k1": 0.1}, f"{left}camera_angle_x {float(angle)!r}, k1 0.1"),
-        ({**twice, "w": 64, "h": 48}, {}, "w 64, h 48, fl_x"),
-        ({"camera_model": "ORTHOGRAPHIC"}, {}, f"{left}camera_model 'ORTHOGRAPHIC'"),
-        ({"fl_x": "wide" * 5000}, {}, f"{left}fl_x 'wide"),
+    own, file = model.camera, tmp_path / "path.json"
+    twice = {"fl_x": 2 * own.fx, "fl_y": 2 * own.fy, "w": 2 * own.width, "h": 2 * own.height}
+    for top, frame, focals, note in (
+        ({}, {}, [], ""),
+        ({"w": 64, "h": 48, "aabb_scale": 4}, {}, [], ""),
+        (twice, {}, [2 * own.fx] * 2, ""),
+        ({"fl_x": 9.0}, {"fl_x": 11.0, "k1": 0.1}, [9, 11], ""),
+        (
+            {"camera_model": "ORTHOGRAPHIC"},
+            {},
+            [],
+            "the model's own lens is used, not the file's: its lens: camera_model",
+        ),
+        ({"fl_x": "wide" * 5000}, {}, [], "the model's own lens is used, not the file's: its lens: fl_x"),
     ):
-        file.write_text(
-            json.dumps({**top, "frames": [{"transform_matrix": pose}, {"transform_matrix": pose, **frame}]})
+        frames = [{"transform_matrix": pose}, {"transform_matrix": pose, **frame}]
+        file.write_text(json.dumps({**top, "frames": frames}))
+        path = read_path(str(file), model)
+        assert [camera.fx for camera in path.cameras] == pytest.approx(focals) and not any(
+            any(camera.distortion) for camera in path.cameras
         )
-        found = read_path(str(file), model).note
-        assert (note in found if note else found == "") and len(found) < 250, top
+        assert path.note.startswith(note) and (note or not path.note) and len(path.note) < 250, top
+    file.write_text(json.dumps({**twice, "frames": frames}))
+    assert (read_path(str(file), model).cameras[0].width) == 2 * own.width
 
 
 def test_a_film_holds_every_frame_and_odd_sizes(tmp_path):

@@ -32,9 +32,21 @@ def test_a_lens_without_a_size_is_that_of_the_picture(tmp_path):
     assert camera.distortion == (-0.1, 0, 0, 0)
 
 
-def test_a_size_that_is_half_given_is_no_size(tmp_path):
-    camera = first_camera(tmp_path, h=None, fl_y=None, cx=None, cy=None)
-    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (20, 20, 8, 6)
+@pytest.mark.parametrize(
+    ("size", "cx"), [({"w": 16, "h": None}, 14.0), ({"w": 32, "h": None}, 7), ({"h": 24, "w": None}, 7)]
+)
+def test_a_size_that_is_half_given_has_the_pictures_shape(tmp_path, size, cx):
+    focal = 20.0 if size["w"] == 16 else 40.0
+    camera = first_camera(tmp_path, **size, fl_x=focal, fl_y=None, cx=14.0, cy=None)
+    assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (16, 12, 20, 20, cx, 6)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [((16, 12), 0), ((160, 120), 0), ((32, 25), 0), ((12, 16), 1), ((64, 64), 1)]
+)
+def test_a_lens_of_another_shape_than_the_picture_is_said(tmp_path, size, said):
+    notes = read(tmp_path, w=size[0], h=size[1]).notes
+    assert sum("cropped or turned" in note for note in notes) == said
 
 
 def test_a_downscaled_lens(tmp_path):
@@ -122,6 +134,7 @@ def test_a_panorama(tmp_path):
         ({"k1": float("inf")}, ("k1", "inf")),
         ({"camera_angle_x": 4.0}, ("camera_angle_x", "4.0")),
         ({"aabb_scale": "16"}, ("aabb_scale", "'16'")),
+        ({"is_fisheye": "false"}, ("is_fisheye", "'false'")),
         ({"mask_path": 3}, ("mask_path", "3")),
         ({"mask_path": "none.png"}, ("mask_path", "none.png", "missing")),
     ],
@@ -248,6 +261,7 @@ def test_what_is_left_aside_is_said(tmp_path):
     notes = read(tmp_path, rolling_shutter=[0, 0, 0.5, 0], mask_color=[255, 0, 255], white_transparent=True).notes
     assert all(f"{name} is left aside" in notes for name in ("rolling_shutter", "mask_color", "white_transparent"))
     assert not any("aside" in note for note in read(tmp_path / "b", rolling_shutter=[0.0, 0, 0, 0]).notes)
+    assert "depth_file_path is left aside" in read(tmp_path / "d", each=lambda i: {"depth_file_path": "a.png"}).notes
     assert "time is left aside" in read(tmp_path / "c", each=lambda i: {"time": i / 6}).notes
 
 

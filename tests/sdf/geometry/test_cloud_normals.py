@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from finer_core.errors import InputError
-from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_normals
+from finer_sdf.geometry.clouds.normals import estimate_normals, judge_normals
+from finer_sdf.geometry.point_cloud import clean_cloud
 from finer_sdf.geometry.reader import read_shape
 
 
@@ -97,10 +98,10 @@ def test_too_few_points():
 
 def test_volume_from_points_and_normals():
     points = sphere(20_000)
-    assert enclosed_volume(points * 2 + 50, points) == pytest.approx(8 * 4 / 3 * np.pi, rel=0.03)
-    assert enclosed_volume(points * 2 + 50, -points) < 0
+    assert judge_normals(points * 2 + 50, points)[0] == pytest.approx(8 * 4 / 3 * np.pi, rel=0.03)
+    assert judge_normals(points * 2 + 50, -points)[0] < 0
     ring, normals = torus(20_000)
-    assert enclosed_volume(ring, normals) == pytest.approx(2 * np.pi**2 * 0.4**2, rel=0.1)
+    assert judge_normals(ring, normals)[0] == pytest.approx(2 * np.pi**2 * 0.4**2, rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["armadillo.obj", "dragon_100k.ply"])
@@ -112,3 +113,18 @@ def test_real_surfaces(shared_data, name):
     normals = mesh.face_vectors()[faces]
     wrong = angles(estimate_normals(points), normals / np.linalg.norm(normals, axis=1, keepdims=True))
     assert (wrong < 90).mean() > 0.99 and np.median(wrong) < 8
+
+
+def test_normals_that_disagree_are_said():
+    points = sphere(400)
+    signs = np.where(np.random.default_rng(1).random(len(points)) < 0.5, -1.0, 1.0)
+    words = "normals look against that of the nearest point"
+    for normals, said in ((points, False), (points * signs[:, None], True)):
+        assert any(words in note for note in clean_cloud(points, normals)[1]) == said
+    corners, faces = cube(600)
+    assert not clean_cloud(corners, faces)[1]
+
+
+def test_normals_that_are_all_zero_are_estimated_without_a_warning():
+    (note,) = clean_cloud(sphere(200), np.zeros((200, 3)))[1]
+    assert note.startswith("its normals are all zero; estimated")

@@ -197,6 +197,48 @@ def test_what_is_left_out_is_said(tmp_path):
     assert all(word in notes for word in ("bones", "morph targets", "2 scenes", "points and lines")), notes
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_hidden_nodes_are_left_out_with_all_below_them(tmp_path, above):
+    hidden = {"extensions": {"KHR_node_visibility": {"visible": False}}}
+    nodes = [
+        {"mesh": 0, "extensions": {"KHR_node_visibility": {"visible": True}}},
+        {"children": [2], **(hidden if above else {})},
+        {"mesh": 0, "translation": [5, 0, 0], **({} if above else hidden)},
+    ]
+    changes = {"nodes": nodes, "scenes": [{"nodes": [0, 1]}], "extensionsRequired": ["KHR_node_visibility"]}
+    loaded = read_shape(saved(tmp_path / "a.glb", plain().glb(**changes)))
+    assert loaded.shape.bounds == pytest.approx(np.array([[0, 0, 0], [1, 1, 1]]))
+    assert loaded.notes == ("left out 1 hidden mesh",)
+
+
+def test_bones_place_a_mesh_and_its_node_does_not(tmp_path):
+    """The upper corners hang on the second bone, which stands 3 higher than where the mesh was bound to it."""
+    made = plain()
+    vertices = np.asarray(CUBE.vertices)
+    is_upper = (vertices[:, 2] > 0.5)[:, None]
+    joints = np.where(is_upper, [1, 0, 0, 0], [0, 1, 0, 0]).astype("u1")
+    weights = np.tile(np.array([255, 0, 0, 0], dtype="u1"), (8, 1))
+    binds = np.tile(np.eye(4), (2, 1, 1))
+    binds[1, 2, 3] = -1.0
+    primitive = made.json["meshes"][0]["primitives"][0]
+    primitive["attributes"] |= {"JOINTS_0": made.add(joints), "WEIGHTS_0": made.add(weights, normalized=True)}
+    bound = made.add(binds.transpose(0, 2, 1).reshape(8, 4).astype("<f4"))
+    made.json["accessors"][bound] |= {"count": 2, "type": "MAT4"}
+    del made.json["bufferViews"][-1]["byteStride"]
+    nodes = [
+        {"mesh": 0, "skin": 0, "translation": [100, 0, 0]},
+        {"children": [2], "translation": [7, 0, 0]},
+        {"translation": [0, 0, 4]},
+    ]
+    skins = [{"joints": [1, 2], "inverseBindMatrices": bound}]
+    loaded = read_shape(saved(tmp_path / "a.glb", made.glb(nodes=nodes, skins=skins, scenes=[{"nodes": [0, 1]}])))
+    assert loaded.shape.bounds == pytest.approx(np.array([[7, 0, 0], [8, 1, 4]]))
+    assert loaded.notes == ("it has bones; read in the pose that they have in the file",)
+    loaded = read_shape(saved(tmp_path / "b.glb", made.glb(nodes=nodes[:1] + [{}, {}], skins=skins)))
+    assert loaded.shape.bounds == pytest.approx(np.array([[0, 0, 0], [1, 1, 1]]))
+    assert "node 1 is a bone and not in the scene" in loaded.notes[0]
+
+
 LINEAR = 0.21404114
 """What sRGB shows as 0.5."""
 

@@ -332,7 +332,8 @@ def test_only_the_materials_that_faces_of_a_trimesh_have_are_read():
     assert colors_at(as_shape(mesh), *CORNERS) == SHOWN
     mesh.visual.face_materials[0] = 0
     loaded = as_shape(mesh)
-    assert loaded.colors is None and "8 bits a channel" in loaded.notes[0]
+    assert "read a material as white: its pixels are of mode I;16" in loaded.notes[0]
+    assert "8 bits a channel" in loaded.notes[0] and colors_at(loaded, *CORNERS)[1:] == SHOWN[1:]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +435,10 @@ def test_only_the_pictures_that_faces_of_a_ply_have_are_read(tmp_path):
     loaded = ply(tmp_path, head, vertices, (f"{first} -1", f"{second} 3"))
     assert colors_at(loaded, *CORNERS) == [[0, 0, 1]] * 4
     assert "left out its texture: no face has a texnumber from 0 to 2" in loaded.notes
+    loaded = ply(tmp_path, head, vertices, (f"{first} 1", f"{second} 2"))
+    assert colors_at(loaded, *CORNERS) == SHOWN
+    (note,) = [note for note in loaded.notes if "left out a texture: " in note]
+    assert "'gone too.png', which is not there" in note
 
 
 def test_the_diffuse_color_of_the_older_extension_of_gltf_is_read(tmp_path):
@@ -472,7 +477,7 @@ def test_pictures_that_are_held_count_with_the_faces(tmp_path):
 
 
 def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):
-    monkeypatch.setattr("finer_sdf.training.color._BATCH", 1024)
+    monkeypatch.setattr("finer_sdf.training.color.COLOR_BATCH", 1024)
     ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
     u, v = 0.5 + ball.vertices[:, 0] / 5, 0.5 + ball.vertices[:, 1] / 5
     ramp = np.linspace(0, 1, 64)

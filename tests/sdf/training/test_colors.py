@@ -1,5 +1,6 @@
 """Colors of meshes and clouds: read, fitted beside the distance, kept in the model, and on the meshes that come out."""
 
+import dataclasses
 import json
 import struct
 
@@ -14,6 +15,7 @@ from finer_sdf import Mesh, Normalization, PointCloud, SdfConfig, SdfModel, fit,
 from finer_sdf.app.cli import main
 from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.raw import color_table
+from finer_sdf.geometry.textures import Texture, TextureMap
 from finer_sdf.inputs import as_shape
 from finer_sdf.meshing import write_mesh
 from finer_sdf.training.color import add_color, color_psnr
@@ -30,7 +32,7 @@ TINY = {
 def small_batches():
     """Fit colors by a quarter of their batch: these are smooth."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_sdf.training.color._BATCH", 1024)
+        patch.setattr("finer_sdf.training.color.COLOR_BATCH", 1024)
         yield
 
 
@@ -99,8 +101,8 @@ def test_colors_that_are_left_out_are_said(tmp_path):
     content[84 + 48 : 84 + 50] = b"\x1f\x80"  # blue
     (tmp_path / "a.stl").write_bytes(content)
     assert "left out the attributes of its triangles, which may be colors" in read_shape(tmp_path / "a.stl").notes
-    np.savez(tmp_path / "a.npz", points=np.eye(4, 3), normals=np.eye(4, 3), colors=np.ones((4, 3)), scale=2)
-    assert "left out its arrays colors, scale" in read_shape(tmp_path / "a.npz").notes
+    np.savez(tmp_path / "a.npz", points=np.eye(4, 3), normals=np.eye(4, 3), colors=np.ones((4, 3)), **{"scale\x1b": 2})
+    assert "left out its arrays colors, scale\\x1b" in read_shape(tmp_path / "a.npz").notes
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
@@ -312,6 +314,32 @@ def test_colors_may_be_left_out_and_change_no_distance(model, ball):
         fit(ball, **TINY, color="on")
     own, _ = fit(ball, **{**TINY, "network": torch.nn.Linear(3, 1)})
     assert own.color is None  # no file could hold both
+
+
+def test_the_memory_of_a_fit_counts_pictures_and_points_with_colors(ball):
+    loaded = as_shape(ball)
+    side = np.broadcast_to(np.uint8(0), (12_000, 12_000, 3))
+    faces = len(loaded.colors.faces)
+    places = {"of_face": np.zeros(faces, dtype=np.int64), "places": np.zeros((faces, 3, 2))}
+    texture = TextureMap(textures=(Texture(pixels=side),), **places)
+    large = dataclasses.replace(loaded.colors, texture=texture)
+    few = {"samples": 2000, "batch_points": 256, "device": "cpu"}
+    for colors, memory, color in ((large, "800MB", "off"), (loaded.colors, "600MB", "auto")):
+        plan_fit(SdfConfig(**few, memory=memory, color=color), loaded.shape)
+        with pytest.raises(InputError, match=f"--memory {memory} leaves no room"):
+            plan_fit(SdfConfig(**few, memory=memory, color=color), loaded.shape, colors=colors)
+    plan_fit(SdfConfig(**few, memory="600MB", color="off"), loaded.shape, colors=loaded.colors)
+
+
+def test_a_checkpoint_is_of_its_colors_too(ball, tmp_path):
+    habits = {**TINY, "checkpoint": tmp_path / "fit.safetensors"}
+    fit(ball, **habits)
+    other = ball.copy()
+    other.visual.vertex_colors = ball.visual.vertex_colors[::-1]
+    for given in (other, trimesh.Trimesh(ball.vertices, ball.faces, process=False)):
+        with pytest.raises(InputError, match="shape"):
+            fit(given, **habits, resume=True)
+    assert fit(ball, **habits, resume=True)[0].color is not None
 
 
 def test_a_file_of_other_networks_is_refused(ball, tmp_path):

@@ -1,7 +1,8 @@
 """The precision that layers compute in: what `double()` does to complex ones, and what `torch.autocast` may not do."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -42,6 +43,16 @@ class PairwiseCasts(nn.Module):
 def autocasts(device: str) -> bool:
     """Return whether `torch.autocast` is on for a type of device."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Let nothing in a block, or in a function that this decorates, be cast by `torch.autocast`."""
+    with ExitStack() as modes:
+        for device in ("cpu", "cuda"):
+            if autocasts(device):
+                modes.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def keeps_precision(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:

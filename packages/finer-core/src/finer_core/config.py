@@ -60,17 +60,33 @@ def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"unknown setting {name!r}{hint}")
             if value is not None and value is not NONE:
-                _check_value(name, value, plain_type(types_of[name]), known[name].metadata.get("choices"))
+                _check_value(name, value, types_of[name], known[name].metadata.get("choices"))
             if value is not None:
                 merged[name] = None if value is NONE else value
     return settings(**merged)
+
+
+def check_fields(settings: Any) -> None:
+    """Make NumPy's numbers in a settings object Python's, and raise InputError for a value that its field cannot have.
+
+    Args:
+        settings: The object, which is being made; a frozen dataclass.
+    """
+    kinds = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = plain(getattr(settings, field.name))
+        object.__setattr__(settings, field.name, value)
+        if value is not None or not fits(None, kinds[field.name]):
+            _check_value(field.name, value, kinds[field.name], field.metadata.get("choices"))
 
 
 def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None) -> None:
     """Raise InputError for a value, mostly from a config file, that an option cannot have."""
     if not fits(value, kind):
         as_option = "--" + name.replace("_", "-")
-        raise InputError(f"setting {name!r} must be {described(kind)}, got {shown(value)} ({as_option})")
+        raise InputError(
+            f"setting {name!r} must be {described(kind).removesuffix(' or none')}, got {shown(value)} ({as_option})"
+        )
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")
 
@@ -85,7 +101,7 @@ NONE = _None()
 
 
 def plain_type(kind: Any) -> type:
-    """Return T of T | None."""
+    """Return T of T | None, the first of several."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         return next(part for part in typing.get_args(kind) if part is not type(None))
     return kind
@@ -100,8 +116,11 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
         overrides: Values by name; None means "decided later" where a field may be that.
 
     Raises:
-        InputError: For a name that is no field, or a value of another type or choice.
+        InputError: For a config of another kind, a name that is no field, or a value of another type or choice.
     """
+    if config is not None and not isinstance(config, kind):
+        given = f"the class {config.__name__}" if isinstance(config, type) else f"one of type {type(config).__name__}"
+        raise InputError(f"config must be a {kind.__name__}, such as {kind.__name__}(steps=100), got {given}")
     before = {} if config is None else vars(config)
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():

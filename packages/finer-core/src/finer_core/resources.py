@@ -8,20 +8,25 @@ from importlib import metadata
 from pathlib import Path
 
 from finer_core.errors import InputError
+from finer_core.schema import plain, shown
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
-def parse_memory(text: str) -> int:
+def parse_memory(limit: str | int) -> int:
     """Turn "4GB", "512 MiB" or a number of bytes into bytes.
 
     Raises:
         InputError: If it is not a positive size.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
-    size = int(Fraction(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    if isinstance(limit, str):
+        match = re.fullmatch(r"\s*(\d{1,999}(?:\.\d{1,999})?)\s*([kmgt]i?)?b?\s*", limit.lower())
+        size = int(Fraction(match[1]) * _UNITS[match[2] or ""]) if match else 0
+    else:
+        number = plain(limit)
+        size = number if type(number) is int else 0
     if size <= 0:
-        raise InputError(f"--memory {text!r} is not a size; write 4GB or 512MB")
+        raise InputError(f"--memory {shown(limit)} is not a size; write 4GB or 512MB")
     return size
 
 

@@ -196,3 +196,19 @@ def whole_numbers(values: Any, *, count: int, what: str) -> tuple[int, ...]:
     if found.shape != (count,) or found.dtype.kind not in "iu" or has_truth or np.ma.is_masked(values):
         raise InputError(f"{what}: {count} whole numbers are wanted, got {shown(values)}")
     return tuple(int(each) for each in found)
+
+
+def check_number(value: Any, *, what: str, is_whole: bool = False) -> None:
+    """Refuse what is no number before it is compared with one.
+
+    Args:
+        value: What a program gave.
+        what: What it is, for the message.
+        is_whole: Whether it must be an integer.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
+        raise InputError(f"{what} must be {'an integer' if is_whole else 'a number'}, got {shown(value)[:100]}")

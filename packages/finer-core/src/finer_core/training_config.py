@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finer_core.config import setting
+from finer_core.config import check_fields, setting
 from finer_core.errors import InputError
+from finer_core.resources import parse_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,14 @@ class RunConfig:
         "bf16 multiplies matrices in bfloat16 in the backward pass and in Muon only; the phase stays in float32",
         choices=("fp32", "bf16"),
     )
-    memory: str = setting("4GB", "memory to stay within", metavar="SIZE")
+    memory: str | int = setting("4GB", "memory to stay within", metavar="SIZE")
     checkpoint_seconds: float = setting(30.0, "least time between two checkpoints")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_at_least(self, 1, "steps")
         check_at_least(self, 0, "checkpoint_seconds")
+        parse_memory(self.memory)
         if self.seed < 0 or self.seed >= 2**63:
             raise InputError(f"--seed must be between 0 and 2^63 - 1, got {self.seed}")
 

@@ -29,7 +29,7 @@ _BAND_NUMBERS = 1 << 20
 
 
 def evaluate(
-    model: ImageModel, image: Any, *, memory: str = "4GB", progress: ProgressOption = False
+    model: ImageModel, image: Any, *, memory: str | int = "4GB", progress: ProgressOption = False
 ) -> dict[str, float | None]:
     """Compare a fitted image with the original.
 
@@ -59,6 +59,8 @@ def evaluate(
         >>> sorted(evaluate(model, np.eye(16)))
         ['psnr', 'psnr_unclipped', 'ssim']
     """
+    if not isinstance(model, ImageModel):
+        raise InputError(f"model must be an ImageModel, got {type(model).__name__}; take one of fit, or of its load")
     truth = as_image(image, memory=parse_memory(memory), copies=1)
     judge = Judge(model, truth)  # refuses another size first
     _note_other_values(model, truth)

@@ -51,7 +51,7 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
         return _of_masked(image)
     try:
         pixels = as_array(image) if isinstance(image, Tensor) else np.asarray(image)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # of other lengths, or of no numbers, as on device meta
         raise InputError(f"the image, a {type(image).__name__}, cannot be read as an array: {error}") from error
     if pixels.dtype == object:
         raise InputError(

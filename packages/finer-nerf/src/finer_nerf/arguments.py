@@ -21,7 +21,7 @@ def check_camera(camera: Any, background: Any = None) -> None:
     """Raise InputError for what is no camera, or no background."""
     check_background(background)
     if not isinstance(camera, Camera):
-        raise InputError(f"camera must be an {Camera.__name__}, got {shown(camera)}")
+        raise InputError(f"camera must be a {Camera.__name__}, got {shown(camera)}")
 
 
 def check_background(background: Any) -> None:
@@ -123,3 +123,5 @@ def check_views(views: Any, *, name: str = "views") -> None:
     masks = views.masks
     if masks is not None and not (isinstance(masks, Tensor) and masks.dtype == torch.bool and masks.shape == size):
         raise InputError(f"{name}: masks must be a tensor of bool {size}, got {shown(getattr(masks, 'shape', masks))}")
+    if masks is not None and not bool((has_any := masks.flatten(1).any(dim=1)).all()):
+        raise InputError(f"{name}: the mask of view {int(has_any.int().argmin())} leaves no pixel; leave that view out")

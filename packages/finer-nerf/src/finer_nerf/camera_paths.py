@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_core.shapes import Float, Real
+from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.auto_scale import looked_at
 from finer_nerf.scenes.checks import read_json
 from finer_nerf.scenes.frames import check_pose, straighten
-from finer_nerf.scenes.transforms import axes_of, other_lens
+from finer_nerf.scenes.transforms import axes_of, path_camera
 
 _WIDEST_GAP = math.radians(120)
 """Views that leave a larger gap than this show the scene from one side only: an orbit would pass unseen space."""
 _LONGEST = 150
-"""Letters of a lens in a note."""
+"""Letters of what is wrong with a lens, in a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +30,12 @@ class CameraPath:
 
     Attributes:
         poses: Camera-to-box matrices (n, 4, 4) float32: x right, y down, z forwards.
+        cameras: The lens of each; empty where a path says nothing of lenses.
         note: What to know about it; empty for nothing.
     """
 
     poses: Tensor
+    cameras: tuple[Camera, ...] = ()
     note: str = ""
 
 
@@ -39,7 +43,13 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
     """Return a circle round the scene at the training cameras' median height and distance.
 
     Where the training views cover one side only, the cameras swing to and fro inside that side.
+
+    Raises:
+        InputError: If there are less than one.
     """
+    check_number(frames, what="frames", is_whole=True)
+    if frames < 1:
+        raise InputError(f"frames must be at least 1, got {frames!r}")
     center, up, polar = _seen_from(model)
     distance, elevation = np.median(polar[:, 0]), np.median(polar[:, 2])
     start, width = _covered(polar[:, 1])
@@ -77,7 +87,8 @@ def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
 def read_path(file: str, model: FittedScene) -> CameraPath:
     """Read a path: a JSON file with "frames", each with a "transform_matrix" as in a transforms.json.
 
-    The file's marks of axes are followed. Its lens is not: the note says so where it is another than the model's.
+    The file's marks of axes are followed, and so are its lenses, without their distortion. One that is not supported
+    is the model's, and the note says so.
 
     Raises:
         InputError: If it is not such a file.
@@ -97,9 +108,15 @@ def read_path(file: str, model: FittedScene) -> CameraPath:
     axes, notes = axes_of(data)
     straight, more = straighten(np.stack(poses) @ axes, places=places)
     notes += more
-    if lens := other_lens(data, model.camera):
-        notes.append(f"the model's own lens is used; the file's is left aside: {lens[:_LONGEST]}")
-    return CameraPath(poses=torch.from_numpy(model.frame.poses_to_box(straight)), note="; ".join(notes))
+    cameras: tuple[Camera, ...] = ()
+    try:
+        found = [path_camera(data, frame, like=model.camera, where="its lens") for frame in frames]
+        if any(camera != model.camera for camera in found):
+            cameras = tuple(camera if camera.projection == "equirectangular" else camera.pinhole() for camera in found)
+    except InputError as error:
+        notes.append(f"the model's own lens is used, not the file's: {str(error)[:_LONGEST]}")
+    poses_to_box = torch.from_numpy(model.frame.poses_to_box(straight))
+    return CameraPath(poses=poses_to_box, cameras=cameras, note="; ".join(notes))
 
 
 def look_at(

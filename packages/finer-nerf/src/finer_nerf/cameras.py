@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_core.shapes import Bool, Float, Int
 from finer_nerf.lenses import PROJECTIONS, Distortion, distort, project, undistort, unproject
 
@@ -63,6 +64,8 @@ class Camera:
 
     def __post_init__(self) -> None:
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        for number in (self.width, self.height, *numbers):
+            check_number(number, what="each number of a camera")
         if not all(abs(number) < LARGEST_NUMBER for number in numbers) or min(self.fx, self.fy) < LEAST_FOCAL:
             shown = ", ".join(f"{number:.4g}" for number in numbers[:8])
             raise InputError(

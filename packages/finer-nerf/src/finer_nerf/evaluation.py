@@ -11,7 +11,9 @@ import torch
 from finer_core.errors import InputError
 from finer_core.metrics import psnr
 from finer_core.progress import ProgressOption, reporting
+from finer_core.schema import shown
 from finer_core.shapes import Bool, Float
+from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import check_background, check_views
 from finer_nerf.backgrounds import color_of
 from finer_nerf.model import NerfModel
@@ -28,6 +30,7 @@ _VGG_SIDE = 16
 Lpips = Callable[[np.ndarray, np.ndarray], float]
 
 
+@in_plain_modes()
 def evaluate(
     model: NerfModel,
     views: Views,
@@ -62,6 +65,8 @@ def evaluate(
         >>> sorted(figures), len(figures["per_view"])
         (['background', 'lpips', 'per_view', 'psnr', 'ssim', 'views'], 8)
     """
+    if not isinstance(model, NerfModel):
+        raise InputError(f"model must be a NerfModel, such as NerfModel.load returns, got {shown(model):.60}")
     check_views(views)
     check_background(background)
     background = background or model.background

@@ -12,6 +12,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_core.schema import fits, plain, shown
+from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import are_mirrored, check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.presets import resolve, with_reading
@@ -22,13 +23,14 @@ _OF_READING = ("downscale", "train_every", "test_every")
 """Settings that say how a scene is read."""
 
 
+@in_plain_modes()
 def read_scene(
     path: str | os.PathLike[str],
     *,
     downscale: int = 1,
     train_stride: int = 1,
     test_every: int = 8,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
 ) -> Scene:
     """Read a scene.
 
@@ -67,6 +69,7 @@ def read_scene(
     )
 
 
+@in_plain_modes()
 def builtin_scene(size: int = builtin.BUILT_IN_SIZE) -> Scene:
     """Return the built-in scene: textured solids on a plate, ray-traced, with transparency.
 
@@ -89,6 +92,7 @@ def builtin_scene(size: int = builtin.BUILT_IN_SIZE) -> Scene:
     return builtin.builtin_scene(size=size)
 
 
+@in_plain_modes()
 def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a scene in Blender's format: transforms_train.json and the like, and the pictures.
 

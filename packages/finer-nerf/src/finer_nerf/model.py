@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.errors import InputError
 from finer_core.io.figures import png_bytes
 from finer_core.io.model_file import save_model
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import check_camera, checked_poses, points_and_directions
 from finer_nerf.camera_paths import orbit
 from finer_nerf.cameras import Camera
@@ -152,6 +152,7 @@ class NerfModel(nn.Module):
         look = look_at_tensors if isinstance(points, Tensor) else look_at_arrays
         return look(self, points, directions)
 
+    @in_plain_modes()
     def render(self, camera_to_world: Any, camera: Camera, *, background: str | None = None) -> dict[str, np.ndarray]:
         """Render a view.
 
@@ -174,13 +175,14 @@ class NerfModel(nn.Module):
         depth = np.where(np.isfinite(view.depth), view.depth / np.float32(self.frame.scale), np.float32(np.nan))
         return {"rgb": view.color, "depth": depth, "accumulation": view.opacity}
 
+    @in_plain_modes()
     def mesh(
         self,
         *,
         resolution: int = 256,
         level: float | None = None,
         texture: int | None = None,
-        memory: str = "4GB",
+        memory: str | int = "4GB",
         progress: ProgressOption = False,
     ) -> Any:
         """Extract the surface where the density crosses a level.
@@ -221,13 +223,12 @@ class NerfModel(nn.Module):
         Raises:
             InputError: If there are less than one.
         """
-        if frames < 1:
-            raise InputError(f"frames must be at least 1, got {frames!r}")
         path = orbit(self, frames=frames)
         if path.note:
             logger.info("orbit: %s", path.note)
         return self.frame.poses_to_input(path.poses.numpy())
 
+    @in_plain_modes()
     def video(
         self,
         path: str | os.PathLike[str],
@@ -282,6 +283,7 @@ class NerfModel(nn.Module):
         box = "all space" if self.grid.contracted else f"a box of {2 * self.bound / self.frame.scale:.4g} units"
         return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, {box}"
 
+    @in_plain_modes()
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows: the first training view, small."""
         camera = small_camera(self.camera, side=_PREVIEW_SIDE)

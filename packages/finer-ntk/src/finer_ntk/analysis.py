@@ -15,6 +15,7 @@ from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check, plain
 from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
@@ -77,7 +78,7 @@ def analyze(
     *,
     top: int | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     seed: int = 0,
     progress: ProgressOption = False,
 ) -> NtkSpectrum:
@@ -117,6 +118,7 @@ def analyze(
     """
     coords = as_coords(x, as_row_function(model))
     count = len(coords)
+    check(plain(top), int | None, name="top")
     if top is not None and not 1 <= top <= count:
         raise InputError(f"top {top}: the kernel of {count} points has {count} eigenvalues")
     signal = None if target is None else as_signal(target, count)
@@ -184,7 +186,7 @@ def sweep(
     seeds: Sequence[int] = (0,),
     target: Tensor | np.ndarray | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     progress: ProgressOption = False,
 ) -> list[dict[str, Any]]:
     """Compare the kernels of many networks on the same points.
@@ -206,7 +208,7 @@ def sweep(
         first seed's kernels; of modules only, a training's checkpoints say, `alignment_with_previous` too.
 
     Raises:
-        InputError: If there are too many points, no network or no seed, or memory does not suffice.
+        InputError: If there are too many points, no network by name or no seed, or memory does not suffice.
         ValueError: If an argument is none of the choices, or does not fit a network.
 
     Example:
@@ -222,8 +224,8 @@ def sweep(
         >>> low["name"], low["effective_rank"] < high["effective_rank"]
         ('low', True)
     """
-    if not networks or not len(seeds):
-        raise InputError(f"a sweep needs networks and seeds, got {len(networks)} and {len(seeds)}")
+    if not isinstance(networks, Mapping) or not networks or not len(seeds):
+        raise InputError(f"a sweep needs seeds, and networks by name, got {list(seeds)} and {type(networks).__name__}")
     check_room_for_all(len(x), memory)
     signal = None if target is None else as_signal(target, len(x))
     sequence = not any(isinstance(source, NetworkConfig) for source in networks.values())
@@ -241,7 +243,7 @@ def sweep(
 def _drawn(source: NetworkConfig | nn.Module, seeds: Sequence[int]) -> list[nn.Module]:
     if isinstance(source, nn.Module):
         return [source]
-    return [build_network(source, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return [build_network(source, device="cpu", generator=torch.Generator().manual_seed(seed)) for seed in seeds]
 
 
 def measure(
@@ -251,10 +253,9 @@ def measure(
     target: np.ndarray | None,
     *,
     derivative: Derivative,
-    memory: str,
+    memory: str | int,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Return one row of a sweep, and the kernel (n, n) and eigenvalues (n,) of its first network."""
-    check_room_for_all(len(x), memory)
     measured, shown = [], []
     for network in networks:
         function = as_row_function(network)
@@ -294,7 +295,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def alignments(kernels: Sequence[np.ndarray], *, sequence: bool) -> dict[str, float]:
     """Return the last kernel's alignment with the first and, in a sequence of models, with the one before."""
-    found = {"alignment_with_first": alignment(kernels[0], kernels[-1])}
-    if sequence:
-        found["alignment_with_previous"] = alignment(kernels[max(0, len(kernels) - 2)], kernels[-1])
-    return found
+    before = {"first": kernels[0], **({"previous": kernels[max(0, len(kernels) - 2)]} if sequence else {})}
+    return {f"alignment_with_{name}": alignment(kernel, kernels[-1]) for name, kernel in before.items()}

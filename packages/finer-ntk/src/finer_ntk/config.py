@@ -6,7 +6,6 @@ from typing import Any
 
 from finer_core.config import setting
 from finer_core.errors import InputError
-from finer_core.resources import parse_memory
 from finer_core.training_config import RunConfig, check_at_least, check_positive
 
 LARGEST_DENSE = 4096
@@ -47,7 +46,6 @@ class SubjectSettings(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "max_points")
-        parse_memory(self.memory)
         given = [name for name in ("grid", "points", "image") if getattr(self, name) is not None]
         if len(given) > 1:
             raise InputError(f"--{given[0]} and --{given[1]} both say which points; give one")

@@ -1,7 +1,17 @@
-"""Run the command line as `python -m finer_sdf`."""
+"""Run the command line: as `finer-sdf`, or as `python -m finer_sdf`."""
 
 import sys
 
-from finer_sdf.app.cli import main
+from finer_core.app.loading import loading
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line of the process and return its exit code."""
+    with loading():
+        from finer_sdf.app.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

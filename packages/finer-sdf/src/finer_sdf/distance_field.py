@@ -11,7 +11,9 @@ from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check_number
 from finer_core.shapes import Float
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.normalization import Normalization
 from finer_sdf.queries import distances_at, normals_at
 
@@ -89,6 +91,7 @@ class DistanceField(nn.Module):
         """
         return normals_at(points, self.everywhere, self.normalization, like=self._parameter())
 
+    @in_plain_modes()
     def query(self, points: Any) -> "PointQuery":
         """Return distance, normal and nearest point of the surface for points anywhere.
 
@@ -115,6 +118,7 @@ class DistanceField(nn.Module):
         """Return the distance (..., 1) and its exact gradient (..., 3) at coords (..., 3) of the box, detached."""
         return value_and_gradient(self.field, coords)
 
+    @in_plain_modes()
     def mesh(
         self,
         *,
@@ -123,7 +127,7 @@ class DistanceField(nn.Module):
         min_component: float = 0.0,
         simplify: int | None = None,
         texture: int | None = None,
-        memory: str = "4GB",
+        memory: str | int = "4GB",
         progress: ProgressOption = False,
     ) -> "trimesh.Trimesh":
         """Extract the surface as triangles, by marching cubes near it.
@@ -149,6 +153,7 @@ class DistanceField(nn.Module):
         from finer_sdf.meshing.parts import check_min_component
         from finer_sdf.meshing.simplify import check_simplify
 
+        check_number(level, what="level")
         check_min_component(min_component)
         check_simplify(simplify)
         check_painting(self, texture, memory=parse_memory(memory))

@@ -81,7 +81,7 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found), notes=(*lacks, *notes), colors=colors)
+    return LoadedShape(shape=found, name=kind, sha256=digest_of(found, colors), notes=(*lacks, *notes), colors=colors)
 
 
 def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str, ...]]:
@@ -92,13 +92,11 @@ def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str,
     texture, notes = None, tuple[str, ...]()
     if kind == "texture":
         try:
-            texture = _texture_of(shape, visual, room)
+            texture, notes = _texture_of(shape, visual, room)
         except MemoryError:
             raise
         except Exception as error:  # whatever it is, and whatever a decoder says of a damaged picture
             return None, (f"read without its colors: {reason_for(error)}",)
-        if others := int((texture.of_face == NO_TEXTURE).sum()):
-            notes = (f"read {counted(others, 'face')} as white, without the number of a material",)
     if colors is None and texture is None:
         return None, ()
     raw = RawShape(
@@ -110,8 +108,8 @@ def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str,
     return colors_of(raw), notes
 
 
-def _texture_of(shape: Any, visual: Any, room: Room) -> TextureMap:
-    """Return the pictures of a trimesh's materials, whose `uv` count from their lower left corner.
+def _texture_of(shape: Any, visual: Any, room: Room) -> tuple[TextureMap, tuple[str, ...]]:
+    """Return the pictures of a trimesh's materials, whose `uv` count from their lower left corner, and notes.
 
     InputError where it lacks something, and where all faces show one color: trimesh gives a material without a picture
     one of that.
@@ -125,19 +123,32 @@ def _texture_of(shape: Any, visual: Any, room: Room) -> TextureMap:
         numbers = np.where((numbers >= 0) & (numbers < len(materials)), numbers, NO_TEXTURE)
     known = numbers != NO_TEXTURE
     used, numbers[known] = np.unique(numbers[known], return_inverse=True)
-    textures = tuple(_of_material(visual.material if materials is None else materials[each], room) for each in used)
-    shown = [*textures, Texture(pixels=_WHITE)][: len(used) + (not known.all())]
+    textures, notes = list[Texture](), list[str]()
+    for each in used:
+        try:
+            textures.append(_of_material(visual.material if materials is None else materials[each], room))
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder says of a damaged picture
+            if len(used) == 1:
+                raise
+            notes.append(f"read a material as white: {reason_for(error)}")
+            textures.append(Texture(pixels=_WHITE))
+    if others := int((~known).sum()):
+        notes.append(f"read {counted(others, 'face')} as white, without the number of a material")
+    shown = [*textures, Texture(pixels=_WHITE)][: len(used) + bool(others)]
     if not any((each.pixels != each.pixels[0, 0]).any() for each in shown):
         if len({(*each.pixels[0, 0].tolist(), *each.factor) for each in shown}) == 1:
             has_picture = any(each.pixels.shape[:2] != (1, 1) for each in shown)
             raise InputError(f"{'its picture is' if has_picture else 'it has no picture, and is'} of one color")
-        return TextureMap(textures=textures, of_face=numbers, places=np.zeros((len(faces), 3, 2)))
+        flat = TextureMap(textures=tuple(textures), of_face=numbers, places=np.zeros((len(faces), 3, 2)))
+        return flat, tuple(notes)
     if uv is None:
         raise InputError("its picture has no texture coordinates; set visual.uv")
     if np.shape(uv) != (len(shape.vertices), 2) or not np.isfinite(uv).all():
         raise InputError("its texture coordinates, visual.uv, must be two finite numbers for each vertex")
     places = np.asarray(uv, dtype=np.float64) * [1, -1] + [0, 1]
-    return TextureMap(textures=textures, of_face=numbers, places=places[faces])
+    return TextureMap(textures=tuple(textures), of_face=numbers, places=places[faces]), tuple(notes)
 
 
 def _of_material(material: Any, room: Room) -> Texture:
@@ -220,12 +231,18 @@ def distance_to(reference: Any, normalization: Normalization) -> MeshDistance | 
     return MeshDistance(normalization.mesh_to_box(loaded.shape))
 
 
-def digest_of(shape: Shape) -> str:
-    """Return the SHA-256 of a surface's content."""
+def digest_of(shape: Shape, colors: SurfaceColors | None) -> str:
+    """Return the SHA-256 of a surface's content, with its colors where it has some."""
+    tables: tuple[np.ndarray, ...]
     tables = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points, shape.normals)
     what = [f"{table.dtype} {table.shape}" for table in tables]
     if isinstance(shape, PointCloud) and shape.noise:
         what.append(f"noise {shape.noise:.6g}")
+    if colors is not None:
+        tables += tuple(table for table in (colors.points, colors.colors, colors.faces) if table is not None)
+        if (texture := colors.texture) is not None:
+            tables += (texture.of_face, texture.places, *(each.pixels for each in texture.textures))
+            what += [f"{each.pixels.shape} {each.wrap} {each.factor}" for each in texture.textures]
     digest = hashlib.sha256(" ".join(what).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table).tobytes())

@@ -36,7 +36,8 @@ def distances_at(
     from finer_sdf.meshing.field_values import evaluate_points  # here: its package loads what only meshes need
 
     table = points_table(points)
-    boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond all numbers of single precision, the distance is infinite
+        boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
     if within and boxed.min(initial=0) >= -BOX_HALF_SIDE and boxed.max(initial=0) <= BOX_HALF_SIDE:
         field = within
     found = evaluate_points(field, boxed, device=like.device).astype(np.float64) / normalization.scale

@@ -10,11 +10,14 @@ import dataclasses
 import difflib
 import os
 import re
+import signal
 import sys
+import threading
 import time
 import traceback
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
@@ -172,7 +175,7 @@ def run_command(
     """
     share_processor_politely()
     allow_building()
-    with steady_streams() as out:
+    with steady_streams() as out, _terminated_as_interrupted():
         try:
             code, parsed = _run(build_parser(), arguments, around)
         finally:
@@ -183,6 +186,23 @@ def run_command(
             if not isinstance(out.failure, BrokenPipeError):  # then its reader had enough
                 print(f"the result could not be printed ({out.failure})", file=sys.stderr)
         return code
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that no half of a file stays behind; of several processes, a launcher cares.
+
+    Who handles it in a way of their own keeps that.
+    """
+    is_main = threading.current_thread() is threading.main_thread() and os.environ.get("WORLD_SIZE", "1") == "1"
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(

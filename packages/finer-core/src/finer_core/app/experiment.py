@@ -13,8 +13,7 @@ from finer_core.app.saved_run import (
     config_content,
     kernels_of,
     read_run,
-    tell_of_other_kernels,
-    tell_of_other_sums,
+    tell_of_other_circumstances,
 )
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing
 from finer_core.distributed.gradient_sum import GradientReducer
@@ -106,8 +105,7 @@ class Experiment(ABC):
         networks = self.networks_of(plan)
         check_weights(run, networks, memory=parse_memory(plan.settings.memory))
         kernels = kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
-        tell_of_other_kernels(config, kernels, out=out)
-        tell_of_other_sums(config, device=plan.device, out=out)
+        tell_of_other_circumstances(config, kernels, device=plan.device, out=out)
         name = signal or config["signal"]
         data, sha256 = self.read(name, plan.settings)
         self._refuse_another(name, sha256, config)

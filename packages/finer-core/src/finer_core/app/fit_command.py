@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options
+from finer_core.app.loading import loading
 from finer_core.app.network_options import add_network_options, given_options
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import merge_settings
@@ -143,7 +144,8 @@ class FitCommand:
         if sys.stderr.isatty() and not arguments.quiet:
             # PyTorch takes seconds; what follows overwrites this.
             print("loading", end="\r", file=sys.stderr, flush=True)
-        experiment = pkgutil.resolve_name(self.experiment)
+        with loading():
+            experiment = pkgutil.resolve_name(self.experiment)
         habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
         if mode == "resume" and (out / "config.json").is_file():
             given = asked_settings(arguments, self.settings)

@@ -15,6 +15,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import is_partial, remove_partial_files, write_json
 
 Mode = Literal["new", "overwrite", "resume"]
+_MOST_CONFIG_BYTES = 1 << 26
 
 
 class RunFolder:
@@ -148,16 +149,22 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a config file: a JSON object.
 
     Raises:
-        InputError: If it is missing or not a JSON object.
+        InputError: If it is missing, too large or not a JSON object.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        with open(path, "rb") as file:
+            content = file.read(_MOST_CONFIG_BYTES + 1)
+        if len(content) > _MOST_CONFIG_BYTES:  # a device has no end
+            raise InputError(f"{path}: more than {_MOST_CONFIG_BYTES:,} bytes, which is no config file")
+        data = json.loads(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})"
         ) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:  # a number of too many digits, or lists nested too deep
         raise InputError(f"{path}: not usable JSON ({error})") from error
     if not isinstance(data, dict):

@@ -14,7 +14,7 @@ from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import InputError, shortened
 from finer_core.resources import environment_versions
-from finer_core.schema import check_entries, shown
+from finer_core.schema import check_entries
 
 if TYPE_CHECKING:
     from finer_core.training.history import LogEntry
@@ -41,7 +41,7 @@ def config_content(
         **about,
         **plan.to_dict(),
         "kernels": kernels_of(networks, device=plan.device, compiled=plan.settings.compile),
-        **_sharing(),
+        **sharing_now(),
         "versions": environment_versions("finer-core", command.partition(" ")[0], "torch", "numpy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -112,60 +112,38 @@ def kernels_of(configs: Sequence[Any], *, device: str, compiled: bool | None) ->
         device: Where they compute; the kernels are for a CPU.
         compiled: Whether activations are compiled.
     """
-    from finer_core.activations.modules import Activation
     from finer_core.networks.build import build_network
+    from finer_core.training import circumstances
 
     if device != "cpu" or compiled is False:
         return {}
-    modules = [module for config in configs for module in build_network(config, device="meta").modules()]
-    return dict(sorted(filter(None, (m.kernel() for m in modules if isinstance(m, Activation)))))
+    networks = [build_network(config, device="meta") for config in configs]
+    return circumstances.kernels_of(module for network in networks for module in network.modules())
 
 
-def tell_of_other_kernels(config: Mapping[str, Any], kernels: Mapping[str, str], *, out: Path) -> None:
-    """Say on stderr if a run goes on with other kernels than it began with: its result may differ in rounding.
-
-    Args:
-        config: Content of the run's `config.json`.
-        kernels: From `kernels_of`, now.
-        out: The run folder.
-    """
-    before = config.get("kernels")
-    if not isinstance(before, Mapping) or dict(before) == dict(kernels):
-        return
-    if kernels and before:
-        what = "other compiled kernels than now (another compiler, processor or version)"
-    elif before:
-        what = "compiled kernels, which cannot be built here (no C compiler?)"
-    else:
-        what = "PyTorch's operations in place of the compiled kernels that are used now"
-    _tell_of_other_bits(what, out=out)
-
-
-def _sharing() -> dict[str, int]:
+def sharing_now() -> dict[str, int]:
     """Return by how many sums are split: their last bits depend on it."""
     import torch
 
     return {"processes": ranks_of_environment().size, "threads": torch.get_num_threads()}
 
 
-def tell_of_other_sums(config: Mapping[str, Any], *, device: str, out: Path) -> None:
-    """Say on stderr if a run goes on with other threads, processes or PyTorch than it began with.
+def tell_of_other_circumstances(
+    config: Mapping[str, Any], kernels: Mapping[str, str], *, device: str, out: Path
+) -> None:
+    """Say on stderr if a run goes on with other kernels, threads, processes or PyTorch than it was begun with.
 
     Args:
         config: Content of the run's `config.json`; one of before these were kept lacks them.
+        kernels: From `kernels_of`, now.
         device: Where the run computes; only on a CPU are the bits promised.
         out: The run folder.
     """
+    from finer_core.training.circumstances import other_circumstances
+
     if device != "cpu":
         return
-    now = {**_sharing(), "PyTorch": environment_versions("torch")["torch"]}
     before = {**config, "PyTorch": config["versions"].get("torch")}
-    other = [(name, value) for name, value in now.items() if before.get(name) not in (None, value)]
-    if other:
-        what = ", ".join(f"{name} {shown(before[name])} where it is {value} now" for name, value in other)
-        _tell_of_other_bits(what, out=out)
-
-
-def _tell_of_other_bits(what: str, *, out: Path) -> None:
-    line = f"{out}: begun with {what}; the result agrees to rounding, its bits may differ"
-    print(shortened(line), file=sys.stderr)
+    now = {**sharing_now(), "PyTorch": environment_versions("torch")["torch"], "kernels": kernels}
+    for line in other_circumstances(before, now):
+        print(shortened(f"{out}: {line}"), file=sys.stderr)

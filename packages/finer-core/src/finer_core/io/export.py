@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from finer_core.casts import without_autocast
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, output_path
 from finer_core.networks.real_pairs import without_complex_numbers
@@ -70,7 +71,7 @@ def export(
     try:
         real = without_complex_numbers(model).eval()
         rows = torch.export.Dim("points")
-        with torch.no_grad(), _silent():
+        with torch.no_grad(), without_autocast(), _silent():
             with _ExactNumbers() if is_onnx else nullcontext():
                 program = torch.export.export(real, inputs, dynamic_shapes=[{0: rows} for _ in inputs])
             content = _onnx(program, input_names, output_names) if is_onnx else _exported(program)
@@ -141,9 +142,9 @@ def _inputs(model: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tupl
             raise InputError(
                 f"{type(model).__name__} does not say its in_features; give example=, what it is called with"
             )
-        like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+        like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0, device="cpu"))
         dtype = torch.float64 if takes_double(model) else like.dtype
-        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype).view(2, features)
+        example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype, device=like.device).view(2, features)
     return (example,) if isinstance(example, Tensor) else tuple(example)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
+from finer_core.io.files import check_output_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
@@ -47,7 +48,8 @@ def save_model(
         task_data: Plain data that using it needs.
 
     Raises:
-        InputError: If `build_network` made it, and it was changed since: the file would say another function.
+        InputError: If `build_network` made it, and it was changed since: the file would say another function. Or if
+            the file cannot be written.
         ValueError: If networks of a `NetworkDict` have no config, or `task_data` is not plain data.
 
     Example:
@@ -60,6 +62,7 @@ def save_model(
         ...     os.path.getsize(path) > 0
         True
     """
+    check_output_path(path)
     network = _without_compilation(network)
     header = {
         "format": FORMAT,

@@ -9,6 +9,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.resources import check_room
+from finer_core.schema import check_number
 from finer_core.shapes import Float, Int, Real, UInt8
 
 _LEAST, _MOST = 64, 16_384
@@ -49,6 +50,7 @@ def check_texture(size: int | None, *, memory: int, extra: str) -> None:
     """
     if size is None:
         return
+    check_number(size, what="--texture", is_whole=True)
     if not _LEAST <= size <= _MOST:
         raise InputError(f"--texture must be between {_LEAST} and {_MOST} pixels, got {size}")
     check_room(size**2 * _BYTES_A_PIXEL, memory, what=f"--texture {size}", advice="lower it")

@@ -206,9 +206,11 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_coords(coords: Tensor, *, in_features: int) -> None:
-    """Raise ValueError if the last axis of `coords` is not `in_features`."""
+    """Raise ValueError if the last axis of `coords` is not `in_features`, or they are no floating-point numbers."""
     if coords.ndim == 0 or coords.shape[-1] != in_features:
         raise ValueError(f"expected coords of shape (..., {in_features}), got {tuple(coords.shape)}")
+    if not coords.is_floating_point():
+        raise ValueError(f"coords must be floating-point numbers, got {coords.dtype}; call .float() on them")
 
 
 def complex_of(dtype: torch.dtype | None) -> torch.dtype:

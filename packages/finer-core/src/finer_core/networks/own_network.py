@@ -6,6 +6,7 @@ No file holds code. What is written down of it is its name, to say what must be 
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import torch
@@ -71,6 +72,8 @@ def describe_network(
         raise InputError(f"network {name} has no parameters to train")
     if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
         raise InputError(f"network {name} has lazy layers without weights yet; call it once on {what}, then fit it")
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        raise InputError(f"network {name} is on the device meta, without numbers; make it on another, then fit it")
     kinds = {p.dtype.to_real() if p.is_complex() else p.dtype for p in network.parameters()}
     if kinds != {torch.float32}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
@@ -99,6 +102,7 @@ def describe_network(
     if not values.requires_grad:
         raise InputError(f"network {name} gives values without gradients: they depend on none of its parameters")
     _try_backward(values, probe, name=name)
+    _try_rows_apart(partial(call, probe.eval()), coords, name=name)
     for tensor in (*probe.parameters(), *probe.buffers()):
         kept.pop(tensor.untyped_storage().data_ptr(), None)
     row = [tensor.numel() // _PROBED for tensor in kept.values()]
@@ -108,6 +112,18 @@ def describe_network(
         hidden_features=max(in_features, out_features, *row),
         row_bytes=_WORKING_COPIES * (nbytes + 4 * (in_features + out_features)),
     )
+
+
+def _try_rows_apart(call: Callable[[Tensor], Tensor], coords: Tensor, *, name: str) -> None:
+    """Raise InputError for a network in which a point's values depend on others: pieces of a signal would not fit."""
+    half = len(coords) // 2
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        whole, part = call(coords)[:half], call(coords[:half])
+    if not torch.allclose(whole, part, rtol=1e-3, atol=1e-4 * float(whole.abs().max()) + 1e-30, equal_nan=True):
+        raise InputError(
+            f"network {name} makes other values of a point beside other points, or by chance; each must be of its "
+            "point alone in evaluation mode"
+        )
 
 
 def _try_backward(values: Tensor, probe: nn.Module, *, name: str) -> None:

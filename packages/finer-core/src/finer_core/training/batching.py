@@ -9,6 +9,7 @@ from torch import nn
 
 from finer_core.activations import fuse_activations, fusion_kept
 from finer_core.activations.derivative_mode import outside_derivative_blocks
+from finer_core.casts import without_autocast
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
@@ -40,23 +41,32 @@ def apart_from_the_program() -> Iterator[None]:
         True
         False
     """
-    dtype = torch.get_default_dtype()
     with ExitStack() as modes:
         modes.enter_context(fusion_kept())
         modes.enter_context(outside_derivative_blocks())
         modes.enter_context(torch.random.fork_rng(devices=[]))
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
-        for kind in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(kind):
-                modes.enter_context(torch.autocast(kind, enabled=False))
+        modes.enter_context(in_plain_modes())
+        yield
+
+
+@contextmanager
+def in_plain_modes() -> Iterator[None]:
+    """Let a block compute without autocast, and make new tensors of single precision and on the CPU.
+
+    For what a model is asked, in threads too: but for a default type that is another, nothing is touched that threads
+    share.
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as modes:
+        modes.enter_context(without_autocast())
         if torch.get_default_device().type != "cpu":  # the context itself makes every operation slower
             modes.enter_context(torch.device("cpu"))
-        try:
+        if dtype != torch.float32:
             torch.set_default_dtype(torch.float32)
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
+            modes.callback(torch.set_default_dtype, dtype)
+        yield
 
 
 def fresh_network(

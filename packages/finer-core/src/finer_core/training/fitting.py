@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption
+from finer_core.schema import check, plain, shown
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import TrainingHistory
 from finer_core.training.loop import Fit
@@ -73,9 +74,10 @@ def fit(
 
     Raises:
         DivergenceError: If the fit diverged for good.
-        InputError: For no steps, a rate or norm that is not positive, a network without trainable parameters,
-            optimizers that have none of them or need a closure, or a checkpoint that exists or is of another fit.
-        ValueError: If the function returns no scalar.
+        InputError: For no steps, an argument of another kind, a rate or norm that is not positive, a network without
+            trainable parameters, optimizers that have none of them or need a closure, or a checkpoint that exists or is
+            of another fit.
+        ValueError: If the function returns no real scalar, or one without a gradient.
 
     Example:
         >>> import torch
@@ -90,14 +92,24 @@ def fit(
         >>> len(history), history[-1].loss < history[0].loss
         (4, True)
     """
+    for name, number in (("steps", steps), ("log_every", log_every)):
+        check(plain(number), int, name=name)
     if steps < 1 or log_every < 1:
         raise InputError(f"steps and log_every must be at least 1, got {steps} and {log_every}")
     if optimizers is None:
         chosen = build_optimizers(network, learning_rate=learning_rate)
     else:
-        chosen = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+        given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+        if not isinstance(given, Sequence) or not all(isinstance(each, Optimizer) for each in given):
+            raise InputError(
+                f"optimizers must be of PyTorch's, or a list of them, got {shown(optimizers)}; make one of "
+                "network.parameters()"
+            )
+        chosen = list(given)
         for group in (group for optimizer in chosen for group in optimizer.param_groups):
             group["initial_lr"] = group["lr"]  # also where an earlier fit, or a scheduler of PyTorch's, left another
+    if schedule is not None and not callable(schedule):
+        raise InputError(f"schedule must be a function of step and steps, got {shown(schedule)}; see schedule_of")
     state = saved_state(checkpoint, resume=resume)
     with torch.inference_mode(False), torch.enable_grad():
         loop = Fit(
@@ -145,8 +157,10 @@ class _LossObjective(StatelessObjective):
     def backward(self, network: nn.Module, step: int) -> Tensor:
         with torch.enable_grad():
             loss = self.loss(network, step)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            shape = tuple(loss.shape) if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-            raise ValueError(f"the loss of a step must be a scalar tensor, got {shape}")
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
+            found = f"{loss.dtype} {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise ValueError(f"the loss of a step must be a real scalar tensor, got {found}")
+        if not loss.requires_grad:
+            raise ValueError("the loss of a step has no gradient; compute it of the network's outputs")
         loss.backward()
         return loss.detach().reshape(())

@@ -13,9 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from finer_core.distributed.interruption import interruptible
-from finer_core.errors import InputError, Interrupted
+from finer_core.errors import InputError, Interrupted, shortened
+from finer_core.io.files import check_output_path
 from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
+from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
 from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.loop import Fit
@@ -44,12 +46,12 @@ def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> T
             raise InputError("resume=True needs checkpoint=, the file to go on from")
         return None
     path = Path(checkpoint)
-    if resume:
-        return read_state(path) if path.exists() else None
-    if path.exists():
+    exists = os.path.exists(path)  # pathlib raises for a name that is too long
+    if exists and not resume:
         raise InputError(f"{path}: already exists; go on from it by resume=True, remove it, or name another checkpoint")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: there is no such folder; make it, or name another checkpoint")
+    if exists:
+        return read_state(path)
+    check_output_path(path)
     return None
 
 
@@ -71,7 +73,8 @@ def run_recorded(
         name: What the progress line calls the work.
         metrics_of: Makes an entry's metrics of its loss.
         figure: Makes the progress line's figure of a step's loss.
-        state: Where it goes on from, from `saved_state`.
+        state: Where it goes on from, from `saved_state`. Other threads, kernels or PyTorch than it was begun with are
+            logged as a warning.
         checkpoint: File that the state goes to.
         callbacks: `Callback`s, or objects with some of its methods.
         progress: False, True for a bar on stderr, or a function of (step, steps, metrics) for each entry.
@@ -121,6 +124,13 @@ def run_recorded(
         for hook in hooks["on_start"]:
             hook(state.step if state else 0, fit.steps)
         asked = ends.enter_context(_ctrl_c())
+        if checkpoint is not None:
+            circumstances = circumstances_of(fit.network)
+            about = (state.loop if state else {}).get("about")
+            before = about.get(CIRCUMSTANCES) if isinstance(about, Mapping) else None
+            for line in other_circumstances(before, circumstances):
+                logger.warning("%s", shortened(f"{os.fspath(checkpoint)}: {line}"))
+            fit.about = {**fit.about, CIRCUMSTANCES: circumstances}
         connection = connected(
             fit,
             name=name,

@@ -12,6 +12,7 @@ from finer_core.config import given_fields
 from finer_core.errors import InputError
 from finer_core.networks.config import NetworkConfig
 from finer_core.schema import check_entries, shown
+from finer_core.training.circumstances import CIRCUMSTANCES
 from finer_core.training.guard import settings_of
 from finer_core.training.loop import Fit
 from finer_core.training.state import TrainState
@@ -112,7 +113,7 @@ def refuse_other_fit(state: TrainState, own: Mapping[str, Any], *, source: str |
         source: The file, for the message.
     """
     about, path = state.loop.get("about"), os.fspath(source)
-    if not isinstance(about, Mapping) or set(about) != set(own):
+    if not isinstance(about, Mapping) or set(about) - {CIRCUMSTANCES} != set(own):
         raise InputError(f"{path}: not a checkpoint of finer_core.training.fit; name another checkpoint")
     before, mine = _leaves({name: about[name] for name in own}), _leaves(own)
     now = _leaves({"optimizers": [{"groups": _plain(each.get("param_groups"))} for each in state.optimizers]})

@@ -49,6 +49,8 @@ def _cause(error: Exception) -> str:
         return "it is nested too deep"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if type(error).__name__ == "UnidentifiedImageError":  # Pillow's, whose message names an object of Python's
+        return "or of a kind that is not read, such as 12-bit or lossless JPEG"
     return str(error).strip() or "its data do not decode"
 
 

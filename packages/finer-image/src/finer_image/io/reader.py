@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.resources import parse_memory
 from finer_core.surroundings import native_silence, no_warnings
 from finer_image.io.formats.exr import decode_exr
@@ -83,7 +83,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 """Patterns of files that hold pictures which are not read; the first would give a preview where it is read as TIFF."""
 
 
-def read_image(path: str | os.PathLike[str], *, memory: str = "4GB") -> Image:
+def read_image(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> Image:
     """Read one still image.
 
     The format is recognised by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),
@@ -178,7 +178,7 @@ def whole_image(source: ImageSource, content: Opened) -> Image:
 def log_notes(path: Path, notes: tuple[str, ...]) -> None:
     """Log what the user should know about an image; the commands print it."""
     for note in notes:
-        logger.warning("%s: %s", path, note)
+        logger.warning("%s", shortened(f"{path}: {note}"))
 
 
 def open_file(path: Path) -> BinaryIO:

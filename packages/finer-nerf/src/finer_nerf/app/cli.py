@@ -111,7 +111,9 @@ def _add_render(commands: Any) -> None:
     parser.epilog = (
         "An .npz holds color, depth (along the ray, in the scene's units), opacity and normals of the first view."
     )
-    parser.add_argument("--path", default="orbit", metavar="PATH", help="orbit, spiral, or a JSON file of cameras")
+    parser.add_argument(
+        "--path", default="orbit", metavar="PATH", help="orbit, spiral, or a JSON file of cameras, with their lens"
+    )
     parser.add_argument("--kind", choices=("color", "depth", "normals"), help="what is shown (default: color)")
     parser.add_argument("--frames", type=int, help="frames of an orbit or spiral (default: 96)")
     parser.add_argument("--fps", type=float, help="frames a second of a film (default: 24)")

@@ -1,6 +1,7 @@
 """What the commands other than `train` and `benchmark` do, once their modules may be loaded."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.cli import parse_size, refuse_without_effect
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
@@ -31,7 +32,7 @@ from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
-from finer_nerf.scenes.scene import note_of_trained_views
+from finer_nerf.scenes.scene import note_of_another_scene, note_of_trained_views
 from finer_nerf.scenes.writer import write_blender_scene
 
 _FRAMES, _FRAMES_A_SECOND = 96, 24.0
@@ -54,12 +55,14 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     scene = read_input(arguments.scene, downscale=arguments.downscale, test_every=arguments.test_every, memory=memory)
     views = scene.split(arguments.split) if arguments.split else judged_views(scene)
-    notes = [*scene.notes]
+    poses = np.concatenate([part.poses for part in (scene.train, scene.val, scene.test)])
+    inside = model.frame.poses_to_box(poses)
+    notes = [*scene.notes, *note_of_another_scene(inside, model.train_poses, name=model.scene.get("name", ""))]
     if arguments.split != "train":  # which asks for trained ones
         notes += note_of_trained_views(model.frame.poses_to_box(views.poses), model.train_poses)
     if not arguments.quiet:
         for note in notes:
-            print(f"{scene.name}: {note}", file=sys.stderr)
+            print(shortened(f"{scene.name}: {note}"), file=sys.stderr)
     check_room(
         sum(part.images.numel() for part in (scene.train, scene.val, scene.test))
         + views.height * views.width * (JUDGED_BYTES + BYTES_PER_PIXEL),
@@ -106,7 +109,10 @@ def render_model(arguments: argparse.Namespace) -> str:
     size = parse_size(arguments.size, least=2) if arguments.size else None
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
     path = _path(arguments.path, model, frames=1 if single else count)
-    camera = _camera(model, size)
+    if single:
+        path = dataclasses.replace(path, poses=path.poses[:1], cameras=path.cameras[:1])
+    cameras = _cameras(path, model, size)
+    camera = cameras[0]
     check_room(
         camera.width * camera.height * BYTES_PER_PIXEL,
         parse_memory(arguments.memory),
@@ -116,8 +122,8 @@ def render_model(arguments: argparse.Namespace) -> str:
     progress = Progress("render", total=len(path.poses), unit="frame", quiet=arguments.quiet)
 
     def frames() -> Iterator[np.ndarray]:
-        for i, pose in enumerate(path.poses):
-            yield frame_of(model, pose, camera, kind=kind, background=arguments.background)
+        for i, (pose, lens) in enumerate(zip(path.poses, cameras, strict=True)):
+            yield frame_of(model, pose, lens, kind=kind, background=arguments.background)
             progress.update(i + 1)
 
     if maps:
@@ -154,21 +160,24 @@ def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
     return _PATHS[name](model, frames=frames) if name in _PATHS else read_path(name, model)
 
 
-def _camera(model: NerfModel, size: tuple[int, int] | None) -> Camera:
-    """Return the training camera without distortion, with the same field of view along the shorter change of size."""
-    if size is None:
-        return small_camera(model.camera, side=max(model.camera.width, model.camera.height))
-    height, width = size
-    training = model.camera.pinhole()
-    factor = min(height / training.height, width / training.width)
-    return Camera(
-        width=width,
-        height=height,
-        fx=training.fx * factor,
-        fy=training.fy * factor,
-        cx=width / 2,
-        cy=height / 2,
-    )
+def _cameras(path: CameraPath, model: NerfModel, size: tuple[int, int] | None) -> list[Camera]:
+    """Return the camera of each pose: the path's own or the model's, without distortion, at a size if one is given."""
+    if size is not None:
+        return [_resized(camera, *size) for camera in path.cameras or [model.camera.pinhole()] * len(path.poses)]
+    if not path.cameras:
+        return [small_camera(model.camera, side=max(model.camera.width, model.camera.height))] * len(path.poses)
+    sizes = {(camera.height, camera.width) for camera in path.cameras}
+    if len(sizes) > 1:
+        raise InputError(f"the path has pictures of {len(sizes)} sizes, and a film has one; give --size")
+    return list(path.cameras)
+
+
+def _resized(camera: Camera, height: int, width: int) -> Camera:
+    """Return a camera at a size, with the same field of view along the shorter change of size."""
+    if camera.projection == "equirectangular":
+        return camera.resized(height=height, width=width)
+    factor = min(height / camera.height, width / camera.width)
+    return Camera(width=width, height=height, fx=camera.fx * factor, fy=camera.fy * factor, cx=width / 2, cy=height / 2)
 
 
 def mesh_model(arguments: argparse.Namespace) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from finer_core.app.experiment import Experiment
 from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.team import Team
+from finer_core.errors import shortened
 from finer_core.training.state import read_state
 from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -87,7 +88,7 @@ class NerfExperiment(Experiment):
         """Train, judge, and fill the run folder; return the figures as written."""
         if not quiet:
             for note in [*data.notes, *plan.notes]:
-                print(f"{data.name}: {note}", file=sys.stderr)
+                print(shortened(f"{data.name}: {note}"), file=sys.stderr)
         model, objective, last = fit_scene(
             run, plan, data, resume=resume, quiet=quiet, tensorboard=tensorboard, first=_attempt(run), team=team
         )

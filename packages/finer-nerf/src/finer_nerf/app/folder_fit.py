@@ -9,7 +9,7 @@ from finer_core.app.saved_run import common_figures
 from finer_core.app.session import follow_session, run_session
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.io.files import write_json
+from finer_core.io.files import printable, write_json
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import memory_figures
 from finer_core.training import Fit, LogEntry, read_jsonl
@@ -163,5 +163,5 @@ def fill_run(
     )
     run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
     if not quiet:
-        print(f"report: {run.report}", file=sys.stderr)
+        print(f"report: {printable(run.report)}", file=sys.stderr)
     return run.read_metrics()

@@ -43,7 +43,7 @@ def judge_and_write(
         model: The model.
         views: What to compare with.
         background: "white", "black" or "#rrggbb", for both sides.
-        folder: Where to write, made if need be; None for nowhere.
+        folder: Where to write, made if need be, in place of the views that are there; None for nowhere.
         quiet: No progress.
         title: Of the progress.
 
@@ -65,8 +65,19 @@ def judge_and_write(
             for suffix, picture in (("", both), ("_depth", depth_picture(view.view.depth))):
                 with atomic_path(folder / f"{name}{suffix}.png") as temporary:
                     Image.fromarray(picture).save(temporary)
+    if folder is not None:
+        _remove_others(folder, set(file_names(views.names)))
     progress.close()
     return figures, shown.views
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove the views of an earlier evaluation, which are pictures in pairs, but for those of these names."""
+    for depth in folder.glob("*_depth.png"):
+        name = depth.name.removesuffix("_depth.png")
+        if name not in names and (both := folder / f"{name}.png").is_file():
+            depth.unlink()
+            both.unlink()
 
 
 def file_names(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from finer_core.errors import InputError
 from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
 from finer_core.resources import check_room
+from finer_core.schema import check_number
 from finer_nerf.rendering.contraction import expand
 from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
@@ -72,6 +73,7 @@ def default_level(*, bound: float) -> float:
 
 def check_resolution(resolution: int) -> None:
     """Raise InputError for a grid that is none, or beyond all memory."""
+    check_number(resolution, what="--resolution", is_whole=True)
     if not 8 <= resolution <= 4096:
         raise InputError(f"--resolution must be between 8 and 4096, got {resolution}")
 
@@ -110,6 +112,8 @@ def extract_mesh(
     check_texture(texture, memory=memory, extra=TEXTURE_EXTRA)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
+    if level is not None:
+        check_number(level, what="--level")
     wanted = default_level(bound=model.bound) if level is None else level / model.frame.scale
     if not 0 < wanted < float("inf"):
         raise InputError(f"--level must be a positive density, got {level!r}")

@@ -33,21 +33,21 @@ class Lens:
 
     Attributes:
         projection: One of `lenses.PROJECTIONS`.
-        size: Height and width of the picture that the numbers are for; None for the picture's own.
+        size: Height and width of the picture that the numbers are for; where one is None, it has the picture's shape.
         focals: Along the width and along the height; one that is not known is as the other.
         center: Principal point along both; None for the middle.
         distortion: As in `Camera`.
     """
 
     projection: str = "perspective"
-    size: tuple[int, int] | None = None
+    size: tuple[int | None, int | None] = (None, None)
     focals: tuple[Focal, Focal] = ((None, None), (None, None))
     center: tuple[float | None, float | None] = (None, None)
     distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def camera(self, *, height: int, width: int, downscale: int) -> Camera:
         """Return the camera of a picture of that size, divided by `downscale`; InputError if there is none."""
-        own_height, own_width = self.size or (height, width)
+        own_height, own_width = self.size_for(height=height, width=width)
         small = {"height": max(1, height // downscale), "width": max(1, width // downscale)}
         if self.projection == "equirectangular":
             if width != 2 * height:
@@ -78,7 +78,14 @@ class Lens:
         # Of an angle alone the published loader takes the focal length of the reduced width, which size // factor may
         # shorten, for both axes.
         alone = self.focals[0][0] is None and focal_y is None
-        return dataclasses.replace(camera, fy=camera.fx) if alone and self.size is None else camera
+        return dataclasses.replace(camera, fy=camera.fx) if alone and self.size == (None, None) else camera
+
+    def size_for(self, *, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that the numbers are for, of a picture of that size."""
+        own_height, own_width = self.size
+        if own_height is None:
+            own_height = height if own_width is None else max(1, round(own_width * height / width))
+        return own_height, own_width or max(1, round(own_height * width / height))
 
 
 def _in_pixels(known: Focal, size: int) -> float | None:

@@ -82,19 +82,25 @@ def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], down
             found = f"{header.height}x{header.width}"
             raise InputError(f"{path}: a mask of {found} for a picture of {size[0]}x{size[1]}; make them alike")
         with opened_picture(path) as picture:
-            counts &= _marked(picture) != black_counts
+            counts &= _marked(picture, is_lossy=_is_lossy(path, picture.format)) != black_counts
     reduced = downscale_picture(np.where(counts, np.uint8(0), np.uint8(255))[..., None], downscale, average=False)
     return reduced[..., 0] == 0
 
 
-def _marked(mask: Image.Image) -> np.ndarray:
+def _is_lossy(path: Path, kind: str | None) -> bool:
+    """Return whether pixels of a picture may be others than were saved, next to an edge."""
+    return kind in ("JPEG", "MPO", "JPEG2000", "AVIF") or (kind == "WEBP" and b"VP8L" not in path.read_bytes())
+
+
+def _marked(mask: Image.Image, *, is_lossy: bool) -> np.ndarray:
     """Return which pixels of a mask are neither black nor transparent, bool (height, width)."""
     gray = mask.mode[:1] in "1LIF" and not is_transparent(mask)  # as stored: others have no shares, or another range
     bands = np.asarray(mask if gray else mask.convert("RGBA")).reshape(mask.height, mask.width, -1)
     colors, opaque = bands[..., :3], bands[..., -1] > 0
     if opaque.all() or (colors != colors[0, 0]).any():
         brightest = colors.max(axis=-1)
-        black = brightest.max() / 2 if mask.format == "JPEG" else 0  # its rounding leaves so much next to an edge
+        # So much rounding leaves next to an edge; lossy WebP makes 1 of black even where there is none.
+        black = max(brightest.max() / 2, 1 if mask.format == "WEBP" else 0) if is_lossy else 0
         opaque = opaque & (brightest > black)
     return np.asarray(opaque)
 

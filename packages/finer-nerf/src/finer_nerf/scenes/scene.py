@@ -74,15 +74,28 @@ def note_of_trained_views(judged: np.ndarray, trained: np.ndarray) -> list[str]:
         judged: Poses (n, 4, 4).
         trained: Those of the training views, (m, 4, 4), found in the same way.
     """
-
-    def keys(poses: np.ndarray) -> list[bytes]:
-        """Return poses as they compare: rounded as in a model file, zeros without their signs."""
-        return [pose.tobytes() for pose in poses.astype(np.float64).round(9) + 0.0]
-
-    known = set(keys(trained))
-    again = sum(key in known for key in keys(judged))
+    known = set(_keys(trained))
+    again = sum(key in known for key in _keys(judged))
     what = f"{again} of {len(judged)} judged views are from where training views are"
     return [f"{what}: their figures say little of new views"] if again else []
+
+
+def note_of_another_scene(poses: np.ndarray, trained: np.ndarray, *, name: object) -> list[str]:
+    """Return the note that a scene has no view of those that a model was trained on; none where it has.
+
+    Args:
+        poses: Of the scene's views, (n, 4, 4).
+        trained: Of the model's training views, (m, 4, 4), found in the same way.
+        name: Of the scene that the model was trained on.
+    """
+    if set(_keys(trained)) & set(_keys(poses)):
+        return []
+    return [f"no view of it was trained on: it may be another scene than the model's own, {str(name)[:60]!r}"]
+
+
+def _keys(poses: np.ndarray) -> list[bytes]:
+    """Return poses as they compare: rounded as in a model file, zeros without their signs."""
+    return [pose.tobytes() for pose in poses.astype(np.float64).round(9) + 0.0]
 
 
 NO_VIEWS = Views(names=(), images=torch.zeros(0, 1, 1, 3, dtype=torch.uint8), poses=np.zeros((0, 4, 4)), cameras=())

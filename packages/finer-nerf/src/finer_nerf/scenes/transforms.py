@@ -11,7 +11,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_nerf.cameras import Camera
 from finer_nerf.lenses import MODELS, Distortion
-from finer_nerf.scenes.checks import NUMBERS, brief, numbers_of, printable, read_json, value_of
+from finer_nerf.scenes.checks import brief, numbers_of, printable, read_json, value_of
 from finer_nerf.scenes.frames import Focal, Found, Lens, PosedFrame, check_pose, split_by_names
 from finer_nerf.scenes.images import find_picture, missing_note
 
@@ -26,13 +26,9 @@ _TURNED = {"from_na": (1.0, -1.0, -1.0, 1.0), "from_mitsuba": (-1.0, 1.0, -1.0, 
 forwards), and instant-ngp's for what Mitsuba renders (x left, z forwards)."""
 _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 """What the entries of "distortion_params" are."""
-_LENS = ("camera_model", "is_fisheye", *(name for name in NUMBERS if name != "aabb_scale"), "distortion_params")
-"""What says something of a lens."""
-_SAME_LENS = 1e-3
-"""Most that the numbers of one lens differ by, as a share of the picture's side, for rounding."""
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
-    *("fisheye_crop_radius", "time"),
+    *("fisheye_crop_radius", "time", "depth_path", "depth_file_path"),
 )
 
 
@@ -124,34 +120,24 @@ def axes_of(data: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     return np.diag(_TURNED[turned]), [f"{turned}: two axes of every camera reversed, to x right, y up, z backwards"]
 
 
-def other_lens(data: Mapping[str, Any], camera: Camera) -> str:
-    """Return what a file says of the first of its frames' lenses that is not a camera's; empty if there is none."""
-    for entry in data["frames"]:
-        whole = _whole(data, entry)
-        named = [f"{name} {brief(whole[name])}" for name in _LENS if _says(whole.get(name))]
-        if named and not _is_lens_of(camera, data, entry):
-            return ", ".join(named)
-    return ""
+def path_camera(data: Mapping[str, Any], entry: Mapping[str, Any], *, like: Camera, where: str) -> Camera:
+    """Return the camera that a frame of a path of cameras is for: what the file or the frame says, or `like`.
 
+    Args:
+        data: The file.
+        entry: The frame.
+        like: The camera of what is looked at, whose size is that of a lens without one.
+        where: The frame, for messages.
 
-def _is_lens_of(camera: Camera, data: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    where = "the lens"
-    try:
-        model = _model(_whole(data, entry), where=where)
-        lens = _lens(model, own=_numbers(entry, where=where), shared=_numbers(data, where=where), where=where)
-        if lens.focals == (_NOTHING, _NOTHING) and lens.projection != "equirectangular":  # a size alone is no lens
-            return True
-        found = lens.camera(height=camera.height, width=camera.width, downscale=1)
-    except InputError:  # it is not used, so that it need not be one that can be
-        return False
-    pixels = np.array([[each.fx, each.fy, each.cx, each.cy] for each in (found, camera)])
-    sides = np.array([camera.width, camera.height] * 2)
-    bends = np.array([Distortion(*each.distortion) for each in (found, camera)])
-    return (
-        found.projection == camera.projection
-        and bool((np.abs(pixels[0] - pixels[1]) <= _SAME_LENS * sides).all())
-        and bool((np.abs(bends[0] - bends[1]) <= _SAME_LENS).all())
-    )
+    Raises:
+        InputError: If the lens is one that is not supported.
+    """
+    model = _model(_whole(data, entry), where=where)
+    lens = _lens(model, own=_numbers(entry, where=where), shared=_numbers(data, where=where), where=where)
+    if lens.focals == (_NOTHING, _NOTHING) and lens.projection != "equirectangular":  # a size alone is no lens
+        return like
+    height, width = lens.size_for(height=like.height, width=like.width)
+    return lens.camera(height=height, width=width, downscale=1)
 
 
 def _whole(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,11 +187,15 @@ def _lens(model: str, *, own: Mapping[str, float], shared: Mapping[str, float], 
     coefficients = {name: numbers[name] for name in Distortion._fields if name in numbers}
     return Lens(
         projection=MODELS[model][0],
-        size=(round(numbers["h"]), round(numbers["w"])) if "w" in numbers and "h" in numbers else None,
+        size=(_pixels(numbers.get("h")), _pixels(numbers.get("w"))),
         focals=_focals(own, shared),
         center=(numbers.get("cx"), numbers.get("cy")),
         distortion=tuple(Distortion(**{**coefficients, **below})),
     )
+
+
+def _pixels(side: float | None) -> int | None:
+    return None if side is None else max(1, round(side))
 
 
 def _model(entry: Mapping[str, Any], *, where: str) -> str:
@@ -215,7 +205,10 @@ def _model(entry: Mapping[str, Any], *, where: str) -> str:
             raise InputError(f"{where}: {name} is of a lens that is not supported; {advice}")
     named = value_of(entry, "camera_model", str, where=where) or "OPENCV"
     model = {"PERSPECTIVE": "OPENCV"}.get(named.upper(), named.upper())
-    if entry.get("is_fisheye") and model in MODELS and MODELS[model][0] == "perspective":
+    is_fisheye = entry.get("is_fisheye") or False
+    if is_fisheye not in (True, False):
+        raise InputError(f"{where}: is_fisheye must be true or false, got {brief(is_fisheye)}")
+    if is_fisheye and model in MODELS and MODELS[model][0] == "perspective":
         model = "OPENCV_FISHEYE"
     if model not in MODELS:
         raise InputError(f"{where}: camera_model {brief(named)} is not supported; undistort the pictures first")

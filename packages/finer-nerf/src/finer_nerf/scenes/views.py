@@ -15,6 +15,8 @@ from finer_nerf.scenes.frames import PosedFrame
 from finer_nerf.scenes.images import Header, downscale_picture, read_mask, read_picture
 from finer_nerf.scenes.scene import Views
 
+_SAME_SHAPE = 0.02
+"""How much the ratio of a picture's sides may differ from its camera's without a word, besides a pixel's rounding."""
 _DECODING = 16
 """Bytes a pixel of the picture that is being read, at most: Pillow's own, ours, and a channel in float64."""
 
@@ -76,8 +78,10 @@ def read_views(
         small = downscale_picture(read_picture(frame.picture, turn=turn), downscale)
         image[..., : small.shape[-1]] = small
     masks, notes = _masks(frames, cameras, size=(height, width), downscale=downscale)
-    resized = {frame.lens.size for frame in frames} - {None, (height, width)}
-    notes += [f"cameras of {h}x{w} resized to pictures of {height}x{width}" for h, w in filter(None, resized)]
+    resized = {frame.lens.size_for(height=height, width=width) for frame in frames} - {(height, width)}
+    notes += [f"cameras of {h}x{w} resized to pictures of {height}x{width}" for h, w in sorted(resized)]
+    if any(abs(w * height / (h * width) - 1) > _SAME_SHAPE + 1 / min(height, width) for h, w in resized):
+        notes.append("that is another shape: of pictures that were cropped or turned since, the lens is wrong")
     if any(turned):
         notes.append(f"{sum(turned)} pictures turned as their EXIF orientation says: so they have their cameras' size")
     names = tuple(frame.name for frame in frames)

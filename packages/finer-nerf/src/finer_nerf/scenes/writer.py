@@ -20,7 +20,7 @@ def write_blender_scene(
 ) -> None:
     """Write transforms_SPLIT.json, the pictures as SPLIT/NAME.png, and depths as depth_SPLIT.npz ("depth").
 
-    Splits and depths of another scene that was in the folder are removed.
+    Splits, pictures and depths of another scene that was in the folder are removed.
 
     Args:
         scene: A scene with one lens whose centre is the picture's, as the format needs.
@@ -31,7 +31,10 @@ def write_blender_scene(
     out.mkdir(exist_ok=True)
     for split, views in (("train", scene.train), ("val", scene.val), ("test", scene.test)):
         depth = out / f"depth_{split}.npz"
-        depth.unlink(missing_ok=True)  # of a scene that was here before
+        depth.unlink(missing_ok=True)  # of a scene that was here before, as are pictures of higher numbers
+        for path in (out / split).glob("r_*.png"):
+            if path.stem[2:].isdecimal() and int(path.stem[2:]) >= len(views):
+                path.unlink()
         if not views:
             (out / f"transforms_{split}.json").unlink(missing_ok=True)
             continue

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from finer_core.config import config_with, refuse_fields_without_effect
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.metrics import psnr_of_mse
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption
@@ -130,7 +130,7 @@ def fit(
         begun = None
         logger.info("%s: %s", name, text)
         if progress is True and sys.stderr:
-            print(f"{name}: {text}", file=sys.stderr)
+            print(shortened(f"{name}: {text}"), file=sys.stderr)
         if checkpoint is not None:
             path.unlink(missing_ok=True)
 
@@ -155,6 +155,6 @@ def _about(checkpoint: object, plan: FitPlan, scene: Scene, *, own: str) -> dict
 
 def _mapping(state: TrainState, path: Path) -> Mapping[str, Any]:
     saved = state.loop.get("about")
-    if not isinstance(saved, Mapping):
+    if not isinstance(saved, Mapping) or "bound" not in saved:
         raise InputError(f"{path}: not a checkpoint of finer_nerf.fit; one of a run folder goes on by --resume")
     return saved

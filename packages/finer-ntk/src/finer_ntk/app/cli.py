@@ -22,6 +22,7 @@ from finer_core.app.network_options import NetworkOptions
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import NONE, merge_settings
 from finer_core.errors import InputError
+from finer_core.io.files import printable
 from finer_core.methods import method_names
 from finer_core.schema import check
 from finer_ntk._version import __version__
@@ -68,6 +69,8 @@ def run_kernel_command(arguments: argparse.Namespace) -> None:
     def run(out: Path, settings: KernelSettings, model: str | None, mode: Mode) -> dict[str, Any]:
         from finer_ntk.app.kernel import run_kernel
 
+        if arguments.tensorboard and settings.against is not None:
+            raise InputError("--tensorboard does nothing with --against: the kernel has no eigenvalues; leave it out")
         return run_kernel(
             out, settings=settings, model=model, mode=mode, quiet=arguments.quiet, tensorboard=arguments.tensorboard
         )
@@ -139,12 +142,15 @@ def _run(
     if arguments.json:
         print(json.dumps(metrics))
     else:
-        print(f"{_line(metrics)}: {out}")
+        print(f"{_line(metrics)}: {printable(out)}")
 
 
 _OF_A_START = ("method", "preset", "task")
 """Settings of a network that is drawn."""
-_OF_A_NETWORK = ("precision", "part", "grid", "points", "image", "max_points", "derivative", "steps", "learning_rate")
+_OF_A_NETWORK = (
+    *("precision", "part", "grid", "points", "image", "max_points", "derivative", "steps", "learning_rate"),
+    *("seed", "device"),
+)
 """Settings of a network and its points, which a kernel's file does not have."""
 
 
@@ -229,6 +235,11 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     unknown = [name for name in settings.methods if name not in method_names("ntk")]
     if unknown:
         raise InputError(f"--method {unknown[0]!r} is unknown here (known: {', '.join(method_names('ntk'))})")
+    if models:
+        if arguments.methods:
+            raise InputError(f"--method {arguments.methods[0]} does nothing to model files; leave it out")
+        why = "to model files: it is of networks that are drawn"
+        refuse_without_effect(arguments, "preset", "task", "seed", "seeds", why=why)
     default = "models" if models else "-".join(settings.methods)
     out = Path(arguments.out or Path("runs") / "ntk" / f"sweep-{default}")
     check_writable(out, mode=mode)
@@ -254,7 +265,7 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     print(f"{'':<{width}}  effective rank  diagonal energy")
     for row in metrics["rows"]:
         print(f"{row['name']:<{width}}  {row['effective_rank']:>14.2f}  {row['diagonal_energy']:>15.5f}")
-    print(out)
+    print(printable(out))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import numpy as np
 
 from finer_core.app.fit_command import refuse_changes
 from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
-from finer_core.app.saved_run import kernels_of, read_run, tell_of_other_kernels
-from finer_core.errors import InputError
+from finer_core.app.saved_run import kernels_of, read_run, sharing_now, tell_of_other_circumstances
+from finer_core.errors import InputError, shortened
 from finer_core.io.figures import figure_bytes, save_figure
 from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.model_file import save_model
@@ -28,7 +28,7 @@ from finer_ntk.inputs.points import Points
 Settings = TypeVar("Settings", bound=SubjectSettings)
 
 
-def working_memory(limit: str) -> str:
+def working_memory(limit: str | int) -> str:
     """Return the bytes that a limit leaves for the computation, beside the process itself.
 
     Raises:
@@ -80,7 +80,7 @@ def open_run(
             raise InputError(f"{changed}: not what this run was started with; take another --out")
         if config["input_sha256"] != digest:
             raise InputError(f"{points}: not the points this run was started with; take another --out")
-        tell_of_other_kernels(config, kernels, out=out)
+        tell_of_other_circumstances(config, kernels, device=device, out=out)
         return run, {**config, "network": described}
     config = {
         "command": f"finer-ntk {command}",
@@ -92,6 +92,7 @@ def open_run(
         "settings": dataclasses.asdict(settings),
         "network": described,
         "kernels": kernels,
+        **sharing_now(),
         "versions": environment_versions("finer-core", "finer-ntk", "torch", "numpy", "scipy"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -171,7 +172,7 @@ def tell(*points: Points | None, quiet: bool) -> None:
     """Say on stderr what was left out, or taken for something, when points were read."""
     for part in filter(None, points):
         for note in () if quiet else part.notes:
-            print(f"{part.what}: {note}", file=sys.stderr)
+            print(shortened(f"{part.what}: {note}"), file=sys.stderr)
 
 
 def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorboard: bool) -> None:

@@ -135,7 +135,9 @@ def run_kernel_file(out: Path, *, settings: SpectrumSettings, kernel_file: str, 
     """
     kernel, memory = mapped_array(kernel_file), parse_memory(settings.memory)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.dtype.kind != "f":
-        raise InputError(f"{kernel_file}: eigenvalues need a square real kernel, got {kernel.dtype} {kernel.shape}")
+        raise InputError(
+            f"{kernel_file}: eigenvalues need a square kernel of floats, got {kernel.dtype} {kernel.shape}"
+        )
     if len(kernel) > 4 * LARGEST_DENSE:
         raise InputError(
             f"{kernel_file}: all eigenvalues of {len(kernel)} points take too long; compute the top ones of its model"

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
+from finer_core.schema import check, plain, whole_numbers
 
 _DEFAULT_GRIDS = {1: "1024", 2: "64x64", 3: "16x16x16"}
 _SIGNAL_FREQUENCIES = (1, 3, 8, 20)
@@ -74,9 +76,10 @@ def line_grid(count: int) -> Points:
         >>> points.coords[:, 0].tolist(), points.target.shape
         ([0.0, 0.25, 0.5, 0.75], (4, 1))
     """
+    check(plain(count), int, name="count")
     if count < 1:
         raise InputError(f"a grid needs at least 1 point, got {count}")
-    x = torch.arange(count, dtype=torch.float64)[:, None] / count
+    x = torch.arange(count, device="cpu", dtype=torch.float64)[:, None] / count
     waves = [torch.sin(2 * math.pi * frequency * x) for frequency in _SIGNAL_FREQUENCIES]
     target = (torch.cat(waves, dim=1).mean(1, keepdim=True)).numpy()
     return Points(coords=x, shape=(count,), target=target, what=f"{count} points on [0, 1)")
@@ -99,9 +102,12 @@ def box_grid(shape: tuple[int, ...]) -> Points:
         >>> box_grid((2, 3)).coords.tolist()
         [[-1.0, -1.0], [-1.0, 0.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0]]
     """
-    if not shape or min(shape) < 1:
+    if not isinstance(shape, Sequence) or not shape:
+        raise InputError(f"a grid needs at least one side, as in (64, 64), got {shape!r}")
+    shape = whole_numbers(shape, count=len(shape), what="a grid's sides")
+    if min(shape) < 1:
         raise InputError(f"a grid needs at least 1 point a side, got {shape}")
-    return _of_axes([axis_coords(length, dtype=torch.float64) for length in shape], what="grid on [-1, 1]")
+    return _of_axes([_axis(length) for length in shape], what="grid on [-1, 1]")
 
 
 def grid_points(text: str) -> Points:
@@ -124,12 +130,16 @@ def default_points(in_features: int) -> Points:
 def pixel_points(height: int, width: int, *, limit: int, pixels: np.ndarray | None = None) -> Points:
     """Return an image's pixels, every s-th row and column so that there are at most `limit`; their values as target."""
     step = next(step for step in itertools.count(1) if -(-height // step) * -(-width // step) <= limit)
-    axes = [axis_coords(length, dtype=torch.float64)[::step] for length in (height, width)]
+    axes = [_axis(length)[::step] for length in (height, width)]
     which = "" if step == 1 else f", one in {step} a direction"
     target = None
     if pixels is not None:
         target = pixels[::step, ::step].astype(np.float64).reshape(-1, math.prod(pixels.shape[2:]))
     return _of_axes(axes, what=f"pixels of {height}x{width}{which}", target=target)
+
+
+def _axis(length: int) -> Tensor:
+    return axis_coords(length, device="cpu", dtype=torch.float64)  # wherever the program makes its tensors
 
 
 def _of_axes(axes: list[Tensor], *, what: str, target: np.ndarray | None = None) -> Points:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, without_autocast
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_core.schema import check
+from finer_core.schema import check, plain
 from finer_ntk.kernel.cost_model import Output, Path, Plan, Problem, as_output, plan_kernel
 from finer_ntk.kernel.functional_model import (
     Call,
@@ -42,7 +42,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: None = None,
     progress: ProgressOption = False,
 ) -> Tensor: ...
@@ -59,7 +59,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: None = None,
     progress: ProgressOption = False,
 ) -> np.ndarray: ...
@@ -76,13 +76,14 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: np.ndarray,
     progress: ProgressOption = False,
 ) -> np.ndarray: ...
 
 
 @torch.inference_mode(False)
+@without_autocast()
 def empirical_ntk(
     model: nn.Module | Call,
     x1: Tensor | np.ndarray | None,
@@ -93,7 +94,7 @@ def empirical_ntk(
     derivative: Derivative = "published",
     path: Path | None = None,
     batch_size: int | None = None,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     out: np.ndarray | None = None,
     progress: ProgressOption = False,
 ) -> Tensor | np.ndarray:
@@ -138,6 +139,8 @@ def empirical_ntk(
     as_derivative(derivative)
     if path is not None:
         check(path, Path, name="path")
+    if out is not None and not isinstance(out, np.ndarray):
+        raise InputError(f"out must be an array, or one mapped to a file, got {type(out).__name__}")
     if out is not None and out.dtype.kind not in "fc":
         raise InputError(f"out has values of {out.dtype}, and a kernel needs floating-point ones; make it of float32")
     if x1 is None:
@@ -191,6 +194,7 @@ def plan_for(
         raise ValueError(
             f"expected points (n, in_features), got {tuple(x1.shape)} and {None if x2 is None else tuple(x2.shape)}"
         )
+    check(plain(batch_size), int | None, name="batch_size")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     channels = function.channels(x1)

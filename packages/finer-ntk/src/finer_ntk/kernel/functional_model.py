@@ -188,7 +188,11 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     """
     refuse_masked(x, what="points")
     params = list(function.params.values())
-    coords = torch.as_tensor(x, device=params[0].device).detach()
+    try:
+        coords = torch.as_tensor(x, device=params[0].device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:  # what is no table, or has no numbers (device meta)
+        hint = "; give its .coords" if hasattr(x, "coords") else ""
+        raise InputError(f"points: a {type(x).__name__} cannot be read as a table ({error}){hint}") from error
     coords = coords.clone() if coords.is_inference() else coords  # nothing could be recorded of it
     if coords.ndim != 2 or not len(coords):
         raise ValueError(f"expected points (n, in_features), got {tuple(coords.shape)}")

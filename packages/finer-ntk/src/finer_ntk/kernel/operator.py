@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import check_real
+from finer_core.casts import check_real, without_autocast
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_core.shapes import Float, Real
@@ -60,6 +60,7 @@ class NtkOperator(ABC):
     @overload
     def matvec(self, vectors: np.ndarray) -> np.ndarray: ...
 
+    @without_autocast()
     def matvec(
         self, vectors: Real[Tensor | np.ndarray, "{self.shape[1]} ..."]
     ) -> Float[Tensor | np.ndarray, "{self.shape[0]} ..."]:
@@ -72,7 +73,7 @@ class NtkOperator(ABC):
             InputError: If they are complex.
             ValueError: If they are of another length.
         """
-        given = torch.as_tensor(vectors)
+        given = vectors if isinstance(vectors, Tensor) else torch.as_tensor(vectors, device="cpu")
         check_real(given, what="vectors")
         moved = given.to(self.device, self.dtype)
         if moved.ndim not in (1, 2) or len(moved) != self.shape[1]:
@@ -99,13 +100,15 @@ class NtkOperator(ABC):
         return self.matvec(vector.reshape(-1))  # SciPy may give a column
 
 
+@torch.inference_mode(False)
+@without_autocast()
 def ntk_operator(
     model: nn.Module | Call,
     x: Tensor | np.ndarray,
     *,
     params: Params | None = None,
     derivative: Derivative = "published",
-    memory: str = "4GB",
+    memory: str | int = "4GB",
 ) -> NtkOperator:
     """Return the kernel of a network as an operator, never formed.
 

@@ -45,9 +45,10 @@ def predicted_losses(
     if matrix.shape != (len(current), len(current)):
         raise ValueError(f"a kernel of shape {matrix.shape} does not act on {len(current)} outputs")
     losses = [float(np.mean(current**2))]
-    for _ in range(steps):
-        current -= (2 * learning_rate / len(current)) * (matrix @ current)
-        losses.append(float(np.mean(current**2)))
+    with np.errstate(over="ignore", invalid="ignore"):  # at too high a rate it diverges, as training does
+        for _ in range(steps):
+            current -= (2 * learning_rate / len(current)) * (matrix @ current)
+            losses.append(float(np.mean(current**2)))
     return np.array(losses)
 
 

@@ -48,7 +48,7 @@ def bytes_of_all_eigenpairs(points: int) -> int:
     return 8 * _COPIES * points**2
 
 
-def check_room_for_all(points: int, memory: str, *, process: int = 0) -> None:
+def check_room_for_all(points: int, memory: str | int, *, process: int = 0) -> None:
     """Raise InputError if memory has no room for all eigenpairs of so many points, which take long beyond 4096 too."""
     if points > LARGEST_DENSE:
         raise InputError(
@@ -77,6 +77,7 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
         >>> all_eigenpairs(np.diag([1.0, 3.0, 2.0])).values.tolist()
         [3.0, 2.0, 1.0]
     """
+    kernel = np.asarray(kernel)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise InputError(
             f"eigenvalues need a square kernel, got shape {kernel.shape}; leave out the second set of points"

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array, refuse_masked
+from finer_core.casts import as_array, refuse_masked, without_autocast
 from finer_core.errors import InputError
+from finer_core.schema import check, plain
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import Derivative, as_coords, as_row_function
@@ -48,11 +49,15 @@ class TrainingPrediction:
 
     @property
     def deviation(self) -> float:
-        """Return the largest relative difference of a step."""
-        return float(np.max(np.abs(self.predicted - self.measured) / self.measured))
+        """Return the largest relative difference of a step: 0 of equal losses, infinite of others than a measured 0."""
+        difference = np.abs(self.predicted - self.measured)
+        relative = np.where(difference > 0, np.inf, 0.0)
+        np.divide(difference, self.measured, out=relative, where=self.measured > 0)
+        return float(relative.max())
 
 
 @torch.inference_mode(False)
+@without_autocast()
 def predict_training(
     model: nn.Module,
     x: Tensor | np.ndarray,
@@ -98,6 +103,7 @@ def predict_training(
         raise ValueError(f"training takes the derivative published or exact, got {derivative!r}")
     if target is None:
         raise InputError("target is None, as points without one have it; give the signal to learn")
+    check(plain(steps), int, name="steps")
     if steps < 0:
         raise InputError(f"steps must be at least 0, got {steps}")
     if learning_rate is not None and not 0 < learning_rate < math.inf:
@@ -122,7 +128,8 @@ def predict_training(
         start = function(function.params, coords, exact=False).cpu().numpy()
     rate = learning_rate
     if rate is None:
-        rate = _SHARE_OF_STABLE * (signal.size / float(np.linalg.norm(kernel, 2)))
+        largest = float(np.linalg.norm(kernel, 2))
+        rate = _SHARE_OF_STABLE * (signal.size / largest) if largest else 1.0  # no gradient: any rate is stable
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
     wanted = torch.from_numpy(signal).to(coords)

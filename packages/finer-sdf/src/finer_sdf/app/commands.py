@@ -7,7 +7,7 @@ from typing import Any
 
 from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.network_options import given_options
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.app.mesh_file import mesh_path, write_surface
@@ -63,7 +63,7 @@ def evaluate_candidate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _say(loaded: LoadedShape, *, quiet: bool) -> None:
     """Print what was repaired, estimated or left out in reading."""
     for note in () if quiet else loaded.notes:
-        print(f"{loaded.name}: {note}", file=sys.stderr)
+        print(shortened(f"{loaded.name}: {note}"), file=sys.stderr)
 
 
 def download(arguments: argparse.Namespace) -> list[Path]:

@@ -14,7 +14,8 @@ from finer_core.app.session import run_session
 from finer_core.app.shared_fit import Assemble, shared_fit, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.errors import InputError
+from finer_core.errors import InputError, shortened
+from finer_core.io.files import printable
 from finer_core.progress import reporting
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.training import Fit
@@ -58,7 +59,8 @@ class SdfExperiment(Experiment):
             team.tell({**config_of(trial), "is_timed": True})
             return shared_measurement(team, self.assembly(trial, data, team), partial(steps_within, seconds))
 
-        return plan_timed_fit(settings, data.shape, shared_steps=None if team.ranks.is_alone else shared_steps)
+        timed = None if team.ranks.is_alone else shared_steps
+        return plan_timed_fit(settings, data.shape, colors=data.colors, shared_steps=timed)
 
     def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
         """Take a plan back from the content of `config.json`."""
@@ -88,7 +90,7 @@ class SdfExperiment(Experiment):
         settings = plan.settings
         if not quiet:
             for note in data.notes:
-                print(f"{data.name}: {note}", file=sys.stderr)
+                print(shortened(f"{data.name}: {note}"), file=sys.stderr)
         assemble = _assembly(plan, data, team, progress=not quiet)
         with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
             last = run_session(
@@ -123,7 +125,7 @@ class SdfExperiment(Experiment):
         fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
         run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
         if not quiet:
-            print(f"report: {run.report}", file=sys.stderr)
+            print(f"report: {printable(run.report)}", file=sys.stderr)
         return run.read_metrics()
 
 

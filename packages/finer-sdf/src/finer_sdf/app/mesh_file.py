@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from finer_core.app.cli import refuse_without_effect
+from finer_core.errors import shortened
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory
 from finer_sdf.distance_field import DistanceField
@@ -58,6 +59,6 @@ def write_surface(
         up=arguments.up or "y",
     )
     for note in () if arguments.quiet else notes:
-        print(f"{out}: {note}", file=sys.stderr)
+        print(shortened(f"{out}: {note}"), file=sys.stderr)
     effort = f"{100 * found.share:.1f} % of {found.resolution}^3 points, {found.seconds:.1f} s"
     return f"{finished.title()}, {effort}: {out}"

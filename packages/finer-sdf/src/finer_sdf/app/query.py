@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 
+from finer_core.errors import shortened
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.geometry.query_points import check_answer_path, print_answers, read_points, write_answers
@@ -18,7 +19,7 @@ def query_model(arguments: argparse.Namespace) -> str | None:
         check_output_path(arguments.out, overwrite=arguments.overwrite)
     points, notes = read_points(arguments.points, memory=parse_memory(arguments.memory))
     for note in () if arguments.quiet else notes:
-        print(f"{arguments.points}: {note}", file=sys.stderr)
+        print(shortened(f"{arguments.points}: {note}"), file=sys.stderr)
     found = SdfModel.load(arguments.model, device=resolve_device(arguments.device)).query(points)
     if not arguments.out:
         print_answers(sys.stdout, points, found)

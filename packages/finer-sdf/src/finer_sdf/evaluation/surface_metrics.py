@@ -9,6 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
@@ -30,6 +31,7 @@ _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
 
+@in_plain_modes()
 def evaluate(
     surface: Any,
     reference: Any,
@@ -37,7 +39,7 @@ def evaluate(
     resolution: int = 256,
     samples: int = PUBLISHED_SAMPLES,
     seed: int = 0,
-    memory: str = "4GB",
+    memory: str | int = "4GB",
     progress: ProgressOption = False,
 ) -> dict[str, Any]:
     """Compare a fitted surface with the original, in units of the box that the original is fitted in.

@@ -30,6 +30,14 @@ class SurfaceColors:
     faces: Faces | None = None
     texture: TextureMap | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all tables and pictures."""
+        tables = [self.points, self.colors, self.faces]
+        if self.texture is not None:
+            tables += [self.texture.of_face, self.texture.places, *(each.pixels for each in self.texture.textures)]
+        return sum(table.nbytes for table in tables if table is not None)
+
     def samples(
         self, count: int, *, seed: int, held_out: bool = False
     ) -> tuple[Float[np.ndarray, "{count} 3"], Float[np.ndarray, "{count} 3"]]:

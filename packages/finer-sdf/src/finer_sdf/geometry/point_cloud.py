@@ -5,7 +5,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.shapes import Float
 from finer_sdf.geometry.clouds.noise import measure_noise
-from finer_sdf.geometry.clouds.normals import enclosed_volume, estimate_noisy_normals, estimate_normals
+from finer_sdf.geometry.clouds.normals import estimate_noisy_normals, estimate_normals, judge_normals
 from finer_sdf.geometry.raw import check_coordinates, check_finite, check_spread, counted, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, Points, unit_vectors
 
@@ -13,6 +13,8 @@ _LEAST_POINTS = 4
 """Fewer enclose nothing."""
 _NOISY_POINTS = 1000
 """Of fewer, noise cannot be told from shape."""
+_MOST_OPPOSED = 0.1
+"""Share of normals that may look against their neighbor's without a word: edges and corners have some."""
 _UNEQUAL, _FEW = 0.1, 0.01
 """By which share the lengths of normals may differ from their median, and for how many of them, without a word."""
 
@@ -60,7 +62,13 @@ def clean_cloud(points: Points, normals: Points | None) -> tuple[PointCloud, tup
     missing = int((~normals.any(axis=1)).sum())
     if missing:
         notes.append(f"{missing} of {counted(len(points), 'normal')} are zero; what they say is unknown")
-    if enclosed_volume(points, normals) < 0:
+    volume, opposed = judge_normals(points, normals)
+    if opposed > _MOST_OPPOSED:
+        notes.append(
+            f"{opposed:.0%} of its normals look against that of the nearest point; if that is no thin wall, leave them "
+            "out, and they are estimated"
+        )
+    if volume < 0:
         notes.append("its normals look inwards on the whole; kept, so inside and outside may be swapped")
     return PointCloud(points=points, normals=normals), tuple(notes)
 
@@ -82,9 +90,11 @@ def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
 def _lengths_note(normals: np.ndarray) -> list[str]:
     """Return a note where lengths differ: so do areas, but also colours and whatever else stands in columns."""
     given = normals[normals.any(axis=1)]
+    if not len(given):
+        return []
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(given, axis=1)
-        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL if len(given) else np.ones(1)
+        alike = np.abs(lengths / np.median(lengths) - 1) <= _UNEQUAL
     if (alike == 0).mean() <= _FEW:
         return []
     found = f"its normals have lengths of {lengths.min():.3g} to {lengths.max():.3g}"

@@ -20,7 +20,7 @@ from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import Shape
 
 
-def read_shape(path: str | os.PathLike[str], *, memory: str = "4GB") -> LoadedShape:
+def read_shape(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> LoadedShape:
     """Read a triangle mesh or a point cloud.
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_core.shapes import Float, Int, Real
 from finer_sdf.meshing.field_values import evaluate_points
 from finer_sdf.normalization import Field
@@ -26,6 +27,7 @@ class Grid:
     resolution: int
 
     def __post_init__(self) -> None:
+        check_number(self.resolution, what="a grid's resolution", is_whole=True)
         if self.resolution < 2:
             raise InputError(f"a grid needs a resolution of at least 2 points per axis, got {self.resolution}")
 

@@ -4,6 +4,7 @@ import igl
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_core.shapes import Int
 from finer_sdf.geometry import Mesh
 
@@ -16,6 +17,7 @@ def part_sizes(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, " fac
 
 def check_min_component(share: float) -> None:
     """Raise InputError for a share of the faces that is none."""
+    check_number(share, what="--min-component")
     if not 0 <= share <= 1:
         raise InputError(f"--min-component must be a share of the faces between 0 and 1, got {share:g}")
 

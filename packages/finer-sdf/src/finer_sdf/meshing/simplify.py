@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_sdf.geometry import Mesh
 
 _FEWEST = 4
@@ -22,6 +23,7 @@ def check_simplify(faces: int | None) -> None:
     """
     if faces is None:
         return
+    check_number(faces, what="--simplify", is_whole=True)
     if faces < _FEWEST:
         raise InputError(f"--simplify must leave at least {_FEWEST} faces, got {faces}")
     if find_spec(_PACKAGE) is None:

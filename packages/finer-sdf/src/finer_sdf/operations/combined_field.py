@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption
+from finer_core.schema import check_number
 from finer_core.shapes import Float
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
@@ -95,6 +96,8 @@ class CombinedField(DistanceField):
         Raises:
             InputError: If it is; says what resolution would do.
         """
+        check_number(resolution, what="a grid's resolution", is_whole=True)
+        check_number(level, what="level")
         for words, width in self.details.items():
             wide = width + 2 * level
             if not wide > 0:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.operations.combined_field import CombinedField
 
@@ -151,6 +152,7 @@ def offset(field: DistanceField, distance: float) -> CombinedField:
         finer_core.errors.InputError: offset takes models, such as SdfModel.load returns, not a NoneType
     """
     _check("offset", (field,))
+    check_number(distance, what="an offset")
     if not math.isfinite(distance):
         raise InputError(f"an offset needs a finite distance, got {distance:g}")
     bounds = _bounds_of(field)
@@ -188,6 +190,7 @@ def shell(field: DistanceField, thickness: float) -> CombinedField:
         finer_core.errors.InputError: shell takes models, such as SdfModel.load returns, not a NoneType
     """
     _check("shell", (field,))
+    check_number(thickness, what="the thickness of a shell")
     if not 0 < thickness < math.inf:
         raise InputError(f"a shell needs a positive thickness, got {thickness:g}")
     bounds = _bounds_of(field)

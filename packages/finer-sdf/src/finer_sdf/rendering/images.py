@@ -11,7 +11,8 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
 from finer_core.io.files import check_output_path, output_path
-from finer_core.schema import whole_numbers
+from finer_core.schema import check_number, whole_numbers
+from finer_core.training.batching import in_plain_modes
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
@@ -79,6 +80,7 @@ def _picture(seen: Raycast, colors: np.ndarray) -> np.ndarray:
     return picture
 
 
+@in_plain_modes()
 def render(
     model: Surface,
     *,
@@ -148,6 +150,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
+@in_plain_modes()
 def write_turntable(
     model: Surface,
     path: str | os.PathLike[str],
@@ -181,6 +184,7 @@ def write_turntable(
     """
     check_view_path(path, suffixes=(".mp4",))
     _check_kind(kind, reference)
+    check_number(frames, what="frames", is_whole=True)
     if frames < 1:
         raise InputError(f"a turntable needs at least 1 frame, got {frames}")
     height, width = max(2, height // 2 * 2), max(2, width // 2 * 2)

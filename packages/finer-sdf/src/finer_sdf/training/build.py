@@ -49,7 +49,8 @@ def assembled_fit(
     model = SdfModel(network=network, normalization=plan.frame, shape=facts_of(loaded))
     with reporting("distances", unit="sample", progress=progress) as tell:
         sampler = build_sampler(plan, boxed, ranks=gradient_sum.ranks if gradient_sum else ALONE, on_samples=tell)
-    fit = build_fit(plan, network, sampler, chunk=chunk_points(plan, loaded.shape), gradient_sum=gradient_sum)
+    chunk = chunk_points(plan, loaded.shape, colors=loaded.colors)
+    fit = build_fit(plan, network, sampler, chunk=chunk, gradient_sum=gradient_sum)
     if settings.target_rms is not None:
         fit.is_reached = target_test(model, boxed, target_rms=settings.target_rms, seed=settings.seed)
     try:

@@ -16,16 +16,15 @@ from finer_sdf.geometry.loaded_shape import LoadedShape, SurfaceColors
 from finer_sdf.model import ColorHead, SdfModel
 from finer_sdf.model_data import TASK
 from finer_sdf.training.objective import DistanceObjective
-from finer_sdf.training.plan import FitPlan
+from finer_sdf.training.plan import COLOR_BATCH, DETAIL_STEPS, SMOOTH_STEPS, FitPlan, color_samples
 from finer_sdf.training.samples import SdfSamples
 
-_BATCH, _MOST_SAMPLES = 4096, 1_200_000
 _SMOOTH = {"hidden_features": 64, "hidden_layers": 2, "first_omega_0": 5.0}
 """Of low frequencies: it is what colors between points, and beside the surface, are made of."""
-_SMOOTH_STEPS, _SMOOTH_RATE = 500, 2e-3
+_SMOOTH_RATE = 2e-3
 _GRID = {"levels": 6, "features_per_level": 4, "log2_table_size": 16, "base_resolution": 64, "finest_resolution": 1024}
 """Over [-1, 1], of which the box is half: 512 cells of the finest level lie across it."""
-_DETAIL_STEPS, _DETAIL_RATE, _EPS = 750, 1e-2, 1e-15
+_DETAIL_RATE, _EPS = 1e-2, 1e-15
 """As instant-ngp trains its grids: most rows of a table have a gradient in few steps."""
 _AT_ONCE = 1 << 16
 _ROOM = 200_000_000
@@ -45,11 +44,12 @@ class ColorSampler:
 
     def __init__(self, coords: Tensor, colors: Tensor, *, seed: int) -> None:
         self.coords, self.colors, self.seed = coords, colors, seed
-        self._weight = torch.full((_BATCH, 1), 1 / (3 * _BATCH))  # the mean over points and channels
+        self._weight = torch.full((COLOR_BATCH, 1), 1 / (3 * COLOR_BATCH))  # the mean over points and channels
 
     def batch(self, step: int) -> SdfSamples:
         """Return points with colors in the place of distances."""
-        rows = torch.from_numpy(np.random.default_rng([self.seed, step]).integers(0, len(self.coords), size=_BATCH))
+        random = np.random.default_rng([self.seed, step])
+        rows = torch.from_numpy(random.integers(0, len(self.coords), size=COLOR_BATCH))
         return SdfSamples(coords=self.coords[rows], sdf=self.colors[rows], weight=self._weight)
 
 
@@ -84,8 +84,8 @@ def add_color(model: SdfModel, plan: FitPlan, loaded: LoadedShape, *, progress: 
         return None
     assert loaded.colors is not None and settings.steps
     seed = settings.seed + _OF_THE_HEAD
-    first, second = min(settings.steps, _SMOOTH_STEPS), min(settings.steps, _DETAIL_STEPS)
-    points, colors = loaded.colors.samples(min(_MOST_SAMPLES, (first + second) * _BATCH), seed=seed)
+    first, second = min(settings.steps, SMOOTH_STEPS), min(settings.steps, DETAIL_STEPS)
+    points, colors = loaded.colors.samples(color_samples(settings.steps), seed=seed)
     coords = torch.from_numpy(plan.frame.to_box(points).astype(np.float32))
     wanted = torch.from_numpy(colors)
     with reporting("color", unit="step", progress=progress) as tell:

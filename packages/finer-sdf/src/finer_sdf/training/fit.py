@@ -97,12 +97,12 @@ def fit(
         describe = partial(describe_network, in_features=3, out_features=1)
         own = own_code(network, activation, options=settings.network, describe=describe)
     state = saved_state(checkpoint, resume=resume)
-    about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape), "own": own.name}
+    about = {} if checkpoint is None else {"input_sha256": digest_of(loaded.shape, loaded.colors), "own": own.name}
     for note in loaded.notes:
         logger.info("%s: %s", loaded.name, note)
     with apart_from_the_program():
         if state is None:
-            plan = plan_timed_fit(settings, loaded.shape, own=own)
+            plan = plan_timed_fit(settings, loaded.shape, colors=loaded.colors, own=own)
         else:
             source = Path(checkpoint or "")
             saved = saved_fit(state, about, source=source, verb="finer_sdf.fit", signal="shape")

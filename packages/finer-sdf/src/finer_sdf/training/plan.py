@@ -16,6 +16,7 @@ from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Mesh, PointCloud, Shape
+from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
@@ -23,6 +24,10 @@ from finer_sdf.presets import FAST_NETWORK, PUBLISHED_CLOUD, resolve
 
 _BYTES_A_SAMPLE = 4 * 4
 _BYTES_A_POINT = 400
+_BYTES_A_COLOR = 320
+_MOST_COLORS = 1_200_000
+COLOR_BATCH, SMOOTH_STEPS, DETAIL_STEPS = 4096, 500, 750
+"""Of the networks for colors: points a step, and most steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +72,20 @@ _RESOLVED = (
 """Settings that every plan has decided."""
 
 
-def plan_fit(settings: SdfConfig, shape: Shape, *, shared: bool = False, own: OwnNetwork | None = None) -> FitPlan:
+def plan_fit(
+    settings: SdfConfig,
+    shape: Shape,
+    *,
+    colors: SurfaceColors | None = None,
+    shared: bool = False,
+    own: OwnNetwork | None = None,
+) -> FitPlan:
     """Decide everything about a fit.
 
     Args:
         settings: As given.
         shape: The surface.
+        colors: What is known of its colors.
         shared: Whether several processes share the fit.
         own: The module of the user's own that is trained; None for the method's network.
 
@@ -100,7 +113,7 @@ def plan_fit(settings: SdfConfig, shape: Shape, *, shared: bool = False, own: Ow
     if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
         raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
     plan = FitPlan(settings=resolved, network=network, frame=published_normalization(shape), device=device)
-    chunk_points(plan, shape)
+    chunk_points(plan, shape, colors=colors)
     return plan
 
 
@@ -113,17 +126,25 @@ def _network_config(settings: SdfConfig) -> NetworkConfig:
     return network
 
 
-def chunk_points(plan: FitPlan, shape: Shape) -> int:
+def color_samples(steps: int) -> int:
+    """Return how many points with colors are drawn for a fit of so many steps."""
+    return min(_MOST_COLORS, (min(steps, SMOOTH_STEPS) + min(steps, DETAIL_STEPS)) * COLOR_BATCH)
+
+
+def chunk_points(plan: FitPlan, shape: Shape, *, colors: SurfaceColors | None = None) -> int:
     """Return how many points go through the network at once in training; see `chunk_rows`.
 
     Raises:
-        InputError: If not even a small piece fits beside the shape and the samples.
+        InputError: If not even a small piece fits beside the shape, its colors and the samples.
     """
     settings = plan.settings
     geometry = len(shape.faces) * BYTES_A_FACE if isinstance(shape, Mesh) else len(shape.points) * _BYTES_A_POINT
     taken = PROCESS_BYTES + geometry + (settings.samples or 0) * _BYTES_A_SAMPLE
     taken += (settings.cloud_points or 0) * _BYTES_A_POINT
     taken += SMOOTH_SURFACE_BYTES if isinstance(shape, PointCloud) and shape.noise else 0
+    if colors is not None:
+        is_fitted = settings.color == "auto" and isinstance(plan.network, NetworkConfig)
+        taken += colors.nbytes + is_fitted * _BYTES_A_COLOR * color_samples(settings.steps or 0)
     rows = chunk_rows(plan.network, room=parse_memory(settings.memory) - taken, device=plan.device)
     if rows < SMALLEST_CHUNK:
         needed = (taken + SMALLEST_CHUNK * bytes_per_row(plan.network)) / 1e6

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from finer_core.training.budget import steps_within
 from finer_core.training.own_code import OwnCode, network_of
 from finer_core.training_config import refuse_two_lengths
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Shape
+from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.training.build import build_fit, build_sampler, close_fit
 from finer_sdf.training.plan import FitPlan, chunk_points, plan_fit
 
@@ -19,6 +21,7 @@ def plan_timed_fit(
     settings: SdfConfig,
     shape: Shape,
     *,
+    colors: SurfaceColors | None = None,
     shared_steps: Callable[[float, FitPlan], int] | None = None,
     own: OwnCode | None = None,
 ) -> FitPlan:
@@ -31,6 +34,7 @@ def plan_timed_fit(
     Args:
         settings: As given.
         shape: The surface.
+        colors: What is known of its colors.
         shared_steps: Returns how many steps of a plan fit into a budget, by those that several processes make
             together; None for one process.
         own: The user's own module or activation, of which copies are timed.
@@ -38,16 +42,17 @@ def plan_timed_fit(
     Raises:
         InputError: As `plan_fit`.
     """
-    own, shared = own or OwnCode(), shared_steps is not None
+    own = own or OwnCode()
+    about: dict[str, Any] = {"colors": colors, "shared": shared_steps is not None, "own": own.described}
     if settings.seconds is None:
-        return plan_fit(settings, shape, shared=shared, own=own.described)
+        return plan_fit(settings, shape, **about)
     refuse_two_lengths(settings)
     untimed = dataclasses.replace(settings, seconds=None)
-    plan = plan_fit(untimed, shape, shared=shared, own=own.described)
+    plan = plan_fit(untimed, shape, **about)
     samples = plan.settings.samples and min(plan.settings.samples, _TIMED_SAMPLES)
     trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples))
     steps = shared_steps(settings.seconds, trial) if shared_steps else _steps(settings.seconds, trial, shape, own)
-    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, shared=shared, own=own.described)
+    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, **about)
     return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))
 
 

@@ -28,7 +28,8 @@ def check_page(source: ImageSource, page: Any) -> None:
     _check_directory(source, page)
     _check_samples(source, page)
     if int(page.photometric) == _CMYK:
-        source.note("is CMYK; converted to RGB without its colour profile")
+        is_converted = page.samplesperpixel == 4 and page.dtype.kind == "u"
+        source.note(f"is CMYK; {'converted to RGB without its colour profile' if is_converted else 'kept as it is'}")
     if int(page.photometric) == _LINEAR_RAW:
         source.note("holds linear camera data, which are used as they are; develop them for the usual colours")
 
@@ -67,6 +68,8 @@ def _check_samples(source: ImageSource, page: Any) -> None:
         raise source.error(f"is a volume of shape {page.shape}; extract one slice")
     if int(page.photometric) == MOSAIC:
         raise source.error("is a raw camera mosaic; develop it to TIFF or PNG first")
+    if not page.imagewidth or not page.imagelength:
+        raise source.error("names no size of its picture; save it again")
     if page.dtype is None:
         raise source.error(f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")

@@ -29,8 +29,8 @@ def estimate_normals(points: Points) -> Points:
     Direction: the axis of least spread of a point's 16 nearest, itself included. Side: carried from point to point
     along the minimum spanning tree of the neighbour graph, with an edge the cheaper the more parallel its two normals
     are (Hoppe et al., "Surface reconstruction from unorganized points", 1992); every connected part of the graph by
-    itself. A part then looks outwards if its `enclosed_volume` is positive. So a cavity, whose normals should point
-    into it, looks into the solid: a cloud does not tell a cavity from a solid inside another.
+    itself. A part then looks outwards if it encloses a positive volume. So a cavity, whose normals should point into
+    it, looks into the solid: a cloud does not tell a cavity from a solid inside another.
 
     Args:
         points: (n, 3) float64, finite, at least 16 different ones.
@@ -71,21 +71,24 @@ def estimate_noisy_normals(points: Points, *, noise: Noise) -> Points:
     return normals[cKDTree(moved).query(points, workers=-1)[1]]
 
 
-def enclosed_volume(points: Points, normals: Points) -> float:
-    """Return about the volume that an oriented point cloud encloses; negative if its normals look inwards.
+def judge_normals(points: Points, normals: Points) -> tuple[float, float]:
+    """Return about the volume that an oriented point cloud encloses, and how many of its normals disagree.
 
-    Formula: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the area that a
-    point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, k = 16, itself the first. The sum
-    uses all points, so that some wrong normals do not matter; c in the middle makes the sign right also for open clouds
-    that bend around it.
+    The volume is negative if its normals look inwards; the other is the share of those that are more than 120 degrees
+    from that of the nearest point.
+
+    Formula of the volume: the divergence theorem, V = 1/3 sum A_i n_i . (p_i - c), with c the mean point and A_i the
+    area that a point stands for, pi r^2 / (k - 1) with r the distance of its k-th nearest point, k = 16, itself the
+    first. The sum uses all points, so that some wrong normals do not matter; c in the middle makes the sign right also
+    for open clouds that bend around it.
 
     Args:
         points: (n, 3) float64.
         normals: (n, 3) float64 of length 1 or 0.
     """
-    distances, _ = _nearest(points)
-    parts = np.zeros(len(points), dtype=np.int64)
-    return float(_volume_terms(points, normals, distances, parts).sum())
+    distances, near = _nearest(points)
+    volume = _volume_terms(points, normals, distances, np.zeros(len(points), dtype=np.int64)).sum()
+    return float(volume), float((np.einsum("ni,ni->n", normals, normals[near[:, 1]]) < -0.5).mean())
 
 
 def _nearest(points: Points) -> tuple[Float[np.ndarray, "points k"], Int[np.ndarray, "points k"]]:

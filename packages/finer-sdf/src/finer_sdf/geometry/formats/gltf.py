@@ -1,6 +1,6 @@
 """Read glTF 2.0, .glb or .gltf: the triangles of the scene, or its points, placed as its nodes say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,21 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_core.io.glb import srgb_from_linear
 from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
 from finer_sdf.geometry.formats.gltf_materials import GltfTextures, vertex_colors
+from finer_sdf.geometry.formats.gltf_skins import posed
 from finer_sdf.geometry.raw import RawShape, Room, check_indices, counted
 from finer_sdf.geometry.textures import Texture, TextureMap
 
 _INSTANCES = "EXT_mesh_gpu_instancing"
 _PARTS = {"translation": [0.0, 0, 0], "rotation": [0.0, 0, 0, 1], "scale": [1.0, 1, 1]}
 """Of what places a node, and what is meant where one is absent."""
-_WITHOUT_FORM = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_xmp")
+_VISIBILITY = "KHR_node_visibility"
+_WITHOUT_FORM = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_xmp", "KHR_animation_")
 """How the names of extensions begin that change no vertex."""
-_READ = ("KHR_mesh_quantization", _INSTANCES)
+_READ = ("KHR_mesh_quantization", _INSTANCES, _VISIBILITY)
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 
 
@@ -37,26 +40,36 @@ def read_gltf(path: Path, room: Room) -> RawShape:
     textures = GltfTextures(file)
     surfaces, clouds = list[RawShape](), list[RawShape]()
     colored, materials = {True: False, False: False}, set[tuple[float, ...]]()
-    for node, place in _placed_nodes(file.json):
+    nodes = list(_placed_nodes(file.json))
+    places = {index: place for index, _, place, _ in nodes}
+    hidden = 0
+    for _, node, place, is_visible in nodes:
         if "mesh" not in node:
             continue
-        if "skin" in node:
-            notes["it has bones; read as its vertices are stored, without them"] = None
-        instances = _instances(file, node)
+        if not is_visible:
+            hidden += 1
+            continue
+        has_bones = "skin" in node
+        instances = np.eye(4)[None] if has_bones else place @ _instances(file, node)
         for primitive in item(file.json, "meshes", node["mesh"])["primitives"]:
             if primitive.get("targets"):
                 notes["it has morph targets; read without them"] = None
             part, has_colors = _part(file, primitive, textures, copies=len(instances))
+            if has_bones:
+                part, note = _with_bones(file, node["skin"], primitive, part, places)
+                notes[note] = None
             if not has_colors and "COLOR_0" in primitive["attributes"]:
                 notes["left out the colors of a part: they are not three finite numbers a vertex"] = None
             is_surface = part.faces is not None
             colored[is_surface] |= has_colors
             if is_surface:
                 materials.add(tuple(textures.base_color(primitive)))
-            (surfaces if is_surface else clouds).extend(_placed(part, matrix) for matrix in place @ instances)
+            (surfaces if is_surface else clouds).extend(_placed(part, matrix) for matrix in instances)
     parts = surfaces or clouds
     triangles = sum(0 if part.faces is None else len(part.faces) for part in parts)
     room.claim(faces=triangles, points=sum(len(part.vertices) for part in parts))  # each part claimed its own alone
+    if hidden:
+        notes[f"left out {counted(hidden, 'hidden mesh', 'hidden meshes')}"] = None
     if len(file.json.get("scenes", ())) > 1:
         notes[f"it has {len(file.json['scenes'])} scenes; read the one it shows"] = None
     if surfaces and clouds:
@@ -78,6 +91,20 @@ def _part(file: GltfFile, primitive: dict[str, Any], textures: GltfTextures, *, 
     number, places = textures.of(primitive, len(positions))
     texture = TextureMap(textures=(), of_face=np.full(len(faces), number), places=places[faces])
     return RawShape(vertices=positions, faces=faces, colors=colors, texture=texture), given is not None
+
+
+def _with_bones(
+    file: GltfFile, skin: Any, primitive: dict[str, Any], part: RawShape, places: Mapping[Any, np.ndarray]
+) -> tuple[RawShape, str]:
+    """Return a part as its bones pose it in the scene, and a note; as it is stored where that cannot be had."""
+    try:
+        positions = posed(file, skin, primitive["attributes"], part.vertices, places=places)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever is wrong with bones, the surface can be read without
+        reason = str(error) if isinstance(error, InputError) else reason_of(error)
+        return part, f"it has bones that cannot be read ({reason[:100]}); read as its vertices are stored"
+    return replace(part, vertices=positions, normals=None), "it has bones; read in the pose that they have in the file"
 
 
 def _placed(part: RawShape, matrix: np.ndarray) -> RawShape:
@@ -119,25 +146,26 @@ def _joined(
     )
 
 
-def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield every node of the scene with the matrix (4, 4) that places it."""
+def _placed_nodes(data: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any], np.ndarray, bool]]:
+    """Yield every node of the scene: its number, itself, the matrix (4, 4) that places it, and whether it is shown."""
     nodes = data.get("nodes", [])
     if data.get("scenes"):
         roots = item(data, "scenes", data.get("scene", 0)).get("nodes", [])
     else:
         children = {child for node in nodes for child in node.get("children", ())}
         roots = [index for index in range(len(nodes)) if index not in children]
-    waiting = [(index, np.eye(4)) for index in reversed(roots)]
+    waiting = [(index, np.eye(4), True) for index in reversed(roots)]
     seen = set()
     while waiting:
-        index, parent = waiting.pop()
+        index, parent, is_visible = waiting.pop()
         node = item(data, "nodes", index)
         if index in seen:
             raise InputError(f"its node {index} stands in the scene twice, which a tree of nodes cannot have")
         seen.add(index)
         place = parent @ _matrix(node)
-        yield node, place
-        waiting += [(child, place) for child in reversed(node.get("children", ()))]
+        is_visible &= node.get("extensions", {}).get(_VISIBILITY, {}).get("visible", True) is not False
+        yield index, node, place, is_visible
+        waiting += [(child, place, is_visible) for child in reversed(node.get("children", ()))]
 
 
 def _matrix(node: dict[str, Any]) -> np.ndarray:

@@ -14,7 +14,7 @@ from finer_sdf.geometry.formats.pictures import neighbor
 from finer_sdf.geometry.raw import Room, cut_short
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 def item(data: dict[str, Any], kind: str, index: Any) -> dict[str, Any]:

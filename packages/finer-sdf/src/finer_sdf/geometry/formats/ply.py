@@ -15,7 +15,7 @@ from finer_core.io.text import LINES_A_CLAIM, numbers
 from finer_sdf.geometry.formats.pictures import neighbor, read_texture, reason_for
 from finer_sdf.geometry.polygons import with_polygons, with_textured_polygons
 from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, counted, cut_short, points_of, standard_name
-from finer_sdf.geometry.textures import NO_TEXTURE
+from finer_sdf.geometry.textures import NO_TEXTURE, Texture
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}
 _TYPES |= {np.dtype(kind).name: kind for kind in _TYPES.values()}
@@ -107,23 +107,29 @@ def _textured(
     files: list[tuple[Path, str]],
     room: Room,
 ) -> RawShape:
-    """Return polygons with those pictures whose numbers (p,) they have, or as they are where one cannot be read."""
+    """Return polygons with those pictures whose numbers (p,) they have; one that cannot be read is left out."""
     is_known = (numbers >= 0) & (numbers < len(files))
     used, rank = np.unique(numbers[is_known].astype(np.int64), return_inverse=True)
     if not len(used):
         shape = _noted(shape, f"left out its texture: no face has a texnumber from 0 to {len(files) - 1}")
         return with_polygons(shape, corners, sizes)
-    try:
-        textures = tuple(read_texture(neighbor(*files[number]), room) for number in used)
-    except (InputError, OSError) as error:
-        return with_polygons(_noted(shape, f"left out its texture: {reason_for(error)}"), corners, sizes)
+    textures, kept = list[Texture](), np.full(len(used), NO_TEXTURE)
+    for place, number in enumerate(used):
+        try:
+            textures.append(read_texture(neighbor(*files[number]), room))
+            kept[place] = len(textures) - 1
+        except (InputError, OSError) as error:
+            whose = "its" if len(used) == 1 else "a"
+            shape = _noted(shape, f"left out {whose} texture: {reason_for(error)}")
+    if not textures:
+        return with_polygons(shape, corners, sizes)
     if shape.colors is not None:  # a scan often has its colors in both
         shape = _noted(dataclasses.replace(shape, colors=None), "left out the colors of its vertices: it has a texture")
     if others := int((~is_known).sum()):
         shape = _noted(shape, f"read {counted(others, 'face')} as white, without the number of a texture")
     of_face = np.full(len(sizes), NO_TEXTURE)
-    of_face[is_known] = rank
-    return with_textured_polygons(shape, corners, sizes, textures=textures, numbers=of_face, places=places)
+    of_face[is_known] = kept[rank]
+    return with_textured_polygons(shape, corners, sizes, textures=tuple(textures), numbers=of_face, places=places)
 
 
 def _noted(shape: RawShape, note: str) -> RawShape:

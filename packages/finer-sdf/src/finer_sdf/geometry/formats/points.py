@@ -6,6 +6,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.arrays import map_array, read_arrays
+from finer_core.io.files import printable
 from finer_core.io.text_table import read_text_table
 from finer_sdf.geometry.raw import COLOR, NORMAL, POSITION, RawShape, Room, number_table, points_of, standard_name
 
@@ -76,7 +77,7 @@ def read_numpy(path: Path, room: Room) -> RawShape:
     """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh."""
     tables = read_arrays(path, wanted=_ARRAYS, claim=lambda size: room.claim(text=size // 2))  # held once
     others = [] if path.suffix.lower() == ".npy" else sorted({*map_array(path).files} - {*tables})
-    notes = (f"left out its arrays {', '.join(others)[:60]}",) if others else ()
+    notes = (f"left out its arrays {printable(', '.join(others)[:60])}",) if others else ()
     if "faces" in tables:
         vertices = number_table("vertices", tables["vertices"])
         faces = number_table("faces", tables["faces"], dtype=np.int64)
