@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from finer_core.resources import parse_memory
 from finer_core.training.loop import Fit
 
 
+@dataclass(frozen=True)  # two of a kind are equal, such as one that was sent to a worker
 class Experiment(ABC):
     """Start runs, go on with them, and help with them: what an application adds is below, in its own methods.
 
