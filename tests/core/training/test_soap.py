@@ -129,15 +129,49 @@ def test_gradients_that_are_not_finite_do_not_stop_it():
     assert parameter.isnan().all()  # which the divergence guard sees
 
 
-@pytest.mark.parametrize("parameter", [torch.ones(3), torch.ones(2, 2, dtype=torch.complex64)])
-def test_it_refuses_what_is_no_real_matrix(parameter):
-    with pytest.raises(ValueError, match="Soap updates real matrices, got"):
-        Soap([nn.Parameter(parameter)])
+def test_it_refuses_what_is_no_matrix():
+    with pytest.raises(ValueError, match="Soap updates matrices, got"):
+        Soap([nn.Parameter(torch.ones(3))])
+
+
+def test_complex_numbers_that_are_real_take_the_steps_of_real_ones():
+    real = matrices(5)[:1]  # square: the covariances of others have eigenvalues of 0, whose vectors are anyone's
+    others = [nn.Parameter(parameter.detach().to(torch.complex128)) for parameter in real]
+    ours, theirs = Soap(real, lr=0.02), Soap(others, lr=0.02)
+    for step in range(2 * RENEW_EVERY + 5):
+        give_gradients(real, step)
+        for parameter, other in zip(real, others, strict=True):
+            other.grad = parameter.grad.to(other.dtype)
+        ours.step()
+        theirs.step()
+    for parameter, other in zip(real, others, strict=True):
+        torch.testing.assert_close(other.detach(), parameter.detach().to(other.dtype), rtol=1e-9, atol=1e-11)
+
+
+def test_steps_turn_with_complex_gradients():
+    """Gradients U G V give steps U D V where those of G are D, for unitary U and V: bases are eigenvectors."""
+    generator = torch.Generator().manual_seed(6)
+    left, right = (
+        torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.complex128)).Q for size in (12, 5)
+    )
+    plain, turned = (nn.Parameter(torch.zeros(12, 5, dtype=torch.complex128)) for _ in range(2))
+    one, other = Soap([plain], lr=0.02), Soap([turned], lr=0.02)
+    for _ in range(RENEW_EVERY - 1):  # a power iteration of rotated bases is a rotated one, but for its order of columns
+        plain.grad = torch.randn(12, 5, generator=generator, dtype=torch.complex128)
+        turned.grad = left @ plain.grad @ right
+        one.step()
+        other.step()
+    # The first covariance has rank 5 of 12, and what lies beyond it has no bases of its own: the part within is compared.
+    within = one.state[plain]["left_basis"][:, :5]
+    torch.testing.assert_close(
+        (left @ within).mH @ turned.detach(), within.mH @ plain.detach() @ right, rtol=1e-8, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_stacked_matrices_take_the_same_steps(nesterov):
-    apart, stacked = matrices(4), matrices(4)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_stacked_matrices_take_the_same_steps(nesterov, dtype):
+    apart, stacked = matrices(4, dtype), matrices(4, dtype)
     alone, together = (Soap(each, lr=0.02, nesterov=nesterov) for each in (apart, stacked))
     for step in range(2 * RENEW_EVERY + 5):
         give_gradients(apart, step)
@@ -147,7 +181,7 @@ def test_stacked_matrices_take_the_same_steps(nesterov):
         together.finish()
     for a, b in zip(apart, stacked, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
-    resumed = Soap(matrices(4))
+    resumed = Soap(matrices(4, dtype))
     resumed.load_state_dict(copy.deepcopy(together.state_dict()))
     for a, b in zip(resumed.state.values(), alone.state.values(), strict=True):
         assert a.keys() == b.keys() and a["step"] == b["step"]

@@ -55,7 +55,7 @@ def weights(out: Path) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.slow
 def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folder, tmp_path):
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
-    more = ["--steps", "200", "--checkpoint-seconds", "0.1"]
+    more = ["--steps", "60", "--checkpoint-seconds", "0.1"]
     assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
     process = program(folder, stormy, *more, "--workers", "1")  # two are those of Python's below
     try:

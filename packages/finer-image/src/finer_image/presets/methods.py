@@ -32,10 +32,13 @@ class MethodRules:
 METHOD_RULES = {
     "finer": MethodRules(large_batches=True, noiseless=1e-3, short_passes=3000.0),
     "siren": MethodRules(matrices=1e-3, rest=5e-4, large_batches=True),
-    "gauss": MethodRules(matrices=7e-4, rest=1e-4, optimizer="muon"),
+    "gauss": MethodRules(matrices=1.4e-3, rest=2e-4, optimizer="muon"),
+    "wire": MethodRules(matrices=1e-3, rest=5e-4),
     "pemlp": MethodRules(matrices=8e-3, rest=4e-3),
     "gauss-finer": MethodRules(matrices=5e-4, rest=1.25e-4),
+    "wire-finer": MethodRules(matrices=5e-4, rest=2.5e-4),
     "real-wire": MethodRules(matrices=2e-3, rest=5e-4),
+    "real-wire-finer": MethodRules(matrices=1e-3, rest=2.5e-4),
     "ff": MethodRules(matrices=4e-3, rest=2e-3),
     "bacon": MethodRules(matrices=2e-3, rest=2e-3),
 }

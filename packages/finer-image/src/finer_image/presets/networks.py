@@ -10,7 +10,11 @@ from finer_image.presets.lengths import NARROW_WIDTH, PASSES
 
 _FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
 """FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256
-over the published ones, and nothing at 128x128 (docs/studies/equal_time.md). Other methods keep published values."""
+over the published ones, and nothing at 128x128 (docs/studies/equal_time.md)."""
+_GAUSS_SCALE = 14.0
+"""Gaussian networks hardly learn in so few steps with the published 30."""
+_WIRE = {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
+"""Nor do WIRE's with the published 20, 20 and 10. Other methods keep published values (docs/budgets.md)."""
 _OMEGA_EXPONENT, _CROWDED = 1 / 3, 4.0
 """First omega falls as the passes to this power where so many values go to a weight (docs/studies/lengths.md)."""
 _LOWEST_OMEGA_AT = 320.0
@@ -22,8 +26,8 @@ def fast_network(
 ) -> dict[str, Any]:
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
-    Formula: omega = 15 min(1, w / 128) min(1, 40 / min(P, 320))^(c / 3) with c = log4(values per weight), between 0 and
-    1; k = 12.
+    Formula: FINER's omega = 15 n min(1, 40 / min(P, 320))^(c / 3), with n = min(1, w / 128) and c = log4(values per
+    weight), between 0 and 1, and k = 12; a Gaussian network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
 
     Args:
         method: The method.
@@ -31,9 +35,13 @@ def fast_network(
         values_per_weight: The image's values over the weights between hidden layers: 1 at 256x256, 4 at 512x512.
         hidden_features: w, the network's width, by default one that is not narrow; few neurons cover few frequencies.
     """
+    narrow = min(1.0, hidden_features / NARROW_WIDTH)
+    if method == "gauss":
+        return {"scale": round(_GAUSS_SCALE * math.sqrt(narrow), 3)}
+    if method == "wire":
+        return {**_WIRE, "first_omega_0": round(_WIRE["first_omega_0"] * narrow, 3)}
     if method != "finer":
         return {}
     crowding = min(1.0, max(0.0, math.log(values_per_weight, _CROWDED)))
     omega = _FIRST_OMEGA * min(1.0, PASSES / min(passes, _LOWEST_OMEGA_AT)) ** (_OMEGA_EXPONENT * crowding)
-    omega *= min(1.0, hidden_features / NARROW_WIDTH)
-    return {"first_omega_0": round(omega, 3), "first_bias_scale": _FIRST_BIAS_SCALE}
+    return {"first_omega_0": round(omega * narrow, 3), "first_bias_scale": _FIRST_BIAS_SCALE}

@@ -84,11 +84,13 @@ def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
 
     With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
-    n / d times what the usual width has, at most the root of n over d times the highest, and no less than that width.
+    n / d times what the usual width has, and no less than that; with large batches at most the root of n over d times
+    the highest.
     """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
-        return min(borne, _SMALL_TRAVEL * math.sqrt(pixels * length.passes) * narrow / length.steps)
+        travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
+        return min(borne, travelled * min(1.0, narrow)) * max(1.0, narrow / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
     usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
     if narrow <= 1:

@@ -46,8 +46,8 @@ def build_optimizers(
     """Build the optimisers of a network.
 
     "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
-    et al., 2024), "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas et al., 2024),
-    both of them real ones only and everything else by Adam; a network without real square matrices gets Adam alone.
+    et al., 2024), if they are real, "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas
+    et al., 2024), and both everything else by Adam; a network without such square matrices gets Adam alone.
 
     Args:
         network: The network.
@@ -82,8 +82,10 @@ def build_optimizers(
     if not 0 < learning_rate < math.inf or not 0 < matrix_learning_rate < math.inf:
         raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
-    suits = {"adam": lambda p: False, "muon": _is_hidden_matrix, "soap": _is_real_matrix}[name]
-    matrices = [p for p in parameters if suits(p)] if any(map(_is_hidden_matrix, parameters)) else []
+    hidden = [p for p in parameters if _is_hidden_matrix(p)]
+    real = [p for p in hidden if not p.is_complex()]
+    every = [p for p in parameters if p.ndim == 2] if hidden else []
+    matrices = {"adam": [], "muon": real, "soap": every}[name]
     chosen = {id(p) for p in matrices}
     rest = [p for p in parameters if id(p) not in chosen]
     # The fused form is several times faster on small networks; it has no complex arithmetic.
@@ -172,9 +174,5 @@ def step_optimizer(optimizer: Optimizer) -> None:
         optimizer.step()
 
 
-def _is_real_matrix(parameter: nn.Parameter) -> bool:
-    return parameter.ndim == 2 and not parameter.is_complex()
-
-
 def _is_hidden_matrix(parameter: nn.Parameter) -> bool:
-    return _is_real_matrix(parameter) and parameter.shape[0] == parameter.shape[1] and parameter.shape[0] > 8
+    return parameter.ndim == 2 and parameter.shape[0] == parameter.shape[1] and parameter.shape[0] > 8

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.parallel import parallel_map
 from finer_core.training.optimizers.eager import EagerOptimizer
-from finer_core.training.optimizers.matrices import check_matrices
+from finer_core.training.optimizers.matrices import check_matrices, squared_modulus
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
 RENEW_EVERY = 10
@@ -21,9 +21,9 @@ Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
 class Soap(EagerOptimizer):
     """Update matrices by Adam in the eigenbases of their gradients' covariances (Vyas et al., 2024, "SOAP").
 
-    Formula: with G = dL/dW, running means L of G G^T and R of G^T G (decay beta_2), and their eigenvectors Q_L and Q_R,
-    Adam's running means m of g = Q_L^T G Q_R (decay beta_1) and v of g^2 (decay beta_2) give the step
-    W <- W - lr Q_L (m / (sqrt(v) + eps)) Q_R^T, both means freed of their bias, m by division by 1 - beta_1^t. With
+    Formula: with G = dL/dW, running means L of G G^H and R of G^H G (decay beta_2), and their eigenvectors Q_L and Q_R,
+    Adam's running means m of g = Q_L^H G Q_R (decay beta_1) and v of |g|^2 (decay beta_2) give the step
+    W <- W - lr Q_L (m / (sqrt(v) + eps)) Q_R^H, both means freed of their bias, m by division by 1 - beta_1^t. With
     Nesterov's momentum (Dozat, 2016, "Incorporating Nesterov momentum into Adam") beta_1 m / (1 - beta_1^(t+1)) +
     (1 - beta_1) g / (1 - beta_1^t) takes m's place. The first gradient only sets up the bases. Every `renew_every`
     steps they follow L and R by one power iteration and a QR decomposition.
@@ -33,7 +33,7 @@ class Soap(EagerOptimizer):
     On other devices matrices of one shape are stacked (`SoapStack`).
 
     Args:
-        params: Real matrices.
+        params: Matrices, real or complex.
         lr: Rate.
         betas: Decay of the mean; decay of the squares and of the covariances.
         eps: Added to the root of the squares.
@@ -41,7 +41,7 @@ class Soap(EagerOptimizer):
         renew_every: Steps between two renewals of the eigenbases.
 
     Raises:
-        ValueError: For a parameter that is not a real matrix.
+        ValueError: For a parameter that is not a matrix.
 
     Example:
         >>> import torch
@@ -66,7 +66,7 @@ class Soap(EagerOptimizer):
             raise ValueError(f"renew_every must be at least 1, got {renew_every}")
         self.renew_every = renew_every
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov})
-        check_matrices(self)
+        check_matrices(self, complex_too=True)
 
         self._stacks: list[SoapStack] = []
 
@@ -116,16 +116,16 @@ class Soap(EagerOptimizer):
             return
         state["step"] += 1
         step, left, right = state["step"], state["left_basis"], state["right_basis"]
-        turned = left.T @ grad @ right
+        turned = left.mH @ grad @ right
         mean, part = state["mean"].lerp_(turned, 1 - beta1), 1 - beta1**step
         if group["nesterov"]:
             mean = mean.mul(beta1 * part / (1 - beta1 ** (step + 1))).add_(turned, alpha=1 - beta1)
-        state["square"].lerp_(turned.square_(), 1 - beta2)
+        state["square"].lerp_(squared_modulus(turned), 1 - beta2)
         direction = mean / state["square"].sqrt().add_(group["eps"])
         rate = group["lr"] * math.sqrt(1 - beta2**step) / part
-        parameter.sub_(left @ direction @ right.T, alpha=rate)
-        state["left"].lerp_(grad @ grad.T, 1 - beta2)
-        state["right"].lerp_(grad.T @ grad, 1 - beta2)
+        parameter.sub_(left @ direction @ right.mH, alpha=rate)
+        state["left"].lerp_(grad @ grad.mH, 1 - beta2)
+        state["right"].lerp_(grad.mH @ grad, 1 - beta2)
         if step % self.renew_every == 0:
             _renew(state)
 
@@ -153,11 +153,11 @@ class Soap(EagerOptimizer):
 
 def _begin(grad: Tensor, *, beta2: float) -> dict[str, Any]:
     """Return the state after a matrix's first gradient."""
-    left, right = (1 - beta2) * (grad @ grad.T), (1 - beta2) * (grad.T @ grad)
+    left, right = (1 - beta2) * (grad @ grad.mH), (1 - beta2) * (grad.mH @ grad)
     return {
         "step": 0,
         "mean": torch.zeros_like(grad),
-        "square": torch.zeros_like(grad),
+        "square": torch.zeros_like(grad.real),
         "left": left,
         "right": right,
         "left_basis": _eigenvectors(left),
@@ -172,7 +172,8 @@ def _eigenvectors(covariance: Tensor) -> Tensor:
     finite = torch.where(covariance.isfinite().all(), covariance, identity)
     if covariance.device.type not in ("cpu", "meta"):
         # Once a fit. It is nearly of rank 2 then, which single precision on a GPU does not always get done with.
-        return torch.linalg.eigh(finite.cpu().double()).eigenvectors.flip(1).to(covariance).contiguous()
+        exact = torch.promote_types(covariance.dtype, torch.float64)
+        return torch.linalg.eigh(finite.cpu().to(exact)).eigenvectors.flip(1).to(covariance).contiguous()
     return torch.linalg.eigh(finite).eigenvectors.flip(1).contiguous()
 
 
@@ -180,8 +181,8 @@ def _renew(state: dict[str, Any]) -> None:
     """Move the bases towards the eigenvectors of the covariances, and the means along with them."""
     left, left_order = followed(state["left_basis"], state["left"])
     right, right_order = followed(state["right_basis"], state["right"])
-    mean = state["left_basis"] @ state["mean"] @ state["right_basis"].T
-    state["mean"] = left.T @ mean @ right
+    mean = state["left_basis"] @ state["mean"] @ state["right_basis"].mH
+    state["mean"] = left.mH @ mean @ right
     state["square"] = state["square"][left_order][:, right_order].contiguous()  # each goes on as its eigenvector's
     state["left_basis"], state["right_basis"] = left, right
 
@@ -191,8 +192,8 @@ def followed(basis: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         basis: (n, n), orthonormal columns near the eigenvectors.
-        covariance: (n, n), symmetric.
+        covariance: (n, n), Hermitian.
     """
     product = covariance @ basis
-    order = (basis * product).sum(0).argsort(descending=True)
+    order = (basis.conj() * product).sum(0).real.argsort(descending=True)
     return torch.linalg.qr(product[:, order]).Q.contiguous(), order

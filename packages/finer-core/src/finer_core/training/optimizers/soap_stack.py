@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.training.optimizers.matrices import squared_modulus
 from finer_core.training.optimizers.orthonormal import orthonormalize_columns
 
 _SIDES = ("left", "right")
@@ -49,34 +50,34 @@ class SoapStack:
         """Update the matrices by their gradients; `lr` may lie on their device."""
         beta1, beta2 = betas
         grads = torch.stack([parameter.grad for parameter in self.parameters if parameter.grad is not None])
-        turned = self.left_basis.mT @ grads @ self.right_basis
+        turned = self.left_basis.mH @ grads @ self.right_basis
         self.steps.add_(1)
         mean, part = self.mean.lerp_(turned, 1 - beta1), 1 - beta1**self.steps
         if nesterov:
             mean = (mean * (beta1 * part / (1 - beta1 ** (self.steps + 1)))).add_(turned, alpha=1 - beta1)
-        self.square.lerp_(turned.square_(), 1 - beta2)
+        self.square.lerp_(squared_modulus(turned), 1 - beta2)
         direction = mean / self.square.sqrt().add_(eps)
         rate = lr * torch.sqrt(1 - beta2**self.steps) / part
-        change = (self.left_basis @ direction @ self.right_basis.mT).mul_(rate)
+        change = (self.left_basis @ direction @ self.right_basis.mH).mul_(rate)
         parameters: list[Tensor] = [*self.parameters]
         changes: list[Any] = [*change.unbind()]
         torch._foreach_sub_(parameters, changes)
-        self.left.lerp_(grads @ grads.mT, 1 - beta2)
-        self.right.lerp_(grads.mT @ grads, 1 - beta2)
+        self.left.lerp_(grads @ grads.mH, 1 - beta2)
+        self.right.lerp_(grads.mH @ grads, 1 - beta2)
 
 
 def renew(stacks: Sequence[SoapStack]) -> None:
     """Move the bases towards the eigenvectors of the covariances, and the means along, those of one size together."""
-    by_size: defaultdict[int, list[tuple[SoapStack, str]]] = defaultdict(list)
+    alike: defaultdict[tuple[int, torch.dtype], list[tuple[SoapStack, str]]] = defaultdict(list)
     for stack in stacks:
         for side in _SIDES:
-            by_size[getattr(stack, side).shape[-1]].append((stack, side))
+            alike[getattr(stack, side).shape[-1], getattr(stack, side).dtype].append((stack, side))
     followed: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
-    for sides in by_size.values():
+    for sides in alike.values():
         bases = torch.cat([getattr(stack, f"{side}_basis") for stack, side in sides])
         covariances = torch.cat([getattr(stack, side) for stack, side in sides])
         product = covariances @ bases
-        order = (bases * product).sum(1).argsort(dim=1, descending=True)
+        order = (bases.conj() * product).sum(1).real.argsort(dim=1, descending=True)
         bases = orthonormalize_columns(product.gather(2, order[:, None, :].expand_as(product)))
         counts = [len(stack.parameters) for stack, _ in sides]
         for (stack, side), basis, places in zip(sides, bases.split(counts), order.split(counts), strict=True):
@@ -88,8 +89,8 @@ def renew(stacks: Sequence[SoapStack]) -> None:
 def _turn(stack: SoapStack, followed: Mapping[str, tuple[Tensor, Tensor]]) -> None:
     """Give a stack new bases, in the place of the old ones."""
     (left, left_order), (right, right_order) = followed["left"], followed["right"]
-    mean = stack.left_basis @ stack.mean @ stack.right_basis.mT
-    stack.mean.copy_(left.mT @ mean @ right)
+    mean = stack.left_basis @ stack.mean @ stack.right_basis.mH
+    stack.mean.copy_(left.mH @ mean @ right)
     square = stack.square.gather(1, left_order[:, :, None].expand_as(stack.square))
     stack.square.copy_(square.gather(2, right_order[:, None, :].expand_as(square)))
     stack.left_basis.copy_(left)
