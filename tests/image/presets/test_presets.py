@@ -92,6 +92,16 @@ def test_half_the_width_goes_twice_as_far_up_to_a_highest_rate():
     assert resolved(256, passes=40, hidden_layers=6).matrix_learning_rate == usual.matrix_learning_rate
 
 
+def test_narrow_networks_of_methods_that_small_batches_serve_have_higher_rates():
+    def rate(hidden_features: int, hidden_layers: int = 3) -> float | None:
+        sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
+        return resolved(128, passes=40, method="pemlp", **sizes).matrix_learning_rate
+
+    usual = rate(256)
+    assert usual and rate(64) == pytest.approx(4 * usual) and rate(512) == pytest.approx(usual / 2)
+    assert rate(64, 6) == pytest.approx(2 * usual) and rate(128, 12) == usual
+
+
 def test_narrow_networks_have_smaller_batches():
     assert resolved(256, passes=160, hidden_features=32).steps == 2 * resolved(256, passes=160).steps
     assert resolved(256, passes=160, hidden_features=128) == resolved(
@@ -129,6 +139,17 @@ def test_first_omega_falls_with_the_width_of_narrow_networks():
     assert omega(512) == omega(256) == omega(128) == 15
     assert (omega(64), omega(16)) == (7.5, 1.875)
     assert omega(64, passes=320) == 3.75
+
+
+def test_first_layers_of_other_methods_are_those_that_short_fits_can_use():
+    def of(method: str, hidden_features: int) -> dict[str, float]:
+        return fast_network(method, passes=40, values_per_weight=1.0, hidden_features=hidden_features)
+
+    assert of("gauss", 256) == of("gauss", 128) == {"scale": 14.0}
+    assert of("gauss", 32) == {"scale": 7.0}
+    assert of("wire", 256) == {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
+    assert of("wire", 64) == {**of("wire", 256), "first_omega_0": 9.0}
+    assert of("pemlp", 64) == {}
 
 
 def test_the_fewest_passes_are_one_step():
