@@ -156,12 +156,12 @@ def test_steps_turn_with_complex_gradients():
     )
     plain, turned = (nn.Parameter(torch.zeros(12, 5, dtype=torch.complex128)) for _ in range(2))
     one, other = Soap([plain], lr=0.02), Soap([turned], lr=0.02)
-    for _ in range(RENEW_EVERY - 1):  # a power iteration of rotated bases is a rotated one, but for its order of columns
+    for _ in range(RENEW_EVERY - 1):  # before bases are ordered anew
         plain.grad = torch.randn(12, 5, generator=generator, dtype=torch.complex128)
         turned.grad = left @ plain.grad @ right
         one.step()
         other.step()
-    # The first covariance has rank 5 of 12, and what lies beyond it has no bases of its own: the part within is compared.
+    # The first covariance has rank 5 of 12, and what lies beyond has no eigenvectors of its own.
     within = one.state[plain]["left_basis"][:, :5]
     torch.testing.assert_close(
         (left @ within).mH @ turned.detach(), within.mH @ plain.detach() @ right, rtol=1e-8, atol=1e-10

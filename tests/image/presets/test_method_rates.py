@@ -26,7 +26,7 @@ def resolved(method: str, **given: object) -> ImageConfig:
 def test_rates_are_the_method_s_times_what_the_rules_make_of_the_usual_one(method):
     rules = rules_of(method)
     for passes in (40.0, 320.0):
-        usual = resolved("finer" if rules.large_batches else "wire", passes=passes)
+        usual = resolved("finer" if rules.large_batches else "gauss-finer", passes=passes)
         own = resolved(method, passes=passes)
         factor = usual.matrix_learning_rate / 5e-4
         assert own.matrix_learning_rate == pytest.approx(rules.matrices * factor)
@@ -35,7 +35,7 @@ def test_rates_are_the_method_s_times_what_the_rules_make_of_the_usual_one(metho
 
 
 def test_another_optimizer_has_its_own_rates_and_the_published_one():
-    usual, own = resolved("wire"), resolved("pemlp", optimizer="muon")
+    usual, own = resolved("gauss-finer"), resolved("pemlp", optimizer="muon")
     factor = usual.matrix_learning_rate / 5e-4
     assert own.matrix_learning_rate == MUON_RATE
     assert own.learning_rate == pytest.approx(3e-3 * factor)

@@ -229,8 +229,9 @@ def test_a_length_is_unchanged_by_what_it_resolves_to():
 @pytest.mark.parametrize(("name", "value"), [("passes", 0), ("passes", math.inf), ("target_psnr", -3), ("seconds", 0)])
 def test_budgets_are_positive_numbers(name, value):
     option = name.replace("_", "-")
-    with pytest.raises(InputError, match=f"--{option} must be a positive number"):
+    with pytest.raises(InputError, match=r"must be a (positive number|number, got inf)") as caught:
         dataclasses.replace(ImageConfig(), **{name: value})
+    assert f"--{option}" in str(caught.value)
 
 
 def test_adam_has_no_rate_of_matrices():

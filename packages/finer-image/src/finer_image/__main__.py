@@ -1,16 +1,17 @@
 """Run the command line: as `finer-image`, or as `python -m finer_image`."""
 
 import sys
+from collections.abc import Sequence
 
 from finer_core.app.loading import loading
 
 
-def main() -> int:
-    """Run the command line of the process and return its exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, by default that of the process, and return its exit code."""
     with loading():
         from finer_image.app.cli import main as run
 
-    return run()
+    return run(arguments)
 
 
 if __name__ == "__main__":

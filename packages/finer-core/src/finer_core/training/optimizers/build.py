@@ -46,8 +46,8 @@ def build_optimizers(
     """Build the optimisers of a network.
 
     "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
-    et al., 2024), if they are real, "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner, Vyas
-    et al., 2024), and both everything else by Adam; a network without such square matrices gets Adam alone.
+    et al., 2024), if they are real, "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner,
+    Vyas et al., 2024), and both everything else by Adam; a network without such square matrices gets Adam alone.
 
     Args:
         network: The network.
