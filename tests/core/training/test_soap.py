@@ -186,3 +186,15 @@ def test_stacked_matrices_take_the_same_steps(nesterov, dtype):
     for a, b in zip(resumed.state.values(), alone.state.values(), strict=True):
         assert a.keys() == b.keys() and a["step"] == b["step"]
         torch.testing.assert_close(a["mean"].abs(), b["mean"].abs(), rtol=1e-6, atol=1e-9)
+
+
+def test_stacks_are_of_one_type():
+    """A first layer that is real may have the shape of complex ones."""
+    parameters = [nn.Parameter(torch.ones(12, 12, dtype=dtype)) for dtype in (torch.float64, torch.complex128)]
+    optimizer = Soap(parameters, lr=0.02)
+    for step in range(3):
+        give_gradients(parameters, step)
+        optimizer.advance()
+        optimizer.finish()
+    assert [parameter.dtype for parameter in parameters] == [torch.float64, torch.complex128]
+    assert all(bool((parameter != 1).all()) for parameter in parameters)

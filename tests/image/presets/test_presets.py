@@ -100,6 +100,7 @@ def test_narrow_networks_of_methods_that_small_batches_serve_have_higher_rates()
     usual = rate(256)
     assert usual and rate(64) == pytest.approx(4 * usual) and rate(512) == pytest.approx(usual / 2)
     assert rate(64, 6) == pytest.approx(2 * usual) and rate(128, 12) == usual
+    assert rate(16) == rate(8) == pytest.approx(16 * usual)
 
 
 def test_narrow_networks_have_smaller_batches():

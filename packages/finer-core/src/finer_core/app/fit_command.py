@@ -23,6 +23,7 @@ from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.io.files import printable
 from finer_core.methods import method_names
+from finer_core.resources import parse_memory
 from finer_core.schema import check, shown
 from finer_core.training_config import LENGTHS, RunConfig, of_other_presets
 
@@ -50,7 +51,9 @@ def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], No
 
 
 def _print_line(function: str, arguments: argparse.Namespace) -> None:
-    if line := pkgutil.resolve_name(function)(arguments):
+    with loading():
+        resolved = pkgutil.resolve_name(function)
+    if line := resolved(arguments):
         print(line)
 
 
@@ -272,7 +275,8 @@ def refuse_changes(settings: RunConfig, network: Mapping[str, Any], given: Mappi
         if name in ("network", "checkpoint_seconds") or (name == "device" and value == "auto"):
             continue
         before = before_network.get(name, "none") if name in given.get("network", {}) else before_settings[name]
-        if value != before:
+        same = parse_memory(value) == parse_memory(before) if name == "memory" else value == before
+        if not same:
             raise InputError(
                 f"--{name.replace('_', '-')} {shown(value)} differs from the run in {out} ({shown(before)}); "
                 "leave it out (or out of --config) to resume, or use another --out"

@@ -1,4 +1,4 @@
-"""Load the modules of a command, which takes seconds; Ctrl-C then ends the process without a traceback."""
+"""Load the modules of a command, which takes seconds; Ctrl-C or SIGTERM then ends the process without a traceback."""
 
 import signal
 import threading
@@ -8,17 +8,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Let Ctrl-C end the process at once, as the shell expects it, while modules are loaded in the block.
+    """Let Ctrl-C and SIGTERM end the process at once, as the shell expects it, while modules are loaded in the block.
 
     A KeyboardInterrupt would leave half of a module, or reach the user as another error of a library's. Who handles
-    Ctrl-C in a way of their own keeps that.
+    these signals in a way of their own keeps that.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    both = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    raising = [each for each in both if signal.getsignal(each) is signal.default_int_handler]
+    for each in raising:
+        signal.signal(each, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in raising:
+            signal.signal(each, signal.default_int_handler)

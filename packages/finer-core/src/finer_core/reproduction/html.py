@@ -88,7 +88,7 @@ def _curves(table: Table, records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return a figure of the curves of the table's first metric that has some, with its caption; or nothing."""
     names = [metric.name.partition("@")[0] for metric in table.metrics]
     for name in (*names, "psnr", "loss", "ln_eigenvalue"):
-        drawn = [record for record in records if name in record.curve]
+        drawn = [record for record in records if len(record.curve.get(name, ())) > 1]
         if not drawn:
             continue
         figure, ((axes,),) = subplots(figsize=(6.4, 2.8))

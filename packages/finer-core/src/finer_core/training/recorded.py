@@ -130,7 +130,8 @@ def run_recorded(
             before = about.get(CIRCUMSTANCES) if isinstance(about, Mapping) else None
             for line in other_circumstances(before, circumstances):
                 logger.warning("%s", shortened(f"{os.fspath(checkpoint)}: {line}"))
-            fit.about = {**fit.about, CIRCUMSTANCES: circumstances}
+            began = before if isinstance(before, Mapping) else circumstances
+            fit.about = {**fit.about, CIRCUMSTANCES: began}
         connection = connected(
             fit,
             name=name,

@@ -84,7 +84,10 @@ def put_read_state(state: TrainState, network: nn.Module, optimizers: list[Optim
         InputError: If the state is of another network or other optimisers.
     """
     if len(state.optimizers) != len(optimizers):
-        raise InputError(f"the checkpoint has {len(state.optimizers)} optimisers, this fit {len(optimizers)}")
+        raise InputError(
+            f"the checkpoint has {len(state.optimizers)} optimisers, this fit {len(optimizers)}: it was begun with "
+            "other settings, or by another version; start anew, with --overwrite or another checkpoint"
+        )
     own = {"network": network.state_dict(), "objective": dict(objective.state_dict())}
     if other := _difference({"network": state.network, "objective": state.objective}, own, ""):
         raise InputError(f"the checkpoint is of another fit: {other}")

@@ -22,6 +22,8 @@ _USUAL_WIDTH = 256
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
 """Highest rates of SOAP: of all pixels at once and of small batches, and of large batches and the usual width. There
 narrower networks bear more, as the root of what they lack, in terms of FINER's own rate."""
+_NARROWEST = 16.0
+"""Times the usual rate that small batches of narrow networks have at most: pemlp of 8 features fails at twice that."""
 _USUAL_LAYERS = 3
 """Hidden layers that the rates without noise, and those of narrow networks, are for. Half the width bears twice as
 much, up to the highest, and twice the depth half."""
@@ -85,12 +87,12 @@ def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length
 
     With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
     n / d times what the usual width has, and no less than that; with large batches at most the root of n over d times
-    the highest.
+    the highest, with small ones n is at most 16.
     """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
         travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
-        return min(borne, travelled * min(1.0, narrow)) * max(1.0, narrow / deep)
+        return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
     usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
     if narrow <= 1:

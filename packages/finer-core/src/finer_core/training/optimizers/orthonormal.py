@@ -19,7 +19,7 @@ def orthonormalize_columns(matrices: Float[Tensor, "n size size"]) -> Float[Tens
     one.
 
     Args:
-        matrices: (n, size, size), real.
+        matrices: (n, size, size), real or complex.
 
     Returns:
         (n, size, size), contiguous.

@@ -144,7 +144,7 @@ class Soap(EagerOptimizer):
         for job in jobs:
             parameter, state, group = job
             if state:
-                alike[id(group), parameter.shape, parameter.device, state["step"]].append(job)
+                alike[id(group), parameter.shape, parameter.dtype, parameter.device, state["step"]].append(job)
         members = [[parameter for parameter, _, _ in stack] for stack in alike.values()]
         if [[*map(id, stack)] for stack in members] == [[*map(id, stack.parameters)] for stack in self._stacks]:
             return self._stacks
