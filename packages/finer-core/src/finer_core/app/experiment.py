@@ -188,7 +188,7 @@ class Experiment(ABC):
         """Fit, and fill the run folder; return the figures as written."""
 
     def assembly(self, plan: Any, data: Any, team: Team) -> Assemble[Any]:
-        """Return what puts the fit together in a process of the team, for `help`."""
+        """Return what puts the fit together in a process of the team, for `help`; who has its own `help` needs none."""
         raise NotImplementedError
 
     def help(self, team: Team) -> None:
