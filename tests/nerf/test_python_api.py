@@ -525,7 +525,7 @@ def test_a_fit_ends_at_its_target(scene):
 def test_a_time_is_kept(scene):
     settings = {name: value for name, value in SMALL.items() if name not in ("steps", "log_every")}
     _, history = fit(scene, **settings, grid_every=2, seconds=0.05)
-    assert history["step"][-1] >= 6 and history["seconds"][-1] < 5  # at least the steps that are timed
+    assert 6 <= history["step"][-1] < 2000  # the steps that are timed, and not the default of 2000
 
 
 def test_scenes_are_written_and_read_again(tmp_path):
