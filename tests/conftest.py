@@ -70,6 +70,18 @@ def activations_as_at_first():
     fuse_activations(None)
 
 
+@pytest.fixture(autouse=True)
+def threads_as_at_first():
+    """Refuse a test that leaves PyTorch with another number of threads: those after it would wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == before, f"the test leaves PyTorch with {after} threads, where {before} were"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_wait_for_the_disk():
     """Leave a written file to the system: waiting until the disk has it only helps where the power fails."""
