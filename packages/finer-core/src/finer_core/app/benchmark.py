@@ -18,7 +18,7 @@ from finer_core.benchmark import Result
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
-from finer_core.io.files import printable
+from finer_core.io.files import folder_name, printable
 from finer_core.networks.config import find_method
 
 
@@ -75,11 +75,11 @@ class BenchmarkPlan:
     sharing: Sharing = field(default_factory=Sharing)
 
 
-def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], arguments: argparse.Namespace) -> str:
-    """Fit every method of a command line to every input; return the table to print.
+def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], arguments: argparse.Namespace) -> None:
+    """Fit every method of a command line to every input; print the table.
 
     Raises:
-        InputError: For wrong input, before the first fit.
+        InputError: For wrong input, before the first fit; or after the table, if none of the fits succeeded.
     """
     mode = run_mode(arguments)
     given = given_settings(arguments, benchmark.config)
@@ -98,7 +98,9 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
     )
     with plan.sharing.threads_here():
         rows = run_benchmark(benchmark, plan, fits_of(inputs, settings, out=plan.out))
-    return benchmark.table.json(rows) if arguments.json else benchmark.table.markdown(rows)
+    print(benchmark.table.json(rows) if arguments.json else benchmark.table.markdown(rows))
+    if rows and all(row.get("error") for row in rows):
+        raise InputError(f"{printable(plan.out)}: none of the fits ({len(rows)}) succeeded; the table has their errors")
 
 
 def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[BenchmarkFit]) -> list[Row]:
@@ -148,7 +150,8 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
 
 def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:
     """Return the fits of all inputs by all methods, no two in one folder."""
-    labels = folder_labels([each.names for each in inputs], [each.method for each in settings])
+    names = [[folder_name(name) for name in each.names] for each in inputs]
+    labels = folder_labels(names, [each.method for each in settings])
     return [
         BenchmarkFit(each.signal, label, chosen, out / f"{label}-{chosen.method}")
         for each, label in zip(inputs, labels, strict=True)

@@ -21,7 +21,7 @@ from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import merge_settings
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
-from finer_core.io.files import printable
+from finer_core.io.files import folder_name, printable
 from finer_core.methods import method_names
 from finer_core.resources import parse_memory
 from finer_core.schema import check, shown
@@ -142,7 +142,8 @@ class FitCommand:
         mode = run_mode(arguments)
         settings, named = merged_settings(arguments, self.settings)
         signal = arguments.signal or (None if named == self.built_in else named)
-        out = Path(arguments.out or f"{self.runs}/{self.name_of(signal or self.built_in)}-{settings.method}")
+        name = folder_name(self.name_of(signal or self.built_in))
+        out = Path(arguments.out or f"{self.runs}/{name}-{settings.method}")
         check_writable(out, mode=mode)
         if sys.stderr.isatty() and not arguments.quiet:
             # PyTorch takes seconds; what follows overwrites this.

@@ -119,6 +119,16 @@ def printable(path: str | os.PathLike[str]) -> str:
     )
 
 
+def folder_name(name: str) -> str:
+    """Return a name of an input for the folder of its run: what is not text in this locale is %E9, as in addresses.
+
+    Example:
+        >>> folder_name("caf\udce9")
+        'caf%E9'
+    """
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in name)
+
+
 def reason_of(error: Exception) -> str:
     """Return why something failed, without a file's name: what the system says, the message, or the error's name."""
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -149,7 +149,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
     from finer_core.app.benchmark import compare_methods
     from finer_image.app.benchmark import BENCHMARK, images_in
 
-    print(compare_methods(BENCHMARK, images_in(arguments.folder, limit=arguments.limit), arguments))
+    compare_methods(BENCHMARK, images_in(arguments.folder, limit=arguments.limit), arguments)
 
 
 def _add_import(commands: Any) -> None:

@@ -180,7 +180,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
     from finer_nerf.app.benchmark import BENCHMARK
 
     scenes = [BenchmarkInput(scene, (scene_name(scene),)) for scene in arguments.scenes]
-    print(compare_methods(BENCHMARK, scenes, arguments))
+    compare_methods(BENCHMARK, scenes, arguments)
 
 
 if __name__ == "__main__":

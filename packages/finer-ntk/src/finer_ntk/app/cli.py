@@ -22,7 +22,7 @@ from finer_core.app.network_options import NetworkOptions
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import NONE, merge_settings
 from finer_core.errors import InputError
-from finer_core.io.files import printable
+from finer_core.io.files import folder_name, printable
 from finer_core.methods import method_names
 from finer_core.schema import check
 from finer_ntk._version import __version__
@@ -125,7 +125,7 @@ def _run(
         refuse_without_effect(arguments, "part", why="without a model file of several networks")
         if settings.image is None:
             refuse_without_effect(arguments, "max_points", why="without an image")
-    subject = settings.method if model is None else Path(model).stem
+    subject = settings.method if model is None else folder_name(Path(model).stem)
     out = Path(arguments.out or Path("runs") / "ntk" / f"{command}-{subject}")
     check_writable(out, mode=mode)
     if mode == "resume" and (out / "config.json").is_file():

@@ -184,7 +184,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
     from finer_sdf.app.benchmark import BENCHMARK
 
     shapes = files_in(arguments.folder, suffixes=SUFFIXES, what="shapes", limit=arguments.limit)
-    print(compare_methods(BENCHMARK, shapes, arguments))
+    compare_methods(BENCHMARK, shapes, arguments)
 
 
 def _add_import(commands: Any) -> None:
