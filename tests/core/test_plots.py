@@ -1,8 +1,10 @@
 """The course of a fit as a figure."""
 
+import sys
+
 import pytest
 
-from finer_core import plots
+from finer_core import InputError, plots
 from finer_core.training import LogEntry, TrainingHistory
 
 
@@ -32,3 +34,9 @@ def test_columns_are_chosen_and_checked():
 def test_lines_without_a_value_have_no_point():
     figure = plots.log_figure([{"step": 1, "psnr": None}, {"step": 2, "psnr": 5.0}, {"step": 3}], ["psnr"])
     assert figure.axes[0].lines[0].get_xdata().tolist() == [2] and figure.axes[0].get_xlabel() == "step"
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r"pip install 'finer-core\[plots\]'"):
+        plots.history(TrainingHistory([entry(1)]))

@@ -21,6 +21,7 @@ def history(history: TrainingHistory, *, columns: Sequence[str] | None = None) -
 
     Raises:
         KeyError: For a name that is no column.
+        finer_core.errors.InputError: If matplotlib is not installed: `pip install "finer-core[plots]"`.
 
     Example:
         >>> from finer_core import plots

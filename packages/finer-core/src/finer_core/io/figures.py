@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from finer_core.errors import InputError
 from finer_core.io.files import output_path
 
 LAYOUT: Literal["constrained"] | None = "constrained"
@@ -20,8 +21,14 @@ def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float]) -
 
     Returns:
         The figure, and its axes (rows, columns).
+
+    Raises:
+        InputError: If matplotlib is not installed, which finer-core has as an extra.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(f"figures need matplotlib: pip install 'finer-core[plots]' ({error})") from error
 
     figure = Figure(figsize=figsize, layout=LAYOUT)
     return figure, figure.subplots(rows, columns, squeeze=False)
