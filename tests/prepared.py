@@ -3,8 +3,8 @@
 The server of `multiprocessing`'s start method "forkserver" loads what our commands do, and copies itself for each of
 them. A copy has its own arguments, environment, folder and streams, and may be killed like any other process. Two
 things are the server's: what libraries read from the environment when they are loaded (`OMP_NUM_THREADS`), and the
-seed of Python's hashes. Tests of these, and of what a command loads, start processes of their own. Figures are drawn as
-in most tests; see `tests.plain_figures`.
+seed of Python's hashes. Tests of these, and of what a command loads, start processes of their own. Figures and pictures
+are drawn as in most tests; see `tests.plain_figures`.
 """
 
 import multiprocessing
@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.plain_figures import draw_plainly
+from tests.plain_figures import draw_plainly, draw_small
 
 LOADED = [
     *("torch", "scipy.ndimage", "scipy.spatial", "trimesh", "matplotlib.backends.backend_agg", "matplotlib.figure"),
     *("matplotlib.backends.backend_svg", "imagecodecs", "skimage.metrics", "pytest"),
-    *(f"finer_{name}.app.experiment" for name in ("image", "sdf", "nerf")),
+    *(f"finer_{name}.app.{module}" for name in ("image", "sdf", "nerf") for module in ("experiment", "report")),
+    *("finer_sdf.app.pictures", "finer_sdf.reproducing", "finer_nerf.app.pictures"),
     *(f"finer_{name}.app.{module}" for name in ("image", "sdf", "nerf", "ntk") for module in ("cli", "commands")),
 ]
 """What the server loads; a name that is not there is passed over."""
@@ -105,6 +106,8 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], streams
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False, errors="backslashreplace", buffering=1)  # noqa: SIM115
     draw_plainly(pytest.MonkeyPatch())
+    if "finer_sdf.app.pictures" in sys.modules:
+        draw_small(pytest.MonkeyPatch())
     first, *rest = arguments
     if first == "-m":
         sys.argv = rest

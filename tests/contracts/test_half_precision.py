@@ -16,9 +16,16 @@ import finer_sdf
 from finer_core import InputError, build_network
 from finer_core.casts import as_array
 from tests.contracts.test_modes_of_the_caller import MODES
+from tests.plain_figures import draw_small
 
 SHORT = {"steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32"}
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    draw_small(monkeypatch)
+    monkeypatch.setattr("finer_sdf.distance_field._PREVIEW_SIDE", 40)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int16, torch.bool])

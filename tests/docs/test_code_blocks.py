@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from finer_core.methods import METHODS
+from tests.plain_figures import draw_small
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md")])
@@ -35,6 +36,7 @@ def run(page: Path, blocks: list[tuple[int, str]]) -> dict[str, Any]:
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCKS[page]], ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    draw_small(monkeypatch)
     with patch.dict(METHODS):  # a page may add its own
         run(page, BLOCKS[page])
 

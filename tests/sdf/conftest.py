@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.plain_figures import draw_small
 
-@pytest.fixture(scope="session", autouse=True)
-def small_pictures() -> Iterator[None]:
-    """Draw the reports' pictures at a hundredth of their pixels: hardly trained fields take long to trace."""
+
+@pytest.fixture(scope="module", autouse=True)
+def small_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Draw small pictures, but where rays and pictures themselves are tested."""
+    if request.path.parent.name == "rendering":
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_sdf.app.pictures.SIDE", 40)
-        patch.setattr("finer_sdf.reproducing._PICTURE", 40)
+        draw_small(patch)
         yield
 
 

@@ -1,6 +1,7 @@
 """Fitting images that stay on disk: the same values, figures and pixels as in memory, and exact resumption."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
 from finer_image.io import strips as bands
 from finer_image.io.image import Image
+from finer_image.io.lazy_image import DiskImage
 from finer_image.io.opening import open_in_parts
 from finer_image.io.reader import read_image
 from finer_image.model import ImageModel
 from finer_image.reconstruction import judge_and_write
 from finer_image.rendering import render
 from finer_image.training.objective import ImageObjective, PixelTarget
-from finer_image.training.plan import chunk_pixels, plan_fit
+from finer_image.training.plan import FitPlan, chunk_pixels, plan_fit
 from finer_image.training.streamed_target import DiskTarget
 from finer_image.training.tiles import TiledPixels, tiled_pixels_of
 from tests.image.image_files import noise, png, saved, tiff_bytes
@@ -310,21 +312,33 @@ def test_files_that_cannot_be_fitted(tmp_path, capsys, no_room):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("stop_at", [5, 70])
-@pytest.mark.parametrize("kind", ["npy", "tiff-tiles", "zarr3"])
-def test_an_interrupted_fit_resumes_to_the_same_bits(tmp_path, kind, stop_at):
-    path = large_file(tmp_path, kind, picture(300, 400))
-    settings = ImageConfig(steps=90, batch_pixels=700, log_every=5, network={"hidden_features": 16, "hidden_layers": 1})
+@pytest.fixture(scope="module", params=["npy", "tiff-tiles", "zarr3"])
+def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return an image on disk, and the run folder of its fit without an interruption."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    path = large_file(folder, request.param, picture(300, 400))
     image = open_in_parts(path)
-    plan = plan_fit(settings, image)
-    fit_image(plan, image, open_run_folder(tmp_path / "whole", mode="new"), quiet=True)
+    fit_image(ninety_steps(image), image, open_run_folder(folder / "whole", mode="new"), quiet=True)
+    return path, folder / "whole"
+
+
+def ninety_steps(image: DiskImage) -> FitPlan:
+    network = {"hidden_features": 16, "hidden_layers": 1}
+    return plan_fit(ImageConfig(steps=90, batch_pixels=700, log_every=5, network=network), image)
+
+
+@pytest.mark.parametrize("stop_at", [5, 70])
+def test_an_interrupted_fit_resumes_to_the_same_bits(uninterrupted, tmp_path, stop_at):
+    path, whole = uninterrupted
+    image = open_in_parts(path)
+    plan = ninety_steps(image)
     run = open_run_folder(tmp_path / "run", mode="new")
     asked = iter(range(1000))
     with pytest.raises(Interrupted):
         fit_image(plan, image, run, quiet=True, should_stop=lambda: next(asked) >= stop_at)
     fit_image(plan, open_in_parts(path), run, resume=True, quiet=True)
     for name in ("model.safetensors", "reconstruction.tif"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_resuming_a_run_by_command(tmp_path, capsys, no_room):

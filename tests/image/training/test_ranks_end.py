@@ -77,12 +77,12 @@ def test_stopped_by_a_signal_to_one_process_and_resumed_to_the_same_bits(folder,
 def test_a_time_is_shared_too(folder, tmp_path, more):
     out = tmp_path / "run"
     small = ["--hidden-features", "32", "--hidden-layers", "2", "--device", "cpu", "--precision", "fp32", "--quiet"]
-    arguments = ["-m", "finer_image", "fit", str(folder / "picture.png"), *small, "--seconds", "3", *more]
+    arguments = ["-m", "finer_image", "fit", str(folder / "picture.png"), *small, "--seconds", "1", *more]
     ends = ends_of(by_hand(*arguments, "--log-every", "5", "--out", str(out)))
     assert [code for code, _, _ in ends] == [0, 0], ends
     settings = json.loads((out / "config.json").read_text())["settings"]
     metrics = json.loads((out / "metrics.json").read_text())
-    assert settings["seconds"] == 3 and metrics["processes"] == 2
+    assert settings["seconds"] == 1 and metrics["processes"] == 2
     assert metrics["steps"] == settings["steps"] == read_state(out / "checkpoint" / "state.safetensors").step
     assert settings["steps"] > 1 and settings["batch_pixels"] == (256 if more else settings["batch_pixels"])
 

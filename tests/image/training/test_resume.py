@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from finer_image.app.cli import main
 from tests.runs import start, wait_for_lines
 
-STEPS = 400
+STEPS = 300
 ARGUMENTS = [
     *("--steps", str(STEPS), "--log-every", "5", "--batch-pixels", "256"),
     *("--hidden-features", "32", "--hidden-layers", "1", "--checkpoint-seconds", "0", "--quiet"),
@@ -49,7 +49,7 @@ def assert_equal_to_the_whole(folder: Path, out: Path) -> None:
 def test_killed_again_and_again(folder, tmp_path):
     out = tmp_path / "run"
     killed = 0
-    for count in (1, 9, 30, 55):
+    for count in (1, 9, 24, 40):
         process = start("finer_image", command(folder, out))
         wait_for_lines(out / "metrics.jsonl", count, process)
         process.kill()

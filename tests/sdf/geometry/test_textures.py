@@ -19,6 +19,7 @@ from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, Room
 from finer_sdf.geometry.reader import read_raw, read_shape
 from finer_sdf.geometry.textures import Texture
 from finer_sdf.inputs import as_shape
+from finer_sdf.training import color as color_fits
 from tests.sdf.geometry.test_gltf import Builder
 from tests.sdf.geometry.test_shape_formats import saved
 
@@ -477,7 +478,8 @@ def test_pictures_that_are_held_count_with_the_faces(tmp_path):
 
 
 def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):
-    monkeypatch.setattr("finer_sdf.training.color.COLOR_BATCH", 1024)
+    monkeypatch.setattr(color_fits, "COLOR_BATCH", 1024)
+    monkeypatch.setattr(color_fits, "_GRID", {**color_fits._GRID, "log2_table_size": 14})
     ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
     u, v = 0.5 + ball.vertices[:, 0] / 5, 0.5 + ball.vertices[:, 1] / 5
     ramp = np.linspace(0, 1, 64)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from finer_sdf.geometry.raw import color_table
 from finer_sdf.geometry.textures import Texture, TextureMap
 from finer_sdf.inputs import as_shape
 from finer_sdf.meshing import write_mesh
+from finer_sdf.training import color as color_fits
 from finer_sdf.training.color import add_color, color_psnr
 from finer_sdf.training.plan import plan_fit
 from tests.sdf.shape_files import SMALL
@@ -29,10 +31,12 @@ TINY = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_batches():
-    """Fit colors by a quarter of their batch: these are smooth."""
+def small_colors():
+    """Fit colors by a quarter of their batch into a quarter of the tables, and judge a fifth of the points."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("finer_sdf.training.color.COLOR_BATCH", 1024)
+        patch.setattr(color_fits, "COLOR_BATCH", 1024)  # these are smooth
+        patch.setattr(color_fits, "_GRID", {**color_fits._GRID, "log2_table_size": 14})
+        patch.setattr(color_fits, "color_psnr", partial(color_psnr, samples=20_000))
         yield
 
 
