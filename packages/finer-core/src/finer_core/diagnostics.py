@@ -4,12 +4,16 @@ The most repeated question about periodic networks is whether they are initialis
 nor blow up with depth, forwards or backwards.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
 from finer_core.shapes import Float
@@ -72,7 +76,7 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         The report; `print` it.
 
     Raises:
-        ValueError: If the network has no linear maps.
+        InputError: If the network has no linear maps or calls none of them, or coords are no tensor.
 
     Example:
         >>> from finer_core import build_network, grid_coords, init_report
@@ -80,24 +84,30 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         >>> [row.name for row in report.rows][:2]
         ['layers.0', 'layers.1']
     """
+    if not isinstance(coords, Tensor):
+        raise InputError(f"coords must be a tensor, got {type(coords).__name__}; torch.as_tensor makes one")
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
-        raise ValueError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
+        raise InputError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
     seen: dict[str, tuple[Tensor, Tensor]] = {}
-    frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
-    for weight in frozen:
-        weight.requires_grad_(True)
     handles = [module.register_forward_hook(_recorder(name, seen)) for name, module in layers.items()]
-    try:
-        with torch.enable_grad():
-            loss = network(coords).square().mean()
+    frozen: list[Tensor] = []
+    # A weight that is made of others is one tensor as long as it is cached.
+    with torch.inference_mode(False), torch.enable_grad(), parametrize.cached(), _uncompiled():
+        try:
+            frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
+            for weight in frozen:
+                weight.requires_grad_(True)
+            loss = network(coords.clone() if coords.is_inference() else coords).square().mean()
+            if not seen:
+                raise InputError(f"{type(network).__name__} calls none of its {len(layers)} linear maps as modules")
             wanted = [tensor for name in seen for tensor in (seen[name][0], layers[name].weight)]
             grads = torch.autograd.grad(loss, wanted, allow_unused=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for weight in frozen:
-            weight.requires_grad_(False)
+        finally:
+            for handle in handles:
+                handle.remove()
+            for weight in frozen:
+                weight.requires_grad_(False)
     rows = []
     for i, (name, (z, out)) in enumerate(seen.items()):
         layer = layers[name]
@@ -114,6 +124,12 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
             )
         )
     return InitReport(tuple(rows))
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Run what was compiled as it was written: a graph that was made before the hooks came calls none of them."""
+    has_compiled = "torch._dynamo" in sys.modules  # loading it takes seconds
+    return torch.compiler.set_stance("force_eager") if has_compiled else nullcontext()
 
 
 def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
