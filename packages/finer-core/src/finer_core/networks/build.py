@@ -8,6 +8,7 @@ from torch import Generator
 from finer_core.errors import InputError
 from finer_core.networks.base import Network
 from finer_core.networks.config import SIZES, NetworkConfig, find_method
+from finer_core.resources import checked_device
 
 
 def published_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
@@ -70,7 +71,8 @@ def build_network(
         describes it.
 
     Raises:
-        InputError: For an unknown method or option, a missing size, or a value that the method refuses.
+        InputError: For an unknown method or option, a missing size, a device that is not here, or a value that the
+            method refuses.
 
     Example:
         >>> import torch
@@ -93,6 +95,11 @@ def build_network(
 
 def _built(config: NetworkConfig, **placement: Any) -> Network:
     sizes = {name: getattr(config, name) for name in SIZES}
+    if placement["device"] is not None:
+        checked_device(placement["device"], needs_numbers=False)
+    dtype = placement["dtype"]
+    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point:
+        raise InputError(f"cannot build method {config.method!r}: dtype must be a real floating-point one, got {dtype}")
     try:
         network = find_method(config.method).network_class(**sizes, **config.options, **placement)
     except (ValueError, TypeError, ArithmeticError) as error:
