@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.casts import in_own_type, without_halves
 from finer_core.errors import InputError
+from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
 from finer_core.networks.network_dict import NetworkDict
@@ -120,7 +121,7 @@ class SdfModel(DistanceField):
         Raises:
             InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        name = os.fspath(path)
+        name = str(given_path(path))
         info = model_info(name)
         normalization, shape = checked_task_data(info, name)
         if has_color(info) and network is None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
-from finer_core.io.files import check_output_path
+from finer_core.io.files import check_output_path, given_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
@@ -166,7 +166,7 @@ def load_model(
         True
     """
     place = checked_device(device)
-    file_name = os.fspath(path)
+    file_name = str(given_path(path))
     info = model_info(file_name)  # first, because a newer format may have another checksum
     _check_own_code(file_name, info, has_network=network is not None, has_activation=activation is not None)
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
