@@ -96,3 +96,8 @@ def test_coords_of_a_derivative():
 def test_the_rate_of_a_predicted_training():
     with pytest.raises(InputError, match="learning_rate must be a number, got 'high'"):
         finer_ntk.predict_training(torch.nn.Linear(1, 1), np.ones((3, 1)), np.ones(3), learning_rate="high")
+
+
+def test_coords_of_a_field_in_the_box():
+    with pytest.raises(ValueError, match=r"expected coords of shape \(\.\.\., 3\), got \(6, 2\)"):
+        models()["surface"].field(torch.zeros(6, 2))

@@ -98,12 +98,18 @@ def _built(config: NetworkConfig, **placement: Any) -> Network:
     if placement["device"] is not None:
         checked_device(placement["device"], needs_numbers=False)
     dtype = placement["dtype"]
-    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point:
-        raise InputError(f"cannot build method {config.method!r}: dtype must be a real floating-point one, got {dtype}")
+    if isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex):
+        raise _no_real(config, dtype)
     try:
         network = find_method(config.method).network_class(**sizes, **config.options, **placement)
     except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
         raise InputError(f"cannot build method {config.method!r}: {reason}") from error
+    if isinstance(dtype, torch.dtype) and dtype.is_complex:  # networks that are complex inside say it better
+        raise _no_real(config, dtype)
     network.config = config
     return network
+
+
+def _no_real(config: NetworkConfig, dtype: torch.dtype) -> InputError:
+    return InputError(f"cannot build method {config.method!r}: dtype must be a real floating-point one, got {dtype}")
