@@ -14,6 +14,7 @@ import finer_nerf
 import finer_ntk
 import finer_sdf
 from finer_core import InputError, differential, load_model, model_info
+from finer_image import Image as Raster
 
 SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
@@ -37,7 +38,13 @@ def test_what_is_no_path(kind, path):
     model = models()[kind]
     uses = [model.save, type(model).load, load_model, model_info]
     if kind == "scene":
-        uses.append(functools.partial(model.video, poses=model.orbit(1)))
+        scene = finer_nerf.builtin_scene(size=8)
+        uses += [functools.partial(model.video, poses=model.orbit(1)), finer_nerf.read_scene]
+        uses.append(functools.partial(finer_nerf.write_scene, scene))
+    if kind == "surface":
+        uses += [model.turntable, finer_sdf.read_shape]
+    if kind == "image":
+        uses += [finer_image.read_image, functools.partial(finer_image.write_image, Raster.from_pixels(np.eye(3)))]
     for use in uses:
         with pytest.raises(InputError, match=r"a path is a text or a pathlib\.Path, got "):
             use(path)
