@@ -149,10 +149,12 @@ def test_a_network_with_frozen_layers():
     assert network.layers[1].weight.requires_grad
 
 
-def test_a_weight_that_is_made_of_others_has_its_gradient():
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@pytest.mark.parametrize("make", [parametrizations.weight_norm, nn.utils.weight_norm], ids=["new", "old"])
+def test_a_weight_that_is_made_of_others_has_its_gradient(make):
     network, x = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)), small.coords_of()
     expected = init_report(network, x).rows
-    parametrizations.weight_norm(network[0])
+    make(network[0])
     for frozen in (False, True):
         for row, wanted in zip(init_report(network.requires_grad_(not frozen), x).rows, expected, strict=True):
             assert row.weight_gradient_rms == pytest.approx(wanted.weight_gradient_rms, rel=1e-4), row

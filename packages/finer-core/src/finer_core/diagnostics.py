@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
@@ -89,27 +89,33 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
         raise InputError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    seen: dict[str, _Seen] = {}
     handles = [module.register_forward_hook(_recorder(name, seen)) for name, module in layers.items()]
     frozen: list[Tensor] = []
-    # A weight that is made of others is one tensor as long as it is cached.
-    with torch.inference_mode(False), torch.enable_grad(), parametrize.cached(), _uncompiled():
+    own = {name: dict(module.named_parameters(recurse=False)) for name, module in layers.items()}
+    made = {name for name, parameters in own.items() if "weight" not in parameters}  # of others, as by weight norm
+    with torch.inference_mode(False), torch.enable_grad(), _uncompiled():
         try:
-            frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
+            weights = [parameters["weight"] for name, parameters in own.items() if name not in made]
+            frozen = [weight for weight in weights if not weight.requires_grad]
             for weight in frozen:
                 weight.requires_grad_(True)
             loss = network(coords.clone() if coords.is_inference() else coords).square().mean()
             if not seen:
                 raise InputError(f"{type(network).__name__} calls none of its {len(layers)} linear maps as modules")
-            wanted = [tensor for name in seen for tensor in (seen[name][0], layers[name].weight)]
-            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+            wanted = [seen[name].z for name in seen] + [layers[name].weight for name in seen if name not in made]
+            found: tuple[Tensor | None, ...] = torch.autograd.grad(loss, wanted, allow_unused=True)
+            z_grads = dict(zip(seen, found, strict=False))
+            weight_grads = dict(zip((name for name in seen if name not in made), found[len(seen) :], strict=True))
+            # A weight that is made of others is another tensor whenever it is asked for: its gradient is of z and x.
+            weight_grads |= {name: _of_weight(z_grads[name], seen[name].given) for name in seen if name in made}
         finally:
             for handle in handles:
                 handle.remove()
             for weight in frozen:
                 weight.requires_grad_(False)
     rows = []
-    for i, (name, (z, out)) in enumerate(seen.items()):
+    for name, (_, z, out) in seen.items():
         layer = layers[name]
         description = repr(layer.activation) if isinstance(layer, InrLayer) else "linear"
         rows.append(
@@ -119,8 +125,8 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
                 pre_activation_std=_std(z),
                 output_mean=float(out.real.mean()),
                 output_std=_std(out),
-                gradient_std=_std(grads[2 * i]),
-                weight_gradient_rms=_rms(grads[2 * i + 1]),
+                gradient_std=_std(z_grads[name]),
+                weight_gradient_rms=_rms(weight_grads[name]),
             )
         )
     return InitReport(tuple(rows))
@@ -132,14 +138,30 @@ def _uncompiled() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if has_compiled else nullcontext()
 
 
-def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
+class _Seen(NamedTuple):
+    """What went into a linear map, what it made of that, and its layer's output."""
+
+    given: Tensor
+    z: Tensor
+    out: Tensor
+
+
+def _recorder(name: str, seen: dict[str, _Seen]) -> Callable[..., Tensor]:
     def hook(module: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         z = InrLinear.forward(module, inputs[0]) if isinstance(module, InrLinear) else output
+        z = z if z.requires_grad else z.requires_grad_(True)  # of a frozen weight that is made of others
         result = module.activation(z) if isinstance(module, InrLayer) else z
-        seen[name] = (z, result.detach())
+        seen[name] = _Seen(inputs[0].detach(), z, result.detach())
         return result  # the graph runs through the recorded z, so that dL/dz exists
 
     return hook
+
+
+def _of_weight(z_grad: Tensor | None, given: Tensor) -> Tensor | None:
+    """Return dL/dW of dL/dz and of what went in: the sum over points of their outer products."""
+    if z_grad is None:
+        return None
+    return z_grad.reshape(-1, z_grad.shape[-1]).mT @ given.reshape(-1, given.shape[-1]).conj().to(z_grad.dtype)
 
 
 def _std(values: Tensor | None) -> float:
