@@ -20,10 +20,10 @@ RINGS: dict[str, str] = {
     """,
     "finer_core.io.model_file": """
         io io.files io.model_file io.model_header io.tensor_file networks.build networks.config networks.network_dict
-        networks.own_network networks.unchanged
+        networks.kept_state networks.own_network networks.unchanged resources
     """,
     "finer_core.training": """
-        distributed distributed.interruption distributed.ranks progress resources training training.accumulate
+        distributed distributed.interruption distributed.ranks progress training training.accumulate
         training.batching training.callbacks training.circumstances training.compiled_gradients training.connection
         training.cuda_graph training.ema training.fitting training.gradients training.guard training.history
         training.loop training.metric_logger training.objective training.optimizers training.optimizers.build

@@ -76,7 +76,14 @@ def test_threads_hold_for_the_fits_and_are_given_back():
     assert found == [3] and torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize(("given", "words"), [({"workers": -1}, "--workers .* got -1"), ({"threads": 0}, "1, got 0")])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"workers": -1}, "--workers .* got -1"),
+        ({"threads": 0}, "1, got 0"),
+        ({"workers": "2"}, "--workers must be an integer, got '2'"),
+    ],
+)
 def test_numbers_that_cannot_be_used_are_refused(given, words):
     with pytest.raises(InputError, match=words):
         Sharing(**given)

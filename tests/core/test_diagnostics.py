@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
-from finer_core import build_network, init_report
+from finer_core import InputError, build_network, init_report
 from finer_core.coords import grid_coords
 from finer_core.layers import SineLayer
 from finer_core.linear import InrLinear
@@ -145,3 +147,52 @@ def test_a_network_with_frozen_layers():
     assert rows[0].weight_gradient_rms > 0
     assert not network.layers[0].weight.requires_grad
     assert network.layers[1].weight.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@pytest.mark.parametrize("make", [parametrizations.weight_norm, nn.utils.weight_norm], ids=["new", "old"])
+def test_a_weight_that_is_made_of_others_has_its_gradient(make):
+    network, x = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)), small.coords_of()
+    expected = init_report(network, x).rows
+    make(network[0])
+    for frozen in (False, True):
+        for row, wanted in zip(init_report(network.requires_grad_(not frozen), x).rows, expected, strict=True):
+            assert row.weight_gradient_rms == pytest.approx(wanted.weight_gradient_rms, rel=1e-4), row
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_network_that_ran_compiled_before():
+    network, x = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)), small.coords_of()
+    expected = init_report(network, x).rows
+    compiled = torch.compile(network, backend="eager")
+    compiled(x)
+    for row, wanted in zip(init_report(compiled, x).rows, expected, strict=True):
+        assert row.weight_gradient_rms == pytest.approx(wanted.weight_gradient_rms, rel=1e-5), row
+
+
+def test_the_report_in_inference_mode():
+    network = small.network_of("finer")
+    expected = str(init_report(network, grid_coords(6, 6)))
+    with torch.inference_mode():
+        assert str(init_report(network, grid_coords(6, 6))) == expected
+
+
+class CallsNone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(2, 1)
+
+    def forward(self, coords):
+        return nn.functional.linear(coords, self.map.weight)
+
+
+@pytest.mark.parametrize(
+    ("network", "coords", "words"),
+    [
+        (CallsNone(), torch.ones(3, 2), "CallsNone calls none of its 1 linear maps"),
+        (nn.Linear(2, 1), np.ones((3, 2)), "coords must be a tensor, got ndarray"),
+    ],
+)
+def test_what_no_report_is_made_of(network, coords, words):
+    with pytest.raises(InputError, match=words):
+        init_report(network, coords)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from finer_core import InputError
-from finer_core.resources import memory_figures, parse_memory, peak_memory_mb, resolve_device
+from finer_core.resources import checked_device, memory_figures, parse_memory, peak_memory_mb, resolve_device
 from finer_core.schema import shown
 
 STATUS = Path("/proc/self/status")
@@ -124,3 +124,14 @@ def test_a_device_that_is_absent(monkeypatch, name):
 def test_unknown_device(name):
     with pytest.raises(InputError, match=f"unknown device '{name}'"):
         resolve_device(name)
+
+
+@pytest.mark.parametrize("device", ["auto", "tpu", "cuda:9999", torch.device("cuda", 9999), 3.5, "meta"])
+def test_a_device_that_a_program_gives_is_tried(device):
+    with pytest.raises(InputError, match=r"^device .*; give 'cpu'"):
+        checked_device(device)
+
+
+def test_devices_that_are_here():
+    assert checked_device("cpu") == checked_device(torch.device("cpu")) == checked_device(None) == torch.device("cpu")
+    assert checked_device("meta", needs_numbers=False).type == "meta"

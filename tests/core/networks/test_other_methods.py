@@ -74,7 +74,12 @@ def test_a_method_is_found_and_kept(installed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("broken", "cannot be loaded"), ("other", "no Method of that name"), ("cubic", "did you mean")]
+    ("name", "word"),
+    [
+        ("broken", "cannot be loaded"),
+        ("other", "no Method of that name"),
+        ("cubic", r"did you mean 'cube'\? \(known: finer, .*, ngp, broken, cube, other\)"),
+    ],
 )
 def test_what_is_no_method_is_said(installed, name, word):
     from finer_core import InputError

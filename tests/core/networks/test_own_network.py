@@ -52,7 +52,12 @@ def test_a_module_without_gradients_is_refused():
 
 @pytest.mark.parametrize(
     ("code", "name"),
-    [(torch.tanh, "torch.tanh"), (mlp, f"{__name__}.mlp"), (Detached(2, 3), f"{__name__}.Detached")],
+    [
+        (torch.tanh, "torch.tanh"),
+        (torch.Tensor.sin, "torch._C.TensorBase.sin"),
+        (mlp, f"{__name__}.mlp"),
+        (Detached(2, 3), f"{__name__}.Detached"),
+    ],
 )
 def test_names(code, name):
     assert name_of(code) == name
@@ -185,6 +190,11 @@ def test_an_activation_is_tried_in_every_type_of_the_layers():
 class Table(nn.Embedding):
     def forward(self, input):
         return super().forward((input[:, 0] * 4 + 4).long())
+
+
+def test_a_lazy_activation_is_refused():
+    with pytest.raises(InputError, match="LazyBatchNorm1d is lazy, without weights yet; give one that has its size"):
+        set_activation(small.network_of("siren"), nn.LazyBatchNorm1d())
 
 
 def test_modules_that_no_optimizer_takes_are_refused():

@@ -24,8 +24,10 @@ def axis_coords(
         (length,), from -1 to 1.
 
     Raises:
-        ValueError: If `length` is less than 1.
+        ValueError: If `length` is less than 1, or no integer.
     """
+    if isinstance(length, float | str | tuple | list):
+        raise ValueError(f"an axis has a whole number of samples, as in grid_coords(2, 3); got {length!r:.100}")
     if length < 1:
         raise ValueError(f"an axis needs at least 1 sample, got {length}")
     if length == 1:

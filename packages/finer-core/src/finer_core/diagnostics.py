@@ -4,12 +4,16 @@ The most repeated question about periodic networks is whether they are initialis
 nor blow up with depth, forwards or backwards.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
 from finer_core.shapes import Float
@@ -72,7 +76,7 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         The report; `print` it.
 
     Raises:
-        ValueError: If the network has no linear maps.
+        InputError: If the network has no linear maps or calls none of them, or coords are no tensor.
 
     Example:
         >>> from finer_core import build_network, grid_coords, init_report
@@ -80,26 +84,38 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         >>> [row.name for row in report.rows][:2]
         ['layers.0', 'layers.1']
     """
+    if not isinstance(coords, Tensor):
+        raise InputError(f"coords must be a tensor, got {type(coords).__name__}; torch.as_tensor makes one")
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not layers:
-        raise ValueError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    frozen = [module.weight for module in layers.values() if not module.weight.requires_grad]
-    for weight in frozen:
-        weight.requires_grad_(True)
+        raise InputError(f"{type(network).__name__} has no linear maps (nn.Linear, or our layers) to report on")
+    seen: dict[str, _Seen] = {}
     handles = [module.register_forward_hook(_recorder(name, seen)) for name, module in layers.items()]
-    try:
-        with torch.enable_grad():
-            loss = network(coords).square().mean()
-            wanted = [tensor for name in seen for tensor in (seen[name][0], layers[name].weight)]
-            grads = torch.autograd.grad(loss, wanted, allow_unused=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for weight in frozen:
-            weight.requires_grad_(False)
+    frozen: list[Tensor] = []
+    own = {name: dict(module.named_parameters(recurse=False)) for name, module in layers.items()}
+    made = {name for name, parameters in own.items() if "weight" not in parameters}  # of others, as by weight norm
+    with torch.inference_mode(False), torch.enable_grad(), _uncompiled():
+        try:
+            weights = [parameters["weight"] for name, parameters in own.items() if name not in made]
+            frozen = [weight for weight in weights if not weight.requires_grad]
+            for weight in frozen:
+                weight.requires_grad_(True)
+            loss = network(coords.clone() if coords.is_inference() else coords).square().mean()
+            if not seen:
+                raise InputError(f"{type(network).__name__} calls none of its {len(layers)} linear maps as modules")
+            wanted = [seen[name].z for name in seen] + [layers[name].weight for name in seen if name not in made]
+            found: tuple[Tensor | None, ...] = torch.autograd.grad(loss, wanted, allow_unused=True)
+            z_grads = dict(zip(seen, found, strict=False))
+            weight_grads = dict(zip((name for name in seen if name not in made), found[len(seen) :], strict=True))
+            # A weight that is made of others is another tensor whenever it is asked for: its gradient is of z and x.
+            weight_grads |= {name: _of_weight(z_grads[name], seen[name].given) for name in seen if name in made}
+        finally:
+            for handle in handles:
+                handle.remove()
+            for weight in frozen:
+                weight.requires_grad_(False)
     rows = []
-    for i, (name, (z, out)) in enumerate(seen.items()):
+    for name, (_, z, out) in seen.items():
         layer = layers[name]
         description = repr(layer.activation) if isinstance(layer, InrLayer) else "linear"
         rows.append(
@@ -109,21 +125,43 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
                 pre_activation_std=_std(z),
                 output_mean=float(out.real.mean()),
                 output_std=_std(out),
-                gradient_std=_std(grads[2 * i]),
-                weight_gradient_rms=_rms(grads[2 * i + 1]),
+                gradient_std=_std(z_grads[name]),
+                weight_gradient_rms=_rms(weight_grads[name]),
             )
         )
     return InitReport(tuple(rows))
 
 
-def _recorder(name: str, seen: dict[str, tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
+def _uncompiled() -> AbstractContextManager[object]:
+    """Run what was compiled as it was written: a graph that was made before the hooks came calls none of them."""
+    has_compiled = "torch._dynamo" in sys.modules  # loading it takes seconds
+    return torch.compiler.set_stance("force_eager") if has_compiled else nullcontext()
+
+
+class _Seen(NamedTuple):
+    """What went into a linear map, what it made of that, and its layer's output."""
+
+    given: Tensor
+    z: Tensor
+    out: Tensor
+
+
+def _recorder(name: str, seen: dict[str, _Seen]) -> Callable[..., Tensor]:
     def hook(module: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         z = InrLinear.forward(module, inputs[0]) if isinstance(module, InrLinear) else output
+        z = z if z.requires_grad else z.requires_grad_(True)  # of a frozen weight that is made of others
         result = module.activation(z) if isinstance(module, InrLayer) else z
-        seen[name] = (z, result.detach())
+        seen[name] = _Seen(inputs[0].detach(), z, result.detach())
         return result  # the graph runs through the recorded z, so that dL/dz exists
 
     return hook
+
+
+def _of_weight(z_grad: Tensor | None, given: Tensor) -> Tensor | None:
+    """Return dL/dW of dL/dz and of what went in: the sum over points of their outer products."""
+    if z_grad is None:
+        return None
+    return z_grad.reshape(-1, z_grad.shape[-1]).mT @ given.reshape(-1, given.shape[-1]).conj().to(z_grad.dtype)
 
 
 def _std(values: Tensor | None) -> float:

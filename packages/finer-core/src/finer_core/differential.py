@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations import exact_derivatives
+from finer_core.errors import InputError
 from finer_core.shapes import Float
 
 Field = Callable[[Tensor], Tensor]
@@ -155,6 +156,8 @@ def laplacian(
 
 def _evaluate(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
     """Return coordinates that carry a gradient, and the field's values there with exact derivatives."""
+    if not isinstance(coords, Tensor):
+        raise InputError(f"coords must be a tensor, got {type(coords).__name__}; torch.as_tensor makes one")
     if not coords.is_floating_point():
         raise ValueError(f"coords must be floating point, got {coords.dtype} of shape {tuple(coords.shape)}")
     with exact_derivatives():

@@ -53,10 +53,19 @@ class Method:
 
     @property
     def network_class(self) -> type[Any]:
-        """Return the class of its networks, which PyTorch is loaded for."""
-        if isinstance(self.network, type):
-            return self.network
-        found: type[Any] = pkgutil.resolve_name(self.network)
+        """Return the class of its networks, which PyTorch is loaded for.
+
+        Raises:
+            InputError: If there is no such class, or its module cannot be loaded.
+        """
+        found: Any = self.network
+        try:
+            if isinstance(found, str):
+                found = pkgutil.resolve_name(found)
+        except Exception as error:  # whatever a module of somebody else's does when it is imported
+            raise InputError(f"network {self.network!r} of method {self.name!r} cannot be loaded: {error}") from error
+        if not isinstance(found, type):
+            raise InputError(f"network of method {self.name!r} must be a class, or 'module:Class', got {found!r:.100}")
         return found
 
     def for_task(self, task: str) -> TaskValues:

@@ -6,9 +6,13 @@ import sys
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finer_core.errors import InputError
 from finer_core.schema import plain, shown
+
+if TYPE_CHECKING:
+    import torch
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -108,6 +112,30 @@ def resolve_device(name: str, *, shared: bool = False) -> str:
         where = "to several processes" if shared else "here"
         raise InputError(f"device {name!r} is not available {where}; use --device auto")
     return name
+
+
+def checked_device(device: "torch.device | str | int | None", *, needs_numbers: bool = True) -> "torch.device":
+    """Return a device as PyTorch's, after trying it.
+
+    Args:
+        device: As a program gave it: "cpu", "cuda:1", a `torch.device`; None for the CPU.
+        needs_numbers: Whether "meta" is refused, whose tensors have none.
+
+    Raises:
+        InputError: If PyTorch knows no such device, or it is not here.
+    """
+    import torch
+
+    advice = "give 'cpu', or 'cuda' or 'mps' where there is one"
+    try:
+        found = torch.device("cpu" if device is None else device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise InputError(f"device {shown(device)[:60]} cannot be used here ({reason[:100]}); {advice}") from error
+    if needs_numbers and found.type == "meta":
+        raise InputError(f"device 'meta' holds no numbers; {advice}")
+    return found
 
 
 def environment_versions(*packages: str) -> dict[str, str]:

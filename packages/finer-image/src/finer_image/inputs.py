@@ -10,6 +10,7 @@ from torch import Tensor
 
 from finer_core.casts import as_array
 from finer_core.errors import InputError
+from finer_core.io.files import reason_of
 from finer_image import memory as budget
 from finer_image.config import BUILT_IN
 from finer_image.io.formats.pillow import in_bands, mode_after_decoding
@@ -87,6 +88,13 @@ def _of_masked(image: np.ma.MaskedArray) -> Image:
 
 
 def _of_pillow(picture: Any) -> Image:
+    try:
+        picture.load()  # what was opened is read only now
+        np.array(picture.crop((0, 0, 1, 1)))  # of a closed one no pixel can be
+    except (ValueError, OSError, SyntaxError, AssertionError, AttributeError) as error:
+        raise InputError(
+            f"the image, a picture of Pillow's, cannot be read ({reason_of(error)}); open it anew"
+        ) from error
     transparent = picture.info.get("transparency")
     if picture.mode in _AS_THEY_ARE and (transparent is None or picture.mode in _DEEP_GREY):
         mode, pixels = picture.mode, np.array(picture)

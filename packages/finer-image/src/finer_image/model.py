@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from finer_core.casts import as_array, in_own_type, real_numbers, without_halves
 from finer_core.errors import InputError
+from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
 from finer_core.networks.base import check_coords
@@ -104,7 +105,7 @@ class ImageModel(nn.Module):
         Raises:
             InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        path = os.fspath(path)
+        path = str(given_path(path))
         if network is None:
             network = without_halves(load_network(path, device=device, activation=activation))
         else:
@@ -192,6 +193,9 @@ class ImageModel(nn.Module):
 
         Returns:
             (..., C) in [0, 1], not clipped; an array, unless one of the two is a tensor.
+
+        Raises:
+            InputError: If they are no real numbers, or their shapes do not go together.
         """
         like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
         wide = torch.float32 if like.device.type == "mps" else torch.float64
@@ -200,7 +204,12 @@ class ImageModel(nn.Module):
             torch.as_tensor(each, dtype=wide, device=like.device) * (2 / max(1, side - 1)) - int(side > 1)
             for each, side in zip(given, (self.height, self.width), strict=True)
         )
-        coords = torch.stack(torch.broadcast_tensors(*places), dim=-1).to(like.dtype)
+        vertical, horizontal = places
+        try:
+            coords = torch.stack(torch.broadcast_tensors(vertical, horizontal), dim=-1).to(like.dtype)
+        except RuntimeError as error:
+            shapes = f"{tuple(vertical.shape)} and {tuple(horizontal.shape)}"
+            raise InputError(f"rows and columns of shapes {shapes} do not go together; give as many of both") from error
         if isinstance(rows, Tensor) or isinstance(columns, Tensor):
             return self(coords)
         with torch.no_grad():

@@ -12,7 +12,7 @@ from finer_core.casts import as_array
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
-from finer_core.schema import shown, whole_numbers
+from finer_core.schema import check_number, shown, whole_numbers
 from finer_core.shapes import Float
 from finer_image.io.image import Image
 
@@ -87,13 +87,25 @@ def render(
     """
     window = window_of(crop, height=height, width=width)
     shape = (window.y1 - window.y0, window.x1 - window.x0, model.channels)
-    pixels = np.empty(shape, dtype=model.image["dtype"])
+    pixels = _room_for(shape, dtype=model.image["dtype"])
     done = 0
     for band in pixel_bands(model, height=height, width=width, window=window):
         pixels[done : done + len(band)] = band
         done += len(band)
         on_rows(done)
     return model.with_pixels(pixels)
+
+
+def _room_for(shape: tuple[int, int, int], *, dtype: str) -> np.ndarray:
+    """Return an array for pixels; raise InputError if no array is that large, or there is no memory for it."""
+    try:
+        return np.empty(shape, dtype=dtype)
+    except (MemoryError, ValueError) as error:
+        size = np.dtype(dtype).itemsize * float(shape[0]) * shape[1] * shape[2]
+        raise InputError(
+            f"an image of {shape[0]}x{shape[1]} pixels takes {size / 1e9:.3g} GB, more than there is; render it "
+            "smaller, or window by window by crop="
+        ) from error
 
 
 def pixel_bands(model: FittedImage, *, height: int, width: int, window: Crop) -> Iterator[np.ndarray]:
@@ -161,6 +173,7 @@ def scaled_size(model: FittedImage, scale: float) -> tuple[int, int]:
     Raises:
         InputError: If `scale` is not a positive finite number.
     """
+    check_number(scale, what="--scale")
     if not 0 < scale < float("inf"):
         raise InputError(f"--scale must be a positive number, got {scale!r}")
     return max(1, round(model.height * scale)), max(1, round(model.width * scale))

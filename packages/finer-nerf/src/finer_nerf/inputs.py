@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import given_path
 from finer_core.resources import parse_memory
 from finer_core.schema import fits, plain, shown
 from finer_core.training.batching import in_plain_modes
@@ -65,7 +66,11 @@ def read_scene(
         if not fits(plain(value), int) or value < least:
             raise InputError(f"{name} must be an integer of at least {least}, got {shown(value)}")
     return reader.read_scene(
-        os.fspath(path), downscale=downscale, every=train_stride, test_every=test_every, memory=parse_memory(memory)
+        str(given_path(path)),
+        downscale=downscale,
+        every=train_stride,
+        test_every=test_every,
+        memory=parse_memory(memory),
     )
 
 
@@ -125,7 +130,7 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
         raise InputError(
             f"{scene.name}: Blender's format holds one lens without distortion for all, not {other!r:.150}"
         )
-    out = Path(folder)
+    out = given_path(folder)
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: its parent folder does not exist")
     if out.is_file():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.io.figures import png_bytes
+from finer_core.io.files import given_path
 from finer_core.io.model_file import save_model
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
@@ -112,7 +113,7 @@ class NerfModel(nn.Module):
         Raises:
             InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        parts = read_parts(os.fspath(path), device=device, network=network, activation=activation)
+        parts = read_parts(str(given_path(path)), device=device, network=network, activation=activation)
         return cls(**parts).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -15,7 +15,7 @@ from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_core.schema import check, plain
+from finer_core.schema import check, plain, whole_seeds
 from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
@@ -224,8 +224,9 @@ def sweep(
         >>> low["name"], low["effective_rank"] < high["effective_rank"]
         ('low', True)
     """
-    if not isinstance(networks, Mapping) or not networks or not len(seeds):
-        raise InputError(f"a sweep needs seeds, and networks by name, got {list(seeds)} and {type(networks).__name__}")
+    seeds = whole_seeds(seeds)
+    if not isinstance(networks, Mapping) or not networks or not seeds:
+        raise InputError(f"a sweep needs seeds, and networks by name, got {seeds} and {type(networks).__name__}")
     check_room_for_all(len(x), memory)
     signal = None if target is None else as_signal(target, len(x))
     sequence = not any(isinstance(source, NetworkConfig) for source in networks.values())

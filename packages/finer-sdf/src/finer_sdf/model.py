@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from finer_core.casts import in_own_type, without_halves
 from finer_core.errors import InputError
+from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
 from finer_core.io.model_header import model_info
+from finer_core.networks.base import check_coords
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation, config_of, describe_network, title_of
 from finer_core.schema import fits
@@ -120,7 +122,7 @@ class SdfModel(DistanceField):
         Raises:
             InputError: If it is not a model file, one of another task, or of other code than is given.
         """
-        name = os.fspath(path)
+        name = str(given_path(path))
         info = model_info(name)
         normalization, shape = checked_task_data(info, name)
         if has_color(info) and network is None:
@@ -167,7 +169,9 @@ class SdfModel(DistanceField):
 
         Raises:
             InputError: If the network computes in half precision, and coords are of more digits.
+            ValueError: If coords are of another shape, or no floating-point numbers.
         """
+        check_coords(coords, in_features=3)
         values = in_own_type(self.network, coords.reshape(-1, 3))
         return (values[-1] if values.ndim > 2 else values).reshape(*coords.shape[:-1], 1)
 

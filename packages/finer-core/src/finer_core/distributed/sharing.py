@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from finer_core.c_library import allow_building, building_is_allowed
 from finer_core.errors import InputError
+from finer_core.schema import check_number
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -35,7 +36,10 @@ class Sharing:
 
     def __post_init__(self) -> None:
         for name, value, least in (("workers", self.workers, 0), ("threads", self.threads, 1)):
-            if value is not None and value < least:
+            if value is None:
+                continue
+            check_number(value, what=f"--{name}", is_whole=True)
+            if value < least:
                 raise InputError(f"--{name} must be at least {least}, got {value}")
 
     @property

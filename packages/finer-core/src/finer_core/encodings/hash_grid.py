@@ -187,6 +187,8 @@ class HashGrid(nn.Module):
         self, coords: Float[Tensor, "*points {self.in_features}"]
     ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) in [0, 1] to (..., out_features); coordinates outside are clipped."""
+        if coords.shape[-1] != self.in_features:
+            raise ValueError(f"expected coords of shape (..., {self.in_features}), got {tuple(coords.shape)}")
         flat = coords.reshape(-1, self.in_features).clamp(0, 1)
         axes = torch.arange(self.in_features, device=flat.device)
         corners = torch.arange(2**self.in_features, device=flat.device)[:, None] // 2**axes % 2  # ONNX has no shift

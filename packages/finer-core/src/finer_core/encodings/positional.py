@@ -70,6 +70,8 @@ class PositionalEncoding(nn.Module):
         self, coords: Float[Tensor, "*points {self.in_features}"]
     ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features)."""
+        if coords.shape[-1] != self.in_features:
+            raise ValueError(f"expected coords of shape (..., {self.in_features}), got {tuple(coords.shape)}")
         x = widened(coords)
         blocks = [x]
         for frequency in self.frequencies():

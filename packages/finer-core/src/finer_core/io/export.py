@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from finer_core.casts import without_autocast
 from finer_core.errors import InputError
-from finer_core.io.files import check_output_path, output_path
+from finer_core.io.files import check_output_path, given_path, output_path
+from finer_core.networks.kept_state import check_numbers
 from finer_core.networks.real_pairs import without_complex_numbers
 from finer_core.surroundings import no_warnings
 
@@ -67,6 +68,10 @@ def export(
     """
     check_export_path(path)
     is_onnx = Path(path).suffix.lower() == ".onnx"
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a torch module is exported, not a {type(model).__name__}")
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    check_numbers(model, what="exported")
     inputs = _inputs(model, example)
     try:
         real = without_complex_numbers(model).eval()
@@ -101,7 +106,7 @@ def takes_double(model: nn.Module) -> bool:
 
 def check_export_path(path: str | os.PathLike[str]) -> None:
     """Raise InputError for a file that `export` cannot write, whatever the model."""
-    name, suffix = os.fspath(path), Path(path).suffix.lower()
+    name, suffix = str(given_path(path)), given_path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{name}: the name must end in {' or '.join(SUFFIXES)}, which says the format")
     missing = [each for each in ("onnx", "onnxscript") if suffix == ".onnx" and importlib.util.find_spec(each) is None]
@@ -145,7 +150,13 @@ def _inputs(model: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tupl
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0, device="cpu"))
         dtype = torch.float64 if takes_double(model) else like.dtype
         example = torch.linspace(-0.5, 0.5, 2 * features, dtype=dtype, device=like.device).view(2, features)
-    return (example,) if isinstance(example, Tensor) else tuple(example)
+    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    for each in inputs:
+        if not isinstance(each, Tensor):
+            raise InputError(
+                f"example must be a tensor, or several, got a {type(example).__name__} of {type(each).__name__}"
+            )
+    return inputs
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
+from finer_core.schema import shown
 
 TEMPORARY_PREFIX = ".finer-partial-"
 """Start of every temporary name, so that what a killed writer left can be recognised and removed."""
@@ -134,6 +135,18 @@ def reason_of(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
+def given_path(path: Any) -> Path:
+    """Return the path that a program gave.
+
+    Raises:
+        InputError: If it is none: None, a number, an open file, or bytes.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise InputError(f"a path is a text or a pathlib.Path, got {shown(path)[:100]}; give one") from None
+
+
 @contextmanager
 def output_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield what `atomic_path` does for a file that the user named, whose place is the user's to change.
@@ -161,7 +174,7 @@ def check_output_path(path: str | os.PathLike[str], *, overwrite: bool = True, m
             folder's or no file's.
     """
     # os.path, because pathlib raises for a name that is too long or that may not be looked up.
-    final = Path(path)
+    final = given_path(path)
     if os.path.isdir(final) and not (overwrite and may_be_folder):
         raise InputError(f"{path}: is a folder; name a file in it")
     if os.path.exists(final) and not overwrite:

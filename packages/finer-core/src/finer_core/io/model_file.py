@@ -15,17 +15,27 @@ from torch import Tensor, nn
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
-from finer_core.io.files import check_output_path
+from finer_core.io.files import check_output_path, given_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
+from finer_core.networks.kept_state import check_state
 from finer_core.networks.network_dict import NetworkDict
-from finer_core.networks.own_network import AnyActivation, compiled_module, has_config, name_of, set_activation
+from finer_core.networks.own_network import (
+    AnyActivation,
+    compiled_module,
+    has_config,
+    name_of,
+    set_activation,
+)
 from finer_core.networks.unchanged import check_unchanged
-from finer_core.schema import shown
+from finer_core.resources import checked_device
+from finer_core.schema import plain, shown
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
+_FEW_LAYERS = 64
+"""Hidden layers that cost nothing to build, whatever a file says of them."""
 
 
 def save_model(
@@ -49,8 +59,9 @@ def save_model(
 
     Raises:
         InputError: If `build_network` made it, and it was changed since: the file would say another function. Or if
-            the file cannot be written.
-        ValueError: If networks of a `NetworkDict` have no config, or `task_data` is not plain data.
+            the file cannot be written; or for no module, one whose state is more than dense tensors, or `task_data`
+            that is not plain data.
+        ValueError: If networks of a `NetworkDict` have no config.
 
     Example:
         >>> import os, tempfile
@@ -63,14 +74,21 @@ def save_model(
         True
     """
     check_output_path(path)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"a model file is made of a network, a torch module, not of a {type(network).__name__}")
     network = _without_compilation(network)
+    check_state(network, what="saved")
+    try:
+        data = json.dumps(plain(dict(task_data or {})), allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"task_data is not plain data ({error}); give numbers, texts, lists and mappings") from error
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "finer_core_version": __version__,
         "config": json.dumps(_description_of(network), allow_nan=False, sort_keys=True),
         "task": task,
-        "task_data": json.dumps(dict(task_data or {}), allow_nan=False, sort_keys=True),
+        "task_data": data,
     }
     write_tensors(path, network.state_dict(), header)
 
@@ -137,7 +155,7 @@ def load_model(
 
     Raises:
         InputError: If the file is missing, truncated, tampered with, not a model, or of a newer format, or what is
-            given is not what was saved.
+            given is not what was saved, or the device is not here.
 
     Example:
         >>> import os, tempfile
@@ -149,7 +167,8 @@ def load_model(
         ...     load_model(path).config == network.config
         True
     """
-    file_name = os.fspath(path)
+    place = checked_device(device)
+    file_name = str(given_path(path))
     info = model_info(file_name)  # first, because a newer format may have another checksum
     _check_own_code(file_name, info, has_network=network is not None, has_activation=activation is not None)
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
@@ -157,12 +176,12 @@ def load_model(
         inside = compiled_module(network)
         check_tensors(file_name, inside.state_dict(), tensors, whose=type(inside).__name__)
         inside.load_state_dict(tensors)
-        return network.to(device).eval()
+        return network.to(place).eval()
     ours = _network_of(file_name, info, tensors, activation)
     check_tensors(file_name, ours.state_dict(), tensors)
     ours.load_state_dict(tensors, assign=True)
     ours.info = info
-    return ours.to(device).eval()
+    return ours.to(place).eval()
 
 
 def _check_own_code(path: str, info: ModelInfo, *, has_network: bool, has_activation: bool) -> None:
@@ -184,7 +203,10 @@ def _network_of(
     path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: AnyActivation | None
 ) -> Network | NetworkDict:
     """Build what a file describes, without taking memory for weights."""
-    if any(config.hidden_layers > len(tensors) for config in info.configs.values()):
+    most = max(
+        len(tensors), _FEW_LAYERS
+    )  # a method of somebody else's may share weights, or have layers of another kind
+    if any(config.hidden_layers > most for config in info.configs.values()):
         raise InputError(f"{path}: hidden_layers asks for more layers than the file has tensors")
     try:
         with torch.device("meta"):  # shapes only: a hostile size costs nothing

@@ -8,6 +8,7 @@ from typing import Any
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
+from finer_core.io.files import given_path
 from finer_core.io.tensor_file import read_header
 from finer_core.networks.config import NetworkConfig
 from finer_core.schema import check, shown
@@ -72,7 +73,7 @@ def model_info(path: str | os.PathLike[str]) -> ModelInfo:
         ...     model_info(path).task
         'image'
     """
-    return _info(os.fspath(path), read_header(path, what="model", expected_format=FORMAT))
+    return _info(str(given_path(path)), read_header(path, what="model", expected_format=FORMAT))
 
 
 def _info(path: str, header: Mapping[str, str]) -> ModelInfo:

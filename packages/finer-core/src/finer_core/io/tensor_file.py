@@ -29,7 +29,14 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], h
         path: The file; its folder exists.
         tensors: By name.
         header: Says under "format" what the file is; "complex" and "sha256" are added to it.
+
+    Raises:
+        InputError: If a tensor is sparse or quantized, which the format has not.
     """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = "quantized" if tensor.is_quantized else "sparse"
+            raise InputError(f"{os.fspath(path)}: tensor {name!r} is {kind}, which files cannot hold; make it dense")
     # Clones, because the format refuses tensors that share memory.
     stored = {name: torch.view_as_real(t) if t.is_complex() else t for name, t in tensors.items()}
     stored = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in stored.items()}

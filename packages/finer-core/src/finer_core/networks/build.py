@@ -8,6 +8,7 @@ from torch import Generator
 from finer_core.errors import InputError
 from finer_core.networks.base import Network
 from finer_core.networks.config import SIZES, NetworkConfig, find_method
+from finer_core.resources import checked_device
 
 
 def published_config(*, method: str, task: str, in_features: int, out_features: int, **overrides: Any) -> NetworkConfig:
@@ -70,7 +71,8 @@ def build_network(
         describes it.
 
     Raises:
-        InputError: For an unknown method or option, a missing size, or a value that the method refuses.
+        InputError: For an unknown method or option, a missing size, a device that is not here, or a value that the
+            method refuses.
 
     Example:
         >>> import torch
@@ -93,10 +95,21 @@ def build_network(
 
 def _built(config: NetworkConfig, **placement: Any) -> Network:
     sizes = {name: getattr(config, name) for name in SIZES}
+    if placement["device"] is not None:
+        checked_device(placement["device"], needs_numbers=False)
+    dtype = placement["dtype"]
+    if isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex):
+        raise _no_real(config, dtype)
     try:
         network = find_method(config.method).network_class(**sizes, **config.options, **placement)
     except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
         raise InputError(f"cannot build method {config.method!r}: {reason}") from error
+    if isinstance(dtype, torch.dtype) and dtype.is_complex:  # networks that are complex inside say it better
+        raise _no_real(config, dtype)
     network.config = config
     return network
+
+
+def _no_real(config: NetworkConfig, dtype: torch.dtype) -> InputError:
+    return InputError(f"cannot build method {config.method!r}: dtype must be a real floating-point one, got {dtype}")

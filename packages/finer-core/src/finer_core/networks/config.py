@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, Method, load_method
+from finer_core.methods import METHODS, Method, installed_methods, load_method
 from finer_core.schema import build, fits, plain, shown
 
 SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
@@ -85,11 +85,14 @@ def find_method(name: str) -> Method:
         InputError: If there is none; the message names the nearest.
     """
     method = METHODS.get(name) or load_method(name)
+    if method is not None and not isinstance(method, Method):
+        raise InputError(f"METHODS[{name!r}] must be a Method, got {method!r:.100}")
     if method is not None:
         return method
-    near = difflib.get_close_matches(str(name).lower(), METHODS, n=1, cutoff=0.4)
+    known = (*METHODS, *sorted({entry.name for entry in installed_methods()} - set(METHODS)))
+    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(METHODS)})")
+    raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(known)})")
 
 
 def option_names(method: str) -> frozenset[str]:

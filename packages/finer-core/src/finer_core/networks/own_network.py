@@ -17,6 +17,7 @@ from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
 from finer_core.networks.config import NetworkConfig
+from finer_core.networks.kept_state import check_state
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 AnyActivation: TypeAlias = Callable[[Tensor], Tensor] | type[nn.Module]
@@ -74,6 +75,7 @@ def describe_network(
         raise InputError(f"network {name} has lazy layers without weights yet; call it once on {what}, then fit it")
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise InputError(f"network {name} is on the device meta, without numbers; make it on another, then fit it")
+    check_state(network, what="trained")
     kinds = {p.dtype.to_real() if p.is_complex() else p.dtype for p in network.parameters()}
     if kinds != {torch.float32}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
@@ -191,6 +193,8 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         activation = _made(activation)
     if not callable(activation):
         raise InputError(f"activation {activation!r} is not a module or a function of tensors")
+    if isinstance(activation, nn.Module) and any(is_lazy(each) for each in activation.parameters()):
+        raise InputError(f"activation {name_of(activation)} is lazy, without weights yet; give one that has its size")
     kinds = {layer.weight.dtype if layer.weight.element_size() > 2 else torch.float32 for layer in layers}
     for dtype in sorted(kinds, key=str):  # not in half precision, in which a CPU lacks functions
         _try_activation(activation, features=layers[0].out_features, dtype=dtype)
@@ -276,7 +280,8 @@ def name_of(code: object) -> str:
     """Return the name of a function, or of an object's class, with the module that defines it."""
     named = code if hasattr(code, "__qualname__") else type(code)
     name = named.__qualname__.removeprefix("_VariableFunctionsClass.")  # which PyTorch's own functions are of
-    return f"{named.__module__}.{name}"
+    owner = named if hasattr(named, "__module__") else getattr(named, "__objclass__", type(named))
+    return f"{owner.__module__}.{name}"  # a method in C, such as torch.Tensor.sin, has no module, but a class
 
 
 def _told(error: Exception) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted, shortened
-from finer_core.io.files import check_output_path
+from finer_core.io.files import check_output_path, given_path
 from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
@@ -45,7 +45,7 @@ def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> T
         if resume:
             raise InputError("resume=True needs checkpoint=, the file to go on from")
         return None
-    path = Path(checkpoint)
+    path = given_path(checkpoint)
     exists = os.path.exists(path)  # pathlib raises for a name that is too long
     if exists and not resume:
         raise InputError(f"{path}: already exists; go on from it by resume=True, remove it, or name another checkpoint")

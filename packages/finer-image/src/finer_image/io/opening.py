@@ -1,8 +1,8 @@
 """Open an image of any size: in memory where it fits, else in parts where its format allows that."""
 
 import os
-from pathlib import Path
 
+from finer_core.io.files import given_path
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.io.reader import log_notes, opened, whole_image
@@ -30,7 +30,7 @@ def open_image(
     Raises:
         InputError: One line naming the file and the reason.
     """
-    path = Path(path)
+    path = given_path(path)
     limits = {"memory_bytes": memory_bytes, "working_bytes": working_bytes}
     with opened(path, **limits, takes_parts=True) as (source, content):
         if not isinstance(content, Parts) or _fits(content, memory_bytes, working_bytes):
@@ -59,7 +59,7 @@ def open_in_parts(path: str | os.PathLike[str]) -> DiskImage:
     Raises:
         InputError: It is not of these formats, or cannot be read.
     """
-    path = Path(path)
+    path = given_path(path)
     with opened(path, takes_parts=True) as (source, content):
         if not isinstance(content, Parts):
             raise source.error("cannot be read in parts; give a .npy, TIFF or Zarr image")

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError, shortened
+from finer_core.io.files import given_path
 from finer_core.resources import parse_memory
 from finer_core.surroundings import native_silence, no_warnings
 from finer_image.io.formats.exr import decode_exr
@@ -117,7 +118,7 @@ def load_image(
     path: str | os.PathLike[str], *, memory_bytes: int | None = None, working_bytes: int | None = None
 ) -> Image:
     """Read an image as `read_image` does, within the limits that `opened` takes, in bytes."""
-    with opened(Path(path), memory_bytes=memory_bytes, working_bytes=working_bytes) as (source, content):
+    with opened(given_path(path), memory_bytes=memory_bytes, working_bytes=working_bytes) as (source, content):
         return whole_image(source, content)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX, atomic_path
+from finer_core.io.files import TEMPORARY_PREFIX, atomic_path, given_path
 from finer_image.io.image import DTYPES, MODES, Image
 from finer_image.io.raster import Raster
 from finer_image.io.source import file_error
@@ -72,8 +72,9 @@ def check_writable(path: str | os.PathLike[str], image: Image) -> None:
         InputError: The suffix is unknown or cannot hold the image; the line names those that can. Or the library that
             it needs is not installed, or nobody may write there.
     """
-    check_place(Path(path))
-    path, suffix = Path(path), Path(path).suffix.lower()
+    path = given_path(path)
+    check_place(path)
+    suffix = path.suffix.lower()
     fitting = ", ".join(
         name for name, (dtypes, modes) in _HOLDS.items() if image.dtype.name in dtypes and image.mode in modes
     )
@@ -114,7 +115,7 @@ def write_image(path: str | os.PathLike[str], image: Image | ArrayLike) -> Path:
         >>> write_image("ramp.tif", [[0.0, 0.5, 1.0]]).name
         'ramp.tif'
     """
-    path = Path(path)
+    path = given_path(path)
     try:
         image = image if isinstance(image, Image) else Image.from_pixels(np.asarray(image))
     except InputError as error:

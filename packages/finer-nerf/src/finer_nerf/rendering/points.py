@@ -27,7 +27,8 @@ def look_at_tensors(
         directions: (n, 3) along its axes, of any length.
 
     Returns:
-        sigmas (n,) per unit of the scene, 0 where the occupancy grid or the box says that nothing is, and rgbs (n, 3).
+        sigmas (n,) per unit of the scene, 0 where the occupancy grid or the box says that nothing is, and rgbs (n, 3);
+        NaN at points that are NaN.
     """
     return _look(model, model.frame.points_to_box(points), model.frame.directions_to_box(directions))
 
@@ -57,4 +58,5 @@ def _look(
         unit, points = unit * density_factor(points), contract(points)
     sigmas, rgbs = model.field(points, F.normalize(directions, dim=-1))
     is_there = (points.abs() <= model.bound).all(dim=-1) & model.grid.at(points.detach())
-    return torch.where(is_there, sigmas * unit, 0.0), rgbs
+    sigmas = torch.where(is_there, sigmas * unit, 0.0)
+    return torch.where(points.isnan().any(dim=-1), torch.nan, sigmas), rgbs  # nowhere is no empty place

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
-from finer_core.io.files import output_path
+from finer_core.io.files import given_path, output_path
 from finer_core.schema import check_number, shown
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
@@ -61,7 +61,7 @@ def render_video(
 
 def check_movie_path(path: str | os.PathLike[str]) -> None:
     """Raise InputError for a path that cannot take a film: .mp4, or a folder's name without a suffix."""
-    out = Path(path)
+    out = given_path(path)
     if out.suffix.lower() not in (".mp4", ""):
         raise InputError(f"{out}: a film is .mp4, a picture .png, and frames go to a folder's name")
     if not out.parent.is_dir():

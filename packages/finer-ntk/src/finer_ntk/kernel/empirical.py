@@ -143,6 +143,8 @@ def empirical_ntk(
         raise InputError(f"out must be an array, or one mapped to a file, got {type(out).__name__}")
     if out is not None and out.dtype.kind not in "fc":
         raise InputError(f"out has values of {out.dtype}, and a kernel needs floating-point ones; make it of float32")
+    if out is not None and not out.flags.writeable:
+        raise InputError("out must not be written to; give an array of its own, or a file mapped with mode r+ or w+")
     if x1 is None:
         if x2 is None:
             raise InputError("a kernel needs points: x1 and x2 are both None")

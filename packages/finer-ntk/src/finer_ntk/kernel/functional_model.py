@@ -16,6 +16,7 @@ from finer_core.activations import exact_derivatives
 from finer_core.casts import refuse_masked
 from finer_core.errors import InputError
 from finer_core.networks import Network
+from finer_core.networks.kept_state import check_numbers
 from finer_core.schema import check, shown
 from finer_core.shapes import Float, Shaped
 
@@ -70,15 +71,16 @@ class RowFunction:
         """Return the number of outputs, by evaluating the first coordinate row.
 
         Raises:
-            ValueError: If the function does not take coordinates of that type.
+            InputError: If the function does not take such coordinates.
         """
         try:
             with torch.no_grad():
                 return self(self.params, coords[:1], exact=False).shape[1]
         except (RuntimeError, TypeError) as error:
             if coords.dtype == self.dtype:
-                raise
-            raise ValueError(
+                reason = str(error).strip().partition("\n")[0][:150]
+                raise InputError(f"the model cannot take points {tuple(coords[:1].shape)}: {reason}") from error
+            raise InputError(
                 f"the model does not take coordinates of {coords.dtype}, its parameters are {self.dtype}; "
                 f"convert them by x.to({self.dtype})"
             ) from error
@@ -114,6 +116,12 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
     call: Call
     if isinstance(model, nn.Module):
         module = model
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                f"{type(module).__name__} is compiled by torch.jit, which takes no other parameters; give the module "
+                "that it was made of"
+            )
+        check_numbers(module, what="differentiated")
         _refuse_joined_rows(module)
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)

@@ -1,13 +1,16 @@
 """Numbers that describe a kernel: how many directions it learns, how band-like it is, what it is aligned with.
 
-All take NumPy arrays; a kernel may be a memory-mapped file and is read in bands of rows.
+All take NumPy arrays, or tensors; a kernel may be a memory-mapped file and is read in bands of rows.
 """
 
 import mmap
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Real
 
@@ -32,7 +35,10 @@ def effective_rank(eigenvalues: Real[np.ndarray, " n"]) -> float:
         >>> round(effective_rank(np.array([1.0, 1.0, 1.0])), 6)
         3.0
     """
-    values = np.clip(np.asarray(eigenvalues, dtype=np.float64), 0, None)
+    given = _plain(eigenvalues)
+    if given.ndim != 1:
+        raise InputError(f"effective_rank takes eigenvalues (n,), got shape {given.shape}; see all_eigenpairs")
+    values = np.clip(given.astype(np.float64), 0, None)
     total = values.sum()
     if not (np.isfinite(total) and total > 0):
         raise InputError(f"the kernel has no positive eigenvalue (their sum is {total:g})")
@@ -52,11 +58,12 @@ def diagonal_energy(kernel: Real[np.ndarray, "n n"]) -> float:
         >>> diagonal_energy(np.ones((4, 4)))
         0.25
     """
+    kernel = _checked(kernel)
     diagonal = whole = 0.0
     for start, band in _bands(kernel):
         diagonal += float(np.square(np.diagonal(band, start), dtype=np.float64).sum())
         whole += float(np.square(band, dtype=np.float64).sum())
-    return diagonal / whole
+    return diagonal / _not_zero(whole)
 
 
 def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
@@ -72,6 +79,7 @@ def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
         >>> band_energy(np.ones((4, 4)), half_width=1)
         0.625
     """
+    kernel = _checked(kernel)
     total = inside = 0.0
     columns = np.arange(kernel.shape[1])
     for start, band in _bands(kernel):
@@ -79,7 +87,7 @@ def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
         total += float(energy.sum())
         near = np.abs(columns - np.arange(start, start + len(band))[:, None]) <= half_width
         inside += float(energy[near].sum())
-    return inside / total
+    return inside / _not_zero(total)
 
 
 def _of_usual_size(signal: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
@@ -110,6 +118,7 @@ def target_energy(eigenvectors: Float[np.ndarray, "n k"], target: Real[np.ndarra
         >>> target_energy(np.eye(2), np.array([1.0, 1.0])).tolist()
         [0.5, 0.5]
     """
+    eigenvectors, target = _plain(eigenvectors), _plain(target)
     signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
     total = np.square(signal).sum()
     if not total > 0:
@@ -133,6 +142,7 @@ def alignment(one: Real[np.ndarray, "n n"], two: Real[np.ndarray, "n n"]) -> flo
         >>> round(alignment(np.eye(3), 5 * np.eye(3)), 6)
         1.0
     """
+    one, two = _checked(one), _checked(two)
     if one.shape != two.shape:
         raise ValueError(f"kernels of different shapes: {one.shape} and {two.shape}")
     inner = norm_one = norm_two = 0.0
@@ -141,7 +151,7 @@ def alignment(one: Real[np.ndarray, "n n"], two: Real[np.ndarray, "n n"]) -> flo
         inner += float((left * right).sum())
         norm_one += float(np.square(left).sum())
         norm_two += float(np.square(right).sum())
-    return inner / (norm_one * norm_two) ** 0.5
+    return inner / _not_zero(norm_one * norm_two) ** 0.5
 
 
 def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "n ..."]) -> float:
@@ -157,13 +167,16 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
         >>> round(target_alignment(np.ones((3, 3)), np.ones(3)), 6)
         1.0
     """
+    kernel, target = _checked(kernel), _plain(target)
+    if len(target) != len(kernel):
+        raise InputError(f"the target has {len(target)} values, the kernel {len(kernel)} points; give one a point")
     signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
     inner = norm = 0.0
     for start, band in _bands(kernel):
         rows = band.astype(np.float64)
         inner += float((signal[start : start + len(band)] * (rows @ signal)).sum())
         norm += float(np.square(rows).sum())
-    return inner / (norm**0.5 * float(np.linalg.norm(signal.T @ signal)))
+    return inner / (_not_zero(norm) ** 0.5 * float(np.linalg.norm(signal.T @ signal)))
 
 
 def traced(kernel: Real[np.ndarray, "n m ..."]) -> Real[np.ndarray, "n m"]:
@@ -171,6 +184,25 @@ def traced(kernel: Real[np.ndarray, "n m ..."]) -> Real[np.ndarray, "n m"]:
     if kernel.ndim == 4:
         return np.trace(kernel, axis1=2, axis2=3)
     return kernel.sum(-1) if kernel.ndim == 3 else np.asarray(kernel)
+
+
+def _plain(values: Any) -> np.ndarray:
+    """Return a tensor or lists as an array; an array, mapped or not, as it is."""
+    return as_array(values) if isinstance(values, Tensor) else np.asanyarray(values)
+
+
+def _checked(kernel: Any) -> np.ndarray:
+    """Return a kernel (n, n) as an array; raise InputError for what is none."""
+    found = _plain(kernel)
+    if found.ndim != 2 or found.shape[0] != found.shape[1] or not len(found):
+        raise InputError(f"a kernel of points is (n, n), got shape {found.shape}; sum over channels, and leave out x2")
+    return found
+
+
+def _not_zero(energy: float) -> float:
+    if energy == 0:
+        raise InputError("the kernel is zero everywhere, so it has no energy to share out")
+    return energy
 
 
 def _bands(kernel: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.casts import as_array, refuse_masked, without_autocast
 from finer_core.errors import InputError
-from finer_core.schema import check, plain
+from finer_core.schema import check, check_number, plain
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
 from finer_ntk.kernel.functional_model import Derivative, as_coords, as_row_function
@@ -106,6 +106,8 @@ def predict_training(
     check(plain(steps), int, name="steps")
     if steps < 0:
         raise InputError(f"steps must be at least 0, got {steps}")
+    if learning_rate is not None:
+        check_number(learning_rate, what="learning_rate")
     if learning_rate is not None and not 0 < learning_rate < math.inf:
         raise InputError(f"learning_rate must be positive and finite, got {learning_rate!r}")
     double = copy.deepcopy(model)

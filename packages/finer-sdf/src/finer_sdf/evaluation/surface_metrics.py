@@ -9,6 +9,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
+from finer_core.schema import check_number
 from finer_core.training.batching import in_plain_modes
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
@@ -68,6 +69,7 @@ def evaluate(
         >>> round(evaluate(larger, ball, samples=2000)["hausdorff"], 4)  # 0.1 of 20
         0.005
     """
+    check_number(samples, what="--samples", is_whole=True)
     if samples < 1000:
         raise InputError(f"--samples must be at least 1000, got {samples}")
     limit = parse_memory(memory)

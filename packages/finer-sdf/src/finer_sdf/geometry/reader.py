@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.files import input_suffix, reason_of, sha256_of_file
+from finer_core.io.files import given_path, input_suffix, reason_of, sha256_of_file
 from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.loaded_shape import LoadedShape, colors_of
@@ -50,7 +50,7 @@ def read_shape(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> Lo
 
 def load_shape(path: str | os.PathLike[str], *, memory: int | None = None) -> LoadedShape:
     """Read a surface as `read_shape` does, within bytes of memory; None for no limit."""
-    path, room = Path(path), Room(memory=memory)
+    path, room = given_path(path), Room(memory=memory)
     with named(path):
         raw = read_raw(path, room, known=SUFFIXES)
         bare_points = FORMATS[path.suffix.lower()].bare_points

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
-from finer_core.io.files import check_output_path, output_path
+from finer_core.io.files import check_output_path, given_path, output_path
 from finer_core.schema import check_number, whole_numbers
 from finer_core.training.batching import in_plain_modes
 from finer_sdf.geometry.mesh_distance import MeshDistance
@@ -209,7 +208,7 @@ def check_view_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] =
     Raises:
         InputError: If the suffix is none of them, or no file can be written there.
     """
-    name = Path(path)
+    name = given_path(path)
     if name.suffix.lower() not in suffixes:
         raise InputError(f"{path}: cannot write a view as {name.suffix or 'no suffix'!r}; use {' or '.join(suffixes)}")
     check_output_path(path)

@@ -162,6 +162,8 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
     if z.dtype in (torch.float16, torch.bfloat16):
         out = _apply(z.float(), formula, exact)
         return out if out.is_complex() else out.to(z.dtype)  # there is no half-precision complex type to return to
+    if not (z.is_floating_point() or z.is_complex()):
+        z = z.to(torch.get_default_dtype())  # as PyTorch's own functions do
     return _apply(z, formula, exact)
 
 

@@ -10,12 +10,13 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
+from finer_core.networks.kept_state import check_state
 from finer_core.parallel import one_thread_per_op
+from finer_core.schema import check_number
 from finer_core.training.ema import WeightEma
 from finer_core.training.optimizers.eager import Adam
 from finer_core.training.optimizers.muon import Muon
@@ -79,6 +80,8 @@ def build_optimizers(
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
+    for what, rate in (("learning_rate", learning_rate), ("matrix_learning_rate", matrix_learning_rate)):
+        check_number(rate, what=what)
     if not 0 < learning_rate < math.inf or not 0 < matrix_learning_rate < math.inf:
         raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -119,14 +122,15 @@ def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max
         optimizers: Those that a fit steps. They may have parameters of other modules too.
         max_grad_norm: To which the gradients are clipped.
     """
+    if max_grad_norm is not None:
+        check_number(max_grad_norm, what="max_grad_norm")
     if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
         raise InputError(f"max_grad_norm must be a positive number, got {max_grad_norm!r}; None for no clipping")
     title, parameters = type(network).__name__, list(network.parameters())
     if not any(parameter.requires_grad for parameter in parameters):
         what = "all its parameters are frozen" if parameters else "it has no parameters"
         raise InputError(f"network {title} cannot be trained: {what}; call requires_grad_(True) of what is to change")
-    if any(map(is_lazy, parameters)):
-        raise InputError(f"network {title} cannot be trained: it has lazy layers, without weights yet; call it once")
+    check_state(network, what="trained")
     if any(parameter.is_inference() for parameter in parameters):
         raise InputError(f"network {title} cannot be trained: build it outside torch.inference_mode()")
     if not optimizers:

@@ -1,0 +1,35 @@
+"""A model is loaded onto a device that is here; another, or none of PyTorch's, is refused in one line."""
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+import finer_image
+import finer_nerf
+import finer_sdf
+from finer_core import InputError
+
+SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
+SMALL = {"hidden_features": 8, "hidden_layers": 1}
+BALL = trimesh.creation.icosphere(subdivisions=1)
+FITS = {
+    "image": lambda: finer_image.fit(np.eye(6), network=SMALL, **SHORT),
+    "surface": lambda: finer_sdf.fit(BALL, samples=1000, batch_points=64, network=SMALL, **SHORT),
+    "scene": lambda: finer_nerf.fit(
+        finer_nerf.builtin_scene(size=8), network={"hidden_features": 8}, max_samples=8, grid_resolution=8, **SHORT
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_loading_onto_a_device(kind, tmp_path):
+    model, _ = FITS[kind]()
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    for device in ("auto", "tpu", "cuda:9999", "meta"):
+        with pytest.raises(InputError, match=rf"^device '{device}' .*; give 'cpu'"):
+            type(model).load(path, device=device)
+    loaded = type(model).load(path, device=torch.device("cpu"))
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name

@@ -1,0 +1,110 @@
+"""What a program gives for a path, a size or a place is refused by name where it is none; NaN is no place at all."""
+
+import functools
+import io
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+import finer_image
+import finer_nerf
+import finer_ntk
+import finer_sdf
+from finer_core import InputError, differential, load_model, model_info
+from finer_image import Image as Raster
+
+SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
+SMALL = {"hidden_features": 8, "hidden_layers": 1}
+BALL = trimesh.creation.icosphere(subdivisions=1)
+
+
+@functools.cache
+def models() -> dict:
+    scene = finer_nerf.builtin_scene(size=8)
+    rays = {"max_samples": 8, "grid_resolution": 8}
+    return {
+        "image": finer_image.fit(np.eye(6), network=SMALL, **SHORT)[0],
+        "surface": finer_sdf.fit(BALL, samples=1000, batch_points=64, network=SMALL, **SHORT)[0],
+        "scene": finer_nerf.fit(scene, network={"hidden_features": 8}, **rays, **SHORT)[0],
+    }
+
+
+@pytest.mark.parametrize("kind", ["image", "surface", "scene"])
+@pytest.mark.parametrize("path", [None, 3, b"model.safetensors", io.BytesIO()], ids=["none", "number", "bytes", "file"])
+def test_what_is_no_path(kind, path):
+    model = models()[kind]
+    uses = [model.save, type(model).load, load_model, model_info]
+    if kind == "scene":
+        scene = finer_nerf.builtin_scene(size=8)
+        uses += [functools.partial(model.video, poses=model.orbit(1)), finer_nerf.read_scene]
+        uses.append(functools.partial(finer_nerf.write_scene, scene))
+    if kind == "surface":
+        uses += [model.turntable, finer_sdf.read_shape]
+    if kind == "image":
+        uses += [finer_image.read_image, functools.partial(finer_image.write_image, Raster.from_pixels(np.eye(3)))]
+    for use in uses:
+        with pytest.raises(InputError, match=r"a path is a text or a pathlib\.Path, got "):
+            use(path)
+
+
+@pytest.mark.parametrize("as_given", [np.array, torch.tensor], ids=["array", "tensor"])
+def test_nowhere_is_no_place(as_given):
+    image, surface, scene = models().values()
+    nowhere = [[np.nan] * 3, [0.1, np.nan, 0.1], [0.1, 0.1, 0.1]]
+    values = image(as_given([row[:2] for row in nowhere])), surface(as_given(nowhere))
+    sigmas = scene(as_given(nowhere), as_given([[0.0, 0.0, 1.0]] * 3))[0]
+    for found in (values[0][:, 0], values[1], sigmas):
+        assert torch.as_tensor(found).isnan().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"scale": "2"}, "--scale must be a number, got '2'"),
+        ({"scale": None}, "--scale must be a number, got None"),
+        ({"scale": (2, 2)}, "--scale must be a number, got"),
+        ({"scale": 1e9}, r"an image of 6000000000x6000000000 pixels takes .* GB, more than there is"),
+        ({"size": (10**9, 10**9)}, r"an image of 1000000000x1000000000 pixels takes 8e\+09 GB"),
+    ],
+)
+def test_a_size_of_an_image(given, words):
+    with pytest.raises(InputError, match=words):
+        models()["image"].render(**given)
+
+
+def test_positions_in_an_image_that_do_not_go_together():
+    with pytest.raises(InputError, match=r"rows and columns of shapes \(2,\) and \(3,\) do not go together"):
+        models()["image"].at([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_pictures_that_cannot_be_read(tmp_path):
+    closed = Image.new("L", (6, 6))
+    closed.close()
+    Image.effect_noise((64, 64), 50).save(tmp_path / "cut.png")
+    cut = io.BytesIO((tmp_path / "cut.png").read_bytes()[:1500])
+    for picture in (closed, Image.open(cut)):
+        with pytest.raises(InputError, match="the image, a picture of Pillow's, cannot be read"):
+            finer_image.fit(picture, network=SMALL, **SHORT)
+
+
+def test_samples_of_a_surface():
+    with pytest.raises(InputError, match="--samples must be an integer, got 'many'"):
+        finer_sdf.evaluate(BALL, BALL, samples="many")
+
+
+def test_coords_of_a_derivative():
+    with pytest.raises(InputError, match="coords must be a tensor, got ndarray"):
+        differential.gradient(torch.nn.Linear(2, 1), np.zeros((3, 2)))
+
+
+def test_the_rate_of_a_predicted_training():
+    with pytest.raises(InputError, match="learning_rate must be a number, got 'high'"):
+        finer_ntk.predict_training(torch.nn.Linear(1, 1), np.ones((3, 1)), np.ones(3), learning_rate="high")
+
+
+def test_coords_of_a_field_in_the_box():
+    with pytest.raises(ValueError, match=r"expected coords of shape \(\.\.\., 3\), got \(6, 2\)"):
+        models()["surface"].field(torch.zeros(6, 2))

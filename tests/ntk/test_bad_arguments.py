@@ -1,0 +1,84 @@
+"""Kernels and measures from Python: modules, kernels and seeds that are none are refused by what they are."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from finer_core import InputError, published_config
+from finer_ntk import empirical_ntk, line_grid, sweep
+from finer_ntk.spectrum import alignment, band_energy, diagonal_energy, effective_rank, target_alignment, target_energy
+
+X = line_grid(6).coords.float()
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.LazyLinear(1), "network LazyLinear cannot be differentiated: it has lazy layers"),
+        (lambda: small().to("meta"), "network Sequential cannot be differentiated: it is on the device meta"),
+        (lambda: torch.jit.script(small()), "RecursiveScriptModule is compiled by torch.jit"),
+        (lambda: nn.Linear(2, 1), r"the model cannot take points \(1, 1\): mat1 and mat2 shapes cannot be multiplied"),
+    ],
+    ids=["lazy", "meta", "jit", "columns"],
+)
+def test_modules_without_a_kernel(make, words):
+    with pytest.raises(InputError, match=words):
+        empirical_ntk(make(), X)
+
+
+def test_an_array_that_must_not_be_written_to():
+    with pytest.raises(InputError, match="out must not be written to"):
+        empirical_ntk(small(), X, out=np.broadcast_to(np.float32(0), (6, 6)))
+
+
+def test_measures_take_the_kernel_of_a_tensor():
+    kernel = empirical_ntk(small(), X)
+    array, target = kernel.numpy(), np.arange(1.0, 7.0)
+    assert diagonal_energy(kernel) == diagonal_energy(array) == diagonal_energy(array.tolist())
+    assert band_energy(kernel, half_width=1) == band_energy(array, half_width=1)
+    assert alignment(kernel, torch.eye(6)) == alignment(array, np.eye(6))
+    assert target_alignment(kernel, torch.as_tensor(target)) == target_alignment(array, target)
+    assert target_energy(torch.eye(6), torch.as_tensor(target)).tolist() == target_energy(np.eye(6), target).tolist()
+    assert effective_rank(torch.ones(4)) == pytest.approx(4)
+
+
+MEASURES = {
+    "diagonal": diagonal_energy,
+    "band": lambda kernel: band_energy(kernel, half_width=1),
+    "alignment": lambda kernel: alignment(kernel, kernel),
+    "target": lambda kernel: target_alignment(kernel, np.ones(len(kernel))),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_measures_of_what_is_no_kernel(name):
+    for wrong in (np.ones((3, 6)), np.ones(3), np.ones((0, 0)), np.ones((3, 3, 2))):
+        with pytest.raises(InputError, match=r"a kernel of points is \(n, n\), got shape"):
+            MEASURES[name](wrong)
+    with pytest.raises(InputError, match="the kernel is zero everywhere"):
+        MEASURES[name](np.zeros((3, 3)))
+
+
+def test_a_kernel_is_no_list_of_eigenvalues():
+    with pytest.raises(InputError, match=r"effective_rank takes eigenvalues \(n,\), got shape \(6, 6\)"):
+        effective_rank(np.eye(6))
+
+
+def test_a_target_of_other_points():
+    with pytest.raises(InputError, match="the target has 3 values, the kernel 6 points"):
+        target_alignment(np.eye(6), np.ones(3))
+
+
+def test_seeds():
+    sizes = {"in_features": 1, "out_features": 1, "hidden_features": 4}
+    configs = {"low": published_config(method="siren", task="ntk", **sizes)}
+    assert sweep(configs, X, seeds=np.arange(2)) == sweep(configs, X, seeds=range(2))
+    for wrong, words in [(3, "seeds must be a list of integers, got 3"), ("01", "got '01'"), ([0.5], "a seed must be")]:
+        with pytest.raises(InputError, match=words):
+            sweep(configs, X, seeds=wrong)
