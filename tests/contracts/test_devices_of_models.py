@@ -1,4 +1,4 @@
-"""A model is loaded onto a device that is here; another, or none of PyTorch's, is refused in one line."""
+"""A model is fitted on, and loaded onto, a device that is here; another, or none, is refused in one line."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import finer_nerf
 import finer_sdf
 from finer_core import InputError
 
-SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
+SHORT = {"steps": 1, "log_every": 1, "device": torch.device("cpu")}  # as PyTorch names it, or a text
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
 BALL = trimesh.creation.icosphere(subdivisions=1)
 FITS = {

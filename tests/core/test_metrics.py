@@ -54,3 +54,11 @@ def test_psnr():
 
 def test_psnr_does_not_clip():
     assert psnr(torch.tensor([3.0]), torch.tensor([1.0])) == pytest.approx(-20 * math.log10(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_integers_whose_differences_wrap_around_are_refused(dtype):
+    values = torch.zeros(3)
+    for pred, target, name in ((values.to(dtype), values, "pred"), (values, values.to(dtype), "target")):
+        with pytest.raises(ValueError, match=rf"{name} must be floating point, got {dtype}"):
+            psnr(pred, target)

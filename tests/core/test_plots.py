@@ -27,8 +27,10 @@ def test_columns_are_chosen_and_checked():
         "loss",
         "learning rate",
     ]
-    with pytest.raises(KeyError, match="no column 'psnr'"):
-        plots.history(history, columns=["psnr"])
+    assert [axes.get_ylabel() for axes in plots.history(history, columns="learning_rate").axes] == ["learning rate"]
+    for columns in (["psnr"], "psnr"):
+        with pytest.raises(KeyError, match="no column 'psnr'"):
+            plots.history(history, columns=columns)
 
 
 def test_lines_without_a_value_have_no_point():

@@ -43,8 +43,8 @@ def setting(
 def merge_settings(settings: type, *layers: Mapping[str, Any]) -> Any:
     """Build a settings object from layers of values, the later winning.
 
-    NumPy's numbers become Python's. A layer's None means "not given"; the string "none" on the command line arrives as
-    `NONE` and sets None.
+    NumPy's numbers and PyTorch's devices become Python's. A layer's None means "not given"; the string "none" on the
+    command line arrives as `NONE` and sets None.
 
     Raises:
         InputError: For a name that the settings do not have, or a value of another type or choice than the option's.

@@ -12,10 +12,15 @@ def mse(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"]) -> F
     """Return the mean over all entries of (pred - target)^2, a scalar.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or one is of integers, whose differences wrap around.
     """
     if pred.shape != target.shape:
         raise ValueError(f"pred has shape {tuple(pred.shape)}, target {tuple(target.shape)}")
+    for name, given in (("pred", pred), ("target", target)):
+        if not given.is_floating_point() and not given.is_complex():
+            raise ValueError(
+                f"{name} must be floating point, got {given.dtype}; give {name}.float() and its data_range"
+            )
     return torch.mean((pred - target) ** 2)
 
 

@@ -9,12 +9,13 @@ from finer_core.training.history import TrainingHistory
 _LABELS = {"psnr": "PSNR of the batches (dB)", "learning_rate": "learning rate", "samples_per_ray": "samples a ray"}
 
 
-def history(history: TrainingHistory, *, columns: Sequence[str] | None = None) -> Any:
+def history(history: TrainingHistory, *, columns: str | Sequence[str] | None = None) -> Any:
     """Draw the course of a fit, a panel a column by step.
 
     Args:
         history: From `fit`.
-        columns: Of the history, see `history.columns`; None for what the fit is judged by: "psnr", else "loss".
+        columns: One or several of the history, see `history.columns`; None for what the fit is judged by: "psnr", else
+            "loss".
 
     Returns:
         The figure, of matplotlib; a notebook shows it, and `figure.savefig(path)` writes it.
@@ -33,6 +34,7 @@ def history(history: TrainingHistory, *, columns: Sequence[str] | None = None) -
     """
     if columns is None:
         columns = ["psnr" if "psnr" in history.columns else "loss"]
+    columns = [columns] if isinstance(columns, str) else columns
     table = {name: history[name] for name in ("step", "seconds", *columns)}
     lines = [{name: values[n] for name, values in table.items()} for n in range(len(history))]
     return log_figure(lines, columns)

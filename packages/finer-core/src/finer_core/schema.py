@@ -166,12 +166,14 @@ def _value(value: Any, kind: Any, field: "dataclasses.Field[Any]", *, what: str)
 
 
 def plain(value: Any) -> Any:
-    """Return a value with Python's numbers in the place of NumPy's scalars, in mappings, lists and tuples too."""
+    """Return a value with Python's own in the place of NumPy's scalars and PyTorch's devices, in collections too."""
     if isinstance(value, Mapping):
         return {name: plain(each) for name, each in value.items()}
     if type(value) in (list, tuple):
         return type(value)(plain(each) for each in value)
-    numpy = sys.modules.get("numpy")  # who has a number of NumPy's has loaded it
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")  # who has something of theirs has loaded them
+    if torch is not None and isinstance(value, getattr(torch, "device", ())):
+        return str(value)
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
