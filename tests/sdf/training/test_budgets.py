@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 
 from finer_core.networks import Network
+from finer_core.networks.config import find_method
 from finer_core.training.own_code import network_of
+from finer_sdf import fit as fit_shape
 from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry.surface_sampling import sample_surface
@@ -67,13 +70,35 @@ def test_the_rates_of_long_fits_fall_sooner(steps, factor, schedule):
     assert given.learning_rate == 1e-3
 
 
-@pytest.mark.parametrize(("method", "rate"), [("pemlp", 3.2e-2), ("ff", 3.2e-2), ("siren", 2e-3)])
-def test_networks_of_relu_have_a_rate_of_their_own(method, rate):
+@pytest.mark.parametrize(("method", "rate"), [("pemlp", 3.2e-2), ("ff", 3.2e-2), ("gauss", 5e-3), ("siren", 2e-3)])
+def test_methods_have_rates_of_their_own(method, rate):
     assert plan_fit(SdfConfig(method=method, device="cpu"), ellipsoid()).settings.matrix_learning_rate == rate
     long = plan_fit(SdfConfig(method=method, steps=36_000, device="cpu"), ellipsoid()).settings
     assert long.matrix_learning_rate == rate / 2
     by_soap = plan_fit(SdfConfig(method=method, optimizer="soap", device="cpu"), ellipsoid()).settings
     assert by_soap.matrix_learning_rate == 5e-4
+
+
+def test_wire_whose_matrices_are_adams_has_a_higher_rate():
+    for method, rate in (("wire", 2e-3), ("finer", 5e-4)):
+        assert plan_fit(SdfConfig(method=method, device="cpu"), ellipsoid()).settings.learning_rate == rate
+
+
+@pytest.mark.parametrize("method", ["gauss", "wire"])
+def test_gaussians_and_wavelets_are_wide_enough_for_short_fits(method):
+    """Near the surface; with the published scales a fit of so few steps has learnt next to nothing."""
+    errors = []
+    points = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
+    distances = points.norm(dim=-1) - 1
+    is_near = distances.abs() < 0.05
+    published = find_method(method).for_task("sdf").options
+    for options in ({}, published):
+        given = {"hidden_features": 48, "hidden_layers": 1, **options}
+        how = {"steps": 60, "samples": 20_000, "batch_points": 1024, "precision": "fp32", "device": "cpu"}
+        model, _ = fit_shape(trimesh.creation.icosphere(subdivisions=3), method=method, network=given, **how)
+        with torch.no_grad():
+            errors.append(model(points[is_near]).reshape(-1).sub(distances[is_near]).square().mean().sqrt())
+    assert errors[0] < 0.6 * errors[1]
 
 
 @pytest.mark.parametrize(("target", "is_reached"), [(0.03, True), (1e-9, False)])

@@ -10,20 +10,28 @@ PUBLISHED_STEPS, PUBLISHED_BATCH, PUBLISHED_CLOUD = 200_000, 10_000, 250_000
 FAST_STEPS, FAST_BATCH, FAST_SAMPLES = 4500, 8192, 1_200_000
 FAST_LEARNING_RATE = 5e-4
 """Adam's rate in the fast preset, or the method's published one where that is higher."""
+LEARNING_RATES = {"wire": 2e-3}
+"""Adam's rate for methods that hardly learn at that of the others: WIRE, whose complex matrices are Adam's too."""
 COSINE_UNTIL = 9000
 """Steps beyond which the fast preset's rates fall by the square of the cosine, and it has four times the distances."""
 FULL_RATES_UNTIL = 18_000
 """Steps beyond which they are lower from the start."""
 FAST_MATRIX_RATE = 2e-3
 """Muon's rate in the fast preset."""
-MATRIX_RATES = {"pemlp": 3.2e-2, "ff": 3.2e-2}
-"""Muon's rate for methods that hardly learn at that of the others: those of ReLU (docs/budgets.md)."""
+MATRIX_RATES = {"pemlp": 3.2e-2, "ff": 3.2e-2, "gauss": 5e-3}
+"""Muon's rate for methods that hardly learn at that of the others: those of ReLU, and Gaussians (docs/budgets.md)."""
 
-FAST_NETWORK: dict[str, dict[str, Any]] = {"finer": {"first_bias_scale": 3.0}}
+FAST_NETWORK: dict[str, dict[str, Any]] = {
+    "finer": {"first_bias_scale": 3.0},
+    "gauss": {"scale": 8.0},
+    "wire": {"first_omega_0": 5.0, "hidden_omega_0": 5.0, "scale": 2.0},
+}
 """Hyper-parameters that the fast preset takes in place of the published ones.
 
 The published k = 1 was chosen for 200,000 steps. A wider first bias brings high frequencies in from the start: on the
-armadillo, at an equal number of steps, k = 3 halves the distance to the surface. Other methods keep published values.
+armadillo, at an equal number of steps, k = 3 halves the distance to the surface. With the published scale of 30 a
+Gaussian network has the wrong sign at a quarter of the box after 400 steps, and WIRE's with omega 20 and scale 10 at
+two fifths. Other methods keep published values.
 """
 
 
@@ -50,7 +58,8 @@ def resolve(
     if settings.preset == "paper":
         values = _paper(learning_rate, amsgrad)
     elif settings.preset == "fast":
-        values = _fast(settings, max(learning_rate, FAST_LEARNING_RATE), bf16_is_native)
+        rate = max(learning_rate, LEARNING_RATES.get(settings.method, FAST_LEARNING_RATE))
+        values = _fast(settings, rate, bf16_is_native)
     else:
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     merged = filled(settings, values, compiles=compiles)
