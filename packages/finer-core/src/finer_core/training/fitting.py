@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.errors import InputError
+from finer_core.networks.kept_state import check_state
 from finer_core.progress import ProgressOption
 from finer_core.schema import check, check_number, plain, shown
 from finer_core.training.guard import DivergenceGuard
@@ -98,6 +99,7 @@ def fit(
         raise InputError(f"steps and log_every must be at least 1, got {steps} and {log_every}")
     if not isinstance(network, nn.Module):
         raise InputError(f"network must be a torch module, got {shown(network)[:100]}")
+    check_state(network, what="trained")
     if not callable(objective) and not callable(getattr(objective, "backward", None)):
         raise InputError(f"objective must be a function of network and step, got {shown(objective)[:100]}")
     if guard is not None and not isinstance(guard, DivergenceGuard):

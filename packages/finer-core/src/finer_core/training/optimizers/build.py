@@ -10,11 +10,11 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
-from finer_core.networks.kept_state import check_state
 from finer_core.parallel import one_thread_per_op
 from finer_core.schema import check_number
 from finer_core.training.ema import WeightEma
@@ -130,7 +130,8 @@ def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max
     if not any(parameter.requires_grad for parameter in parameters):
         what = "all its parameters are frozen" if parameters else "it has no parameters"
         raise InputError(f"network {title} cannot be trained: {what}; call requires_grad_(True) of what is to change")
-    check_state(network, what="trained")
+    if any(map(is_lazy, parameters)):
+        raise InputError(f"network {title} cannot be trained: it has lazy layers, without weights yet; call it once")
     if any(parameter.is_inference() for parameter in parameters):
         raise InputError(f"network {title} cannot be trained: build it outside torch.inference_mode()")
     if not optimizers:
