@@ -161,6 +161,9 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
         kernel: (n, n).
         target: y, (n,) or (n, c).
 
+    Raises:
+        InputError: If the kernel is not (n, n) or zero everywhere, or the target has another number of values.
+
     Example:
         >>> import numpy as np
         >>> from finer_ntk.spectrum import target_alignment
