@@ -22,13 +22,7 @@ from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.kept_state import check_state
 from finer_core.networks.network_dict import NetworkDict
-from finer_core.networks.own_network import (
-    AnyActivation,
-    compiled_module,
-    has_config,
-    name_of,
-    set_activation,
-)
+from finer_core.networks.own_network import AnyActivation, compiled_module, has_config, name_of, set_activation
 from finer_core.networks.unchanged import check_unchanged
 from finer_core.resources import checked_device
 from finer_core.schema import plain, shown
@@ -203,9 +197,8 @@ def _network_of(
     path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: AnyActivation | None
 ) -> Network | NetworkDict:
     """Build what a file describes, without taking memory for weights."""
-    most = max(
-        len(tensors), _FEW_LAYERS
-    )  # a method of somebody else's may share weights, or have layers of another kind
+    # A method of somebody else's may share weights, or have layers of another kind.
+    most = max(len(tensors), _FEW_LAYERS)
     if any(config.hidden_layers > most for config in info.configs.values()):
         raise InputError(f"{path}: hidden_layers asks for more layers than the file has tensors")
     try:
