@@ -124,7 +124,7 @@ def fused_backward(
             above, grad = grad, slope.mul_(grad)
             _done(above, is_ours)
             is_ours = True
-        low = None if kept.dtypes[i] is None else grad.to(kept.dtypes[i])
+        low = None if (dtype := kept.dtypes[i]) is None else _rounded(grad, dtype)
         if wants[2 * i] and low is not None:
             grads[2 * i] = _rounded_times(low.t(), x, add_to=grads[2 * i])
         elif wants[2 * i]:
@@ -132,13 +132,16 @@ def fused_backward(
         if wants[2 * i + 1]:
             of_bias, before = grad.sum(0), grads[2 * i + 1]
             grads[2 * i + 1] = of_bias if before is None else before.add_(of_bias)
-        if i == 0 and not wants_x:
-            _done(grad, is_ours)
-            return None, grads
-        below = spare.empty_like(x)
-        below = _times(grad, weight, out=below) if low is None else _rounded_times(low, weight, out=below)
+        below = None
+        if i > 0 or wants_x:
+            below = spare.empty_like(x)
+            below = _times(grad, weight, out=below) if low is None else _rounded_times(low, weight, out=below)
+            _done(x, i > 0)
+        if low is not None:
+            spare.give_back(low)
         _done(grad, is_ours)
-        _done(x, i > 0)
+        if below is None:
+            return None, grads
         grad, is_ours = below, True
     return grad, grads
 
@@ -187,11 +190,20 @@ def _times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | 
 
 
 def _rounded_times(a: Tensor, b: Tensor, *, out: Tensor | None = None, add_to: Tensor | None = None) -> Tensor:
-    """Return a b in the type of `b`, its factors rounded to that of `a`; in `out`, or added to `add_to`."""
-    product = rounded_product(a, b.to(a.dtype), dtype=b.dtype)
-    if add_to is not None:
-        return add_to.add_(product)
-    return product if out is None else out.copy_(product)
+    """Return `rounded_product(a, b)` in the type of `b`; in `out`, or added to `add_to`."""
+    factor = _rounded(b, a.dtype)
+    product = None if _keeps_sums(a, b.dtype) else spare.empty(len(a), b.shape[1], dtype=a.dtype, device=a.device)
+    found = rounded_product(a, factor, dtype=b.dtype) if product is None else torch.mm(a, factor, out=product)
+    result = add_to.add_(found) if add_to is not None else found.to(b.dtype) if out is None else out.copy_(found)
+    for finished in (factor, product):
+        if finished is not None:
+            spare.give_back(finished)
+    return result
+
+
+def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor in another type, in memory that may be given back."""
+    return spare.empty(*tensor.shape, dtype=dtype, device=tensor.device).copy_(tensor)
 
 
 def rounded_product(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
@@ -202,13 +214,12 @@ def rounded_product(a: Tensor, b: Tensor, *, dtype: torch.dtype) -> Tensor:
         b: (k, m), of the type of `a`.
         dtype: Of the result.
     """
-    if a.is_cuda and dtype == torch.float32 and _KEEPS_SUMS:
-        return torch.mm(a, b, out_dtype=dtype)
-    return (a @ b).to(dtype)
+    return torch.mm(a, b, out_dtype=dtype) if _keeps_sums(a, dtype) else (a @ b).to(dtype)
 
 
-_KEEPS_SUMS = hasattr(torch.ops.aten.mm, "dtype")
-"""Whether this PyTorch returns products of half-precision factors in float32, which 2.8 was the first to do."""
+def _keeps_sums(a: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether products of half-precision factors come in float32, which PyTorch 2.8 was the first to do."""
+    return a.is_cuda and dtype == torch.float32 and hasattr(torch.ops.aten.mm, "dtype")
 
 
 def _of_weight(grad: Tensor, x: Tensor, *, add_to: Tensor | None) -> Tensor:
