@@ -40,8 +40,8 @@ def outcomes_of(*modules: str, tmp_path: Path, times: int, closed: bool) -> dict
     return json.loads(results.read_text())
 
 
-def left_in(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "read-only").iterdir())
+def left_in(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "read-only").iterdir()}
 
 
 def is_digest(outcome: str) -> bool:
@@ -49,20 +49,23 @@ def is_digest(outcome: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict[bool, dict[str, dict[str, list[str]]]]:
-    """Return what every verb gave, twice, and what it gave where there is neither stdout nor stderr."""
-    folder = tmp_path_factory.mktemp("verbs")
-    found = {
-        closed: outcomes_of(*MODULES, tmp_path=folder, times=1 if closed else 2, closed=closed)
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("verbs")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder) -> dict[bool, dict[str, dict[str, list[str]]]]:
+    """Return what every verb, and each of those planted, gave twice, and where there is neither stdout nor stderr."""
+    return {
+        closed: outcomes_of(*MODULES, "planted", tmp_path=folder, times=1 if closed else 2, closed=closed)
         for closed in (False, True)
     }
-    assert left_in(folder) == []
-    return found
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_verbs_are_pure(module, outcomes):
+def test_verbs_are_pure(module, outcomes, folder):
     found, closed = outcomes[False][module], outcomes[True][module]
+    assert {name for name in left_in(folder) if not name.startswith("planted-")} == set()
     assert {name: first for name, (first, *_) in found.items() if not is_digest(first)} == {}
     assert {name for name, each in found.items() if len(set(each)) > 1} == set()
     assert {name for name, each in found.items() if len(each) < 2} <= ONCE
@@ -71,14 +74,14 @@ def test_verbs_are_pure(module, outcomes):
     assert functions - set(found) == LEFT_OUT.get(module, set())
 
 
-def test_verbs_that_are_not_pure_are_seen(tmp_path):
+def test_verbs_that_are_not_pure_are_seen(outcomes, folder):
     assert set(CALLS) == {"planted", *MODULES}
-    found = outcomes_of("planted", tmp_path=tmp_path, times=2, closed=False)["planted"]
+    found = outcomes[False]["planted"]
     assert is_digest(found["pure"][0]) and found["pure"][0] == found["pure"][1]
     assert found["draws"][0] != found["draws"][1] and found["shifts"][0] == "drew from PyTorch's random numbers"
     assert found["prints"][0] == found["complains"][0] == "wrote to stdout or stderr"
-    assert left_in(tmp_path) or found["leaves"][0].startswith("PermissionError")  # root may write anywhere
-    (once,) = outcomes_of("planted", tmp_path=tmp_path, times=1, closed=True)["planted"]["complains"]
+    assert left_in(folder) or found["leaves"][0].startswith("PermissionError")  # root may write anywhere
+    (once,) = outcomes[True]["planted"]["complains"]
     assert once.startswith("AttributeError")
 
 

@@ -162,7 +162,7 @@ def _planted(files: Path) -> Calls:
         "draws": lambda: np.random.rand(3),
         "prints": lambda: print("done"),
         "complains": lambda: sys.stderr.write("done\n"),
-        "leaves": lambda: Path(f"left-{os.getpid()}").write_text("done"),
+        "leaves": lambda: Path(f"planted-{os.getpid()}").write_text("done"),
     }
 
 

@@ -291,7 +291,8 @@ def has_kernels(is_allowed):
     network(torch.zeros(4, 2)).sum().backward()
     return network.layers[0].activation.kernel() is not None
 
-for is_allowed, variables in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    is_allowed, variables = json.loads(line)
     child = os.fork()  # which has PyTorch loaded already, and nothing of finer_core
     if not child:
         os.environ.update(variables)
@@ -304,21 +305,27 @@ for is_allowed, variables in json.loads(sys.argv[1]):
 @pytest.mark.skipif(os.name == "nt" or shutil.which("cc") is None, reason="no C compiler called cc")
 def test_a_library_starts_no_compiler_unless_that_was_allowed(tmp_path):
     calls, compiler, cache = tmp_path / "calls", tmp_path / "compiler", tmp_path / "cache"
-    compiler.write_text(f'#!/bin/sh\necho called >> {calls}\nexec cc "$@"\n')
+    compiler.write_text(f'#!/bin/sh\necho called >> {calls}\nexec cc "$@" -O1\n')  # soon done
     compiler.chmod(0o700)
     plain = {name: value for name, value in os.environ.items() if name != "FINER_KERNELS"}
     environment = {**plain, "XDG_CACHE_HOME": str(cache), "CC": str(compiler)}
 
     def have_kernels(*processes: tuple[bool, str]) -> list[bool]:
         """Return of processes that allow a compiler or do not, and their FINER_KERNELS, whether they have kernels."""
-        asked = [(is_allowed, {"FINER_KERNELS": kernels} if kernels else {}) for is_allowed, kernels in processes]
-        command = [sys.executable, "-c", PROBE, json.dumps(asked)]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return [line == "True" for line in run.stdout.splitlines()]
+        answers = []
+        for is_allowed, kernels in processes:
+            print(
+                json.dumps([is_allowed, {"FINER_KERNELS": kernels} if kernels else {}]), file=parent.stdin, flush=True
+            )
+            answers.append(parent.stdout.readline().strip())
+        assert set(answers) <= {"True", "False"}
+        return [answer == "True" for answer in answers]
 
-    assert have_kernels((False, ""), (True, "off")) == [False, False]
-    assert not calls.exists() and not cache.exists()
-    assert have_kernels((True, "")) == [True]
-    built = calls.read_text()
-    assert have_kernels((False, ""), (False, "build"), (False, "off")) == [True, True, False]
-    assert calls.read_text() == built
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", PROBE], env=environment, **streams) as parent:
+        assert have_kernels((False, ""), (True, "off")) == [False, False]
+        assert not calls.exists() and not cache.exists()
+        assert have_kernels((True, "")) == [True]
+        built = calls.read_text()
+        assert have_kernels((False, ""), (False, "build"), (False, "off")) == [True, True, False]
+        assert calls.read_text() == built

@@ -1,4 +1,7 @@
-"""The choice of compiled activations, with a stand-in for the compiler: what is compiled, when, what if it fails."""
+"""The choice of compiled activations, with a stand-in for the compiler: what is compiled, when, what if it fails.
+
+A compiler that is really there is asked in `tests/core/networks/test_torch_compile.py`: it takes long to begin.
+"""
 
 import logging
 
@@ -145,25 +148,3 @@ def test_a_compiler_that_computes_something_else_is_not_used(monkeypatch):
 def test_tensors_without_numbers_are_left_alone():
     fuse_activations(True)
     assert activations.finer(torch.zeros(3, device="meta")).shape == (3,)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("elsewhere")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
-def test_really_compiled_kernels_agree_with_the_plain_ones():
-    z = torch.linspace(-1, 1, 4096).reshape(64, 64)
-    grad = torch.linspace(1, -2, 4096).reshape(64, 64)
-
-    def both() -> list[torch.Tensor]:
-        x = z.clone().requires_grad_(True)
-        out = activations.finer(x)
-        out.backward(grad)
-        return [out.detach(), x.grad]
-
-    plain = both()
-    fuse_activations(True)
-    if not fusion._can_compile("cpu"):
-        pytest.skip("no working C++ compiler on this machine")
-    fused = both()
-    for a, b in zip(plain, fused, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from finer_core.activations import exact_derivatives
+from finer_core.activations import exact_derivatives, finer, fuse_activations
 from finer_core.activations._kernels import dispatch as fusion
 from finer_core.differential import gradient
 from finer_core.training import compiled_gradients
@@ -122,20 +122,46 @@ def reference(network, inputs, targets, count) -> tuple[torch.Tensor, list]:
     return loss.detach(), list(torch.autograd.grad(loss, list(network.parameters())))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["finer", "ngp"])
-def test_really_compiled_gradients_agree_with_the_plain_ones(method):
+@pytest.fixture
+def compiler():
+    """Skip where PyTorch's compiler has none of C++, which takes some seconds to find out."""
     if not fusion._can_compile("cpu"):
         pytest.skip("no working C++ compiler on this machine")
-    network = small.network_of(method)
-    sums: dict = {}
-    total, expected = torch.zeros(()), [torch.zeros_like(p) for p in network.parameters()]
-    for rows in (300, 256, 300, 7):
-        inputs, targets = small.coords_of(rows), torch.ones(rows, 3)
-        weight = torch.full((rows, 1), 1 / 900)
-        total = total + add_compiled_gradients(weighted_squares, network, inputs, targets, weight, sums=sums)
-        loss, grads = reference(network, inputs, targets, 900)
-        total, expected = total - loss, [a + b for a, b in zip(expected, grads, strict=True)]
-    assert abs(total) < 1e-5
-    for parameter, grad in zip(network.parameters(), expected, strict=True):
-        torch.testing.assert_close(sums[parameter], grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_really_compiled_gradients_agree_with_the_plain_ones():
+    """The second network is compiled for any number of rows at once, since the first one was called with several."""
+    for method in ("finer", "ngp"):
+        network = small.network_of(method, hidden_layers=1)
+        sums: dict = {}
+        total, expected = torch.zeros(()), [torch.zeros_like(p) for p in network.parameters()]
+        for rows in (300, 256, 300, 7):
+            inputs, targets = small.coords_of(rows), torch.ones(rows, 3)
+            weight = torch.full((rows, 1), 1 / 900)
+            total = total + add_compiled_gradients(weighted_squares, network, inputs, targets, weight, sums=sums)
+            loss, grads = reference(network, inputs, targets, 900)
+            total, expected = total - loss, [a + b for a, b in zip(expected, grads, strict=True)]
+        assert abs(total) < 1e-5, method
+        for parameter, grad in zip(network.parameters(), expected, strict=True):
+            torch.testing.assert_close(sums[parameter], grad, rtol=1e-4, atol=1e-5, msg=method)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_really_compiled_activations_agree_with_the_plain_ones(monkeypatch):
+    monkeypatch.setattr(fusion, "_is_cpu", lambda device: False)  # as of a device that PyTorch's compiler serves
+    z = torch.linspace(-1, 1, 4096).reshape(64, 64)
+    grad = torch.linspace(1, -2, 4096).reshape(64, 64)
+
+    def both() -> list[torch.Tensor]:
+        x = z.clone().requires_grad_(True)
+        out = finer(x)
+        out.backward(grad)
+        return [out.detach(), x.grad]
+
+    plain = both()
+    fuse_activations(True)
+    for a, b in zip(plain, both(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)

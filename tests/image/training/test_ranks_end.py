@@ -129,22 +129,32 @@ def test_a_signal_to_the_launcher_stops_all_with_a_checkpoint(folder, tmp_path):
     assert (out / "checkpoint" / "state.safetensors").is_file()
 
 
-@pytest.mark.parametrize("wrong", ["picture", "option"])
-def test_wrong_input_is_said_once(folder, tmp_path, wrong):
-    arguments = command(folder, tmp_path / "run")
-    if wrong == "picture":
-        arguments[3] = str(tmp_path / "absent.png")
-    if wrong == "option":
-        arguments[-1] = "--quite"
-    (code, output, errors), other = ends_of(by_hand(*arguments))
+@pytest.fixture(scope="module")
+def refused(folder, tmp_path_factory) -> dict[str, list[tuple[int, list[str], list[str]]]]:
+    """Return the ends of commands that are refused, side by side: all but the first process wait for its word."""
+    out = tmp_path_factory.mktemp("refused") / "run"
+    fit, benchmark = command(folder, out), ["-m", "finer_image", "benchmark", str(folder), "--quiet"]
+    commands = {
+        "picture": [*fit[:3], str(folder / "absent.png"), *fit[4:]],
+        "option": [*fit[:-1], "--quite"],
+        "benchmark": benchmark,
+    }
+    started = {name: by_hand(*arguments) for name, arguments in commands.items()}
+    ends = {name: ends_of(processes) for name, processes in started.items()}
+    assert not out.exists()
+    return ends
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("picture", "absent.png"), ("option", "--quite")])
+def test_wrong_input_is_said_once(refused, wrong, said):
+    (code, output, errors), other = refused[wrong]
     assert (code, output, len(errors)) == (2, [], 1), errors
-    assert {"picture": "absent.png", "option": "--quite"}[wrong] in errors[0]
+    assert said in errors[0]
     assert other == (2, [], [])
-    assert not (tmp_path / "run").exists()
 
 
-def test_a_benchmark_is_refused_once_and_told_of_workers(tmp_path):
-    first, second = ends_of(by_hand("-m", "finer_image", "benchmark", str(tmp_path), "--quiet"))
+def test_a_benchmark_is_refused_once_and_told_of_workers(refused):
+    first, second = refused["benchmark"]
     assert (first[0], second[0]) == (2, 2)
     assert len(first[2]) == 1 and "start it without torchrun, with --workers 2" in first[2][0]
     assert second[2] == []

@@ -10,8 +10,10 @@ import torch
 from finer_nerf import write_scene
 from finer_nerf.app.cli import main
 from finer_nerf.cameras import all_pixels, camera_directions
+from finer_nerf.inputs import input_digest, read_input
 from finer_nerf.normalization import Normalization
-from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
+from finer_nerf.scenes.builtin import builtin_depth, builtin_digest, builtin_scene
+from finer_nerf.scenes.builtin import scene as drawing
 from finer_nerf.scenes.builtin.primitives import Ball, Box, Cylinder
 from finer_nerf.scenes.builtin.scene import builtin_camera
 from finer_nerf.scenes.builtin.textures import pearl
@@ -48,6 +50,33 @@ def test_two_calls_give_the_same_bytes(scene):
     again = builtin_scene(size=48, train=10, val=2, test=2)
     assert torch.equal(again.train.images, scene.train.images)
     assert again.digest == scene.digest
+
+
+def test_another_scene_has_another_digest(monkeypatch):
+    few = {"size": 48, "train": 3, "val": 1, "test": 1}
+    digests = [builtin_digest(**few)]
+    digests += [builtin_digest(**{**few, name: value + 1}) for name, value in few.items()]
+    for name in ("_AMBIENT", "_SHADOW", "_ANGLE", "_DISTANCE", "_SOLIDS"):
+        value = getattr(drawing, name)
+        with monkeypatch.context() as patch:
+            patch.setattr(drawing, name, value[:-1] if isinstance(value, tuple) else 1.1 * value)
+            drawing._drawn.cache_clear()
+            digests.append(builtin_digest(**few))
+    drawing._drawn.cache_clear()
+    assert len(set(digests)) == len(digests) and builtin_digest(**few) == digests[0]
+
+
+def test_the_digest_is_known_without_drawing_the_pictures(monkeypatch):
+    sizes, drawn = [], drawing._picture
+
+    def recording(pose, camera):
+        sizes.append(camera.width)
+        return drawn(pose, camera)
+
+    monkeypatch.setattr(drawing, "_picture", recording)
+    drawing._drawn.cache_clear()
+    found = input_digest("workbench")
+    assert max(sizes) < 20 and read_input(None, downscale=16).digest == input_digest("workbench", downscale=16) != found
 
 
 def test_depth_is_where_the_silhouette_is(scene):

@@ -114,7 +114,8 @@ def test_models_and_references_of_another_kind_are_refused(tmp_path, capsys):
     fails(["import", str(shape), "--method", "finer", "--out", str(tmp_path / "m.safetensors")], capsys, "egg.ply")
 
 
-def test_a_download_that_fails_is_one_line(tmp_path, capsys):
+def test_a_download_that_fails_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("finer_core.io.download.WAIT", 0.01)
     unreachable = "http://127.0.0.1:9/armadillo.ply.gz"  # the discard port: nothing listens
     fails(["download", "armadillo", "--url", unreachable, "--out", str(tmp_path), "--quiet"], capsys, unreachable)
     assert not list(tmp_path.iterdir())

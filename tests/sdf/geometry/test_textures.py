@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from finer_sdf.geometry.reader import read_raw, read_shape
 from finer_sdf.geometry.textures import Texture
 from finer_sdf.inputs import as_shape
 from finer_sdf.training import color as color_fits
+from finer_sdf.training.color import color_psnr
 from tests.sdf.geometry.test_gltf import Builder
 from tests.sdf.geometry.test_shape_formats import saved
 
@@ -360,7 +362,7 @@ def test_what_the_texture_of_a_trimesh_lacks_is_said(material, change, words):
 
 
 def test_a_picture_too_large_for_the_memory_is_left_out(tmp_path):
-    Pillow.new("RGB", (12_000, 12_000)).save(tmp_path / "big.png")
+    Pillow.new("RGB", (12_000, 12_000)).save(tmp_path / "big.png", compress_level=1)
     (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd big.png\n")
     path = saved(tmp_path / "a.obj", (TOP + "usemtl a\nf 1/1 2/2 3/3 4/4\n").encode())
     (note,) = [note for note in read_shape(path, memory="600MB").notes if "texture" in note]
@@ -469,7 +471,7 @@ def test_parts_of_a_gltf_count_together(tmp_path):
 
 def test_pictures_that_are_held_count_with_the_faces(tmp_path):
     side = 4000
-    Pillow.new("RGB", (side, side)).save(tmp_path / "big.png")
+    Pillow.new("RGB", (side, side)).save(tmp_path / "big.png", compress_level=1)
     (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd big.png\n")
     path = saved(tmp_path / "a.obj", (TOP + "usemtl a\n" + "f 1/1 2/2 3/3\n" * 300_000).encode())
     assert read_raw(path, Room(memory=730_000_000), known=(".obj",)).texture is not None
@@ -479,6 +481,8 @@ def test_pictures_that_are_held_count_with_the_faces(tmp_path):
 
 def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):
     monkeypatch.setattr(color_fits, "COLOR_BATCH", 1024)
+    monkeypatch.setattr(color_fits, "color_samples", lambda steps: 2048 * steps)
+    monkeypatch.setattr(color_fits, "color_psnr", partial(color_psnr, samples=20_000))
     monkeypatch.setattr(color_fits, "_GRID", {**color_fits._GRID, "log2_table_size": 14})
     ball = trimesh.creation.icosphere(subdivisions=3, radius=2.0)
     u, v = 0.5 + ball.vertices[:, 0] / 5, 0.5 + ball.vertices[:, 1] / 5

@@ -21,7 +21,7 @@ from finer_sdf.inputs import as_shape
 from finer_sdf.meshing import write_mesh
 from finer_sdf.training import color as color_fits
 from finer_sdf.training.color import add_color, color_psnr
-from finer_sdf.training.plan import plan_fit
+from finer_sdf.training.plan import color_samples, plan_fit
 from tests.sdf.shape_files import SMALL
 
 TINY = {
@@ -32,9 +32,10 @@ TINY = {
 
 @pytest.fixture(scope="module", autouse=True)
 def small_colors():
-    """Fit colors by a quarter of their batch into a quarter of the tables, and judge a fifth of the points."""
+    """Fit colors by a quarter of their points into a quarter of the tables, and judge a fifth of the points."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(color_fits, "COLOR_BATCH", 1024)  # these are smooth
+        patch.setattr(color_fits, "color_samples", lambda steps: color_samples(steps) // 4)
         patch.setattr(color_fits, "_GRID", {**color_fits._GRID, "log2_table_size": 14})
         patch.setattr(color_fits, "color_psnr", partial(color_psnr, samples=20_000))
         yield

@@ -239,7 +239,7 @@ def read_input(
     """
     if name is not None and not _is_built_in(name):
         return reader.read_scene(name, downscale=downscale, every=every, test_every=test_every, memory=memory)
-    scene = builtin.builtin_scene(size=max(1, builtin.BUILT_IN_SIZE // downscale))
+    scene = builtin.builtin_scene(size=_built_in_size(downscale))
     kept = scene.train if every == 1 else scene.train.take(list(range(0, len(scene.train), every)))
     return dataclasses.replace(scene, train=kept, notes=(*scene.notes, *reader.note_of_own_split(test_every)))
 
@@ -272,8 +272,12 @@ def input_digest(name: str, *, downscale: int = 1, every: int = 1, test_every: i
         InputError: If it cannot be read as a scene.
     """
     if _is_built_in(name):
-        return read_input(name, downscale=downscale).digest
+        return builtin.builtin_digest(size=_built_in_size(downscale))
     return reader.digest_scene(name, every=every, test_every=test_every)
+
+
+def _built_in_size(downscale: int) -> int:
+    return max(1, builtin.BUILT_IN_SIZE // downscale)
 
 
 def _is_built_in(name: str | None) -> bool:

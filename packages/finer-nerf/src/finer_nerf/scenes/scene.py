@@ -111,7 +111,7 @@ class Scene:
         train: The views to learn from.
         test: The views to judge by; empty if the scene has none.
         val: Further views; empty if the scene has none.
-        digest: SHA-256 over the camera files and pictures, hex.
+        digest: SHA-256 over the camera files and pictures, hex; of the built-in scene, over what they are drawn from.
         skipped: Frames whose picture was missing.
         points: Points on the surfaces where the scene knows some (COLMAP), (n, 3) in the files' coordinates.
         notes: What was done to the input, to be shown to the user.
