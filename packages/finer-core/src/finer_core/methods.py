@@ -264,9 +264,7 @@ def load_method(name: str) -> Method | None:
     if not entries:
         return None
     if len(entries) > 1:
-        raise InputError(
-            f"method {name!r} is offered as {' and as '.join(sorted(entries)):.150}; uninstall all but one"
-        )
+        raise InputError(f"method {name!r} is offered as {' and as '.join(sorted(entries)):.150}; keep one of them")
     (entry,) = entries.values()
     try:
         method = entry.load()

@@ -80,7 +80,7 @@ def save_model(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "finer_core_version": __version__,
-        "config": json.dumps(_description_of(network), allow_nan=False, sort_keys=True),
+        "config": json.dumps(_description_of(network), allow_nan=False),
         "task": task,
         "task_data": data,
     }
@@ -104,6 +104,7 @@ def _description_of(network: nn.Module) -> dict[str, Any]:
                     f"save_model needs parts made by build_network, got {type(part).__name__} without config"
                 )
             check_unchanged(part)
+        # In their order, which is that of the parameters: an optimizer's state is by number.
         parts: dict[str, Any] = {name: config.to_dict() for name, config in network.config.items()}
         return _activated({"parts": parts}, network.own_activation)
     if not has_config(network):

@@ -68,7 +68,7 @@ class NetworkConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` takes back."""
-        return {**asdict(self), "options": dict(self.options)}
+        return {**asdict(self), "options": dict(sorted(self.options.items()))}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "NetworkConfig":
