@@ -169,6 +169,7 @@ def load_model(
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if network is not None:
         inside = compiled_module(network)
+        check_state(inside, what="loaded")
         check_tensors(file_name, inside.state_dict(), tensors, whose=type(inside).__name__)
         inside.load_state_dict(tensors)
         return network.to(place).eval()
