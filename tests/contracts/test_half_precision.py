@@ -99,11 +99,16 @@ def test_kernels():
     expected = finer_ntk.empirical_ntk(network, x)
     rounded = finer_ntk.empirical_ntk(network, x.bfloat16())
     torch.testing.assert_close(rounded, finer_ntk.empirical_ntk(network, x.bfloat16().float()))
-    network.bfloat16()
-    found = finer_ntk.empirical_ntk(network, x.numpy())
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
-    assert np.isfinite(finer_ntk.analyze(network, x).eigenvalues).all()
+    near = torch.linspace(0.5, 0.501, 6)[:, None]
+    for dtype in (torch.float16, torch.bfloat16):
+        own = copy.deepcopy(network).to(dtype)
+        found = finer_ntk.empirical_ntk(own, x.numpy())
+        assert found.dtype == np.float32 and next(own.parameters()).dtype == dtype
+        np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
+        single = finer_ntk.empirical_ntk(copy.deepcopy(own).float(), near)
+        torch.testing.assert_close(finer_ntk.empirical_ntk(own, near), single, rtol=0, atol=0)
+        given = finer_ntk.empirical_ntk(own, near, params=dict(own.named_parameters()))
+        torch.testing.assert_close(given, single, rtol=0, atol=0)
 
 
 @functools.cache

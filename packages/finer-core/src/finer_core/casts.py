@@ -133,7 +133,7 @@ def in_own_type(module: Callable[..., Any], *inputs: Tensor, call: Callable[...,
         return _called(module, inputs, call)  # of several types: one of the user's, which knows what it does
     own = kinds.pop()
     if own in _HALVES:
-        module, own = _in_single_precision(module), torch.float32
+        module, own = in_single_precision(module), torch.float32
     found = _called(module, tuple(each.to(own) for each in inputs), call)
     return tuple(each.to(given) for each in found) if isinstance(found, tuple) else found.to(given)
 
@@ -142,16 +142,22 @@ def _called(module: Callable[..., Any], inputs: tuple[Tensor, ...], call: Callab
     return module(*inputs) if call is None else call(module, *inputs)
 
 
-def _in_single_precision(module: nn.Module) -> nn.Module:
+def in_single_precision(module: nn.Module) -> nn.Module:
     """Return a module of half precision anew, its tensors in float32: with a graph to the module's own.
 
-    A copy, because several threads may call the module.
+    A copy, because several threads may call the module; itself, if it has none of half precision.
+
+    Raises:
+        InputError: If it cannot be copied.
     """
     tensors = (*module.parameters(), *module.buffers())
+    halves = [each for each in tensors if each.dtype in _HALVES]
+    if not halves:
+        return module
     try:
         return copy.deepcopy(module, {id(each): widened(each) for each in tensors})
     except Exception as error:  # whatever the user's modules raise
-        kind = str(tensors[0].dtype).removeprefix("torch.")
+        kind = str(halves[0].dtype).removeprefix("torch.")
         raise InputError(
             f"the model computes in {kind}, which has too few digits for coordinates; call .float() on it first"
         ) from error
