@@ -211,7 +211,17 @@ def real_numbers(values: Any, *, what: str) -> np.ndarray:
         raise InputError(f"{what} cannot be read as an array ({error})") from None
     if table.dtype.kind not in "fiu":
         raise InputError(f"{what} must be real numbers, got dtype {table.dtype}")
-    return table
+    return for_tensors(table)
+
+
+def for_tensors(table: np.ndarray) -> np.ndarray:
+    """Return an array as tensors are made of it: forwards in memory, not read-only, of numbers that PyTorch has.
+
+    Numbers of more than 64 bits, of which it has none, become double precision.
+    """
+    kind = np.dtype(np.float64) if table.dtype == np.longdouble else table.dtype.newbyteorder("=")
+    found = np.asarray(table, dtype=kind, order="C")
+    return found if found.flags.writeable else found.copy()
 
 
 _FLOATS_OF_NUMPY = (torch.float16, torch.float32, torch.float64)

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
-from finer_core.casts import in_single_precision, refuse_masked, widened
+from finer_core.casts import for_tensors, in_single_precision, refuse_masked, widened
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.networks.kept_state import check_numbers
@@ -198,7 +198,8 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     refuse_masked(x, what="points")
     params = list(function.params.values())
     try:
-        coords = torch.as_tensor(x, device=params[0].device).detach()
+        given = for_tensors(x) if isinstance(x, np.ndarray) else x
+        coords = torch.as_tensor(given, device=params[0].device).detach()
     except (TypeError, ValueError, RuntimeError) as error:  # what is no table, or has no numbers (device meta)
         hint = "; give its .coords" if hasattr(x, "coords") else ""
         raise InputError(f"points: a {type(x).__name__} cannot be read as a table ({error}){hint}") from error
