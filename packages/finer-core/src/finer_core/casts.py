@@ -71,6 +71,8 @@ def keeps_precision(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, 
 
     @functools.wraps(forward)
     def kept(module: Any, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a tensor, got {type(x).__name__}; torch.as_tensor makes one of an array")
         device = x.device.type
         if not autocasts(device):
             return forward(module, x)

@@ -86,6 +86,8 @@ def find_method(name: str) -> Method:
     Raises:
         InputError: If there is none; the message names the nearest. If another has the name of one of finer-core's.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a method is named by a text, got {shown(name)[:100]}")
     if name in OWN_METHODS:
         replaced = f"METHODS[{name!r}]" if METHODS.get(name) is not OWN_METHODS[name] else ""
         rival = replaced or _rivals(tuple(sys.path)).get(name)
