@@ -17,7 +17,6 @@ from finer_core.activations.derivative_mode import operations_are_recorded
 from finer_core.errors import InputError
 from finer_core.schema import check_within
 
-
 _CHOICES = ("scale_req_grad", "normalized", "complex_factor")
 """Constants that are no numbers."""
 
