@@ -118,3 +118,40 @@ def test_tensors_of_a_scene_are_real_numbers_too(dtype, other):
     for name, given in (("points", (wrong, other)), ("directions", (other, wrong))):
         with pytest.raises(InputError, match=rf"{name} must be real numbers, got dtype {dtype}"):
             points_and_directions(*given)
+
+
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "backwards": lambda table: table[::-1].copy()[::-1],
+    "of another byte order": lambda table: table.astype(table.dtype.newbyteorder()),
+    "read-only": lambda table: np.frombuffer(table.tobytes()).reshape(table.shape),
+    "of long numbers": lambda table: table.astype(np.longdouble),
+}
+
+
+def asked_of_arrays() -> dict[str, Callable[[Callable], Any]]:
+    two, three = np.random.default_rng(0).uniform(-1, 1, size=(6, 2)), np.random.default_rng(0).normal(size=(6, 3))
+    image, _ = finer_image.fit(np.eye(6), network=SMALL, **SHORT)
+    surface, _ = finer_sdf.fit(trimesh.creation.icosphere(subdivisions=1), **SURFACE)
+    scene, _ = finer_nerf.fit(
+        finer_nerf.builtin_scene(size=8), network=SMALL, max_samples=8, grid_resolution=8, steps=2, device="cpu"
+    )
+    network = build_network("finer", in_features=2, out_features=1, **SMALL)
+    return {
+        "image": lambda form: image(form(two)),
+        "places": lambda form: image.at(form(two[:, 0]), form(two[:, 1])),
+        "surface": lambda form: surface(form(three)),
+        "normals": lambda form: surface.normals(form(three)),
+        "nearest": lambda form: surface.query(form(three)).nearest,
+        "scene": lambda form: scene(form(three), form(three))[1],
+        "scene with tensors": lambda form: scene(form(three), torch.ones(6, 3))[1].detach().numpy(),
+        "kernel": lambda form: finer_ntk.empirical_ntk(network, form(two)),
+        "products": lambda form: finer_ntk.ntk_operator(network, two).matvec(form(two)),
+        "prediction": lambda form: finer_ntk.predict_training(network, form(two), form(two[:, 0]), steps=2).predicted,
+    }
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_arrays_however_they_lie_in_memory(form):
+    for name, ask in asked_of_arrays().items():
+        np.testing.assert_array_equal(ask(form), ask(np.array), err_msg=name)

@@ -1,7 +1,8 @@
-"""What comes in bfloat16, which NumPy has not, or computes in it, is taken: as float32 where an array is made of it."""
+"""What comes in half precision, or computes in it, is taken; coordinates keep the digits of single precision."""
 
 import copy
 import functools
+import threading
 from contextlib import nullcontext
 
 import numpy as np
@@ -45,10 +46,13 @@ def test_an_image_and_the_values_of_its_model():
     expected = finer_image.fit(image.float(), network=SMALL, **SHORT)[0]
     np.testing.assert_array_equal(np.asarray(model), np.asarray(expected))
     before = model(np.zeros((3, 2)))
-    model.bfloat16()
-    assert model.render().dtype == np.float32 and model.at(1.0, 2.0).dtype == np.float32
-    np.testing.assert_allclose(model(np.zeros((3, 2))), before, atol=0.1)
-    assert np.isfinite(finer_image.evaluate(model, image)["psnr"])
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = copy.deepcopy(model).to(dtype)
+        single = copy.deepcopy(rounded).float()
+        np.testing.assert_array_equal(rounded.render(size=(300, 2)), single.render(size=(300, 2)))
+        np.testing.assert_array_equal(rounded.at(1.0, 2.0001), single.at(1.0, 2.0001))
+        np.testing.assert_allclose(rounded(np.zeros((3, 2))), before, atol=0.1)
+        assert finer_image.evaluate(rounded, image) == finer_image.evaluate(single, image)
 
 
 def test_an_own_network_of_an_image_under_autocast():
@@ -95,11 +99,16 @@ def test_kernels():
     expected = finer_ntk.empirical_ntk(network, x)
     rounded = finer_ntk.empirical_ntk(network, x.bfloat16())
     torch.testing.assert_close(rounded, finer_ntk.empirical_ntk(network, x.bfloat16().float()))
-    network.bfloat16()
-    found = finer_ntk.empirical_ntk(network, x.numpy())
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
-    assert np.isfinite(finer_ntk.analyze(network, x).eigenvalues).all()
+    near = torch.linspace(0.5, 0.501, 6)[:, None]
+    for dtype in (torch.float16, torch.bfloat16):
+        own = copy.deepcopy(network).to(dtype)
+        found = finer_ntk.empirical_ntk(own, x.numpy())
+        assert found.dtype == np.float32 and next(own.parameters()).dtype == dtype
+        np.testing.assert_allclose(found, expected.numpy(), rtol=0.2, atol=0.1 * float(expected.max()))
+        single = finer_ntk.empirical_ntk(copy.deepcopy(own).float(), near)
+        torch.testing.assert_close(finer_ntk.empirical_ntk(own, near), single, rtol=0, atol=0)
+        given = finer_ntk.empirical_ntk(own, near, params=dict(own.named_parameters()))
+        torch.testing.assert_close(given, single, rtol=0, atol=0)
 
 
 @functools.cache
@@ -120,6 +129,7 @@ def scene_model() -> tuple[finer_nerf.NerfModel, finer_nerf.Scene]:
 def uses_of_a_surface(model, ball) -> dict:
     return {
         "array": lambda: model(ball.vertices),
+        "tensor": lambda: model(torch.from_numpy(ball.vertices).float()).detach().numpy(),
         "normals": lambda: model.normals(ball.vertices),
         "query": lambda: model.query(ball.vertices[:9]).distance,
         "mesh": lambda: model.mesh(resolution=16).vertices,
@@ -133,6 +143,8 @@ def uses_of_a_scene(model, scene) -> dict:
     pose, camera = scene.test.poses[0], scene.test.cameras[0]
     return {
         "density": lambda: model.density(torch.zeros(3, 3)).detach().numpy(),
+        "array": lambda: model(np.full((3, 3), 0.3001), np.ones((3, 3)))[1],
+        "tensor": lambda: model(torch.full((3, 3), 0.3001), torch.ones(3, 3))[1].detach().numpy(),
         "render": lambda: model.render(pose, camera)["rgb"],
         "evaluate": lambda: finer_nerf.evaluate(model, scene.test)["psnr"],
         "mesh": lambda: model.mesh(resolution=16, level=1e-3).vertices,
@@ -144,22 +156,19 @@ KINDS = {"surface": (surface_model, uses_of_a_surface), "scene": (scene_model, u
 
 @pytest.mark.usefixtures("coarse_overlap")
 @pytest.mark.parametrize("kind", KINDS)
-def test_models_of_other_types_work_or_say_what_to_do(kind, tmp_path):
+def test_models_of_other_types_are_given_coordinates_of_full_precision(kind, tmp_path):
     make, uses_of = KINDS[kind]
     model, given = copy.deepcopy(make())
     expected = {name: use() for name, use in uses_of(model, given).items()}
     for name, use in uses_of(model.double(), given).items():
         np.testing.assert_allclose(use(), expected[name], rtol=1e-2, atol=1e-3, err_msg=name)
-    for dtype in (torch.bfloat16, torch.float16):
-        for name, use in uses_of(model.to(dtype), given).items():
-            words = rf"the model computes in {str(dtype)[6:]}, .* call \.float\(\) on it first"
-            with pytest.raises(InputError, match=words):
-                use()
-                pytest.fail(name)
-        model.save(tmp_path / "half.safetensors")
-        for same in (model.float(), type(model).load(tmp_path / "half.safetensors")):
-            for use in uses_of(same, given).values():
-                assert np.isfinite(use()).all()
+    for dtype in (torch.float16, torch.bfloat16):
+        model.to(dtype).save(tmp_path / "half.safetensors")
+        rounded = {name: use() for name, use in uses_of(model, given).items()}
+        assert {each.dtype for each in model.parameters()} == {dtype}
+        for same in (type(model).load(tmp_path / "half.safetensors"), model.float()):
+            for name, use in uses_of(same, given).items():
+                np.testing.assert_array_equal(use(), rounded[name], err_msg=f"{dtype} {name}")
 
 
 @pytest.mark.usefixtures("coarse_overlap")
@@ -173,7 +182,8 @@ def test_models_are_used_in_every_mode_of_the_caller(kind, tmp_path):
         finer_nerf.write_scene(given, tmp_path / "scene")
         uses["read"] = lambda: finer_nerf.read_scene(tmp_path / "scene").train.images.numpy()
     uses["picture"] = lambda: np.frombuffer(model._repr_png_(), dtype=np.uint8)
-    del uses["density" if kind == "scene" else "array"]  # of tensors, which have a type of their own
+    for name in {"density", "tensor"} & set(uses):  # of tensors, which have a type of their own
+        del uses[name]
     expected = {name: use() for name, use in uses.items()}
     for mode in ("float64", "autocast", "meta"):
         for name, use in uses.items():
@@ -191,6 +201,60 @@ def test_an_image_at_tensors_of_another_type():
     found = model.double()(coords)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.detach(), expected, rtol=0, atol=1e-4)
+    for dtype in (torch.float16, torch.bfloat16):
+        rounded = copy.deepcopy(model).to(dtype)
+        near = torch.tensor([[0.8, 0.8], [0.8001, 0.8]])
+        values = rounded(near)
+        torch.testing.assert_close(values, copy.deepcopy(rounded).float()(near), rtol=0, atol=0)
+        assert values[0] != values[1]
+        values.sum().backward()
+        assert all(each.grad is not None and each.grad.dtype == dtype for each in rounded.parameters())
+        assert rounded(coords.to(dtype)).dtype == dtype
+
+
+def test_what_cannot_be_copied_says_what_helps():
+    model, _ = finer_image.fit(np.eye(6), network=torch.nn.Linear(2, 1), **SHORT)
+    model.network.lock = threading.Lock()
     with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
-        model.bfloat16()(coords)
-    assert model(coords.bfloat16()).dtype == torch.bfloat16
+        model.bfloat16().render()
+
+
+def test_points_of_whole_numbers_or_few_digits_in_a_scene():
+    model, _ = copy.deepcopy(scene_model())
+    model.frame = type(model.frame)(scale=0.5, offset=(0.25, -0.3, 0.1))
+    model.grid.occupied[:] = True
+    ahead = torch.ones(2, 3)
+    expected = model(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), ahead.numpy())
+    for dtype in (torch.int64, torch.float16, torch.bfloat16, torch.float64):
+        found = model(torch.tensor([[1, 0, 1], [0, 1, 0]]).to(dtype), ahead)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.detach().numpy(), other, err_msg=str(dtype))
+
+
+class Fog(torch.nn.Module):
+    """A field of a user's own, asked for densities and colors together."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(3, 4)
+
+    def forward(self, points, directions):
+        out = self.inner(points)
+        return out[:, 0].exp(), torch.sigmoid(out[:, 1:] + directions)
+
+
+def test_a_field_of_the_user_s_own_in_other_types():
+    scene = scene_model()[1]
+    model, _ = finer_nerf.fit(scene, steps=1, max_samples=8, grid_resolution=8, device="cpu", network=Fog())
+    pose, camera = scene.test.poses[0], scene.test.cameras[0]
+    expected = model.render(pose, camera)["rgb"]
+    np.testing.assert_allclose(model.double().render(pose, camera)["rgb"], expected, atol=1e-4)
+    rounded = model.bfloat16().render(pose, camera)["rgb"]
+    np.testing.assert_array_equal(rounded, model.float().render(pose, camera)["rgb"])
+
+
+def test_a_surface_in_double_precision_keeps_the_digits_of_points():
+    model, ball = copy.deepcopy(surface_model())
+    model.double()
+    points = torch.from_numpy(ball.vertices[:5])
+    np.testing.assert_allclose(model(points.numpy()), model(points).detach().numpy(), rtol=0, atol=1e-13)

@@ -18,6 +18,7 @@ def test_a_model_of_several_networks_comes_back(tmp_path):
     after = load_model(tmp_path / "m.safetensors")
     assert isinstance(after, NetworkDict)
     assert after.config == before.config
+    assert [name for name, _ in after.named_parameters()] == [name for name, _ in before.named_parameters()]
     assert (after.info.task, after.info.task_data) == ("both", {"a": 1})
     for name in ("density", "color"):
         assert torch.equal(after[name](small.coords_of()), before[name](small.coords_of()))

@@ -89,3 +89,17 @@ def test_gradients_and_other_moves_keep_complex_parameters(method):
     shapes = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
     empty = network.to("meta").to_empty(device="cpu")
     assert {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("method", small.NAMES)
+def test_coordinates_of_another_type(method, dtype):
+    network = small.network_of(method)
+    coords = torch.linspace(-1, 1, 60).reshape(30, 2).to(dtype)
+    assert torch.equal(network(coords), network(coords.float()))
+    with pytest.raises(ValueError, match=r"coords are torch.float64, the network computes in torch.float32; give co"):
+        network(coords.double())
+    if method not in small.COMPLEX_NAMES:
+        words = rf"coords are torch.float32, the network computes in {dtype}; call \.float\(\) on the network"
+        with pytest.raises(ValueError, match=words):
+            network.to(dtype)(coords.float())

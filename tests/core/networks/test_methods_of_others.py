@@ -67,6 +67,12 @@ def test_networks_that_are_no_class(added, network, words):
         build_network("odd", in_features=2, out_features=1)
 
 
+def test_a_name_of_ours(added):
+    added("siren", Recurrent)
+    with pytest.raises(InputError, match=r"METHODS\['siren'\] is another method than finer-core's 'siren'; give it"):
+        build_network("siren", in_features=2, out_features=1)
+
+
 def test_an_entry_that_is_no_method(monkeypatch):
     monkeypatch.setitem(METHODS, "odd", Recurrent)
     with pytest.raises(InputError, match=r"METHODS\['odd'\] must be a Method, got <class"):

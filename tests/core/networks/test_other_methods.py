@@ -89,6 +89,26 @@ def test_what_is_no_method_is_said(installed, name, word):
         find_method(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "offered", "words"),
+    [
+        ("siren", "cubes:METHOD", "the installed cubes:METHOD is another method than finer-core's 'siren'; give it a"),
+        ("cube", "other:METHOD", "method 'cube' is offered as cubes:METHOD and as other:METHOD; keep one of them"),
+    ],
+)
+def test_names_that_are_taken(installed, tmp_path, monkeypatch, name, offered, words):
+    from finer_core import InputError, build_network
+
+    information = tmp_path / "rival-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[finer.methods]\n{name} = {offered}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=words):
+        build_network(name, in_features=2, out_features=1)
+    assert build_network("finer", in_features=2, out_features=1).config.method == "finer"
+
+
 @pytest.mark.parametrize("value", ["beta", "=1", "1=2"])
 def test_option_without_a_name_is_refused(value, capsys):
     import argparse

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from finer_core import InputError, build_network, load_model, load_network, model_info, save_model, set_activation
+from finer_core import (
+    InputError,
+    build_network,
+    load_model,
+    load_network,
+    model_info,
+    save_model,
+    set_activation,
+    training,
+)
 from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import describe_network, name_of
@@ -203,3 +212,34 @@ def test_modules_that_no_optimizer_takes_are_refused():
     describe_network(Table(9, 3), in_features=2, out_features=3)
     with pytest.raises(InputError, match=r"network Table: the gradient of 'weight' is sparse; .* sparse=False"):
         describe_network(Table(9, 3, sparse=True), in_features=2, out_features=3)
+
+
+class Expanded(nn.Module):
+    """As a channel's value is made one for all channels, without memory for each."""
+
+    def __init__(self, *, trained):
+        super().__init__()
+        self.linear = nn.Linear(2, 3)
+        shift = torch.zeros(1).expand(3)
+        self.register_parameter("shift", nn.Parameter(shift)) if trained else self.register_buffer("shift", shift)
+
+    def forward(self, coords):
+        return self.linear(coords) + self.shift
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_tensors_that_cannot_be_written_to_are_refused(trained, tmp_path):
+    words = r"network Expanded cannot be {}: 'shift' has one number in memory for several, .* make it with \.clone\(\)"
+    network, path = Expanded(trained=trained), tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match=words.format("trained")):
+        describe_network(network, in_features=2, out_features=3)
+    with pytest.raises(InputError, match=words.format("trained")):
+        training.fit(network, lambda net, step: net(torch.ones(4, 2)).square().mean(), steps=1)
+    with pytest.raises(InputError, match=words.format("saved")):
+        save_model(network, path)
+    own = Expanded(trained=trained)
+    own.shift = nn.Parameter(own.shift.clone()) if trained else own.shift.clone()
+    save_model(own, path)
+    with pytest.raises(InputError, match=words.format("loaded")):
+        load_model(path, network=network)
+    assert torch.equal(load_model(path, network=own)(torch.ones(1, 2)), own(torch.ones(1, 2)))

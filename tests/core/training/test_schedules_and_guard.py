@@ -181,10 +181,10 @@ def test_rates_are_set_relative_to_the_initial_ones():
     ("settings", "message"),
     [
         ({"name": "adamw"}, r"unknown optimizer 'adamw' \(known: adam, muon, soap\)"),
-        ({"learning_rate": 0.0}, "must be positive, got 0.0"),
-        ({"learning_rate": float("nan")}, "must be positive, got nan"),
-        ({"learning_rate": float("inf")}, "must be positive, got inf"),
-        ({"matrix_learning_rate": -1.0}, "must be positive, got 0.001 and -1.0"),
+        ({"learning_rate": 0.0}, r"learning_rate must be in \(0, inf\), got 0.0"),
+        ({"learning_rate": float("nan")}, r"must be in \(0, inf\), got nan"),
+        ({"learning_rate": float("inf")}, r"must be in \(0, inf\), got inf"),
+        ({"matrix_learning_rate": -1.0}, r"matrix_learning_rate must be in \(0, inf\), got -1.0"),
     ],
 )
 def test_bad_optimizer_settings(settings, message):

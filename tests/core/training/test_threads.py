@@ -1,5 +1,8 @@
 """Who gets the cores: whole pieces of work or single operations, and never both at once."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -73,3 +76,22 @@ def test_only_a_small_adam_steps_in_one_thread(kind, numbers, expected, monkeypa
     monkeypatch.setattr(kind, "step", lambda self: threads.append(torch.get_num_threads()))
     step_optimizer(kind([torch.nn.Parameter(torch.zeros(numbers))], lr=1.0))
     assert threads == [expected]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_threads_of_its_own():
+    """As the workers of a DataLoader are made: the threads that a pool of the parent had are not there."""
+    program = (
+        "import os, signal, torch\n"
+        "from finer_core.parallel import parallel_map\n"
+        "torch.set_num_threads(2)\n"
+        "squares = lambda: parallel_map(lambda each: each * each, [1, 2, 3])\n"
+        "assert squares() == [1, 4, 9]\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(20)\n"
+        "    os._exit(squares() != [1, 4, 9])\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """The precision that layers compute in: what `double()` does to complex ones, and what `torch.autocast` may not do."""
 
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -70,6 +71,8 @@ def keeps_precision(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, 
 
     @functools.wraps(forward)
     def kept(module: Any, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a tensor, got {type(x).__name__}; torch.as_tensor makes one of an array")
         device = x.device.type
         if not autocasts(device):
             return forward(module, x)
@@ -86,14 +89,14 @@ def with_own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     would use that up together.
     """
     assert isinstance(function, FunctionType)
-    copy = FunctionType(
+    anew = FunctionType(
         function.__code__.replace(),
         function.__globals__,
         function.__name__,
         function.__defaults__,
         function.__closure__,
     )
-    return functools.update_wrapper(copy, function)
+    return functools.update_wrapper(anew, function)
 
 
 def widened(x: Tensor) -> Tensor:
@@ -107,34 +110,68 @@ def as_array(x: Tensor) -> np.ndarray:
     return (x.float() if x.is_floating_point() and x.dtype not in _FLOATS_OF_NUMPY else x).numpy()
 
 
-def in_own_type(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def in_own_type(module: Callable[..., Any], *inputs: Tensor, call: Callable[..., Any] | None = None) -> Any:
     """Return what a module of another type of numbers makes of coordinates, in their type.
+
+    A module of half precision computes in single precision then, with its own weights: coordinates need the digits.
 
     Args:
         module: A module that computes in one type, or a function, which is called as it is.
-        x: Coordinates; those of half precision are given as they are.
+        *inputs: Coordinates, all of one type; those of half precision are given as they are.
+        call: Called with the module and the inputs; None calls the module.
+
+    Returns:
+        A tensor, or a tuple of tensors, as the module returns it.
 
     Raises:
-        InputError: If the module computes in half precision, in which coordinates would be others.
+        InputError: If the module is of half precision and cannot be copied.
     """
-    own = _own_type(module) if isinstance(module, nn.Module) else x.dtype
-    if own == x.dtype or x.dtype in _HALVES or not x.is_floating_point():
-        return module(x)
-    tensors = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
-    kinds = {each.real.dtype if each.is_complex() else each.dtype for each in tensors}
-    if {kind for kind in kinds if kind.is_floating_point} != {own}:
-        return module(x)  # one of the user's, which knows what it does
-    refuse_halves(own)
-    return module(x.to(own)).to(x.dtype)
+    given = inputs[0].dtype
+    if not isinstance(module, nn.Module) or given in _HALVES or not given.is_floating_point:
+        return _called(module, inputs, call)
+    tensors = (*module.parameters(), *module.buffers())
+    kinds = {each.real.dtype for each in tensors if each.is_floating_point() or each.is_complex()}
+    if len(kinds) != 1 or given in kinds:
+        return _called(module, inputs, call)  # of several types: one of the user's, which knows what it does
+    own = kinds.pop()
+    if own in _HALVES:
+        module, own = in_single_precision(module), torch.float32
+    found = _called(module, tuple(each.to(own) for each in inputs), call)
+    return tuple(each.to(given) for each in found) if isinstance(found, tuple) else found.to(given)
 
 
-def refuse_halves(dtype: torch.dtype) -> None:
-    """Raise InputError if it is half precision that a model computes in, of which coordinates need more."""
-    if dtype in _HALVES:
+def _called(module: Callable[..., Any], inputs: tuple[Tensor, ...], call: Callable[..., Any] | None) -> Any:
+    return module(*inputs) if call is None else call(module, *inputs)
+
+
+def in_single_precision(module: nn.Module) -> nn.Module:
+    """Return a module of half precision anew, its tensors in float32: with a graph to the module's own.
+
+    A copy, because several threads may call the module; itself, if it has none of half precision.
+
+    Raises:
+        InputError: If it cannot be copied.
+    """
+    tensors = (*module.parameters(), *module.buffers())
+    halves = [each for each in tensors if each.dtype in _HALVES]
+    if not halves:
+        return module
+    try:
+        return copy.deepcopy(module, {id(each): widened(each) for each in tensors})
+    except Exception as error:  # whatever the user's modules raise
+        kind = str(halves[0].dtype).removeprefix("torch.")
         raise InputError(
-            f"the model computes in {str(dtype).removeprefix('torch.')}, which has too few digits for coordinates; "
-            "call .float() on it first"
-        )
+            f"the model computes in {kind}, which has too few digits for coordinates; call .float() on it first"
+        ) from error
+
+
+def home_of(module: nn.Module) -> Tensor:
+    """Return an empty tensor on a module's device and of the real type that it is given coordinates in."""
+    # Of a wavelet network in pairs of real numbers, as it is exported, the weights are buffers.
+    for each in (*module.parameters(), *module.buffers()):
+        if each.is_floating_point() or each.is_complex():
+            return widened(torch.empty(0, dtype=each.real.dtype, device=each.device))
+    return torch.empty(0)
 
 
 def without_halves(module: Module) -> Module:
@@ -176,7 +213,17 @@ def real_numbers(values: Any, *, what: str) -> np.ndarray:
         raise InputError(f"{what} cannot be read as an array ({error})") from None
     if table.dtype.kind not in "fiu":
         raise InputError(f"{what} must be real numbers, got dtype {table.dtype}")
-    return table
+    return for_tensors(table)
+
+
+def for_tensors(table: np.ndarray) -> np.ndarray:
+    """Return an array as tensors are made of it: forwards in memory, not read-only, of numbers that PyTorch has.
+
+    Numbers of more than 64 bits, of which it has none, become double precision.
+    """
+    kind = np.dtype(np.float64) if table.dtype == np.longdouble else table.dtype.newbyteorder("=")
+    found = np.asarray(table, dtype=kind, order="C")
+    return found if found.flags.writeable else found.copy()
 
 
 _FLOATS_OF_NUMPY = (torch.float16, torch.float32, torch.float64)

@@ -247,6 +247,8 @@ METHODS: dict[str, Method] = {
     )
 }
 """Every method by its command-line name; those of other packages when they were asked for, see `load_method`."""
+OWN_METHODS = dict(METHODS)
+"""Those of finer-core, whose names no other method may have: presets know them by their names."""
 
 
 def load_method(name: str) -> Method | None:
@@ -256,20 +258,22 @@ def load_method(name: str) -> Method | None:
         The method; None if no package offers it.
 
     Raises:
-        InputError: If what the package offers cannot be loaded, or is no method of that name.
+        InputError: If what the package offers cannot be loaded, or is no method of that name, or several offer one.
     """
-    for entry in installed_methods():
-        if entry.name != name:
-            continue
-        try:
-            method = entry.load()
-        except Exception as error:  # whatever a package of somebody else's does when it is imported
-            raise InputError(f"method {name!r} of {entry.value} cannot be loaded: {error}") from error
-        if not isinstance(method, Method) or method.name != name:
-            raise InputError(f"method {name!r} of {entry.value} is no Method of that name, but {method!r:.80}")
-        METHODS[name] = method
-        return method
-    return None
+    entries = {entry.value: entry for entry in installed_methods() if entry.name == name}
+    if not entries:
+        return None
+    if len(entries) > 1:
+        raise InputError(f"method {name!r} is offered as {' and as '.join(sorted(entries)):.150}; keep one of them")
+    (entry,) = entries.values()
+    try:
+        method = entry.load()
+    except Exception as error:  # whatever a package of somebody else's does when it is imported
+        raise InputError(f"method {name!r} of {entry.value} cannot be loaded: {error}") from error
+    if not isinstance(method, Method) or method.name != name:
+        raise InputError(f"method {name!r} of {entry.value} is no Method of that name, but {method!r:.80}")
+    METHODS[name] = method
+    return method
 
 
 METHOD_GROUP = "finer.methods"

@@ -1,5 +1,6 @@
 """One core a piece of work: PyTorch operations on small tensors lose more by being split than they gain."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -114,3 +115,7 @@ def threads_an_operation(threads: int) -> Iterator[None]:
 @lru_cache(maxsize=4)
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="finer-pieces")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # its threads are the parent's

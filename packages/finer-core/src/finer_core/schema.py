@@ -231,3 +231,23 @@ def check_number(value: Any, *, what: str, is_whole: bool = False) -> None:
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
         raise InputError(f"{what} must be {'an integer' if is_whole else 'a number'}, got {shown(value)[:100]}")
+
+
+def check_within(value: Any, interval: str, *, what: str, is_whole: bool = False) -> None:
+    """Refuse what is no number of an interval.
+
+    Args:
+        value: What a program gave.
+        interval: As mathematics writes it, such as "[0, 1)" or "(0, inf)".
+        what: What it is, for the message.
+        is_whole: Whether it must be an integer.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    check_number(value, what=what, is_whole=is_whole)
+    low, high = map(float, interval[1:-1].split(","))
+    is_above = value >= low if interval[0] == "[" else value > low
+    is_below = value <= high if interval[-1] == "]" else value < high
+    if not (is_above and is_below):
+        raise InputError(f"{what} must be in {interval}, got {shown(value)[:100]}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array, in_own_type, real_numbers, without_halves
+from finer_core.casts import as_array, home_of, in_own_type, real_numbers, without_halves
 from finer_core.errors import InputError
 from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
@@ -23,7 +23,7 @@ from finer_image.io.nodata import keep_apart
 from finer_image.io.raster import Raster
 from finer_image.model_data import TASK, checked_task_data
 from finer_image.preview import PREVIEW_SIDE, png_bytes
-from finer_image.rendering import Crop, first_parameter, pixel_axes, render, scaled_size, wanted_size
+from finer_image.rendering import Crop, render, scaled_size, wanted_size
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class ImageModel(nn.Module):
             values = in_own_type(self.network, coords.reshape(-1, 2))
             return ((values - low) / (high - low)).reshape(*coords.shape[:-1], values.shape[-1])
         with torch.no_grad():
-            like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
+            like = home_of(self.network)
             table = real_numbers(coords, what="coords")
             return as_array(self(torch.as_tensor(table, dtype=like.dtype, device=like.device)))
 
@@ -197,7 +197,7 @@ class ImageModel(nn.Module):
         Raises:
             InputError: If they are no real numbers, or their shapes do not go together.
         """
-        like = pixel_axes(1, 1, like=first_parameter(self.network))[0]
+        like = home_of(self.network)
         wide = torch.float32 if like.device.type == "mps" else torch.float64
         given = (each if isinstance(each, Tensor) else real_numbers(each, what="positions") for each in (rows, columns))
         places = (

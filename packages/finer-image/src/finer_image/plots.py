@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.activations import functional
+from finer_core.casts import home_of
 from finer_core.coords import grid_coords
 from finer_core.errors import InputError
 from finer_core.io import figures
@@ -36,9 +37,8 @@ def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Flo
     layers = getattr(network, "layers", None) or getattr(network, "filters", None)
     if not layers:
         raise InputError(f"{type(network).__name__} has no first layer to draw")
-    like = next(network.parameters())
-    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
-    coords = grid_coords(height, width, device=like.device, dtype=dtype)
+    like = home_of(network)
+    coords = grid_coords(height, width, device=like.device, dtype=like.dtype)
     encoding = getattr(network, "encoding", None)
     features = coords if encoding is None else encoding(coords)
     scale = getattr(network, "coords_scale", 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, home_of
 from finer_core.coords import axis_coords
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
@@ -125,7 +125,7 @@ def unit_bands(model: FittedImage, *, height: int, width: int, window: Crop, ste
     Yields:
         (rows, columns, channels) in [0, 1], not clipped, from the window's top.
     """
-    all_rows, all_columns = pixel_axes(height, width, like=first_parameter(model.network))
+    all_rows, all_columns = pixel_axes(height, width, like=home_of(model.network))
     columns = all_columns[window.x0 : window.x1]
     on_cpu = columns.device.type == "cpu"
 
@@ -197,10 +197,5 @@ def pixel_axes(
     height: int, width: int, *, like: Tensor
 ) -> tuple[Float[Tensor, " {height}"], Float[Tensor, " {width}"]]:
     """Return row and column coordinates of an image of that size, on the device and of the type of `like`."""
-    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
-    return axis_coords(height, device=like.device, dtype=dtype), axis_coords(width, device=like.device, dtype=dtype)
-
-
-def first_parameter(network: nn.Module) -> Tensor:
-    """Return the first parameter, which says where a network lives."""
-    return next(network.parameters())
+    place: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
+    return axis_coords(height, **place), axis_coords(width, **place)

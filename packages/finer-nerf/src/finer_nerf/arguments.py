@@ -37,9 +37,10 @@ def points_and_directions(points: Any, directions: Any) -> tuple[Any, Any]:
         InputError: Unless both are (n, 3) of real numbers, none of them masked.
     """
     if isinstance(points, Tensor) or isinstance(directions, Tensor):
-        refuse_masked(points, what="points")
-        refuse_masked(directions, what="directions")
-        points, directions = (torch.as_tensor(each) for each in (points, directions))
+        points, directions = (
+            each if isinstance(each, Tensor) else torch.as_tensor(real_numbers(each, what=name))
+            for name, each in (("points", points), ("directions", directions))
+        )
         check_real(points, what="points")
         check_real(directions, what="directions")
     else:

@@ -143,8 +143,8 @@ class NerfModel(nn.Module):
             directions: (n, 3), which way is looked, of any length.
 
         Returns:
-            sigmas (n,), per unit of the scene, and rgbs (n, 3) in [0, 1]; float32 arrays without a graph, unless one of
-            the two is a tensor.
+            sigmas (n,), per unit of the scene, and rgbs (n, 3) in [0, 1]; arrays without a graph, float32 or, of a
+            model of that type, float64, unless one of the two is a tensor.
 
         Raises:
             InputError: If the shapes are others, or what is given is no table of real numbers.

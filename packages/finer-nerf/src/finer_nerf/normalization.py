@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
@@ -56,8 +57,9 @@ class Normalization:
         return np.asarray(directions)[..., np.argsort(_TURN)]
 
     def points_to_box(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
-        """Move points (..., 3) into the box as `to_box` does, differentiably, in their own precision."""
-        return points[..., list(_TURN)] * self.scale + points.new_tensor(self.offset)
+        """Move points (..., 3) into the box as `to_box` does, differentiably, in double precision."""
+        wide = points.to(torch.float32 if points.device.type == "mps" else torch.float64)
+        return wide[..., list(_TURN)] * self.scale + wide.new_tensor(self.offset)
 
     def directions_to_box(self, directions: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Turn directions (..., 3) of the input's axes to the box's; their length stays."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import home_of
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
@@ -157,14 +158,8 @@ class DistanceField(nn.Module):
         check_min_component(min_component)
         check_simplify(simplify)
         check_painting(self, texture, memory=parse_memory(memory))
-        options: dict[str, Any] = {"level": level, "memory": parse_memory(memory), "progress": progress}
-        found = self.finish(
-            self.extract(resolution=resolution, **options),
-            min_component=min_component,
-            simplify=simplify,
-            texture=texture,
-        )
-        return as_trimesh(self, found)
+        found = self.extract(resolution=resolution, level=level, memory=parse_memory(memory), progress=progress)
+        return as_trimesh(self, self.finish(found, min_component=min_component, simplify=simplify, texture=texture))
 
     def check_resolution(self, resolution: int, *, level: float = 0.0) -> None:
         """Refuse a grid too coarse for what is known of the surface: nothing is, but of an operation's result.
@@ -296,5 +291,5 @@ class DistanceField(nn.Module):
         return png_bytes(render(self, size=(_PREVIEW_SIDE, _PREVIEW_SIDE), supersample=1))
 
     def _parameter(self) -> Tensor:
-        """Return what tells device and type: a parameter, where there is one."""
-        return next(self.parameters(), torch.zeros(()))
+        """Return what tells device and type of coordinates: those of a parameter, where there is one."""
+        return home_of(self)

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from finer_core.casts import in_own_type, without_halves
+from finer_core.casts import home_of, in_own_type, without_halves
 from finer_core.errors import InputError
 from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
@@ -168,7 +167,6 @@ class SdfModel(DistanceField):
             (..., 1) of that type, with a graph; the finest of several heads.
 
         Raises:
-            InputError: If the network computes in half precision, and coords are of more digits.
             ValueError: If coords are of another shape, or no floating-point numbers.
         """
         check_coords(coords, in_features=3)
@@ -220,4 +218,4 @@ class SdfModel(DistanceField):
         return f"SdfModel: {title_of(self.network)}{what}"
 
     def _parameter(self) -> Tensor:
-        return next(chain(self.network.parameters(), self.network.buffers()))  # a copy without complex numbers has none
+        return home_of(self.network)

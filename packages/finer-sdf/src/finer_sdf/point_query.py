@@ -9,7 +9,7 @@ import torch
 from pykdtree.kdtree import KDTree
 from torch import Tensor
 
-from finer_core.casts import as_array, refuse_halves
+from finer_core.casts import as_array
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
@@ -65,10 +65,8 @@ def query_points(
         surface: Returns points near the surface, (m, 3) in the box, (0, 3) if there is none; asked when needed.
 
     Raises:
-        InputError: If the field computes in half precision, points are not finite, or so far out that their type holds
-            no distance.
+        InputError: If points are not finite, or so far out that their type holds no distance.
     """
-    refuse_halves(like.dtype)
     is_tensor = isinstance(points, Tensor)
     table = points_table(as_array(points) if is_tensor else points)
     rows = table.reshape(-1, 3).astype(np.float64)

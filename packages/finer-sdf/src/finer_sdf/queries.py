@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from finer_core.casts import check_real, real_numbers, refuse_halves
+from finer_core.casts import check_real, in_own_type, real_numbers
 from finer_core.differential import value_and_gradient
 from finer_core.errors import InputError
 from finer_sdf.normalization import BOX_HALF_SIDE, Field, Normalization
@@ -37,7 +37,8 @@ def distances_at(
 
     table = points_table(points)
     with np.errstate(over="ignore"):  # beyond all numbers of single precision, the distance is infinite
-        boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64)).astype(np.float32)
+        boxed = normalization.to_box(table.reshape(-1, 3).astype(np.float64))
+        boxed = boxed.astype(np.float64 if like.dtype == torch.float64 else np.float32)
     if within and boxed.min(initial=0) >= -BOX_HALF_SIDE and boxed.max(initial=0) <= BOX_HALF_SIDE:
         field = within
     found = evaluate_points(field, boxed, device=like.device).astype(np.float64) / normalization.scale
@@ -54,7 +55,6 @@ def normals_at(points: Any, field: Field, normalization: Normalization, *, like:
         coords = _coords(points, normalization, like=like)
         _, gradient = value_and_gradient(field, coords, create_graph=torch.is_grad_enabled())
         return normalize(gradient, dim=-1).to(_type_of(points, gradient))
-    refuse_halves(like.dtype)
     table = points_table(points)
     rows = table.reshape(-1, 3)
     found = np.empty_like(rows)
@@ -74,10 +74,9 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
     """
     if isinstance(points, Tensor):
         with torch.no_grad():
-            values = color(_coords(points, normalization, like=like).reshape(-1, 3)).detach()
+            values = in_own_type(color, _coords(points, normalization, like=like).reshape(-1, 3)).detach()
         found = values.clamp(0, 1).reshape(points.shape)
         return found.to(_type_of(points, found))
-    refuse_halves(like.dtype)
     table = points_table(points)
     rows = torch.from_numpy(table.reshape(-1, 3).astype(np.float64)).to(_wide(like))
     pieces = [

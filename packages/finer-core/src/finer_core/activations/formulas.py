@@ -6,12 +6,38 @@ published rule (FINER, CVPR 2024, section 3; see `finer_core.activations.derivat
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from finer_core.activations.derivative_mode import operations_are_recorded
+from finer_core.errors import InputError
+from finer_core.schema import check_within
+
+_CHOICES = ("scale_req_grad", "normalized", "complex_factor")
+"""Constants that are no numbers."""
+
+
+def checked_constants(constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an activation's constants by name, a tensor of one number as that number.
+
+    Raises:
+        InputError: If one is no finite number, or a parameter, which would not be trained.
+    """
+    found = {}
+    for name, value in constants.items():
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise InputError(
+                f"{name} is a constant of the activation and would not be trained; give a number, and multiply the "
+                "activation's input by the parameter"
+            )
+        found[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        if name not in _CHOICES:
+            check_within(found[name], "(-inf, inf)", what=name)
+    return found
 
 
 def finer_phase(z: Tensor, *, omega_0: float) -> Tensor:

@@ -21,6 +21,7 @@ from finer_core.activations.formulas import (
     RealFormula,
     RealWireFormula,
     SineFormula,
+    checked_constants,
     gauss_finer_formula,
     real_wire_finer_formula,
 )
@@ -31,8 +32,7 @@ from finer_core.shapes import Inexact
 class Activation(nn.Module):
     """Hold an activation's hyper-parameters and apply its function.
 
-    Subclasses name the function and pass their hyper-parameters to `__init__`, which checks nothing: the
-    function does. Not for direct use.
+    Subclasses name the function and pass their hyper-parameters to `__init__`. Not for direct use.
 
     Args:
         **hyper_parameters: Keyword arguments of the function.
@@ -49,7 +49,7 @@ class Activation(nn.Module):
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
-        self.hyper_parameters = hyper_parameters
+        self.hyper_parameters = checked_constants(hyper_parameters)
 
     def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""

@@ -80,7 +80,7 @@ def save_model(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "finer_core_version": __version__,
-        "config": json.dumps(_description_of(network), allow_nan=False, sort_keys=True),
+        "config": json.dumps(_description_of(network), allow_nan=False),
         "task": task,
         "task_data": data,
     }
@@ -104,6 +104,7 @@ def _description_of(network: nn.Module) -> dict[str, Any]:
                     f"save_model needs parts made by build_network, got {type(part).__name__} without config"
                 )
             check_unchanged(part)
+        # In their order, which is that of the parameters: an optimizer's state is by number.
         parts: dict[str, Any] = {name: config.to_dict() for name, config in network.config.items()}
         return _activated({"parts": parts}, network.own_activation)
     if not has_config(network):
@@ -168,6 +169,7 @@ def load_model(
     _, tensors = read_tensors(file_name, what="model", expected_format=FORMAT)
     if network is not None:
         inside = compiled_module(network)
+        check_state(inside, what="loaded")
         check_tensors(file_name, inside.state_dict(), tensors, whose=type(inside).__name__)
         inside.load_state_dict(tensors)
         return network.to(place).eval()

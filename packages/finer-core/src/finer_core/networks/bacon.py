@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from finer_core import initializers
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear
-from finer_core.networks.base import Network, check_coords, check_sizes
+from finer_core.networks.base import Network, check_sizes, coords_like
 from finer_core.shapes import Float
 
 PUBLISHED_FRACTIONS = (1 / 24, 1 / 24, 1 / 24, 1 / 16, 1 / 16, 1 / 8, 1 / 8, 1 / 4, 1 / 4)
@@ -105,7 +105,7 @@ class _FilterNetwork(Network):
 
     def features(self, coords: Tensor) -> list[Tensor]:
         """Return h_0 .. h_n, each (..., hidden_features)."""
-        check_coords(coords, in_features=self.in_features)
+        coords = coords_like(self, coords)
         scaled = coords if self.coords_scale == 1.0 else coords * self.coords_scale
         responses = [module(scaled) for module in self.filters]
         out = [responses[self.positions[0]]]

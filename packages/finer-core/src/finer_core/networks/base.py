@@ -167,7 +167,7 @@ class CoordinateMLP(Network):
         self, coords: Float[Tensor, "*points {self.in_features}"]
     ) -> Float[Tensor, "*points {self.out_features}"]:
         """Map (..., in_features) to (..., out_features), real also where the network is complex inside."""
-        check_coords(coords, in_features=self.in_features)
+        coords = coords_like(self, coords)
         features = coords if self.encoding is None else self.encoding(coords)
         maps = self.as_fused_layers(features)
         if maps is not None:
@@ -211,6 +211,22 @@ def check_coords(coords: Tensor, *, in_features: int) -> None:
         raise ValueError(f"expected coords of shape (..., {in_features}), got {tuple(coords.shape)}")
     if not coords.is_floating_point():
         raise ValueError(f"coords must be floating-point numbers, got {coords.dtype}; call .float() on them")
+
+
+def coords_like(network: Network, coords: Tensor) -> Tensor:
+    """Return coordinates in the type of a network's parameters, where nothing is lost by that.
+
+    Raises:
+        ValueError: If they are of another type, but for half precision, or `check_coords` refuses them.
+    """
+    check_coords(coords, in_features=network.in_features)
+    own = next((each.real.dtype for each in network.parameters()), coords.dtype)
+    if coords.dtype == own:
+        return coords
+    if own.itemsize == 2 or coords.dtype.itemsize != 2:
+        advice = "call .float() on the network" if own.itemsize == 2 else f"give coords.to({own})"
+        raise ValueError(f"coords are {coords.dtype}, the network computes in {own}; {advice}")
+    return coords.to(own)
 
 
 def complex_of(dtype: torch.dtype | None) -> torch.dtype:

@@ -102,7 +102,7 @@ def _built(config: NetworkConfig, **placement: Any) -> Network:
         raise _no_real(config, dtype)
     try:
         network = find_method(config.method).network_class(**sizes, **config.options, **placement)
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:  # RuntimeError: no memory
         reason = str(error).partition("\n")[0]  # PyTorch adds its own stack trace
         raise InputError(f"cannot build method {config.method!r}: {reason}") from error
     if isinstance(dtype, torch.dtype) and dtype.is_complex:  # networks that are complex inside say it better

@@ -5,14 +5,16 @@ which class a method name stands for and with which published values.
 """
 
 import difflib
+import functools
 import inspect
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, Method, installed_methods, load_method
+from finer_core.methods import METHODS, OWN_METHODS, Method, installed_methods, load_method
 from finer_core.schema import build, fits, plain, shown
 
 SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
@@ -66,7 +68,7 @@ class NetworkConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` takes back."""
-        return {**asdict(self), "options": dict(self.options)}
+        return {**asdict(self), "options": dict(sorted(self.options.items()))}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "NetworkConfig":
@@ -82,8 +84,15 @@ def find_method(name: str) -> Method:
     """Return the method of that name.
 
     Raises:
-        InputError: If there is none; the message names the nearest.
+        InputError: If there is none; the message names the nearest. If another has the name of one of finer-core's.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a method is named by a text, got {shown(name)[:100]}")
+    if name in OWN_METHODS:
+        replaced = f"METHODS[{name!r}]" if METHODS.get(name) is not OWN_METHODS[name] else ""
+        rival = replaced or _rivals(tuple(sys.path)).get(name)
+        if rival:
+            raise InputError(f"{rival} is another method than finer-core's {name!r}; give it a name of its own")
     method = METHODS.get(name) or load_method(name)
     if method is not None and not isinstance(method, Method):
         raise InputError(f"METHODS[{name!r}] must be a Method, got {method!r:.100}")
@@ -93,6 +102,13 @@ def find_method(name: str) -> Method:
     near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(known)})")
+
+
+@functools.cache
+def _rivals(path: tuple[str, ...]) -> dict[str, str]:
+    """Return the methods of packages on Python's path that have names of finer-core's, by these names."""
+    found = (entry for entry in installed_methods() if entry.name in OWN_METHODS)
+    return {entry.name: f"the installed {entry.value}" for entry in found}
 
 
 def option_names(method: str) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """What is kept of a module, in a model file or a checkpoint: its state, which must be tensors with numbers."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -7,7 +8,7 @@ from finer_core.errors import InputError
 
 
 def check_state(network: nn.Module, *, what: str) -> None:
-    """Raise InputError for a module whose state is more than tensors, or has not its numbers yet.
+    """Raise InputError for a module whose state is more than dense tensors, or has not its numbers yet.
 
     Args:
         network: Any module.
@@ -19,6 +20,12 @@ def check_state(network: nn.Module, *, what: str) -> None:
             raise InputError(
                 f"network {type(network).__name__} cannot be {what}: {name!r} of its state is a "
                 f"{type(value).__name__}; keep it in a tensor, by register_buffer"
+            )
+        steps = value.stride() if value.layout == torch.strided else value.shape
+        if any(count > 1 and not step for count, step in zip(value.shape, steps, strict=True)):
+            raise InputError(
+                f"network {type(network).__name__} cannot be {what}: {name!r} has one number in memory for several, as "
+                "expand() leaves them, and cannot be written to; make it with .clone()"
             )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from finer_core.schema import check_within
 from finer_core.training.optimizers.eager import EagerOptimizer
 
 
@@ -25,7 +26,7 @@ class WeightEma(EagerOptimizer):
         every: Steps between two updates.
 
     Raises:
-        ValueError: If `decay` is outside (0, 1), or `every` below 1.
+        InputError: If `decay` is outside (0, 1), or `every` below 1.
 
     Example:
         >>> import torch
@@ -41,10 +42,8 @@ class WeightEma(EagerOptimizer):
     """
 
     def __init__(self, params: Iterable[nn.Parameter], *, decay: float, every: int = 1) -> None:
-        if not 0 < decay < 1:
-            raise ValueError(f"decay must be between 0 and 1, got {decay!r}")
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every!r}")
+        check_within(decay, "(0, 1)", what="decay")
+        check_within(every, "[1, inf)", what="every", is_whole=True)
         super().__init__(params, {"lr": 0.0, "initial_lr": 0.0, "decay": decay, "every": every, "steps": 0})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from finer_core.errors import InputError
 from finer_core.networks.kept_state import check_state
 from finer_core.progress import ProgressOption
-from finer_core.schema import check, check_number, plain, shown
+from finer_core.schema import check_within, shown
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import TrainingHistory
 from finer_core.training.loop import Fit
@@ -94,9 +94,7 @@ def fit(
         (4, True)
     """
     for name, number in (("steps", steps), ("log_every", log_every)):
-        check(plain(number), int, name=name)
-    if steps < 1 or log_every < 1:
-        raise InputError(f"steps and log_every must be at least 1, got {steps} and {log_every}")
+        check_within(number, "[1, inf)", what=name, is_whole=True)
     if not isinstance(network, nn.Module):
         raise InputError(f"network must be a torch module, got {shown(network)[:100]}")
     check_state(network, what="trained")
@@ -104,7 +102,7 @@ def fit(
         raise InputError(f"objective must be a function of network and step, got {shown(objective)[:100]}")
     if guard is not None and not isinstance(guard, DivergenceGuard):
         raise InputError(f"guard must be a DivergenceGuard or None, got {shown(guard)[:100]}")
-    check_number(checkpoint_seconds, what="checkpoint_seconds")
+    check_within(checkpoint_seconds, "[0, inf]", what="checkpoint_seconds")
     if optimizers is None:
         chosen = build_optimizers(network, learning_rate=learning_rate)
     else:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from finer_core.schema import check_within
+
 _NATS = math.log(10) / 10
 """Of a decibel."""
 _WORSE = 10**0.01
@@ -15,6 +17,12 @@ _LEAST_INTERVALS, _LEAST_STEPS = 3, 25
 _SHORTEST_SPIKE = 4
 """Steps of an interval from which on a spike is undone: a step's loss is that of the weights before it, so an interval
 of few steps has the loss of the state that the loop would go back to."""
+_SETTINGS = {
+    **dict.fromkeys(("rate_factor", "decay_factor", "dead_factor"), "(0, 1]"),
+    **dict.fromkeys(("floor", "lost_decibels", "least_progress", "patience", "feeble_part"), "[0, inf]"),
+    **{"max_rollbacks": "[0, inf)", "max_restarts": "[0, inf)", "spike_factor": "(1, inf]"},
+}
+"""The values that a guard's settings may have."""
 Setback = Literal["spike", "decay", "dead"]
 """What went wrong: an interval far worse than the best, a slow loss of ground, a fit that never came off the ground."""
 
@@ -70,6 +78,9 @@ class DivergenceGuard:
         risen_step: Where the rates begin to rise anew after a dead start.
         is_signed: Whether a loss was zero or negative.
 
+    Raises:
+        InputError: For a setting that is no number, or one that makes no sense.
+
     Example:
         >>> from finer_core.training import DivergenceGuard
         >>> guard = DivergenceGuard(spike_factor=10.0)
@@ -107,6 +118,11 @@ class DivergenceGuard:
     risen_step: int = field(default=0, init=False)
     is_lowest: bool = field(default=False, init=False)
     is_signed: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        for name, interval in _SETTINGS.items():
+            is_whole = name in ("max_rollbacks", "max_restarts")
+            check_within(getattr(self, name), interval, what=name, is_whole=is_whole)
 
     def fresh(self) -> "DivergenceGuard":
         """Return a guard of the same settings that has judged nothing yet."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from finer_core.errors import DivergenceError, InputError, Interrupted
+from finer_core.schema import check_within
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback, is_worse
@@ -93,8 +94,9 @@ class Fit:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.log_every < 1:
-            raise InputError(f"steps and log_every must be at least 1, got {self.steps} and {self.log_every}")
+        for name in ("steps", "log_every"):
+            check_within(getattr(self, name), "[1, inf)", what=name, is_whole=True)
+        check_within(self.checkpoint_seconds, "[-inf, inf]", what="checkpoint_seconds")
         check_optimizers(self.network, self.optimizers, max_grad_norm=self.max_grad_norm)
         self.takes_state = False  # and True where a state that was given is at fault for what is raised
         self._best: TrainState | None = None

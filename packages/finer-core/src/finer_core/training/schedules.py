@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from finer_core.errors import InputError
+from finer_core.schema import check_within
 from finer_core.training_config import SCHEDULES
 
 Schedule = Callable[[int, int], float]
@@ -39,13 +40,17 @@ def exponential_decay(*, final_factor: float = 0.1) -> Schedule:
     """Return final_factor^(step/steps), the papers' image schedule.
 
     Args:
-        final_factor: Factor that the last step nears.
+        final_factor: Factor that the last step nears, positive.
+
+    Raises:
+        InputError: If `final_factor` is not positive.
 
     Example:
         >>> from finer_core.training import exponential_decay
         >>> exponential_decay(final_factor=0.1)(100, 100)
         0.1
     """
+    check_within(final_factor, "(0, inf)", what="final_factor")
     return lambda step, steps: final_factor ** min(step / steps, 1.0)
 
 
@@ -56,7 +61,7 @@ def warmup_linear(*, warmup: float = 0.02) -> Schedule:
         warmup: Share of the steps, in [0, 1).
 
     Raises:
-        ValueError: If `warmup` is outside [0, 1).
+        InputError: If `warmup` is outside [0, 1).
 
     Example:
         >>> from finer_core.training import warmup_linear
@@ -77,20 +82,20 @@ def warmup_cosine(*, warmup: float = 0.02, power: float = 1.0) -> Schedule:
         power: Positive.
 
     Raises:
-        ValueError: If `warmup` is outside [0, 1).
+        InputError: If `warmup` is outside [0, 1), or `power` not positive.
 
     Example:
         >>> from finer_core.training import warmup_cosine
         >>> round(warmup_cosine(warmup=0.1)(50, 100), 6)
         0.5
     """
+    check_within(power, "(0, inf)", what="power")
     return _warmed_up(lambda share: (0.5 * (1 + math.cos(math.pi * share))) ** power, warmup)
 
 
 def _warmed_up(decay: Callable[[float], float], warmup: float) -> Schedule:
     """Return `decay` of the share of the steps that is over, times the rise."""
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup must be in [0, 1), got {warmup!r}")
+    check_within(warmup, "[0, 1)", what="warmup")
 
     def factor(step: int, steps: int) -> float:
         rise = min(1.0, (step + 1) / (warmup * steps)) if warmup > 0 else 1.0

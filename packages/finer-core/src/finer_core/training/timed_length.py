@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from finer_core.schema import check_within
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimedLength:
@@ -14,6 +16,9 @@ class TimedLength:
         seconds: What the training may take.
         after: Steps that are made before, until a step costs what it will cost.
 
+    Raises:
+        InputError: For seconds that are not positive, or a negative number of steps.
+
     Example:
         >>> from finer_core.training import TimedLength
         >>> TimedLength(seconds=60.0, after=50).steps(done=50, seconds=10.0, seconds_per_step=0.1)
@@ -22,6 +27,10 @@ class TimedLength:
 
     seconds: float
     after: int
+
+    def __post_init__(self) -> None:
+        check_within(self.seconds, "(0, inf)", what="seconds")
+        check_within(self.after, "[0, inf)", what="after", is_whole=True)
 
     def steps(self, *, done: int, seconds: float, seconds_per_step: float) -> int:
         """Return the steps in all, at least those that are done."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import in_own_type
 from finer_core.errors import InputError
 from finer_core.networks.own_network import OwnNetwork, describe_network
 from finer_core.shapes import Float
@@ -44,10 +45,10 @@ class OwnField(Field):
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points features"]]:
         """Return sigmas (n,) and features at points (n, 3) of the box; the points themselves stand for features."""
         if isinstance(self.network, PointField):
-            return self.network.density_and_features(points)
+            return in_own_type(self.network, points, call=lambda own, at: own.density_and_features(at))
         ahead = torch.zeros_like(points)
         ahead[:, 2] = 1
-        sigmas: Tensor = self.network(points, ahead)[0]
+        sigmas: Tensor = in_own_type(self.network, points, ahead)[0]
         return sigmas, points
 
     def color(
@@ -55,8 +56,8 @@ class OwnField(Field):
     ) -> Float[Tensor, "points 3"]:
         """Return colours (n, 3) seen along unit directions (n, 3)."""
         if isinstance(self.network, PointField):
-            return self.network.color(directions, features)
-        rgbs: Tensor = self.network(features, directions)[1]
+            return in_own_type(self.network, directions, features, call=lambda own, *rows: own.color(*rows))
+        rgbs: Tensor = in_own_type(self.network, features, directions)[1]
         return rgbs
 
 

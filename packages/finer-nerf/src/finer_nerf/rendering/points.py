@@ -1,13 +1,11 @@
 """Density and colour at points of the scene, in the scene's units."""
 
-import itertools
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, home_of
 from finer_core.shapes import Float
 from finer_nerf.rendering.contraction import contract, density_factor
 from finer_nerf.rendering.cores import on_all_cores
@@ -36,9 +34,9 @@ def look_at_tensors(
 def look_at_arrays(
     model: FittedScene, points: Float[np.ndarray, "points 3"], directions: Float[np.ndarray, "points 3"]
 ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points 3"]]:
-    """Do what `look_at_tensors` does for arrays of any length, without a graph; float32."""
-    places = torch.from_numpy(model.frame.to_box(points).astype(np.float32))
-    towards = model.frame.directions_to_box(torch.from_numpy(directions)).float()
+    """Do what `look_at_tensors` does for arrays of any length, without a graph; in the type of the model."""
+    places = torch.from_numpy(model.frame.to_box(points))
+    towards = model.frame.directions_to_box(torch.from_numpy(directions))
     pieces = zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
     seen = on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device)
     sigmas, rgbs = (as_array(torch.cat(parts)) for parts in zip(*seen, strict=True))
@@ -49,10 +47,8 @@ def _look(
     model: FittedScene, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
 ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
     """Return sigmas per scene unit and rgbs at points of the box, seen along directions of the box."""
-    # Of a wavelet network in pairs of real numbers, as it is exported, the weights are buffers.
-    tensors = itertools.chain(model.field.parameters(), model.field.buffers())
-    like = next(each for each in tensors if each.is_floating_point())
-    points, directions = (each.to(device=like.device, dtype=like.dtype) for each in (points, directions))
+    like = home_of(model.field)
+    points, directions = (each.to(dtype=like.dtype).to(like.device) for each in (points, directions))
     unit: Tensor | float = model.frame.scale
     if model.grid.contracted:
         unit, points = unit * density_factor(points), contract(points)

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
-from finer_core.casts import refuse_masked
+from finer_core.casts import for_tensors, in_single_precision, refuse_masked, widened
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.networks.kept_state import check_numbers
@@ -123,6 +123,7 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
             )
         check_numbers(module, what="differentiated")
         _refuse_joined_rows(module)
+        module = in_single_precision(module)  # of coordinates in half precision several would be one
         own = {name: value for name, value in module.named_parameters() if value.requires_grad}
         chosen = dict(own if params is None else params)
         if params is not None:
@@ -145,7 +146,7 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
         raise InputError(
             "no parameters to differentiate: give `params`, or a module with parameters that need a gradient"
         )
-    detached = {name: value.detach() for name, value in chosen.items()}
+    detached = {name: widened(value.detach()) for name, value in chosen.items()}
     for name, value in detached.items():
         if not (value.is_floating_point() or value.is_complex()):
             raise InputError(f"parameter {name!r} is {value.dtype}, which has no derivatives; leave it out of `params`")
@@ -197,7 +198,8 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     refuse_masked(x, what="points")
     params = list(function.params.values())
     try:
-        coords = torch.as_tensor(x, device=params[0].device).detach()
+        given = for_tensors(x) if isinstance(x, np.ndarray) else x
+        coords = torch.as_tensor(given, device=params[0].device).detach()
     except (TypeError, ValueError, RuntimeError) as error:  # what is no table, or has no numbers (device meta)
         hint = "; give its .coords" if hasattr(x, "coords") else ""
         raise InputError(f"points: a {type(x).__name__} cannot be read as a table ({error}){hint}") from error

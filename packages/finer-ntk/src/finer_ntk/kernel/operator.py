@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import check_real, without_autocast
+from finer_core.casts import check_real, for_tensors, without_autocast
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory
 from finer_core.shapes import Float, Real
@@ -73,7 +73,9 @@ class NtkOperator(ABC):
             InputError: If they are complex.
             ValueError: If they are of another length.
         """
-        given = vectors if isinstance(vectors, Tensor) else torch.as_tensor(vectors, device="cpu")
+        given = (
+            vectors if isinstance(vectors, Tensor) else torch.as_tensor(for_tensors(np.asarray(vectors)), device="cpu")
+        )
         check_real(given, what="vectors")
         moved = given.to(self.device, self.dtype)
         if moved.ndim not in (1, 2) or len(moved) != self.shape[1]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from finer_core.app.run_folder import RunFolder
+from finer_core.casts import home_of
 from finer_core.io.figures import figure_bytes, png_bytes, subplots
 from finer_core.io.report import Report
 from finer_core.plots import log_figure
@@ -85,9 +86,8 @@ def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
 
 def field_on_slice(model: SdfModel, *, height: float, points: int = _SLICE_POINTS) -> np.ndarray:
     """Return the distance on the plane z = height of the box, (points, points): rows along y, columns along x."""
-    like = next(model.network.parameters())
-    dtype = like.dtype.to_real() if like.is_complex() else like.dtype
-    axis = torch.linspace(-BOX_HALF_SIDE, BOX_HALF_SIDE, points, dtype=dtype)
+    like = home_of(model.network)
+    axis = torch.linspace(-BOX_HALF_SIDE, BOX_HALF_SIDE, points, dtype=like.dtype)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     coords = torch.stack([x, y, torch.full_like(x, height)], dim=-1).reshape(-1, 3)
     with torch.no_grad():

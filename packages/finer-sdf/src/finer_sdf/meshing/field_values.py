@@ -26,12 +26,12 @@ def evaluate_points(
 
     Args:
         field: The field; called from several threads, so it must not change anything.
-        points: (n, 3) float32.
+        points: (n, 3), float32 or float64.
         chunk: Points a piece; by default what suits the device.
         device: Where the field computes.
 
     Returns:
-        (n,) float32, on the CPU.
+        (n,) of the points' type, on the CPU.
 
     Raises:
         ValueError: If the points are not (n, 3), the chunk is not positive, or the field's answer is not (n, 1).
@@ -42,7 +42,7 @@ def evaluate_points(
     size = chunk if chunk is not None else CACHED_POINTS if on_cpu else DEVICE_POINTS
     if size < 1:
         raise ValueError(f"a chunk needs at least one point, got {size}")
-    values = np.empty(len(points), dtype=np.float32)
+    values = np.empty(len(points), dtype=points.dtype)
 
     def piece(start: int) -> None:
         part = points[start : start + size]
@@ -51,7 +51,7 @@ def evaluate_points(
             answer = field(send(coords, device))
         if answer.shape != (len(coords), 1):
             raise ValueError(f"the field must map ({len(coords)}, 3) to ({len(coords)}, 1), got {tuple(answer.shape)}")
-        values[start : start + size] = answer[: len(part), 0].float().cpu().numpy()
+        values[start : start + size] = answer[: len(part), 0].cpu().numpy()
 
     parallel_map(piece, range(0, len(points), size), device=device)
     return values

@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
 from finer_core.parallel import one_thread_per_op
-from finer_core.schema import check_number
+from finer_core.schema import check_within, shown
 from finer_core.training.ema import WeightEma
 from finer_core.training.optimizers.eager import Adam
+from finer_core.training.optimizers.matrices import check_betas
 from finer_core.training.optimizers.muon import Muon
 from finer_core.training.optimizers.soap import Soap
 from finer_core.training_config import OPTIMIZERS
@@ -69,7 +70,7 @@ def build_optimizers(
         The optimisers, to be stepped one after the other; the average of the weights, if there is one, is the last.
 
     Raises:
-        InputError: For an unknown name, or a rate that is not positive.
+        InputError: For an unknown name, or a rate or another number that cannot be used.
 
     Example:
         >>> from finer_core import build_network
@@ -80,10 +81,13 @@ def build_optimizers(
     """
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
-    for what, rate in (("learning_rate", learning_rate), ("matrix_learning_rate", matrix_learning_rate)):
-        check_number(rate, what=what)
-    if not 0 < learning_rate < math.inf or not 0 < matrix_learning_rate < math.inf:
-        raise InputError(f"learning rates must be positive, got {learning_rate!r} and {matrix_learning_rate!r}")
+    check_within(learning_rate, "(0, inf)", what="learning_rate")
+    check_within(matrix_learning_rate, "(0, inf)", what="matrix_learning_rate")
+    check_betas(betas)
+    check_within(eps, "[0, inf)", what="eps")
+    check_within(ema_decay, "[0, 1)", what="ema_decay")
+    if precision not in ("fp32", "bf16"):
+        raise InputError(f"precision must be 'fp32' or 'bf16', got {shown(precision)[:100]}")
     parameters = [p for p in network.parameters() if p.requires_grad]
     hidden = [p for p in parameters if _is_hidden_matrix(p)]
     real = [p for p in hidden if not p.is_complex()]
@@ -123,9 +127,7 @@ def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max
         max_grad_norm: To which the gradients are clipped.
     """
     if max_grad_norm is not None:
-        check_number(max_grad_norm, what="max_grad_norm")
-    if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
-        raise InputError(f"max_grad_norm must be a positive number, got {max_grad_norm!r}; None for no clipping")
+        check_within(max_grad_norm, "(0, inf)", what="max_grad_norm")
     title, parameters = type(network).__name__, list(network.parameters())
     if not any(parameter.requires_grad for parameter in parameters):
         what = "all its parameters are frozen" if parameters else "it has no parameters"

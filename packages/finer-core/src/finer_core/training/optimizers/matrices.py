@@ -1,7 +1,12 @@
-"""What the optimisers of matrices can update, and what they share."""
+"""What the optimisers of matrices can update, and what they share: checks and arithmetic."""
+
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
+
+from finer_core.errors import InputError
+from finer_core.schema import check_within, shown
 
 
 def check_matrices(optimizer: Optimizer, *, complex_too: bool = False) -> None:
@@ -14,6 +19,14 @@ def check_matrices(optimizer: Optimizer, *, complex_too: bool = False) -> None:
                     f"{type(optimizer).__name__} updates {kind}, got {tuple(parameter.shape)} of "
                     f"{parameter.dtype}; give other parameters to Adam"
                 )
+
+
+def check_betas(betas: Any) -> None:
+    """Raise InputError unless they are two decays of running means."""
+    if not isinstance(betas, list | tuple) or len(betas) != 2:
+        raise InputError(f"betas must be two numbers, got {shown(betas)[:100]}")
+    for beta in betas:
+        check_within(beta, "[0, 1)", what="betas")
 
 
 def squared_modulus(values: Tensor) -> Tensor:

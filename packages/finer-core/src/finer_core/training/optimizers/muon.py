@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.errors import InputError
+from finer_core.schema import check_within, shown
 from finer_core.training.optimizers.eager import EagerOptimizer
 from finer_core.training.optimizers.matrices import check_matrices
 
@@ -56,6 +58,7 @@ class Muon(EagerOptimizer):
 
     Raises:
         ValueError: For a parameter that is not a real matrix.
+        InputError: For a rate, momentum or type that cannot be used.
 
     Example:
         >>> import torch
@@ -74,6 +77,10 @@ class Muon(EagerOptimizer):
         momentum: float = 0.95,
         dtype: torch.dtype | None = None,
     ) -> None:
+        check_within(lr, "[0, inf)", what="lr")
+        check_within(momentum, "[0, 1)", what="momentum")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise InputError(f"dtype must be a floating-point type of PyTorch's or None, got {shown(dtype)}")
         super().__init__(params, {"lr": lr, "momentum": momentum})
         check_matrices(self)
         self.dtype = dtype

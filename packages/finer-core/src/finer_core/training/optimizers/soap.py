@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.parallel import parallel_map
+from finer_core.schema import check_within
 from finer_core.training.optimizers.eager import EagerOptimizer
-from finer_core.training.optimizers.matrices import check_matrices, squared_modulus
+from finer_core.training.optimizers.matrices import check_betas, check_matrices, squared_modulus
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
 RENEW_EVERY = 10
@@ -42,6 +43,7 @@ class Soap(EagerOptimizer):
 
     Raises:
         ValueError: For a parameter that is not a matrix.
+        InputError: For a rate or another number that cannot be used.
 
     Example:
         >>> import torch
@@ -62,8 +64,10 @@ class Soap(EagerOptimizer):
         nesterov: bool = False,
         renew_every: int = RENEW_EVERY,
     ) -> None:
-        if renew_every < 1:
-            raise ValueError(f"renew_every must be at least 1, got {renew_every}")
+        check_within(lr, "[0, inf)", what="lr")
+        check_betas(betas)
+        check_within(eps, "[0, inf)", what="eps")
+        check_within(renew_every, "[1, inf)", what="renew_every", is_whole=True)
         self.renew_every = renew_every
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov})
         check_matrices(self, complex_too=True)
