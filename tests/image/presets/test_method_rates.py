@@ -17,7 +17,7 @@ SMALL = {"device": "cpu", "precision": "fp32", "network": {"hidden_features": 64
 def resolved(method: str, **given: object) -> ImageConfig:
     return resolve(
         ImageConfig(method=method, **given),
-        **{"height": 256, "width": 256, "hidden_features": 256, "learning_rate": 3e-3},
+        **{"height": 256, "width": 256, "channels": 3, "hidden_features": 256, "learning_rate": 3e-3},
         **{"bf16_is_native": False, "compiles": True},
     )
 

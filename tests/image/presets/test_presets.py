@@ -3,12 +3,14 @@
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import pytest
 
 from finer_core.errors import InputError
 from finer_image.config import ImageConfig
 from finer_image.presets import resolve
+from finer_image.presets.crowding import crowding_of
 from finer_image.presets.lengths import default_passes, length_of, steps_per_pass
 from finer_image.presets.networks import fast_network
 
@@ -25,6 +27,7 @@ def resolved(
         ImageConfig(**given),
         height=side,
         width=side,
+        channels=3,
         hidden_features=hidden_features,
         hidden_layers=hidden_layers,
         learning_rate=5e-4,
@@ -57,7 +60,8 @@ def test_steps_hardly_grow_with_the_passes_and_the_rate_is_what_the_batch_bears(
     for fit in fits:
         batch = side**2 / steps_per_pass(side, side, fit.batch_pixels)
         bears = 5e-4 * math.sqrt(batch / (8 * side))
-        assert fit.matrix_learning_rate == pytest.approx(min(1.2e-3, bears))
+        long = math.sqrt(min(1.0, 2.5 * side / fit.steps)) if side == 512 else 1.0
+        assert fit.matrix_learning_rate == pytest.approx(min(1.2e-3, bears * long))
 
 
 def test_the_first_passes_want_higher_rates_than_their_batch_bears():
@@ -106,7 +110,7 @@ def test_narrow_networks_of_methods_that_small_batches_serve_have_higher_rates()
 def test_narrow_networks_have_smaller_batches():
     assert resolved(256, passes=160, hidden_features=32).steps == 2 * resolved(256, passes=160).steps
     assert resolved(256, passes=160, hidden_features=128) == resolved(
-        256, passes=160, matrix_learning_rate=1.2e-3 * math.sqrt(2), learning_rate=1.2e-3 * math.sqrt(2)
+        256, passes=160, matrix_learning_rate=1e-3 * math.sqrt(2), learning_rate=1e-3 * math.sqrt(2)
     )
 
 
@@ -121,20 +125,45 @@ def test_methods_that_large_batches_do_not_serve_have_small_ones_at_the_same_rat
 
 
 def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network():
-    def omega(passes: float, values_per_weight: float) -> float:
-        return fast_network("finer", passes=passes, values_per_weight=values_per_weight)["first_omega_0"]
+    def omega(passes: float, crowding: float) -> float:
+        return fast_network("finer", passes=passes, crowding=crowding)["first_omega_0"]
 
-    assert {omega(passes, 4.0) for passes in (1, 10, 40)} == {15.0}
-    assert {omega(passes, 1.0) for passes in (10, 40, 320)} == {15.0}
-    assert omega(320, 4.0) == omega(1000, 4.0) == 7.5  # lower ones end worse however long the fit
-    assert omega(125, 4.0) == omega(125, 100.0) == pytest.approx(10.26, abs=0.01)
-    assert omega(40, 2.0) > omega(80, 2.0) > omega(80, 4.0) > omega(320, 4.0) == 7.5
-    assert fast_network("siren", passes=125, values_per_weight=4.0) == {}
+    assert {omega(passes, 1.0) for passes in (1, 10, 40)} == {15.0}
+    assert {omega(passes, 0.0) for passes in (10, 40, 320)} == {15.0}
+    assert omega(320, 1.0) == omega(1000, 1.0) == 7.5  # lower ones end worse however long the fit
+    assert omega(125, 1.0) == pytest.approx(10.26, abs=0.01)
+    assert omega(40, 0.5) > omega(80, 0.5) > omega(80, 1.0) > omega(320, 1.0) == 7.5
+    assert fast_network("siren", passes=125, crowding=1.0) == {}
+
+
+def test_an_image_is_crowded_where_it_has_four_values_for_a_weight():
+    def crowding(side: int, channels: int = 3, hidden_features: int = 256, hidden_layers: int | None = 3) -> float:
+        return crowding_of(side**2 * channels, hidden_features=hidden_features, hidden_layers=hidden_layers)
+
+    assert crowding(64) == crowding(256) == crowding(256, channels=1) == 0
+    assert crowding(512) == crowding(2048) == crowding(256, hidden_features=128) == 1
+    assert crowding(362) == pytest.approx(0.5, abs=0.001) and crowding(512, channels=1) < crowding(512)
+    assert crowding(512, hidden_layers=None) == crowding(512) and crowding(300, hidden_layers=0) == crowding(
+        300, hidden_layers=1
+    )
+
+
+def test_rates_fall_with_the_steps_of_long_fits_where_values_are_crowded():
+    def rate(side: int, passes: float, **given: Any) -> float:
+        return resolved(side, passes=passes, **given).matrix_learning_rate
+
+    assert [rate(512, passes) for passes in (20, 40, 80)] == pytest.approx([5e-4, 5e-4 * math.sqrt(2), 1e-3])
+    assert rate(512, 125) == pytest.approx(8e-4) and rate(512, 160) == pytest.approx(5e-4 * math.sqrt(2))
+    assert rate(256, 160) == pytest.approx(1e-3)  # there is a weight for every value: no noise is left in the end
+    half = resolved(362, passes=160)
+    bears = 5e-4 * math.sqrt(362 * 160 / half.steps / 8)
+    assert half.matrix_learning_rate == pytest.approx(bears * (2.5 * 362 / half.steps) ** 0.25, rel=1e-3)
+    assert rate(512, 40, batch_pixels=2048) == pytest.approx(rate(512, 40) / 4)
 
 
 def test_first_omega_falls_with_the_width_of_narrow_networks():
     def omega(hidden_features: int, passes: float = 40) -> float:
-        sizes = {"hidden_features": hidden_features, "values_per_weight": 4.0}
+        sizes = {"hidden_features": hidden_features, "crowding": 1.0}
         return fast_network("finer", passes=passes, **sizes)["first_omega_0"]
 
     assert omega(512) == omega(256) == omega(128) == 15
@@ -144,7 +173,7 @@ def test_first_omega_falls_with_the_width_of_narrow_networks():
 
 def test_first_layers_of_other_methods_are_those_that_short_fits_can_use():
     def of(method: str, hidden_features: int) -> dict[str, float]:
-        return fast_network(method, passes=40, values_per_weight=1.0, hidden_features=hidden_features)
+        return fast_network(method, passes=40, crowding=0.0, hidden_features=hidden_features)
 
     assert of("gauss", 256) == of("gauss", 128) == {"scale": 14.0}
     assert of("gauss", 32) == {"scale": 7.0}

@@ -15,24 +15,22 @@ _GAUSS_SCALE = 14.0
 """Gaussian networks hardly learn in so few steps with the published 30."""
 _WIRE = {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
 """Nor do WIRE's with the published 20, 20 and 10. Other methods keep published values (docs/budgets.md)."""
-_OMEGA_EXPONENT, _CROWDED = 1 / 3, 4.0
-"""First omega falls as the passes to this power where so many values go to a weight (docs/studies/lengths.md)."""
+_OMEGA_EXPONENT = 1 / 3
+"""First omega falls as the passes to this power where values are crowded (docs/studies/lengths.md)."""
 _LOWEST_OMEGA_AT = 320.0
 """Passes from which on first omega falls no further: in 1,000 of a 512x512 image 5.1 ends 0.6 dB below 7.5."""
 
 
-def fast_network(
-    method: str, *, passes: float, values_per_weight: float, hidden_features: int = NARROW_WIDTH
-) -> dict[str, Any]:
+def fast_network(method: str, *, passes: float, crowding: float, hidden_features: int = NARROW_WIDTH) -> dict[str, Any]:
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
-    Formula: FINER's omega = 15 n min(1, 40 / min(P, 320))^(c / 3), with n = min(1, w / 128) and c = log4(values per
-    weight), between 0 and 1, and k = 12; a Gaussian network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
+    Formula: FINER's omega = 15 n min(1, 40 / min(P, 320))^(c / 3), with n = min(1, w / 128), and k = 12; a Gaussian
+    network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
 
     Args:
         method: The method.
         passes: P, how often every pixel is used.
-        values_per_weight: The image's values over the weights between hidden layers: 1 at 256x256, 4 at 512x512.
+        crowding: c, of `crowding_of`.
         hidden_features: w, the network's width, by default one that is not narrow; few neurons cover few frequencies.
     """
     narrow = min(1.0, hidden_features / NARROW_WIDTH)
@@ -42,6 +40,5 @@ def fast_network(
         return {**_WIRE, "first_omega_0": round(_WIRE["first_omega_0"] * narrow, 3)}
     if method != "finer":
         return {}
-    crowding = min(1.0, max(0.0, math.log(values_per_weight, _CROWDED)))
     omega = _FIRST_OMEGA * min(1.0, PASSES / min(passes, _LOWEST_OMEGA_AT)) ** (_OMEGA_EXPONENT * crowding)
     return {"first_omega_0": round(omega * narrow, 3), "first_bias_scale": _FIRST_BIAS_SCALE}

@@ -1,7 +1,8 @@
 """The rates that a fit's batches bear.
 
-They grow as the root of the batch, because what the noise of a step adds to the weights goes with rate^2 / batch; half
-the width goes twice as far.
+They grow as the root of the batch, because what the noise of a step adds to the weights goes with rate^2 / batch, and
+where values are crowded fall as the root of the steps: errors stay, and the noise of all steps with them, where a
+network that can hold every value ends without. Half the width goes twice as far.
 """
 
 import math
@@ -17,6 +18,8 @@ _SMALL_TRAVEL = 3.95e-4
 """Steps times SOAP's rate, over sqrt(N P), with small batches."""
 _SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
 """Passes below which rates are higher, as their inverse root, and at most by this factor."""
+_STEADY_STEPS = 2.5
+"""Steps over sqrt(N) that these rates are for: what fits of 10 to 80 passes make."""
 _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
@@ -52,6 +55,7 @@ def fast_rates(
     pixels: int,
     batch: float,
     length: Length,
+    crowding: float,
     hidden_features: int,
     hidden_layers: int | None,
 ) -> Rates:
@@ -64,6 +68,7 @@ def fast_rates(
         pixels: N, the image's.
         batch: Pixels that a step has.
         length: How long the fit is.
+        crowding: How many more values the image has than the network has weights for, of `crowding_of`.
         hidden_features: Width of the network.
         hidden_layers: Depth of a method's network; None for a module of the user's own.
     """
@@ -73,7 +78,9 @@ def fast_rates(
         rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
         deep = max(1.0, (hidden_layers or _USUAL_LAYERS) / _USUAL_LAYERS)
-        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, narrow=narrow, deep=deep)
+        rate = _usual_rate(
+            rules, pixels=pixels, batch=batch, length=length, crowding=crowding, narrow=narrow, deep=deep
+        )
     factor = rate / USUAL_RATE
     if optimizer in (None, rules.optimizer):
         rest = published if rules.rest is None else rules.rest
@@ -82,7 +89,9 @@ def fast_rates(
     return Rates(optimizer=optimizer, matrices=other * (factor if optimizer == "soap" else 1), rest=published * factor)
 
 
-def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length, narrow: float, deep: float) -> float:
+def _usual_rate(
+    rules: MethodRules, *, pixels: int, batch: float, length: Length, crowding: float, narrow: float, deep: float
+) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
 
     With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
@@ -94,7 +103,9 @@ def _usual_rate(rules: MethodRules, *, pixels: int, batch: float, length: Length
         travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
         return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
-    usual = min(_HIGHEST_USUAL_RATE, short * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels))))
+    long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (crowding / 2)
+    borne = short * long * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels)))
+    usual = min(_HIGHEST_USUAL_RATE, borne)
     if narrow <= 1:
         return usual * narrow
     highest = _HIGHEST_USUAL_RATE * math.sqrt(narrow) * USUAL_RATE / rules.matrices

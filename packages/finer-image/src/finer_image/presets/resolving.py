@@ -6,6 +6,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.training_config import matrix_rate, refuse_two_lengths, settle_matrix_rate
 from finer_image.config import ImageConfig
+from finer_image.presets.crowding import crowding_of
 from finer_image.presets.lengths import Length, chosen_length, steps_per_pass
 from finer_image.presets.rates import MUON_RATE, Rates, fast_rates
 
@@ -15,6 +16,7 @@ def resolve(
     *,
     height: int,
     width: int,
+    channels: int,
     hidden_features: int,
     learning_rate: float,
     bf16_is_native: bool,
@@ -28,6 +30,7 @@ def resolve(
         settings: As given.
         height: Rows of the image.
         width: Columns of the image.
+        channels: Numbers of a pixel.
         hidden_features: Width of the network.
         learning_rate: The method's published rate.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
@@ -46,8 +49,9 @@ def resolve(
     refuse_two_lengths(settings)
     length = chosen_length(settings, height, width, passes, hidden_features=hidden_features)
     if settings.preset == "paper":
-        values = _paper(settings, length, learning_rate)
+        chosen = _paper(settings, length, learning_rate)
     else:
+        values = height * width * channels
         rates = fast_rates(
             settings.method,
             optimizer=settings.optimizer,
@@ -55,12 +59,13 @@ def resolve(
             pixels=height * width,
             batch=height * width / steps_per_pass(height, width, length.batch_pixels),
             length=length,
+            crowding=crowding_of(values, hidden_features=hidden_features, hidden_layers=hidden_layers),
             hidden_features=hidden_features,
             hidden_layers=hidden_layers,
         )
-        values = {**_fast(rates, length), "precision": "bf16" if bf16_is_native else "fp32"}
+        chosen = {**_fast(rates, length), "precision": "bf16" if bf16_is_native else "fp32"}
     given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    merged = {**values, **{name: value for name, value in given.items() if value is not None}}
+    merged = {**chosen, **{name: value for name, value in given.items() if value is not None}}
     merged |= {"steps": length.steps, "passes": length.passes}
     settle_matrix_rate(merged, given=settings.matrix_learning_rate)
     if merged["sampling"] == "importance" and not merged["batch_pixels"]:

@@ -22,6 +22,7 @@ from finer_image.io.raster import Raster
 from finer_image.memory import PROCESS_BYTES
 from finer_image.model_data import TASK
 from finer_image.presets import resolve
+from finer_image.presets.crowding import crowding_of
 from finer_image.presets.networks import fast_network
 
 
@@ -79,6 +80,7 @@ def plan_fit(
         settings,
         height=image.height,
         width=image.width,
+        channels=image.channels,
         hidden_features=network.hidden_features,
         hidden_layers=network.hidden_layers if isinstance(network, NetworkConfig) else None,
         learning_rate=values.learning_rate,
@@ -111,13 +113,9 @@ def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
 def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) -> NetworkConfig:
     """Return a method's network with the fast preset's hyper-parameters, but for those that were given."""
     assert settings.passes
-    weights = network.hidden_features**2 * max(1, network.hidden_layers)
-    ours = fast_network(
-        network.method,
-        passes=settings.passes,
-        values_per_weight=image.height * image.width * image.channels / weights,
-        hidden_features=network.hidden_features,
-    )
+    width, values = network.hidden_features, image.height * image.width * image.channels
+    crowding = crowding_of(values, hidden_features=width, hidden_layers=network.hidden_layers)
+    ours = fast_network(network.method, passes=settings.passes, crowding=crowding, hidden_features=width)
     sizes = ("hidden_features", "hidden_layers")
     given = {name: value for name, value in settings.network.items() if name not in sizes}
     return dataclasses.replace(network, options={**network.options, **ours, **given})
