@@ -103,10 +103,11 @@ def _usual_rate(
         travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
         return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
-    long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (crowding / 2)
+    is_narrow = narrow > 1
+    long = 1.0 if is_narrow else min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (crowding / 2)
     borne = short * long * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels)))
     usual = min(_HIGHEST_USUAL_RATE, borne)
-    if narrow <= 1:
+    if not is_narrow:
         return usual * narrow
     highest = _HIGHEST_USUAL_RATE * math.sqrt(narrow) * USUAL_RATE / rules.matrices
     return max(usual, min(usual * narrow, highest) / deep)
