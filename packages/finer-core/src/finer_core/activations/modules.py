@@ -7,6 +7,7 @@ Example:
     >>> mlp = nn.Sequential(nn.Linear(2, 64), FinerActivation(omega_0=30.0), nn.Linear(64, 3))
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -35,7 +36,10 @@ class Activation(nn.Module):
     Subclasses name the function and pass their hyper-parameters to `__init__`. Not for direct use.
 
     Args:
-        **hyper_parameters: Keyword arguments of the function.
+        **hyper_parameters: Keyword arguments of the function; numbers, where its own defaults are.
+
+    Raises:
+        InputError: If one is no finite number, or a parameter, which would not be trained.
 
     Example:
         >>> from finer_core.activations import Activation, SineActivation
@@ -49,7 +53,12 @@ class Activation(nn.Module):
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
-        self.hyper_parameters = checked_constants(hyper_parameters)
+        try:
+            taken = dict(inspect.signature(type(self).function).parameters)
+        except (AttributeError, ValueError):  # no function, or one of PyTorch's, of which Python knows no defaults
+            taken = {}
+        numbers = [name for name, each in taken.items() if type(each.default) in (int, float)]
+        self.hyper_parameters = checked_constants(hyper_parameters, numbers=numbers)
 
     def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""
