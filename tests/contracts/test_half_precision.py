@@ -258,3 +258,12 @@ def test_a_surface_in_double_precision_keeps_the_digits_of_points():
     model.double()
     points = torch.from_numpy(ball.vertices[:5])
     np.testing.assert_allclose(model(points.numpy()), model(points).detach().numpy(), rtol=0, atol=1e-13)
+
+
+def test_a_surface_of_the_user_s_own_network_under_autocast():
+    field = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    model, _ = finer_sdf.fit(surface_model()[1], network=field, steps=1, device="cpu")
+    points = np.linspace(-0.3, 0.3, 9).reshape(3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(points)
+    np.testing.assert_allclose(found, model(points), atol=0.05)
