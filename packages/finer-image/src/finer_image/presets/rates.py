@@ -94,9 +94,10 @@ def _usual_rate(
 ) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
 
-    With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
-    n / d times what the usual width has, and no less than that; with large batches at most the root of n over d times
-    the highest, with small ones n is at most 16.
+    With s the steps over 2.5 sqrt(N), at least 1, and c the crowding, large batches have s^(-c / 2) times what they
+    bear. With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network
+    has n / d times what the usual width has, and no less than that; with large batches at most the root of n over d
+    times the highest, with small ones n is at most 16.
     """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
