@@ -159,6 +159,9 @@ def test_rates_fall_with_the_steps_of_long_fits_where_values_are_crowded():
     bears = 5e-4 * math.sqrt(362 * 160 / half.steps / 8)
     assert half.matrix_learning_rate == pytest.approx(bears * (2.5 * 362 / half.steps) ** 0.25, rel=1e-3)
     assert rate(512, 40, batch_pixels=2048) == pytest.approx(rate(512, 40) / 4)
+    for width, layers in ((28, 5), (64, 3), (127, 3)):  # whose batches are smaller, and whose rates are the highest
+        sizes = {"hidden_features": width, "hidden_layers": layers}
+        assert rate(128, 80, **sizes) == pytest.approx(1.2e-3 * math.sqrt(256 / width) * min(1, 3 / layers))
 
 
 def test_first_omega_falls_with_the_width_of_narrow_networks():

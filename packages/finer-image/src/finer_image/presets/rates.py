@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from finer_core.training_config import matrix_rate
-from finer_image.presets.lengths import SMALLEST_BATCH, STEADY_BATCH, Length
+from finer_image.presets.lengths import NARROW_WIDTH, SMALLEST_BATCH, STEADY_BATCH, Length
 from finer_image.presets.methods import USUAL_RATE, MethodRules, rules_of
 
 MUON_RATE = 1.5e-3
@@ -78,9 +78,9 @@ def fast_rates(
         rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
         deep = max(1.0, (hidden_layers or _USUAL_LAYERS) / _USUAL_LAYERS)
-        rate = _usual_rate(
-            rules, pixels=pixels, batch=batch, length=length, crowding=crowding, narrow=narrow, deep=deep
-        )
+        # The batches and frequencies of narrow networks are others; at lower rates long fits of theirs lose.
+        noisy = crowding if hidden_features >= NARROW_WIDTH else 0.0
+        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, crowding=noisy, narrow=narrow, deep=deep)
     factor = rate / USUAL_RATE
     if optimizer in (None, rules.optimizer):
         rest = published if rules.rest is None else rules.rest
