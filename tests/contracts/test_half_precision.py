@@ -214,9 +214,12 @@ def test_an_image_at_tensors_of_another_type():
 
 def test_what_cannot_be_copied_says_what_helps():
     model, _ = finer_image.fit(np.eye(6), network=torch.nn.Linear(2, 1), **SHORT)
-    model.network.lock = threading.Lock()
-    with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
-        model.bfloat16().render()
+    locked, scripted = copy.deepcopy(model), copy.deepcopy(model)
+    locked.network.lock = threading.Lock()
+    scripted.network = torch.jit.script(scripted.network)  # copies of which have tensors of their own
+    for each in (locked, scripted):
+        with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
+            each.bfloat16().render()
 
 
 def test_points_of_whole_numbers_or_few_digits_in_a_scene():
