@@ -4,6 +4,7 @@
 published rule (FINER, CVPR 2024, section 3; see `finer_core.activations.derivative_mode`).
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -40,6 +41,15 @@ def checked_constants(constants: Mapping[str, Any], *, numbers: Collection[str])
             found[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
             check_within(found[name], "(-inf, inf)", what=name)
     return found
+
+
+def numbers_of(activation: type) -> list[str]:
+    """Return the names of the constants that the function of an activation takes numbers for, as its defaults say."""
+    try:
+        taken = inspect.signature(activation.function).parameters.items()  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):  # no function, or one of PyTorch's, of whose defaults Python knows nothing
+        return []
+    return [name for name, each in taken if type(each.default) in (int, float)]
 
 
 def check_tensors(formula: Any) -> None:

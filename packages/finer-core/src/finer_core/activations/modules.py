@@ -7,7 +7,6 @@ Example:
     >>> mlp = nn.Sequential(nn.Linear(2, 64), FinerActivation(omega_0=30.0), nn.Linear(64, 3))
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from finer_core.activations.formulas import (
     SineFormula,
     checked_constants,
     gauss_finer_formula,
+    numbers_of,
     real_wire_finer_formula,
 )
 from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
@@ -39,7 +39,7 @@ class Activation(nn.Module):
         **hyper_parameters: Keyword arguments of the function; numbers, where its own defaults are.
 
     Raises:
-        InputError: If one is no finite number, or a parameter, which would not be trained.
+        InputError: For what is no finite number, or a parameter, which would not be trained.
 
     Example:
         >>> from finer_core.activations import Activation, SineActivation
@@ -53,12 +53,7 @@ class Activation(nn.Module):
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
-        try:
-            taken = dict(inspect.signature(type(self).function).parameters)
-        except (AttributeError, ValueError):  # no function, or one of PyTorch's, of which Python knows no defaults
-            taken = {}
-        numbers = [name for name, each in taken.items() if type(each.default) in (int, float)]
-        self.hyper_parameters = checked_constants(hyper_parameters, numbers=numbers)
+        self.hyper_parameters = checked_constants(hyper_parameters, numbers=numbers_of(type(self)))
 
     def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""
@@ -68,18 +63,15 @@ class Activation(nn.Module):
         """Return the formula that this module stands for; None where it does more, or something else."""
         if type(self).forward is not Activation.forward or is_hooked(self):
             return None
-        formula = self._formula()
-        return formula if isinstance(formula, RealFormula) else None
+        return formula if isinstance(formula := self._formula(), RealFormula) else None
 
     def complex_formula(self) -> Any:
         """Return the formula that this module stands for if it is a complex one; None if it is not."""
-        formula = self._formula()
-        return None if isinstance(formula, RealFormula) else formula
+        return None if isinstance(formula := self._formula(), RealFormula) else formula
 
     def kernel(self) -> tuple[str, str] | None:
         """Return name and digest of the compiled kernels that compute it on a CPU; None without compiler or kernels."""
-        formula = self._formula()
-        return None if formula is None else kernel_of(formula)
+        return None if (formula := self._formula()) is None else kernel_of(formula)
 
     def _formula(self) -> Any:
         make = type(self).formula
