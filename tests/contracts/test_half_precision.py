@@ -214,9 +214,12 @@ def test_an_image_at_tensors_of_another_type():
 
 def test_what_cannot_be_copied_says_what_helps():
     model, _ = finer_image.fit(np.eye(6), network=torch.nn.Linear(2, 1), **SHORT)
-    model.network.lock = threading.Lock()
-    with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
-        model.bfloat16().render()
+    locked, scripted = copy.deepcopy(model), copy.deepcopy(model)
+    locked.network.lock = threading.Lock()
+    scripted.network = torch.jit.script(scripted.network)  # copies of which have tensors of their own
+    for each in (locked, scripted):
+        with pytest.raises(InputError, match=r"the model computes in bfloat16, .* call \.float\(\) on it first"):
+            each.bfloat16().render()
 
 
 def test_points_of_whole_numbers_or_few_digits_in_a_scene():
@@ -258,3 +261,12 @@ def test_a_surface_in_double_precision_keeps_the_digits_of_points():
     model.double()
     points = torch.from_numpy(ball.vertices[:5])
     np.testing.assert_allclose(model(points.numpy()), model(points).detach().numpy(), rtol=0, atol=1e-13)
+
+
+def test_a_surface_of_the_user_s_own_network_under_autocast():
+    field = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    model, _ = finer_sdf.fit(surface_model()[1], network=field, steps=1, device="cpu")
+    points = np.linspace(-0.3, 0.3, 9).reshape(3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(points)
+    np.testing.assert_allclose(found, model(points), atol=0.05)

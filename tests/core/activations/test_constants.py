@@ -6,6 +6,7 @@ import torch
 
 from finer_core import Finer, InputError, build_network
 from finer_core.activations import (
+    Activation,
     FinerActivation,
     GaussActivation,
     RealWireActivation,
@@ -13,8 +14,11 @@ from finer_core.activations import (
     WireActivation,
     finer,
     gauss,
+    gauss_finer,
+    real_wire_finer,
     sine,
     wire,
+    wire_finer,
 )
 
 Z = torch.linspace(-1, 1, 5)
@@ -31,6 +35,8 @@ LEARNED = torch.nn.Parameter(torch.tensor(2.0))
         lambda: finer(Z, omega_0=2 * LEARNED),
         lambda: gauss(Z, scale=LEARNED),
         lambda: wire(Z, omega_0=LEARNED),
+        lambda: gauss_finer(Z, scale=LEARNED),
+        lambda: real_wire_finer(Z, omega_w=LEARNED),
     ],
 )
 def test_a_parameter_is_refused(make):
@@ -65,6 +71,24 @@ def test_what_is_no_finite_number_is_refused(value, words):
 def test_numbers_of_every_kind_are_taken(value):
     assert torch.equal(SineActivation(omega_0=value)(Z), sine(Z, omega_0=2.0))
     assert torch.equal(sine(Z, omega_0=value), sine(Z, omega_0=2.0))
+    for function in (gauss_finer, real_wire_finer, wire_finer):
+        assert torch.equal(function(Z, omega_0=value), function(Z, omega_0=2.0))
+
+
+def hosc(z, *, beta=2.0, kind="tanh", sizes=None):
+    return getattr(torch, kind)(beta * z)
+
+
+class HoscActivation(Activation):
+    function = staticmethod(hosc)
+
+
+def test_constants_of_others_activations_are_what_their_function_takes():
+    assert torch.equal(HoscActivation(beta=1, kind="sin", sizes=(2, 3))(Z), torch.sin(Z))
+    with pytest.raises(InputError, match="beta must be a number, got 'a'"):
+        HoscActivation(beta="a")
+    celu = type("Celu", (Activation,), {"function": torch.celu})(alpha=0.5)
+    assert torch.equal(celu(Z), torch.celu(Z, alpha=0.5))
 
 
 @pytest.mark.parametrize("given", [np.zeros((3, 2), np.float32), [[0.0, 0.0]], None])

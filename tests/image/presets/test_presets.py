@@ -110,7 +110,7 @@ def test_narrow_networks_of_methods_that_small_batches_serve_have_higher_rates()
 def test_narrow_networks_have_smaller_batches():
     assert resolved(256, passes=160, hidden_features=32).steps == 2 * resolved(256, passes=160).steps
     assert resolved(256, passes=160, hidden_features=128) == resolved(
-        256, passes=160, matrix_learning_rate=1.2e-3 * math.sqrt(2), learning_rate=1.2e-3 * math.sqrt(2)
+        256, passes=160, matrix_learning_rate=1e-3 * math.sqrt(2), learning_rate=1e-3 * math.sqrt(2)
     )
 
 
@@ -155,11 +155,14 @@ def test_rates_fall_with_the_steps_of_long_fits_where_values_are_crowded():
     assert [rate(512, passes) for passes in (20, 40, 80)] == pytest.approx([5e-4, 5e-4 * math.sqrt(2), 1e-3])
     assert rate(512, 125) == pytest.approx(8e-4) and rate(512, 160) == pytest.approx(5e-4 * math.sqrt(2))
     assert rate(256, 160) == pytest.approx(1e-3)  # there is a weight for every value: no noise is left in the end
-    assert rate(256, 160, hidden_features=128) == pytest.approx(1.2e-3 * math.sqrt(2))  # narrow ones bear it
     half = resolved(362, passes=160)
     bears = 5e-4 * math.sqrt(362 * 160 / half.steps / 8)
     assert half.matrix_learning_rate == pytest.approx(bears * (2.5 * 362 / half.steps) ** 0.25, rel=1e-3)
-    assert rate(512, 40, batch_pixels=2048) == pytest.approx(rate(512, 40) / 4)
+    assert rate(512, 60) == rate(512, 50) == rate(512, 40)
+    assert rate(512, 160, method="siren") == pytest.approx(2e-3)  # found for FINER alone
+    for width, layers in ((28, 5), (64, 3), (127, 3)):  # whose batches are smaller, and whose rates are the highest
+        sizes = {"hidden_features": width, "hidden_layers": layers}
+        assert rate(128, 160, **sizes) == pytest.approx(1.2e-3 * math.sqrt(256 / width) * min(1, 3 / layers))
 
 
 def test_first_omega_falls_with_the_width_of_narrow_networks():

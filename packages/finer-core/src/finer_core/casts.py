@@ -152,17 +152,26 @@ def in_single_precision(module: nn.Module) -> nn.Module:
     Raises:
         InputError: If it cannot be copied.
     """
-    tensors = (*module.parameters(), *module.buffers())
-    halves = [each for each in tensors if each.dtype in _HALVES]
+    halves = _halves_in(module)
     if not halves:
         return module
+    memo = {id(each): widened(each) for each in (*module.parameters(), *module.buffers())}
+    single = module
+    reason: Exception | None = None
     try:
-        return copy.deepcopy(module, {id(each): widened(each) for each in tensors})
+        single = copy.deepcopy(module, memo)
     except Exception as error:  # whatever the user's modules raise
+        reason = error
+    if _halves_in(single):  # also those of code that was scripted, which copies its tensors by itself
         kind = str(halves[0].dtype).removeprefix("torch.")
         raise InputError(
             f"the model computes in {kind}, which has too few digits for coordinates; call .float() on it first"
-        ) from error
+        ) from reason
+    return single
+
+
+def _halves_in(module: nn.Module) -> list[Tensor]:
+    return [each for each in (*module.parameters(), *module.buffers()) if each.dtype in _HALVES]
 
 
 def home_of(module: nn.Module) -> Tensor:
@@ -176,8 +185,7 @@ def home_of(module: nn.Module) -> Tensor:
 
 def without_halves(module: Module) -> Module:
     """Return a module, changed in place so that what is of half precision in it is of single precision."""
-    halves = any(each.dtype in _HALVES for each in (*module.parameters(), *module.buffers()))
-    return module.float() if halves else module
+    return module.float() if _halves_in(module) else module
 
 
 def refuse_masked(values: Any, *, what: str) -> None:

@@ -4,9 +4,10 @@
 published rule (FINER, CVPR 2024, section 3; see `finer_core.activations.derivative_mode`).
 """
 
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,16 @@ from finer_core.activations.derivative_mode import operations_are_recorded
 from finer_core.errors import InputError
 from finer_core.schema import check_within
 
-_CHOICES = ("scale_req_grad", "normalized", "complex_factor")
-"""Constants that are no numbers."""
 
-
-def checked_constants(constants: Mapping[str, Any]) -> dict[str, Any]:
+def checked_constants(constants: Mapping[str, Any], *, numbers: Collection[str]) -> dict[str, Any]:
     """Return an activation's constants by name, a tensor of one number as that number.
 
+    Args:
+        constants: The constants.
+        numbers: The names of those that are numbers.
+
     Raises:
-        InputError: If one is no finite number, or a parameter, which would not be trained.
+        InputError: If one of these is no finite number, or one is a parameter, which would not be trained.
     """
     found = {}
     for name, value in constants.items():
@@ -34,10 +36,29 @@ def checked_constants(constants: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} is a constant of the activation and would not be trained; give a number, and multiply the "
                 "activation's input by the parameter"
             )
-        found[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        if name not in _CHOICES:
+        found[name] = value
+        if name in numbers:
+            found[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
             check_within(found[name], "(-inf, inf)", what=name)
     return found
+
+
+def numbers_of(activation: type) -> list[str]:
+    """Return the names of the constants that the function of an activation takes numbers for, as its defaults say."""
+    try:
+        taken = inspect.signature(activation.function).parameters.items()  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):  # no function, or one of PyTorch's, of whose defaults Python knows nothing
+        return []
+    return [name for name, each in taken if type(each.default) in (int, float)]
+
+
+def check_tensors(formula: Any) -> None:
+    """Raise InputError if a constant of a formula, or of one inside it, is a parameter, or a tensor of many numbers."""
+    for name, value in vars(formula).items():
+        if isinstance(value, RealFormula):
+            check_tensors(value)
+        elif isinstance(value, Tensor):
+            checked_constants({name: value}, numbers=(name,))
 
 
 def finer_phase(z: Tensor, *, omega_0: float) -> Tensor:

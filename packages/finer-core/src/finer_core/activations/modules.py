@@ -23,6 +23,7 @@ from finer_core.activations.formulas import (
     SineFormula,
     checked_constants,
     gauss_finer_formula,
+    numbers_of,
     real_wire_finer_formula,
 )
 from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
@@ -35,7 +36,10 @@ class Activation(nn.Module):
     Subclasses name the function and pass their hyper-parameters to `__init__`. Not for direct use.
 
     Args:
-        **hyper_parameters: Keyword arguments of the function.
+        **hyper_parameters: Keyword arguments of the function; numbers, where its own defaults are.
+
+    Raises:
+        InputError: For what is no finite number, or a parameter, which would not be trained.
 
     Example:
         >>> from finer_core.activations import Activation, SineActivation
@@ -49,7 +53,7 @@ class Activation(nn.Module):
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
-        self.hyper_parameters = checked_constants(hyper_parameters)
+        self.hyper_parameters = checked_constants(hyper_parameters, numbers=numbers_of(type(self)))
 
     def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""
@@ -59,18 +63,15 @@ class Activation(nn.Module):
         """Return the formula that this module stands for; None where it does more, or something else."""
         if type(self).forward is not Activation.forward or is_hooked(self):
             return None
-        formula = self._formula()
-        return formula if isinstance(formula, RealFormula) else None
+        return formula if isinstance(formula := self._formula(), RealFormula) else None
 
     def complex_formula(self) -> Any:
         """Return the formula that this module stands for if it is a complex one; None if it is not."""
-        formula = self._formula()
-        return None if isinstance(formula, RealFormula) else formula
+        return None if isinstance(formula := self._formula(), RealFormula) else formula
 
     def kernel(self) -> tuple[str, str] | None:
         """Return name and digest of the compiled kernels that compute it on a CPU; None without compiler or kernels."""
-        formula = self._formula()
-        return None if formula is None else kernel_of(formula)
+        return None if (formula := self._formula()) is None else kernel_of(formula)
 
     def _formula(self) -> Any:
         make = type(self).formula

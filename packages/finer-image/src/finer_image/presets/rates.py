@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from finer_core.training_config import matrix_rate
-from finer_image.presets.lengths import SMALLEST_BATCH, STEADY_BATCH, Length
+from finer_image.presets.lengths import NARROW_WIDTH, SMALLEST_BATCH, STEADY_BATCH, Length
 from finer_image.presets.methods import USUAL_RATE, MethodRules, rules_of
 
 MUON_RATE = 1.5e-3
@@ -18,8 +18,8 @@ _SMALL_TRAVEL = 3.95e-4
 """Steps times SOAP's rate, over sqrt(N P), with small batches."""
 _SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
 """Passes below which rates are higher, as their inverse root, and at most by this factor."""
-_STEADY_STEPS = 2.5
-"""Steps over sqrt(N) that these rates are for: what fits of 10 to 80 passes make."""
+_STEADY_PASSES, _STEADY_STEPS = 80.0, 2.5
+"""Passes up to which, and steps over sqrt(N) for which, a batch bears its rate however crowded the values are."""
 _USUAL_WIDTH = 256
 """Hidden features that the factors of rate and batch are for."""
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
@@ -78,9 +78,10 @@ def fast_rates(
         rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
         deep = max(1.0, (hidden_layers or _USUAL_LAYERS) / _USUAL_LAYERS)
-        rate = _usual_rate(
-            rules, pixels=pixels, batch=batch, length=length, crowding=crowding, narrow=narrow, deep=deep
-        )
+        # Found for FINER in long fits; those of narrow networks, whose batches and frequencies are others, lose by it.
+        is_noisy = method == "finer" and hidden_features >= NARROW_WIDTH and length.passes > _STEADY_PASSES
+        noise = crowding if is_noisy else 0.0
+        rate = _usual_rate(rules, pixels=pixels, batch=batch, length=length, noise=noise, narrow=narrow, deep=deep)
     factor = rate / USUAL_RATE
     if optimizer in (None, rules.optimizer):
         rest = published if rules.rest is None else rules.rest
@@ -90,24 +91,24 @@ def fast_rates(
 
 
 def _usual_rate(
-    rules: MethodRules, *, pixels: int, batch: float, length: Length, crowding: float, narrow: float, deep: float
+    rules: MethodRules, *, pixels: int, batch: float, length: Length, noise: float, narrow: float, deep: float
 ) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
 
-    With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network has
-    n / d times what the usual width has, and no less than that; with large batches at most the root of n over d times
-    the highest, with small ones n is at most 16.
+    With s the steps over 2.5 sqrt(N), at least 1, and c the `noise`, large batches have s^(-c / 2) times what they
+    bear. With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network
+    has n / d times what the usual width has, and no less than that; with large batches at most the root of n over d
+    times the highest, with small ones n is at most 16.
     """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
         travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
         return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
-    is_narrow = narrow > 1
-    long = 1.0 if is_narrow else min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (crowding / 2)
+    long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (noise / 2)
     borne = short * long * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels)))
     usual = min(_HIGHEST_USUAL_RATE, borne)
-    if not is_narrow:
+    if narrow <= 1:
         return usual * narrow
     highest = _HIGHEST_USUAL_RATE * math.sqrt(narrow) * USUAL_RATE / rules.matrices
     return max(usual, min(usual * narrow, highest) / deep)

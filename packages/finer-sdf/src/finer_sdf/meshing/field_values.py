@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from finer_core.casts import as_array
 from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_core.training.transfer import send
@@ -51,7 +52,7 @@ def evaluate_points(
             answer = field(send(coords, device))
         if answer.shape != (len(coords), 1):
             raise ValueError(f"the field must map ({len(coords)}, 3) to ({len(coords)}, 1), got {tuple(answer.shape)}")
-        values[start : start + size] = answer[: len(part), 0].cpu().numpy()
+        values[start : start + size] = as_array(answer[: len(part), 0])
 
     parallel_map(piece, range(0, len(points), size), device=device)
     return values

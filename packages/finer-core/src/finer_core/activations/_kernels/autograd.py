@@ -19,7 +19,7 @@ from finer_core.activations.derivative_mode import (
     operations_are_recorded,
     refuse_second_derivative,
 )
-from finer_core.activations.formulas import RealFormula, checked_constants
+from finer_core.activations.formulas import RealFormula, check_tensors
 
 try:  # No public names do this; PyTorch 2.6 to 2.13 have these, and another one may not.
     from torch._C import _functorch as functorch
@@ -152,7 +152,7 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
         f(z), the shape of `z`.
 
     Raises:
-        InputError: If a constant of the formula is a parameter, which would not be trained.
+        InputError: If a constant of the formula is a parameter, which would not be trained, or many numbers.
 
     Example:
         >>> import torch
@@ -162,8 +162,8 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
         tensor([0.0000, 0.8415])
     """
     exact = scale_req_grad or derivatives_are_exact()
-    if not torch.compiler.is_compiling() and any(isinstance(each, Tensor) for each in vars(formula).values()):
-        checked_constants(vars(formula))
+    if not torch.compiler.is_compiling():
+        check_tensors(formula)
     if z.dtype in (torch.float16, torch.bfloat16):
         out = _apply(z.float(), formula, exact)
         return out if out.is_complex() else out.to(z.dtype)  # there is no half-precision complex type to return to
