@@ -113,7 +113,7 @@ def test_kernel_of_one_network_of_several(tmp_path, capsys):
     assert main([*command, str(tmp_path / "run"), "--part", "density"]) == 0
     assert figures(capsys)["kernel_shape"] == [64, 64]
     assert main([*command, str(tmp_path / "other")]) == 2
-    assert "color or density" in capsys.readouterr().err
+    assert "density or color" in capsys.readouterr().err
 
 
 def test_kernel_between_two_sets_of_points(tmp_path, capsys):
