@@ -137,15 +137,13 @@ def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network
 
 
 def test_an_image_is_crowded_where_it_has_four_values_for_a_weight():
-    def crowding(side: int, channels: int = 3, hidden_features: int = 256, hidden_layers: int | None = 3) -> float:
+    def crowding(side: int, channels: int = 3, hidden_features: int = 256, hidden_layers: int = 3) -> float:
         return crowding_of(side**2 * channels, hidden_features=hidden_features, hidden_layers=hidden_layers)
 
     assert crowding(64) == crowding(256) == crowding(256, channels=1) == 0
     assert crowding(512) == crowding(2048) == crowding(256, hidden_features=128) == 1
     assert crowding(362) == pytest.approx(0.5, abs=0.001) and crowding(512, channels=1) < crowding(512)
-    assert crowding(512, hidden_layers=None) == crowding(512) and crowding(300, hidden_layers=0) == crowding(
-        300, hidden_layers=1
-    )
+    assert 0 < crowding(200, hidden_layers=0) == crowding(200, hidden_layers=1) < 1
 
 
 def test_rates_fall_with_the_steps_of_long_fits_where_values_are_crowded():
@@ -159,6 +157,7 @@ def test_rates_fall_with_the_steps_of_long_fits_where_values_are_crowded():
     bears = 5e-4 * math.sqrt(362 * 160 / half.steps / 8)
     assert half.matrix_learning_rate == pytest.approx(bears * (2.5 * 362 / half.steps) ** 0.25, rel=1e-3)
     assert rate(512, 60) == rate(512, 50) == rate(512, 40)
+    assert rate(512, 160, hidden_layers=None) == pytest.approx(1e-3)  # nobody knows what a module of one's own holds
     assert rate(512, 160, method="siren") == pytest.approx(2e-3)  # found for FINER alone
     for width, layers in ((28, 5), (64, 3), (127, 3)):  # whose batches are smaller, and whose rates are the highest
         sizes = {"hidden_features": width, "hidden_layers": layers}

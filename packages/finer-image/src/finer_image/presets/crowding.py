@@ -2,13 +2,11 @@
 
 import math
 
-_LAYERS = 3
-"""Hidden layers of a network that does not say how many it has."""
 _CROWDED = 4.0
 """Values for a weight from which on more make no difference."""
 
 
-def crowding_of(values: int, *, hidden_features: int, hidden_layers: int | None) -> float:
+def crowding_of(values: int, *, hidden_features: int, hidden_layers: int) -> float:
     """Return c = log4(values per weight between hidden layers), between 0 and 1.
 
     With three layers of 256 features it is 0 for color images up to 256x256, and 1 from 512x512 on.
@@ -16,7 +14,7 @@ def crowding_of(values: int, *, hidden_features: int, hidden_layers: int | None)
     Args:
         values: Numbers in the image: pixels times channels.
         hidden_features: Width of the network.
-        hidden_layers: Its depth; None for a module of the user's own.
+        hidden_layers: Its depth.
     """
-    weights = hidden_features**2 * max(1, _LAYERS if hidden_layers is None else hidden_layers)
+    weights = hidden_features**2 * max(1, hidden_layers)
     return min(1.0, max(0.0, math.log(values / weights, _CROWDED)))

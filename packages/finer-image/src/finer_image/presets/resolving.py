@@ -51,7 +51,10 @@ def resolve(
     if settings.preset == "paper":
         chosen = _paper(settings, length, learning_rate)
     else:
-        values = height * width * channels
+        crowding = 0.0  # of a module of the user's own, of which nobody knows how many values it can hold
+        if hidden_layers is not None:
+            values = height * width * channels
+            crowding = crowding_of(values, hidden_features=hidden_features, hidden_layers=hidden_layers)
         rates = fast_rates(
             settings.method,
             optimizer=settings.optimizer,
@@ -59,7 +62,7 @@ def resolve(
             pixels=height * width,
             batch=height * width / steps_per_pass(height, width, length.batch_pixels),
             length=length,
-            crowding=crowding_of(values, hidden_features=hidden_features, hidden_layers=hidden_layers),
+            crowding=crowding,
             hidden_features=hidden_features,
             hidden_layers=hidden_layers,
         )
