@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.distributed.team import Team
 from finer_core.errors import shortened
 from finer_core.training.state import read_state
@@ -74,26 +74,14 @@ class NerfExperiment(Experiment):
         return {**config, "attempt": _attempt(run)}
 
     def fill(
-        self,
-        run: RunFolder,
-        plan: FitPlan,
-        data: Scene,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
+        self, run: RunFolder, plan: FitPlan, data: Scene, config: Mapping[str, Any], habits: Habits
     ) -> dict[str, Any]:
-        """Train, judge, and fill the run folder; return the figures as written."""
-        if not quiet:
+        """Train, judge, and fill the run folder but for the figures; return these."""
+        if not habits.quiet:
             for note in [*data.notes, *plan.notes]:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
-        model, objective, last = fit_scene(
-            run, plan, data, resume=resume, quiet=quiet, tensorboard=tensorboard, first=_attempt(run), team=team
-        )
-        rest: dict[str, Any] = {"last": last, "processes": team.ranks.size, "quiet": quiet}
-        return fill_run(run, plan, data, config, model=model, objective=objective, **rest)
+        model, objective, last = fit_scene(run, plan, data, habits, first=_attempt(run))
+        return fill_run(run, plan, data, config, habits, model=model, objective=objective, last=last)
 
     def help(self, team: Team) -> None:
         """Do this process's part of the training that the team's first process starts or resumes."""

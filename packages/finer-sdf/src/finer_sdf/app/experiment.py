@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import Assemble, shared_fit, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError, shortened
-from finer_core.io.files import printable
 from finer_core.progress import reporting
-from finer_core.resources import memory_figures, parse_memory
+from finer_core.resources import parse_memory
 from finer_core.training import Fit
 from finer_core.training.budget import steps_within
 from finer_sdf.app.pictures import fill_report
@@ -75,19 +74,10 @@ class SdfExperiment(Experiment):
         return {"shape": facts_of(data)}
 
     def fill(
-        self,
-        run: RunFolder,
-        plan: FitPlan,
-        data: LoadedShape,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
+        self, run: RunFolder, plan: FitPlan, data: LoadedShape, config: Mapping[str, Any], habits: Habits
     ) -> dict[str, Any]:
-        """Fit, mesh, judge, and fill the run folder; return the figures as written."""
-        settings = plan.settings
+        """Fit, mesh, judge, and fill the run folder but for the figures; return these."""
+        settings, team, quiet = plan.settings, habits.team, habits.quiet
         if not quiet:
             for note in data.notes:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
@@ -98,11 +88,8 @@ class SdfExperiment(Experiment):
                 run,
                 name=f"fit {settings.method}",
                 figure=lambda loss: f"loss {loss:.3e}",
-                resume=resume,
-                quiet=quiet,
-                tensorboard=tensorboard,
+                habits=habits,
                 should_stop=should_stop,
-                team=team,
             )
         color_psnr = add_color(model, plan, data, progress=not quiet)
         boxed = plan.frame.shape_to_box(data.shape)
@@ -113,20 +100,11 @@ class SdfExperiment(Experiment):
             "preset": settings.preset,
             **_judgement(mesh, boxed, plan, quiet=quiet),
             **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
-            **common_figures(
-                plan,
-                last,
-                has_target=settings.target_rms is not None,
-                parameters=sum(p.numel() for p in model.parameters()),
-                processes=team.ranks.size,
-            ),
+            **common_figures(plan, last, model, has_target=settings.target_rms is not None, processes=team.ranks.size),
             "resolution": settings.resolution,
         }
         fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
-        run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
-        if not quiet:
-            print(f"report: {printable(run.report)}", file=sys.stderr)
-        return run.read_metrics()
+        return figures
 
 
 EXPERIMENT = SdfExperiment()
