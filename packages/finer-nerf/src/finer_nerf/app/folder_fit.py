@@ -12,7 +12,7 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
-from finer_core.training import Fit, LogEntry, read_jsonl
+from finer_core.training import Fit, LogEntry
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
@@ -140,7 +140,6 @@ def fill_run(
         judged=shown,
         figures=figures,
         config=config,
-        curve=list(read_jsonl(run.metrics_log)),
         held_out=plan.frame.poses_to_box(judged_views(scene).poses),
         orbit_frames=settings.orbit_frames,
         quiet=quiet,

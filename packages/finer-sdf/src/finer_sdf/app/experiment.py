@@ -65,9 +65,14 @@ class SdfExperiment(Experiment):
         """Take a plan back from the content of `config.json`."""
         return FitPlan.from_config(config, source=source)
 
-    def assembly(self, plan: FitPlan, data: LoadedShape, team: Team) -> Assemble[SdfModel]:
+    def assembly(self, plan: FitPlan, data: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
         """Return what puts the fit together in a process of the team."""
-        return _assembly(plan, data, team)
+
+        def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
+            team.take_device(plan.device)
+            return assembled_fit(plan, data, gradient_sum=gradient_sum, progress=progress)
+
+        return assemble
 
     def about(self, plan: FitPlan, data: LoadedShape) -> dict[str, Any]:
         """Return what `config.json` says of the shape."""
@@ -81,7 +86,7 @@ class SdfExperiment(Experiment):
         if not quiet:
             for note in data.notes:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
-        assemble = _assembly(plan, data, team, progress=not quiet)
+        assemble = self.assembly(plan, data, team, progress=not quiet)
         with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
             last = run_session(
                 fit,
@@ -108,16 +113,6 @@ class SdfExperiment(Experiment):
 
 
 EXPERIMENT = SdfExperiment()
-
-
-def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
-    """Return what puts the fit together in a process of the team."""
-
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
-        team.take_device(plan.device)
-        return assembled_fit(plan, loaded, gradient_sum=gradient_sum, progress=progress)
-
-    return assemble
 
 
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:
