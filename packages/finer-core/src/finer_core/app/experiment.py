@@ -18,6 +18,7 @@ from finer_core.app.saved_run import (
     tell_of_other_circumstances,
 )
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing
+from finer_core.config import SavedPlan
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
@@ -32,11 +33,13 @@ class Experiment(ABC):
     """Start runs, go on with them, and help with them: what an application adds is below, in its own methods.
 
     Attributes:
+        plan_class: Class of its plans.
         command: The program and its command, e.g. "finer-image fit".
         kind: What an input is, e.g. "image".
         built_in: Name of the built-in input.
     """
 
+    plan_class: ClassVar[type[SavedPlan]]
     command: ClassVar[str]
     kind: ClassVar[str]
     built_in: ClassVar[str]
@@ -117,7 +120,7 @@ class Experiment(ABC):
 
     def _plan_of_run(self, run: RunFolder, config: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """Return the plan of a run, which must be of a method and have the settings that were named."""
-        plan = self.plan_of(config, source=run.config)
+        plan: Any = self.plan_class.from_config(config, source=run.config)
         if isinstance(plan.network, OwnNetwork):
             raise InputError(
                 f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
@@ -151,10 +154,6 @@ class Experiment(ABC):
         """Return the plan of a new run; `config_of` makes of a plan what the other processes are told."""
 
     @abstractmethod
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> Any:
-        """Take a plan back from the content of `config.json`."""
-
-    @abstractmethod
     def about(self, plan: Any, data: Any) -> dict[str, Any]:
         """Return what `config.json` says of the input beside its name and digest."""
 
@@ -176,7 +175,7 @@ class Experiment(ABC):
 
         def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[Any, Fit]]:
             nonlocal data
-            plan = self.plan_of(config, source=Path("config.json"))
+            plan: Any = self.plan_class.from_config(config, source="config.json")
             data = self.read_as_told(config, plan) if data is None else data
             return self.assembly(plan, data, team)(gradient_sum)
 

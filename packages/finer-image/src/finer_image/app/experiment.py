@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -21,7 +20,7 @@ from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
-from finer_image.training.plan import FitPlan, digest_of, plan_of
+from finer_image.training.plan import FitPlan, digest_of
 from finer_image.training.timed_plan import plan_timed_fit
 
 
@@ -41,7 +40,7 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
 class ImageExperiment(Experiment):
     """Runs of `finer-image fit`."""
 
-    command, kind, built_in = "finer-image fit", "image", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-image fit", "image", BUILT_IN
 
     def read(self, name: str | None, settings: ImageConfig) -> tuple[Raster, str]:
         """Return an image and its SHA-256."""
@@ -61,10 +60,6 @@ class ImageExperiment(Experiment):
             return shared_measurement(team, self.assembly(trial, data, team), partial(seconds_per_step, within=within))
 
         return plan_timed_fit(settings, data, shared_time=None if team.ranks.is_alone else shared_time)
-
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return plan_of(config, source=source)
 
     def assembly(self, plan: FitPlan, data: Raster, team: Team) -> Assemble[nn.Module]:
         """Return what puts the fit together in a process of the team."""

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
@@ -21,7 +20,7 @@ from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
 class NerfExperiment(Experiment):
     """Runs of `finer-nerf train`."""
 
-    command, kind, built_in = "finer-nerf train", "scene", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-nerf train", "scene", BUILT_IN
 
     def open(self, name: str | None, settings: NerfConfig) -> tuple[Scene, str, NerfConfig]:
         """Return a scene, its SHA-256, and the settings with how it was read."""
@@ -43,10 +42,6 @@ class NerfExperiment(Experiment):
     ) -> FitPlan:
         """Return the plan of a new run."""
         return plan_fit(settings, data, processes=team.ranks.size)
-
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return FitPlan.from_config(config, source=source)
 
     def networks_of(self, plan: FitPlan) -> Any:
         """Return the configs of a plan's networks."""
@@ -87,7 +82,7 @@ class NerfExperiment(Experiment):
         """Do this process's part of the training that the team's first process starts or resumes."""
         config = team.listen()
         with team.agreed():
-            plan = self.plan_of(config, source=Path("config.json"))
+            plan: Any = self.plan_class.from_config(config, source="config.json")
             team.take_device(plan.device)
             scene = self.read_as_told(config, plan)
         help_scene(plan, scene, team, first=config["attempt"])

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
@@ -37,7 +36,7 @@ from finer_sdf.training.timed_plan import plan_timed_fit
 class SdfExperiment(Experiment):
     """Runs of `finer-sdf fit`."""
 
-    command, kind, built_in = "finer-sdf fit", "shape", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-sdf fit", "shape", BUILT_IN
 
     def open(self, name: str | None, settings: SdfConfig) -> tuple[LoadedShape, str, SdfConfig]:
         """Return a shape, its SHA-256 and the settings, once it is known that the mesh fits the memory."""
@@ -60,10 +59,6 @@ class SdfExperiment(Experiment):
 
         timed = None if team.ranks.is_alone else shared_steps
         return plan_timed_fit(settings, data.shape, colors=data.colors, shared_steps=timed)
-
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return FitPlan.from_config(config, source=source)
 
     def assembly(self, plan: FitPlan, data: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
         """Return what puts the fit together in a process of the team."""
