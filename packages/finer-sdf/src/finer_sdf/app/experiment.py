@@ -58,7 +58,7 @@ class SdfExperiment(Experiment):
             return shared_measurement(team, self.assembly(trial, data, team), partial(steps_within, seconds))
 
         timed = None if team.ranks.is_alone else shared_steps
-        return plan_timed_fit(settings, data.shape, colors=data.colors, shared_steps=timed)
+        return plan_timed_fit(settings, data, shared_steps=timed)
 
     def assembly(self, plan: FitPlan, data: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
         """Return what puts the fit together in a process of the team."""
