@@ -18,7 +18,7 @@ from finer_core.app.saved_run import (
     read_run,
     tell_of_other_circumstances,
 )
-from finer_core.config import plan_of_config, setting
+from finer_core.config import SavedPlan, setting
 from finer_core.io.tensor_file import write_tensors
 from finer_core.networks.config import NetworkConfig
 from finer_core.resources import environment_versions
@@ -34,10 +34,11 @@ class Settings(TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(SavedPlan):
     settings: Settings
     network: NetworkConfig
     device: str
+    resolved = ("steps",)
 
 
 CONFIG = {
@@ -70,7 +71,7 @@ def changed(run, *names: str, value) -> None:
 
 def taken_back(run) -> Plan:
     config = read_run(run, command="finer-image fit")
-    plan = plan_of_config(Plan, config, source=run.config, needed=("steps",))
+    plan = Plan.from_config(config, source=run.config)
     check_weights(run, [plan.network], memory=10**9)
     return plan
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from finer_core import InputError
-from finer_core.app.run_folder import open_run_folder
+from finer_core.app.run_folder import Habits, open_run_folder
 from finer_core.app.session import run_session
 from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.training import DivergenceGuard, Interrupted
@@ -28,8 +28,7 @@ def run(path: Path, *, stop_after: int | None = None, **fit) -> None:
         open_run_folder(path, mode="resume"),
         name="fit",
         figure=str,
-        resume=True,
-        quiet=True,
+        habits=Habits(resume=True, quiet=True),
         should_stop=lambda: stop_after is not None and next(asked) >= stop_after,
     )
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from finer_core import NetworkConfig, build_network
-from finer_core.app.run_folder import open_run_folder
+from finer_core.app.run_folder import Habits, open_run_folder
 from finer_core.training import Interrupted
 from finer_image import evaluation
 from finer_image import memory as budget
@@ -318,7 +318,7 @@ def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("uninterrupted")
     path = large_file(folder, request.param, picture(300, 400))
     image = open_in_parts(path)
-    fit_image(ninety_steps(image), image, open_run_folder(folder / "whole", mode="new"), quiet=True)
+    fit_image(ninety_steps(image), image, open_run_folder(folder / "whole", mode="new"), habits=Habits(quiet=True))
     return path, folder / "whole"
 
 
@@ -335,8 +335,8 @@ def test_an_interrupted_fit_resumes_to_the_same_bits(uninterrupted, tmp_path, st
     run = open_run_folder(tmp_path / "run", mode="new")
     asked = iter(range(1000))
     with pytest.raises(Interrupted):
-        fit_image(plan, image, run, quiet=True, should_stop=lambda: next(asked) >= stop_at)
-    fit_image(plan, open_in_parts(path), run, resume=True, quiet=True)
+        fit_image(plan, image, run, habits=Habits(quiet=True), should_stop=lambda: next(asked) >= stop_at)
+    fit_image(plan, open_in_parts(path), run, habits=Habits(resume=True, quiet=True))
     for name in ("model.safetensors", "reconstruction.tif"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
 

@@ -15,6 +15,7 @@ from finer_sdf import fit as fit_shape
 from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry.surface_sampling import sample_surface
+from finer_sdf.inputs import as_shape
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.training.build import build_fit, build_sampler
@@ -41,7 +42,7 @@ def test_seconds_choose_a_length_that_is_written_down(monkeypatch):
     monkeypatch.setattr("finer_core.training.budget.seconds_per_step", lambda fit, within: 0.04)
     given = {"hidden_features": 16, "hidden_layers": 1}
     settings = SdfConfig(seconds=2.0, network=given, batch_points=64, device="cpu")
-    plan = plan_timed_fit(settings, ellipsoid())
+    plan = plan_timed_fit(settings, as_shape(ellipsoid()))
     assert (plan.settings.seconds, plan.settings.steps) == (2.0, int(0.95 * 2 / 0.04))
     same = plan_fit(SdfConfig(steps=47, network=given, batch_points=64, device="cpu"), ellipsoid())
     assert dataclasses.replace(plan.settings, seconds=None) == same.settings

@@ -10,13 +10,13 @@ import os
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from finer_core.errors import InputError
 from finer_core.schema import build, check, described, fits, plain, shown
 
 Config = TypeVar("Config")
-Plan = TypeVar("Plan")
+Plan = TypeVar("Plan", bound="SavedPlan")
 
 
 def setting(
@@ -160,28 +160,48 @@ def refuse_fields_without_effect(config: Any, *names: str, named: Collection[str
             raise InputError(f"{name} {shown(getattr(config, name))} does nothing {why}")
 
 
-def plan_of_config(
-    kind: type[Plan], config: Mapping[str, Any], *, source: str | os.PathLike[str], needed: Sequence[str] = ()
-) -> Plan:
-    """Return a plan, a dataclass with `settings` and `device`, from the entries of `config.json` that are its fields.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SavedPlan:
+    """Be a plan, with `settings` and `device`, that `config.json` says and a resumed run takes back.
 
-    Args:
-        kind: The dataclass.
-        config: The content.
-        source: The file, for messages.
-        needed: Settings that may not be None, because a plan has them resolved.
-
-    Raises:
-        InputError: If an entry is missing or of another type, a value is refused, or the device is absent.
+    Attributes:
+        resolved: Settings that may not be None, because every plan has decided them.
     """
-    from finer_core.resources import resolve_device
 
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    plan: Any = build(kind, {name: config[name] for name in names if name in config}, what=os.fspath(source))
-    if getattr(plan.settings, "optimizer", None) not in (None, "adam"):  # the others have a rate for matrices
-        needed = [*needed, "matrix_learning_rate"]
-    missing = [name for name in needed if getattr(plan.settings, name) is None]
-    if missing:
-        raise InputError(f"{os.fspath(source)}: settings: {missing[0]} is none; a run has it decided")
-    resolved: Plan = dataclasses.replace(plan, device=resolve_device(plan.device))
-    return resolved
+    resolved: ClassVar[Sequence[str]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for `config.json`."""
+        return {field.name: _saved(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_config(cls: type[Plan], config: Mapping[str, Any], *, source: str | os.PathLike[str]) -> Plan:
+        """Take a plan back from the entries of `config.json` that are its fields.
+
+        Args:
+            config: The content.
+            source: The file, for messages.
+
+        Raises:
+            InputError: If an entry is missing or of another type, a value is refused, or the device is absent.
+        """
+        from finer_core.resources import resolve_device
+
+        names = [field.name for field in dataclasses.fields(cls)]
+        plan: Any = build(cls, {name: config[name] for name in names if name in config}, what=os.fspath(source))
+        # Other optimizers than Adam have a rate for matrices.
+        is_adam = getattr(plan.settings, "optimizer", None) in (None, "adam")
+        needed = (*cls.resolved, *(() if is_adam else ("matrix_learning_rate",)))
+        missing = [name for name in needed if getattr(plan.settings, name) is None]
+        if missing:
+            raise InputError(f"{os.fspath(source)}: settings: {missing[0]} is none; a run has it decided")
+        resolved: Plan = dataclasses.replace(plan, device=resolve_device(plan.device))
+        return resolved
+
+
+def _saved(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return list(value) if isinstance(value, tuple) else value

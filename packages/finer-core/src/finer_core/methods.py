@@ -79,172 +79,119 @@ class Method:
         return self.tasks[task]
 
 
-def _image(learning_rate: float, **kwargs: Any) -> TaskValues:
-    return TaskValues(learning_rate=learning_rate, **kwargs)
-
-
-def _sdf(learning_rate: float, **kwargs: Any) -> TaskValues:
-    return TaskValues(learning_rate=learning_rate, **{"hidden_layers": 2, "amsgrad": True, **kwargs})
-
-
-def _nerf(**kwargs: Any) -> TaskValues:
-    """Settings of each of a radiance field's two networks: four linear maps, so hidden_layers = 2."""
-    return TaskValues(learning_rate=2e-4, hidden_features=182, hidden_layers=2, **kwargs)
-
-
-def _ntk(**kwargs: Any) -> TaskValues:
-    """Settings of the published kernel figure: one hidden layer of 256, so hidden_layers = 0."""
-    return TaskValues(learning_rate=0.0, hidden_layers=0, **kwargs)
-
-
 _SINES = {"first_omega_0": 30.0, "hidden_omega_0": 30.0}
 _LOW_SINES = {"first_omega_0": 1.0, "hidden_omega_0": 30.0}
 _WIRE = {"first_omega_0": 20.0, "hidden_omega_0": 20.0, "scale": 10.0}
-_GAUSS_FINER = {"scale": 3.0, "omega_0": 10.0}
-_WIRE_FINER = {"scale": 2.0, "omega_w": 4.0, "omega_0": 5.0}
+_GAUSS_FINER = {"scale": 3.0, "omega_0": 10.0, "first_bias_scale": 1.0}
+_WIRE_FINER = {"scale": 2.0, "omega_w": 4.0, "omega_0": 5.0, "first_bias_scale": 1.0}
 _REAL_WIRE = {"omega_w": 20.0, "scale": 10.0}
 
+
+def _image(learning_rate: float, options: dict[str, Any], **more: Any) -> TaskValues:
+    return TaskValues(learning_rate=learning_rate, options=options, **more)
+
+
+_IMAGE = {
+    "finer": _image(5e-4, {**_SINES, "first_bias_scale": None}),
+    "siren": _image(5e-4, _SINES),
+    "gauss": _image(5e-3, {"scale": 30.0}),
+    "wire": _image(5e-3, _WIRE),
+    "pemlp": _image(1e-3, {"num_frequencies": 10}, target_range=(0.0, 1.0)),
+    "gauss-finer": _image(1e-3, _GAUSS_FINER),
+    "wire-finer": _image(1e-3, _WIRE_FINER),
+    "real-wire": _image(1e-3, _REAL_WIRE, published=False),
+    "real-wire-finer": _image(1e-3, _WIRE_FINER, published=False),
+    "ff": _image(1e-3, {"frequency_std": 10.0}, target_range=(0.0, 1.0), published=False),
+    # Our image coordinates span 2 units and BACON's functions have period 1, hence the factor 0.5.
+    "bacon": _image(5e-3, {"max_frequency": 512.0, "coords_scale": 0.5}, hidden_layers=4, published=False),
+}
+
+
+def _sdf(learning_rate: float, options: dict[str, Any], **more: Any) -> TaskValues:
+    return TaskValues(learning_rate=learning_rate, options=options, **{"hidden_layers": 2, "amsgrad": True, **more})
+
+
+_THIRD = {"first_bias_scale": 1 / sqrt(3)}
+_SDF = {
+    "finer": _sdf(1e-4, {**_SINES, "first_bias_scale": 1.0}),
+    "siren": _sdf(1e-4, _SINES),
+    "gauss": _sdf(1e-4, {"scale": 30.0}),
+    "wire": _sdf(1e-4, _WIRE, amsgrad=False),
+    "pemlp": _sdf(5e-4, {"num_frequencies": 10, "weight_init": "he"}),
+    "gauss-finer": _sdf(1e-4, {**_GAUSS_FINER, "normalized": True}),
+    "wire-finer": _sdf(1e-4, {**_WIRE_FINER, **_THIRD, "complex_factor": "modulus"}, amsgrad=False),
+    "real-wire": _sdf(1e-4, _REAL_WIRE, published=False),
+    "real-wire-finer": _sdf(1e-4, {**_WIRE_FINER, **_THIRD}, published=False),
+    "ff": _sdf(1e-3, {"frequency_std": 8.0}),
+    "bacon": _sdf(1e-2, {"max_frequency": 384.0}, hidden_layers=8, published=False),
+    "multiscale-bacon": _sdf(1e-2, {"max_frequency": 384.0, "reuse_filters": True}, hidden_layers=8),
+}
+
+
+def _nerf(options: dict[str, Any], **more: Any) -> TaskValues:
+    """Settings of each of a radiance field's two networks: four linear maps, so hidden_layers = 2."""
+    return TaskValues(learning_rate=2e-4, hidden_features=182, hidden_layers=2, options=options, **more)
+
+
+_NERF = {
+    "finer": _nerf({**_SINES, "first_bias_scale": None}),
+    "siren": _nerf(_SINES),
+    "gauss": _nerf({"scale": 30.0}, published=False),
+    "wire": _nerf(_WIRE, published=False),
+    "pemlp": _nerf({"num_frequencies": 10}, published=False),
+    "gauss-finer": _nerf(_GAUSS_FINER, published=False),
+    "wire-finer": _nerf(_WIRE_FINER, published=False),
+    "real-wire": _nerf(_REAL_WIRE, published=False),
+    "real-wire-finer": _nerf(_WIRE_FINER, published=False),
+    "ff": _nerf({"frequency_std": 8.0}, published=False),
+    "ngp": TaskValues(
+        learning_rate=1e-2, hidden_features=64, hidden_layers=0, options={"finest_resolution": 2048, "bias": False}
+    ),
+}
+
+
+def _ntk(options: dict[str, Any], **more: Any) -> TaskValues:
+    """Settings of the published kernel figure: one hidden layer of 256, so hidden_layers = 0."""
+    return TaskValues(learning_rate=0.0, hidden_layers=0, options=options, **more)
+
+
+_NTK = {
+    "finer": _ntk({**_LOW_SINES, "first_bias_scale": 1.0}),
+    "siren": _ntk(_LOW_SINES),
+    "gauss": _ntk({"scale": 2.5}, published=False),
+    "wire": _ntk(_WIRE),
+    "pemlp": _ntk({"num_frequencies": 10}, published=False),
+    "gauss-finer": _ntk({"scale": 2.5, "omega_0": 0.4, "first_bias_scale": 1.0}),
+    "wire-finer": _ntk({"scale": 2.5, "omega_w": 5.0, "omega_0": 0.08, "first_bias_scale": 1.0}),
+    "real-wire": _ntk(_REAL_WIRE, published=False),
+    "real-wire-finer": _ntk(_WIRE_FINER, published=False),
+    "ff": _ntk({"frequency_std": 1.0}),
+}
+
+_NETWORKS = {
+    "finer": "Finer",
+    "siren": "Siren",
+    "gauss": "Gauss",
+    "wire": "Wire",
+    "pemlp": "PEMLP",
+    "gauss-finer": "GaussFiner",
+    "wire-finer": "WireFiner",
+    "real-wire": "RealWire",
+    "real-wire-finer": "RealWireFiner",
+    "ff": "FourierFeatures",
+    "bacon": "Bacon",
+    "multiscale-bacon": "MultiscaleBacon",
+    "ngp": "HashGridMLP",
+}
+_TASKS = {"image": _IMAGE, "sdf": _SDF, "nerf": _NERF, "ntk": _NTK}
+
 METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            name="finer",
-            network="finer_core.networks:Finer",
-            tasks={
-                "image": _image(5e-4, options={**_SINES, "first_bias_scale": None}),
-                "sdf": _sdf(1e-4, options={**_SINES, "first_bias_scale": 1.0}),
-                "nerf": _nerf(options={**_SINES, "first_bias_scale": None}),
-                "ntk": _ntk(options={**_LOW_SINES, "first_bias_scale": 1.0}),
-            },
-        ),
-        Method(
-            name="siren",
-            network="finer_core.networks:Siren",
-            tasks={
-                "image": _image(5e-4, options=_SINES),
-                "sdf": _sdf(1e-4, options=_SINES),
-                "nerf": _nerf(options=_SINES),
-                "ntk": _ntk(options=_LOW_SINES),
-            },
-        ),
-        Method(
-            name="gauss",
-            network="finer_core.networks:Gauss",
-            tasks={
-                "image": _image(5e-3, options={"scale": 30.0}),
-                "sdf": _sdf(1e-4, options={"scale": 30.0}),
-                "nerf": _nerf(options={"scale": 30.0}, published=False),
-                "ntk": _ntk(options={"scale": 2.5}, published=False),
-            },
-        ),
-        Method(
-            name="wire",
-            network="finer_core.networks:Wire",
-            tasks={
-                "image": _image(5e-3, options=_WIRE),
-                "sdf": _sdf(1e-4, options=_WIRE, amsgrad=False),
-                "nerf": _nerf(options=_WIRE, published=False),
-                "ntk": _ntk(options=_WIRE),
-            },
-        ),
-        Method(
-            name="pemlp",
-            network="finer_core.networks:PEMLP",
-            tasks={
-                "image": _image(1e-3, options={"num_frequencies": 10}, target_range=(0.0, 1.0)),
-                "sdf": _sdf(5e-4, options={"num_frequencies": 10, "weight_init": "he"}),
-                "nerf": _nerf(options={"num_frequencies": 10}, published=False),
-                "ntk": _ntk(options={"num_frequencies": 10}, published=False),
-            },
-        ),
-        Method(
-            name="gauss-finer",
-            network="finer_core.networks:GaussFiner",
-            tasks={
-                "image": _image(1e-3, options={**_GAUSS_FINER, "first_bias_scale": 1.0}),
-                "sdf": _sdf(1e-4, options={**_GAUSS_FINER, "first_bias_scale": 1.0, "normalized": True}),
-                "nerf": _nerf(options={**_GAUSS_FINER, "first_bias_scale": 1.0}, published=False),
-                "ntk": _ntk(options={"scale": 2.5, "omega_0": 0.4, "first_bias_scale": 1.0}),
-            },
-        ),
-        Method(
-            name="wire-finer",
-            network="finer_core.networks:WireFiner",
-            tasks={
-                "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}),
-                "sdf": _sdf(
-                    1e-4,
-                    options={**_WIRE_FINER, "first_bias_scale": 1 / sqrt(3), "complex_factor": "modulus"},
-                    amsgrad=False,
-                ),
-                "nerf": _nerf(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
-                "ntk": _ntk(options={"scale": 2.5, "omega_w": 5.0, "omega_0": 0.08, "first_bias_scale": 1.0}),
-            },
-        ),
-        Method(
-            name="real-wire",
-            network="finer_core.networks:RealWire",
-            tasks={
-                "image": _image(1e-3, options=_REAL_WIRE, published=False),
-                "sdf": _sdf(1e-4, options=_REAL_WIRE, published=False),
-                "nerf": _nerf(options=_REAL_WIRE, published=False),
-                "ntk": _ntk(options=_REAL_WIRE, published=False),
-            },
-        ),
-        Method(
-            name="real-wire-finer",
-            network="finer_core.networks:RealWireFiner",
-            tasks={
-                "image": _image(1e-3, options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
-                "sdf": _sdf(1e-4, options={**_WIRE_FINER, "first_bias_scale": 1 / sqrt(3)}, published=False),
-                "nerf": _nerf(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
-                "ntk": _ntk(options={**_WIRE_FINER, "first_bias_scale": 1.0}, published=False),
-            },
-        ),
-        Method(
-            name="ff",
-            network="finer_core.networks:FourierFeatures",
-            tasks={
-                "image": _image(1e-3, options={"frequency_std": 10.0}, target_range=(0.0, 1.0), published=False),
-                "sdf": _sdf(1e-3, options={"frequency_std": 8.0}),
-                "nerf": _nerf(options={"frequency_std": 8.0}, published=False),
-                "ntk": _ntk(options={"frequency_std": 1.0}),
-            },
-        ),
-        Method(
-            name="bacon",
-            network="finer_core.networks:Bacon",
-            tasks={
-                # Our image coordinates span 2 units and BACON's functions have period 1, hence the factor 0.5.
-                "image": _image(
-                    5e-3,
-                    options={"max_frequency": 512.0, "coords_scale": 0.5},
-                    hidden_layers=4,
-                    published=False,
-                ),
-                "sdf": _sdf(1e-2, options={"max_frequency": 384.0}, hidden_layers=8, published=False),
-            },
-        ),
-        Method(
-            name="multiscale-bacon",
-            network="finer_core.networks:MultiscaleBacon",
-            tasks={
-                "sdf": _sdf(1e-2, options={"max_frequency": 384.0, "reuse_filters": True}, hidden_layers=8),
-            },
-        ),
-        Method(
-            name="ngp",
-            network="finer_core.networks:HashGridMLP",
-            tasks={
-                "nerf": TaskValues(
-                    learning_rate=1e-2,
-                    hidden_features=64,
-                    hidden_layers=0,
-                    options={"finest_resolution": 2048, "bias": False},
-                ),
-            },
-        ),
+    name: Method(
+        name=name,
+        network=f"finer_core.networks:{network}",
+        tasks={task: values[name] for task, values in _TASKS.items() if name in values},
     )
+    for name, network in _NETWORKS.items()
 }
 """Every method by its command-line name; those of other packages when they were asked for, see `load_method`."""
 OWN_METHODS = dict(METHODS)

@@ -87,6 +87,8 @@ class TrainingConfig(RunConfig):
 
 LENGTHS = ("steps", "passes", "seconds")
 """Settings that say how long a fit is, the one first that a run's config.json resolves the others to."""
+RESOLVED = ("steps", "log_every", "learning_rate", "optimizer", "precision")
+"""Settings that may be None and that every plan has decided."""
 
 
 def filled(settings: object, values: Mapping[str, Any], *, compiles: bool) -> dict[str, Any]:

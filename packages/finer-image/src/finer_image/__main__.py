@@ -1,18 +1,10 @@
 """Run the command line: as `finer-image`, or as `python -m finer_image`."""
 
 import sys
-from collections.abc import Sequence
 
-from finer_core.app.loading import loading
+from finer_core.app.loading import main_of
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, by default that of the process, and return its exit code."""
-    with loading():
-        from finer_image.app.cli import main as run
-
-    return run(arguments)
-
+main = main_of("finer_image.app.cli")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -70,7 +70,7 @@ def benchmark(
         images,
         methods,
         partial(_metrics_of, config=config),
-        row_of=_row,
+        row_of=row_of,
         task=TASK,
         overrides=overrides,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-image[dask]"),
@@ -89,14 +89,10 @@ def _metrics_of(image: Any, settings: dict[str, Any], *, config: ImageConfig | N
     return {**evaluate(model, raster, memory=memory), "size": size, "seconds": round(history[-1].seconds, 3)}
 
 
-def _row(image: str, method: str, result: Result) -> dict[str, Any]:
-    return row_of(image, method, result, size=None if isinstance(result, Exception) else result["size"])
-
-
-def row_of(image: str, method: str, result: Mapping[str, Any] | Exception, *, size: str | None) -> dict[str, Any]:
+def row_of(image: str, method: str, result: Result) -> dict[str, Any]:
     """Return the row of a fit."""
-    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image, "method": method, "size": size}
+    row: dict[str, Any] = {**dict.fromkeys(COLUMNS), "image": image, "method": method}
     row["published_mean_psnr"] = published_mean_psnr(method)
     if isinstance(result, Exception):
         return row | {"error": str(result)}
-    return row | {name: result.get(name) for name in ("psnr", "ssim", "seconds")}
+    return row | {name: result.get(name) for name in ("size", "psnr", "ssim", "seconds")}

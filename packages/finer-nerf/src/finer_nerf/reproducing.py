@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
@@ -10,7 +9,7 @@ from finer_core.io.figures import side_by_side
 from finer_core.reproduction import Cell, Input, Outcome, Reproduction, Study, Table
 from finer_core.reproduction import reproduce as run_study
 from finer_core.reproduction.table import name_in
-from finer_nerf.config import BUILT_IN, NerfConfig
+from finer_nerf.config import BUILT_IN, NerfConfig, scene_name
 from finer_nerf.published_tables import TABLES
 
 
@@ -53,8 +52,7 @@ def find_inputs(table: Table, paths: Sequence[str]) -> list[Input]:
     """
     found = []
     for source in paths or [BUILT_IN]:
-        path = Path(source)
-        stem = (path.resolve().parent if path.suffix == ".json" else path.resolve()).name if paths else BUILT_IN
+        stem = scene_name(source)
         found.append(Input(name=name_in(stem, table.inputs) or stem, source=source, sha256=_digest(source)))
     return found
 

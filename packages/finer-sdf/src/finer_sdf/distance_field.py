@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from finer_sdf.meshing.surface_mesh import SurfaceMesh
     from finer_sdf.point_query import PointQuery
 
-_PREVIEW_SIDE = 256
 _STARTS_SIDE = 64
 """Grid points per axis of the mesh that ways down to the surface begin at, where they went astray."""
 
@@ -205,6 +204,7 @@ class DistanceField(nn.Module):
         finished = surface_mesh(self.field, found, min_component=min_component, simplify=simplify, device=self.device)
         return finished if texture is None else painted(self, finished, size=texture)
 
+    @in_plain_modes()
     def render(
         self,
         *,
@@ -234,12 +234,16 @@ class DistanceField(nn.Module):
             InputError: For a size, an axis or a kind that does not exist, or "error" without a mesh as reference.
         """
         from finer_sdf.inputs import distance_to
-        from finer_sdf.rendering.images import render
+        from finer_sdf.rendering.images import check_kind, check_size, paint
+        from finer_sdf.rendering.raycast import raycast_field
 
         distance = distance_to(reference, self.normalization)
+        height, width = check_size(size)
+        check_kind(kind, distance)
+        view: dict[str, Any] = {"height": height, "width": width, "azimuth": azimuth, "elevation": elevation, "up": up}
         with reporting("render", unit="row", progress=progress) as tell:
-            view: dict[str, Any] = {"size": size, "azimuth": azimuth, "elevation": elevation, "up": up}
-            return render(self, kind=kind, reference=distance, on_rows=lambda done: tell(done, size[0]), **view)
+            seen = raycast_field(self, on_rows=lambda done: tell(done, height), **view)
+            return paint(seen, kind, reference=distance)
 
     def turntable(
         self,
@@ -285,10 +289,9 @@ class DistanceField(nn.Module):
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""
-        from finer_core.io.figures import png_bytes
-        from finer_sdf.rendering.images import render
+        from finer_sdf.rendering.images import preview
 
-        return png_bytes(render(self, size=(_PREVIEW_SIDE, _PREVIEW_SIDE), supersample=1))
+        return preview(self)
 
     def _parameter(self) -> Tensor:
         """Return what tells device and type of coordinates: those of a parameter, where there is one."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
-from finer_core.app.run_folder import Mode, RunFolder
+from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
 from finer_core.benchmark import Result
 from finer_core.config import merge_settings
@@ -138,14 +138,14 @@ def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) ->
 
 
 def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
-    habits: dict[str, Any] = {"signal": str(fit.signal), "quiet": plan.quiet, "tensorboard": False}
-    run = RunFolder(fit.out)
+    signal, habits, run = str(fit.signal), Habits(quiet=plan.quiet), RunFolder(fit.out)
     if plan.mode == "resume" and run.config.is_file():
         given = {**plan.given, "method": fit.settings.method}
         if run.metrics.is_file():
-            return benchmark.experiment.finished(fit.out, signal=habits["signal"], given=given)
-        return benchmark.experiment.resume(fit.out, given=given, **habits)
-    return benchmark.experiment.start(fit.out, settings=fit.settings, mode=plan.mode, **habits)
+            return benchmark.experiment.finished(fit.out, signal=signal, given=given)
+        return benchmark.experiment.resume(fit.out, signal=signal, given=given, habits=habits)
+    start = benchmark.experiment.start
+    return start(fit.out, settings=fit.settings, signal=signal, mode=plan.mode, habits=habits)
 
 
 def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:

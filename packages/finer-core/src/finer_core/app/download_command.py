@@ -1,10 +1,11 @@
 """The command `download` of an application's public data; importing it does not load PyTorch."""
 
 import argparse
-import pkgutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finer_core.app.cli import OneLineParser
 from finer_core.app.fit_command import add_command
@@ -12,29 +13,43 @@ from finer_core.errors import InputError
 
 
 def add_download_command(
-    commands: Any, fetch: str, *, names: Sequence[str], text: str, what: str, out: str, of_several: bool = False
+    commands: Any,
+    source: str,
+    *,
+    names: Sequence[str],
+    text: str,
+    what: str,
+    out: str,
+    kind: Literal["file", "folder", "archive"] = "file",
 ) -> OneLineParser:
     """Add the command to a program.
 
     Args:
         commands: What `add_subparsers` returned.
-        fetch: "module:function" of the parsed arguments, which returns the paths of what it has fetched.
+        source: Module with a function `download` and an ACKNOWLEDGEMENT; loaded when the command runs.
         names: What there is to download.
         text: One line for the help.
         what: What the names are, for the help.
         out: The default folder.
-        of_several: Whether one address has all of them.
+        kind: What an address is of: a file for each name, a folder of files for each, or an archive of all.
 
     Returns:
         The command's parser.
     """
 
     def run(arguments: argparse.Namespace) -> None:
-        if len(arguments.names) > 1 and not of_several and (arguments.url or arguments.sha256):
+        if len(arguments.names) > 1 and kind != "archive" and (arguments.url or arguments.sha256):
             raise InputError(f"--url and --sha256 are of one file; name one, not {' '.join(arguments.names)}")
-        paths: Callable[[argparse.Namespace], Sequence[Path]] = pkgutil.resolve_name(fetch)
-        for path in paths(arguments):
-            print(path)
+        where: dict[str, Any] = {"url": arguments.url, "progress": not arguments.quiet}
+        if kind != "folder":
+            where["sha256"] = arguments.sha256
+        elif arguments.sha256:
+            raise InputError("--sha256 is of one file, and this set has several, whose digests are known; leave it out")
+        module, wanted = import_module(source), [arguments.names] if kind == "archive" else arguments.names
+        fetched = [module.download(each, arguments.out, **where) for each in wanted]
+        print(module.ACKNOWLEDGEMENT, file=sys.stderr)
+        for paths in fetched:
+            print(*([paths] if isinstance(paths, Path) else paths), sep="\n")
 
     parser = add_command(commands, "download", run, text)
     parser.epilog = "What broke off is gone on with when the command is repeated; what is there already is kept."

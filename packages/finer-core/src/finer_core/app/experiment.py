@@ -1,14 +1,15 @@
 """One run of an application's fitting command, from the input file to the finished run folder."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from finer_core.app.fit_command import refuse_changes
-from finer_core.app.run_folder import Mode, RunFolder, open_run_folder
+from finer_core.app.run_folder import Habits, Mode, RunFolder, open_run_folder
 from finer_core.app.saved_run import (
     check_weights,
     config_content,
@@ -17,12 +18,13 @@ from finer_core.app.saved_run import (
     tell_of_other_circumstances,
 )
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing
+from finer_core.config import SavedPlan
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import write_json
+from finer_core.io.files import printable, write_json
 from finer_core.networks.own_network import OwnNetwork
-from finer_core.resources import parse_memory
+from finer_core.resources import memory_figures, parse_memory
 from finer_core.training.loop import Fit
 
 
@@ -31,26 +33,18 @@ class Experiment(ABC):
     """Start runs, go on with them, and help with them: what an application adds is below, in its own methods.
 
     Attributes:
+        plan_class: Class of its plans.
         command: The program and its command, e.g. "finer-image fit".
         kind: What an input is, e.g. "image".
         built_in: Name of the built-in input.
     """
 
+    plan_class: ClassVar[type[SavedPlan]]
     command: ClassVar[str]
     kind: ClassVar[str]
     built_in: ClassVar[str]
 
-    def start(
-        self,
-        out: Path,
-        *,
-        settings: Any,
-        signal: str | None,
-        mode: Mode,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team | None = None,
-    ) -> dict[str, Any]:
+    def start(self, out: Path, *, settings: Any, signal: str | None, mode: Mode, habits: Habits) -> dict[str, Any]:
         """Check everything, make the run folder, fit, and fill it; return the figures.
 
         With a team of several processes, its first calls this, or `resume`, and the others `help`.
@@ -58,7 +52,6 @@ class Experiment(ABC):
         Raises:
             InputError: Before anything was written, for any wrong input.
         """
-        team = team or Team()
         data, sha256, settings = self.open(signal, settings)
 
         def config_of(plan: Any) -> dict[str, Any]:
@@ -68,42 +61,29 @@ class Experiment(ABC):
                 plan, command=self.command, signal=name, input_sha256=sha256, networks=networks, **about
             )
 
-        plan = self.plan(settings, data, team, config_of)
+        plan = self.plan(settings, data, habits.team, config_of)
         run = open_run_folder(out, mode=mode)
         config = config_of(plan)
         write_json(run.config, config)
-        team.tell(self.told(run, config))
-        habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
-        return self.fill(run, plan, data, config, resume=False, **habits)
+        habits.team.tell(self.told(run, config))
+        return self._filled(run, plan, data, config, habits)
 
-    def resume(
-        self,
-        out: Path,
-        *,
-        signal: str | None,
-        given: Mapping[str, Any],
-        quiet: bool,
-        tensorboard: bool,
-        team: Team | None = None,
-    ) -> dict[str, Any]:
+    def resume(self, out: Path, *, signal: str | None, given: Mapping[str, Any], habits: Habits) -> dict[str, Any]:
         """Go on with a run to the result that it would have had without interruption; return the figures.
 
         Args:
             out: The run folder.
             signal: The input; None for the one that `config.json` names.
             given: Settings that were named, which the run must have.
-            quiet: No progress and no notes.
-            tensorboard: Also write TensorBoard scalars.
-            team: The processes that share the fit.
+            habits: How; it resumes, whatever these say.
 
         Raises:
             InputError: If there is no such run, it was changed, or the input or a setting is another now.
         """
-        team = team or Team()
         run = open_run_folder(out, mode="resume")
         config = read_run(run, command=self.command)
         plan = self._plan_of_run(run, config, given)
-        self.check_resumed(plan, team)
+        self.check_resumed(plan, habits.team)
         networks = self.networks_of(plan)
         check_weights(run, networks, memory=parse_memory(plan.settings.memory))
         kernels = kernels_of(networks, device=plan.device, compiled=plan.settings.compile)
@@ -112,9 +92,18 @@ class Experiment(ABC):
         data, sha256 = self.read(name, plan.settings)
         self._refuse_another(name, sha256, config)
         config |= self.about(plan, data)  # the report shows it
-        team.tell(self.told(run, {**config, "signal": name}))
-        habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
-        return self.fill(run, plan, data, config, resume=True, **habits)
+        habits.team.tell(self.told(run, {**config, "signal": name}))
+        return self._filled(run, plan, data, config, replace(habits, resume=True))
+
+    def _filled(
+        self, run: RunFolder, plan: Any, data: Any, config: Mapping[str, Any], habits: Habits
+    ) -> dict[str, Any]:
+        """Fill a run folder, and end it; return the figures as written."""
+        figures = self.fill(run, plan, data, config, habits)
+        run.write_metrics({**figures, **memory_figures(plan.device)})  # last: it says that the run is complete
+        if not habits.quiet:
+            print(f"report: {printable(run.report)}", file=sys.stderr)
+        return run.read_metrics()
 
     def finished(self, out: Path, *, signal: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the figures of a run that is complete, if it is of this input and these settings; compute nothing.
@@ -131,7 +120,7 @@ class Experiment(ABC):
 
     def _plan_of_run(self, run: RunFolder, config: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """Return the plan of a run, which must be of a method and have the settings that were named."""
-        plan = self.plan_of(config, source=run.config)
+        plan: Any = self.plan_class.from_config(config, source=run.config)
         if isinstance(plan.network, OwnNetwork):
             raise InputError(
                 f"{run.config}: the network is a module of its user's own, {plan.network.own}, which no command has"
@@ -165,27 +154,12 @@ class Experiment(ABC):
         """Return the plan of a new run; `config_of` makes of a plan what the other processes are told."""
 
     @abstractmethod
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> Any:
-        """Take a plan back from the content of `config.json`."""
-
-    @abstractmethod
     def about(self, plan: Any, data: Any) -> dict[str, Any]:
         """Return what `config.json` says of the input beside its name and digest."""
 
     @abstractmethod
-    def fill(
-        self,
-        run: RunFolder,
-        plan: Any,
-        data: Any,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
-    ) -> dict[str, Any]:
-        """Fit, and fill the run folder; return the figures as written."""
+    def fill(self, run: RunFolder, plan: Any, data: Any, config: Mapping[str, Any], habits: Habits) -> dict[str, Any]:
+        """Fit, and fill the run folder but for the figures; return these."""
 
     def assembly(self, plan: Any, data: Any, team: Team) -> Assemble[Any]:
         """Return what puts the fit together in a process of the team, for `help`; who has its own `help` needs none."""
@@ -201,7 +175,7 @@ class Experiment(ABC):
 
         def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[Any, Fit]]:
             nonlocal data
-            plan = self.plan_of(config, source=Path("config.json"))
+            plan: Any = self.plan_class.from_config(config, source="config.json")
             data = self.read_as_told(config, plan) if data is None else data
             return self.assembly(plan, data, team)(gradient_sum)
 

@@ -17,7 +17,7 @@ from typing import Any
 from finer_core.app.cli import OneLineParser, add_options
 from finer_core.app.loading import loading
 from finer_core.app.network_options import add_network_options, given_options
-from finer_core.app.run_folder import Mode, check_writable, read_settings
+from finer_core.app.run_folder import Habits, Mode, check_writable, read_settings
 from finer_core.config import merge_settings
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
@@ -150,12 +150,12 @@ class FitCommand:
             print("loading", end="\r", file=sys.stderr, flush=True)
         with loading():
             experiment = pkgutil.resolve_name(self.experiment)
-        habits: dict[str, Any] = {"quiet": arguments.quiet, "tensorboard": arguments.tensorboard, "team": team}
+        habits = Habits(quiet=arguments.quiet, tensorboard=arguments.tensorboard, team=team)
         if mode == "resume" and (out / "config.json").is_file():
             given = asked_settings(arguments, self.settings)
-            metrics = experiment.resume(out, signal=arguments.signal or named, given=given, **habits)
+            metrics = experiment.resume(out, signal=arguments.signal or named, given=given, habits=habits)
         else:
-            metrics = experiment.start(out, settings=settings, signal=signal, mode=mode, **habits)
+            metrics = experiment.start(out, settings=settings, signal=signal, mode=mode, habits=habits)
         if arguments.json:
             print(json.dumps(metrics))
         else:

@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 
 
 @contextmanager
@@ -23,3 +24,15 @@ def loading() -> Iterator[None]:
     finally:
         for each in raising:
             signal.signal(each, signal.default_int_handler)
+
+
+def main_of(module: str) -> Callable[..., int]:
+    """Return what loads the module of a command line, runs it, by default as this process was called, and its code."""
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        with loading():
+            run = import_module(module).main
+        code: int = run(arguments)
+        return code
+
+    return main

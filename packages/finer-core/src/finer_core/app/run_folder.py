@@ -7,15 +7,34 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from finer_core.app.folder_lock import FolderLock, lock_folder
+from finer_core.distributed.team import Team
 from finer_core.errors import InputError
 from finer_core.io.files import is_partial, remove_partial_files, write_json
 
 Mode = Literal["new", "overwrite", "resume"]
 _MOST_CONFIG_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """Hold how a run is made, whatever it fits.
+
+    Attributes:
+        resume: Go on from the run's checkpoint, if it has one yet.
+        quiet: No progress and no notes.
+        tensorboard: Also write TensorBoard scalars.
+        team: The processes that share the fit.
+    """
+
+    resume: bool = False
+    quiet: bool = False
+    tensorboard: bool = False
+    team: Team = field(default_factory=Team)
 
 
 class RunFolder:

@@ -17,6 +17,8 @@ from finer_core.resources import environment_versions
 from finer_core.schema import check_entries
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from finer_core.training.history import LogEntry
 
 _ENTRIES: dict[str, Any] = {
@@ -47,13 +49,15 @@ def config_content(
     }
 
 
-def common_figures(plan: Any, last: "LogEntry", *, has_target: bool, parameters: int, processes: int) -> dict[str, Any]:
+def common_figures(
+    plan: Any, last: "LogEntry", network: "Module", *, has_target: bool, processes: int
+) -> dict[str, Any]:
     """Return what `metrics.json` says of every fit, beside how good its result is."""
     return {
         "steps": last.step,
         "target_reached": last.is_reached if has_target else None,
         "seconds": round(last.seconds, 3),
-        "parameters": parameters,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "device": plan.device,
         "seed": plan.settings.seed,
         "rollbacks": last.rollbacks,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.distributed.team import Team
 from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry
@@ -24,11 +24,8 @@ def run_session(
     name: str,
     metrics_of: Callable[[float], Mapping[str, float]] = lambda loss: {},
     figure: Callable[[float], str],
-    resume: bool = False,
-    quiet: bool = False,
-    tensorboard: bool = False,
+    habits: Habits,
     should_stop: Callable[[], bool] = lambda: False,
-    team: Team | None = None,
 ) -> LogEntry:
     """Run a fit to its end, connected to its run folder.
 
@@ -38,11 +35,8 @@ def run_session(
         name: What the progress line calls the work.
         metrics_of: Makes of a stretch's loss what else its log line says.
         figure: Makes the progress line's figure of a step's loss.
-        resume: Go on from the run's checkpoint, if it has one yet.
-        quiet: Show no progress.
-        tensorboard: Also write TensorBoard scalars.
+        habits: How; the other processes of its team call `follow_session`.
         should_stop: Asked before every step.
-        team: The processes that share the fit; the others call `follow_session`.
 
     Returns:
         The last stretch.
@@ -51,14 +45,14 @@ def run_session(
         Interrupted: If `should_stop` said so.
         DivergenceError: If the fit diverged for good.
     """
-    team = team or Team()
+    team = habits.team
     with team.agreed():
-        state = read_state(run.checkpoint) if resume and run.checkpoint.is_file() else None
+        state = read_state(run.checkpoint) if habits.resume and run.checkpoint.is_file() else None
     if not team.ranks.is_alone:
         team.broadcast(run.checkpoint.read_bytes() if state else b"")
         _let_first_decide(fit, team)
     log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
-    if tensorboard:
+    if habits.tensorboard:
         log.append(TensorBoardLogger(run.tensorboard))
 
     def on_log(entry: LogEntry) -> None:
@@ -73,7 +67,7 @@ def run_session(
             figure=figure,
             state=state,
             checkpoint=run.checkpoint,
-            quiet=quiet,
+            quiet=habits.quiet,
             on_log=on_log,
             should_stop=should_stop,
         ):

@@ -1,5 +1,6 @@
 """Networks of the Gaussian family: Gauss and Gauss-FINER."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -103,16 +104,9 @@ class GaussFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear: Any) -> GaussFinerLayer:
-            return GaussFinerLayer(
-                scale=scale,
-                omega_0=omega_0,
-                normalized=normalized,
-                is_first=is_first,
-                scale_req_grad=scale_req_grad,
-                **linear,
-            )
-
+        make_layer = partial(
+            GaussFinerLayer, scale=scale, omega_0=omega_0, normalized=normalized, scale_req_grad=scale_req_grad
+        )
         super().__init__(
             in_features=in_features,
             out_features=out_features,

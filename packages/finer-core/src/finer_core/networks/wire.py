@@ -4,6 +4,7 @@ The complex ones have int(hidden_features / sqrt 2) complex features, to keep th
 has real weights, all later ones complex; the output is the real part.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,17 +122,14 @@ class WireFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear: Any) -> WireFinerLayer:
-            return WireFinerLayer(
-                omega_0=omega_0,
-                omega_w=omega_w,
-                scale=scale,
-                complex_factor=complex_factor,
-                is_first=is_first,
-                scale_req_grad=scale_req_grad,
-                **linear,
-            )
-
+        make_layer = partial(
+            WireFinerLayer,
+            omega_0=omega_0,
+            omega_w=omega_w,
+            scale=scale,
+            complex_factor=complex_factor,
+            scale_req_grad=scale_req_grad,
+        )
         super().__init__(
             in_features=in_features,
             out_features=out_features,
@@ -185,15 +183,12 @@ class RealWire(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear: Any) -> RealWireLayer:
-            return RealWireLayer(omega_w=omega_w, scale=scale, is_first=is_first, **linear)
-
         super().__init__(
             in_features=in_features,
             out_features=out_features,
             hidden_features=hidden_features,
             hidden_layers=hidden_layers,
-            make_layer=make_layer,
+            make_layer=partial(RealWireLayer, omega_w=omega_w, scale=scale),
             head_init=sine_family_init(omega_0=omega_w, is_first=False),
             bias=bias,
             generator=generator,
@@ -245,16 +240,9 @@ class RealWireFiner(CoordinateMLP):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        def make_layer(*, is_first: bool, **linear: Any) -> RealWireFinerLayer:
-            return RealWireFinerLayer(
-                omega_0=omega_0,
-                omega_w=omega_w,
-                scale=scale,
-                is_first=is_first,
-                scale_req_grad=scale_req_grad,
-                **linear,
-            )
-
+        make_layer = partial(
+            RealWireFinerLayer, omega_0=omega_0, omega_w=omega_w, scale=scale, scale_req_grad=scale_req_grad
+        )
         super().__init__(
             in_features=in_features,
             out_features=out_features,

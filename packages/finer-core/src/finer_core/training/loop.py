@@ -24,7 +24,7 @@ from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback, is_worse
 from finer_core.training.history import LogEntry
 from finer_core.training.objective import Objective
-from finer_core.training.optimizers.build import check_optimizers, each, set_learning_rates, step_optimizer
+from finer_core.training.optimizers.build import check_optimizers, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
 from finer_core.training.state import TrainState, put_read_state, put_state, saving, take_state, write_state
 from finer_core.training.timed_length import TimedLength
@@ -201,12 +201,14 @@ class Fit:
         """Do one update at the rates as they are, and return its detached loss, which the next one may overwrite."""
         if self._graphed is not None:
             return self._graphed(step)
-        each(self.optimizers, lambda optimizer: optimizer.zero_grad(set_to_none=True))
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss = self.objective.backward(self.network, step)
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
         self.takes_state = True
-        each(self.optimizers, step_optimizer)
+        for optimizer in self.optimizers:
+            step_optimizer(optimizer)
         self.takes_state = False
         return loss.detach()
 

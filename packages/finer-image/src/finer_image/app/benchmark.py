@@ -43,15 +43,14 @@ def images_in(folder: str, *, limit: int | None) -> list[BenchmarkInput]:
 
 
 def _row(fit: BenchmarkFit, result: Result) -> dict[str, Any]:
-    size = None
     if not isinstance(result, Exception):
         run = RunFolder(fit.out)
         config = run.read_config()
         check_entries(config, {"image": Mapping[str, Any]}, what=f"{run.config}")
         image = config["image"]
         check_entries(image, {"height": int, "width": int}, what=f"{run.config}: image")
-        size = f"{image['height']}x{image['width']}"
-    return row_of(printable(fit.signal.name), fit.settings.method, result, size=size)
+        result = {**result, "size": f"{image['height']}x{image['width']}"}
+    return row_of(printable(fit.signal.name), fit.settings.method, result)
 
 
 def _means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,22 +1,21 @@
 """The command line `finer-image`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, parse_size, run_command, version_text
+from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import FitCommand, add_command, add_habits
 from finer_core.app.network_options import add_network_options
+from finer_core.app.reproduce_command import STEPS, add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, printable
 from finer_core.methods import method_names
 from finer_image._version import __version__
-from finer_image.app.download import add_download
-from finer_image.app.reproduce import add_reproduce
 from finer_image.config import BUILT_IN, ImageConfig
 from finer_image.io.notes import with_notes
 
@@ -37,8 +36,24 @@ def build_parser() -> OneLineParser:
     _add_render(commands)
     _add_evaluate(commands)
     _add_benchmark(commands)
-    add_download(commands)
-    add_reproduce(commands)
+    add_download_command(
+        commands,
+        "finer_image.io.download",
+        names=("div2k",),
+        text="Fetch the photographs of the published image tables; the only command that uses the network.",
+        what="sets",
+        out="div2k",
+        kind="folder",
+    )
+    add_reproduce_command(
+        commands,
+        "finer_image.reproducing",
+        what="TABLE",
+        inputs=f"image files, or folders of the table's images (default: the built-in {BUILT_IN})",
+        out="runs/image-reproduction",
+        size="side that images are reduced to",
+        lengths={**STEPS, "passes": "use every pixel so often, in the place of published steps"},
+    )
     _add_import(commands)
     _add_neurons(commands)
     _add_activations(commands)
@@ -222,7 +237,3 @@ def run_activations(arguments: argparse.Namespace) -> None:
     check_output_path(arguments.out, overwrite=arguments.overwrite)
     save_figure(activations(extent=arguments.extent), arguments.out)
     print(printable(arguments.out))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,18 +1,15 @@
 """One `finer-image fit`, from the input file to the finished run folder."""
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from finer_core.app.experiment import Experiment
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.app.shared_fit import Assemble, shared_measurement
 from finer_core.distributed.team import Team
-from finer_core.io.files import printable
 from finer_core.resources import memory_figures, parse_memory
 from finer_core.training.budget import seconds_per_step
 from finer_image.app.folder_fit import assembly, fit_image
@@ -23,7 +20,7 @@ from finer_image.io.image import Image
 from finer_image.io.input_digest import sha256_of_input
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
-from finer_image.training.plan import FitPlan, digest_of, plan_of
+from finer_image.training.plan import FitPlan, digest_of
 from finer_image.training.timed_plan import plan_timed_fit
 
 
@@ -43,7 +40,7 @@ def read_signal(signal: str | None, *, memory: int) -> tuple[Raster, str]:
 class ImageExperiment(Experiment):
     """Runs of `finer-image fit`."""
 
-    command, kind, built_in = "finer-image fit", "image", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-image fit", "image", BUILT_IN
 
     def read(self, name: str | None, settings: ImageConfig) -> tuple[Raster, str]:
         """Return an image and its SHA-256."""
@@ -64,10 +61,6 @@ class ImageExperiment(Experiment):
 
         return plan_timed_fit(settings, data, shared_time=None if team.ranks.is_alone else shared_time)
 
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return plan_of(config, source=source)
-
     def assembly(self, plan: FitPlan, data: Raster, team: Team) -> Assemble[nn.Module]:
         """Return what puts the fit together in a process of the team."""
         return assembly(plan, data, team)
@@ -81,28 +74,14 @@ class ImageExperiment(Experiment):
         }
 
     def fill(
-        self,
-        run: RunFolder,
-        plan: FitPlan,
-        data: Raster,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
+        self, run: RunFolder, plan: FitPlan, data: Raster, config: Mapping[str, Any], habits: Habits
     ) -> dict[str, Any]:
-        """Fit, judge, and fill the run folder; return the figures as written."""
-        habits: dict[str, Any] = {"quiet": quiet, "tensorboard": tensorboard, "team": team}
-        with team.interruptible() as should_stop:
-            reconstruction, figures = fit_image(plan, data, run, resume=resume, should_stop=should_stop, **habits)
-        figures = {**figures, **memory_figures(plan.device)}
+        """Fit, judge, and fill the run folder but for the figures; return these."""
+        with habits.team.interruptible() as should_stop:
+            reconstruction, figures = fit_image(plan, data, run, habits=habits, should_stop=should_stop)
+        figures |= memory_figures(plan.device)  # for the report, which cannot tell its own
         write_report(run, target=data, reconstruction=reconstruction, metrics=figures, config=config)
-        figures |= memory_figures(plan.device)  # of the report too, which cannot tell it of itself
-        run.write_metrics(figures)  # last: it says that the run is complete
-        if not quiet:
-            print(f"report: {printable(run.report)}", file=sys.stderr)
-        return run.read_metrics()
+        return figures
 
 
 EXPERIMENT = ImageExperiment()

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import Assemble, shared_fit
@@ -39,11 +39,8 @@ def fit_image(
     image: Raster,
     run: RunFolder,
     *,
-    resume: bool = False,
-    quiet: bool = False,
-    tensorboard: bool = False,
+    habits: Habits,
     should_stop: Callable[[], bool] = lambda: False,
-    team: Team | None = None,
 ) -> tuple[Raster, dict[str, Any]]:
     """Fit, save the model and its reconstruction, and judge it.
 
@@ -55,23 +52,19 @@ def fit_image(
         DivergenceError: If the fit diverged for good.
         CollectiveError: If another process is gone.
     """
-    team = team or Team()
+    settings, team = plan.settings, habits.team
     with shared_fit(team, assembly(plan, image, team), should_stop=should_stop) as (network, fit, any_should_stop):
         last = run_session(
             fit,
             run,
-            name=f"fit {plan.settings.method}",
+            name=f"fit {settings.method}",
             metrics_of=lambda loss: {"psnr": psnr_of_loss(plan, loss)},
             figure=lambda loss: f"PSNR {psnr_of_loss(plan, loss):.2f} dB",
-            resume=resume,
-            quiet=quiet,
-            tensorboard=tensorboard,
+            habits=habits,
             should_stop=any_should_stop,
-            team=team,
         )
-    settings = plan.settings
     model = ImageModel.of(network.eval(), image, target_range=plan.target_range)
-    judging = Progress("evaluate", total=image.height, unit="row", quiet=quiet)
+    judging = Progress("evaluate", total=image.height, unit="row", quiet=habits.quiet)
     model.save(run.model)
     path = run.path / f"reconstruction{default_suffix(image)}"
     reconstruction, figures = judge_and_write(model, image, path, on_rows=lambda rows: judging.update(rows))
@@ -80,12 +73,6 @@ def fit_image(
         "method": settings.method,
         "preset": settings.preset,
         **figures,
-        **common_figures(
-            plan,
-            last,
-            has_target=settings.target_psnr is not None,
-            parameters=sum(p.numel() for p in network.parameters()),
-            processes=team.ranks.size,
-        ),
+        **common_figures(plan, last, network, has_target=settings.target_psnr is not None, processes=team.ranks.size),
         "passes": round(passes_of(plan, image, steps=last.step), 3),
     }

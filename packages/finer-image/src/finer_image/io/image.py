@@ -83,14 +83,6 @@ class Image(Raster):
     """
 
     pixels: np.ndarray
-    mode: str
-    value_range: tuple[float, float]
-    channel_names: tuple[str, ...] = ()
-    icc_profile: bytes | None = None
-    source_mode: str = ""
-    nodata: Nodata = None
-    missing: int = 0
-    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype

@@ -8,7 +8,6 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_image.io.image import mode_of, native
-from finer_image.io.nodata import Nodata
 from finer_image.io.raster import Raster, notes_of, survey
 from finer_image.io.source import file_error, named
 from finer_image.io.value_range import row_blocks
@@ -28,14 +27,7 @@ class DiskImage(Raster):
         pixels_of: Turns a window of samples into pixels.
         channels_of_pixels: Channels of the pixels, which may be more or fewer than samples: a palette's are three.
         type_of_pixels: Type of a pixel value, in native byte order.
-        mode: See `Raster`, like the rest.
-        value_range: (low, high).
-        channel_names: Always empty.
-        icc_profile: Colour profile, or None.
-        source_mode: The file's own mode where it differs.
-        nodata: Value of the pixels that hold no data, beside NaN, or None.
-        missing: How many pixels hold no data.
-        notes: What the user should know about what was read.
+        **rest: Attributes of a `Raster`; there are no channel names.
     """
 
     path: Path
@@ -43,14 +35,6 @@ class DiskImage(Raster):
     pixels_of: Callable[[np.ndarray], np.ndarray]
     channels_of_pixels: int
     type_of_pixels: np.dtype
-    mode: str
-    value_range: tuple[float, float]
-    channel_names: tuple[str, ...] = ()
-    icc_profile: bytes | None = None
-    source_mode: str = ""
-    nodata: Nodata = None
-    missing: int = 0
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path, parts: Parts, *, notes: Sequence[str] = ()) -> "DiskImage":

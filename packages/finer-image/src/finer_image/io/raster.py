@@ -3,6 +3,7 @@
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from finer_image.io.nodata import Nodata, missing_pixels
 from finer_image.io.value_range import interval_of
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Raster(ABC):
     """Describe an image and give out any window of its pixels.
 
@@ -31,12 +33,12 @@ class Raster(ABC):
 
     mode: str
     value_range: tuple[float, float]
-    channel_names: tuple[str, ...]
-    icc_profile: bytes | None
-    source_mode: str
-    nodata: Nodata
-    missing: int
-    notes: tuple[str, ...]
+    channel_names: tuple[str, ...] = ()
+    icc_profile: bytes | None = None
+    source_mode: str = ""
+    nodata: Nodata = None
+    missing: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     @abstractmethod

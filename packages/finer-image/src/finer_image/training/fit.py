@@ -25,7 +25,7 @@ from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
 from finer_image.model import ImageModel
 from finer_image.training.build import build_fit, psnr_of_loss
-from finer_image.training.plan import digest_of, plan_of
+from finer_image.training.plan import FitPlan, digest_of
 from finer_image.training.timed_plan import plan_timed_fit
 
 
@@ -95,7 +95,7 @@ def fit(
         else:
             source = Path(checkpoint or "")
             saved = saved_fit(state, about, source=source, verb="finer_image.fit", signal="image")
-            plan = plan_of(saved, source=source)
+            plan = FitPlan.from_config(saved, source=source)
             refuse_other_settings(plan, settings, named=overrides, source=source)
         trained = network_of(plan, own=own)
         loop = build_fit(plan, trained, raster)

@@ -2,12 +2,9 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from finer_core.config import plan_of_config
+from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
@@ -15,6 +12,7 @@ from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
+from finer_core.training_config import RESOLVED
 from finer_image.config import ImageConfig
 from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
@@ -27,7 +25,7 @@ from finer_image.presets.networks import fast_network
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
+class FitPlan(SavedPlan):
     """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
 
     Attributes:
@@ -41,15 +39,12 @@ class FitPlan:
     network: NetworkConfig | OwnNetwork
     target_range: tuple[float, float]
     device: str
+    resolved = (*RESOLVED, "batch_pixels", "betas", "sampling", "schedule")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for `config.json`."""
-        return {
-            "settings": dataclasses.asdict(self.settings),
-            "network": self.network.to_dict(),
-            "target_range": list(self.target_range),
-            "device": self.device,
-        }
+    def __post_init__(self) -> None:
+        low, high = self.target_range
+        if not low < high:
+            raise InputError(f"target_range must be two numbers, the lower first, got {low!r} {high!r}")
 
 
 def plan_fit(
@@ -141,26 +136,6 @@ def chunk_pixels(network: NetworkConfig | OwnNetwork, *, memory: int, image: Ras
         needed = (taken + SMALLEST_CHUNK * bytes_per_row(network)) / 1e6
         raise InputError(f"--memory leaves no room: this fit needs about {needed:.0f} MB")
     return rows
-
-
-def plan_of(config: Mapping[str, Any], *, source: Path) -> FitPlan:
-    """Take a plan back from a run's config.
-
-    Raises:
-        InputError: If the config is not of an image fit, or was changed to what none can have.
-    """
-    plan = plan_of_config(FitPlan, config, source=source, needed=_RESOLVED)
-    low, high = plan.target_range
-    if not low < high:
-        raise InputError(f"{source}: target_range must be two numbers, the lower first, got {low!r} {high!r}")
-    return plan
-
-
-_RESOLVED = (
-    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *("batch_pixels", "betas", "sampling", "schedule"),
-)
-"""Settings that every plan has decided."""
 
 
 def digest_of(image: Image) -> str:

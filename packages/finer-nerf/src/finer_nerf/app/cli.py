@@ -1,18 +1,17 @@
 """The command line `finer-nerf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, run_command, version_text
+from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import FitCommand, add_command, add_habits
+from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_nerf._version import __version__
-from finer_nerf.app.download import add_download
-from finer_nerf.app.reproduce import add_reproduce
-from finer_nerf.config import BUILT_IN, NerfConfig, scene_name
+from finer_nerf.config import BUILT_IN, SCENES, NerfConfig, scene_name
 
 _MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colours (n, 3)"
 _SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
@@ -36,11 +35,26 @@ def build_parser() -> OneLineParser:
     _add_view(commands)
     _add_scene(commands)
     _add_benchmark(commands)
-    add_download(commands)
+    add_download_command(
+        commands,
+        "finer_nerf.scenes.download",
+        names=SCENES,
+        text="Fetch Blender scenes of the NeRF paper; the only command that uses the network.",
+        what="scenes, of which one archive holds all",
+        out=".",
+        kind="archive",
+    )
     add_export_command(
         commands, "finer_nerf.model:NerfModel.load", inputs=_MAPPING, export="finer_nerf.exporting:export"
     )
-    add_reproduce(commands)
+    add_reproduce_command(
+        commands,
+        "finer_nerf.reproducing",
+        what="TABLE",
+        inputs=f"scenes, named as the table's (default: the built-in {BUILT_IN})",
+        out="runs/nerf-reproduction",
+        size="height of the pictures",
+    )
     return parser
 
 
@@ -181,7 +195,3 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 
     scenes = [BenchmarkInput(scene, (scene_name(scene),)) for scene in arguments.scenes]
     compare_methods(BENCHMARK, scenes, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,11 +2,10 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.distributed.team import Team
 from finer_core.errors import shortened
 from finer_core.training.state import read_state
@@ -21,7 +20,7 @@ from finer_nerf.training.plan import FitPlan, check_sharing, plan_fit
 class NerfExperiment(Experiment):
     """Runs of `finer-nerf train`."""
 
-    command, kind, built_in = "finer-nerf train", "scene", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-nerf train", "scene", BUILT_IN
 
     def open(self, name: str | None, settings: NerfConfig) -> tuple[Scene, str, NerfConfig]:
         """Return a scene, its SHA-256, and the settings with how it was read."""
@@ -43,10 +42,6 @@ class NerfExperiment(Experiment):
     ) -> FitPlan:
         """Return the plan of a new run."""
         return plan_fit(settings, data, processes=team.ranks.size)
-
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return FitPlan.from_config(config, source=source)
 
     def networks_of(self, plan: FitPlan) -> Any:
         """Return the configs of a plan's networks."""
@@ -74,32 +69,20 @@ class NerfExperiment(Experiment):
         return {**config, "attempt": _attempt(run)}
 
     def fill(
-        self,
-        run: RunFolder,
-        plan: FitPlan,
-        data: Scene,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
+        self, run: RunFolder, plan: FitPlan, data: Scene, config: Mapping[str, Any], habits: Habits
     ) -> dict[str, Any]:
-        """Train, judge, and fill the run folder; return the figures as written."""
-        if not quiet:
+        """Train, judge, and fill the run folder but for the figures; return these."""
+        if not habits.quiet:
             for note in [*data.notes, *plan.notes]:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
-        model, objective, last = fit_scene(
-            run, plan, data, resume=resume, quiet=quiet, tensorboard=tensorboard, first=_attempt(run), team=team
-        )
-        rest: dict[str, Any] = {"last": last, "processes": team.ranks.size, "quiet": quiet}
-        return fill_run(run, plan, data, config, model=model, objective=objective, **rest)
+        model, objective, last = fit_scene(run, plan, data, habits, first=_attempt(run))
+        return fill_run(run, plan, data, config, habits, model=model, objective=objective, last=last)
 
     def help(self, team: Team) -> None:
         """Do this process's part of the training that the team's first process starts or resumes."""
         config = team.listen()
         with team.agreed():
-            plan = self.plan_of(config, source=Path("config.json"))
+            plan: Any = self.plan_class.from_config(config, source="config.json")
             team.take_device(plan.device)
             scene = self.read_as_told(config, plan)
         help_scene(plan, scene, team, first=config["attempt"])

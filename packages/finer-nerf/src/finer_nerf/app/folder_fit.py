@@ -2,17 +2,17 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import follow_session, run_session
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
-from finer_core.io.files import printable, write_json
+from finer_core.io.files import write_json
 from finer_core.metrics import psnr_of_mse
-from finer_core.resources import memory_figures
-from finer_core.training import Fit, LogEntry, read_jsonl
+from finer_core.training import Fit, LogEntry
 from finer_nerf.app.pictures import fill_report, judge_and_write
 from finer_nerf.app.view_table import failed_views
 from finer_nerf.evaluation import mean_figures
@@ -25,15 +25,7 @@ from finer_nerf.training.plan import FitPlan
 
 
 def fit_scene(
-    run: RunFolder,
-    plan: FitPlan,
-    scene: Scene,
-    *,
-    resume: bool,
-    quiet: bool,
-    tensorboard: bool,
-    first: int,
-    team: Team,
+    run: RunFolder, plan: FitPlan, scene: Scene, habits: Habits, *, first: int
 ) -> tuple[NerfModel, PhotometricObjective, LogEntry]:
     """Train, with checkpoint and logs in a run folder.
 
@@ -45,7 +37,7 @@ def fit_scene(
         DivergenceError: If the training diverged for good.
         CollectiveError: If another process is gone.
     """
-    goes_on = resume and run.checkpoint.is_file()
+    team, goes_on = habits.team, habits.resume and run.checkpoint.is_file()
 
     def train(fit: Fit, objective: PhotometricObjective) -> LogEntry:
         fit.on_length = lambda steps: _write_length(run, steps)
@@ -55,17 +47,14 @@ def fit_scene(
             name=f"train {plan.settings.method}",
             metrics_of=lambda loss: metrics_of(loss, objective),
             figure=lambda loss: f"training PSNR {psnr_of_mse(loss):.2f} dB",
-            resume=goes_on,
-            quiet=quiet,
-            tensorboard=tensorboard,
+            habits=replace(habits, resume=goes_on),
             should_stop=gradient_sum.should_stop,
-            team=team,
         )
 
     def start_over(text: str) -> None:
         nonlocal goes_on
         goes_on = False
-        if not quiet:
+        if not habits.quiet:
             print(text, file=sys.stderr)
         run.checkpoint.unlink(missing_ok=True)
 
@@ -112,15 +101,14 @@ def fill_run(
     plan: FitPlan,
     scene: Scene,
     config: Mapping[str, Any],
+    habits: Habits,
     *,
     model: NerfModel,
     objective: PhotometricObjective,
     last: LogEntry,
-    processes: int,
-    quiet: bool,
 ) -> dict[str, Any]:
-    """Save a trained model, judge it, and write views, video, report and figures; return the figures as written."""
-    settings = plan.settings
+    """Save a trained model, judge it, and write views, video and report; return the figures."""
+    settings, quiet = plan.settings, habits.quiet
     model.save(run.model)
     judged, shown = judge_and_write(
         model,
@@ -135,11 +123,7 @@ def fill_run(
         "preset": settings.preset,
         **mean_figures(judged, background=model.background),
         **common_figures(
-            plan,
-            last,
-            has_target=settings.target_psnr is not None,
-            parameters=sum(p.numel() for p in model.field.parameters()),
-            processes=processes,
+            plan, last, model.field, has_target=settings.target_psnr is not None, processes=habits.team.ranks.size
         ),
         "rays_per_second": round(objective.rays_seen / max(last.seconds, 1e-9)),
         "train_views": len(scene.train),
@@ -156,12 +140,8 @@ def fill_run(
         judged=shown,
         figures=figures,
         config=config,
-        curve=list(read_jsonl(run.metrics_log)),
         held_out=plan.frame.poses_to_box(judged_views(scene).poses),
         orbit_frames=settings.orbit_frames,
         quiet=quiet,
     )
-    run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
-    if not quiet:
-        print(f"report: {printable(run.report)}", file=sys.stderr)
-    return run.read_metrics()
+    return figures

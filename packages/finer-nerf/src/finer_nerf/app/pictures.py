@@ -18,6 +18,7 @@ from finer_nerf.app.view_table import ShownViews
 from finer_nerf.camera_paths import orbit
 from finer_nerf.evaluation import JudgedView, ViewFigures, judge_views, load_lpips
 from finer_nerf.model import NerfModel
+from finer_nerf.plots import camera_plot_svg
 from finer_nerf.rendering.colormaps import depth_picture
 from finer_nerf.rendering.images import small_camera
 from finer_nerf.rendering.video import render_video
@@ -103,7 +104,6 @@ def fill_report(
     judged: Sequence[JudgedView],
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
-    curve: Sequence[Mapping[str, Any]],
     held_out: np.ndarray,
     orbit_frames: int,
     quiet: bool,
@@ -118,16 +118,6 @@ def fill_report(
         progress = Progress("film", total=orbit_frames, unit="frame", quiet=quiet)
         render_video(model, film, path.poses, camera=camera, fps=_FRAMES_A_SECOND, on_frame=progress.update)
         progress.close()
-    write_report(
-        run.report,
-        title=f"{config['scene']['name']}: {figures['method']}, {figures['preset']} preset",
-        note=f"{figures['psnr']:.2f} dB on {figures['background']} over {figures['views']} held-out views",
-        figures=figures,
-        config=config,
-        curve=curve,
-        views=judged,
-        poses={"training": model.train_poses, "held out": held_out},
-        bound=model.bound,
-        orbit_mp4=film.read_bytes() if film is not None else None,
-        orbit_note=note,
-    )
+    poses = {"training": model.train_poses, "held out": held_out}
+    cameras = camera_plot_svg(poses, bound=model.bound)
+    write_report(run, figures=figures, config=config, views=judged, cameras=cameras, film=film, film_note=note)

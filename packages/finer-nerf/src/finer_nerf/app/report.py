@@ -1,62 +1,56 @@
 """report.html of a training: held-out views, curves, cameras, and a film, in one page."""
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from finer_core.app.run_folder import RunFolder
 from finer_core.io.figures import figure_bytes, png_bytes, to_bytes
 from finer_core.io.report import Report
 from finer_core.plots import log_figure
+from finer_core.training import read_jsonl
 from finer_nerf.app.view_table import view_table
 from finer_nerf.evaluation import JudgedView
-from finer_nerf.plots import camera_plot_svg
 from finer_nerf.rendering.colormaps import depth_picture, error_picture
 
 _MOST_ERROR = 0.25
 
 
 def write_report(
-    path: str | os.PathLike[str],
+    run: RunFolder,
     *,
-    title: str,
-    note: str,
     figures: Mapping[str, Any],
     config: Mapping[str, Any],
-    curve: Sequence[Mapping[str, Any]],
     views: Sequence[JudgedView],
-    poses: Mapping[str, np.ndarray],
-    bound: float,
-    orbit_mp4: bytes | None,
-    orbit_note: str = "",
+    cameras: str,
+    film: Path | None,
+    film_note: str,
 ) -> None:
     """Write the page.
 
     Args:
-        path: The file.
-        title: Heading.
-        note: Line under it.
+        run: The run folder.
         figures: Content of metrics.json.
         config: Content of config.json.
-        curve: Lines of metrics.jsonl.
         views: Held-out views to show.
-        poses: Camera-to-box matrices (n, 4, 4) by name.
-        bound: Half the box's side.
-        orbit_mp4: The film, or None.
-        orbit_note: What to know about it.
+        cameras: A plot of the cameras, SVG.
+        film: The film, or None.
+        film_note: What to know about it.
     """
     background = figures["background"]
-    report = Report(title, note=note)
+    report = Report(
+        f"{config['scene']['name']}: {figures['method']}, {figures['preset']} preset",
+        note=f"{figures['psnr']:.2f} dB on {background} over {figures['views']} held-out views",
+    )
     main = {name: value for name, value in figures.items() if name not in ("per_view", "failed_views")}
     report.table({f"psnr (dB, on {background})" if name == "psnr" else name: value for name, value in main.items()})
-    if orbit_mp4 is not None:
+    if film is not None:
         report.heading("Film")
-        data = base64.b64encode(orbit_mp4).decode()
+        data = base64.b64encode(film.read_bytes()).decode()
         report.html(f'<video controls loop muted autoplay playsinline src="data:video/mp4;base64,{data}"></video>')
-        if orbit_note:
-            report.paragraph(orbit_note)
+        if film_note:
+            report.paragraph(film_note)
     report.heading("Held-out views")
     report.paragraph(
         f"Truth, rendering, mean absolute error (brightest at {_MOST_ERROR} and above), depth (near is bright); "
@@ -79,13 +73,13 @@ def write_report(
             pixelated=max(view.truth.shape[:2]) < 300,
         )
     report.html(view_table(figures["per_view"], failed=figures["failed_views"]))
-    if len(curve) > 1:
+    if len(curve := list(read_jsonl(run.metrics_log))) > 1:
         report.heading("Training")
         figure = log_figure(curve, ("psnr", "samples_per_ray"))
         report.figures([("training PSNR, and samples a ray", figure_bytes(figure, kind="svg").decode())])
     report.heading("Cameras")
-    report.figures([("cameras and the box", camera_plot_svg(dict(poses), bound=bound))])
+    report.figures([("cameras and the box", cameras)])
     report.heading("Settings")
     report.table(config["settings"], folded="settings")
     report.table({name: config[name] for name in ("scene", "frame", "bound", "versions")}, folded="scene and versions")
-    report.write(path)
+    report.write(run.report)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from finer_core.errors import InputError
 from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
+from finer_core.parallel import parallel_map
 from finer_core.resources import check_room
 from finer_core.schema import check_number
 from finer_nerf.rendering.contraction import expand
-from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 
 TEXTURE_EXTRA = "finer-nerf[texture]"
@@ -165,6 +165,7 @@ def _crossed_edges(values: np.ndarray) -> int:
     return count
 
 
+@torch.no_grad()
 def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callable[[int], None]) -> None:
     """Put the density at the grid's points into an array of zeros, where the occupancy grid has something nearby."""
     resolution = len(volume)
@@ -178,7 +179,7 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
         if len(rows):
             points = torch.stack([axis[i].expand(len(rows)), axis[rows], axis[columns]], dim=-1)
             pieces = points.to(model.device).split(_POINTS_AT_ONCE)
-            found = torch.cat(on_all_cores(model.density, pieces, device=model.device))
+            found = torch.cat(parallel_map(model.density, pieces, device=model.device))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
 
@@ -208,6 +209,7 @@ def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
+@torch.no_grad()
 def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return the colour of each vertex seen straight on, uint8."""
 
@@ -216,6 +218,6 @@ def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.n
         return colors.float().cpu()
 
     at, towards = (torch.from_numpy(x.astype(np.float32)).to(model.device) for x in (points, -normals))
-    pieces = zip(at.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
-    colors = torch.cat(on_all_cores(look, pieces, device=model.device))
+    pieces = list(zip(at.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True))
+    colors = torch.cat(parallel_map(look, pieces, device=model.device))
     return np.rint(colors.clamp(0, 1).numpy() * 255).astype(np.uint8)

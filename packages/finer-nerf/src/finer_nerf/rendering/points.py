@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.casts import as_array, home_of
+from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_nerf.rendering.contraction import contract, density_factor
-from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 
 _POINTS_AT_ONCE = 1 << 14
@@ -31,14 +31,15 @@ def look_at_tensors(
     return _look(model, model.frame.points_to_box(points), model.frame.directions_to_box(directions))
 
 
+@torch.no_grad()
 def look_at_arrays(
     model: FittedScene, points: Float[np.ndarray, "points 3"], directions: Float[np.ndarray, "points 3"]
 ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points 3"]]:
     """Do what `look_at_tensors` does for arrays of any length, without a graph; in the type of the model."""
     places = torch.from_numpy(model.frame.to_box(points))
     towards = model.frame.directions_to_box(torch.from_numpy(directions))
-    pieces = zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True)
-    seen = on_all_cores(lambda piece: _look(model, *piece), pieces, device=model.device)
+    pieces = list(zip(places.split(_POINTS_AT_ONCE), towards.split(_POINTS_AT_ONCE), strict=True))
+    seen = parallel_map(lambda piece: _look(model, *piece), pieces, device=model.device)
     sigmas, rgbs = (as_array(torch.cat(parts)) for parts in zip(*seen, strict=True))
     return sigmas, rgbs
 

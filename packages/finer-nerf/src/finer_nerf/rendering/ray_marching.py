@@ -1,7 +1,7 @@
 """Samples along rays, only where the occupancy grid has something: packed, sorted by ray and depth."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,15 +44,8 @@ class PackedSamples:
         """Return the samples where `wanted` (n,) is true, or of these numbers; each keeps its place and length."""
         if wanted.dtype == torch.bool:
             wanted = wanted.nonzero()[:, 0]  # once: a GPU is waited for at every mask
-        return PackedSamples(
-            ray=self.ray[wanted],
-            slot=self.slot[wanted],
-            depths=self.depths[wanted],
-            step=self.step[wanted] if isinstance(self.step, Tensor) else self.step,
-            rays=self.rays,
-            most=self.most,
-            contracted=self.contracted,
-        )
+        step = self.step[wanted] if isinstance(self.step, Tensor) else self.step
+        return replace(self, ray=self.ray[wanted], slot=self.slot[wanted], depths=self.depths[wanted], step=step)
 
     def places(self) -> int:
         """Return how many places a row needs that holds any ray's samples.

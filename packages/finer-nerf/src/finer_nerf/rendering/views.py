@@ -8,11 +8,11 @@ from torch import Tensor
 
 from finer_core.casts import as_array
 from finer_core.differential import value_and_gradient
+from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_nerf.backgrounds import color_of
 from finer_nerf.cameras import Camera, all_pixels, camera_rays
 from finer_nerf.rendering.contraction import contract, gradient_in_space
-from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.unbounded import sampler_of
 from finer_nerf.rendering.volume import RayRendering, render_packed
@@ -42,6 +42,7 @@ class View:
     points: Float[np.ndarray, "height width 3"]
 
 
+@torch.no_grad()
 def render_view(
     model: FittedScene,
     pose: Float[Tensor, "4 4"],
@@ -68,7 +69,7 @@ def render_view(
         )
         return render_packed(model.field, rays_o, rays_d, samples, background=behind, min_weight=model.min_weight)
 
-    found = on_all_cores(look, pieces, device=model.device)
+    found = parallel_map(look, pieces, device=model.device)
     color = torch.cat([seen.image for seen in found]).clamp(0, 1).cpu()
     opacity = torch.cat([seen.opacity for seen in found]).clamp(0, 1).cpu()
     depth = torch.cat([seen.depth for seen in found]).cpu()
@@ -85,6 +86,7 @@ def render_view(
     )
 
 
+@torch.no_grad()
 def normals_of(model: FittedScene, view: View) -> Float[np.ndarray, "height width 3"]:
     """Return the surface normals of a picture, outwards, in the input's axes.
 
@@ -105,7 +107,7 @@ def normals_of(model: FittedScene, view: View) -> Float[np.ndarray, "height widt
             gradient = gradient_in_space(points, gradient)
         return -gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
-    found = on_all_cores(look, flat[solid].split(1 << 14), device=model.device)
+    found = parallel_map(look, flat[solid].split(1 << 14), device=model.device)
     if found:
         normals[solid] = torch.cat(found)
     turned = np.argsort((1, 2, 0))

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import part_of
 from finer_core.errors import InputError
-from finer_core.parallel import worker_count
+from finer_core.parallel import parallel_map, worker_count
 from finer_core.training import accumulate_gradients
 from finer_nerf.fields.field import PointField
-from finer_nerf.rendering.cores import on_all_cores
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import PackedSamples, march
 from finer_nerf.rendering.volume import RayRendering, render_packed
@@ -211,12 +210,11 @@ class PhotometricObjective:
         looks = step // self.grid_every
         device = self.grid.occupied.device
 
+        @torch.no_grad()
         def density(points: Tensor) -> Tensor:
             if device.type != "cpu":
-                with torch.no_grad():
-                    return field.density_and_features(points)[0]
-            pieces = points.split(_GRID_PIECE)
-            return torch.cat(on_all_cores(lambda x: field.density_and_features(x)[0], pieces, device=device))
+                return field.density_and_features(points)[0]
+            return torch.cat(parallel_map(lambda x: field.density_and_features(x)[0], points.split(_GRID_PIECE)))
 
         share = 1.0 if looks < _FULL_LOOKS else _LATER_SHARE
         self.grid.update(density, generator=self._generator(step, purpose=1), share=share)

@@ -1,18 +1,17 @@
 """Decide everything about a training before anything is written."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from finer_core.config import plan_of_config
+from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
 from finer_core.training import bytes_per_row
+from finer_core.training_config import RESOLVED
 from finer_nerf.backends.nerfacc import check_renderer
 from finer_nerf.backends.tinycudann import choose_backend
 from finer_nerf.backgrounds import LEARNED
@@ -38,25 +37,8 @@ _LEAST_AT_ONCE = 4 * 12_000
 """Samples that must fit in the networks together, or a training is refused: of the pieces that are at work at once."""
 
 
-_RESOLVED = (
-    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *(
-        "background",
-        "train_background",
-        "contract",
-        "batch_rays",
-        "max_samples",
-        "grid_resolution",
-        "density_threshold",
-        "min_weight",
-        "schedule",
-    ),
-)
-"""Settings that every plan has decided."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
+class FitPlan(SavedPlan):
     """Hold a training completely decided: what `config.json` says and a resumed run takes back.
 
     Attributes:
@@ -76,30 +58,14 @@ class FitPlan:
     device: str
     backend: str
     notes: tuple[str, ...] = ()
+    resolved = (
+        *(*RESOLVED, "background", "train_background", "contract", "batch_rays", "max_samples", "grid_resolution"),
+        *("density_threshold", "min_weight", "schedule"),
+    )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for `config.json`."""
-        return {
-            "settings": dataclasses.asdict(self.settings),
-            "field": self.field.to_dict(),
-            "frame": self.frame.to_dict(),
-            "bound": self.bound,
-            "device": self.device,
-            "backend": self.backend,
-            "notes": list(self.notes),
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "FitPlan":
-        """Take a plan back from a run's config.
-
-        Raises:
-            InputError: If the config is not of a radiance-field training.
-        """
-        plan = plan_of_config(cls, config, source=source, needed=_RESOLVED)
-        if not plan.bound > 0:
-            raise InputError(f"{source}: bound must be positive, got {plan.bound!r}")
-        return plan
+    def __post_init__(self) -> None:
+        if not self.bound > 0:
+            raise InputError(f"bound must be positive, got {self.bound!r}")
 
     @property
     def network(self) -> NetworkConfig | OwnNetwork:

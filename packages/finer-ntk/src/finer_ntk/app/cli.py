@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from finer_core.app.fit_command import (
     run_mode,
 )
 from finer_core.app.network_options import NetworkOptions
+from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.run_folder import Mode, check_writable, read_settings
 from finer_core.config import NONE, merge_settings
 from finer_core.errors import InputError
@@ -26,7 +26,6 @@ from finer_core.io.files import folder_name, printable
 from finer_core.methods import method_names
 from finer_core.schema import check
 from finer_ntk._version import __version__
-from finer_ntk.app.reproduce import add_reproduce
 from finer_ntk.config import KernelSettings, SpectrumSettings, SubjectSettings, SweepSettings
 
 _NOT_ASKED = ("checkpoint_seconds",)
@@ -50,7 +49,15 @@ def build_parser() -> OneLineParser:
     _add_kernel(commands)
     _add_spectrum(commands)
     _add_sweep(commands)
-    add_reproduce(commands)
+    add_reproduce_command(
+        commands,
+        "finer_ntk.reproducing",
+        what="FIGURE",
+        inputs="none: the figures' points are made",
+        out="runs/ntk-reproduction",
+        size="points on [0, 1)",
+        lengths={},
+    )
     return parser
 
 
@@ -266,7 +273,3 @@ def run_sweep_command(arguments: argparse.Namespace) -> None:
     for row in metrics["rows"]:
         print(f"{row['name']:<{width}}  {row['effective_rank']:>14.2f}  {row['diagonal_energy']:>15.5f}")
     print(printable(out))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """The command line `finer-sdf`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import FitCommand, add_command, add_habits
 from finer_core.app.network_options import add_network_options
+from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_sdf._version import __version__
 from finer_sdf.app.mesh_options import add_mesh_options
-from finer_sdf.app.reproduce import add_reproduce
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.formats import POINT_SUFFIXES, SUFFIXES
 
@@ -41,10 +40,17 @@ def build_parser() -> OneLineParser:
     _add_evaluate(commands)
     _add_render(commands)
     _add_benchmark(commands)
-    add_reproduce(commands)
+    add_reproduce_command(
+        commands,
+        "finer_sdf.reproducing",
+        what="TABLE",
+        inputs=f"files of surfaces, or folders of the table's shapes (default: the built-in {BUILT_IN})",
+        out="runs/sdf-reproduction",
+        size="grid points per axis of the mesh that is judged, with as many times fewer samples",
+    )
     add_download_command(
         commands,
-        "finer_sdf.app.commands:download",
+        "finer_sdf.geometry.download",
         names=SHAPES_TO_DOWNLOAD,
         text="Fetch scans of the Stanford 3D Scanning Repository; the only command that uses the network.",
         what="shapes of the papers",
@@ -198,7 +204,3 @@ def _add_import(commands: Any) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     add_network_options(parser)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

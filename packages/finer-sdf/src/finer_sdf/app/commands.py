@@ -13,8 +13,6 @@ from finer_core.resources import parse_memory, resolve_device
 from finer_sdf.app.mesh_file import mesh_path, write_surface
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
-from finer_sdf.geometry.download import ACKNOWLEDGEMENT
-from finer_sdf.geometry.download import download as fetch
 from finer_sdf.geometry.reader import load_shape
 from finer_sdf.inputs import read_input
 from finer_sdf.meshing.extract import DEFAULT_RESOLUTION, check_resolution
@@ -64,14 +62,6 @@ def _say(loaded: LoadedShape, *, quiet: bool) -> None:
     """Print what was repaired, estimated or left out in reading."""
     for note in () if quiet else loaded.notes:
         print(shortened(f"{loaded.name}: {note}"), file=sys.stderr)
-
-
-def download(arguments: argparse.Namespace) -> list[Path]:
-    """Fetch shapes; return their paths."""
-    where = {"url": arguments.url, "sha256": arguments.sha256, "progress": not arguments.quiet}
-    paths = [fetch(name, arguments.out, **where) for name in arguments.names]
-    print(ACKNOWLEDGEMENT, file=sys.stderr)
-    return paths
 
 
 def import_model(arguments: argparse.Namespace) -> str:

@@ -4,20 +4,18 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from finer_core.app.experiment import Experiment
-from finer_core.app.run_folder import RunFolder
+from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.app.saved_run import common_figures
 from finer_core.app.session import run_session
 from finer_core.app.shared_fit import Assemble, shared_fit, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError, shortened
-from finer_core.io.files import printable
 from finer_core.progress import reporting
-from finer_core.resources import memory_figures, parse_memory
+from finer_core.resources import parse_memory
 from finer_core.training import Fit
 from finer_core.training.budget import steps_within
 from finer_sdf.app.pictures import fill_report
@@ -38,7 +36,7 @@ from finer_sdf.training.timed_plan import plan_timed_fit
 class SdfExperiment(Experiment):
     """Runs of `finer-sdf fit`."""
 
-    command, kind, built_in = "finer-sdf fit", "shape", BUILT_IN
+    plan_class, command, kind, built_in = FitPlan, "finer-sdf fit", "shape", BUILT_IN
 
     def open(self, name: str | None, settings: SdfConfig) -> tuple[LoadedShape, str, SdfConfig]:
         """Return a shape, its SHA-256 and the settings, once it is known that the mesh fits the memory."""
@@ -60,49 +58,38 @@ class SdfExperiment(Experiment):
             return shared_measurement(team, self.assembly(trial, data, team), partial(steps_within, seconds))
 
         timed = None if team.ranks.is_alone else shared_steps
-        return plan_timed_fit(settings, data.shape, colors=data.colors, shared_steps=timed)
+        return plan_timed_fit(settings, data, shared_steps=timed)
 
-    def plan_of(self, config: Mapping[str, Any], *, source: Path) -> FitPlan:
-        """Take a plan back from the content of `config.json`."""
-        return FitPlan.from_config(config, source=source)
-
-    def assembly(self, plan: FitPlan, data: LoadedShape, team: Team) -> Assemble[SdfModel]:
+    def assembly(self, plan: FitPlan, data: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
         """Return what puts the fit together in a process of the team."""
-        return _assembly(plan, data, team)
+
+        def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
+            team.take_device(plan.device)
+            return assembled_fit(plan, data, gradient_sum=gradient_sum, progress=progress)
+
+        return assemble
 
     def about(self, plan: FitPlan, data: LoadedShape) -> dict[str, Any]:
         """Return what `config.json` says of the shape."""
         return {"shape": facts_of(data)}
 
     def fill(
-        self,
-        run: RunFolder,
-        plan: FitPlan,
-        data: LoadedShape,
-        config: Mapping[str, Any],
-        *,
-        resume: bool,
-        quiet: bool,
-        tensorboard: bool,
-        team: Team,
+        self, run: RunFolder, plan: FitPlan, data: LoadedShape, config: Mapping[str, Any], habits: Habits
     ) -> dict[str, Any]:
-        """Fit, mesh, judge, and fill the run folder; return the figures as written."""
-        settings = plan.settings
+        """Fit, mesh, judge, and fill the run folder but for the figures; return these."""
+        settings, team, quiet = plan.settings, habits.team, habits.quiet
         if not quiet:
             for note in data.notes:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
-        assemble = _assembly(plan, data, team, progress=not quiet)
+        assemble = self.assembly(plan, data, team, progress=not quiet)
         with team.interruptible() as asked, shared_fit(team, assemble, should_stop=asked) as (model, fit, should_stop):
             last = run_session(
                 fit,
                 run,
                 name=f"fit {settings.method}",
                 figure=lambda loss: f"loss {loss:.3e}",
-                resume=resume,
-                quiet=quiet,
-                tensorboard=tensorboard,
+                habits=habits,
                 should_stop=should_stop,
-                team=team,
             )
         color_psnr = add_color(model, plan, data, progress=not quiet)
         boxed = plan.frame.shape_to_box(data.shape)
@@ -113,33 +100,14 @@ class SdfExperiment(Experiment):
             "preset": settings.preset,
             **_judgement(mesh, boxed, plan, quiet=quiet),
             **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
-            **common_figures(
-                plan,
-                last,
-                has_target=settings.target_rms is not None,
-                parameters=sum(p.numel() for p in model.parameters()),
-                processes=team.ranks.size,
-            ),
+            **common_figures(plan, last, model, has_target=settings.target_rms is not None, processes=team.ranks.size),
             "resolution": settings.resolution,
         }
         fill_report(run, model=model, mesh=mesh, reference=boxed, figures=figures, config=config, quiet=quiet)
-        run.write_metrics({**figures, **memory_figures(plan.device)})  # last: the run is complete
-        if not quiet:
-            print(f"report: {printable(run.report)}", file=sys.stderr)
-        return run.read_metrics()
+        return figures
 
 
 EXPERIMENT = SdfExperiment()
-
-
-def _assembly(plan: FitPlan, loaded: LoadedShape, team: Team, *, progress: bool = False) -> Assemble[SdfModel]:
-    """Return what puts the fit together in a process of the team."""
-
-    def assemble(gradient_sum: GradientReducer) -> AbstractContextManager[tuple[SdfModel, Fit]]:
-        team.take_device(plan.device)
-        return assembled_fit(plan, loaded, gradient_sum=gradient_sum, progress=progress)
-
-    return assemble
 
 
 def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mesh | None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_core.io.figures import write_mp4
+from finer_core.io.figures import png_bytes, write_mp4
 from finer_core.io.files import check_output_path, given_path, output_path
 from finer_core.schema import check_number, whole_numbers
 from finer_core.training.batching import in_plain_modes
@@ -17,6 +17,7 @@ from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 
 KINDS = ("shaded", "normals", "error")
+_PREVIEW_SIDE = 256
 LARGEST_SIDE = 4096
 """Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes some 2 GB."""
 
@@ -42,7 +43,7 @@ def paint(
     Raises:
         InputError: For an unknown kind, or "error" without a reference.
     """
-    _check_kind(kind, reference)
+    check_kind(kind, reference)
     if kind == "shaded":
         return _picture(seen, shading.shaded(seen.normals, seen.camera.basis()))
     if kind == "normals" or reference is None:
@@ -53,7 +54,7 @@ def paint(
     return shading.with_color_bar(picture, largest=largest, label="distance to the reference, box units")
 
 
-def _check_kind(kind: str, reference: MeshDistance | None) -> None:
+def check_kind(kind: str, reference: MeshDistance | None) -> None:
     """Refuse an unknown kind of picture, and "error" without a reference."""
     if kind not in KINDS:
         raise InputError(f"unknown kind of picture {kind!r} (known: {', '.join(KINDS)})")
@@ -80,50 +81,9 @@ def _picture(seen: Raycast, colors: np.ndarray) -> np.ndarray:
 
 
 @in_plain_modes()
-def render(
-    model: Surface,
-    *,
-    size: tuple[int, int],
-    azimuth: float = 30.0,
-    elevation: float = 20.0,
-    up: str = "y",
-    kind: str = "shaded",
-    reference: MeshDistance | None = None,
-    supersample: int = 2,
-    on_rows: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:
-    """Return a picture of a field's surface.
-
-    Args:
-        model: The field.
-        size: Height and width in pixels.
-        azimuth: As for `raycast_field`, and so are the others.
-        elevation: Degrees above the shape.
-        up: Axis that is up.
-        kind: See `paint`.
-        reference: See `paint`.
-        supersample: Rays along each side of a pixel.
-        on_rows: Called with the number of rows done.
-
-    Returns:
-        (height, width, 3) uint8.
-
-    Raises:
-        InputError: For a size, an axis or a kind that does not exist, or "error" without a reference.
-    """
-    height, width = check_size(size)
-    _check_kind(kind, reference)
-    seen = raycast_field(
-        model,
-        height=height,
-        width=width,
-        azimuth=azimuth,
-        elevation=elevation,
-        up=up,
-        supersample=supersample,
-        on_rows=on_rows,
-    )
-    return paint(seen, kind, reference=reference)
+def preview(model: Surface) -> bytes:
+    """Return a small picture of a field's surface as a PNG file."""
+    return png_bytes(paint(raycast_field(model, height=_PREVIEW_SIDE, width=_PREVIEW_SIDE, supersample=1)))
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -182,7 +142,7 @@ def write_turntable(
             in a folder that exists, before any work; or as `write_mp4`.
     """
     check_view_path(path, suffixes=(".mp4",))
-    _check_kind(kind, reference)
+    check_kind(kind, reference)
     check_number(frames, what="frames", is_whole=True)
     if frames < 1:
         raise InputError(f"a turntable needs at least 1 frame, got {frames}")

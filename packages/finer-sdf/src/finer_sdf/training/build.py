@@ -56,13 +56,8 @@ def assembled_fit(
     try:
         yield model, fit
     finally:
-        close_fit(fit)
-
-
-def close_fit(fit: Fit) -> None:
-    """End the threads that make a fit's samples."""
-    if isinstance(fit.objective, DistanceObjective):
-        fit.objective.close()
+        if isinstance(fit.objective, DistanceObjective):
+            fit.objective.close()
 
 
 def cloud_of(shape: Shape, *, points: int, seed: int) -> PointCloud:

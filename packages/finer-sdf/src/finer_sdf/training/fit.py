@@ -102,7 +102,7 @@ def fit(
         logger.info("%s: %s", loaded.name, note)
     with apart_from_the_program():
         if state is None:
-            plan = plan_timed_fit(settings, loaded.shape, colors=loaded.colors, own=own)
+            plan = plan_timed_fit(settings, loaded, own=own)
         else:
             source = Path(checkpoint or "")
             saved = saved_fit(state, about, source=source, verb="finer_sdf.fit", signal="shape")

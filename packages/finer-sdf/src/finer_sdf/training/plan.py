@@ -1,12 +1,8 @@
 """Decide everything about a fit before anything is written."""
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from finer_core.config import plan_of_config
+from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
@@ -14,6 +10,7 @@ from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
 from finer_core.training.precision import bf16_products_are_native
+from finer_core.training_config import RESOLVED
 from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Mesh, PointCloud, Shape
 from finer_sdf.geometry.loaded_shape import SurfaceColors
@@ -31,7 +28,7 @@ COLOR_BATCH, SMOOTH_STEPS, DETAIL_STEPS = 4096, 500, 750
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
+class FitPlan(SavedPlan):
     """Hold a fit completely decided: what `config.json` says and a resumed run takes back.
 
     Attributes:
@@ -45,31 +42,7 @@ class FitPlan:
     network: NetworkConfig | OwnNetwork
     frame: Normalization
     device: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for `config.json`."""
-        return {
-            "settings": dataclasses.asdict(self.settings),
-            "network": self.network.to_dict(),
-            "frame": self.frame.to_dict(),
-            "device": self.device,
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, source: Path) -> "FitPlan":
-        """Take a plan back from a run's config.
-
-        Raises:
-            InputError: If the config is not of a distance-field fit.
-        """
-        return plan_of_config(cls, config, source=source, needed=_RESOLVED)
-
-
-_RESOLVED = (
-    *("steps", "log_every", "learning_rate", "optimizer", "precision"),
-    *("batch_points", "betas", "amsgrad"),
-)
-"""Settings that every plan has decided."""
+    resolved = (*RESOLVED, "batch_points", "betas", "amsgrad")
 
 
 def plan_fit(

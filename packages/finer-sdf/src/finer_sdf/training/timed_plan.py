@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from finer_core.training.budget import steps_within
-from finer_core.training.own_code import OwnCode, network_of
+from finer_core.training.own_code import OwnCode
 from finer_core.training_config import refuse_two_lengths
 from finer_sdf.config import SdfConfig
-from finer_sdf.geometry import Shape
-from finer_sdf.geometry.loaded_shape import SurfaceColors
-from finer_sdf.training.build import build_fit, build_sampler, close_fit
-from finer_sdf.training.plan import FitPlan, chunk_points, plan_fit
+from finer_sdf.geometry import LoadedShape
+from finer_sdf.training.build import assembled_fit
+from finer_sdf.training.plan import FitPlan, plan_fit
 
 _TIMED_SAMPLES = 20_000
 """Exact distances that are computed for the steps that are timed: what a step costs does not depend on their number."""
@@ -19,9 +18,8 @@ _TIMED_SAMPLES = 20_000
 
 def plan_timed_fit(
     settings: SdfConfig,
-    shape: Shape,
+    loaded: LoadedShape,
     *,
-    colors: SurfaceColors | None = None,
     shared_steps: Callable[[float, FitPlan], int] | None = None,
     own: OwnCode | None = None,
 ) -> FitPlan:
@@ -33,8 +31,7 @@ def plan_timed_fit(
 
     Args:
         settings: As given.
-        shape: The surface.
-        colors: What is known of its colors.
+        loaded: The surface.
         shared_steps: Returns how many steps of a plan fit into a budget, by those that several processes make
             together; None for one process.
         own: The user's own module or activation, of which copies are timed.
@@ -43,24 +40,18 @@ def plan_timed_fit(
         InputError: As `plan_fit`.
     """
     own = own or OwnCode()
-    about: dict[str, Any] = {"colors": colors, "shared": shared_steps is not None, "own": own.described}
+    about: dict[str, Any] = {"colors": loaded.colors, "shared": shared_steps is not None, "own": own.described}
     if settings.seconds is None:
-        return plan_fit(settings, shape, **about)
+        return plan_fit(settings, loaded.shape, **about)
     refuse_two_lengths(settings)
     untimed = dataclasses.replace(settings, seconds=None)
-    plan = plan_fit(untimed, shape, **about)
+    plan = plan_fit(untimed, loaded.shape, **about)
     samples = plan.settings.samples and min(plan.settings.samples, _TIMED_SAMPLES)
-    trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples))
-    steps = shared_steps(settings.seconds, trial) if shared_steps else _steps(settings.seconds, trial, shape, own)
-    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), shape, **about)
+    trial = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, samples=samples, target_rms=None))
+    if shared_steps:
+        steps = shared_steps(settings.seconds, trial)
+    else:
+        with assembled_fit(trial, loaded, own=own.copied()) as (_, fit):  # which is thrown away
+            steps = steps_within(settings.seconds, fit)
+    chosen = plan_fit(dataclasses.replace(untimed, steps=steps), loaded.shape, **about)
     return dataclasses.replace(chosen, settings=dataclasses.replace(chosen.settings, seconds=settings.seconds))
-
-
-def _steps(seconds: float, trial: FitPlan, shape: Shape, own: OwnCode) -> int:
-    """Return how many steps of a plan fit into a budget, by those of a fit that is thrown away."""
-    sampler = build_sampler(trial, trial.frame.shape_to_box(shape))
-    fit = build_fit(trial, network_of(trial, own=own.copied()), sampler, chunk=chunk_points(trial, shape))
-    try:
-        return steps_within(seconds, fit)
-    finally:
-        close_fit(fit)

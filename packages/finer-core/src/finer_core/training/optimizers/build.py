@@ -5,7 +5,7 @@ The list is what `fit` steps; every group remembers its `initial_lr`, which the 
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -163,12 +163,6 @@ def set_learning_rates(optimizers: list[Optimizer], *, factor: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-
-
-def each(optimizers: list[Optimizer], action: Callable[[Optimizer], object]) -> None:
-    """Apply `action` to every optimiser."""
-    for optimizer in optimizers:
-        action(optimizer)
 
 
 def step_optimizer(optimizer: Optimizer) -> None:
