@@ -1,6 +1,7 @@
 """Comparisons: of methods by name, of modules and of settings."""
 
 import asyncio
+import dataclasses
 import pickle
 import sys
 import threading
@@ -15,6 +16,7 @@ from finer_core.benchmark import _result_on_worker, _Sent, compare
 from finer_core.distributed import by_dask
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError, InputError
+from finer_core.training_config import TrainingConfig
 
 WORKERS = Sharing(workers=2, threads=1, extra="finer-image[dask]")
 
@@ -48,6 +50,25 @@ def test_names_modules_and_settings_are_compared():
 def test_a_wrong_method_is_refused_before_the_first_fit(methods):
     with pytest.raises(InputError, match=r"sirene|ngp"):
         compare({"a": 1}, methods, lambda *_: pytest.fail("fitted"), row_of=row, task="image")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"stepss": 5}, "unknown setting 'stepss'; did you mean 'steps'"),
+        ({"steps": "many"}, "setting 'steps' must be an integer"),
+        ({"lr": 1e-3}, "unknown setting 'lr'; .*, all others are fields of TrainingConfig"),
+        ({"network": {"first_omega_0": 3.0}}, "method 'gauss' has no option 'first_omega_0'"),
+    ],
+)
+def test_settings_that_no_fit_of_a_method_can_have_are_refused_before_the_first_fit(given, words):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Config(TrainingConfig):
+        network: dict = dataclasses.field(default_factory=dict)
+
+    methods, fitted = {"a": "finer", "b": {"method": "gauss"}}, lambda *_: pytest.fail("fitted")
+    with pytest.raises(InputError, match=words.replace("TrainingConfig", "Config")):
+        compare({"x": 1}, methods, fitted, row_of=row, task="image", config=Config(), overrides=given)
 
 
 @pytest.mark.parametrize(

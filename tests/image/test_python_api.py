@@ -430,9 +430,9 @@ def test_betas_that_do_not_decay_are_refused(betas):
         fit(PICTURE, **SMALL, betas=betas)
 
 
-def test_a_wrong_memory_is_the_row_of_a_fit():
-    (row,) = benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4e9)
-    assert "memory" in row["error"] and row["psnr"] is None
+def test_a_benchmark_refuses_a_wrong_memory_before_the_first_fit():
+    with pytest.raises(InputError, match=r"'memory' must be a string or an integer, got 4000000000\.0"):
+        benchmark({"a": PICTURE}, ["finer"], **SMALL, memory=4e9)
 
 
 def test_a_benchmark_opens_an_image_once_within_the_memory_that_it_is_given(tmp_path, monkeypatch):

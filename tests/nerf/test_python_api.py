@@ -149,7 +149,7 @@ def test_the_command_does_the_same(preset, tmp_path, folder):
 def test_a_path_is_read_as_the_settings_say_and_a_scene_is_taken_as_it_is(folder):
     settings = {**SMALL, "steps": 2}
     model, _ = fit(folder, **settings, downscale=2, train_every=2)
-    again, _ = fit(read_scene(folder, downscale=np.int64(2), train_stride=2), **settings)
+    again, _ = fit(read_scene(folder, downscale=np.int64(2), train_every=2), **settings)
     assert_same_bits(bits(model), bits(again))
     assert (model.camera.height, len(model.train_poses)) == (6, 2)
 
@@ -531,7 +531,7 @@ def test_a_time_is_kept(scene):
 def test_scenes_are_written_and_read_again(tmp_path):
     made = builtin_scene(10)
     write_scene(made, tmp_path / "made")
-    read = read_scene(tmp_path / "made", train_stride=9)
+    read = read_scene(tmp_path / "made", train_every=9)
     assert torch.equal(read.train.images, made.train.images[::9]) and len(read.test) == 8
     np.testing.assert_allclose(read.test.poses, made.test.poses, atol=1e-9)
     with pytest.raises(InputError, match="already holds something; give overwrite=True"):
@@ -631,7 +631,7 @@ def test_wrong_views_are_named_in_one_line(fitted, scene):
         (lambda: model.mesh(level=-1.0), "must be a positive density, got -1.0"),
         (lambda: model.orbit(0), "frames must be at least 1"),
         (lambda: builtin_scene(3), "size must be an integer between 8 and 2048"),
-        (lambda: read_scene("x", train_stride=0), "train_stride must be an integer of at least 1"),
+        (lambda: read_scene("x", train_every=0), "train_every must be an integer of at least 1"),
     ]
     for call, words in wrong:
         with pytest.raises(InputError, match=words) as error:

@@ -233,6 +233,24 @@ def test_help_names_every_option(capsys):
     assert "--hidden" not in text
 
 
+def test_help_says_the_default_of_a_setting(capsys):
+    @dataclass(frozen=True, kw_only=True)
+    class Defaults:
+        size: int = setting(256, "points per axis")
+        memory: str = setting("4GB", "memory to stay within", choices=("4GB", "8GB"))
+        exposure: bool = setting(False, "fit exposure")
+        steps: int | None = setting(None, "updates in all")
+        bound: float = setting(1.0, "half the side (default: from the cameras)")
+
+    parser = OneLineParser(prog="tool")
+    add_options(parser, Defaults, group="settings")
+    parser.print_help()
+    text = " ".join(capsys.readouterr().out.split())
+    for shown in ("axis (default: 256)", "within (default: 4GB)", "exposure (default: --no-exposure)"):
+        assert shown in text
+    assert "updates in all --bound" in text and text.endswith("(default: from the cameras)")
+
+
 def test_later_layers_win_and_none_means_not_given():
     first, second = {"steps": 1, "rate": 0.1, "scale": 3.0}, {"steps": 2, "rate": None, "scale": NONE}
     assert merge_settings(Settings) == Settings()

@@ -100,6 +100,12 @@ def test_not_safetensors(tmp_path, content):
     refuse(file)
 
 
+def test_another_file_in_the_place_of_a_model_is_told_what_is_wanted(tmp_path):
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"\x89PNG" + b"\0" * 64)
+    refuse(file, r"not a model file: not readable as safetensors \(")
+
+
 def test_truncated_anywhere(path):
     content = path.read_bytes()
     head = header_length(content)

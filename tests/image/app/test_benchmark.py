@@ -140,6 +140,7 @@ def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
         (["pictures", "--limit", "0"], "--limit"),
         (["pictures", "--resume", "--overwrite"], "exclude each other"),
         (["pictures", "--steps", "0"], "--steps"),
+        (["pictures", "--methods", "finer", "gauss", "--first-omega-0", "3"], "method 'gauss' has no option"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(folder, tmp_path, monkeypatch, capsys, arguments, word):

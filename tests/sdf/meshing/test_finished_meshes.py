@@ -13,6 +13,7 @@ from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.meshing import extract_mesh
 from finer_sdf.meshing.parts import large_parts
 from finer_sdf.meshing.simplify import simplify_mesh
+from finer_sdf.meshing.surface_mesh import surface_mesh
 from finer_sdf.meshing.vertex_normals import vertex_normals
 from tests import usd_meshes
 from tests.sdf.distance_fields import assert_closed, sphere, torus, union
@@ -93,6 +94,19 @@ def test_a_simplified_mesh_has_the_faces_asked_for_and_the_same_place():
         simplify_mesh(mesh, faces=3)
 
 
+def test_a_number_of_faces_that_is_not_reached_is_told():
+    pytest.importorskip("fast_simplification")
+
+    def rough(x):
+        return 0.01 * torch.sin(120 * x + 360 * x[:, [1, 2, 0]]).sum(1, keepdim=True)
+
+    found = extract_mesh(rough, resolution=16)
+    finished = surface_mesh(rough, found, simplify=20)
+    left = len(finished.mesh.faces)
+    assert left > 20 and finished.title().endswith(" faces, none fewer without turning some over")
+    assert surface_mesh(rough, found, simplify=left).title().endswith(f"simplified from {len(found.mesh.faces)} faces")
+
+
 def test_simplifying_goes_on_to_few_faces():
     pytest.importorskip("fast_simplification")
     few = simplify_mesh(extract_mesh(union(torus, sphere(radius=0.1)), resolution=40).mesh, faces=60)
@@ -160,6 +174,7 @@ def test_options_that_cannot_be_used_are_refused_before_the_model_is_read(tmp_pa
     for given, words in (
         (["--min-component", "-1"], "--min-component"),
         (["--simplify", "1"], "--simplify"),
+        (["--out", "m.ply", "--up=-y"], "--up '-y' does nothing to .ply files"),
         (["--out", "m.bin"], ".bin"),
         (["--out", "m.ply", "--up", "z"], "--up 'z' does nothing to .ply files"),
         (["--out", "m.bin", "--format", "stl", "--up", "y"], "--up 'y' does nothing to .stl files"),

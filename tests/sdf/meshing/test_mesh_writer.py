@@ -124,7 +124,7 @@ def test_normals_and_colours_come_back(tmp_path, ball, suffix):
     np.testing.assert_array_equal(colors_of(back), colors)
 
 
-@pytest.mark.parametrize(("up", "axes"), [("y", [0, 1, 2]), ("z", [0, 2, 1]), ("x", [1, 0, 2])])
+@pytest.mark.parametrize(("up", "axes"), [("y", [0, 1, 2]), ("z", [0, 2, 1]), ("x", [1, 0, 2]), ("-y", [0, 1, 2])])
 @pytest.mark.parametrize("far", [0.0, 5e6])
 def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
     box = trimesh.creation.box((1.0, 2.0, 3.0))
@@ -142,7 +142,7 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
     np.testing.assert_allclose(mesh.extents, np.array([1.0, 2.0, 3.0])[axes], rtol=1e-6)
     middle = mesh.vertices.mean(axis=0)
     top = colors[mesh.vertices[:, 1] > middle[1]]
-    assert len(top) == 4 and (top[:, "xyz".index(up)] == 255).all()
+    assert len(top) == 4 and (top[:, "xyz".index(up[-1])] == (0 if up[0] == "-" else 255)).all()
     material = mesh.visual.material
     assert material.metallicFactor == 0 and 0.5 < material.roughnessFactor <= 1 and material.doubleSided
     assert np.abs(middle).max() == pytest.approx(far, abs=1e-9)

@@ -169,6 +169,9 @@ def test_cameras_stand_where_they_say(camera, seen_from):
         ((0.3, 0, 0), "y", slice(24, 72), slice(48, 96)),
         ((0, 0, 0.3), "z", slice(0, 48), slice(24, 72)),
         ((0, 0.3, 0), "z", slice(24, 72), slice(48, 96)),
+        ((0, -0.3, 0), "-y", slice(0, 48), slice(24, 72)),
+        ((-0.3, 0, 0), "-y", slice(24, 72), slice(48, 96)),
+        ((0, 0, -0.3), "-z", slice(0, 48), slice(24, 72)),
     ],
 )
 def test_up_is_up_and_right_is_right(center, up, rows, columns):

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import InputError, error_of_one_fit
+from finer_core.networks.build import published_config
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
 
@@ -46,6 +48,7 @@ def compare(
     *,
     row_of: Callable[[str, str, Result], dict[str, Any]],
     task: str,
+    config: Any = None,
     overrides: Mapping[str, Any] | None = None,
     sharing: Sharing | None = None,
     progress: ProgressOption = False,
@@ -59,6 +62,7 @@ def compare(
             import it, and call it again where one dies.
         row_of: Makes a row of signal, method and result.
         task: What the methods must have values for.
+        config: Settings of every fit, which its arguments replace; None if they are not checked.
         overrides: Arguments of `fit` for all; a method's settings come before them.
         sharing: Who computes; None for this process.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
@@ -67,9 +71,9 @@ def compare(
         The rows, signal by signal, whoever was first.
 
     Raises:
-        InputError: For signals without names, an unknown method, or one that is not for the task; or if workers are
-            asked for and cannot be had, or something cannot be sent to them, before the first fit; or if a worker
-            cannot read it.
+        InputError: For signals without names, an unknown method, or one that is not for the task, or a setting that no
+            fit of a method can have; or if workers are asked for and cannot be had, or something cannot be sent to
+            them, before the first fit; or if a worker cannot read it.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
     """
     sharing = sharing or Sharing()
@@ -80,6 +84,8 @@ def compare(
     for settings in given.values():
         if "method" in settings:
             find_method(settings["method"]).for_task(task)
+        if config is not None:
+            _check_settings(settings, config=config, task=task)
     names = [Comparison(signal, method) for signal in signals for method in given]
     results = _results_of_workers(metrics_of, signals, given, names, sharing) if sharing.is_on else None
     rows: dict[int, dict[str, Any]] = {}
@@ -103,6 +109,22 @@ def _settings(method: str | nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(method, Mapping):
         return dict(method)
     return {"network": method} if isinstance(method, nn.Module) else {"method": method}
+
+
+def _check_settings(settings: Mapping[str, Any], *, config: Any, task: str) -> None:
+    """Raise InputError for settings that a fit would refuse, whatever the signal."""
+    named = {name: value for name, value in settings.items() if name not in ("activation", *_OF_THIS_PROCESS)}
+    network = named.pop("network", None)
+    if isinstance(network, Mapping):
+        named["network"] = dict(network)
+    whole = config_with(type(config), config, named)
+    if network is None or isinstance(network, Mapping):
+        check_network_options(whole.method, task=task, options=whole.network)
+
+
+def check_network_options(method: str, *, task: str, options: Mapping[str, Any]) -> None:
+    """Raise InputError for options that a method's network does not have."""
+    published_config(method=method, task=task, in_features=2, out_features=1, **options)
 
 
 def _results_here(

@@ -125,7 +125,10 @@ def config_with(kind: type[Config], config: Config | None, overrides: Mapping[st
     kinds, layer = typing.get_type_hints(kind), {}
     for name, value in overrides.items():
         if name not in kinds and "network" in kinds and not difflib.get_close_matches(name, kinds, n=1):
-            raise InputError(f"unknown setting {name!r}; a network's own are given as network={{{name!r}: ...}}")
+            raise InputError(
+                f"unknown setting {name!r}; a network's own are given as network={{{name!r}: ...}}, all others are "
+                f"fields of {kind.__name__}"
+            )
         if value is None and name in kinds:
             check(None, kinds[name], name=f"setting {name!r}")
         layer[name] = NONE if value is None else tuple(value) if isinstance(value, list) else value

@@ -14,7 +14,9 @@ from finer_core.resources import parse_memory
 class RunConfig:
     """Hold the shared settings; applications inherit and add their own. None means "decided later"."""
 
-    method: str = setting("finer", "network and activation; fills every hyper-parameter with published values")
+    method: str = setting(
+        "finer", "network and activation; fills every hyper-parameter with published values, or the preset's own"
+    )
     preset: str = setting("fast", "paper: the published algorithm; fast: ours", choices=("fast", "paper"))
     steps: int | None = setting(None, "updates in all")
     seed: int = setting(0, "seed of initialisation and sampling")

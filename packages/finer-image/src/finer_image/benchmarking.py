@@ -54,9 +54,10 @@ def benchmark(
         published_mean_psnr of the paper's own images, None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no images, before the first fit. With workers also where
-            Dask is not installed (`pip install "finer-image[dask]"`) or nobody answers at the address, and for what
-            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        InputError: For an unknown method, one that fits no images, or a setting that no fit of a method can have,
+            before the first fit. With workers also where Dask is not installed (`pip install "finer-image[dask]"`) or
+            nobody answers at the address, and for what cannot be sent to them: a module or a function that cannot be
+            pickled, callbacks=, checkpoint=.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
@@ -72,6 +73,7 @@ def benchmark(
         partial(_metrics_of, config=config),
         row_of=row_of,
         task=TASK,
+        config=config_with(ImageConfig, config, {}),
         overrides=overrides,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-image[dask]"),
         progress=progress,

@@ -69,9 +69,10 @@ def benchmark(
         of that name; None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no scenes, before the first fit. With workers also where
-            Dask is not installed (`pip install "finer-nerf[dask]"`) or nobody answers at the address, and for what
-            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        InputError: For an unknown method, one that fits no scenes, or a setting that no fit of a method can have,
+            before the first fit. With workers also where Dask is not installed (`pip install "finer-nerf[dask]"`) or
+            nobody answers at the address, and for what cannot be sent to them: a module or a function that cannot be
+            pickled, callbacks=, checkpoint=.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
@@ -87,6 +88,7 @@ def benchmark(
         partial(_metrics_of, config=config, lpips=lpips),
         row_of=row_of,
         task=TASK,
+        config=config_with(NerfConfig, config, {}),
         overrides=overrides,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-nerf[dask]"),
         progress=progress,

@@ -29,7 +29,7 @@ def read_scene(
     path: str | os.PathLike[str],
     *,
     downscale: int = 1,
-    train_stride: int = 1,
+    train_every: int = 1,
     test_every: int = 8,
     memory: str | int = "4GB",
 ) -> Scene:
@@ -39,7 +39,7 @@ def read_scene(
         path: A folder with transforms_train.json (Blender), transforms.json (instant-ngp, nerfstudio) or a COLMAP
             model, or a transforms file itself.
         downscale: Divide the pictures' size by this.
-        train_stride: Keep every n-th training view.
+        train_every: Keep every n-th training view.
         test_every: Hold out views 0, n, 2n ... as test views where the scene has no test split.
         memory: What the process may take.
 
@@ -54,13 +54,13 @@ def read_scene(
         >>> from finer_nerf import builtin_scene, read_scene, write_scene
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_scene(builtin_scene(size=8), folder)
-        ...     scene = read_scene(folder, train_stride=4)
+        ...     scene = read_scene(folder, train_every=4)
         >>> scene.kind, len(scene.train), len(scene.test), scene.train.images.shape
         ('blender', 9, 8, torch.Size([9, 8, 8, 4]))
     """
     for name, value, least in (
         ("downscale", downscale, 1),
-        ("train_stride", train_stride, 1),
+        ("train_every", train_every, 1),
         ("test_every", test_every, 2),
     ):
         if not fits(plain(value), int) or value < least:
@@ -68,7 +68,7 @@ def read_scene(
     return reader.read_scene(
         str(given_path(path)),
         downscale=downscale,
-        every=train_stride,
+        every=train_every,
         test_every=test_every,
         memory=parse_memory(memory),
     )

@@ -68,9 +68,10 @@ def benchmark(
         a shape of that name, published_chamfer_l2_sum and published_iou; None where there is none.
 
     Raises:
-        InputError: For an unknown method, or one that fits no surfaces, before the first fit. With workers also where
-            Dask is not installed (`pip install "finer-sdf[dask]"`) or nobody answers at the address, and for what
-            cannot be sent to them: a module or a function that cannot be pickled, callbacks=, checkpoint=.
+        InputError: For an unknown method, one that fits no surfaces, or a setting that no fit of a method can have,
+            before the first fit. With workers also where Dask is not installed (`pip install "finer-sdf[dask]"`) or
+            nobody answers at the address, and for what cannot be sent to them: a module or a function that cannot be
+            pickled, callbacks=, checkpoint=.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
 
     Example:
@@ -87,6 +88,7 @@ def benchmark(
         partial(_metrics_of, config=config),
         row_of=row_of,
         task=TASK,
+        config=config_with(SdfConfig, config, {}),
         overrides=overrides,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-sdf[dask]"),
         progress=progress,

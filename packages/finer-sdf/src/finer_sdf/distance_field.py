@@ -222,7 +222,7 @@ class DistanceField(nn.Module):
             size: (height, width) in pixels.
             azimuth: Degrees round the shape.
             elevation: Degrees above it.
-            up: Axis that is up: "x", "y" or "z".
+            up: Axis that is up: "x", "y", "z", "-x", "-y" or "-z".
             kind: Colors: "shaded", "normals", or "error", the distance to the reference in box units.
             reference: Mesh that kind "error" measures against; whatever `fit` takes that has faces.
             progress: False, True for a bar on stderr, or a function of (rows done, rows, {}).

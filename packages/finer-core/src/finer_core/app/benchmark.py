@@ -14,7 +14,7 @@ from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
-from finer_core.benchmark import Result
+from finer_core.benchmark import Result, check_network_options
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
@@ -88,6 +88,7 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
         find_method(method).for_task(benchmark.task)
     settings = [merge_settings(benchmark.config, {**given, "method": method}) for method in methods]
     for each in settings:
+        check_network_options(each.method, task=benchmark.task, options=each.network)
         benchmark.check(each)
     plan = BenchmarkPlan(
         out=Path(arguments.out),

@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str, 
             continue
         name = "--" + field.name.replace("_", "-")
         kind = types_of[field.name]
-        text = field.metadata["help"]
+        text = _help_of(field)
         if plain_type(kind) is bool:
             section.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=text)
             continue
@@ -89,6 +89,17 @@ def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str, 
             default=None,
             help=text,
         )
+
+
+def _help_of(field: dataclasses.Field[Any]) -> str:
+    """Return a setting's help with its default, unless it says that itself or it is decided later."""
+    text: str = field.metadata["help"]
+    if field.default is None or "default:" in text:
+        return text
+    shown_default = field.default
+    if isinstance(shown_default, bool):
+        shown_default = f"--{'' if shown_default else 'no-'}{field.name.replace('_', '-')}"
+    return f"{text} (default: {shown_default})"
 
 
 def _reader(kind: Any) -> Callable[[str], Any]:

@@ -72,8 +72,10 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out
 
 def add_habits(parser: argparse.ArgumentParser, *, overwrite: bool = True) -> None:
     """Add the options of a command that uses a model."""
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
-    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within")
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute (default: auto)"
+    )
+    parser.add_argument("--memory", default="4GB", metavar="SIZE", help="memory to stay within (default: 4GB)")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
     if overwrite:
         parser.add_argument("--overwrite", action="store_true", help="replace an existing file")

@@ -36,7 +36,7 @@ class NetworkOptions:
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for every hyper-parameter of our methods, and one for those of other packages' methods."""
-    add_options(parser, NetworkOptions, group="network (default: the method's published values)")
+    add_options(parser, NetworkOptions, group="network (default: the method's published values, or the preset's own)")
     add_other_option(parser)
 
 

@@ -120,7 +120,7 @@ def _read(
             # Clones: the originals are the file itself, mapped into memory, and not aligned for complex arithmetic.
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+        raise InputError(f"{path}: not a {what} file: not readable as safetensors ({error})") from error
     return header, tensors
 
 

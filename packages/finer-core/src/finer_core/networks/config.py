@@ -59,7 +59,10 @@ class NetworkConfig:
         known = option_names(self.method)
         for name in self.options:
             if name not in known:
-                raise InputError(f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}")
+                raise InputError(
+                    f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}, beside the "
+                    "sizes hidden_features and hidden_layers"
+                )
         kinds = typing.get_type_hints(find_method(self.method).network_class.__init__)
         for name, value in self.options.items():
             numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]

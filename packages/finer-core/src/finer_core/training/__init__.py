@@ -9,7 +9,7 @@ from finer_core.training.fitting import fit
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.loop import Fit
-from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_jsonl
+from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger, read_history, read_jsonl
 from finer_core.training.objective import Objective, StatelessObjective
 from finer_core.training.optimizers.build import build_optimizers
 from finer_core.training.optimizers.muon import Muon
@@ -45,6 +45,7 @@ __all__ = [
     "exponential_decay",
     "fit",
     "fresh_network",
+    "read_history",
     "read_jsonl",
     "run_recorded",
     "saved_state",

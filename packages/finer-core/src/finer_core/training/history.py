@@ -44,7 +44,7 @@ class LogEntry:
         return {**own, "rollbacks": self.rollbacks, **self.metrics}
 
 
-_COLUMNS = ("step", "loss", "learning_rate", "seconds", "rollbacks")
+COLUMNS = ("step", "loss", "learning_rate", "seconds", "rollbacks")
 """Of every history, before the metrics."""
 
 
@@ -83,7 +83,7 @@ class TrainingHistory(Sequence[LogEntry]):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
-        return (*_COLUMNS, *(self._entries[-1].metrics if self._entries else ()))
+        return (*COLUMNS, *(self._entries[-1].metrics if self._entries else ()))
 
     def __len__(self) -> int:
         return len(self._entries)

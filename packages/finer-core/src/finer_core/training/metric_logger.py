@@ -5,13 +5,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from finer_core.errors import InputError
 from finer_core.io.files import json_text, write_text
 from finer_core.schema import fits
 from finer_core.training.callbacks import Callback
-from finer_core.training.history import LogEntry
+from finer_core.training.history import COLUMNS, LogEntry, TrainingHistory
 
 
 class MetricLogger(Callback, ABC):
@@ -126,6 +126,42 @@ class TensorBoardLogger(MetricLogger):
     def close(self) -> None:
         """Flush and release."""
         self._writer.close()
+
+
+def read_history(run: str | os.PathLike[str]) -> TrainingHistory:
+    """Return the history of a run, such as `finer-image fit` leaves in its folder.
+
+    Args:
+        run: The run folder, or the `metrics.jsonl` in it.
+
+    Raises:
+        InputError: If there is none, or a line is not one of a fit's.
+
+    Example:
+        >>> import tempfile
+        >>> from finer_core.training import JsonlLogger, LogEntry, read_history
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     logger = JsonlLogger(f"{folder}/metrics.jsonl")
+        ...     entry = LogEntry(step=10, loss=0.5, learning_rate=1e-3, seconds=2.0, rollbacks=0, metrics={"psnr": 3.0})
+        ...     logger.on_log(entry)
+        ...     logger.close()
+        ...     read_history(folder)
+        TrainingHistory: 1 entries, step 10: loss 0.5, psnr 3
+    """
+    path = Path(run)
+    file = path / "metrics.jsonl" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path}: no metrics.jsonl there; name a run folder")
+    return TrainingHistory(_entry_of(line, file) for line in read_jsonl(file))
+
+
+def _entry_of(line: Mapping[str, float], file: Path) -> LogEntry:
+    own: dict[str, Any] = {}
+    for name in COLUMNS:
+        if name not in line:
+            raise InputError(f"{file}: line of step {line['step']} has no {name!r}; it is no log of a fit")
+        own[name] = line[name]
+    return LogEntry(**own, metrics={name: value for name, value in line.items() if name not in own})
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:

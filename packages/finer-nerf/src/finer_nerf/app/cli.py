@@ -170,7 +170,9 @@ def _add_view(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="(default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute")
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute (default: auto)"
+    )
 
 
 def _add_scene(commands: Any) -> None:

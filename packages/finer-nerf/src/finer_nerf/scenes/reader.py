@@ -26,7 +26,7 @@ def read_scene(
 ) -> Scene:
     """Read a scene.
 
-    The arguments are those of the package's own `read_scene`; `every` is its `train_stride`, which the published code
+    The arguments are those of the package's own `read_scene`; `every` is its `train_every`, which the published code
     takes for four whatever is asked, and `memory` is in bytes, None for no limit.
 
     Raises:

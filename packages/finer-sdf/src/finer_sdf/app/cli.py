@@ -13,7 +13,7 @@ from finer_core.app.network_options import add_network_options
 from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_sdf._version import __version__
-from finer_sdf.app.mesh_options import add_mesh_options
+from finer_sdf.app.mesh_options import UP, add_mesh_options
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.formats import POINT_SUFFIXES, SUFFIXES
 
@@ -171,7 +171,7 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--reference", metavar="MESH", help="what --kind error measures against")
     parser.add_argument("--azimuth", type=float, help="degrees round the shape, of a PNG (default: 30)")
     parser.add_argument("--elevation", type=float, default=20.0, help="degrees above it (default: %(default)s)")
-    parser.add_argument("--up", default="y", choices=("x", "y", "z"), help="axis that is up (default: %(default)s)")
+    parser.add_argument("--up", default="y", choices=UP, help="axis that is up (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="frames of a turntable (default: 72)")
     add_habits(parser)
 

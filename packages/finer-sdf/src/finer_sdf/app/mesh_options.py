@@ -3,6 +3,7 @@
 import argparse
 
 FORMATS = ("ply", "obj", "stl", "off", "glb", "usdc", "usda", "usdz", "usd")
+UP = ("x", "y", "z", "-x", "-y", "-z")
 
 
 def add_mesh_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,6 @@ def add_mesh_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--up",
-        choices=("x", "y", "z"),
+        choices=UP,
         help="axis that is up; for .glb and USD files, which have y up, and are turned (default: y)",
     )

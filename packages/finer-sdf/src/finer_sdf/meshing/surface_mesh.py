@@ -23,6 +23,7 @@ class SurfaceMesh:
         parts: Connected parts it has.
         left_out: Parts that were left out for their size.
         faces_found: Faces before it was simplified.
+        faces_wanted: Faces that it was to be simplified to; None if it was not.
         uv: (n, 2), where vertices are in the texture, (0, 0) in its first row and column; None without one.
         texture: uint8 (size, size, 3), sRGB.
     """
@@ -32,6 +33,7 @@ class SurfaceMesh:
     parts: int
     left_out: int
     faces_found: int
+    faces_wanted: int | None = None
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
 
@@ -44,6 +46,8 @@ class SurfaceMesh:
             words.append(f"{self.left_out} smaller left out")
         if self.faces_found > len(mesh.faces):
             words.append(f"simplified from {self.faces_found} faces")
+        if self.faces_wanted is not None and len(mesh.faces) > self.faces_wanted:
+            words.append("none fewer without turning some over")
         return ", ".join(words)
 
 
@@ -77,4 +81,5 @@ def surface_mesh(
         parts=parts,
         left_out=left_out,
         faces_found=faces_found,
+        faces_wanted=simplify,
     )

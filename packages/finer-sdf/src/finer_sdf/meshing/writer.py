@@ -88,7 +88,7 @@ def write_mesh(
         uv: (n, 2), where vertices are in the texture, (0, 0) in its first row and column; with a texture alone.
         texture: (h, w, 3) uint8, sRGB, in the place of colors; for .glb and .usdz alone.
         file_type: See `check_mesh_path`.
-        up: Axis that is up in the mesh's coordinates, "x", "y" or "z"; only .glb and USD files ask.
+        up: Axis that is up in the mesh's coordinates, "x", "y", "z", "-x", "-y" or "-z"; only .glb and USD files ask.
 
     Returns:
         What a user should know about the file, a sentence each.

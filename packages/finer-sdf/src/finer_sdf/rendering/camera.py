@@ -9,7 +9,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.shapes import Float
 
-UP_AXES = {"x": 0, "y": 1, "z": 2}
+UP_AXES = {"x": 0, "y": 1, "z": 2, "-x": 0, "-y": 1, "-z": 2}
 FIELD_OF_VIEW = 30.0
 """Degrees from the lower to the upper edge of the picture, and from left to right if that is narrower."""
 BOX_RADIUS = 0.78
@@ -29,7 +29,8 @@ class OrbitCamera:
     Attributes:
         azimuth: Degrees round the vertical axis. With y up, 0 looks from +z and 90 from +x.
         elevation: Degrees above the horizon.
-        up: Axis that is up: "x", "y" or "z". The other two follow it in turn: for "z", 0 looks from +x.
+        up: Axis that is up: "x", "y", "z", "-x", "-y" or "-z". The other two follow it in turn: for "z", 0 looks from
+            +x. With "-y" the view is that of "y", turned by half a turn about the axis that azimuth 0 looks along.
         center: Of the sphere, in the box.
         radius: Of the sphere, in box units.
     """
@@ -47,13 +48,16 @@ class OrbitCamera:
             InputError: If `up` is no axis or an angle is not finite.
         """
         if self.up not in UP_AXES or not np.isfinite([self.azimuth, self.elevation]).all():
-            raise InputError(f"a camera needs up x, y or z and finite angles, got {self}")
+            raise InputError(f"a camera needs up {', '.join(UP_AXES)} and finite angles, got {self}")
         vertical = UP_AXES[self.up]
         sideways, forward = (vertical + 2) % 3, (vertical + 1) % 3  # for y: x and z
         a, e = np.radians(self.azimuth), np.radians(self.elevation)
         back, right = np.zeros(3), np.zeros(3)
         back[forward], back[sideways], back[vertical] = np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)
         right[forward], right[sideways] = -np.sin(a), np.cos(a)
+        if self.up.startswith("-"):
+            back[[sideways, vertical]] *= -1
+            right[sideways] *= -1
         return np.stack([right, np.cross(back, right), back])
 
     def rays(

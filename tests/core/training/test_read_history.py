@@ -1,0 +1,35 @@
+"""The history of a run, taken back from its folder."""
+
+import pytest
+
+from finer_core.errors import InputError
+from finer_core.training import JsonlLogger, LogEntry, TrainingHistory, read_history
+
+
+@pytest.fixture
+def run(tmp_path):
+    logger = JsonlLogger(tmp_path / "metrics.jsonl")
+    common = {"learning_rate": 1e-3, "rollbacks": 1}
+    entries = [LogEntry(step=n, loss=1 / n, seconds=n / 4, metrics={"psnr": 3.0 * n}, **common) for n in (1, 2, 4)]
+    for entry in entries:
+        logger.on_log(entry)
+    logger.close()
+    return tmp_path, TrainingHistory(entries)
+
+
+@pytest.mark.parametrize("name", ["", "metrics.jsonl"])
+def test_a_run_folder_has_the_history_of_its_fit(run, name):
+    folder, history = run
+    found = read_history(folder / name)
+    assert found.columns == history.columns and len(found) == 3 and not found.interrupted
+    assert all((found[column] == history[column]).all() for column in history.columns)
+    assert found.metrics == {"loss": 0.25, "psnr": 12.0}
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=r"no metrics\.jsonl there; name a run folder"):
+            read_history(path)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "psnr": 3.0}\n')
+    with pytest.raises(InputError, match="line of step 1 has no 'loss'"):
+        read_history(tmp_path)
