@@ -74,7 +74,7 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot make the output folder ({error.strerror or error})") from error
+        raise InputError(f"{folder}: cannot be made ({error.strerror or error}); choose another --out") from error
     run = RunFolder(folder, lock_folder(folder))
     check_writable(folder, mode=mode)  # again, because another run may have begun and ended meanwhile
     try:
