@@ -117,6 +117,12 @@ def test_columns_that_are_no_directions_are_not_taken_for_normals_silently(tmp_p
         assert "its normals have lengths of " in notes and "if they are something else, leave them out" in notes
 
 
+def test_columns_of_zeros_are_no_normals_and_raise_no_warning(tmp_path, recwarn):
+    notes = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, 0 * NORMALS))).notes
+    assert notes == ("its normals are all zero; estimated them from the nearest points, looking outwards",)
+    assert not recwarn.list
+
+
 def test_normals_of_about_length_1_need_no_word(tmp_path):
     normals = NORMALS * np.random.default_rng(0).uniform(0.992, 1.008, (300, 1))
     normals[::7] = 0

@@ -68,6 +68,7 @@ class GltfFile:
             sparse = stored["sparse"]
             number = int(sparse["count"])
             where = self._view(sparse["indices"], np.dtype(_COMPONENTS[sparse["indices"]["componentType"]]), number, 1)
+            check_places(where, count, what="element")
             values[where[:, 0]] = self._view(sparse["values"], kind, number, width)
         if (stored.get("normalized") or is_share) and kind.kind in "iu":
             values = np.maximum(values / np.iinfo(kind).max, -1.0)
@@ -117,6 +118,12 @@ class GltfFile:
         if start < 0 or len(found) < length:
             raise InputError(f"its buffer holds {len(found)} bytes of {length}; it was cut short")
         return found
+
+
+def check_places(places: np.ndarray, count: int, *, what: str) -> None:
+    """Refuse numbers of elements that are none, or that would count from the end."""
+    if (outside := places[~((places >= 0) & (places < count))]).size:
+        raise InputError(f"it names {what} {outside[0]} of {count}; it may be corrupt")
 
 
 def _chunks(content: bytes) -> tuple[bytes, bytes]:
