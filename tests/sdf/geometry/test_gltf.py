@@ -140,6 +140,11 @@ def test_files_that_contradict_themselves(tmp_path, changes, words):
     assert words in refusal(saved(tmp_path / "a.glb", plain().glb(**changes)))
 
 
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps({**plain().json, "buffers": []}).replace('{"asset"', '{"scene": 5, "asset"', 1)
+    assert "'scene' stands there twice" in refusal(saved(tmp_path / "a.gltf", text))
+
+
 def test_counts_are_bounded_by_the_data_and_the_memory(tmp_path):
     made = plain()
     made.json["accessors"][0]["count"] = 10**12

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import without_repetition
 from finer_sdf.geometry.formats.pictures import neighbor
 from finer_sdf.geometry.raw import Room, cut_short
 
@@ -41,7 +42,7 @@ class GltfFile:
         if content[:4] == b"glTF":
             text, self._chunk = _chunks(content)
             self.left = len(content) - int.from_bytes(content[8:12], "little")
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=without_repetition)
         if not isinstance(data, dict) or not str(data.get("asset", {}).get("version", "")).startswith("2"):
             raise InputError("it is not glTF of version 2; it may be older, or of another format")
         self.json: dict[str, Any] = data
