@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from finer_core.io import text_table
 from finer_sdf.geometry import PointCloud
 from finer_sdf.geometry.reader import read_shape
 from finer_sdf.normalization import published_normalization
@@ -210,6 +211,16 @@ def test_vertices_far_out_are_refused(tmp_path):
         ("off", "OFF 3 1 0\n0 0 0\n1 0 0\n0 -1e300 0\n3 0 1 2\n"),
     ):
         assert "1 of 3 vertices are too far out" in refusal(saved(tmp_path / f"a.{suffix}", text))
+
+
+def test_numbers_that_only_python_writes_are_none_in_any_row(tmp_path):
+    for word in ("1_0", "\u0663"):
+        assert f"line 2: '{word}' is not a number" in refusal(saved(tmp_path / "a.xyz", f"1 2 3\n{word} 2 3\n"))
+
+
+def test_a_row_of_very_many_numbers_is_no_line_of_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_table, "_UNIT", None)  # nobody looks for the units of its names
+    assert "its rows have 40000 numbers" in refusal(saved(tmp_path / "a.xyz", "1 " * 40_000))
 
 
 def test_one_column_is_refused_in_every_format(tmp_path):
