@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from PIL import ImageOps
 from torch import nn
 
 import finer_image
@@ -541,3 +542,20 @@ def test_evaluate_warns_of_other_values_and_not_of_the_same_in_another_type(capl
     with pytest.raises(InputError, match="the model is of a 12x12 image"):
         evaluate(model, picture[:9, :9] / 255)
     assert not caplog.records
+
+
+def test_what_a_picture_of_pillow_loses_in_memory_is_told(caplog):
+    turned = Pillow.Exif()
+    turned[0x0112] = 6
+    data = io.BytesIO()
+    Pillow.fromarray(PICTURE).save(data, "PNG", exif=turned)
+    with Pillow.open(data) as picture:
+        image = as_image(picture, memory=10**9)
+        upright = as_image(ImageOps.exif_transpose(picture), memory=10**9)
+    np.testing.assert_array_equal(image.pixels, PICTURE)
+    (note,) = image.notes
+    assert note == "has the EXIF orientation 6, which is left aside; PIL.ImageOps.exif_transpose turns it upright"
+    assert note in caplog.text and upright.notes == () and upright.pixels.shape[:2] == PICTURE.shape[1::-1]
+    for mode in ("CMYK", "LAB"):
+        (note,) = as_image(Pillow.fromarray(PICTURE).convert(mode), memory=10**9).notes
+        assert note == f"is {mode}; converted to RGB without its colour profile"

@@ -68,6 +68,9 @@ def test_measures_of_what_is_no_kernel(name):
 def test_a_kernel_is_no_list_of_eigenvalues():
     with pytest.raises(InputError, match=r"effective_rank takes eigenvalues \(n,\), got shape \(6, 6\)"):
         effective_rank(np.eye(6))
+    with pytest.raises(InputError, match=r"no positive eigenvalue \(the largest of 2 is -1\)"):
+        effective_rank(np.array([-3.0, -1.0]))
+    assert effective_rank(np.full(4, 1e308)) == pytest.approx(4)  # whose sum is no number
 
 
 def test_a_target_of_other_points():

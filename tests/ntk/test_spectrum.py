@@ -120,6 +120,16 @@ def test_training_is_predicted_where_parameters_are_not_used():
     assert found.deviation < 1e-6 and found.measured[-1] < found.measured[0]
 
 
+def test_training_at_whole_numbers_is_that_at_the_same_in_double_precision():
+    net, signal = network("finer", hidden_features=8, dtype=torch.float32), np.linspace(-0.9, 0.9, 3)
+    for places in (np.arange(3)[:, None] - 1, np.array([[False], [True], [True]])):
+        expected = predict_training(net, places.astype(np.float64), signal, steps=3)
+        assert predict_training(net, places, signal, steps=3).measured == pytest.approx(expected.measured, rel=1e-6)
+        assert expected.deviation < 0.1
+    with pytest.raises(InputError, match=r"points must be real numbers, got dtype torch\.complex128"):
+        predict_training(net, places + 1j, signal, steps=3)
+
+
 class Constant(torch.nn.Linear):
     def forward(self, x):
         return 0 * super().forward(x)

@@ -7,6 +7,7 @@ from torch import nn
 
 from finer_core import InputError, grid_coords, training
 from finer_core.training import DivergenceGuard
+from tests.core import fits
 
 COORDS = grid_coords(3, 3)
 
@@ -77,6 +78,7 @@ NET = nn.Linear(9, 9, bias=False)
         (lambda: training.TimedLength(seconds="60", after=5), "seconds must be a number, got '60'"),
         (lambda: training.TimedLength(seconds=60, after=0.5), "after must be an integer, got 0.5"),
         (lambda: training.fit(NET, loss, steps=1, checkpoint_seconds=float("nan")), "checkpoint_seconds must be in"),
+        (lambda: fits.fit_of(checkpoint_seconds=-1.0), r"checkpoint_seconds must be in \[0, inf\], got -1"),
     ],
 )
 def test_a_setting_that_makes_no_sense(make, words):

@@ -110,7 +110,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, case, monkeypatch, write
 
     def make_fit() -> Fit:
         fit = case[0]()
-        fit.checkpoint_seconds = -1.0
+        fit.checkpoint_seconds = 0.0
         return fit
 
     monkeypatch.setattr(tensor_file, "write_safetensors", save)
@@ -135,7 +135,7 @@ def test_a_process_killed_by_the_system(tmp_path):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from tests.core import fits\nfrom tests.core.training import test_resume\n"
-        "def make_fit():\n    fit = test_resume.WAYS['muon']()\n    fit.checkpoint_seconds = -1.0\n    return fit\n"
+        "def make_fit():\n    fit = test_resume.WAYS['muon']()\n    fit.checkpoint_seconds = 0.0\n    return fit\n"
         "def kill(count):\n    if count == 13: os.kill(os.getpid(), signal.SIGKILL)\n"
         "fits.run_in(Path(sys.argv[1]), make_fit, before_update=kill)"
     )

@@ -71,6 +71,29 @@ def test_words_that_name_no_orientation_change_nothing(tmp_path, chunk):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, PIXELS)
 
 
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ({b"gAMA": struct.pack(">I", 100_000)}, "a gamma of 1 (gAMA)"),
+        ({b"gAMA": struct.pack(">I", 55_556)}, "a gamma of 0.55556 (gAMA)"),
+        ({b"cICP": bytes([9, 16, 0, 1])}, "the color space 9, 16 (cICP)"),
+        ({b"gAMA": struct.pack(">I", 45_455)}, None),
+        ({b"gAMA": struct.pack(">I", 100_000), b"sRGB": b"\0"}, None),  # which counts before it
+        ({b"cICP": bytes([1, 13, 0, 1])}, None),
+        ({b"gAMA": b"", b"cICP": b"\1"}, None),
+    ],
+)
+def test_colors_of_a_png_that_are_not_srgb_are_told(tmp_path, chunks, said):
+    data = io.BytesIO()
+    Pillow.fromarray(PIXELS).save(data, "PNG")
+    head, rest = data.getvalue()[:33], data.getvalue()[33:]
+    more = b"".join(struct.pack(">I", len(body)) + name + body + _crc(name + body) for name, body in chunks.items())
+    (tmp_path / "a.png").write_bytes(head + more + rest)
+    image = read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+    assert image.notes == (() if said is None else (f"names {said} of its values, which a written image does not",))
+
+
 def _crc(chunk: bytes) -> bytes:
     return struct.pack(">I", zlib.crc32(chunk))
 

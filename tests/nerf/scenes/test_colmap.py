@@ -162,6 +162,25 @@ def binary_model(
 def test_the_binary_model_is_read(tmp_path):
     scene = read_scene(str(binary_model(tmp_path)))
     assert len(scene.train) + len(scene.test) == 5 and scene.points.shape == (1, 3)
+    assert not any("text" in note for note in scene.notes)
+    (tmp_path / "sparse" / "0" / "images.txt").write_text("")
+    assert "its text files are left aside: the binary ones are read" in read_scene(str(tmp_path)).notes
+
+
+def test_what_a_text_model_says_twice_or_not_in_numbers(tmp_path):
+    pytest.importorskip("pycolmap")
+    model = write_model(tmp_path, binary=False) / "sparse" / "0"
+    points = (model / "points3D.txt").read_text()
+    (model / "points3D.txt").write_text(points + "9 nan 0 0 1 2 3 0.5\n")
+    scene = read_scene(str(tmp_path))
+    assert "1 of 4 known points are not finite: left out" in scene.notes and len(scene.points) == 3
+    images = (model / "images.txt").read_text()
+    (model / "images.txt").write_text(images.replace("4.png", "0.png"))
+    assert "1 frames show the picture of another frame" in read_scene(str(tmp_path)).notes
+    cameras = (model / "cameras.txt").read_text()
+    (model / "cameras.txt").write_text(cameras + cameras.splitlines()[-1].replace("20", "30") + "\n")
+    with pytest.raises(InputError, match=r"cameras\.txt: it has camera 1 twice"):
+        read_scene(str(tmp_path))
 
 
 @pytest.mark.parametrize("count", [1000, 2**26, 2**40, 2**63, 2**64 - 1])

@@ -196,6 +196,13 @@ def test_what_is_no_file_of_cameras(tmp_path, content):
     assert len(str(refusal.value)) <= 300
 
 
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    file = write_transforms(tmp_path / "scene") / "transforms.json"
+    file.write_text('{"fl_x": 99, ' + file.read_text()[1:])
+    with pytest.raises(InputError, match=r"not valid JSON \('fl_x' stands there twice"):
+        read_scene(str(tmp_path / "scene"))
+
+
 def test_a_folder_whose_name_is_not_utf8(tmp_path):
     name = os.fsdecode(b"caf\xe9")
     try:

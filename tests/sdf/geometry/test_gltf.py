@@ -1,6 +1,7 @@
 """glTF files: quantised, instanced and nested ones are read as they are meant, others refused by name."""
 
 import base64
+import copy
 import json
 import struct
 from typing import Any
@@ -139,6 +140,11 @@ def test_files_that_contradict_themselves(tmp_path, changes, words):
     assert words in refusal(saved(tmp_path / "a.glb", plain().glb(**changes)))
 
 
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps({**plain().json, "buffers": []}).replace('{"asset"', '{"scene": 5, "asset"', 1)
+    assert "'scene' stands there twice" in refusal(saved(tmp_path / "a.gltf", text))
+
+
 def test_counts_are_bounded_by_the_data_and_the_memory(tmp_path):
     made = plain()
     made.json["accessors"][0]["count"] = 10**12
@@ -158,6 +164,12 @@ def test_sparse_accessors_strips_and_files_beside(tmp_path):
     sparse = {"count": 1, "indices": views[0] | {"componentType": 5123}, "values": views[1]}
     made.json["accessors"][0]["sparse"] = sparse
     assert read_shape(saved(tmp_path / "a.glb", made.glb())).shape.bounds[1].tolist() == [1, 1, 4]
+    for name, index in (("b", -1), ("b", 8), ("H", 8)):  # neither counts from the end
+        wrong = copy.deepcopy(made)
+        wrong.json["accessors"][0]["sparse"]["indices"]["componentType"] = {"b": 5120, "H": 5123}[name]
+        start = made.json["bufferViews"][views[0]["bufferView"]]["byteOffset"]
+        wrong.data = wrong.data[:start] + struct.pack(f"<{name}", index) + wrong.data[start + struct.calcsize(name) :]
+        assert f"element {index} of 8" in refusal(saved(tmp_path / "w.glb", wrong.glb()))
     (tmp_path / "b c.bin").write_bytes(made.data)
     uris = ["b%20c.bin", "data:application/octet-stream;base64," + base64.b64encode(made.data).decode()]
     for uri in uris:
@@ -237,6 +249,10 @@ def test_bones_place_a_mesh_and_its_node_does_not(tmp_path):
     loaded = read_shape(saved(tmp_path / "b.glb", made.glb(nodes=nodes[:1] + [{}, {}], skins=skins)))
     assert loaded.shape.bounds == pytest.approx(np.array([[0, 0, 0], [1, 1, 1]]))
     assert "node 1 is a bone and not in the scene" in loaded.notes[0]
+    below = np.where(is_upper, [-1, 0, 0, 0], [0, -1, 0, 0]).astype("i1")
+    primitive["attributes"]["JOINTS_0"] = made.add(below)
+    loaded = read_shape(saved(tmp_path / "c.glb", made.glb(nodes=nodes, skins=skins, scenes=[{"nodes": [0, 1]}])))
+    assert "bone -1 of 2" in loaded.notes[0]
 
 
 LINEAR = 0.21404114

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from finer_core.io import text_table
 from finer_sdf.geometry import PointCloud
 from finer_sdf.geometry.reader import read_shape
 from finer_sdf.normalization import published_normalization
@@ -117,6 +118,12 @@ def test_columns_that_are_no_directions_are_not_taken_for_normals_silently(tmp_p
         assert "its normals have lengths of " in notes and "if they are something else, leave them out" in notes
 
 
+def test_columns_of_zeros_are_no_normals_and_raise_no_warning(tmp_path, recwarn):
+    notes = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, 0 * NORMALS))).notes
+    assert notes == ("its normals are all zero; estimated them from the nearest points, looking outwards",)
+    assert not recwarn.list
+
+
 def test_normals_of_about_length_1_need_no_word(tmp_path):
     normals = NORMALS * np.random.default_rng(0).uniform(0.992, 1.008, (300, 1))
     normals[::7] = 0
@@ -204,6 +211,16 @@ def test_vertices_far_out_are_refused(tmp_path):
         ("off", "OFF 3 1 0\n0 0 0\n1 0 0\n0 -1e300 0\n3 0 1 2\n"),
     ):
         assert "1 of 3 vertices are too far out" in refusal(saved(tmp_path / f"a.{suffix}", text))
+
+
+def test_numbers_that_only_python_writes_are_none_in_any_row(tmp_path):
+    for word in ("1_0", "\u0663"):
+        assert f"line 2: '{word}' is not a number" in refusal(saved(tmp_path / "a.xyz", f"1 2 3\n{word} 2 3\n"))
+
+
+def test_a_row_of_very_many_numbers_is_no_line_of_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_table, "_UNIT", None)  # nobody looks for the units of its names
+    assert "its rows have 40000 numbers" in refusal(saved(tmp_path / "a.xyz", "1 " * 40_000))
 
 
 def test_one_column_is_refused_in_every_format(tmp_path):

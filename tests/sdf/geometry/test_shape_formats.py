@@ -131,6 +131,10 @@ def test_obj_lines_that_mean_nothing_are_named(tmp_path, text, words):
 
 def test_obj_forms_that_are_left_out_are_said(tmp_path):
     assert read_shape(saved(tmp_path / "a.obj", BOX + "l 1 2\np 3\n")).notes == ("left out its lines and points",)
+    assert read_shape(saved(tmp_path / "a.obj", BOX + "call b.obj\n")).notes == ("left out its called files",)
+    corners = "".join(f"v {x} {y} {z}\nvn 0 0 1\n" for x, y, z in np.eye(4, 3) * 3)
+    loaded = read_shape(saved(tmp_path / "a.obj", corners + "p 1\nsurf 0 1 0 1 1 2 3 4\n"))
+    assert "left out its free-form surfaces" in loaded.notes
 
 
 WRITERS = {

@@ -175,10 +175,16 @@ def _halves_in(module: nn.Module) -> list[Tensor]:
 
 
 def home_of(module: nn.Module) -> Tensor:
-    """Return an empty tensor on a module's device and of the real type that it is given coordinates in."""
+    """Return an empty tensor on a module's device and of the real type that it is given coordinates in.
+
+    Raises:
+        InputError: If that is the device meta, on which nothing is computed.
+    """
     # Of a wavelet network in pairs of real numbers, as it is exported, the weights are buffers.
     for each in (*module.parameters(), *module.buffers()):
         if each.is_floating_point() or each.is_complex():
+            if each.is_meta:
+                raise InputError(f"{type(module).__name__} is on the device meta, without numbers; load it again")
             return widened(torch.empty(0, dtype=each.real.dtype, device=each.device))
     return torch.empty(0)
 

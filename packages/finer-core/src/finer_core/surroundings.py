@@ -5,6 +5,7 @@ program that ended. Its results are files. So what cannot be printed is lost, an
 """
 
 import codecs
+import errno
 import functools
 import io
 import logging
@@ -57,6 +58,8 @@ class SteadyStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write, or drop, a text."""
+        if self._stream is None:
+            self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
         self._attempt("write", text)
         return len(text)
 

@@ -11,12 +11,14 @@ from torch import Tensor
 from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
+from finer_core.io.text import notes_of
 from finer_image import memory as budget
 from finer_image.config import BUILT_IN
-from finer_image.io.formats.pillow import in_bands, mode_after_decoding
+from finer_image.io.formats.pillow import in_bands, lost_profile, mode_after_decoding, orientation_of
 from finer_image.io.image import Image
 from finer_image.io.opening import open_image
 from finer_image.io.raster import Raster
+from finer_image.io.reader import log_notes
 
 _AS_THEY_ARE = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of Pillow's pictures that are arrays of their own pixels; the others are converted."""
@@ -24,6 +26,7 @@ _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Those that hold a PNG of 16 bits, which Pillow's conversion would cut off at 255."""
 _OPAQUE = 65535
 _WITH_CHANNELS = 3
+_LAST_ORIENTATION = 8
 
 
 def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
@@ -103,8 +106,13 @@ def _of_pillow(picture: Any) -> Image:
     else:
         mode = mode_after_decoding(picture)
         pixels = in_bands(picture, mode)
-    profile = None if picture.mode in ("CMYK", "LAB") else picture.info.get("icc_profile")
-    return _named(pixels, icc_profile=profile or None, source_mode="" if picture.mode == mode else picture.mode)
+    lost, turn = lost_profile(picture), orientation_of(picture)
+    profile = None if lost else picture.info.get("icc_profile") or None
+    turned = f"has the EXIF orientation {turn}, which is left aside; PIL.ImageOps.exif_transpose turns it upright"
+    notes = notes_of({lost: lost, turned: 1 < turn <= _LAST_ORIENTATION})
+    log_notes("the image", tuple(notes))
+    source_mode = "" if picture.mode == mode else picture.mode
+    return _named(pixels, icc_profile=profile, source_mode=source_mode, notes=notes)
 
 
 def _named(pixels: np.ndarray, **kind: Any) -> Image:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import home_of
 from finer_core.io.figures import png_bytes
 from finer_core.io.files import given_path
 from finer_core.io.model_file import save_model
@@ -129,7 +130,7 @@ class NerfModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the field computes."""
-        return next(self.field.parameters()).device
+        return home_of(self.field).device
 
     def density(self, points: Tensor) -> Tensor:
         """Return sigmas (n,) at points (n, 3) of the box, per box unit, whatever the occupancy grid says."""
@@ -293,5 +294,5 @@ class NerfModel(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "NerfModel":
         """Take the occupancy grid along where the field goes."""
         super()._apply(fn, recurse)
-        self.grid.to(self.device)
+        self.grid.to(next(self.field.parameters()).device)
         return self

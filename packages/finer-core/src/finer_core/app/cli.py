@@ -26,6 +26,7 @@ from finer_core.c_library import allow_building
 from finer_core.config import NONE, plain_type
 from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError, ToldByFirst, exit_code_and_line, shortened
+from finer_core.io.files import reason_of
 from finer_core.schema import shown
 from finer_core.surroundings import check_surroundings, steady_streams
 
@@ -195,7 +196,7 @@ def run_command(
         if code == EXIT_DONE and out.failure and _printed_the_result(parsed):
             code = EXIT_FAILED
             if not isinstance(out.failure, BrokenPipeError):  # then its reader had enough
-                print(f"the result could not be printed ({out.failure})", file=sys.stderr)
+                print(f"the result could not be printed ({reason_of(out.failure)})", file=sys.stderr)
         return code
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from finer_core.app.folder_lock import FolderLock, lock_folder
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import is_partial, remove_partial_files, write_json
+from finer_core.io.files import is_partial, remove_partial_files, without_repetition, write_json
 
 Mode = Literal["new", "overwrite", "resume"]
 _MOST_CONFIG_BYTES = 1 << 26
@@ -93,7 +93,7 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot make the output folder ({error.strerror or error})") from error
+        raise InputError(f"{folder}: cannot be made ({error.strerror or error}); choose another --out") from error
     run = RunFolder(folder, lock_folder(folder))
     check_writable(folder, mode=mode)  # again, because another run may have begun and ended meanwhile
     try:
@@ -175,7 +175,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
             content = file.read(_MOST_CONFIG_BYTES + 1)
         if len(content) > _MOST_CONFIG_BYTES:  # a device has no end
             raise InputError(f"{path}: more than {_MOST_CONFIG_BYTES:,} bytes, which is no config file")
-        data = json.loads(content.decode("utf-8-sig"))
+        data = json.loads(content.decode("utf-8-sig"), object_pairs_hook=without_repetition)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot read the config file ({getattr(error, 'strerror', None) or error})"
@@ -184,7 +184,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: not valid JSON (line {error.lineno}: {error.msg})") from error
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:  # a number of too many digits, or lists nested too deep
+    except (ValueError, RecursionError) as error:  # too many digits, lists nested too deep, a name twice
         raise InputError(f"{path}: not usable JSON ({error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: a config file holds a JSON object, got {type(data).__name__}")

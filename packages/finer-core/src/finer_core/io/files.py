@@ -73,6 +73,15 @@ def json_text(data: Mapping[str, Any], *, indent: int | None = 2) -> str:
     return json.dumps(_finite(data), indent=indent, allow_nan=False)
 
 
+def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for `json.loads(..., object_pairs_hook=)`; ValueError for a name that it has twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Return a file's SHA-256 as hex, reading it in pieces."""
     digest = hashlib.sha256()

@@ -57,16 +57,23 @@ def notes_of(found: Mapping[str, object]) -> list[str]:
 def number(word: str, *, where: str) -> float:
     """Return a word as a number, with a message that names both."""
     try:
-        return float(word)
+        return float(_plain(word))
     except ValueError:
         hint = "write decimal points, not commas" if "," in word else "it may be corrupt or of another format"
         raise InputError(f"{where}: {word[:30]!r} is not a number; {hint}") from None
 
 
+def _plain(word: str) -> str:
+    """Return a word unless it is a number to Python alone, as 1_0 is; ValueError then."""
+    if "_" in word or not word.isascii():
+        raise ValueError
+    return word
+
+
 def integer(word: str, *, where: str) -> int:
     """Return a word as an integer, with a message that names both."""
     try:
-        value = int(word)
+        value = int(_plain(word))
     except ValueError:
         raise InputError(f"{where}: {word[:30]!r} is not a whole number") from None
     if abs(value) >= 2**62:

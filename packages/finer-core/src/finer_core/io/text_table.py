@@ -14,6 +14,8 @@ from finer_core.io.text import number, text_lines
 
 _QUOTED = re.compile(r"""(["'])([^"'\s]+)\1""")
 _UNIT = re.compile(r"\s*(\[[^\]]*\]|\([^)]*\))")
+_LONGEST_HEAD = 1 << 16
+"""Characters; no line that names columns has as many, and to look for names takes ten times as long as for numbers."""
 
 
 @dataclass(kw_only=True)
@@ -52,10 +54,11 @@ class TextTable:
             found = f"{len(words)} column{'s' * (len(words) != 1)}"
             raise InputError(f"{where} has {found}, those above have {self.columns}; it may be cut short")
         try:
+            if not row.isascii() or "_" in row:  # which Python's numbers may have, and no other's
+                raise ValueError
             self.numbers.extend(list(map(float, words)))
         except ValueError:
-            for word in words:
-                number(word, where=where)
+            self.numbers.extend([number(word, where=where) for word in words])
 
     def _words(self, row: str, *, where: str, widths: Collection[int]) -> list[str]:
         """Return a row's numbers, with a point in each that needs one."""
@@ -117,7 +120,8 @@ def read_text_table(
         row, *comment = re.split("#|//", line, maxsplit=1)
         row = row.strip()
         head = row or " ".join(comment if needed else [])
-        if head and not table.columns and not table.names and (names := _names_in(head, needed)):
+        may_name = not (table.columns or table.names) and 0 < len(head) < _LONGEST_HEAD
+        if may_name and (names := _names_in(head, needed)):
             table.names, widths, is_comment = names, (len(names),) if needed else widths, not row
         elif needed and not table.columns and table.declared is None and row.isdecimal():
             table.declared = int(row)

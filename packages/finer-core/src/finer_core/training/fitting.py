@@ -102,7 +102,6 @@ def fit(
         raise InputError(f"objective must be a function of network and step, got {shown(objective)[:100]}")
     if guard is not None and not isinstance(guard, DivergenceGuard):
         raise InputError(f"guard must be a DivergenceGuard or None, got {shown(guard)[:100]}")
-    check_within(checkpoint_seconds, "[0, inf]", what="checkpoint_seconds")
     if optimizers is None:
         chosen = build_optimizers(network, learning_rate=learning_rate)
     else:

@@ -96,7 +96,7 @@ class Fit:
     def __post_init__(self) -> None:
         for name in ("steps", "log_every"):
             check_within(getattr(self, name), "[1, inf)", what=name, is_whole=True)
-        check_within(self.checkpoint_seconds, "[-inf, inf]", what="checkpoint_seconds")
+        check_within(self.checkpoint_seconds, "[0, inf]", what="checkpoint_seconds")
         check_optimizers(self.network, self.optimizers, max_grad_norm=self.max_grad_norm)
         self.takes_state = False  # and True where a state that was given is at fault for what is raised
         self._best: TrainState | None = None
@@ -157,7 +157,7 @@ class Fit:
             best = self._best = before or good
             self.on_log(point)
             is_kept = end >= self.steps or point.is_reached or is_chosen
-            if self.checkpoint and (is_kept or time.monotonic() - written > self.checkpoint_seconds):
+            if self.checkpoint and (is_kept or time.monotonic() - written >= self.checkpoint_seconds):
                 write_state(good, self.checkpoint)
                 written = time.monotonic()
         has_lost = is_worse(good.loop["loss"], than=best.loop["loss"])  # by itself too: the smoothed loss lags

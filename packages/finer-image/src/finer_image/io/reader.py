@@ -176,10 +176,10 @@ def whole_image(source: ImageSource, content: Opened) -> Image:
     return image
 
 
-def log_notes(path: Path, notes: tuple[str, ...]) -> None:
+def log_notes(name: Path | str, notes: tuple[str, ...]) -> None:
     """Log what the user should know about an image; the commands print it."""
     for note in notes:
-        logger.warning("%s", shortened(f"{path}: {note}"))
+        logger.warning("%s", shortened(f"{name}: {note}"))
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -168,7 +168,7 @@ def _crossed_edges(values: np.ndarray) -> int:
 @torch.no_grad()
 def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callable[[int], None]) -> None:
     """Put the density at the grid's points into an array of zeros, where the occupancy grid has something nearby."""
-    resolution = len(volume)
+    resolution, device = len(volume), model.device
     axis = torch.linspace(-model.bound, model.bound, resolution)
     near = F.max_pool3d(model.grid.occupied.float()[None, None], 3, stride=1, padding=1)[0, 0].cpu() > 0
     cells = len(near)
@@ -178,8 +178,8 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
         rows, columns = wanted.nonzero(as_tuple=True)
         if len(rows):
             points = torch.stack([axis[i].expand(len(rows)), axis[rows], axis[columns]], dim=-1)
-            pieces = points.to(model.device).split(_POINTS_AT_ONCE)
-            found = torch.cat(parallel_map(model.density, pieces, device=model.device))
+            pieces = points.to(device).split(_POINTS_AT_ONCE)
+            found = torch.cat(parallel_map(model.density, pieces, device=device))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from finer_core.errors import InputError
-from finer_core.io.files import reason_of
+from finer_core.io.files import reason_of, without_repetition
 from finer_core.resources import check_room
 from finer_core.schema import fits
 from finer_nerf.cameras import LARGEST_NUMBER, LARGEST_SIDE, LEAST_FOCAL
@@ -71,7 +71,8 @@ def read_json(path: Path, *, memory: int | None = None) -> dict[str, Any]:
             raise InputError(f"{path}: {size / 1e6:.0f} MB; a file of cameras has less than 200")
         content = path.read_bytes()
     try:
-        data = json.loads(content.decode("utf-8-sig"), parse_int=_integer)
+        text = content.decode("utf-8-sig")
+        data = json.loads(text, parse_int=_integer, object_pairs_hook=without_repetition)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except (ValueError, RecursionError) as error:

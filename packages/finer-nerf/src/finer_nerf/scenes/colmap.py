@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import notes_of
 from finer_nerf.scenes.checks import brief, printable, readable
 from finer_nerf.scenes.colmap_files import CAMERAS, IMAGES, POINTS, Image, count_images, records, wrong_comment
 from finer_nerf.scenes.frames import Found, PosedFrame, check_pose, split_by_names
@@ -42,14 +43,23 @@ def read_colmap(folder: Path, *, memory: int | None = None) -> Found:
     suffix = ".bin" if (model / "cameras.bin").is_file() else ".txt"
     files = [model / f"{part}{suffix}" for part in ("cameras", "images", "points3D")]
     with readable(model):
-        cameras = dict(records(files[0], CAMERAS, memory))
+        numbered = sorted(records(files[0], CAMERAS, memory), key=lambda camera: camera[0])
+        cameras = dict(numbered)
+        if twice := [number for (number, _), (other, _) in itertools.pairwise(numbered) if number == other]:
+            raise InputError(f"{files[0]}: it has camera {twice[0]} twice; leave one out")
         images = sorted(records(files[1], IMAGES, memory))
         values = records(files[2], POINTS, memory) if files[2].is_file() else iter(())
-        points = np.fromiter(itertools.chain.from_iterable(values), dtype=np.float64).reshape(-1, 3)
-        points = points[np.isfinite(points).all(axis=1)]
+        known = np.fromiter(itertools.chain.from_iterable(values), dtype=np.float64).reshape(-1, 3)
+        points = known[np.isfinite(known).all(axis=1)]
         left = ", ".join(other.name for other in others[:8])
         several = f"{model.parent.name}/ holds {len(others) + 1} models that share no coordinates: {model.name} is read"
         notes = [f"{several}, which has most images; left aside: {left}"] if others else []
+        lost = len(known) - len(points)
+        found = {
+            f"{lost} of {len(known)} known points are not finite: left out": lost,
+            "its text files are left aside: the binary ones are read": suffix == ".bin" and any(model.glob("*s.txt")),
+        }
+        notes += notes_of(found)
         notes += wrong_comment(files[0], len(cameras)) + wrong_comment(files[1], len(images))
     frames, missing, unmasked = [], [], 0
     common = find_picture(folder, "camera_mask.png")

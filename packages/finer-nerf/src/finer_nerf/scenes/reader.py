@@ -40,6 +40,8 @@ def read_scene(
             np.stack([frame.pose for frame in frames]), places=[frame.where for frame in frames]
         )
         headers = {frame.picture: read_header(frame.picture) for frame in frames}
+        again = len(frames) - len(headers)
+        notes += [f"{again} frames show the picture of another frame"] if again else []
         notes = [*found.notes, *more, *notes, *check_pictures(frames, headers, downscale=downscale, memory=memory)]
         views, start = {}, 0
         for split, part in splits.items():

@@ -192,7 +192,7 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     is of theirs already; integers and booleans stay, because a model may look them up.
 
     Raises:
-        InputError: If a coordinate is not finite, or masked.
+        InputError: If a coordinate is not a finite real number, or masked.
         ValueError: If they are no table of points.
     """
     refuse_masked(x, what="points")
@@ -203,6 +203,8 @@ def as_coords(x: Tensor | np.ndarray, function: RowFunction) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:  # what is no table, or has no numbers (device meta)
         hint = "; give its .coords" if hasattr(x, "coords") else ""
         raise InputError(f"points: a {type(x).__name__} cannot be read as a table ({error}){hint}") from error
+    if coords.is_complex():
+        raise InputError(f"points must be real numbers, got dtype {coords.dtype}")
     coords = coords.clone() if coords.is_inference() else coords  # nothing could be recorded of it
     if coords.ndim != 2 or not len(coords):
         raise ValueError(f"expected points (n, in_features), got {tuple(coords.shape)}")

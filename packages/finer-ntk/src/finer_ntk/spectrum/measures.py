@@ -39,10 +39,11 @@ def effective_rank(eigenvalues: Real[np.ndarray, " n"]) -> float:
     if given.ndim != 1:
         raise InputError(f"effective_rank takes eigenvalues (n,), got shape {given.shape}; see all_eigenpairs")
     values = np.clip(given.astype(np.float64), 0, None)
-    total = values.sum()
-    if not (np.isfinite(total) and total > 0):
-        raise InputError(f"the kernel has no positive eigenvalue (their sum is {total:g})")
-    shares = values[values > 0] / total
+    most = given.max(initial=-np.inf)
+    if not 0 < most < np.inf:
+        raise InputError(f"the kernel has no positive eigenvalue (the largest of {len(given)} is {most:g})")
+    shares = values / most  # their sum may be too large a number
+    shares = shares[shares > 0] / shares.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 

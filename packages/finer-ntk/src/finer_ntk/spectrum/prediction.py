@@ -134,7 +134,7 @@ def predict_training(
         rate = _SHARE_OF_STABLE * (signal.size / largest) if largest else 1.0  # no gradient: any rate is stable
     residual = (start - signal).ravel()
     predicted = predicted_losses(kernel, residual, learning_rate=rate, steps=steps)
-    wanted = torch.from_numpy(signal).to(coords)
+    wanted = torch.from_numpy(signal).to(coords.device, function.dtype)  # the type of places is another matter
     measured = descend(function, coords, wanted, learning_rate=rate, steps=steps, exact=exact)
     return TrainingPrediction(predicted=predicted, measured=measured, learning_rate=rate)
 

@@ -15,6 +15,8 @@ _NOISY_POINTS = 1000
 """Of fewer, noise cannot be told from shape."""
 _MOST_OPPOSED = 0.1
 """Share of normals that may look against their neighbor's without a word: edges and corners have some."""
+_FLAT = 1e-14
+"""Share of the squares of all distances to the middle that single precision leaves along an axis without extent."""
 _UNEQUAL, _FEW = 0.1, 0.01
 """By which share the lengths of normals may differ from their median, and for how many of them, without a word."""
 
@@ -75,10 +77,15 @@ def clean_cloud(points: Points, normals: Points | None) -> tuple[PointCloud, tup
 
 def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
     """Return the cloud with normals of the scale that its noise asks for, and what was chosen."""
+    middle = points - points.mean(axis=0)
+    spread = np.linalg.svd(middle.T @ middle, compute_uv=False) / np.square(middle).sum()
+    if spread[1] < _FLAT:
+        raise InputError("its points lie on one line, which is no surface; give points all over one")
+    sides = "which lie in one plane: it has no inside" if spread[2] < _FLAT else "looking outwards"
     noise = measure_noise(points) if len(points) >= _NOISY_POINTS else None
     if noise is None or not noise.hides_the_surface:
         normals = estimate_normals(points)
-        return PointCloud(points=points, normals=normals), "estimated them from the nearest points, looking outwards"
+        return PointCloud(points=points, normals=normals), f"estimated them from the nearest points, {sides}"
     normals = estimate_noisy_normals(points, noise=noise)
     note = (
         f"its points lie about {noise.deviation:.3g} off their surface and {noise.spacing:.3g} apart, so normals are "

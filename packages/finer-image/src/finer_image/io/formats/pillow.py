@@ -58,9 +58,8 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
             source.note("is animated; only its first picture is used")
         icc_profile = image.info.get("icc_profile") or None
-        if image.mode in ("CMYK", "LAB"):
-            # The stored profile describes inks or Lab, not the RGB made from them.
-            source.note(f"is {image.mode}; converted to RGB without its colour profile")
+        if lost := lost_profile(image):
+            source.note(lost)
             icc_profile = None
         return DecodedImage(
             pixels=pixels,
@@ -93,6 +92,12 @@ def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
     versions = [data for number, _, data in image.resources if number == _PSD_VERSION]
     if versions and len(versions[0]) > 4 and not versions[0][4]:
         raise source.error("stores its layers without the picture that they make; save it with maximum compatibility")
+
+
+def lost_profile(image: Any) -> str:
+    """Return a note where the stored profile describes inks or Lab, not the RGB made from them; else nothing."""
+    lost = image.mode in ("CMYK", "LAB")
+    return f"is {image.mode}; converted to RGB without its colour profile" if lost else ""
 
 
 def mode_after_decoding(image: Any) -> str:

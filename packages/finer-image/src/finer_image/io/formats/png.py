@@ -10,6 +10,8 @@ from finer_image.io.source import DecodedImage, ImageSource
 _SIGNATURE_BYTES, _HEAD_BYTES = 8, 33
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _MAX_PROFILE_BYTES = 1 << 25
+_SRGB, _GAMMA = (1, 13), 0.45455
+"""Primaries and transfer function of sRGB by ITU-T H.273, and about its exponent."""
 _WITH_WORDS, _WORDS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt"), b"words"
 
 
@@ -46,6 +48,8 @@ def decode_png(source: ImageSource) -> DecodedImage:
     source.check_size(channels=_CHANNELS[color_type] + (b"tRNS" in chunks), **size)
     if struct.unpack(">I", chunks.get(b"acTL", bytes(4))[:4])[0] > 1:
         source.note("is animated; only its first picture is used")
+    if space := _other_space(chunks):
+        source.note(f"names {space} of its values, which a written image does not")
     return DecodedImage(
         pixels=imagecodecs.png_decode(data),
         orientation=_orientation(chunks),
@@ -82,6 +86,16 @@ def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
     if b"IDAT" not in chunks:
         raise source.error("is a PNG without image data; save it again")
     return chunks
+
+
+def _other_space(chunks: dict[bytes, bytes]) -> str:
+    """Return in words which colors the chunks name that count beside no profile, if they are not those of sRGB."""
+    space, gamma = chunks.get(b"cICP", b"")[:2], chunks.get(b"gAMA", b"")
+    if len(space) == 2:
+        return "" if tuple(space) == _SRGB else f"the color space {space[0]}, {space[1]} (cICP)"
+    exponent = int.from_bytes(gamma, "big") / 1e5 if len(gamma) == 4 else _GAMMA
+    is_usual = abs(exponent - _GAMMA) < 0.01 or not chunks.keys().isdisjoint((b"sRGB", b"iCCP"))
+    return "" if is_usual else f"a gamma of {exponent:g} (gAMA)"
 
 
 def _profile(chunk: bytes) -> bytes | None:

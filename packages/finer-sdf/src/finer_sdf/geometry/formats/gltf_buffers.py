@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import without_repetition
 from finer_sdf.geometry.formats.pictures import neighbor
 from finer_sdf.geometry.raw import Room, cut_short
 
@@ -41,7 +42,7 @@ class GltfFile:
         if content[:4] == b"glTF":
             text, self._chunk = _chunks(content)
             self.left = len(content) - int.from_bytes(content[8:12], "little")
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=without_repetition)
         if not isinstance(data, dict) or not str(data.get("asset", {}).get("version", "")).startswith("2"):
             raise InputError("it is not glTF of version 2; it may be older, or of another format")
         self.json: dict[str, Any] = data
@@ -68,6 +69,7 @@ class GltfFile:
             sparse = stored["sparse"]
             number = int(sparse["count"])
             where = self._view(sparse["indices"], np.dtype(_COMPONENTS[sparse["indices"]["componentType"]]), number, 1)
+            check_places(where, count, what="element")
             values[where[:, 0]] = self._view(sparse["values"], kind, number, width)
         if (stored.get("normalized") or is_share) and kind.kind in "iu":
             values = np.maximum(values / np.iinfo(kind).max, -1.0)
@@ -117,6 +119,12 @@ class GltfFile:
         if start < 0 or len(found) < length:
             raise InputError(f"its buffer holds {len(found)} bytes of {length}; it was cut short")
         return found
+
+
+def check_places(places: np.ndarray, count: int, *, what: str) -> None:
+    """Refuse numbers of elements that are none, or that would count from the end."""
+    if (outside := places[~((places >= 0) & (places < count))]).size:
+        raise InputError(f"it names {what} {outside[0]} of {count}; it may be corrupt")
 
 
 def _chunks(content: bytes) -> tuple[bytes, bytes]:

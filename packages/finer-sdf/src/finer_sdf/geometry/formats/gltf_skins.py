@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
+from finer_sdf.geometry.formats.gltf_buffers import GltfFile, check_places, item
 
 
 def posed(
@@ -38,6 +38,7 @@ def posed(
     number = 0
     while f"JOINTS_{number}" in attributes:
         joints = file.accessor(attributes[f"JOINTS_{number}"]).astype(np.int64)
+        check_places(joints, len(moves), what="bone")
         weights = file.accessor(attributes[f"WEIGHTS_{number}"], is_share=True)
         for joint, weight in zip(joints.T, weights.T, strict=True):
             found += weight[:, None] * np.einsum("nij,nj->ni", moves[joint], extended)

@@ -12,7 +12,7 @@ from finer_sdf.geometry.polygons import PolygonTable
 from finer_sdf.geometry.raw import RawShape, Room, counted
 from finer_sdf.geometry.textures import NO_TEXTURE
 
-_OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces"}
+_OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces", "call": "called files"}
 
 
 def read_obj(path: Path, room: Room) -> RawShape:
@@ -50,7 +50,9 @@ def read_obj(path: Path, room: Room) -> RawShape:
         elif words[0] in _OTHER_FORMS:
             more.add(_OTHER_FORMS[words[0]])
     _check_last(line, where, table.sizes)
-    notes = (f"left out its {' and '.join(sorted(more))}",) if more and table.sizes else ()
+    if not table.sizes:
+        more.discard("points")  # which are what there is, then
+    notes = (f"left out its {' and '.join(sorted(more))}",) if more else ()
     textures = tuple(materials.textures) if materials.differ(set(table.materials)) else ()
     if textures and above:
         notes = (*notes, f"{counted(above, 'face')} above its material library left without material")

@@ -46,7 +46,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
             f"its columns {first} to {first + 2} look like colours, not normals; taken for them (if they are normals, "
             f"{_ADVICE})"
         )
-    elif not named and width == 6 and _directions(table[:, 3:][table[:, 3:].any(axis=1)]).mean() < 0.9:
+    elif not named and width == 6 and (~_directions(last) & last.any(axis=1)).sum() > 0.1 * last.any(axis=1).sum():
         notes.append(f"its columns 4 to 6 are taken as normals, though not of length 1; if they are not, {_ADVICE}")
     elif left := [name for name in names if name not in POSITION + NORMAL + COLOR]:
         notes.append(f"left out its columns {', '.join(left)[:60]}")
