@@ -1,8 +1,8 @@
 """How many steps of how many pixels a fit makes of its budget.
 
-With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do. Narrow
-networks, whose steps cost less and whose errors stay larger, have smaller ones. Methods that such batches do not serve
-have others, which grow as sqrt(N P).
+With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do, until a
+batch is so large that more steps bring more than more pixels do. Narrow networks, whose steps cost less and whose
+errors stay larger, have smaller ones. Methods that such batches do not serve have others, which grow as sqrt(N P).
 """
 
 import math
@@ -21,6 +21,8 @@ LEAST_STEPS = 400
 """Steps that it makes at least where no budget is given; twice as many with small batches."""
 SMALLEST_BATCH = 1024
 """Pixels a step below which the optimizer's own work costs more than they do."""
+_LARGEST_BATCH = 16_384
+"""Pixels above which batches do not grow."""
 STEADY_BATCH = 8.0
 """Over sqrt(N), the batch that bears the usual rate."""
 _STEADY_PASSES, _BATCH_EXPONENT = 20.0, 0.75
@@ -74,11 +76,15 @@ def length_of(
             factor *= math.sqrt(min(1.0, hidden_features / NARROW_WIDTH))
         else:
             factor = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
-        batch_pixels = min(pixels, max(SMALLEST_BATCH, round(factor * math.sqrt(pixels))))
+        batch_pixels = _within(pixels, factor * math.sqrt(pixels))
     per_pass = steps_per_pass(height, width, batch_pixels)
     if per_pass == 1:
         batch_pixels = 0
     return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
+
+
+def _within(pixels: int, batch: float) -> int:
+    return min(pixels, max(SMALLEST_BATCH, min(_LARGEST_BATCH, round(batch))))
 
 
 def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
@@ -122,7 +128,7 @@ def chosen_length(
     passes = passes or settings.passes
     if settings.steps is not None:
         if batch is None:
-            batch = min(height * width, max(SMALLEST_BATCH, round(_PIXELS_PER_STEP * settings.steps)))
+            batch = _within(height * width, _PIXELS_PER_STEP * settings.steps)
         per_pass = steps_per_pass(height, width, batch)
         return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
     if passes is None:

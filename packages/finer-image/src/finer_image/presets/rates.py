@@ -1,8 +1,8 @@
 """The rates that a fit's batches bear.
 
 They grow as the root of the batch, because what the noise of a step adds to the weights goes with rate^2 / batch, and
-where values are crowded fall as the root of the steps: errors stay, and the noise of all steps with them, where a
-network that can hold every value ends without. Half the width goes twice as far.
+where values are crowded fall as the fourth root of the steps: errors stay, and the noise of all steps with them,
+where a network that can hold every value ends without. Half the width goes twice as far.
 """
 
 import math
@@ -95,7 +95,7 @@ def _usual_rate(
 ) -> float:
     """Return the rate that SOAP has for such batches where the method's own rate is `USUAL_RATE`.
 
-    With s the steps over 2.5 sqrt(N), at least 1, and c the `noise`, large batches have s^(-c / 2) times what they
+    With s the steps over 2.5 sqrt(N), at least 1, and c the `noise`, large batches have s^(-c / 4) times what they
     bear. With n the usual width over the network's and d its depth over the usual one, at least 1, a narrow network
     has n / d times what the usual width has, and no less than that; with large batches at most the root of n over d
     times the highest, with small ones n is at most 16.
@@ -105,7 +105,7 @@ def _usual_rate(
         travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
         return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
-    long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (noise / 2)
+    long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (noise / 4)
     borne = short * long * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels)))
     usual = min(_HIGHEST_USUAL_RATE, borne)
     if narrow <= 1:
