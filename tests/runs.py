@@ -1,11 +1,15 @@
-"""What tests of every application's runs share: the figures that all have, and a run that is killed on its way."""
+"""What tests of every application's runs share: figures, threads, and a run that is killed on its way."""
 
+import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from tests import refusals
 from tests.prepared import PreparedProcess
 
 FIGURES = frozenset(
@@ -23,3 +27,15 @@ def wait_for_lines(log: Path, count: int, process: "PreparedProcess | subprocess
     """Wait until a log has `count` lines, or the process that writes it ended."""
     while (len(log.read_text().splitlines()) if log.is_file() else 0) < count and process.poll() is None:
         time.sleep(0.002)
+
+
+def assert_threads_hold(main: Callable[..., int], arguments: Sequence[str], out: Path, capsys: Any) -> None:
+    """Fit by a command with three threads, and go on with two: runs have them, and this process has its own again."""
+    command, before = [*arguments, "--out", str(out)], torch.get_num_threads()
+    refusals.assert_refused(main, [*command, "--threads", "0"], capsys, "--threads must be at least 1, got 0")
+    assert main([*command, "--threads", "3"]) == 0
+    assert json.loads((out / "config.json").read_text())["threads"] == 3 != before == torch.get_num_threads()
+    capsys.readouterr()
+    assert main([*command, "--threads", "2", "--resume"]) == 0
+    assert "begun with threads 3 where it is 2 now" in capsys.readouterr().err
+    assert torch.get_num_threads() == before

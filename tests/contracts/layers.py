@@ -1,7 +1,7 @@
 """The layers of the packages, the lowest first: a module imports from its own layer and from those before it."""
 
 CORE = (
-    ("_version", "lazy", "errors", "methods", "schema", "metrics", "coords", "casts", "shapes"),
+    ("_version", "lazy", "errors", "methods", "schema", "seeds", "metrics", "coords", "casts", "shapes"),
     ("progress", "resources", "surroundings", "parallel", "c_library"),
     ("config", "training_config", "initializers"),
     ("activations.large_pages", "activations.buffers"),

@@ -7,18 +7,24 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from finer_core.activations._kernels.dispatch import fuse_activations, fusion_choice, fusion_kept
-from finer_core.benchmark import _result_on_worker, _Sent, compare
+from finer_core.benchmark import Comparison, _result_on_worker, _Sent, compare
 from finer_core.distributed import by_dask
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError, InputError
 from finer_core.training_config import TrainingConfig
 
 WORKERS = Sharing(workers=2, threads=1, extra="finer-image[dask]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainingConfig):
+    network: dict = dataclasses.field(default_factory=dict)
 
 
 def row(name: str, method: str, result) -> dict:
@@ -46,6 +52,45 @@ def test_names_modules_and_settings_are_compared():
     assert torch.equal(mine.weight, torch.ones(1, 1))
 
 
+def seen(signal, settings):
+    return {"psnr": (signal, settings.get("seed"))}
+
+
+@pytest.mark.parametrize("sharing", [Sharing(), WORKERS])
+def test_every_method_is_fitted_with_every_seed_and_rows_say_it(pretended, sharing):
+    how = {"row_of": row, "task": "image", "sharing": sharing, "overrides": {"steps": 3}}
+    rows = compare({"a": 1, "b": 2}, ["finer", "siren"], seen, seeds=np.array([4, 0]), **how)
+    assert [tuple(each.values())[:3] for each in rows] == [
+        (name, method, seed) for name in "ab" for method in ("finer", "siren") for seed in (4, 0)
+    ]
+    assert [each["result"]["psnr"] for each in rows] == [(n, seed) for n in (1, 1, 2, 2) for seed in (4, 0)]
+    methods = {"own": {"method": "siren", "seed": 7}, "common": "siren"}
+    own, common = compare({"a": 1}, methods, seen, config=Config(seed=3), **how)
+    assert (own["seed"], common["seed"]) == (7, 3)
+    assert (own["result"]["psnr"], common["result"]["psnr"]) == ((1, 7), (1, None)), "the config's is the config's"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "given", "words"),
+    [
+        ((0, 1), {"seed": 0}, "^seed= and seeds= both say"),
+        ((), {}, "^--seeds must be different numbers of at least 0, got none"),
+        ((1, 1), {}, "got 1 1"),
+        ((-1,), {}, "got -1"),
+        (3, {}, "^seeds must be a list of integers, got 3"),
+        (["0"], {}, "^a seed must be an integer below .*, got '0'"),
+        ((0, 2**63), {}, r"^a seed must be an integer below 2\^63, got 9223"),
+    ],
+)
+def test_seeds_that_cannot_be_used_are_refused_before_the_first_fit(seeds, given, words):
+    fitted, how = lambda *_: pytest.fail("fitted"), {"row_of": row, "task": "image", "config": Config()}
+    with pytest.raises(InputError, match=words):
+        compare({"x": 1}, "siren", fitted, seeds=seeds, overrides=given, **how)
+    if given:
+        with pytest.raises(InputError, match=words):
+            compare({"x": 1}, {"own": {"method": "siren", **given}}, fitted, seeds=seeds, **how)
+
+
 @pytest.mark.parametrize("methods", ["sirene", ["finer", "ngp"], {"mine": {"method": "sirene"}}])
 def test_a_wrong_method_is_refused_before_the_first_fit(methods):
     with pytest.raises(InputError, match=r"sirene|ngp"):
@@ -57,17 +102,13 @@ def test_a_wrong_method_is_refused_before_the_first_fit(methods):
     [
         ({"stepss": 5}, "unknown setting 'stepss'; did you mean 'steps'"),
         ({"steps": "many"}, "setting 'steps' must be an integer"),
-        ({"lr": 1e-3}, "unknown setting 'lr'; .*, all others are fields of TrainingConfig"),
+        ({"lr": 1e-3}, "unknown setting 'lr'; .*, all others are fields of Config"),
         ({"network": {"first_omega_0": 3.0}}, "method 'gauss' has no option 'first_omega_0'"),
     ],
 )
 def test_settings_that_no_fit_of_a_method_can_have_are_refused_before_the_first_fit(given, words):
-    @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Config(TrainingConfig):
-        network: dict = dataclasses.field(default_factory=dict)
-
     methods, fitted = {"a": "finer", "b": {"method": "gauss"}}, lambda *_: pytest.fail("fitted")
-    with pytest.raises(InputError, match=words.replace("TrainingConfig", "Config")):
+    with pytest.raises(InputError, match=words):
         compare({"x": 1}, methods, fitted, row_of=row, task="image", config=Config(), overrides=given)
 
 
@@ -191,7 +232,7 @@ def test_what_cannot_be_pickled_is_refused_by_its_name(pretended):
 def test_what_a_worker_cannot_read_is_told():
     content = b"cnowhere_at_all\nThing\n."
     with pytest.raises(InputError, match=r"a, siren: a worker cannot read .*No module named 'nowhere_at_all'.*install"):
-        _result_on_worker(_Sent(("a", "siren"), content, content))
+        _result_on_worker(_Sent(Comparison("a", "siren", None), content, content))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):

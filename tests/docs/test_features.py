@@ -14,7 +14,7 @@ ROWS = [
 
 
 def test_all_features_are_there():
-    assert len(ROWS) == 49
+    assert len(ROWS) == 50
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

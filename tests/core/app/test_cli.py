@@ -1,19 +1,24 @@
 """Command lines: one-line errors, exit codes, settings from several sources, no PyTorch for --help."""
 
 import argparse
+import contextlib
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from finer_core import InputError
 from finer_core._version import __version__
 from finer_core.app.cli import OneLineParser, add_options, run_command, version_text
+from finer_core.app.fit_command import run_in_team
 from finer_core.app.loading import loading
 from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
 from finer_core.config import NONE, merge_settings, setting
+from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError
 from finer_core.io.files import atomic_path
 from finer_core.training import Interrupted
@@ -374,3 +379,25 @@ def test_a_message_holds_nothing_that_a_terminal_would_obey(odd):
 
 def test_a_file_name_that_is_not_utf8_stays_as_it_is_in_a_message():
     assert str(InputError("caf\udce9.png: no such file")) == "caf\udce9.png: no such file"
+
+
+def note_threads(team) -> None:
+    team.seen.append(torch.get_num_threads())
+
+
+def test_a_process_that_helps_has_the_threads_that_were_asked_for(monkeypatch):
+    """Of joining, which gives it a share of the machine's, nothing is left."""
+    before, team = torch.get_num_threads(), SimpleNamespace(ranks=SimpleNamespace(is_first=False), seen=[])
+
+    @contextlib.contextmanager
+    def joined():
+        torch.set_num_threads(4)
+        yield team
+
+    monkeypatch.setattr("finer_core.app.fit_command.joined", joined)
+    try:
+        run_in_team(lambda _: pytest.fail("leads"), f"{__name__}:note_threads", Sharing(threads=3))
+        run_in_team(lambda _: pytest.fail("leads"), f"{__name__}:note_threads", Sharing())
+    finally:
+        torch.set_num_threads(before)
+    assert team.seen == [3, 4]

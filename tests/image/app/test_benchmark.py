@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+import finer_image
 from finer_core import load_model
 from finer_core.app.benchmark import fits_of
 from finer_image.app.benchmark import images_in
@@ -19,6 +20,7 @@ from finer_image.config import ImageConfig
 from tests import refusals
 from tests.image.image_files import noise, png, saved
 
+SIZES = {"hidden_features": 24, "hidden_layers": 1}
 SMALL = ["--steps", "12", "--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--device", "cpu"]
 
 
@@ -101,6 +103,30 @@ def test_resume_keeps_what_is_finished_and_does_the_rest(folder, tmp_path, capsy
     assert "e.png: is not an image" in changed[3]["error"], "none is left, which is an exit code of its own"
 
 
+def test_seeds_are_fits_of_their_own_and_may_be_added_later(folder, tmp_path, capsys):
+    out, more = tmp_path / "out", ("--methods", "siren", "--limit", "2")
+    alone = benchmark(folder, out, capsys, *more)["rows"]
+    kept = (out / "a-siren" / "metrics.json").read_bytes()
+    table = benchmark(folder, out, capsys, *more, "--resume", "--seeds", "0", "1")
+    rows = table["rows"]
+    assert [(row["image"], row["seed"]) for row in rows] == [(f"{n}.png", seed) for n in "ab" for seed in (0, 1)]
+    assert rows[::2] == alone and (out / "a-siren" / "metrics.json").read_bytes() == kept
+    metrics = json.loads((out / "a-siren-seed-1" / "metrics.json").read_text())
+    assert (metrics["psnr"], metrics["seed"]) == (rows[1]["psnr"], 1) and rows[1]["psnr"] != rows[0]["psnr"]
+    values = np.array([row["psnr"] for row in rows]).reshape(2, 2)
+    for row, own in zip(table["over_seeds"], values, strict=True):
+        assert (row["psnr"], row["psnr_spread"]) == pytest.approx((own.mean(), own.std(ddof=1)))
+        assert (row["method"], row["size"], row["seeds"]) == ("siren", "20x26", 2)
+    (mean,) = table["means"]
+    assert (mean["images"], mean["psnr"]) == (2, pytest.approx(values.mean()))
+    assert mean["psnr_spread"] == pytest.approx(values.mean(axis=0).std(ddof=1))
+    assert "in parentheses the spread, the sample standard deviation over seeds" in (out / "benchmark.md").read_text()
+    from_python = finer_image.benchmark(
+        {"a": folder / "a.png"}, "siren", seeds=(0, 1), steps=12, optimizer="adam", device="cpu", network=SIZES
+    )
+    assert [(row["seed"], row["psnr"]) for row in from_python] == [(row["seed"], row["psnr"]) for row in rows[:2]]
+
+
 def test_a_run_that_lost_an_entry_loses_no_other(folder, tmp_path, capsys):
     out, more = tmp_path / "out", ("--methods", "siren", "--limit", "3")
     _, _, whole = benchmark(folder, out, capsys, *more)["rows"]
@@ -140,6 +166,7 @@ def test_a_single_file_and_equal_stems(folder, tmp_path, capsys):
         (["pictures", "--limit", "0"], "--limit"),
         (["pictures", "--resume", "--overwrite"], "exclude each other"),
         (["pictures", "--steps", "0"], "--steps"),
+        (["pictures", "--seed", "0", "--seeds", "1"], "give one of them"),
         (["pictures", "--methods", "finer", "gauss", "--first-omega-0", "3"], "method 'gauss' has no option"),
     ],
 )

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from finer_core.methods import method_names
 from finer_image.app.cli import main
 from finer_image.io.reader import read_image
-from tests.runs import FIGURES
+from tests.runs import FIGURES, assert_threads_hold
 
 SMALL = ["--steps", "30", "--hidden-features", "24", "--hidden-layers", "1", "--quiet"]
 
@@ -202,6 +202,10 @@ def test_resuming_a_finished_run_changes_nothing(picture, tmp_path, capsys):
     assert (out / "model.safetensors").read_bytes() == before
     assert fit(picture, out, "--resume", "--seed", "3") == 2
     assert "--seed 3 differs" in capsys.readouterr().err
+
+
+def test_threads_hold_for_a_fit_and_are_given_back(picture, tmp_path, capsys):
+    assert_threads_hold(main, ["fit", str(picture), *SMALL, "--device", "cpu"], tmp_path / "run", capsys)
 
 
 def test_progress_is_on_stderr_only(picture, tmp_path, capsys):

@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
+import finer_nerf
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball
 from tests.refusals import assert_refused
@@ -34,6 +37,23 @@ def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(tmp_pa
     write_ball(ball, size=12)
     (replaced,) = rows_of([ball], out, capsys, "--methods", "finer", "--resume")
     assert "not the scene this run was started with" in replaced["error"]
+
+
+def test_seeds_are_trainings_of_their_own_and_may_be_added_later(tmp_path, capsys):
+    ball, out, more = write_ball(tmp_path / "ball", size=10), tmp_path / "out", ("--methods", "finer")
+    (alone,) = rows_of([ball], out, capsys, *more)
+    kept, added = rows_of([ball], out, capsys, *more, "--resume", "--seeds", "0", "1")
+    assert kept == alone and (kept["seed"], added["seed"]) == (0, 1) and kept["psnr"] != added["psnr"]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["ball-finer", "ball-finer-seed-1"]
+    table = json.loads((out / "benchmark.json").read_text())
+    for row in (*table["over_seeds"], *table["means"]):
+        assert (row["ssim"], row["ssim_spread"]) == (None, None), "views of 10 pixels have none"
+        for name in ("psnr", "seconds"):
+            assert row[name] == pytest.approx((kept[name] + added[name]) / 2)
+            assert row[f"{name}_spread"] == pytest.approx(abs(kept[name] - added[name]) / 2**0.5)
+    quick = {"steps": 2, "max_samples": 16, "grid_resolution": 8, "device": "cpu"}
+    rows = finer_nerf.benchmark({"ball": ball}, "finer", seeds=(0, 1), **quick)
+    assert [{**row, "seconds": None} for row in rows] == [{**row, "seconds": None} for row in (kept, added)]
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path, capsys):

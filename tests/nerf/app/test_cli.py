@@ -13,7 +13,7 @@ from PIL import Image
 from finer_core import NetworkDict, load_model
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball
-from tests.runs import FIGURES
+from tests.runs import FIGURES, assert_threads_hold
 
 SMALL = [
     *["--hidden-features", "32", "--hidden-layers", "1", "--max-samples", "48", "--grid-resolution", "24"],
@@ -40,6 +40,12 @@ def test_the_run_folder_is_complete(run):
     assert figures["psnr"] > 18 and figures["background"] == "white" and figures["restarts"] == 0
     assert len(figures["per_view"]) == 3
     assert figures["psnr"] == pytest.approx(np.mean([row["psnr"] for row in figures["per_view"].values()]))
+
+
+def test_threads_hold_for_a_training_and_are_given_back(tmp_path, capsys):
+    scene = write_ball(tmp_path / "ball", size=10)
+    arguments = ["train", str(scene), "--steps", "2", "--orbit-frames", "0", *SMALL]
+    assert_threads_hold(main, arguments, tmp_path / "run", capsys)
 
 
 def test_the_side_by_side_picture_has_truth_left(run):

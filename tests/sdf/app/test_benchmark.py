@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trimesh
 
+import finer_sdf
 from finer_sdf.app.cli import main
 from tests.refusals import assert_refused
 from tests.sdf.shape_files import write_ellipsoid
@@ -49,6 +50,24 @@ def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder
     trimesh.creation.box().export(folder / "egg.ply")
     (replaced,) = rows_of(folder, out, capsys, "--methods", "finer", "--resume")
     assert "not the shape this run was started with" in replaced["error"]
+
+
+def test_seeds_are_fits_of_their_own_and_may_be_added_later(folder, tmp_path, capsys):
+    out, more = tmp_path / "out", ("--methods", "siren")
+    (alone,) = rows_of(folder, out, capsys, *more, "--seed", "2")
+    assert alone["seed"] == 2
+    kept, added = rows_of(folder, out, capsys, *more, "--resume", "--seeds", "2", "5")
+    assert kept == alone and added["seed"] == 5 and added["chamfer_l2_sum"] != kept["chamfer_l2_sum"]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["egg-siren", "egg-siren-seed-5"]
+    table = json.loads((out / "benchmark.json").read_text())
+    names = ("chamfer_l2_sum", "chamfer_l2_sum_excess", "rms_to_reference", "rms_from_reference", "seconds")
+    for row in (*table["over_seeds"], *table["means"]):
+        for name in names:
+            assert row[name] == pytest.approx((kept[name] + added[name]) / 2)
+            assert row[f"{name}_spread"] == pytest.approx(abs(kept[name] - added[name]) / 2**0.5)
+    quick = {"steps": 4, "resolution": 24, "samples": 5000, "eval_samples": 2000, "batch_points": 256, "device": "cpu"}
+    rows = finer_sdf.benchmark({"egg.ply": folder / "egg.ply"}, "siren", seeds=(2, 5), **quick)
+    assert [{**row, "seconds": None} for row in rows] == [{**row, "seconds": None} for row in (kept, added)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import trimesh
 from finer_core.methods import method_names
 from finer_sdf.app.cli import SHAPES_TO_DOWNLOAD, main
 from finer_sdf.geometry.download import SOURCES
-from tests.runs import FIGURES
+from tests.runs import FIGURES, assert_threads_hold
 from tests.sdf.shape_files import SMALL, ellipsoid, write_cloud, write_ellipsoid
 
 
@@ -64,6 +64,11 @@ def test_json_is_the_figures_and_nothing_else(tmp_path, capsys):
     assert printed == json.loads((out / "metrics.json").read_text())
     assert printed["iou"] is None, "a point cloud has no inside to compare"
     assert printed["chamfer_l2_sum"] is not None
+
+
+def test_threads_hold_for_a_fit_and_are_given_back(tmp_path, capsys):
+    shape = write_ellipsoid(tmp_path / "egg.obj")
+    assert_threads_hold(main, ["fit", str(shape), *SMALL, "--steps", "4"], tmp_path / "run", capsys)
 
 
 def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):

@@ -14,6 +14,7 @@ from finer_core.errors import InputError, error_of_one_fit
 from finer_core.networks.build import published_config
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
+from finer_core.seeds import different_seeds
 
 Result = Mapping[str, Any] | Exception
 """The figures of a fit, or the error that ended it."""
@@ -27,10 +28,14 @@ _OF_THIS_PROCESS = ("callbacks", "checkpoint", "resume", "progress")
 
 
 class Comparison(NamedTuple):
-    """Name a fit: of which signal, by which method."""
+    """Name a fit: of which signal, by which method, with which seed; None for that of the method's settings."""
 
     signal: str
     method: str
+    seed: int | None
+
+    def __str__(self) -> str:
+        return ", ".join([self.signal, self.method, *([] if self.seed is None else [f"seed {self.seed}"])])
 
 
 class _Sent(NamedTuple):
@@ -50,6 +55,7 @@ def compare(
     task: str,
     config: Any = None,
     overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
     sharing: Sharing | None = None,
     progress: ProgressOption = False,
 ) -> list[dict[str, Any]]:
@@ -64,16 +70,17 @@ def compare(
         task: What the methods must have values for.
         config: Settings of every fit, which its arguments replace; None if they are not checked.
         overrides: Arguments of `fit` for all; a method's settings come before them.
+        seeds: Fits every method with each; None for the seed of its settings.
         sharing: Who computes; None for this process.
         progress: False, True for a bar on stderr, or a function of (fits done, fits, {}).
 
     Returns:
-        The rows, signal by signal, whoever was first.
+        The rows, which say their seed, signal by signal, whoever was first.
 
     Raises:
         InputError: For signals without names, an unknown method, or one that is not for the task, or a setting that no
-            fit of a method can have; or if workers are asked for and cannot be had, or something cannot be sent to
-            them, before the first fit; or if a worker cannot read it.
+            fit of a method can have, or for seeds beside a seed, or that are not different; or if workers are asked for
+            and cannot be had, or something cannot be sent to them, before the first fit; or if a worker cannot read it.
         CollectiveError: If the scheduler is gone, or a fit's workers die again and again.
     """
     sharing = sharing or Sharing()
@@ -81,21 +88,33 @@ def compare(
     if not isinstance(methods, Mapping):
         methods = {name: name for name in ([methods] if isinstance(methods, str) else methods)}
     given = {name: {**(overrides or {}), **_settings(method)} for name, method in methods.items()}
+    repeated = [None] if seeds is None else different_seeds(seeds)
     for settings in given.values():
+        if seeds is not None and "seed" in settings:
+            raise InputError("seed= and seeds= both say what fits are drawn from; give one of them")
         if "method" in settings:
             find_method(settings["method"]).for_task(task)
-        if config is not None:
-            _check_settings(settings, config=config, task=task)
-    names = [Comparison(signal, method) for signal in signals for method in given]
+        for seed in repeated if config is not None else ():
+            _check_settings(_with_seed(settings, seed), config=config, task=task)
+    names = [Comparison(signal, method, seed) for signal in signals for method in given for seed in repeated]
     results = _results_of_workers(metrics_of, signals, given, names, sharing) if sharing.is_on else None
     rows: dict[int, dict[str, Any]] = {}
     with reporting("benchmark", unit="fit", progress=progress) as tell, sharing.threads_here():
         for place, result in results or _results_here(metrics_of, signals, given, names):
             if result is None:
                 break
-            rows[place] = row_of(*names[place], result)
+            name = names[place]
+            own = given[name.method].get("seed", getattr(config, "seed", None))
+            seed = own if name.seed is None else name.seed
+            rows[place] = row_with_seed(row_of(name.signal, name.method, result), seed)
             tell(len(rows), len(names))
     return [rows[place] for place in sorted(rows)]
+
+
+def row_with_seed(row: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    """Return the row of a fit with its seed, which stands behind the signal and the method."""
+    columns = list(row.items())
+    return dict([*columns[:2], ("seed", seed), *columns[2:]])
 
 
 def _check_named(signals: Any) -> None:
@@ -109,6 +128,10 @@ def _settings(method: str | nn.Module | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(method, Mapping):
         return dict(method)
     return {"network": method} if isinstance(method, nn.Module) else {"method": method}
+
+
+def _with_seed(settings: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    return dict(settings) if seed is None else {**settings, "seed": seed}
 
 
 def _check_settings(settings: Mapping[str, Any], *, config: Any, task: str) -> None:
@@ -134,7 +157,7 @@ def _results_here(
     names: Sequence[Comparison],
 ) -> Iterator[tuple[int, Result | None]]:
     for place, name in enumerate(names):
-        settings = dict(given[name.method])
+        settings = _with_seed(given[name.method], name.seed)
         if "network" in settings:  # a module is trained in place; callbacks are the caller's own, and stay so
             settings["network"] = copy.deepcopy(settings["network"])
         yield place, _result(metrics_of, signals[name.signal], settings)
@@ -169,7 +192,7 @@ def _received(fits: Sequence[_Sent], sharing: Sharing) -> Iterator[tuple[int, Re
     advice = "call benchmark again; the command benchmark, in a folder, keeps what is finished"
     try:
         yield from shared_results(
-            _result_on_worker, fits, sharing=sharing, name_of=lambda fit: ", ".join(fit.name), advice=advice
+            _result_on_worker, fits, sharing=sharing, name_of=lambda fit: str(fit.name), advice=advice
         )
     except KeyboardInterrupt:  # raised while this process waits: what is finished is returned, as in a sequence
         return
@@ -201,7 +224,7 @@ def _result_on_worker(fit: _Sent) -> Result | None:
         (metrics_of, settings), signal = pickle.loads(fit.settings), pickle.loads(fit.signal)
     except Exception as error:
         raise InputError(
-            f"{', '.join(fit.name)}: a worker cannot read what it was sent ({type(error).__name__}: {error}); "
+            f"{fit.name}: a worker cannot read what it was sent ({type(error).__name__}: {error}); "
             "install the same packages there, with the module that it is from"
         ) from error
-    return _result(metrics_of, signal, settings)
+    return _result(metrics_of, signal, _with_seed(settings, fit.name.seed))

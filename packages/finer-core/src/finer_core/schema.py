@@ -10,7 +10,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from finer_core.errors import InputError
@@ -198,23 +198,6 @@ def whole_numbers(values: Any, *, count: int, what: str) -> tuple[int, ...]:
     if found.shape != (count,) or found.dtype.kind not in "iu" or has_truth or np.ma.is_masked(values):
         raise InputError(f"{what}: {count} whole numbers are wanted, got {shown(values)}")
     return tuple(int(each) for each in found)
-
-
-def whole_seeds(seeds: Any) -> list[int]:
-    """Return seeds as a list.
-
-    Args:
-        seeds: A list, a tuple, a range or an array.
-
-    Raises:
-        InputError: If it is something else, or one of them is no integer.
-    """
-    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
-        raise InputError(f"seeds must be a list of integers, got {shown(seeds)[:100]}")
-    found = [plain(seed) for seed in seeds]
-    for seed in found:
-        check(seed, int, name="a seed")
-    return found
 
 
 def check_number(value: Any, *, what: str, is_whole: bool = False) -> None:

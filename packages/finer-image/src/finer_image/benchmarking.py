@@ -1,6 +1,6 @@
 """Compare methods on images, from Python: a row a fit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ def benchmark(
     methods: Methods,
     config: ImageConfig | None = None,
     *,
+    seeds: Sequence[int] | None = None,
     workers: int = 0,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -42,6 +43,8 @@ def benchmark(
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
+        seeds: Fits every method with each, such as range(3); a module of your own begins each time with the weights
+            that it has. None for the seed of its settings.
         workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
         scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
         threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
@@ -50,8 +53,8 @@ def benchmark(
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:
-        A row a fit, for `pandas.DataFrame`: image, method, size ("HxW"), psnr (dB), ssim, seconds of training, and
-        published_mean_psnr of the paper's own images, None where there is none.
+        A row a fit, for `pandas.DataFrame`: image, method, seed, size ("HxW"), psnr (dB), ssim, seconds of training,
+        and published_mean_psnr of the paper's own images, None where there is none.
 
     Raises:
         InputError: For an unknown method, one that fits no images, or a setting that no fit of a method can have,
@@ -75,6 +78,7 @@ def benchmark(
         task=TASK,
         config=config_with(ImageConfig, config, {}),
         overrides=overrides,
+        seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-image[dask]"),
         progress=progress,
     )

@@ -1,7 +1,7 @@
 """Compare methods on scenes, from Python: a row a fit."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ def benchmark(
     config: NerfConfig | None = None,
     *,
     lpips: bool = False,
+    seeds: Sequence[int] | None = None,
     workers: int = 0,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -56,6 +57,8 @@ def benchmark(
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit; None for the default ones.
         lpips: As `evaluate` takes it.
+        seeds: Fits every method with each, such as range(3); a module of your own begins each time with the weights
+            that it has. None for the seed of its settings.
         workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
         scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
         threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
@@ -64,9 +67,9 @@ def benchmark(
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:
-        A row a fit, for `pandas.DataFrame`: scene, method, psnr (dB), ssim, lpips, background that they are on, views
-        judged by, size ("HxW"), seconds of training, parameters, and published_psnr, the figure published for a scene
-        of that name; None where there is none.
+        A row a fit, for `pandas.DataFrame`: scene, method, seed, psnr (dB), ssim, lpips, background that they are on,
+        views judged by, size ("HxW"), seconds of training, parameters, and published_psnr, the figure published for a
+        scene of that name; None where there is none.
 
     Raises:
         InputError: For an unknown method, one that fits no scenes, or a setting that no fit of a method can have,
@@ -90,6 +93,7 @@ def benchmark(
         task=TASK,
         config=config_with(NerfConfig, config, {}),
         overrides=overrides,
+        seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-nerf[dask]"),
         progress=progress,
     )

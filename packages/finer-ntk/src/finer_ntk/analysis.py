@@ -15,7 +15,8 @@ from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_core.schema import check, plain, whole_seeds
+from finer_core.schema import check, plain
+from finer_core.seeds import mean_and_spread, whole_seeds
 from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
 from finer_ntk.kernel import Derivative, NtkOperator, as_coords, as_row_function, empirical_ntk, ntk_operator
@@ -276,7 +277,8 @@ def measure(
         )
         shown.append((kernel, values))
     first = networks[0]
-    means = {key: _mean([one[key] for one in measured]) for key in measured[0]}
+    known = {key: [value for one in measured if (value := one[key]) is not None] for key in measured[0]}
+    means = {key: mean_and_spread(values)[0] for key, values in known.items()}
     row = {
         "name": name,
         "method": first.config.method if isinstance(first, Network) else type(first).__name__,
@@ -287,11 +289,6 @@ def measure(
         "network": first.config.to_dict() if isinstance(first, Network) else None,
     }
     return row, *shown[0]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def alignments(kernels: Sequence[np.ndarray], *, sequence: bool) -> dict[str, float]:

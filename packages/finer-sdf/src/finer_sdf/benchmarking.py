@@ -1,7 +1,7 @@
 """Compare methods on surfaces, from Python: a row a fit."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import Any
@@ -37,6 +37,7 @@ def benchmark(
     methods: Methods,
     config: SdfConfig | None = None,
     *,
+    seeds: Sequence[int] | None = None,
     workers: int = 0,
     scheduler: str | None = None,
     threads: int | None = None,
@@ -55,6 +56,8 @@ def benchmark(
         methods: Names of methods; or a mapping from a name for the rows to a method, a module of your own (a copy is
             trained each time), or settings of `fit` such as {"method": "siren", "activation": f}.
         config: Settings of every fit, its `resolution` and `eval_samples` those of `evaluate`; None for the default.
+        seeds: Fits every method with each, such as range(3); a module of your own begins each time with the weights
+            that it has. None for the seed of its settings.
         workers: Processes of this machine that share the fits, by Dask; 0 to run them here, one after the other.
         scheduler: Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers share them.
         threads: Of every fit, wherever it runs, because its last bits depend on them; None for PyTorch's number, and
@@ -63,7 +66,7 @@ def benchmark(
         **overrides: Arguments of `fit`, such as steps=2000.
 
     Returns:
-        A row a fit, for `pandas.DataFrame`: shape, method, chamfer_l2_sum, chamfer_l2_sum_excess, iou,
+        A row a fit, for `pandas.DataFrame`: shape, method, seed, chamfer_l2_sum, chamfer_l2_sum_excess, iou,
         rms_to_reference, rms_from_reference (in sides of the box), seconds of training, and the figures published for
         a shape of that name, published_chamfer_l2_sum and published_iou; None where there is none.
 
@@ -90,6 +93,7 @@ def benchmark(
         task=TASK,
         config=config_with(SdfConfig, config, {}),
         overrides=overrides,
+        seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-sdf[dask]"),
         progress=progress,
     )

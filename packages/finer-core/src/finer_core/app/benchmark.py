@@ -1,6 +1,7 @@
 """The command `benchmark` of an application: every method fitted to every input, a run folder each, and one table."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,13 @@ from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
-from finer_core.benchmark import Result, check_network_options
+from finer_core.benchmark import Result, check_network_options, row_with_seed
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
 from finer_core.io.files import folder_name, printable
 from finer_core.networks.config import find_method
+from finer_core.seeds import different_seeds
 
 
 def _accept(settings: object) -> None:
@@ -65,6 +67,7 @@ class BenchmarkPlan:
         mode: "resume" keeps what is finished and goes on with what is not.
         given: Settings that the user named; a run that is gone on with must have them.
         quiet: No progress.
+        are_seeds_given: Whether the user named the seeds as well.
         sharing: Who computes.
     """
 
@@ -72,21 +75,27 @@ class BenchmarkPlan:
     mode: Mode = "new"
     given: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
+    are_seeds_given: bool = False
     sharing: Sharing = field(default_factory=Sharing)
 
 
 def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], arguments: argparse.Namespace) -> None:
-    """Fit every method of a command line to every input; print the table.
+    """Fit every method of a command line to every input, with every seed; print the table.
 
     Raises:
         InputError: For wrong input, before the first fit; or after the table, if none of the fits succeeded.
     """
     mode = run_mode(arguments)
     given = given_settings(arguments, benchmark.config)
+    seeds = _seeds_of(arguments)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
         find_method(method).for_task(benchmark.task)
-    settings = [merge_settings(benchmark.config, {**given, "method": method}) for method in methods]
+    settings = [
+        merge_settings(benchmark.config, {**given, "method": method}, {"seed": seed})
+        for method in methods
+        for seed in seeds or (None,)
+    ]
     for each in settings:
         check_network_options(each.method, task=benchmark.task, options=each.network)
         benchmark.check(each)
@@ -95,6 +104,7 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
         mode=mode,
         given=given,
         quiet=arguments.quiet,
+        are_seeds_given=bool(seeds),
         sharing=sharing_of(arguments, application=benchmark.application),
     )
     with plan.sharing.threads_here():
@@ -102,6 +112,15 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
     print(benchmark.table.json(rows) if arguments.json else benchmark.table.markdown(rows))
     if rows and all(row.get("error") for row in rows):
         raise InputError(f"{printable(plan.out)}: none of the fits ({len(rows)}) succeeded; the table has their errors")
+
+
+def _seeds_of(arguments: argparse.Namespace) -> list[int]:
+    """Return what --seeds names; nothing where it is not given."""
+    if arguments.seeds is None:
+        return []
+    if arguments.seed is not None:
+        raise InputError("--seed and --seeds both say what fits are drawn from; give one of them")
+    return different_seeds(arguments.seeds)
 
 
 def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[BenchmarkFit]) -> list[Row]:
@@ -132,16 +151,22 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
 def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Row:
     if not plan.quiet:
         print(f"{printable(fit.label)}, {fit.settings.method}: {printable(fit.out)}", file=sys.stderr)
+    seed = fit.settings.seed
     try:
-        return benchmark.row_of(fit, _figures_of_fit(benchmark, plan, fit))
+        figures = _figures_of_fit(benchmark, plan, fit)
+        row = benchmark.row_of(fit, figures)
+        seed = figures.get("seed", seed)  # of a run that is kept, where none was asked for
     except Exception as error:
-        return benchmark.row_of(fit, error_of_one_fit(error))
+        row = benchmark.row_of(fit, error_of_one_fit(error))
+    return row_with_seed(row, seed)
 
 
 def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Mapping[str, Any]:
     signal, habits, run = str(fit.signal), Habits(quiet=plan.quiet), RunFolder(fit.out)
     if plan.mode == "resume" and run.config.is_file():
         given = {**plan.given, "method": fit.settings.method}
+        if plan.are_seeds_given:
+            given["seed"] = fit.settings.seed
         if run.metrics.is_file():
             return benchmark.experiment.finished(fit.out, signal=signal, given=given)
         return benchmark.experiment.resume(fit.out, signal=signal, given=given, habits=habits)
@@ -150,14 +175,35 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
 
 
 def fits_of(inputs: Sequence[BenchmarkInput], settings: Sequence[Any], *, out: Path) -> list[BenchmarkFit]:
-    """Return the fits of all inputs by all methods, no two in one folder."""
+    """Return the fits of all inputs by all settings, which differ in method or seed, no two in one folder."""
     names = [[folder_name(name) for name in each.names] for each in inputs]
     labels = folder_labels(names, [each.method for each in settings])
+    several = len({each.seed for each in settings}) > 1
     return [
-        BenchmarkFit(each.signal, label, chosen, out / f"{label}-{chosen.method}")
+        BenchmarkFit(each.signal, label, chosen, _folder_of_fit(out / f"{label}-{chosen.method}", chosen.seed, several))
         for each, label in zip(inputs, labels, strict=True)
         for chosen in settings
     ]
+
+
+def _folder_of_fit(folder: Path, seed: int, several: bool) -> Path:
+    """Return the folder of a fit with one of several seeds, or with the only one.
+
+    There is one for every seed: a fit that was made when it was the only one, or one of several, is where it was. No
+    method's name ends as a folder of a seed does.
+    """
+    of_seed = folder.with_name(f"{folder.name}-seed-{seed}")
+    if os.path.isfile(RunFolder(of_seed).config):  # and not of pathlib, which raises for a name that is too long
+        return of_seed
+    return folder if not several or _seed_in(folder) == seed else of_seed
+
+
+def _seed_in(folder: Path) -> Any:
+    """Return the seed of the run in a folder; None if there is none that says one."""
+    try:
+        return RunFolder(folder).read_config()["settings"]["seed"]
+    except (InputError, LookupError, TypeError):
+        return None
 
 
 def folder_labels(names: Sequence[Sequence[str]], methods: Sequence[str]) -> list[str]:

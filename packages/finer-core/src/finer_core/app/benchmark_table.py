@@ -1,16 +1,19 @@
 """The table of a benchmark command, in three formats.
 
-A row is a mapping by column name; a fit that failed has its reason under "error" instead of figures.
+A row is a mapping by column name, of a fit; one that failed has its reason under "error" instead of figures. Where a
+method was fitted to an input with several seeds, the table has their means and spreads.
 """
 
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from finer_core.io.files import json_text, write_json, write_text
+from finer_core.seeds import SPREAD, mean_and_spread
 
 Row = Mapping[str, Any]
 
@@ -20,41 +23,53 @@ class BenchmarkTable:
     """Say how the rows of an application's benchmarks are written.
 
     Attributes:
-        headings: What the columns are called, by their names, in order.
+        headings: What the columns are called, by their names, in order; the first two say the input and the method.
+        figures: Columns that means are taken of.
         source: Where the published figures are from.
         shown: Writes a number, given its column's name.
-        means_of: Makes rows of means of all rows, which stand below them; None for none.
-        mean_headings: As `headings`, of the means.
+        of_method: Columns that a method has whatever the input.
     """
 
     headings: Mapping[str, str]
+    figures: Sequence[str]
     source: str
     shown: Callable[[str, float], str]
-    means_of: Callable[[Sequence[Row]], list[dict[str, Any]]] | None = None
-    mean_headings: Mapping[str, str] = field(default_factory=dict)
+    of_method: Sequence[str] = ()
 
     def content(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return the rows, their source and their means as plain data."""
-        means = {} if self.means_of is None else {"means": self.means_of(rows)}
-        return {"published_source": self.source, "rows": list(rows), **means}
+        """Return the rows, their source, their means over seeds where there are several, and over inputs."""
+        groups = self._groups(rows)
+        over_seeds = {"over_seeds": [self._over_seeds(group) for group in groups]} if _are_several(groups) else {}
+        return {"published_source": self.source, "rows": list(rows), **over_seeds, "means": self._means(groups)}
 
     def json(self, rows: Sequence[Row]) -> str:
         """Return the content as one JSON object."""
         return json_text(self.content(rows), indent=None)
 
     def csv(self, rows: Sequence[Row]) -> str:
-        """Return the rows as CSV, with a last column `error`."""
+        """Return the rows, or their means over several seeds with their spreads, as CSV with a last column `error`."""
+        groups, columns = self._groups(rows), list(self.headings)
+        if _are_several(groups):
+            columns += [*(f"{name}_spread" for name in self.figures), "seeds"]
+            rows = [self._over_seeds(group) for group in groups]
+        else:
+            columns.insert(2, "seed")
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=[*self.headings, "error"], restval="")
+        writer = csv.DictWriter(text, fieldnames=[*columns, "error"], restval="")
         writer.writeheader()
         writer.writerows(rows)
         return _encodable(text.getvalue())
 
     def markdown(self, rows: Sequence[Row]) -> str:
-        """Return rows and means as Markdown tables, with the source of the published figures."""
-        lines = self._lines(rows, self.headings)
-        if self.means_of is not None:
-            lines += ["", *self._lines(self.means_of(rows), self.mean_headings)]
+        """Return rows, or their means over several seeds, and means over inputs as Markdown, with their source."""
+        groups, headings = self._groups(rows), dict(self.headings)
+        several = _are_several(groups)
+        if several:
+            headings["seeds"] = "seeds"
+            rows = [self._over_seeds(group) for group in groups]
+        lines = [*self._lines(rows, headings), "", *self._lines(self._means(groups), self._mean_headings())]
+        if several:
+            lines += ["", f"Means over seeds; in parentheses the spread, {SPREAD}."]
         return _encodable("\n".join([*lines, "", f"Published figures: {self.source}.", ""]))
 
     def write(self, out: Path, rows: Sequence[Row]) -> None:
@@ -63,20 +78,86 @@ class BenchmarkTable:
         write_text(out / "benchmark.csv", self.csv(rows))
         write_text(out / "benchmark.md", self.markdown(rows))
 
+    def _groups(self, rows: Sequence[Row]) -> list[list[Row]]:
+        """Return the rows by input and method, a row a seed."""
+        of_input, of_method, *_ = self.headings
+        groups: dict[tuple[Any, Any], list[Row]] = {}
+        for row in rows:
+            groups.setdefault((row[of_input], row[of_method]), []).append(row)
+        return list(groups.values())
+
+    def _over_seeds(self, group: Sequence[Row]) -> dict[str, Any]:
+        """Return a row of the means over the seeds with which a method could be fitted to an input."""
+        fitted, failed = _parted(group)
+        first = (fitted or failed)[0]
+        row: dict[str, Any] = {name: first.get(name) for name in self.headings}
+        for name in self.figures:
+            values = [each[name] for each in fitted if each.get(name) is not None]
+            row[name], row[f"{name}_spread"] = mean_and_spread(values)
+        row["seeds"] = len(fitted)
+        if failed:
+            row["error"] = f"{len(failed)} of {len(group)} seeds failed: {failed[0]['error']}"
+        return row
+
+    def _means(self, groups: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
+        """Return each method's means over the inputs that have the figure with every seed; spreads are of such means.
+
+        So the means of two seeds are over the same inputs, and do not differ by what was fitted.
+        """
+        of_input, of_method, *_ = self.headings
+        seeds = max((len(group) for group in groups), default=0)
+        means = []
+        for method in dict.fromkeys(group[0][of_method] for group in groups):
+            own = [group for group in groups if group[0][of_method] == method]
+            whole = [group for group in own if len(group) == seeds and not _parted(group)[1]]
+            mean: dict[str, Any] = {of_method: method, f"{of_input}s": len(whole)}
+            for name in self.figures:
+                known = [[row.get(name) for row in group] for group in whole]
+                by_seed = zip(*(values for values in known if None not in values), strict=True)
+                mean[name], spread = mean_and_spread([fmean(values) for values in by_seed])
+                if seeds > 1:
+                    mean[f"{name}_spread"] = spread
+            means.append(mean | {name: own[0][0][name] for name in self.of_method})
+        return means
+
+    def _mean_headings(self) -> dict[str, str]:
+        of_input, of_method, *_ = self.headings
+        return {
+            of_method: self.headings[of_method],
+            f"{of_input}s": f"{of_input}s",
+            **{name: f"mean {self.headings[name]}" for name in self.figures},
+            **{name: self.headings[name] for name in self.of_method},
+        }
+
     def _lines(self, rows: Sequence[Row], headings: Mapping[str, str]) -> list[str]:
-        """Return the lines of a Markdown table; a failed fit says why in its third column."""
+        """Return the lines of a Markdown table; a fit that failed says why in its third column, some in the last."""
         lines = ["| " + " | ".join(headings.values()) + " |", "|" + " --- |" * len(headings)]
         for row in rows:
-            cells = [self._cell(name, row.get(name)) for name in headings]
-            if row.get("error"):
-                cells[2] = f"failed: {row['error']}".replace("|", "/")
+            cells = [self._cell(row, name) for name in headings]
+            if error := str(row.get("error", "")).replace("|", "/"):
+                if row.get("seeds"):
+                    cells[-1] += f" ({error})"
+                else:
+                    cells[2] = f"failed: {error}"
             lines.append("| " + " | ".join(cells) + " |")
         return lines
 
-    def _cell(self, name: str, value: Any) -> str:
+    def _cell(self, row: Row, name: str) -> str:
+        value, spread = row.get(name), row.get(f"{name}_spread")
         if value is None:
             return "-"
-        return self.shown(name, value) if isinstance(value, float) else str(value)
+        text = self.shown(name, value) if isinstance(value, float) else str(value)
+        return text if spread is None else f"{text} ({self.shown(name, spread)})"
+
+
+def _are_several(groups: Sequence[Sequence[Row]]) -> bool:
+    """Return whether there are several seeds."""
+    return any(len(group) > 1 for group in groups)
+
+
+def _parted(group: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of fits, and of those that failed."""
+    return [row for row in group if not row.get("error")], [row for row in group if row.get("error")]
 
 
 def _encodable(text: str) -> str:

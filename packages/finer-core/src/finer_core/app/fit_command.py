@@ -19,6 +19,7 @@ from finer_core.app.loading import loading
 from finer_core.app.network_options import add_network_options, given_options
 from finer_core.app.run_folder import Habits, Mode, check_writable, read_settings
 from finer_core.config import merge_settings
+from finer_core.distributed.sharing import Sharing
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.io.files import folder_name, printable
@@ -66,6 +67,7 @@ def add_fit_options(parser: argparse.ArgumentParser, settings: type[Any], *, out
         out: The default run folder, for the help.
     """
     add_run_options(parser, out=out)
+    parser.add_argument("--threads", type=int, metavar="N", help="threads to compute with (default: all)")
     add_options(parser, settings, group="settings")
     add_network_options(parser)
 
@@ -137,9 +139,10 @@ class FitCommand:
 
     def run(self, arguments: argparse.Namespace) -> None:
         """Run the command; with the other processes that torchrun started, if it did."""
-        run_in_team(partial(self._lead, arguments), f"{self.experiment}.help")
+        sharing = Sharing(threads=arguments.threads)
+        run_in_team(partial(self._lead, arguments, sharing), f"{self.experiment}.help", sharing)
 
-    def _lead(self, arguments: argparse.Namespace, team: Team) -> None:
+    def _lead(self, arguments: argparse.Namespace, sharing: Sharing, team: Team) -> None:
         """Start or resume a run as the first process, and print its figures."""
         mode = run_mode(arguments)
         settings, named = merged_settings(arguments, self.settings)
@@ -155,27 +158,32 @@ class FitCommand:
         habits = Habits(quiet=arguments.quiet, tensorboard=arguments.tensorboard, team=team)
         if mode == "resume" and (out / "config.json").is_file():
             given = asked_settings(arguments, self.settings)
-            metrics = experiment.resume(out, signal=arguments.signal or named, given=given, habits=habits)
+            make = partial(experiment.resume, out, signal=arguments.signal or named, given=given, habits=habits)
         else:
-            metrics = experiment.start(out, settings=settings, signal=signal, mode=mode, habits=habits)
+            make = partial(experiment.start, out, settings=settings, signal=signal, mode=mode, habits=habits)
+        with sharing.threads_here():
+            metrics = make()
         if arguments.json:
             print(json.dumps(metrics))
         else:
             print(f"{self.summary(metrics)}, {length_line(metrics)}: {printable(out)}")
 
 
-def run_in_team(lead: Callable[[Team], None], helper: str) -> None:
+def run_in_team(lead: Callable[[Team], None], helper: str, sharing: Sharing) -> None:
     """Run a command with the other processes that torchrun started, if it did.
 
     Args:
         lead: What the first process does, the only one of most jobs.
         helper: "module:function" that every other one calls with its team.
+        sharing: Says with how many threads that one computes.
     """
     with joined() as team:
         if team.ranks.is_first:
             lead(team)
             return
-        pkgutil.resolve_name(helper)(team)
+        help_fit = pkgutil.resolve_name(helper)
+        with sharing.threads_here():  # after joining, which takes a share of the machine's
+            help_fit(team)
 
 
 def given_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:

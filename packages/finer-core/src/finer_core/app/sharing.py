@@ -50,6 +50,8 @@ def add_sharing_options(parser: argparse.ArgumentParser, *, what: str, threads: 
 def add_benchmark_options(parser: argparse.ArgumentParser, settings: type, *, out: str, fits: str = "fits") -> None:
     """Add what every benchmark command has, beside its inputs."""
     parser.add_argument("--methods", nargs="+", default=["finer", "siren"], metavar="NAME", help="methods to compare")
+    several = "seeds: every method with each, and the means and spreads in the table (default: --seed's)"
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help=several)
     parser.add_argument("--out", default=out, metavar="DIR", help="folder (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help=f"keep finished {fits} and go on")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark in the folder")

@@ -17,6 +17,7 @@ from finer_core.reproduction.render import FORMATS, rendered
 from finer_core.reproduction.run import run_cells
 from finer_core.reproduction.summary import summary_rows
 from finer_core.reproduction.table import Row, Table
+from finer_core.seeds import different_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,8 @@ def reproduce(
     """
     found = study.table(table)
     scale = Scale(preset=preset, limit=limit, steps=steps, passes=passes, size=size)
-    _check(scale, lengths=study.lengths, seeds=seeds)
+    _check(scale, lengths=study.lengths)
+    seeds = different_seeds(seeds)
     extra = f"{study.application}[dask]"
     sharing = Sharing(workers=workers, scheduler=scheduler, threads=threads, extra=extra)
     rows = chosen_rows(found, methods)
@@ -244,7 +246,7 @@ def chosen_rows(table: Table, methods: Sequence[str] | None) -> list[Row]:
     return [row for row in table.rows if wanted & {row.label.casefold(), (row.method or row.label).casefold()}]
 
 
-def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int]) -> None:
+def _check(scale: Scale, *, lengths: Sequence[str]) -> None:
     if scale.preset not in ("paper", "fast"):
         raise InputError(f"unknown preset {scale.preset!r} (known: paper, fast)")
     if len(scale.length) > 1:
@@ -253,8 +255,6 @@ def _check(scale: Scale, *, lengths: Sequence[str], seeds: Sequence[int]) -> Non
         if name not in lengths:
             can = f"give {' or '.join(lengths)}" if lengths else "they have no length"
             raise InputError(f"these fits cannot be scaled by {name}; {can}")
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise InputError(f"--seeds must be different numbers of at least 0, got {' '.join(map(str, seeds)) or 'none'}")
     for name, value in {"limit": scale.limit, **scale.length, "size": scale.size}.items():
         if value is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")

@@ -1,13 +1,14 @@
 """The rows of a comparison: published, ours with its spread over seeds, the difference, the verdict."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from finer_core.reproduction.cell import Cell
 from finer_core.reproduction.record import Record
 from finer_core.reproduction.table import MEAN, Metric, Row, Table
 from finer_core.reproduction.verdict import verdict_of
+from finer_core.seeds import mean_and_spread
 
 COLUMNS = (
     "table", "row", "method", "input", "metric", "published", "provenance", "ours", "spread", "seeds", "difference",
@@ -62,7 +63,7 @@ def _compared(
     ours = [fmean(known) for group in values if len(known := [v for v in group if v is not None]) == len(group)]
     published = row.published.get(metric.name, {}).get(name)
     reasons = _reasons(table, row, metric, name, cells, there, failures)
-    mean = fmean(ours) if ours else None
+    mean, spread = mean_and_spread(ours)
     tolerance = None if published is None else metric.allowed(published, is_mean=name == MEAN)
     if row.method is None:
         reasons = ["a method that these packages do not have"]
@@ -75,7 +76,7 @@ def _compared(
         "published": published,
         "provenance": None if published is None else table.provenance_of(row),
         "ours": mean,
-        "spread": stdev(ours) if len(ours) > 1 else None,
+        "spread": spread,
         "seeds": len(ours),
         "difference": None if published is None or mean is None else mean - published,
         "tolerance": tolerance,

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from finer_core.seeds import SPREAD
+
 RULE = (
     "reproduced: |mean over our seeds - published| <= the metric's tolerance; not reproduced: more than that, in "
     "either direction; not comparable: the run differs from the published one in something that is named (scaled, "
     "preset fast, other data, other metric, other settings, inputs or runs missing). Tolerances are the table's, one a "
-    "metric, with a reason; the spread is the sample standard deviation over seeds, and widens nothing."
+    f"metric, with a reason; the spread is {SPREAD}, and widens nothing."
 )
 """The rule in words, as tables show it."""
 

@@ -1,6 +1,6 @@
 """Compare methods on images: one run folder each, and one table in three formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from finer_core.app.benchmark import Benchmark, BenchmarkInput, files_in
@@ -16,18 +16,9 @@ from finer_image.config import ImageConfig
 from finer_image.io.reader import FORMATS, TGA, ZARR
 from finer_image.io.windows.zarr_metadata import is_zarr
 from finer_image.model_data import TASK
-from finer_image.published import SOURCE, published_mean_psnr
+from finer_image.published import SOURCE
 
-_PUBLISHED = "published mean (16 images)"
-_HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", _PUBLISHED)
-_MEAN_HEADINGS = {
-    "method": "method",
-    "images": "images",
-    "psnr": "mean PSNR (dB)",
-    "ssim": "mean SSIM",
-    "seconds": "mean seconds",
-    "published_mean_psnr": _PUBLISHED,
-}
+_HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "published mean (16 images)")
 _SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
 
 
@@ -53,19 +44,6 @@ def _row(fit: BenchmarkFit, result: Result) -> dict[str, Any]:
     return row_of(printable(fit.signal.name), fit.settings.method, result)
 
 
-def _means_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each method's means over the images that have the figure, beside the published mean."""
-    means = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        fitted = [row for row in rows if row["method"] == method and not row.get("error")]
-        mean: dict[str, Any] = {"method": method, "images": len(fitted)}
-        for name in ("psnr", "ssim", "seconds"):
-            values = [row[name] for row in fitted if row[name] is not None]
-            mean[name] = sum(values) / len(values) if values else None
-        means.append(mean | {"published_mean_psnr": published_mean_psnr(method)})
-    return means
-
-
 def _shown(name: str, value: float) -> str:
     if name == "ssim":
         return f"{value:.4f}"
@@ -80,9 +58,9 @@ BENCHMARK = Benchmark(
     row_of=_row,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
+        figures=("psnr", "ssim", "seconds"),
         source=SOURCE,
         shown=_shown,
-        means_of=_means_of,
-        mean_headings=_MEAN_HEADINGS,
+        of_method=("published_mean_psnr",),
     ),
 )

@@ -34,5 +34,10 @@ BENCHMARK = Benchmark(
     config=NerfConfig,
     experiment=EXPERIMENT,
     row_of=_row,
-    table=BenchmarkTable(headings=dict(zip(COLUMNS, _HEADINGS, strict=True)), source=SOURCE, shown=_shown),
+    table=BenchmarkTable(
+        headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
+        figures=("psnr", "ssim", "lpips", "seconds"),
+        source=SOURCE,
+        shown=_shown,
+    ),
 )

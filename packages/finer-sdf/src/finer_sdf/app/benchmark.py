@@ -37,6 +37,11 @@ BENCHMARK = Benchmark(
     config=SdfConfig,
     experiment=EXPERIMENT,
     row_of=_row,
-    table=BenchmarkTable(headings=dict(zip(COLUMNS, _HEADINGS, strict=True)), source=SOURCE, shown=_shown),
+    table=BenchmarkTable(
+        headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
+        figures=COLUMNS[2:8],
+        source=SOURCE,
+        shown=_shown,
+    ),
     check=_check,
 )
