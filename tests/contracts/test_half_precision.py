@@ -26,7 +26,7 @@ SMALL = {"hidden_features": 8, "hidden_layers": 1}
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
     draw_small(monkeypatch)
-    monkeypatch.setattr("finer_sdf.distance_field._PREVIEW_SIDE", 40)
+    monkeypatch.setattr("finer_sdf.rendering.images._PREVIEW_SIDE", 40)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int16, torch.bool])

@@ -73,6 +73,14 @@ def test_a_kernel_is_no_list_of_eigenvalues():
     assert effective_rank(np.full(4, 1e308)) == pytest.approx(4)  # whose sum is no number
 
 
+def test_eigenvalues_of_any_real_kind():
+    expected = effective_rank(np.array([3.0, 1.0]))
+    for given in ([3, 1], np.array([3, 1], dtype=np.uint8), torch.tensor([3, 1]), np.ma.array([3.0, 1.0])):
+        assert effective_rank(given) == expected
+    with pytest.raises(InputError, match="eigenvalues: 1 of 2 numbers are masked"):
+        effective_rank(np.ma.array([3.0, 1.0], mask=[False, True]))
+
+
 def test_a_target_of_other_points():
     with pytest.raises(InputError, match="the target has 3 values, the kernel 6 points"):
         target_alignment(np.eye(6), np.ones(3))

@@ -24,6 +24,7 @@ from finer_core.io.files import (
     reason_of,
     remove_partial_files,
     sha256_of_file,
+    without_repetition,
     write_json,
     write_text,
 )
@@ -208,3 +209,23 @@ def test_the_reason_of_an_error_is_never_empty_and_names_no_file(tmp_path):
         (tmp_path / "none").open()
     assert reason_of(caught.value) == "No such file or directory"
     assert [reason_of(error) for error in (zlib.error("cut"), EOFError())] == ["cut", "EOFError"]
+
+
+def test_a_name_twice_among_very_many_is_found_at_once():
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    pairs = [(Name("n" * 500 + str(place)), place) for place in range(1000)]
+    assert without_repetition(pairs) == dict(pairs)
+    compared = 0
+    with pytest.raises(ValueError, match=r"^'n+' stands there twice$") as refusal:
+        without_repetition([*pairs, (Name("n" * 500 + "999"), 0)])
+    assert compared < 10_000 and len(str(refusal.value)) < 120

@@ -163,6 +163,8 @@ def test_folders_of_zarr_that_are_no_image(tmp_path):
     (tmp_path / "broken.zarr").mkdir()
     (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
     assert "zarr.json cannot be read" in refusal(tmp_path / "broken.zarr")
+    (tmp_path / "broken.zarr" / "zarr.json").write_text('{"zarr_format": 3, "shape": [4, 4], "shape": [8, 8]}')
+    assert "zarr.json cannot be read ('shape' stands there twice)" in refusal(tmp_path / "broken.zarr")
     zarr.open_array(str(tmp_path / "complex.zarr"), mode="w", shape=(4, 4), chunks=(4, 4), dtype="c8")
     assert "complex64" in refusal(tmp_path / "complex.zarr")
 

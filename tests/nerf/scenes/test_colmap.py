@@ -162,7 +162,8 @@ def binary_model(
 def test_the_binary_model_is_read(tmp_path):
     scene = read_scene(str(binary_model(tmp_path)))
     assert len(scene.train) + len(scene.test) == 5 and scene.points.shape == (1, 3)
-    assert not any("text" in note for note in scene.notes)
+    (tmp_path / "sparse" / "0" / "remarks.txt").write_text("")
+    assert not any("text" in note for note in read_scene(str(tmp_path)).notes)
     (tmp_path / "sparse" / "0" / "images.txt").write_text("")
     assert "its text files are left aside: the binary ones are read" in read_scene(str(tmp_path)).notes
 
@@ -180,6 +181,19 @@ def test_what_a_text_model_says_twice_or_not_in_numbers(tmp_path):
     cameras = (model / "cameras.txt").read_text()
     (model / "cameras.txt").write_text(cameras + cameras.splitlines()[-1].replace("20", "30") + "\n")
     with pytest.raises(InputError, match=r"cameras\.txt: it has camera 1 twice"):
+        read_scene(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+def test_numbers_that_only_python_writes_are_none(tmp_path, name):
+    file = write_model(tmp_path, binary=False) / "sparse" / "0" / f"{name}.txt"
+    lines = file.read_text().splitlines()
+    place = next(place for place, line in enumerate(lines) if not line.startswith("#"))
+    words = lines[place].split()
+    words[3] += "_0"
+    lines[place] = " ".join(words)
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"{name}\.txt: line {place + 1}: not a line of a COLMAP model"):
         read_scene(str(tmp_path))
 
 

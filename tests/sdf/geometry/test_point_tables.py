@@ -216,6 +216,7 @@ def test_vertices_far_out_are_refused(tmp_path):
 def test_numbers_that_only_python_writes_are_none_in_any_row(tmp_path):
     for word in ("1_0", "\u0663"):
         assert f"line 2: '{word}' is not a number" in refusal(saved(tmp_path / "a.xyz", f"1 2 3\n{word} 2 3\n"))
+        assert f"line 1: '{word}' is not a number" in refusal(saved(tmp_path / "a.xyz", f"{word}\n1 2 3\n"))
 
 
 def test_a_row_of_very_many_numbers_is_no_line_of_names(tmp_path, monkeypatch):

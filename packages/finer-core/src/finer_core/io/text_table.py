@@ -123,7 +123,7 @@ def read_text_table(
         may_name = not (table.columns or table.names) and 0 < len(head) < _LONGEST_HEAD
         if may_name and (names := _names_in(head, needed)):
             table.names, widths, is_comment = names, (len(names),) if needed else widths, not row
-        elif needed and not table.columns and table.declared is None and row.isdecimal():
+        elif needed and not table.columns and table.declared is None and row.isascii() and row.isdecimal():
             table.declared = int(row)
         elif row:
             plain = _QUOTED.sub(r"\2", row) if '"' in row or "'" in row else row

@@ -57,7 +57,8 @@ def read_colmap(folder: Path, *, memory: int | None = None) -> Found:
         lost = len(known) - len(points)
         found = {
             f"{lost} of {len(known)} known points are not finite: left out": lost,
-            "its text files are left aside: the binary ones are read": suffix == ".bin" and any(model.glob("*s.txt")),
+            "its text files are left aside: the binary ones are read": suffix == ".bin"
+            and any(file.with_suffix(".txt").is_file() for file in files),
         }
         notes += notes_of(found)
         notes += wrong_comment(files[0], len(cameras)) + wrong_comment(files[1], len(images))

@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -90,9 +90,18 @@ class _Binary:
         self.file.seek(count * each, os.SEEK_CUR)
 
 
+def _plain_words(words: Sequence[bytes]) -> Sequence[bytes]:
+    """Return words as they are; ValueError if one is a number to Python alone, as 1_0 is."""
+    if any(b"_" in word for word in words):
+        raise ValueError("no number has a _")
+    return words
+
+
 def _text_camera(line: bytes) -> tuple[int, Lens]:
-    number, model, width, height, *values = line.decode("ascii", errors="replace").split()
-    return int(number), _lens(model, int(width), int(height), [float(value) for value in values])
+    first, model, *rest = line.split()
+    number, width, height, *values = _plain_words([first, *rest])
+    name = model.decode("ascii", errors="replace")
+    return int(number), _lens(name, int(width), int(height), [float(value) for value in values])
 
 
 def _binary_camera(file: _Binary) -> tuple[int, Lens]:
@@ -107,7 +116,8 @@ def _text_image(line: bytes) -> Image:
     values = line.rstrip(b"\r\n").split(maxsplit=9)
     if len(values) < 10:
         raise ValueError("fewer than ten words")
-    return Image(os.fsdecode(values[9]), int(values[8]), tuple(float(value) for value in values[1:8]))
+    _, *pose, camera = _plain_words(values[:9])
+    return Image(os.fsdecode(values[9]), int(camera), tuple(map(float, pose)))
 
 
 def _binary_image(file: _Binary) -> Image:
@@ -132,7 +142,7 @@ def _names_an_image(line: bytes) -> bool:
 
 
 def _text_point(line: bytes) -> tuple[float, float, float]:
-    _, x, y, z = line.split(maxsplit=4)[:4]
+    _, x, y, z = _plain_words(line.split(maxsplit=4)[:4])
     return float(x), float(y), float(z)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from finer_core.casts import as_array
+from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
 from finer_core.shapes import Float, Real
 
@@ -27,7 +27,7 @@ def effective_rank(eigenvalues: Real[np.ndarray, " n"]) -> float:
         eigenvalues: (n,), any order.
 
     Raises:
-        InputError: If none is positive.
+        InputError: If none is positive, or some are masked.
 
     Example:
         >>> import numpy as np
@@ -35,14 +35,14 @@ def effective_rank(eigenvalues: Real[np.ndarray, " n"]) -> float:
         >>> round(effective_rank(np.array([1.0, 1.0, 1.0])), 6)
         3.0
     """
-    given = _plain(eigenvalues)
+    refuse_masked(eigenvalues, what="eigenvalues")
+    given = np.asarray(_plain(eigenvalues), dtype=np.float64)
     if given.ndim != 1:
         raise InputError(f"effective_rank takes eigenvalues (n,), got shape {given.shape}; see all_eigenpairs")
-    values = np.clip(given.astype(np.float64), 0, None)
     most = given.max(initial=-np.inf)
     if not 0 < most < np.inf:
         raise InputError(f"the kernel has no positive eigenvalue (the largest of {len(given)} is {most:g})")
-    shares = values / most  # their sum may be too large a number
+    shares = np.clip(given, 0, None) / most  # their sum may be too large a number
     shares = shares[shares > 0] / shares.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
 

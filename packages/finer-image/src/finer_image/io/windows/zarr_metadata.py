@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.files import without_repetition
 from finer_core.schema import shown
 from finer_image.io.source import file_error
 
@@ -125,7 +126,7 @@ def _object(path: Path, name: str) -> dict[str, Any]:
             text = handle.read(_MOST_METADATA_BYTES + 1)
         if len(text) > _MOST_METADATA_BYTES:
             raise ValueError(f"it has more than {_MOST_METADATA_BYTES:,} bytes")
-        fields = json.loads(text.decode("utf-8"))
+        fields = json.loads(text.decode("utf-8"), object_pairs_hook=without_repetition)
     except RecursionError:
         raise file_error(path, f"is not a Zarr array: its {name} is nested too deep; write it again") from None
     except (OSError, ValueError) as error:
