@@ -160,11 +160,18 @@ def test_wrong_operands_are_refused():
         (lambda: intersection(A, ball((9.0, 0, 0))), "do not meet"),
         (lambda: offset(A, float("nan")), "finite distance, got nan"),
         (lambda: shell(A, 0.0), "positive thickness, got 0"),
-        (lambda: union(A, ball().to("meta")), "cpu and meta"),
+        (lambda: union(A, ball().to("meta")), "on the device meta, without numbers"),
     ):
         with pytest.raises(InputError, match=words):
             made()
     assert {"union", "intersection", "difference", "offset", "shell"} <= set(finer_sdf.__all__)
+
+
+def test_operands_on_two_devices_are_refused(monkeypatch):
+    away = ball()
+    monkeypatch.setattr(SdfModel, "device", property(lambda model: torch.device("cuda" if model is away else "cpu")))
+    with pytest.raises(InputError, match="cpu and cuda"):
+        union(A, away)
 
 
 def test_a_grid_too_coarse_for_a_wall_is_refused_and_the_one_named_does():
