@@ -76,14 +76,15 @@ def length_of(
             factor *= math.sqrt(min(1.0, hidden_features / NARROW_WIDTH))
         else:
             factor = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
-        batch_pixels = _within(pixels, factor * math.sqrt(pixels))
+        batch_pixels = _usual_batch(factor * math.sqrt(pixels), pixels=pixels)
     per_pass = steps_per_pass(height, width, batch_pixels)
     if per_pass == 1:
         batch_pixels = 0
     return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
 
 
-def _within(pixels: int, batch: float) -> int:
+def _usual_batch(batch: float, *, pixels: int) -> int:
+    """Return a batch that is neither too small, nor too large, nor more than the image's pixels."""
     return min(pixels, max(SMALLEST_BATCH, min(_LARGEST_BATCH, round(batch))))
 
 
@@ -128,7 +129,7 @@ def chosen_length(
     passes = passes or settings.passes
     if settings.steps is not None:
         if batch is None:
-            batch = _within(height * width, _PIXELS_PER_STEP * settings.steps)
+            batch = _usual_batch(_PIXELS_PER_STEP * settings.steps, pixels=height * width)
         per_pass = steps_per_pass(height, width, batch)
         return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
     if passes is None:
