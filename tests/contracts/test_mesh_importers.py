@@ -15,10 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finer_core.io.meshes import writer
 from finer_nerf.meshing import ColoredMesh
-from finer_nerf.meshing.writer import write_mesh as write_colored
-from finer_sdf.geometry import Mesh
-from finer_sdf.meshing.writer import write_mesh
 from tests.usd_meshes import complaints
 
 CORNERS = np.array([[x, y, z] for x in (0.0, 1) for y in (0.0, 1) for z in (0.0, 1)])
@@ -63,23 +61,25 @@ print("FOUND " + json.dumps(found))
 """
 
 
-def shifted(offset: np.ndarray) -> Mesh:
-    return Mesh(vertices=VERTICES + offset, faces=FACES)
+def write_mesh(path: Path, *, offset: np.ndarray | float = 0.0, **tables) -> None:
+    """Write what finer-sdf writes."""
+    writer.write_mesh(path, VERTICES + offset, FACES, package="finer-sdf", up="z", **tables)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     """Write what both applications write, of every format that Blender reads and needs no extra."""
     folder = tmp_path_factory.mktemp("meshes")
-    kinds = {"plain": {}, "full": {"vertex_normals": NORMALS, "vertex_colors": COLORS}}
+    kinds = {"plain": {}, "full": {"normals": NORMALS, "colors": COLORS}}
     for name, tables in kinds.items():
         for suffix in ("glb", "ply", "obj", *(["stl"] if name == "plain" else [])):
-            write_mesh(folder / f"{name}.{suffix}", shifted(np.zeros(3)), up="z", **tables)
-    write_mesh(folder / "far.glb", shifted(FAR), up="z", **kinds["full"])
+            write_mesh(folder / f"{name}.{suffix}", **tables)
+    write_mesh(folder / "far.glb", offset=FAR, **kinds["full"])
     for name, mesh in colored_meshes().items():
         for up in ("z", "-y"):
-            write_colored(folder / f"{name}{up}.glb", mesh, up=up)
-    write_colored(folder / "scene.ply", colored_meshes()["scene"])
+            mesh.write(folder / f"{name}{up}.glb", up=up)
+    for suffix in ("ply", "obj"):
+        colored_meshes()["scene"].write(folder / f"scene.{suffix}")
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
@@ -88,14 +88,14 @@ def usd_files(tmp_path_factory) -> dict[str, Path]:
     """Write what both applications write as USD."""
     pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
     folder = tmp_path_factory.mktemp("usd")
-    tables = {"vertex_normals": NORMALS, "vertex_colors": COLORS}
-    write_mesh(folder / "plain.usda", shifted(np.zeros(3)), up="z")
+    tables = {"normals": NORMALS, "colors": COLORS}
+    write_mesh(folder / "plain.usda")
     for suffix in ("usd", "usdc", "usda", "usdz"):
-        write_mesh(folder / f"full.{suffix}", shifted(np.zeros(3)), up="z", **tables)
-    write_mesh(folder / "far.usdc", shifted(FAR), up="z", **tables)
+        write_mesh(folder / f"full.{suffix}", **tables)
+    write_mesh(folder / "far.usdc", offset=FAR, **tables)
     for name, mesh in colored_meshes().items():
         for up in ("z", "-y"):
-            write_colored(folder / f"{name}{up}.usdz", mesh, up=up)
+            mesh.write(folder / f"{name}{up}.usdz", up=up)
     return {path.name: path for path in sorted(folder.iterdir())}
 
 

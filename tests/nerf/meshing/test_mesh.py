@@ -10,8 +10,8 @@ from finer_core.errors import InputError
 from finer_core.io.glb import UPRIGHT, srgb_from_linear
 from finer_core.io.usd import USD_SUFFIXES
 from finer_core.resources import PROCESS_BYTES
+from finer_nerf.app.cli import main
 from finer_nerf.meshing import ColoredMesh, default_level, extract_mesh
-from finer_nerf.meshing.writer import check_mesh_path, write_mesh
 from tests import usd_meshes
 from tests.nerf.models import BALL, ball_model
 
@@ -54,11 +54,43 @@ def test_small_parts_are_left_out():
     model.field.log_density = lambda x: plain(x).maximum(  # type: ignore[method-assign]
         200 * (0.03 - (x + 0.97).norm(dim=-1, keepdim=True)).clamp(-0.1, 0.03)
     )
-    whole = extract_mesh(model, resolution=64, smallest_part=0.0)
+    whole = extract_mesh(model, resolution=64, min_component=0.0)
     assert len(trimesh.Trimesh(whole.vertices, whole.faces).split(only_watertight=False)) == 2
-    cleaned = extract_mesh(model, resolution=64, smallest_part=0.01)
+    cleaned = extract_mesh(model, resolution=64, min_component=0.01)
     assert len(trimesh.Trimesh(cleaned.vertices, cleaned.faces).split(only_watertight=False)) == 1
     assert cleaned.faces.max() == len(cleaned.vertices) - 1 == len(cleaned.colors) - 1
+
+
+def test_a_simplified_mesh_has_the_faces_asked_for_and_colors_of_its_own_vertices():
+    pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
+    model = ball_model()
+    few = model.mesh(resolution=64, simplify=500)
+    assert len(few.faces) == 500 and few.is_watertight
+    radius = np.linalg.norm(few.vertices, axis=1) * 0.8
+    # The arrow above a triangle of edges e is e^2 / 6r; 500 equilateral ones have e = 0.12 here.
+    assert np.abs(radius - LEVEL).max() < 0.12**2 / (6 * LEVEL)
+    in_box = model.frame.to_box(np.asarray(few.vertices))
+    assert np.abs(few.visual.vertex_colors[:, :3] - (in_box + 1) / 2 * 255).max() <= 1
+
+
+def test_without_the_library_the_line_that_installs_it_is_said(monkeypatch):
+    monkeypatch.setattr("finer_core.io.meshes.simplify.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'--simplify needs .*: pip install "finer-nerf\[simplify\]"'):
+        ball_model().mesh(resolution=16, simplify=100)
+
+
+@pytest.mark.parametrize("suffix", ["obj", "stl"])
+def test_the_command_writes_other_formats_of_few_faces(tmp_path, capsys, monkeypatch, suffix):
+    pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
+    monkeypatch.setattr("finer_nerf.app.commands.NerfModel.load", lambda path, *, device: ball_model())
+    out = tmp_path / "shape"
+    options = ["--format", suffix, "--resolution", "32", "--simplify", "300", "--min-component", "0.5", "--quiet"]
+    assert main(["mesh", "ball.safetensors", "--out", str(out), *options]) == 0
+    assert f"300 faces, colored: {out}" in capsys.readouterr().out
+    found = trimesh.load(out, file_type=suffix)
+    assert len(found.faces) == 300
+    if suffix == "obj":
+        assert np.ptp(found.visual.vertex_colors[:, 0]) > 50
 
 
 def scene_coordinates(points: np.ndarray) -> np.ndarray:
@@ -68,7 +100,7 @@ def scene_coordinates(points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("suffix", [".ply", ".glb"])
 def test_others_read_it(mesh, tmp_path, suffix):
-    write_mesh(tmp_path / f"m{suffix}", mesh)
+    mesh.write(tmp_path / f"m{suffix}")
     (read,) = trimesh.load_scene(tmp_path / f"m{suffix}", process=False).geometry.values()
     np.testing.assert_allclose(read.vertices, mesh.vertices, atol=1e-6)
     np.testing.assert_allclose(read.vertex_normals, mesh.normals, atol=1e-6)
@@ -95,8 +127,8 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, turned):
     marks = np.where(box.vertices > 0, 255, 0).astype(np.uint8)  # red +x, green +y, blue +z
     tables = {"vertices": np.array(box.vertices), "faces": np.array(box.faces), "colors": marks}
     cube = ColoredMesh(**tables, normals=np.array(box.vertex_normals))
-    note = write_mesh(tmp_path / "cube.glb", cube, up=up)
-    assert note == ("" if up == "y" else f"the scene's {up} turned to y, which is up in GLB")
+    notes = cube.write(tmp_path / "cube.glb", up=up)
+    assert notes == (() if up == "y" else (f"y is up in .glb files: its node turns the mesh's {up} there",))
     back = trimesh.load_scene(tmp_path / "cube.glb", process=False)
     (stored,) = back.geometry.values()
     colors = np.rint(stored.visual.vertex_attributes["color"][:, :3])
@@ -114,8 +146,8 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, turned):
 def test_usd_is_the_same_mesh_upright_in_its_place(mesh, tmp_path, suffix, up, far):
     pytest.importorskip("pxr", reason="the extra finer-nerf[usd] is not installed")
     moved = dataclasses.replace(mesh, vertices=mesh.vertices + [far, -far, far / 2])
-    note = write_mesh(tmp_path / f"m{suffix}", moved, up=up)
-    assert ("turned to y, which is up in USD" in note) == (up != "y") and ("translation" in note) == bool(far)
+    notes = " ".join(moved.write(tmp_path / f"m{suffix}", up=up))
+    assert (f"y is up in {suffix} files" in notes) == (up != "y") and ("its transform adds it" in notes) == bool(far)
     back = usd_meshes.read(tmp_path / f"m{suffix}")
     expected = moved.vertices @ np.array(UPRIGHT[up]).T
     np.testing.assert_allclose(back.placed, expected, rtol=0, atol=1e-6 + far * 2**-51)
@@ -124,10 +156,10 @@ def test_usd_is_the_same_mesh_upright_in_its_place(mesh, tmp_path, suffix, up, f
     np.testing.assert_allclose(255 * srgb_from_linear(back.colors), mesh.colors, atol=1e-3)
 
 
-def test_usd_without_its_library_is_refused_by_the_line_that_installs_it(tmp_path, monkeypatch):
+def test_usd_without_its_library_is_refused_by_the_line_that_installs_it(mesh, tmp_path, monkeypatch):
     monkeypatch.setattr("finer_core.io.usd.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'm\.usdc: .* pip install "finer-nerf\[usd\]"'):
-        check_mesh_path(tmp_path / "m.usdc")
+        mesh.write(tmp_path / "m.usdc")
 
 
 def test_memory_is_refused_before_the_mesh_is_made(mesh):
@@ -141,12 +173,13 @@ def placed_in_world(shape: trimesh.Scene | trimesh.Trimesh) -> np.ndarray:
     return shape.to_geometry().vertices if isinstance(shape, trimesh.Scene) else shape.vertices
 
 
-@pytest.mark.parametrize(("suffix", "word"), [(".ply", "double precision"), (".glb", "translation")])
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
 @pytest.mark.parametrize("far", [0.0, 5.4e6, 1e9])
-def test_a_mesh_far_from_the_origin_keeps_its_shape(mesh, tmp_path, suffix, word, far):
+def test_a_mesh_far_from_the_origin_keeps_its_shape(mesh, tmp_path, suffix, far):
     moved = dataclasses.replace(mesh, vertices=mesh.vertices + [far, -far, far / 2])
-    note = write_mesh(tmp_path / f"m{suffix}", moved)
-    assert (word in note) == bool(far) and ("turned to y" in note) == (suffix == ".glb")
+    notes = " ".join(moved.write(tmp_path / f"m{suffix}"))
+    assert ("its node adds it" in notes) == bool(far and suffix == ".glb")
+    assert ("turns the mesh's z" in notes) == (suffix == ".glb")
     read = placed_in_world(trimesh.load(tmp_path / f"m{suffix}", process=False))
     read = scene_coordinates(read) if suffix == ".glb" else read
     # float32 at the mesh's own size, and float64 at its place; single precision there is off by 0.25 and by 32.
@@ -162,5 +195,7 @@ def test_refusals(tmp_path):
         extract_mesh(ball_model(), resolution=32, level=-1.0)
     with pytest.raises(InputError, match="1024"):
         extract_mesh(ball_model(), resolution=1024, memory=10**9)
-    with pytest.raises(InputError, match="obj"):
-        check_mesh_path(tmp_path / "m.obj")
+    with pytest.raises(InputError, match=r"--min-component must be .* got 2"):
+        extract_mesh(ball_model(), resolution=32, min_component=2.0)
+    with pytest.raises(InputError, match=r"known: \.ply \.obj"):
+        extract_mesh(ball_model(), resolution=32).write(tmp_path / "m.png")

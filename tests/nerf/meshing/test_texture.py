@@ -10,7 +10,6 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_nerf.app.cli import main
 from finer_nerf.meshing import extract_mesh
-from finer_nerf.meshing.writer import write_mesh
 from tests import refusals, usd_meshes
 from tests.nerf.models import ball_model
 
@@ -62,7 +61,7 @@ def test_of_contracted_space_too():
 
 
 def test_others_read_it(textured, tmp_path):
-    write_mesh(tmp_path / "m.glb", textured)
+    textured.write(tmp_path / "m.glb")
     (read,) = trimesh.load_scene(tmp_path / "m.glb", process=False).geometry.values()
     np.testing.assert_array_equal(np.asarray(read.visual.material.baseColorTexture), textured.texture)
     np.testing.assert_allclose(read.visual.uv, textured.to_trimesh().visual.uv, atol=1e-6)
@@ -72,7 +71,7 @@ def test_others_read_it(textured, tmp_path):
 
 def test_a_package_of_usd_has_it(textured, tmp_path):
     pytest.importorskip("pxr", reason="the extra finer-nerf[usd] is not installed")
-    write_mesh(tmp_path / "m.usdz", textured)
+    textured.write(tmp_path / "m.usdz")
     back = usd_meshes.read(tmp_path / "m.usdz")
     np.testing.assert_allclose(back.st, textured.uv * [1, -1] + [0, 1], atol=1e-6)
     np.testing.assert_array_equal(back.faces, textured.faces)
@@ -92,4 +91,4 @@ def test_a_format_without_textures_is_refused_before_the_work(textured, tmp_path
     arguments = ["mesh", str(tmp_path / "none.safetensors"), "--out", str(out), "--texture", "512"]
     refusals.assert_refused(main, arguments, capsys, f".{suffix} files hold no texture; use .glb or .usdz")
     with pytest.raises(InputError, match=r"hold no texture; use \.glb or \.usdz"):
-        write_mesh(out, textured)
+        textured.write(out)

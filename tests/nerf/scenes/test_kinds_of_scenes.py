@@ -13,7 +13,6 @@ from PIL import Image
 from finer_core.errors import InputError
 from finer_nerf.lenses import Distortion
 from finer_nerf.meshing import ColoredMesh
-from finer_nerf.meshing.writer import write_mesh
 from finer_nerf.rendering.video import write_movie
 from finer_nerf.scenes.auto_scale import place_scene
 from finer_nerf.scenes.images import read_picture
@@ -154,8 +153,8 @@ def test_outputs_that_cannot_be_written_are_named(tmp_path):
     tables = {"colors": np.zeros((3, 3), dtype=np.uint8), "normals": np.full((3, 3), 3**-0.5)}
     corner = ColoredMesh(vertices=np.eye(3), faces=np.array([[0, 1, 2]]), **tables)
     folder = tmp_path / "none"
-    with pytest.raises(InputError, match=re.escape(f"{folder}: the folder does not exist")):
-        write_mesh(folder / "a.ply", corner)
+    with pytest.raises(InputError, match=re.escape(f"the folder {folder} does not exist")):
+        corner.write(folder / "a.ply")
     with pytest.raises(InputError, match=re.escape(f"{folder / 'a.mp4'}: cannot be written")) as caught:
         write_movie([np.zeros((4, 4, 3), np.uint8)], folder / "a.mp4", fps=10)
     assert "partial" not in str(caught.value)

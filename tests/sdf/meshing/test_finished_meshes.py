@@ -7,12 +7,13 @@ import trimesh
 from torch import nn
 
 from finer_core.errors import InputError
+from finer_core.io.meshes.parts import large_parts
+from finer_core.io.meshes.simplify import simplify
 from finer_sdf import Normalization, SdfModel
 from finer_sdf.app.cli import main
+from finer_sdf.geometry import Mesh
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.meshing import extract_mesh
-from finer_sdf.meshing.parts import large_parts
-from finer_sdf.meshing.simplify import simplify_mesh
 from finer_sdf.meshing.surface_mesh import surface_mesh
 from finer_sdf.meshing.vertex_normals import vertex_normals
 from tests import usd_meshes
@@ -33,6 +34,11 @@ class Spheres(nn.Module):
     def forward(self, x):
         large = (x + 0.1).norm(dim=1, keepdim=True) - self.radius
         return torch.minimum(large, (x - 0.35).norm(dim=1, keepdim=True) - self.small) if self.small else large
+
+
+def simplify_mesh(mesh, *, faces):
+    vertices, left = simplify(mesh.vertices, mesh.faces, count=faces, extra="finer-sdf[simplify]")
+    return Mesh(vertices=vertices, faces=left)
 
 
 def model(*, small: float = 0.0) -> SdfModel:
@@ -70,14 +76,15 @@ def test_small_parts_are_left_out_and_counted():
     found = model(small=0.06).extract(resolution=48, memory=4 * 10**9)
     whole = model(small=0.06).finish(found)
     assert (whole.parts, whole.left_out) == (2, 0) and "2 parts" in whole.title()
-    mesh, parts, left_out = large_parts(found.mesh, share=0.2)
+    vertices, faces, parts, left_out = large_parts(found.mesh.vertices, found.mesh.faces, share=0.2)
+    mesh = Mesh(vertices=vertices, faces=faces)
     assert (parts, left_out) == (1, 1) and len(mesh.faces) < len(found.mesh.faces)
     assert_closed(mesh)
     alone = extract_mesh(Spheres(), resolution=48).mesh
     np.testing.assert_allclose(mesh.vertices, alone.vertices, atol=1e-6)
-    assert large_parts(found.mesh, share=1.0)[1] == 1  # the largest stays
+    assert large_parts(found.mesh.vertices, found.mesh.faces, share=1.0)[2] == 1  # the largest stays
     with pytest.raises(InputError, match=r"--min-component must be .* got 2"):
-        large_parts(found.mesh, share=2.0)
+        large_parts(found.mesh.vertices, found.mesh.faces, share=2.0)
 
 
 def test_a_simplified_mesh_has_the_faces_asked_for_and_the_same_place():
@@ -89,7 +96,7 @@ def test_a_simplified_mesh_has_the_faces_asked_for_and_the_same_place():
     assert fewer.volume() == pytest.approx(mesh.volume(), rel=5e-3)
     # The arrow of an edge e on a tube of radius r is e^2 / 8r; 2000 equilateral triangles have e = 0.039 here.
     assert MeshDistance(mesh).nearest(fewer.vertices).distance.max() < 0.039**2 / (8 * 0.12)
-    assert simplify_mesh(mesh, faces=len(mesh.faces)) is mesh
+    assert simplify_mesh(mesh, faces=len(mesh.faces)).vertices is mesh.vertices
     with pytest.raises(InputError, match="at least 4 faces, got 3"):
         simplify_mesh(mesh, faces=3)
 
@@ -107,6 +114,14 @@ def test_a_number_of_faces_that_is_not_reached_is_told():
     assert surface_mesh(rough, found, simplify=left).title().endswith(f"simplified from {len(found.mesh.faces)} faces")
 
 
+def test_parts_that_vanish_are_told():
+    pytest.importorskip("fast_simplification")
+    found = model(small=0.02).extract(resolution=96, memory=4 * 10**9)
+    assert model(small=0.02).finish(found).parts == 2
+    few = model(small=0.02).finish(found, simplify=60)
+    assert (few.parts, few.vanished) == (1, 1) and few.title().endswith(" faces, of 2 parts")
+
+
 def test_simplifying_goes_on_to_few_faces():
     pytest.importorskip("fast_simplification")
     few = simplify_mesh(extract_mesh(union(torus, sphere(radius=0.1)), resolution=40).mesh, faces=60)
@@ -114,7 +129,7 @@ def test_simplifying_goes_on_to_few_faces():
 
 
 def test_without_the_library_the_line_that_installs_it_is_said(monkeypatch):
-    monkeypatch.setattr("finer_sdf.meshing.simplify.find_spec", lambda name: None)
+    monkeypatch.setattr("finer_core.io.meshes.simplify.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'--simplify needs .*: pip install "finer-sdf\[simplify\]"'):
         model().mesh(resolution=16, simplify=100)
 

@@ -6,18 +6,27 @@ import numpy as np
 import pytest
 import trimesh
 
+from finer_core.app.mesh_options import FORMATS
 from finer_core.errors import InputError
 from finer_core.io.glb import UPRIGHT, srgb_from_linear
+from finer_core.io.meshes import writer
+from finer_core.io.meshes.writer import SUFFIXES as KNOWN
 from finer_core.io.usd import USD_SUFFIXES
-from finer_sdf.app.mesh_options import FORMATS
 from finer_sdf.geometry import Mesh
 from finer_sdf.geometry.reader import read_shape
-from finer_sdf.meshing import check_mesh_path, extract_mesh, write_mesh
-from finer_sdf.meshing.writer import SUFFIXES as KNOWN
+from finer_sdf.meshing import extract_mesh
 from tests import usd_meshes
 from tests.sdf.distance_fields import sphere
 
 SUFFIXES = [".ply", ".obj", ".stl", ".off", ".glb"]
+
+
+def write_mesh(path, mesh, **options):
+    return writer.write_mesh(path, mesh.vertices, mesh.faces, package="finer-sdf", **options)
+
+
+def check_mesh_path(path):
+    return writer.check_mesh_path(path, package="finer-sdf")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +76,7 @@ def test_single_precision_far_from_the_origin_has_an_offset_that_is_said(tmp_pat
     back = trimesh.load_scene(str(tmp_path / f"mesh{suffix}"), process=False).to_mesh()
     if suffix == ".stl":
         header = (tmp_path / "mesh.stl").read_bytes()[:80]
-        assert header.startswith(b"finer-sdf: add 691234.5 5334567.2 512 ")
+        assert header.startswith(b"finer: add 691234.5 5334567.2 512 ")
         back.apply_translation(offset)
     np.testing.assert_allclose(back.vertices[back.faces], far[ball.faces], rtol=0, atol=1e-7)
     loaded = read_shape(tmp_path / f"mesh{suffix}")
@@ -78,7 +87,7 @@ def test_single_precision_far_from_the_origin_has_an_offset_that_is_said(tmp_pat
 def test_an_offset_is_read_from_a_header_that_another_program_filled_up(tmp_path, ball):
     write_mesh(tmp_path / "mesh.stl", ball)
     content = (tmp_path / "mesh.stl").read_bytes()
-    (tmp_path / "mesh.stl").write_bytes(b"finer-sdf: add 1 2 3".ljust(80, b"\0") + content[80:])
+    (tmp_path / "mesh.stl").write_bytes(b"finer: add 1 2 3".ljust(80, b"\0") + content[80:])
     np.testing.assert_allclose(read_shape(tmp_path / "mesh.stl").shape.bounds, ball.bounds + [1, 2, 3], atol=1e-6)
 
 
@@ -86,14 +95,14 @@ def test_an_offset_is_read_from_a_header_that_another_program_filled_up(tmp_path
 def test_another_header_moves_nothing(tmp_path, ball, words):
     write_mesh(tmp_path / "mesh.stl", ball)
     content = (tmp_path / "mesh.stl").read_bytes()
-    (tmp_path / "mesh.stl").write_bytes(f"finer-sdf: add {words}".encode().ljust(80) + content[80:])
+    (tmp_path / "mesh.stl").write_bytes(f"finer: add {words}".encode().ljust(80) + content[80:])
     np.testing.assert_allclose(read_shape(tmp_path / "mesh.stl").shape.bounds, ball.bounds, atol=1e-6)
 
 
 def test_near_the_origin_nothing_is_moved_or_said(tmp_path, ball):
     for suffix in SUFFIXES:
         assert write_mesh(tmp_path / f"mesh{suffix}", ball) == ()
-    assert (tmp_path / "mesh.stl").read_bytes()[:9] != b"finer-sdf"
+    assert (tmp_path / "mesh.stl").read_bytes()[:9] != b"finer: ad"
 
 
 @pytest.mark.parametrize("scale", [1e-45, 1e45])
@@ -118,7 +127,7 @@ def test_a_ply_near_the_origin_is_single_precision(tmp_path, ball):
 def test_normals_and_colours_come_back(tmp_path, ball, suffix):
     normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)  # faces would give others, by 1e-3
     colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
-    write_mesh(tmp_path / f"mesh{suffix}", ball, vertex_normals=normals, vertex_colors=colors)
+    write_mesh(tmp_path / f"mesh{suffix}", ball, normals=normals, colors=colors)
     back = read(tmp_path / f"mesh{suffix}")
     np.testing.assert_allclose(back.vertex_normals, normals, atol=1e-6)
     np.testing.assert_array_equal(colors_of(back), colors)
@@ -131,9 +140,7 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
     box.vertices += [far, -far, far / 2]
     marks = np.where(box.vertices > box.vertices.mean(axis=0), 255, 0).astype(np.uint8)  # red +x, green +y, blue +z
     cube = Mesh(vertices=np.array(box.vertices), faces=np.array(box.faces, dtype=np.int64))
-    notes = write_mesh(
-        tmp_path / "cube.glb", cube, vertex_normals=np.array(box.vertex_normals), vertex_colors=marks, up=up
-    )
+    notes = write_mesh(tmp_path / "cube.glb", cube, normals=np.array(box.vertex_normals), colors=marks, up=up)
     assert any("y is up" in note for note in notes) == (up != "y")
     back = trimesh.load_scene(tmp_path / "cube.glb", process=False)
     colors = colors_of(*back.geometry.values())
@@ -157,7 +164,7 @@ def test_usd_stands_upright_in_its_place_and_has_normals_and_colours(tmp_path, b
     colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
     moved = Mesh(vertices=ball.vertices + [far, 10 * far, 0], faces=ball.faces)
     path = tmp_path / f"mesh{suffix}"
-    notes = write_mesh(path, moved, vertex_normals=normals, vertex_colors=colors, up=up)
+    notes = write_mesh(path, moved, normals=normals, colors=colors, up=up)
     assert any(f"y is up in {suffix} files" in note for note in notes) == (up != "y")
     assert any("its transform adds it" in note for note in notes) == bool(far)
     back = usd_meshes.read(path)
@@ -181,14 +188,15 @@ def test_the_command_s_formats_are_the_writer_s():
 
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
 def test_formats_without_colours_say_so(tmp_path, ball, suffix):
-    with pytest.raises(InputError, match=rf"\{suffix} files hold no vertex colors; use \.ply"):
-        write_mesh(tmp_path / f"a{suffix}", ball, vertex_colors=np.zeros(ball.vertices.shape, dtype=np.uint8))
-    assert list(tmp_path.iterdir()) == []
+    (note,) = write_mesh(tmp_path / f"a{suffix}", ball, colors=np.zeros(ball.vertices.shape, dtype=np.uint8))
+    assert note == f"{suffix} files hold no vertex colors; .ply .obj .glb .usd .usdc .usda .usdz do"
+    assert write_mesh(tmp_path / f"b{suffix}", ball, normals=ball.vertices) == ()  # faces have normals anyway
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 def test_colours_for_another_mesh_are_refused(tmp_path, ball):
     with pytest.raises(ValueError, match="vertex colors must be"):
-        write_mesh(tmp_path / "a.ply", ball, vertex_colors=np.zeros((3, 3), dtype=np.uint8))
+        write_mesh(tmp_path / "a.ply", ball, colors=np.zeros((3, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("name", ["mesh.png", "mesh", "mesh.ply.gz"])
@@ -211,7 +219,7 @@ def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path):
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path, ball, suffix, monkeypatch):
     path = tmp_path / f"mesh{suffix}"
     path.write_text("old")
-    target = "finer_sdf.meshing.writer.write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
+    target = "finer_core.io.meshes.writer.write_ply" if suffix == ".ply" else "trimesh.Trimesh.export"
 
     def fail(*arguments, **options):
         raise OSError("disk full")

@@ -12,13 +12,13 @@ import trimesh
 
 from finer_core import build_network
 from finer_core.errors import InputError
+from finer_core.io.meshes.writer import write_mesh
 from finer_sdf import Mesh, Normalization, PointCloud, SdfConfig, SdfModel, fit, read_shape
 from finer_sdf.app.cli import main
 from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.raw import color_table
 from finer_sdf.geometry.textures import Texture, TextureMap
 from finer_sdf.inputs import as_shape
-from finer_sdf.meshing import write_mesh
 from finer_sdf.training import color as color_fits
 from finer_sdf.training.color import add_color, color_psnr
 from finer_sdf.training.plan import color_samples, plan_fit
@@ -114,11 +114,11 @@ def test_colors_that_are_left_out_are_said(tmp_path):
 def test_what_was_written_is_read_again(ball, tmp_path, suffix):
     mesh = Mesh(vertices=np.array(ball.vertices), faces=np.array(ball.faces, dtype=np.int64))
     colors = np.array(ball.visual.vertex_colors[:, :3])
-    write_mesh(tmp_path / f"m{suffix}", mesh, vertex_colors=colors)
+    write_mesh(tmp_path / f"m{suffix}", mesh.vertices, mesh.faces, package="finer-sdf", colors=colors)
     found = read_shape(tmp_path / f"m{suffix}").colors
     assert found is not None and found.faces is not None
     np.testing.assert_allclose(255 * found.colors, colors, atol=1e-3)
-    write_mesh(tmp_path / f"n{suffix}", mesh)
+    write_mesh(tmp_path / f"n{suffix}", mesh.vertices, mesh.faces, package="finer-sdf")
     assert read_shape(tmp_path / f"n{suffix}").colors is None
 
 

@@ -183,6 +183,8 @@ class NerfModel(nn.Module):
         *,
         resolution: int = 256,
         level: float | None = None,
+        min_component: float = 0.001,
+        simplify: int | None = None,
         texture: int | None = None,
         memory: str | int = "4GB",
         progress: ProgressOption = False,
@@ -192,6 +194,8 @@ class NerfModel(nn.Module):
         Args:
             resolution: Grid points per axis, 8 to 4096.
             level: Density of the surface, per unit of the scene; None for what makes 1 % of the box half opaque.
+            min_component: Connected parts with fewer than this share of all faces are left out.
+            simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-nerf[simplify]`.
             texture: Pixels a side of a texture, not vertex colours; needs `finer-nerf[texture]`.
             memory: What the work may take.
             progress: False, True for a bar on stderr, or a function of (points done, points, {}).
@@ -200,17 +204,12 @@ class NerfModel(nn.Module):
             A `trimesh.Trimesh` in the scene's coordinates, with the colours that are seen straight on.
 
         Raises:
-            InputError: If it does not fit the memory, nothing is as dense as that, or xatlas is not installed.
+            InputError: If it does not fit the memory, nothing is as dense as that, or a library is not installed.
         """
+        options: dict[str, Any] = {"resolution": resolution, "level": level, "min_component": min_component}
+        options |= {"simplify": simplify, "texture": texture, "memory": parse_memory(memory)}
         with reporting("mesh", unit="point", progress=progress) as tell:
-            found = extract_mesh(
-                self,
-                resolution=resolution,
-                level=level,
-                texture=texture,
-                memory=parse_memory(memory),
-                on_points=lambda done: tell(done, resolution**3),
-            )
+            found = extract_mesh(self, on_points=lambda done: tell(done, resolution**3), **options)
         return found.to_trimesh()
 
     def orbit(self, frames: int = 96) -> np.ndarray:

@@ -149,13 +149,14 @@ class DistanceField(nn.Module):
             InputError: If there is no such surface in the box, the grid does not fit the memory, or an option cannot be
                 used.
         """
+        from finer_core.io.meshes.parts import check_min_component
+        from finer_core.io.meshes.simplify import check_simplify
         from finer_sdf.meshing.painting import as_trimesh, check_painting
-        from finer_sdf.meshing.parts import check_min_component
-        from finer_sdf.meshing.simplify import check_simplify
+        from finer_sdf.meshing.surface_mesh import SIMPLIFY_EXTRA
 
         check_number(level, what="level")
         check_min_component(min_component)
-        check_simplify(simplify)
+        check_simplify(simplify, extra=SIMPLIFY_EXTRA)
         check_painting(self, texture, memory=parse_memory(memory))
         found = self.extract(resolution=resolution, level=level, memory=parse_memory(memory), progress=progress)
         return as_trimesh(self, self.finish(found, min_component=min_component, simplify=simplify, texture=texture))

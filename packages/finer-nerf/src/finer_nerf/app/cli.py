@@ -8,6 +8,7 @@ from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import FitCommand, add_command, add_habits
+from finer_core.app.mesh_options import add_mesh_options
 from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_nerf._version import __version__
@@ -140,27 +141,12 @@ def _add_mesh(commands: Any) -> None:
     text = "Extract a coloured mesh: a level set of the density."
     parser = add_command(commands, "mesh", "finer_nerf.app.commands:mesh_model", text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
-    formats = ".ply .glb .usdc .usda .usdz .usd"
-    parser.add_argument(
-        "--out", default="mesh.ply", metavar="FILE", help=f"{formats} (USD is an extra; default: %(default)s)"
-    )
-    parser.add_argument("--resolution", type=int, default=256, help="grid points per axis (default: %(default)s)")
     parser.add_argument(
         "--level",
         type=float,
         help="density of the surface, per unit of the scene (default: half opaque in 1 %% of the box)",
     )
-    parser.add_argument(
-        "--texture",
-        type=int,
-        metavar="PIXELS",
-        help="paint a texture of so many pixels a side (.glb .usdz; an extra) in the place of vertex colours",
-    )
-    parser.add_argument(
-        "--up",
-        choices=("x", "y", "z", "-x", "-y", "-z"),
-        help="the scene's axis that is up; for .glb and USD files, which have y up, and are turned (default: z)",
-    )
+    add_mesh_options(parser, resolution=256, up="z", min_component=0.001)
     add_habits(parser)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from finer_core.app.cli import parse_size, refuse_without_effect
+from finer_core.app.mesh_options import mesh_path
 from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path, output_path
 from finer_core.io.texture_atlas import check_texture
@@ -25,7 +26,6 @@ from finer_nerf.evaluation import mean_figures
 from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.meshing import check_resolution, extract_mesh
 from finer_nerf.meshing.extract import TEXTURE_EXTRA
-from finer_nerf.meshing.writer import check_mesh_path, write_mesh
 from finer_nerf.model import NerfModel
 from finer_nerf.rendering.images import frame_of, small_camera
 from finer_nerf.rendering.maps import maps_of
@@ -182,10 +182,7 @@ def _resized(camera: Camera, height: int, width: int) -> Camera:
 
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
-    check_mesh_path(arguments.out, is_textured=arguments.texture is not None)
-    if Path(arguments.out).suffix.lower() == ".ply":
-        refuse_without_effect(arguments, "up", why="to .ply files, which do not say which axis is up")
-    check_output_path(arguments.out, overwrite=arguments.overwrite)
+    out = mesh_path(arguments, package="finer-nerf")
     check_resolution(arguments.resolution)
     memory = parse_memory(arguments.memory)
     check_texture(arguments.texture, memory=memory, extra=TEXTURE_EXTRA)
@@ -196,13 +193,17 @@ def mesh_model(arguments: argparse.Namespace) -> str:
         resolution=arguments.resolution,
         level=arguments.level,
         memory=memory,
+        min_component=arguments.min_component,
+        simplify=arguments.simplify,
         texture=arguments.texture,
         on_points=progress.update,
     )
     progress.close()
-    note = write_mesh(arguments.out, mesh, up=arguments.up or "z")
-    kind = ", ".join(filter(None, ["coloured" if arguments.texture is None else "textured", note]))
-    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {arguments.out}"
+    notes = mesh.write(out, file_type=arguments.format, up=arguments.up or "z")
+    for note in () if arguments.quiet else notes:
+        print(shortened(f"{out}: {note}"), file=sys.stderr)
+    kind = "colored" if mesh.texture is None else "textured"
+    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {out}"
 
 
 def view(arguments: argparse.Namespace) -> None:

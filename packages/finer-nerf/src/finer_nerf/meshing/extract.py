@@ -1,5 +1,6 @@
 """A coloured mesh of a radiance field: a level set of its density."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_core.io.meshes.parts import check_min_component, large_parts
+from finer_core.io.meshes.simplify import check_simplify
+from finer_core.io.meshes.simplify import simplify as simplified
+from finer_core.io.meshes.writer import write_mesh
 from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
 from finer_core.parallel import parallel_map
 from finer_core.resources import check_room
@@ -18,13 +23,12 @@ from finer_core.schema import check_number
 from finer_nerf.rendering.contraction import expand
 from finer_nerf.rendering.fitted import FittedScene
 
-TEXTURE_EXTRA = "finer-nerf[texture]"
+SIMPLIFY_EXTRA, TEXTURE_EXTRA = "finer-nerf[simplify]", "finer-nerf[texture]"
 _HALF_OPAQUE_IN = 0.01
 """The default level makes this share of the box's side half opaque."""
 _POINTS_AT_ONCE = 1 << 14
 _BYTES_A_POINT, _BYTES_A_VERTEX = 5, 400
 """Of the grid: a float32, and masks of layers. Of the mesh: positions, normals, colours, its two faces, and copies."""
-_SMALLEST_PART = 0.001
 _FLOOR = 1e-8
 """Share of the level that counts as empty: so low that it does not bend the logarithm next to the surface."""
 
@@ -65,6 +69,34 @@ class ColoredMesh:
             mesh.visual = texture_visuals(self.uv, self.texture)
         return mesh
 
+    def write(self, path: str | os.PathLike[str], *, file_type: str | None = None, up: str = "z") -> tuple[str, ...]:
+        """Write it to a file, by `finer_core.io.meshes.writer.write_mesh`, which says what is read there.
+
+        Args:
+            path: A .ply, .obj, .stl, .off, .glb, .usd, .usdc, .usda or .usdz file, which is replaced; with a texture
+                .glb or .usdz.
+            file_type: The format, if not by the suffix.
+            up: Axis that is up in the scene: "x", "y", "z", "-x", "-y" or "-z".
+
+        Returns:
+            What a user should know about the file, a sentence each.
+
+        Raises:
+            InputError: If the format holds no texture, a library is missing, or the file cannot be written.
+        """
+        return write_mesh(
+            path,
+            self.vertices,
+            self.faces,
+            package="finer-nerf",
+            normals=self.normals,
+            colors=self.colors if self.texture is None else None,
+            uv=self.uv,
+            texture=self.texture,
+            file_type=file_type,
+            up=up,
+        )
+
 
 def default_level(*, bound: float) -> float:
     """Return the density per box unit at which 1 % of the box's side is half opaque: ln 2 / (0.01 * 2 bound)."""
@@ -84,7 +116,8 @@ def extract_mesh(
     resolution: int = 256,
     level: float | None = None,
     memory: int = 4_000_000_000,
-    smallest_part: float = _SMALLEST_PART,
+    min_component: float = 0.001,
+    simplify: int | None = None,
     texture: int | None = None,
     on_points: Callable[[int], None] = lambda done: None,
 ) -> ColoredMesh:
@@ -98,18 +131,21 @@ def extract_mesh(
         resolution: Grid points per axis.
         level: Density of the surface, per unit of the scene; None for `default_level`.
         memory: Bytes to stay within.
-        smallest_part: Connected parts with fewer than this share of the faces are floaters and left out.
+        min_component: Connected parts with fewer than this share of the faces are floaters and left out.
+        simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-nerf[simplify]`.
         texture: Pixels of a texture's side, which the colours are painted into as well; None for none.
         on_points: Called with the number of grid points done.
 
     Raises:
         InputError: If the resolution is out of bounds, the grid or the texture do not fit the memory, the level is not
-            positive, nothing is as dense as that, or xatlas is not installed, which a texture needs.
+            positive, nothing is as dense as that, or a library is not installed, which an option needs.
     """
     from skimage.measure import marching_cubes
 
     check_resolution(resolution)
     check_texture(texture, memory=memory, extra=TEXTURE_EXTRA)
+    check_min_component(min_component)
+    check_simplify(simplify, extra=SIMPLIFY_EXTRA)
     grid = (resolution + 2) ** 3 * _BYTES_A_POINT
     check_room(grid, memory, what=f"--resolution {resolution}", advice="lower it")
     if level is not None:
@@ -131,9 +167,10 @@ def extract_mesh(
     vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="ascent")
     del padded
     points = (vertices - 1) * step - model.bound
-    faces = _outwards(points, _large_parts(faces.astype(np.int64), len(points), share=smallest_part))
-    used, faces = np.unique(faces, return_inverse=True)
-    points, faces = points[used], faces.reshape(-1, 3)
+    points, faces, _, _ = large_parts(points, faces.astype(np.int64), share=min_component)
+    if simplify is not None:
+        points, faces = simplified(points, faces, count=simplify, extra=SIMPLIFY_EXTRA)
+    faces = _outwards(points, faces)
     normals = _normals(points, faces)
     colors = _colors(model, points, normals)
     shown, upright = points, normals
@@ -182,15 +219,6 @@ def _fill_densities(volume: np.ndarray, model: FittedScene, *, on_points: Callab
             found = torch.cat(parallel_map(model.density, pieces, device=device))
             volume[i][wanted.numpy()] = found.float().cpu().numpy()
         on_points((i + 1) * resolution**2)
-
-
-def _large_parts(faces: np.ndarray, vertices: int, *, share: float) -> np.ndarray:
-    """Return the faces of connected parts that have at least a share of all faces."""
-    from trimesh.graph import connected_component_labels
-
-    part = connected_component_labels(np.concatenate([faces[:, :2], faces[:, 1:]]), node_count=vertices)
-    counts = np.bincount(part[faces[:, 0]])
-    return faces[counts[part[faces[:, 0]]] >= share * len(faces)]
 
 
 def _outwards(points: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ from finer_core.app.cli import OneLineParser, run_command, version_text
 from finer_core.app.download_command import add_download_command
 from finer_core.app.export_command import add_export_command
 from finer_core.app.fit_command import FitCommand, add_command, add_habits
+from finer_core.app.mesh_options import UP, add_mesh_options
 from finer_core.app.network_options import add_network_options
 from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.sharing import add_benchmark_options
 from finer_sdf._version import __version__
-from finer_sdf.app.mesh_options import UP, add_mesh_options
 from finer_sdf.config import BUILT_IN, SdfConfig
 from finer_sdf.formats import POINT_SUFFIXES, SUFFIXES
 
@@ -92,7 +92,7 @@ def _add_mesh(commands: Any) -> None:
     parser.add_argument(
         "--dense", action="store_true", help="evaluate the whole grid, not only what is near the surface"
     )
-    add_mesh_options(parser)
+    add_mesh_options(parser, resolution=512)
     add_habits(parser)
 
 
@@ -106,7 +106,7 @@ def _add_combine(commands: Any) -> None:
     parser.add_argument(
         "--by", type=float, metavar="D", help="distance of an offset, thickness of a shell, in the input's units"
     )
-    add_mesh_options(parser)
+    add_mesh_options(parser, resolution=512)
     add_habits(parser)
 
 

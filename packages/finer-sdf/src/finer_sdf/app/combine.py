@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Callable
 
+from finer_core.app.mesh_options import mesh_path
 from finer_core.errors import InputError
 from finer_core.resources import parse_memory, resolve_device
 from finer_sdf import operations
-from finer_sdf.app.mesh_file import mesh_path, write_surface
+from finer_sdf.app.mesh_file import write_surface
 from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model import SdfModel
 
@@ -20,7 +21,7 @@ _OF_SEVERAL: dict[str, Callable[..., operations.CombinedField]] = {
 
 def combine_models(arguments: argparse.Namespace) -> str:
     """Combine models and write the mesh of the result; return the line to print."""
-    out = mesh_path(arguments)
+    out = mesh_path(arguments, package="finer-sdf")
     check_resolution(arguments.resolution, memory=parse_memory(arguments.memory))
     _check(arguments)
     models = [SdfModel.load(name, device=resolve_device(arguments.device)) for name in arguments.models]

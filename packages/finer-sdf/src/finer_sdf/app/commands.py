@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import parse_size, refuse_without_effect
+from finer_core.app.mesh_options import mesh_path
 from finer_core.app.network_options import given_options
 from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path
 from finer_core.resources import parse_memory, resolve_device
-from finer_sdf.app.mesh_file import mesh_path, write_surface
+from finer_sdf.app.mesh_file import write_surface
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
 from finer_sdf.geometry.reader import load_shape
@@ -23,7 +24,7 @@ from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, write_png
 
 def mesh_model(arguments: argparse.Namespace) -> str:
     """Extract a model's surface into a file, in the input's coordinates; return the line to print."""
-    out = mesh_path(arguments)
+    out = mesh_path(arguments, package="finer-sdf")
     memory = parse_memory(arguments.memory)
     check_resolution(arguments.resolution, memory=memory, sparse=not arguments.dense)
     model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))

@@ -14,6 +14,7 @@ from finer_core.app.shared_fit import Assemble, shared_fit, shared_measurement
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError, shortened
+from finer_core.io.meshes.writer import write_mesh
 from finer_core.progress import reporting
 from finer_core.resources import parse_memory
 from finer_core.training import Fit
@@ -24,7 +25,6 @@ from finer_sdf.evaluation.surface_metrics import compare_surfaces, no_surface
 from finer_sdf.geometry import LoadedShape, Mesh, Shape
 from finer_sdf.inputs import facts_of, read_input
 from finer_sdf.meshing.extract import check_resolution
-from finer_sdf.meshing.writer import write_mesh
 from finer_sdf.model import SdfModel
 from finer_sdf.normalization import THE_BOX_ITSELF
 from finer_sdf.training.build import assembled_fit
@@ -121,7 +121,14 @@ def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mes
     finished = model.finish(found)
     mesh = model.normalization.mesh_to_input(finished.mesh)
     colors = model.vertex_colors(mesh.vertices)
-    write_mesh(run.path / "mesh.ply", mesh, vertex_normals=finished.normals, vertex_colors=colors)
+    write_mesh(
+        run.path / "mesh.ply",
+        mesh.vertices,
+        mesh.faces,
+        package="finer-sdf",
+        normals=finished.normals,
+        colors=colors,
+    )
     if finished.parts > 1 and not quiet:
         print(f"mesh: {finished.parts} parts; `finer-sdf mesh --min-component` leaves small ones out", file=sys.stderr)
     return found.mesh

@@ -2,13 +2,10 @@
 
 from finer_sdf.meshing.extract import Extraction, check_resolution, extract_mesh
 from finer_sdf.meshing.field_values import evaluate_points
-from finer_sdf.meshing.writer import check_mesh_path, write_mesh
 
 __all__ = [
     "Extraction",
-    "check_mesh_path",
     "check_resolution",
     "evaluate_points",
     "extract_mesh",
-    "write_mesh",
 ]

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.meshes.writer import STL_OFFSET
 from finer_core.io.text import notes_of, number, text_lines
 from finer_sdf.geometry.polygons import PolygonTable
 from finer_sdf.geometry.raw import RawShape, Room, counted
 
 _HEAD = 84
 """Bytes before the first record: a free text of 80, and the number of records."""
-OFFSET = "finer-sdf: add "
-"""Begins the header of a file that is written less an offset, whose three numbers follow."""
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -58,7 +57,7 @@ def _offset(path: Path) -> np.ndarray:
     """Return what the header of a file says is to be added to its corners, (3,); 0 if it says nothing."""
     with path.open("rb") as file:
         head = file.read(_HEAD - 4).decode("latin-1").rstrip("\0")
-    words = head.removeprefix(OFFSET).split() if head.startswith(OFFSET) else []
+    words = head.removeprefix(STL_OFFSET).split() if head.startswith(STL_OFFSET) else []
     return np.array([number(word, where="its header") for word in words[:3]] if len(words) == 3 else [0.0] * 3)
 
 
