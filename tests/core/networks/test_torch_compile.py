@@ -123,11 +123,14 @@ def reference(network, inputs, targets, count) -> tuple[torch.Tensor, list]:
 
 
 @pytest.fixture
-def compiler(monkeypatch):
-    """Skip where PyTorch's compiler has none of C++; its code is plain, since vectors take it several times as long."""
-    monkeypatch.setattr("torch._inductor.config.cpp.vec_isa_ok", False)
-    if not fusion._can_compile("cpu"):
-        pytest.skip("no working C++ compiler on this machine")
+def compiler():
+    """Skip where PyTorch's compiler has none of C++; its code is plain, for that of vectors takes longer to compile."""
+    from torch._inductor import config
+
+    with config.patch({"cpp.vec_isa_ok": False}):
+        if not fusion._can_compile("cpu"):
+            pytest.skip("no working C++ compiler on this machine")
+        yield
 
 
 @pytest.mark.slow

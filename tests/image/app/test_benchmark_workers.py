@@ -17,7 +17,7 @@ from finer_core.errors import InputError
 from finer_image import benchmark, write_image
 from finer_image.app.cli import main
 from tests import refusals
-from tests.prepared import PreparedProcess
+from tests.prepared import PreparedProcess, start_server
 
 # Looked for and not loaded: that takes a second wherever tests are collected.
 pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
@@ -114,12 +114,16 @@ class Mine(torch.nn.Sequential):
 
 @pytest.mark.slow
 def test_the_rows_of_workers_from_python_are_those_of_a_sequence():
+    import dask
+
     draws, told = np.random.default_rng(0), []
     images = {"a": draws.integers(0, 256, (12, 16, 3), dtype=np.uint8), "none": "nowhere.png"}
     methods = {"mine": Mine(), "own": {"method": "siren", "activation": lambda z: torch.sin(3 * z)}}
     small = {"steps": 20, "device": "cpu", "precision": "fp32"}
     calm = benchmark(images, methods, **small, threads=1)
-    rows = benchmark(images, methods, **small, workers=2, progress=lambda *each: told.append(each))
+    start_server()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        rows = benchmark(images, methods, **small, workers=2, progress=lambda *each: told.append(each))
     for row in (*calm, *rows):
         row.pop("seconds")
     assert rows == calm and len(rows) == 4 and told == [(done, 4, {}) for done in range(1, 5)]
