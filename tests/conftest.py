@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 import random
 import signal
@@ -15,6 +16,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # every core has a worker already, and 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("FINER_KERNELS", "build")  # as the commands do
 share_processor_politely()  # before any test module loads PyTorch
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for garbage neither while tests are collected nor among them afterwards: thousands, which all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -8,6 +8,7 @@ are drawn as in most tests; see `tests.plain_figures`.
 """
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import runpy
 import subprocess
@@ -22,12 +23,18 @@ from tests.plain_figures import draw_plainly, draw_small
 
 LOADED = [
     *("torch", "scipy.ndimage", "scipy.spatial", "trimesh", "matplotlib.backends.backend_agg", "matplotlib.figure"),
-    *("matplotlib.backends.backend_svg", "imagecodecs", "skimage.metrics", "pytest"),
+    *("matplotlib.backends.backend_svg", "imagecodecs", "skimage.metrics", "pytest", "distributed"),
     *(f"finer_{name}.app.{module}" for name in ("image", "sdf", "nerf") for module in ("experiment", "report")),
     *("finer_sdf.app.pictures", "finer_sdf.reproducing", "finer_nerf.app.pictures"),
     *(f"finer_{name}.app.{module}" for name in ("image", "sdf", "nerf", "ntk") for module in ("cli", "commands")),
 ]
 """What the server loads; a name that is not there is passed over."""
+
+
+def start_server() -> None:
+    """Start the server, unless it runs already: who asks for the start method "forkserver" gets copies of this one."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(LOADED)  # of no effect once the server runs
+    multiprocessing.forkserver.ensure_running()
 
 
 class PreparedProcess:
@@ -43,12 +50,11 @@ class PreparedProcess:
             folder: Where it starts; where this process is if not given.
             environment: Its whole environment; this process's if not given.
         """
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(LOADED)  # of no effect once the server runs
+        start_server()
         self._streams = [Path(name) for name in (_new_file(), _new_file())]
         given = dict(os.environ if environment is None else environment)
         wanted = (list(arguments), str(folder or Path.cwd()), given, [str(path) for path in self._streams])
-        self._process = context.Process(target=_run, args=wanted)
+        self._process = multiprocessing.get_context("forkserver").Process(target=_run, args=wanted)
         self._process.start()
 
     @property
@@ -95,6 +101,8 @@ def _new_file() -> str:
 
 def _run(arguments: list[str], folder: str, environment: dict[str, str], streams: list[str]) -> None:
     """Become the program, in a copy of the server."""
+    # What it starts by this method are copies of the same server, and not of another one, which Python would start.
+    multiprocessing.forkserver._forkserver.ensure_running = lambda: None
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +13,10 @@ SECONDS = 600
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else {}
 
 
-def by_torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+def by_torchrun(*arguments: str, processes: int = 2) -> PreparedProcess:
     """Start `python -m torch.distributed.run ... arguments`."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.Popen(
-        [*launcher, *arguments],
-        env={**os.environ, **LOOPBACK},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return PreparedProcess([*launcher, *arguments], environment={**os.environ, **LOOPBACK})
 
 
 def by_hand(*arguments: str, processes: int = 2) -> list[PreparedProcess]:
@@ -40,13 +33,13 @@ def by_hand(*arguments: str, processes: int = 2) -> list[PreparedProcess]:
     ]
 
 
-def ends_of(processes: Sequence[subprocess.Popen[str] | PreparedProcess]) -> list[tuple[int, list[str], list[str]]]:
+def ends_of(processes: Sequence[PreparedProcess]) -> list[tuple[int, list[str], list[str]]]:
     """Wait for processes; return of each the exit code and the lines on stdout and stderr."""
     texts = [process.communicate(timeout=SECONDS) for process in processes]
     return [(p.returncode, out.splitlines(), err.splitlines()) for p, (out, err) in zip(processes, texts, strict=True)]
 
 
-def child_of(launcher: subprocess.Popen[str], *, rank: int) -> int:
+def child_of(launcher: PreparedProcess, *, rank: int) -> int:
     """Return the id of a launcher's process by its number."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -27,6 +27,7 @@ SMALL = {"hidden_features": 8, "hidden_layers": 1}
 def small_pictures(monkeypatch):
     draw_small(monkeypatch)
     monkeypatch.setattr("finer_sdf.rendering.images._PREVIEW_SIDE", 40)
+    monkeypatch.setattr("finer_sdf.distance_field._STARTS_SIDE", 24)  # each query looks for starts on that grid
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int16, torch.bool])
@@ -265,7 +266,7 @@ def test_a_surface_in_double_precision_keeps_the_digits_of_points():
 
 def test_a_surface_of_the_user_s_own_network_under_autocast():
     field = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
-    model, _ = finer_sdf.fit(surface_model()[1], network=field, steps=1, device="cpu")
+    model, _ = finer_sdf.fit(surface_model()[1], network=field, steps=1, device="cpu", samples=2000, batch_points=256)
     points = np.linspace(-0.3, 0.3, 9).reshape(3, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = model(points)

@@ -32,6 +32,8 @@ class Import:
 def imports_of(tree: ast.AST, *, at_module_level: bool = True) -> Iterator[Import]:
     """Walk a module, and say of each absolute import whether loading the module runs it."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # holds no statement
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -39,7 +41,7 @@ def imports_of(tree: ast.AST, *, at_module_level: bool = True) -> Iterator[Impor
         else:
             names = []
         yield from (Import(name, node.lineno, at_module_level) for name in names)
-        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         yield from imports_of(node, at_module_level=at_module_level and not is_function)
 
 

@@ -24,22 +24,6 @@ MODULES = [application.module for application in APPLICATIONS]
 COMMON = ("callbacks", "checkpoint", "resume", "progress")
 
 
-def outcomes_of(*modules: str, tmp_path: Path, times: int, closed: bool) -> dict[str, dict[str, list[str]]]:
-    """Return what calls of a process gave, by module, whose working folder takes no files and stays empty."""
-    folder, files, results = tmp_path / "read-only", tmp_path / "files", tmp_path / f"results-{closed}.json"
-    files.mkdir(exist_ok=True)
-    if not folder.exists():
-        folder.mkdir()
-        folder.chmod(0o555)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.contracts.verbs", str(files), str(results), str(times), *modules]
-    with (tmp_path / "output").open("w") as output:
-        streams = {"preexec_fn": lambda: (os.close(1), os.close(2))} if closed else {"stdout": output, "stderr": output}
-        subprocess.run(command, cwd=folder, env=environment, check=False, **streams)
-    assert results.exists(), (tmp_path / "output").read_text()[-2000:]
-    return json.loads(results.read_text())
-
-
 def left_in(tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "read-only").iterdir()}
 
@@ -55,11 +39,22 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(folder) -> dict[bool, dict[str, dict[str, list[str]]]]:
-    """Return what every verb, and each of those planted, gave twice, and where there is neither stdout nor stderr."""
-    return {
-        closed: outcomes_of(*MODULES, "planted", tmp_path=folder, times=1 if closed else 2, closed=closed)
-        for closed in (False, True)
-    }
+    """Return what every verb, and each of those planted, gave twice, and where there is neither stdout nor stderr.
+
+    The working folder takes no files, and stays empty.
+    """
+    empty, files, output = folder / "read-only", folder / "files", folder / "output"
+    files.mkdir()
+    empty.mkdir()
+    empty.chmod(0o555)
+    results = {closed: folder / f"results-{closed}.json" for closed in (False, True)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
+    arguments = [str(path) for path in (files, results[False], output, results[True])]
+    command = [sys.executable, "-m", "tests.contracts.verbs", *arguments, *MODULES, "planted"]
+    close = {"preexec_fn": lambda: (os.close(1), os.close(2))}
+    ended = subprocess.run(command, cwd=empty, env=environment, check=False, **close)
+    assert ended.returncode == 0, output.read_text()[-2000:] if output.exists() else ended
+    return {closed: json.loads(path.read_text()) for closed, path in results.items()}
 
 
 @pytest.mark.parametrize("module", MODULES)

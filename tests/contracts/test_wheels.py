@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
 
+import pip
 import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
@@ -68,7 +69,7 @@ def output_of(command: Sequence[str | Path], *, cwd: Path) -> str:
 
 @dataclass(frozen=True)
 class Venv:
-    """A virtual environment without pip: the pip of this environment installs into it."""
+    """A virtual environment without pip: the pip of this environment runs in it, as by its option --python."""
 
     folder: Path
 
@@ -87,7 +88,7 @@ class Venv:
         return Path(output_of([self.bin / "python", "-c", code], cwd=self.folder).strip())
 
     def pip(self, *arguments: str | Path) -> list[str | Path]:
-        return [sys.executable, "-m", "pip", "--python", self.bin / "python", *arguments]
+        return [self.bin / "python", Path(pip.__file__).with_name("__pip-runner__.py"), *arguments]
 
     def install(self, *wheels: Path) -> list[str | Path]:
         """Return the command that installs wheels and nothing else."""

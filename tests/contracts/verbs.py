@@ -1,7 +1,8 @@
 """Call every verb of an application; a program of its own, so that it can be begun with its streams closed.
 
-`python -m tests.contracts.verbs FILES RESULTS TIMES MODULE ...` calls what `CALLS` has for each module so many times.
-FILES is a folder for what a verb is told to write. RESULTS gets the digests of what the calls returned, as JSON.
+`python -m tests.contracts.verbs FILES OPEN OUTPUT CLOSED MODULE ...` calls what `CALLS` has for each module: twice in a
+copy of this process whose stdout and stderr are the file OUTPUT, and once with the streams that it was begun with.
+FILES is a folder for what a verb is told to write. OPEN and CLOSED get the digests of what the calls returned, as JSON.
 """
 
 import hashlib
@@ -205,14 +206,30 @@ def _output() -> int:
     return 0 if sys.__stdout__ is None else os.fstat(sys.__stdout__.fileno()).st_size
 
 
-def main(files: str, results: str, times: str, *modules: str) -> None:
+def _write_outcomes(results: str, calls: dict[str, Calls], *, times: int) -> None:
     """Call everything some times, and write what came out."""
-    found = {}
-    for module in modules:
-        calls = CALLS[module](Path(files))
-        counts = {name: 1 if name in ONCE else int(times) for name in calls}
-        found[module] = {name: [_outcome(call) for _ in range(counts[name])] for name, call in calls.items()}
+    found = {
+        module: {name: [_outcome(call) for _ in range(1 if name in ONCE else times)] for name, call in each.items()}
+        for module, each in calls.items()
+    }
     Path(results).write_text(json.dumps(found))
+
+
+def main(files: str, opened: str, output: str, closed: str, *modules: str) -> None:
+    """Call everything in a copy of this process that has streams, then in this one."""
+    import torch.export._trace  # noqa: F401 - what takes long to load is loaded once for both
+
+    calls = {module: CALLS[module](Path(files)) for module in modules}
+    child = os.fork()
+    if child == 0:
+        for number in (1, 2):
+            os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
+        sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
+        _write_outcomes(opened, calls, times=2)
+        os._exit(0)
+    os.waitpid(child, 0)
+    _write_outcomes(closed, calls, times=1)
 
 
 if __name__ == "__main__":

@@ -40,16 +40,14 @@ def test_importing_loads_nothing():
     assert run(code) == ""
 
 
-def test_a_name_is_loaded_when_it_is_used():
-    code = "import finer_core, sys; finer_core.InputError; print('torch' in sys.modules); "
-    assert run(code + "finer_core.Finer; print('torch' in sys.modules)") == "False\nTrue"
-
-
-def test_submodules_need_no_import_of_their_own_and_star_gives_all_names():
+def test_a_name_or_a_submodule_is_loaded_when_it_is_used_and_star_gives_all_names():
     names = ("layers", "activations", "training", "differential", "encodings", "initializers")
+    begin = "import finer_core, sys\nfiner_core.InputError\nprint('torch' in sys.modules)"
     parts = ", ".join(f"finer_core.{name}.__name__" for name in names)
-    star = "from finer_core import *\nprint(*sorted(n for n in dir() if not n.startswith('__') and n != 'finer_core'))"
-    modules, exported = run(f"import finer_core; print({parts})\n{star}").splitlines()
+    more = f"print({parts})\nfiner_core.Finer\nprint('torch' in sys.modules)\ndel sys"
+    star = "from finer_core import *\nprint(*sorted({*dir()} - {'finer_core'} - {n for n in dir() if n[:2] == '__'}))"
+    before, modules, after, exported = run("\n".join((begin, more, star))).splitlines()
+    assert (before, after) == ("False", "True")
     assert modules.split() == [f"finer_core.{name}" for name in names]
     assert exported.split() == sorted(name for name in finer_core.__all__ if not name.startswith("__"))
 

@@ -107,6 +107,7 @@ def ball():
     return fit(BALL, **{**SMALL, "steps": 150})[0]
 
 
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_the_command_does_the_same(preset, tmp_path):
     BALL.export(tmp_path / "ball.ply")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -80,7 +79,7 @@ def test_workers_that_are_killed_lose_nothing_and_change_no_bit(tmp_path, in_seq
 
 @pytest.mark.slow
 def test_workers_that_are_killed_while_they_are_starting_are_replaced(tmp_path, in_sequence):
-    process = toy(tmp_path / "out", 2)
+    process = toy(tmp_path / "out", 2, TOY_METHOD="spawn")  # as a user's, which take a while to start
     killed: set[int] = set()
     until = time.monotonic() + SECONDS
     while len(killed) < 3 and process.poll() is None and time.monotonic() < until:
@@ -94,11 +93,10 @@ def test_workers_that_are_killed_while_they_are_starting_are_replaced(tmp_path, 
 
 
 @contextmanager
-def cluster(port: int, *, seconds: float) -> Iterator[subprocess.Popen]:
+def cluster(port: int, *, seconds: float) -> Iterator[PreparedProcess]:
     """Start a scheduler and a worker of it, which takes some seconds for a cell; yield the scheduler."""
-    head = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = subprocess.Popen([*head, "--no-dashboard"], env=environment(), **quiet)
+    head = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    scheduler = PreparedProcess(head, environment=environment())
     hand = ["-c", WORKER, str(TOYS), f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     worker = PreparedProcess(hand, environment=environment(TOY_SECONDS=str(seconds)))
     try:

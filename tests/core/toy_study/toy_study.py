@@ -2,7 +2,7 @@
 
 TOY_SECONDS is how long a cell takes; in the folder TOY_MARKS every cell leaves a mark when it begins; of the cells
 whose marks TOY_DEADLY names the first attempt kills its process. TOY_RAISES names an
-error that cells raise.
+error that cells raise. TOY_METHOD is how Python starts the processes of workers.
 """
 
 import builtins

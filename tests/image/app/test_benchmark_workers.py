@@ -10,17 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.bench_killed_workers import workers_of
 
 from finer_core import load_model
 from finer_core.errors import InputError
 from finer_image import benchmark, write_image
 from finer_image.app.cli import main
 from tests import refusals
-from tests.prepared import PreparedProcess
+from tests.prepared import PreparedProcess, start_server
 
 # Looked for and not loaded: that takes a second wherever tests are collected.
 pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra [dask] is not installed")
+COPIES = {"distributed.worker.multiprocessing-method": "forkserver"}
+"""Workers are copies of what has loaded PyTorch; tests/core/reproduction has those of a user, which start anew."""
+PROGRAM = f"""
+import sys
+import dask
+from finer_image.app.cli import main
+dask.config.set({COPIES})
+sys.exit(main(sys.argv[1:]))
+"""
 SMALL = [
     *("--hidden-features", "24", "--hidden-layers", "1", "--optimizer", "adam", "--precision", "fp32"),
     *("--device", "cpu", "--quiet"),
@@ -39,8 +47,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def program(folder: Path, out: Path, *more: str) -> PreparedProcess:
-    command = ["-m", "finer_image", "benchmark", str(folder), "--out", str(out), *SMALL, *more]
+    command = ["-c", PROGRAM, "benchmark", str(folder), "--out", str(out), *SMALL, *more]
     return PreparedProcess(command, environment={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def workers_of(process: PreparedProcess) -> list[int]:
+    """Return the workers that a program has started, which are later copies of the same server."""
+    import psutil  # which Dask needs
+
+    program = psutil.Process(process.pid)
+    return [copy.pid for copy in program.parent().children() if copy.create_time() > program.create_time()]
 
 
 def rows(out: Path) -> list[dict]:
@@ -64,8 +80,8 @@ def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folde
         while not list(stormy.glob("*/metrics.jsonl")):  # a fit is under way
             assert process.poll() is None and time.monotonic() < until, process.communicate()
             time.sleep(0.02)
-        for worker in workers_of(process.pid):
-            os.kill(worker, signal.SIGKILL)
+        (worker,) = workers_of(process)  # no worker of the tests that ran before
+        os.kill(worker, signal.SIGKILL)
         _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
@@ -114,12 +130,16 @@ class Mine(torch.nn.Sequential):
 
 @pytest.mark.slow
 def test_the_rows_of_workers_from_python_are_those_of_a_sequence():
+    import dask
+
     draws, told = np.random.default_rng(0), []
     images = {"a": draws.integers(0, 256, (12, 16, 3), dtype=np.uint8), "none": "nowhere.png"}
     methods = {"mine": Mine(), "own": {"method": "siren", "activation": lambda z: torch.sin(3 * z)}}
     small = {"steps": 20, "device": "cpu", "precision": "fp32"}
     calm = benchmark(images, methods, **small, threads=1)
-    rows = benchmark(images, methods, **small, workers=2, progress=lambda *each: told.append(each))
+    start_server()
+    with dask.config.set(COPIES):
+        rows = benchmark(images, methods, **small, workers=2, progress=lambda *each: told.append(each))
     for row in (*calm, *rows):
         row.pop("seconds")
     assert rows == calm and len(rows) == 4 and told == [(done, 4, {}) for done in range(1, 5)]

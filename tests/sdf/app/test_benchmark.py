@@ -36,6 +36,7 @@ def rows_of(folder: Path, out: Path, capsys, *more: str) -> list[dict]:
     return rows
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder, tmp_path, capsys):
     out = tmp_path / "out"
     (first,) = rows_of(folder, out, capsys, "--methods", "finer")
@@ -52,6 +53,7 @@ def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder
     assert "not the shape this run was started with" in replaced["error"]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_seeds_are_fits_of_their_own_and_may_be_added_later(folder, tmp_path, capsys):
     out, more = tmp_path / "out", ("--methods", "siren")
     (alone,) = rows_of(folder, out, capsys, *more, "--seed", "2")

@@ -55,6 +55,7 @@ def test_the_mesh_has_the_inputs_place_and_size(run):
     assert mesh.volume == pytest.approx(ellipsoid().volume(), rel=0.03)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_json_is_the_figures_and_nothing_else(tmp_path, capsys):
     shape = write_cloud(tmp_path / "ball.xyz")
     out = tmp_path / "run"
@@ -66,11 +67,13 @@ def test_json_is_the_figures_and_nothing_else(tmp_path, capsys):
     assert printed["chamfer_l2_sum"] is not None
 
 
+@pytest.mark.usefixtures("no_report")
 def test_threads_hold_for_a_fit_and_are_given_back(tmp_path, capsys):
     shape = write_ellipsoid(tmp_path / "egg.obj")
     assert_threads_hold(main, ["fit", str(shape), *SMALL, "--steps", "4"], tmp_path / "run", capsys)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_cloud_without_normals_says_what_was_estimated(tmp_path, capsys):
     shape = write_cloud(tmp_path / "bare.xyz", normals=False)
     arguments = [*(argument for argument in SMALL if argument != "--quiet"), "--steps", "150"]
@@ -150,6 +153,7 @@ def test_reference_weights_are_imported(tmp_path, capsys):
     np.testing.assert_allclose(trimesh.load(mesh).bounds, expected, atol=2e-3)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_benchmark_writes_the_table_in_three_formats(run, tmp_path, capsys):
     folder = tmp_path / "shapes"
     folder.mkdir()

@@ -470,13 +470,13 @@ def test_parts_of_a_gltf_count_together(tmp_path):
 
 
 def test_pictures_that_are_held_count_with_the_faces(tmp_path):
-    side = 4000
+    side = 2000
     Pillow.new("RGB", (side, side)).save(tmp_path / "big.png", compress_level=1)
     (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd big.png\n")
-    path = saved(tmp_path / "a.obj", (TOP + "usemtl a\n" + "f 1/1 2/2 3/3\n" * 300_000).encode())
-    assert read_raw(path, Room(memory=730_000_000), known=(".obj",)).texture is not None
+    path = saved(tmp_path / "a.obj", (TOP + "usemtl a\n" + "f 1/1 2/2 3/3\n" * 75_000).encode())
+    assert read_raw(path, Room(memory=522_000_000), known=(".obj",)).texture is not None
     with pytest.raises(InputError, match=r"reading .* faces needs about"):
-        read_raw(path, Room(memory=700_000_000), known=(".obj",))
+        read_raw(path, Room(memory=512_000_000), known=(".obj",))
 
 
 def test_a_fit_learns_the_colors_of_a_texture(monkeypatch):

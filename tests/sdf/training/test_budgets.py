@@ -24,6 +24,7 @@ from finer_sdf.training.target_rms import rms_to_surface, target_test
 from finer_sdf.training.timed_plan import plan_timed_fit
 from tests.sdf.shape_files import SMALL, ellipsoid, write_ellipsoid
 
+pytestmark = pytest.mark.usefixtures("no_report")
 AT = SMALL.index("--steps")
 ARGUMENTS = [
     *[*SMALL[:AT], *SMALL[AT + 2 :], "--batch-points", "256", "--hidden-features", "32"],

@@ -364,6 +364,7 @@ def test_a_file_of_other_networks_is_refused(ball, tmp_path):
             SdfModel.load(tmp_path / "m.safetensors")
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_run_folder_of_a_colored_scan_has_a_colored_mesh(ball, tmp_path, capsys):
     ball.export(tmp_path / "scan.ply")
     out = tmp_path / "run"

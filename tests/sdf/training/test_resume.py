@@ -50,6 +50,7 @@ def assert_equal(whole: Path, out: Path) -> None:
     assert differing <= {"seconds", "peak_memory_mb"}
 
 
+@pytest.mark.usefixtures("no_report")
 def test_killed_then_interrupted_then_resumed(whole, tmp_path, capsys):
     out = tmp_path / "run"
     process = start("finer_sdf", command(whole, out))
