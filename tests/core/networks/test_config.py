@@ -171,7 +171,9 @@ def test_unknown_method_names_the_nearest(wrong, near):
 def test_unknown_method_far_from_all_lists_them():
     with pytest.raises(InputError, match=r"unknown method 'xyzzy' \(known: finer, siren") as caught:
         published_config(method="xyzzy", task="image", in_features=2, out_features=3)
-    assert "did you mean" not in str(caught.value)
+    assert "did you mean" not in str(caught.value) and "multiscale-bacon" not in str(caught.value)
+    with pytest.raises(InputError, match="multiscale-bacon"):
+        find_method("xyzzy", task="sdf")
 
 
 def test_unknown_task_lists_the_method_s_own():

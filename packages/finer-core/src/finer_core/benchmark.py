@@ -93,7 +93,7 @@ def compare(
         if seeds is not None and "seed" in settings:
             raise InputError("seed= and seeds= both say what fits are drawn from; give one of them")
         if "method" in settings:
-            find_method(settings["method"]).for_task(task)
+            find_method(settings["method"], task=task)
         for seed in repeated if config is not None else ():
             _check_settings(_with_seed(settings, seed), config=config, task=task)
     names = [Comparison(signal, method, seed) for signal in signals for method in given for seed in repeated]

@@ -232,10 +232,10 @@ def installed_methods() -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=METHOD_GROUP))
 
 
-def method_names(task: str) -> tuple[str, ...]:
-    """Return the keys of `METHODS` that have values for a task.
+def method_names(task: str | None = None) -> tuple[str, ...]:
+    """Return the keys of `METHODS` that have values for a task, or all.
 
     Methods of other packages are among them whatever their tasks, unless they were loaded: nobody has asked them yet.
     """
-    own = tuple(name for name, method in METHODS.items() if task in method.tasks)
+    own = tuple(name for name, method in METHODS.items() if task is None or task in method.tasks)
     return own + tuple(sorted({entry.name for entry in installed_methods()} - set(METHODS)))

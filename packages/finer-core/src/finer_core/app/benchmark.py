@@ -90,7 +90,7 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
     seeds = _seeds_of(arguments)
     methods = list(dict.fromkeys(arguments.methods))
     for method in methods:
-        find_method(method).for_task(benchmark.task)
+        find_method(method, task=benchmark.task)
     settings = [
         merge_settings(benchmark.config, {**given, "method": method}, {"seed": seed})
         for method in methods

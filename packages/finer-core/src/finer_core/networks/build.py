@@ -31,7 +31,7 @@ def published_config(*, method: str, task: str, in_features: int, out_features: 
         >>> config.hidden_features, config.options["first_omega_0"]
         (256, 30.0)
     """
-    values = find_method(method).for_task(task)
+    values = find_method(method, task=task).for_task(task)
     sizes = {name: overrides.pop(name) for name in ("hidden_features", "hidden_layers") if name in overrides}
     return NetworkConfig(
         method=method,

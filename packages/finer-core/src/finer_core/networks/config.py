@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.methods import METHODS, OWN_METHODS, Method, installed_methods, load_method
+from finer_core.methods import METHODS, OWN_METHODS, Method, installed_methods, load_method, method_names
 from finer_core.schema import build, fits, plain, shown
 
 SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
@@ -83,11 +83,16 @@ class NetworkConfig:
         return build(cls, data, what="network config")
 
 
-def find_method(name: str) -> Method:
+def find_method(name: str, *, task: str | None = None) -> Method:
     """Return the method of that name.
 
+    Args:
+        name: On the command line.
+        task: What it is for, "image", "sdf", "nerf" or "ntk": the message names methods of that task only.
+
     Raises:
-        InputError: If there is none; the message names the nearest. If another has the name of one of finer-core's.
+        InputError: If there is none; the message names the nearest. If another has the name of one of finer-core's, or
+            it has no values for the task.
     """
     if not isinstance(name, str):
         raise InputError(f"a method is named by a text, got {shown(name)[:100]}")
@@ -100,8 +105,10 @@ def find_method(name: str) -> Method:
     if method is not None and not isinstance(method, Method):
         raise InputError(f"METHODS[{name!r}] must be a Method, got {method!r:.100}")
     if method is not None:
+        if task is not None:
+            method.for_task(task)
         return method
-    known = (*METHODS, *sorted({entry.name for entry in installed_methods()} - set(METHODS)))
+    known = method_names(task)
     near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"unknown method {name!r}{hint} (known: {', '.join(known)})")

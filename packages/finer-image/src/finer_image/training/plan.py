@@ -67,7 +67,7 @@ def plan_fit(
     Raises:
         InputError: For an unknown method or option, a device that is absent, or an image too large for the memory.
     """
-    method = find_method(settings.method)
+    method = find_method(settings.method, task=TASK)
     values = method.for_task(TASK)
     network = own or _network_config(settings, channels=image.channels)
     device = resolve_device(settings.device, shared=shared)

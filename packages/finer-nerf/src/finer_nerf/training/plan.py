@@ -108,7 +108,7 @@ def plan_fit(
         InputError: For an unknown method or option, a device or backend that is absent, or a memory limit that leaves
             no room; or for what several processes cannot do together.
     """
-    values = find_method(settings.method).for_task(TASK)
+    values = find_method(settings.method, task=TASK).for_task(TASK)
     device = resolve_device(settings.device, shared=processes > 1)
     resolved = resolve(settings, views=len(scene.train), learning_rate=values.learning_rate, compiles=device == "cpu")
     resolved = _with_contraction(with_backgrounds(resolved, scene), scene)

@@ -66,7 +66,7 @@ def plan_fit(
         InputError: For an unknown method or option, a device that is absent, a shape without extent, or a memory limit
             that leaves no room.
     """
-    method = find_method(settings.method)
+    method = find_method(settings.method, task=TASK)
     values = method.for_task(TASK)
     network = own or _network_config(settings)
     device = resolve_device(settings.device, shared=shared)
