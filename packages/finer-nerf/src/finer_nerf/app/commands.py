@@ -14,6 +14,7 @@ from PIL import Image
 from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path, output_path
+from finer_core.io.text import counted
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
@@ -141,7 +142,7 @@ def render_model(arguments: argparse.Namespace) -> str:
         print(path.note, file=sys.stderr)
     if maps:
         return f"color, depth, opacity and normals, {camera.height}x{camera.width}: {out}"
-    made = "1 picture" if single else f"{len(path.poses)} frames"
+    made = "1 picture" if single else counted(len(path.poses), "frame")
     return f"{made}, {camera.height}x{camera.width}, {kind}: {out}"
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from finer_core.errors import shortened
 from finer_core.io.files import check_output_path
+from finer_core.io.text import counted
 from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_sdf.geometry.query_points import check_answer_path, print_answers, read_points, write_answers
-from finer_sdf.geometry.raw import counted
 from finer_sdf.model import SdfModel
 
 _BYTES_PER_POINT = 500
