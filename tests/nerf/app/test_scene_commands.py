@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_core.training import state
 from finer_nerf import builtin_scene, write_scene
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball, write_transforms
@@ -198,3 +199,14 @@ def test_a_folder_that_may_not_be_written_is_refused_before_any_work(tmp_path, m
     for name in ("new", "there"):
         out = str(tmp_path / name)
         assert_refused(main, ["scene", "--size", "8", "--out", out], capsys, out, "cannot be written")
+
+
+def test_a_resumed_training_reads_its_checkpoint_once_for_its_attempt_and_once_for_its_state(tmp_path, monkeypatch):
+    arguments = ["train", str(write_ball(tmp_path / "ball", size=8)), "--out", str(tmp_path / "run"), *TINY, "--quiet"]
+    assert main(arguments) == 0
+    (tmp_path / "run" / "metrics.json").unlink()
+    read: list[str] = []
+    tensors = state.read_tensors
+    monkeypatch.setattr(state, "read_tensors", lambda name, **how: (read.append(name), tensors(name, **how))[1])
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
+    assert len(read) == 2
