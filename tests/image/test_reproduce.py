@@ -153,3 +153,10 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, 
     monkeypatch.chdir(tmp_path)
     refusals.assert_refused(main, ["reproduce", *arguments, "--out", "out"], capsys, word)
     assert not (tmp_path / "out").exists()
+
+
+def test_runs_that_all_fail_are_no_success(folder, tmp_path, capsys):
+    command = ["reproduce", "finerpp-notebook", str(folder), "--out", str(tmp_path / "out"), "--steps", "1", "--quiet"]
+    assert main([*command, "--size", "7"]) == 2
+    printed = capsys.readouterr()
+    assert "none of the runs (" in printed.err and "no multiples" in printed.out

@@ -67,7 +67,13 @@ def test_it_is_loaded_as_it_was_saved(model, tmp_path, monkeypatch):
         *((("directions",), value) for value in ("what", 3, None)),
         *(
             (("frame",), value)
-            for value in ({}, None, {"scale": HUGE, "offset": [0, 0, 0]}, {"scale": 0, "offset": [0, 0, 0]})
+            for value in (
+                {},
+                None,
+                {"scale": HUGE, "offset": [0, 0, 0]},
+                {"scale": 0, "offset": [0, 0, 0]},
+                {"scale": 1e-300, "offset": [0, 0, 0]},
+            )
         ),
         *((("camera",), value) for value in ({}, None, [])),
         *((("camera", "width"), value) for value in (0, None)),

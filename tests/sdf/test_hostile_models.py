@@ -25,7 +25,10 @@ def saved(path, **change):
     "change",
     [
         *({"frame": frame} for frame in (None, [], {}, {"scale": 1.0}, {"scale": 1.0, "offset": [0, 0]})),
-        *({"frame": {"scale": scale, "offset": [0, 0, 0]}} for scale in (0, -1, HUGE, "1", None, 1e-320, True)),
+        *(
+            {"frame": {"scale": scale, "offset": [0, 0, 0]}}
+            for scale in (0, -1, HUGE, "1", None, 1e-320, 1e-300, 1e300, True)
+        ),
         *({"frame": {"scale": 1e-10, "offset": [0, offset, 0]}} for offset in (HUGE, 1e305, "0", None)),
         {"frame": {"scale": 1.0, "offset": [0, 0, 0], "more": 1}},
         *({"shape": shape} for shape in (None, [], 3)),
@@ -46,3 +49,10 @@ def test_changed_shape_data_is_refused_by_name(tmp_path, change):
 def test_bounds_that_are_none_are_the_box_s(tmp_path, bounds):
     model = SdfModel.load(saved(tmp_path / "m.safetensors", shape={"bounds": bounds}))
     np.testing.assert_array_equal(model.bounds(), [[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
+
+
+@pytest.mark.parametrize("bounds", [[[0, 1e300, 0], [1, 1, 1]], [[0, 0, 0], [1, -1e308, 1]], [[0, 0, 0], [9, 9, 9]]])
+def test_bounds_beyond_the_box_are_nobodys(tmp_path, bounds):
+    model = SdfModel.load(saved(tmp_path / "m.safetensors", shape={"bounds": bounds}))
+    assert np.abs(model.bounds()).max() == SHAPE_HALF_SIDE
+    assert model.render(size=(4, 4)).shape == (4, 4, 3)

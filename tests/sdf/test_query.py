@@ -238,6 +238,8 @@ def test_the_command_prints_or_writes(saved, points, tmp_path, capsys):
         ("p.npy", b"\x93NUMPY", "cannot be read as .npy"),
         ("p.csv", b"x,y,z\n1,2,nan\n", "1 of 1 points are not finite"),
         ("p.csv", b"1,2\n", "2 numbers"),
+        ("p.csv", b"x,y,z\n1,2,\n", "line 2 has no number for z; it may be cut short"),
+        ("p.csv", b"x;y;z\n1;;\n", "line 2 has no number for y, z"),
         ("p.json", b"{}", "unknown format '.json'; known are .csv .txt .npy .ply"),
         ("p.txt", b"", "is empty"),
     ],
@@ -249,3 +251,14 @@ def test_points_that_cannot_be_read_are_refused_in_a_line(name, content, words, 
     assert words in line and name in line and len(line) <= 320
     assert main(["query", saved, str(tmp_path / name), "--out", str(tmp_path / "a.txt")]) == 2
     assert "answers are written as .csv or .npz" in capsys.readouterr().err
+
+
+def test_memory_is_kept_or_refused_before_a_point_is_asked_or_a_ray_is_cast(saved, tmp_path, capsys):
+    np.save(tmp_path / "p.npy", np.zeros((100_000, 3)))
+    assert main(["query", saved, str(tmp_path / "p.npy"), "--memory", "540MB"]) == 2
+    assert "asking about 100000 points needs about 550 MB" in capsys.readouterr().err
+    view = ["render", saved, "--out", str(tmp_path / "v.png"), "--size", "1000x1000", "--memory"]
+    assert main([*view, "690MB"]) == 2
+    assert "a picture of 1000x1000 needs about 700 MB" in capsys.readouterr().err
+    film = ["render", saved, "--out", str(tmp_path / "v.mp4"), "--size", "1000x1000", "--memory", "540MB"]
+    assert main(film) == 2 and "about 550 MB" in capsys.readouterr().err

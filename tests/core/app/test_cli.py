@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from finer_core.app.loading import loading
 from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.distributed.sharing import Sharing
-from finer_core.errors import DivergenceError
+from finer_core.errors import DivergenceError, exit_code_and_line
 from finer_core.io.files import atomic_path
 from finer_core.training import Interrupted
 from finer_core.training_config import RunConfig, check_at_least, check_positive
@@ -401,3 +403,23 @@ def test_a_process_that_helps_has_the_threads_that_were_asked_for(monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert team.seen == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [('{"a": 1, "a": 2}', "'a' stands there twice"), ("[" * 100_000, "beta: lists nested too deep")],
+)
+def test_an_option_s_value_is_what_it_says(value, words, capsys):
+    parser = OneLineParser()
+    add_network_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--option", f"beta={value}"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line and len(line) <= 320
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES, errno.EROFS])
+def test_a_place_that_the_user_may_not_use_is_wrong_input(number):
+    code, line = exit_code_and_line(OSError(number, os.strerror(number), "/a/place"))
+    assert code == 2 and line.startswith(f"/a/place: cannot be used ({os.strerror(number)}); ")
+    assert exit_code_and_line(OSError(number, os.strerror(number)))[0] == 1  # of no file: a fault of ours, perhaps

@@ -24,6 +24,7 @@ from finer_core.io.files import (
     reason_of,
     remove_partial_files,
     sha256_of_file,
+    small_file,
     without_repetition,
     write_json,
     write_text,
@@ -229,3 +230,15 @@ def test_a_name_twice_among_very_many_is_found_at_once():
     with pytest.raises(ValueError, match=r"^'n+' stands there twice$") as refusal:
         without_repetition([*pairs, (Name("n" * 500 + "999"), 0)])
     assert compared < 10_000 and len(str(refusal.value)) < 120
+
+
+def test_a_small_file_is_read_and_what_has_no_end_is_not(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert small_file(tmp_path / "a", most=3) == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, reason in (("a", "more than 2 bytes"), *((each, "not a regular file") for each in ("pipe", "zero", "."))):
+        with pytest.raises(InputError, match=reason):
+            small_file(tmp_path / name, most=2)
+    with pytest.raises(FileNotFoundError):
+        small_file(tmp_path / "b", most=9)

@@ -364,3 +364,27 @@ PART = small.config_of("finer").to_dict()
 def test_parts_that_are_none(path, parts, message):
     forge(path, header={"config": json.dumps({"parts": parts})})
     assert len(refuse(path, message)) <= 300
+
+
+def test_a_name_that_stands_twice_is_refused(path):
+    """As another reader of the same file might take the other value."""
+    config = read_tensors(path, what="model", expected_format=FORMAT)[0]["config"]
+    forge(path, header={"task_data": '{"size": 1, "size": 2}'})
+    refuse(path, "'size' stands there twice")
+    write_tensors(
+        path,
+        {},
+        {
+            "format": FORMAT,
+            **dict.fromkeys(("task", "finer_core_version"), ""),
+            "format_version": "1",
+            "task_data": "{}",
+            "config": config[:-1] + ', "hidden_features": 16}',
+        },
+    )
+    refuse(path, "'hidden_features' stands there twice")
+
+
+def test_a_model_that_may_not_be_read_says_so(path, monkeypatch):
+    monkeypatch.setattr("finer_core.io.tensor_file.os.access", lambda name, mode: False)
+    refuse(path, "Permission denied")

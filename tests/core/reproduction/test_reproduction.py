@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import shutil
+import signal
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -390,3 +392,46 @@ def test_the_list_names_every_row_value_and_tag(study):
     assert "| other | not here | published ones | value (dB): mean 9.00 [2] |" in text
     content = json.loads(listing(study.tables.values(), format="json"))
     assert content["tables"][0]["rows"][1]["published"] == {"value": {"a": 2.0, "b": 4.0}}
+
+
+@pytest.fixture
+def impatient():
+    """Let a test that waits for what never comes fail."""
+
+    def give_up(*_):
+        raise TimeoutError("a file without an end was read")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_records_and_pictures_that_are_none_are_told_of_and_never_waited_for(study, tmp_path, impatient):
+    reproduce(study, "toy", out=tmp_path)
+    records = sorted((tmp_path / "records").glob("*.json"))
+    text = records[0].read_text()
+    records[0].unlink()
+    os.mkfifo(records[0])
+    records[1].write_text(text[:-2].rstrip() + ', "seconds": 5.0}')
+    with open(records[2], "r+b") as file:
+        file.truncate(1 << 30)
+    with open(records[3].with_suffix(".png"), "wb") as picture:
+        picture.truncate(1 << 40)
+    folder = ResultsFolder(tmp_path)
+    said = "\n".join(folder.notes)
+    assert len(folder.notes) == 4, said
+    for words in (
+        "not a regular file",
+        "'seconds' stands there twice",
+        "more than 16,777,216 bytes",
+        "67,108,864 bytes",
+    ):
+        assert words in said
+    assert len(folder) == len(records) - 3
+
+
+def test_a_folder_whose_name_no_file_system_takes_is_refused(study):
+    with pytest.raises(InputError, match=r"cannot be written .*name too long"):
+        reproduce(study, "toy", out="y" * 300)

@@ -81,6 +81,7 @@ def test_words_that_name_no_orientation_change_nothing(tmp_path, chunk):
         ({b"gAMA": struct.pack(">I", 100_000), b"sRGB": b"\0"}, None),  # which counts before it
         ({b"cICP": bytes([1, 13, 0, 1])}, None),
         ({b"gAMA": b"", b"cICP": b"\1"}, None),
+        ({b"gAMA": bytes(4)}, None),  # which means nothing, says the standard
     ],
 )
 def test_colors_of_a_png_that_are_not_srgb_are_told(tmp_path, chunks, said):

@@ -1,12 +1,15 @@
 """What is unusual about a scene reaches the user of every command: on stderr, in the figures and in the report."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
+from finer_core.training import state
 from finer_nerf import builtin_scene, write_scene
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball, write_transforms
@@ -167,3 +170,43 @@ def test_judged_views_that_are_trained_on_are_said(run, tmp_path, capsys):
         assert said in captured.err
     assert main(["evaluate", model, str(folder), "--split", "train", "--json", "--device", "cpu"]) == 0
     assert words not in capsys.readouterr().out  # asked for
+
+
+LONG = "y" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["scene", "--size", "8", "--out", LONG], ["evaluate", "m.safetensors", "s", "--out", LONG]),
+        *(["render", "m.safetensors", "--out", LONG + end] for end in ("", ".png", ".mp4", ".npz")),
+    ],
+    ids=lambda arguments: arguments[0] + arguments[-1][300:],
+)
+def test_names_that_no_file_can_have_are_refused_before_a_model_is_read(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert_refused(main, arguments, capsys, "cannot be written", "name too long")
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "there").mkdir()
+
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
+
+    monkeypatch.setattr("finer_core.io.files.tempfile.mkstemp", denied)
+    monkeypatch.setattr("finer_nerf.app.commands.builtin_scene", lambda **_: pytest.fail("work was done"))
+    for name in ("new", "there"):
+        out = str(tmp_path / name)
+        assert_refused(main, ["scene", "--size", "8", "--out", out], capsys, out, "cannot be written")
+
+
+def test_a_resumed_training_reads_its_checkpoint_once_for_its_attempt_and_once_for_its_state(tmp_path, monkeypatch):
+    arguments = ["train", str(write_ball(tmp_path / "ball", size=8)), "--out", str(tmp_path / "run"), *TINY, "--quiet"]
+    assert main(arguments) == 0
+    (tmp_path / "run" / "metrics.json").unlink()
+    read: list[str] = []
+    tensors = state.read_tensors
+    monkeypatch.setattr(state, "read_tensors", lambda name, **how: (read.append(name), tensors(name, **how))[1])
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
+    assert len(read) == 2

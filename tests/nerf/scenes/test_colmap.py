@@ -177,7 +177,7 @@ def test_what_a_text_model_says_twice_or_not_in_numbers(tmp_path):
     assert "1 of 4 known points are not finite: left out" in scene.notes and len(scene.points) == 3
     images = (model / "images.txt").read_text()
     (model / "images.txt").write_text(images.replace("4.png", "0.png"))
-    assert "1 frames show the picture of another frame" in read_scene(str(tmp_path)).notes
+    assert "1 frame with the picture of another frame" in read_scene(str(tmp_path)).notes
     cameras = (model / "cameras.txt").read_text()
     (model / "cameras.txt").write_text(cameras + cameras.splitlines()[-1].replace("20", "30") + "\n")
     with pytest.raises(InputError, match=r"cameras\.txt: it has camera 1 twice"):

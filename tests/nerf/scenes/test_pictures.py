@@ -88,14 +88,14 @@ def test_other_orientations_are_said_and_left(tmp_path, orientation):
         turned(path, (12, 16), orientation)
     scene = read_scene(str(folder))
     assert bool((scene.train.images[:, 0] == 255).all())
-    assert any("6 pictures have an EXIF orientation" in note for note in scene.notes)
+    assert any("6 pictures with an EXIF orientation" in note for note in scene.notes)
 
 
 def test_a_file_of_several_pictures_is_said(tmp_path):
     folder = write_transforms(tmp_path / "scene", each=lambda i: {"file_path": "images/a.tif"} if i == 0 else {})
     pages = [Image.fromarray(np.full((12, 16, 3), value, np.uint8)) for value in (10, 20)]
     pages[0].save(folder / "images" / "a.tif", save_all=True, append_images=pages[1:])
-    assert any("hold several pictures" in note for note in read_scene(str(folder)).notes)
+    assert any("1 file of several pictures" in note for note in read_scene(str(folder)).notes)
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 2.0])

@@ -229,7 +229,7 @@ def test_the_views_that_the_file_lists(tmp_path):
     assert scene.val.names == ("images/3.png",)
     assert scene.test.names == ("images/4.png", "images/2.png")
     notes = " | ".join(scene.notes)
-    assert "images/9.png" in notes and "1 frames are in no list" in notes and "not trained on" in notes
+    assert "images/9.png" in notes and "1 frame in no list" in notes and "not trained on" in notes
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Rays meet surfaces where they are, cameras look where they say, and pictures show what was asked for."""
 
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -198,10 +199,32 @@ def test_bands_of_rows_make_the_whole_picture(monkeypatch):
         assert np.array_equal(paint(one), paint(other))
 
 
+@pytest.mark.parametrize("kind", ["shaded", "normals", "error"])
+def test_a_picture_takes_little_memory_beside_what_is_seen(kind):
+    count = 4 * 300 * 300
+    normals = np.tile(np.array([[0, 0.6, 0.8]], dtype=np.float32), (count, 1))
+    seen = raycast.Raycast(
+        mask=np.ones(count, dtype=bool),
+        points=RADIUS * normals,
+        normals=normals,
+        camera=OrbitCamera(),
+        height=300,
+        width=300,
+        supersample=2,
+    )
+    reference = MeshDistance(ball_mesh(RADIUS))
+    tracemalloc.start()
+    paint(seen, kind, reference=reference)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * count + 30e6
+
+
 @pytest.mark.parametrize("camera", [{"up": "w"}, {"azimuth": float("nan")}])
 def test_cameras_that_are_none_are_refused(camera):
-    with pytest.raises(InputError, match=str(next(iter(camera.values())))):
+    with pytest.raises(InputError, match=f"{next(iter(camera))} '?{next(iter(camera.values()))}") as caught:
         OrbitCamera(**camera).rays(height=2, width=2)
+    assert len(str(caught.value)) < 150
 
 
 def test_the_camera_fits_the_shape():

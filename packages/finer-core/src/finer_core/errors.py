@@ -110,8 +110,10 @@ def _exit_code_and_text(error: BaseException, text: str) -> tuple[int, str]:
         return error.exit_code, text
     if isinstance(error, CollectiveError):
         return EXIT_FAILED, text
+    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    if place and isinstance(error, OSError) and error.errno in _CLOSED:
+        return EXIT_USAGE, f"{place}cannot be used ({error.strerror}); change its permissions, or name another place"
     if isinstance(error, OSError) and error.errno in _FULL:
-        place = f"{error.filename}: " if error.filename else ""
         return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
     if is_out_of_memory(error):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
@@ -133,5 +135,7 @@ def error_of_one_fit(error: Exception) -> Exception:
     raise error
 
 
+_CLOSED = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says of a file that the user may not use, or that no file can be called."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk, a quota or a limit is full."""

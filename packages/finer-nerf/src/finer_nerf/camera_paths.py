@@ -1,6 +1,7 @@
 """Paths of cameras through a scene: round it, in a spiral before it, or from a file."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def read_path(file: str, model: FittedScene) -> CameraPath:
         InputError: If it is not such a file.
     """
     path = Path(file)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"--path {file!r}: not orbit, spiral, or a file of cameras")
     data = read_json(path)
     frames = data.get("frames")

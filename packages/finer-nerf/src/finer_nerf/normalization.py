@@ -34,6 +34,7 @@ class Normalization:
         numbers = np.array([self.scale, *self.offset], dtype=np.float64)
         with np.errstate(all="ignore"):
             numbers = np.append(numbers, np.append(numbers, 1.0) / self.scale)  # of the way back
+            numbers = np.square(numbers)  # as lengths are made of them
         if not (np.isfinite(numbers).all() and self.scale > 0 and len(self.offset) == 3):
             raise InputError(f"a frame needs a positive scale and three offsets, got {self.scale!r}, {self.offset!r}")
 

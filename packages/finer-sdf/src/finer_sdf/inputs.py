@@ -12,13 +12,14 @@ from torch import Tensor
 
 from finer_core.casts import as_array, refuse_masked
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_sdf.config import BUILT_IN
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
 from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.formats.pictures import reason_for, texture_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.raw import RawShape, Room, color_table, counted, number_table
+from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
 from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 from finer_sdf.normalization import Normalization

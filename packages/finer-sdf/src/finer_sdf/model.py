@@ -21,7 +21,7 @@ from finer_core.training.batching import apart_from_the_program
 from finer_sdf.beyond_box import beyond_box
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.model_data import TASK, checked_task_data, has_color
-from finer_sdf.normalization import SHAPE_HALF_SIDE, Normalization
+from finer_sdf.normalization import BOX_HALF_SIDE, SHAPE_HALF_SIDE, Normalization
 from finer_sdf.queries import colors_at
 
 if TYPE_CHECKING:
@@ -203,9 +203,12 @@ class SdfModel(DistanceField):
         """Return the box around the fitted shape, in box coordinates, (2, 3); all of it where that is not known."""
         bounds = self.shape.get("bounds")
         point = tuple[float, float, float]
-        if not fits(bounds, tuple[point, point]):
-            return np.array([[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
-        return self.normalization.to_box(np.asarray(bounds, dtype=np.float64))
+        if fits(bounds, tuple[point, point]):
+            with np.errstate(over="ignore"):
+                boxed = self.normalization.to_box(np.asarray(bounds, dtype=np.float64))
+            if np.abs(boxed).max() <= 2 * BOX_HALF_SIDE:  # of a file that nobody changed they are inside
+                return boxed
+        return np.array([[-SHAPE_HALF_SIDE] * 3, [SHAPE_HALF_SIDE] * 3])
 
     def task_data(self) -> dict[str, Any]:
         """Return the plain data that a model file keeps."""

@@ -65,8 +65,9 @@ class Experiment(ABC):
         run = open_run_folder(out, mode=mode)
         config = config_of(plan)
         write_json(run.config, config)
-        habits.team.tell(self.told(run, config))
-        return self._filled(run, plan, data, config, habits)
+        told = self.told(run, config)
+        habits.team.tell(told)
+        return self._filled(run, plan, data, told, habits)
 
     def resume(self, out: Path, *, signal: str | None, given: Mapping[str, Any], habits: Habits) -> dict[str, Any]:
         """Go on with a run to the result that it would have had without interruption; return the figures.
@@ -92,8 +93,9 @@ class Experiment(ABC):
         data, sha256 = self.read(name, plan.settings)
         self._refuse_another(name, sha256, config)
         config |= self.about(plan, data)  # the report shows it
-        habits.team.tell(self.told(run, {**config, "signal": name}))
-        return self._filled(run, plan, data, config, replace(habits, resume=True))
+        told = self.told(run, config)
+        habits.team.tell({**told, "signal": name})
+        return self._filled(run, plan, data, told, replace(habits, resume=True))
 
     def _filled(
         self, run: RunFolder, plan: Any, data: Any, config: Mapping[str, Any], habits: Habits

@@ -9,6 +9,7 @@ from typing import Any
 from finer_core.app.cli import add_options
 from finer_core.config import NONE, setting
 from finer_core.errors import InputError
+from finer_core.io.files import without_repetition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,18 @@ def _named_value(text: str) -> tuple[str, Any]:
     if not (name.isidentifier() and equals):
         raise argparse.ArgumentTypeError(f"NAME=VALUE is wanted, got {text!r}")
     try:
-        return name, json.loads(value)
+        return name, json.loads(value, object_pairs_hook=_named_once)
+    except RecursionError:
+        raise argparse.ArgumentTypeError(f"{name}: lists nested too deep") from None
     except ValueError:
         return name, NONE if value.lower() == "none" else value
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    try:
+        return without_repetition(pairs)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:

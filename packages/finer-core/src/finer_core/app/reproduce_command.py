@@ -42,7 +42,10 @@ def add_reproduce_command(
     """
 
     def run(arguments: argparse.Namespace) -> None:
-        print(_reproduced(import_module(study).STUDY, arguments, what=what), end="")
+        text, failed = _reproduced(import_module(study).STUDY, arguments, what=what)
+        print(text, end="")
+        if failed:
+            raise InputError(f"{arguments.out}: none of the runs ({failed}) succeeded; the table has their errors")
 
     text = f"Run a published {what.lower()} with its exact settings, or scaled, and compare."
     parser = add_command(commands, "reproduce", run, text)
@@ -69,13 +72,14 @@ def add_reproduce_command(
     return parser
 
 
-def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> str:
+def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> tuple[str, int]:
+    """Return what is printed, and how many runs failed if none is there that did not."""
     from finer_core.reproduction import reproduce
     from finer_core.reproduction.listing import listing
 
     if arguments.list:
         names = [arguments.table] if arguments.table else list(study.tables)
-        return listing([study.table(name) for name in names], format=arguments.format)
+        return listing([study.table(name) for name in names], format=arguments.format), 0
     if arguments.table is None:
         raise InputError(f"name a {what.lower()}; --list describes them: {', '.join(study.tables)}")
     shared = ("preset", "limit", *study.lengths, "size", "methods", "seeds", "out", "workers", "scheduler", "threads")
@@ -84,4 +88,5 @@ def _reproduced(study: Any, arguments: argparse.Namespace, *, what: str) -> str:
     result = reproduce(study, arguments.table, arguments.inputs, **how)
     for note in () if arguments.quiet else result.notes:
         print(note, file=sys.stderr)
-    return result.render(arguments.format).encode("utf-8", "backslashreplace").decode()
+    text = result.render(arguments.format).encode("utf-8", "backslashreplace").decode()
+    return text, 0 if result.records else result.failed

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finer_core.errors import InputError
-from finer_core.io.files import reason_of, sha256_of_file, write_json
+from finer_core.io.files import reason_of, sha256_of_file, small_file, write_json
 
 RECORD = "downloads.json"
 """File beside what was downloaded that keeps where each came from, and its digests."""
+_MOST_RECORD_BYTES = 1 << 24
 ATTEMPTS = 4
 """Requests in a row that may bring nothing before the server is given up."""
 PATIENCE = 30.0
@@ -40,8 +41,8 @@ def check_source(url: str | None, sha256: str | None) -> None:
 def read_record(folder: Path) -> dict[str, Any]:
     """Return what `RECORD` of a folder says by name; nothing if there is none, or it is damaged."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(small_file(folder / RECORD, most=_MOST_RECORD_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -83,6 +83,23 @@ def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def small_file(path: str | os.PathLike[str], *, most: int) -> bytes:
+    """Return the content of a file that programs write, and that anybody may have put another in the place of.
+
+    Raises:
+        InputError: Without the file's name, which the caller adds: it is no regular file, which may have no end, or
+            has more than `most` bytes.
+        OSError: If it is missing, or cannot be read.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError("is not a regular file")
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"has more than {most:,} bytes")
+    return content
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Return a file's SHA-256 as hex, reading it in pieces."""
     digest = hashlib.sha256()

@@ -8,7 +8,7 @@ from typing import Any
 
 from finer_core._version import __version__
 from finer_core.errors import InputError
-from finer_core.io.files import given_path
+from finer_core.io.files import given_path, without_repetition
 from finer_core.io.tensor_file import read_header
 from finer_core.networks.config import NetworkConfig
 from finer_core.schema import check, shown
@@ -91,7 +91,9 @@ def _info(path: str, header: Mapping[str, str]) -> ModelInfo:
             f"this finer-core {__version__} reads up to {FORMAT_VERSION}; upgrade it"
         )
     try:
-        config, task_data = json.loads(header["config"]), json.loads(header["task_data"])
+        config, task_data = (
+            json.loads(header[name], object_pairs_hook=without_repetition) for name in ("config", "task_data")
+        )
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: unusable metadata ({error})") from error
     if not isinstance(task_data, dict):

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from finer_core.errors import InputError
-from finer_core.io.files import atomic_path
+from finer_core.io.files import atomic_path, without_repetition
 
 _ENTRY = "finer"
 """The safetensors metadata entry that holds the header, as JSON."""
@@ -105,6 +105,8 @@ def _read(
         raise InputError(f"{path}: is a folder; name the {what} file in it")
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such {what} file")
+    if not os.access(path, os.R_OK):  # the library says that there is no such file
+        raise InputError(f"{path}: cannot be read (Permission denied); change its permissions")
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -127,7 +129,7 @@ def _read(
 def _parse(text: str) -> dict[str, str]:
     """Return the header that a metadata entry holds; empty if it holds none."""
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=without_repetition)
     except (ValueError, RecursionError):
         return {}
     plain = isinstance(header, dict) and all(isinstance(value, str) for value in header.values())

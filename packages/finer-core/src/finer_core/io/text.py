@@ -54,6 +54,11 @@ def notes_of(found: Mapping[str, object]) -> list[str]:
     return [note for note, holds in found.items() if holds]
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return "1 face" or "3 faces"; the plural is `one` with an s, or `many`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def number(word: str, *, where: str) -> float:
     """Return a word as a number, with a message that names both."""
     try:

@@ -129,6 +129,8 @@ def read_text_table(
             plain = _QUOTED.sub(r"\2", row) if '"' in row or "'" in row else row
             is_first = not table.columns
             table.add(plain, where=where, widths=widths)
+            if is_first and table.names and (missing := [name for name in needed if name not in table.names]):
+                raise InputError(f"{where} has no number for {', '.join(missing)}; it may be cut short")
             if is_first and needed and table.names and len(table.names) != table.columns:
                 _check_order(table, needed, is_comment=is_comment, where=where)
                 table.names = []

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,7 +206,7 @@ def files_of_inputs(
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        found = [file for name in table.inputs if (file := find(path, name))] if path.is_dir() else [path]
+        found = [file for name in table.inputs if (file := find(path, name))] if os.path.isdir(path) else [path]
         if not found:
             names = table.inputs if len(table.inputs) <= 8 else [f"{table.inputs[0]} to {table.inputs[-1]}"]
             raise InputError(f"{path}: holds none of the {what} of table {table.name!r} ({', '.join(names) or 'none'})")

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX, json_text, write_text
+from finer_core.io.files import TEMPORARY_PREFIX, json_text, reason_of, small_file, write_text
 from finer_core.reproduction.record import Record
 
 RECORDS = "records"
 """Folder of the records inside a results folder."""
+_MOST_PICTURE_BYTES = 1 << 26
 
 
 class ResultsFolder:
@@ -41,9 +42,11 @@ class ResultsFolder:
         """Read the folder anew; files that are no records are told of in `notes` and count as not there."""
         if self.path is None:
             return
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: exists and is not a folder; choose another --out")
         self.notes, self._records, self._pictures = [], {}, {}
+        if not os.path.isdir(self.path):
+            if os.path.exists(self.path):
+                raise InputError(f"{self.path}: exists and is not a folder; choose another --out")
+            return
         for path in sorted(self.path.rglob(f"{RECORDS}/*.json"), key=lambda path: (path.name, str(path))):
             if path.name.startswith(TEMPORARY_PREFIX):
                 continue
@@ -54,9 +57,16 @@ class ResultsFolder:
                 continue
             if record.digest not in self._records:
                 self._records[record.digest] = record
-                picture = path.with_suffix(".png")
-                if picture.is_file():
-                    self._pictures[record.digest] = picture.read_bytes()
+                self._read_picture(record.digest, path.with_suffix(".png"))
+
+    def _read_picture(self, digest: str, path: Path) -> None:
+        """Take the picture of a record, if it has one."""
+        try:
+            self._pictures[digest] = small_file(path, most=_MOST_PICTURE_BYTES)
+        except FileNotFoundError:
+            return
+        except (InputError, OSError) as error:
+            self.notes.append(f"{path}: left out ({reason_of(error)})")
 
     def get(self, digest: str) -> Record | None:
         """Return the record of a cell, if there is one."""

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
+from finer_core.io.files import small_file, without_repetition
 from finer_core.reproduction.cell import Cell, Outcome
 from finer_core.resources import environment_versions
 from finer_core.schema import build
 
 FORMAT = 1
+_MOST_BYTES = 1 << 24
+"""Of a record; one has some thousands."""
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-image")
 """What a result may depend on beside our packages."""
 
@@ -98,7 +101,8 @@ class Record:
             InputError: If the file is damaged or no record.
         """
         try:
-            content = json.loads(path.read_text("utf-8"))
+            text = small_file(path, most=_MOST_BYTES).decode("utf-8")
+            content = json.loads(text, object_pairs_hook=without_repetition)
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: damaged ({error}); remove it to compute the cell again") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -72,6 +72,7 @@ class Reproduction:
         notes: What was left aside.
         pictures: PNG files, by digest.
         shown: What the pictures show.
+        failed: How many cells could not be run; the notes say why.
 
     Example:
         >>> from dataclasses import fields
@@ -87,6 +88,7 @@ class Reproduction:
     notes: Sequence[str]
     pictures: Mapping[str, bytes]
     shown: str = ""
+    failed: int = 0
 
     def render(self, format: str = "md") -> str:
         """Return the table as text.
@@ -225,6 +227,7 @@ def _compared(
         notes=[*folder.notes, *failures.values()],
         pictures={digest: picture for digest in records if (picture := folder.picture(digest)) is not None},
         shown=study.pictures,
+        failed=len(failures),
     )
 
 

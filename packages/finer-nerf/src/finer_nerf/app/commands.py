@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from finer_core.app.cli import parse_size, refuse_without_effect
 from finer_core.app.mesh_options import mesh_path
 from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path, output_path
+from finer_core.io.text import counted
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
@@ -79,11 +81,13 @@ def evaluate_model(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError for an output folder that cannot be made or that holds something."""
-    if not folder.parent.is_dir():
-        raise InputError(f"{folder.parent}: the folder does not exist")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not overwrite):
+    """Raise InputError for an output folder that cannot be made or written to, or that holds something."""
+    if not os.path.isdir(folder):
+        check_output_path(folder, overwrite=False)
+        return
+    if not overwrite and os.listdir(folder):
         raise InputError(f"{folder}: already exists; use --overwrite or another --out")
+    check_output_path(folder / "file")
 
 
 def render_model(arguments: argparse.Namespace) -> str:
@@ -94,9 +98,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     single = maps or out.suffix.lower() == ".png"
     if not single:
         check_movie_path(out)
-    elif not out.parent.is_dir():
-        raise InputError(f"{out.parent}: the folder does not exist")
-    if out.is_dir():
+    if os.path.isdir(out) and not single:
         _check_folder(out, overwrite=arguments.overwrite)
     else:
         check_output_path(out, overwrite=arguments.overwrite)
@@ -140,7 +142,7 @@ def render_model(arguments: argparse.Namespace) -> str:
         print(path.note, file=sys.stderr)
     if maps:
         return f"color, depth, opacity and normals, {camera.height}x{camera.width}: {out}"
-    made = "1 picture" if single else f"{len(path.poses)} frames"
+    made = "1 picture" if single else counted(len(path.poses), "frame")
     return f"{made}, {camera.height}x{camera.width}, {kind}: {out}"
 
 

@@ -66,7 +66,8 @@ class NerfExperiment(Experiment):
 
     def told(self, run: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
         """Return what the other processes are told, with the attempt that is begun with."""
-        return {**config, "attempt": _attempt(run)}
+        state = read_state(run.checkpoint) if run.checkpoint.is_file() else None
+        return {**config, "attempt": attempt_of(state, run.checkpoint)}
 
     def fill(
         self, run: RunFolder, plan: FitPlan, data: Scene, config: Mapping[str, Any], habits: Habits
@@ -75,7 +76,7 @@ class NerfExperiment(Experiment):
         if not habits.quiet:
             for note in [*data.notes, *plan.notes]:
                 print(shortened(f"{data.name}: {note}"), file=sys.stderr)
-        model, objective, last = fit_scene(run, plan, data, habits, first=_attempt(run))
+        model, objective, last = fit_scene(run, plan, data, habits, first=config["attempt"])
         return fill_run(run, plan, data, config, habits, model=model, objective=objective, last=last)
 
     def help(self, team: Team) -> None:
@@ -89,8 +90,3 @@ class NerfExperiment(Experiment):
 
 
 EXPERIMENT = NerfExperiment()
-
-
-def _attempt(run: RunFolder) -> int:
-    """Return the attempt that a run's checkpoint is of; 0 without one."""
-    return attempt_of(read_state(run.checkpoint) if run.checkpoint.is_file() else None, run.checkpoint)

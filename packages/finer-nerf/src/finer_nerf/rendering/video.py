@@ -64,7 +64,7 @@ def check_movie_path(path: str | os.PathLike[str]) -> None:
     out = given_path(path)
     if out.suffix.lower() not in (".mp4", ""):
         raise InputError(f"{out}: a film is .mp4, a picture .png, and frames go to a folder's name")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise InputError(f"{out.parent}: the folder does not exist")
 
 

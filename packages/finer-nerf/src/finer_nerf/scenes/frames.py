@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import notes_of
+from finer_core.io.text import counted, notes_of
 from finer_nerf.cameras import Camera, equirectangular_camera
 from finer_nerf.scenes.checks import brief
 
@@ -221,8 +221,8 @@ def split_by_names(
         splits["test"] = left
     absent = [name for names in lists.values() for name in names if name not in named]
     notes = {
-        f"{len(absent)} names in lists of views are no frames (the first: {brief(next(iter(absent), ''))})": absent,
-        f"{len(both)} views are listed for training and for judging: not trained on": both,
-        f"{len(left)} frames are in no list of views: {'left out' if judged else 'held out for judging'}": left,
+        f"no frame of {counted(len(absent), 'name')} in lists of views ({brief(next(iter(absent), ''))} first)": absent,
+        f"{counted(len(both), 'view')} listed for training and for judging: not trained on": both,
+        f"{counted(len(left), 'frame')} in no list of views: {'left out' if judged else 'held out for judging'}": left,
     }
     return splits, notes_of(notes)

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from finer_core.errors import InputError
 from finer_core.io.pictures import count_pages, is_transparent, opened_picture
+from finer_core.io.text import counted
 from finer_nerf.scenes.checks import brief
 
 
@@ -162,4 +163,4 @@ def missing_note(missing: Sequence[str]) -> list[str]:
     """Return the note on frames whose pictures are missing."""
     if not missing:
         return []
-    return [f"{len(missing)} frames skipped: their pictures are missing (the first: {brief(missing[0])})"]
+    return [f"{counted(len(missing), 'frame')} skipped: the picture is missing (the first: {brief(missing[0])})"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import sha256_of_file
+from finer_core.io.text import counted
 from finer_nerf.config import NerfConfig
 from finer_nerf.scenes.checks import printable, readable
 from finer_nerf.scenes.colmap import find_colmap, read_colmap
@@ -41,7 +42,7 @@ def read_scene(
         )
         headers = {frame.picture: read_header(frame.picture) for frame in frames}
         again = len(frames) - len(headers)
-        notes += [f"{again} frames show the picture of another frame"] if again else []
+        notes += [f"{counted(again, 'frame')} with the picture of another frame"] if again else []
         notes = [*found.notes, *more, *notes, *check_pictures(frames, headers, downscale=downscale, memory=memory)]
         views, start = {}, 0
         for split, part in splits.items():

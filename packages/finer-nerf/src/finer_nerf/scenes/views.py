@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
-from finer_core.io.text import notes_of
+from finer_core.io.text import counted, notes_of
 from finer_core.resources import check_room
 from finer_nerf.cameras import Camera, seen_pixels
 from finer_nerf.scenes.frames import PosedFrame
@@ -38,8 +38,8 @@ def check_pictures(
     stored = "taken as stored, as COLMAP, instant-ngp and nerfstudio do"
     return notes_of(
         {
-            f"{turned} pictures have an EXIF orientation: {stored}": turned,
-            f"{pages} picture files hold several pictures: the first of each is taken": pages,
+            f"{counted(turned, 'picture')} with an EXIF orientation: {stored}": turned,
+            f"{counted(pages, 'file')} of several pictures, of which the first is taken": pages,
         }
     )
 
@@ -83,7 +83,7 @@ def read_views(
     if any(abs(w * height / (h * width) - 1) > _SAME_SHAPE + 1 / min(height, width) for h, w in resized):
         notes.append("that is another shape: of pictures that were cropped or turned since, the lens is wrong")
     if any(turned):
-        notes.append(f"{sum(turned)} pictures turned as their EXIF orientation says: so they have their cameras' size")
+        notes.append(f"{counted(sum(turned), 'picture')} turned by EXIF orientation, to the size that the cameras have")
     names = tuple(frame.name for frame in frames)
     return Views(names=names, images=images, poses=poses, cameras=tuple(cameras), masks=masks), notes
 

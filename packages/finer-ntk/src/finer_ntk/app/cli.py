@@ -175,12 +175,12 @@ def _refuse_idle(arguments: argparse.Namespace, kind: type[SubjectSettings], mod
 
 
 def _line(metrics: dict[str, Any]) -> str:
-    rank, energy = metrics["effective_rank"], metrics["diagonal_energy"]
+    rank, energy, points = metrics["effective_rank"], metrics["diagonal_energy"], metrics["points"]
     if rank is None:
         return f"kernel of {' x '.join(map(str, metrics['kernel_shape']))}, {metrics['seconds']:.2f} s"
     about = "about " if metrics["estimated"] else ""
     return (
-        f"{metrics['points']} points, effective rank {about}{rank:.2f}, largest eigenvalue "
+        f"{points} point{'s' * (points != 1)}, effective rank {about}{rank:.2f}, largest eigenvalue "
         f"{metrics['top_eigenvalues'][0]:.4g}, diagonal energy {about}{energy:.4f}, {metrics['seconds']:.2f} s"
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from finer_core.app.run_folder import RunFolder
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.io.files import write_json
+from finer_core.io.files import small_file, write_json
 from finer_core.progress import reporting
 from finer_core.resources import parse_memory
 from finer_core.schema import fits
@@ -26,6 +26,7 @@ from finer_ntk.kernel.functional_model import as_derivative, as_row_function
 
 KERNEL = "kernel.npy"
 _DISK_MARGIN = 1.05
+_MOST_STATE_BYTES = 1 << 16
 
 
 def check_disk(folder: Path, needed: int) -> None:
@@ -125,7 +126,7 @@ def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...],
     """Return how many rows of blocks an earlier process left, cut in the same way."""
     kept = _mapped(partial)
     try:
-        left = json.loads(state.read_text(encoding="utf-8"))
+        left = json.loads(small_file(state, most=_MOST_STATE_BYTES))
     except (OSError, ValueError, RecursionError):
         return 0
     fitting = kept is not None and kept.shape == shape and kept.dtype == dtype

@@ -10,7 +10,7 @@ from finer_core.app.mesh_options import mesh_path
 from finer_core.app.network_options import given_options
 from finer_core.errors import InputError, shortened
 from finer_core.io.files import check_output_path
-from finer_core.resources import parse_memory, resolve_device
+from finer_core.resources import check_room, parse_memory, resolve_device
 from finer_sdf.app.mesh_file import write_surface
 from finer_sdf.evaluation.surface_metrics import evaluate, mesh_of
 from finer_sdf.geometry import LoadedShape
@@ -20,6 +20,7 @@ from finer_sdf.meshing.extract import DEFAULT_RESOLUTION, check_resolution
 from finer_sdf.model import SdfModel
 from finer_sdf.reference import import_reference
 from finer_sdf.rendering.images import LARGEST_SIDE, check_view_path, write_png
+from finer_sdf.rendering.raycast import BYTES_PER_RAY, SUPERSAMPLE
 
 
 def mesh_model(arguments: argparse.Namespace) -> str:
@@ -95,6 +96,9 @@ def render_model(arguments: argparse.Namespace) -> str:
         refuse_without_effect(arguments, "frames", why="to a picture: it is of a film, .mp4")
     if arguments.frames is not None and arguments.frames < 1:
         raise InputError(f"--frames must be at least 1, got {arguments.frames}")
+    memory = parse_memory(arguments.memory)
+    rays = height * width * (1 if is_film else SUPERSAMPLE**2)
+    check_room(BYTES_PER_RAY * rays, memory, what=f"a picture of {height}x{width}", advice="give a smaller --size")
     given = {name: value for name in ("frames", "azimuth") if (value := getattr(arguments, name)) is not None}
     model = SdfModel.load(arguments.model, device=resolve_device(arguments.device))
     view: dict[str, Any] = {

@@ -3,10 +3,11 @@
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_core.shapes import Float
 from finer_sdf.geometry.clouds.noise import measure_noise
 from finer_sdf.geometry.clouds.normals import estimate_noisy_normals, estimate_normals, judge_normals
-from finer_sdf.geometry.raw import check_coordinates, check_finite, check_spread, counted, first_of_equals
+from finer_sdf.geometry.raw import check_coordinates, check_finite, check_spread, first_of_equals
 from finer_sdf.geometry.shapes import PointCloud, Points, unit_vectors
 
 _LEAST_POINTS = 4

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_core.shapes import Float, Int, Shaped
 from finer_sdf.geometry.raw import (
     NO_COLORS,
@@ -14,7 +15,6 @@ from finer_sdf.geometry.raw import (
     check_coordinates,
     check_indices,
     color_table,
-    counted,
 )
 from finer_sdf.geometry.shapes import Vertices
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap

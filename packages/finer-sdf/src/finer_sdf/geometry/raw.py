@@ -223,8 +223,3 @@ def first_of_equals(rows: Shaped[np.ndarray, "rows 3"]) -> tuple[Int[np.ndarray,
 def cut_short(declared: str, found: object) -> InputError:
     """Return the error for a file that holds less than it declares."""
     return InputError(f"it declares {declared} but holds {found}; it was cut short, copy it again")
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Return "1 face" or "3 faces"; the plural is `one` with an s, or `many`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"

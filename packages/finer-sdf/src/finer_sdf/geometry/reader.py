@@ -11,11 +11,12 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import given_path, input_suffix, reason_of, sha256_of_file
+from finer_core.io.text import counted
 from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.loaded_shape import LoadedShape, colors_of
 from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.raw import RawShape, Room, counted
+from finer_sdf.geometry.raw import RawShape, Room
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import Shape
 

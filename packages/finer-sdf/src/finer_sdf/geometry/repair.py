@@ -4,11 +4,11 @@ import igl
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import notes_of
+from finer_core.io.text import counted, notes_of
 from finer_core.shapes import Bool
 from finer_sdf.geometry.edges import Edges
 from finer_sdf.geometry.orientation import orient_outwards
-from finer_sdf.geometry.raw import check_coordinates, check_indices, check_spread, counted, first_of_equals, row_text
+from finer_sdf.geometry.raw import check_coordinates, check_indices, check_spread, first_of_equals, row_text
 from finer_sdf.geometry.shapes import Faces, Mesh, Vertices
 
 _MOST_FACES = 1000

@@ -48,7 +48,8 @@ class OrbitCamera:
             InputError: If `up` is no axis or an angle is not finite.
         """
         if self.up not in UP_AXES or not np.isfinite([self.azimuth, self.elevation]).all():
-            raise InputError(f"a camera needs up {', '.join(UP_AXES)} and finite angles, got {self}")
+            got = f"up {self.up!r}, azimuth {self.azimuth:g} and elevation {self.elevation:g}"
+            raise InputError(f"a camera needs up {', '.join(UP_AXES)} and finite angles, got {got}")
         vertical = UP_AXES[self.up]
         sideways, forward = (vertical + 2) % 3, (vertical + 1) % 3  # for y: x and z
         a, e = np.radians(self.azimuth), np.radians(self.elevation)

@@ -19,7 +19,9 @@ from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 KINDS = ("shaded", "normals", "error")
 _PREVIEW_SIDE = 256
 LARGEST_SIDE = 4096
-"""Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes some 2 GB."""
+"""Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes `BYTES_PER_RAY` for each."""
+_POINTS_AT_ONCE = 1 << 18
+"""Of which distances to a reference are found."""
 
 
 def paint(
@@ -45,12 +47,13 @@ def paint(
     """
     check_kind(kind, reference)
     if kind == "shaded":
-        return _picture(seen, shading.shaded(seen.normals, seen.camera.basis()))
+        basis = seen.camera.basis()
+        return _picture(seen, lambda hits: shading.shaded(seen.normals[hits], basis))
     if kind == "normals" or reference is None:
-        return _picture(seen, shading.normal_colors(seen.normals))
-    errors = reference.nearest(seen.points).distance if len(seen.points) else np.zeros(0)
+        return _picture(seen, lambda hits: shading.normal_colors(seen.normals[hits]))
+    errors = _errors(seen, reference)
     largest = largest_error or typical_error(errors)
-    picture = _picture(seen, shading.error_colors(errors, largest=largest))
+    picture = _picture(seen, lambda hits: shading.error_colors(errors[hits], largest=largest))
     return shading.with_color_bar(picture, largest=largest, label="distance to the reference, box units")
 
 
@@ -67,13 +70,19 @@ def typical_error(errors: np.ndarray) -> float:
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
-def _picture(seen: Raycast, colors: np.ndarray) -> np.ndarray:
-    """Put colours (hits, 3) where rays met the surface, and average each pixel's rays."""
+def _errors(seen: Raycast, reference: MeshDistance) -> np.ndarray:
+    """Return the distances (hits,) of what was seen to a reference."""
+    pieces = [seen.points[start : start + _POINTS_AT_ONCE] for start in range(0, len(seen.points), _POINTS_AT_ONCE)]
+    return np.concatenate([np.zeros(0), *(reference.nearest(piece).distance for piece in pieces)])
+
+
+def _picture(seen: Raycast, colors_of: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """Put colours, which are asked for a row at a time, where rays met the surface, and average each pixel's rays."""
     picture = np.empty((seen.height, seen.width, 3), dtype=np.uint8)
     start = 0
     for row, mask in enumerate(seen.mask.reshape(seen.height, -1)):
         canvas = np.zeros((len(mask), 4))  # with the share of the surface last
-        canvas[mask, :3] = colors[start : (start := start + int(mask.sum()))]
+        canvas[mask, :3] = colors_of(slice(start, start := start + int(mask.sum())))
         canvas[mask, 3] = 1
         pixels = canvas.reshape(seen.supersample, seen.width, seen.supersample, 4).mean(axis=(0, 2))
         picture[row] = np.rint(255 * (pixels[:, :3] + (1 - pixels[:, 3:]) * shading.WHITE))
@@ -155,7 +164,7 @@ def write_turntable(
         for number in range(frames):
             seen = raycast_field(model, azimuth=360 * number / frames, **view)
             if kind == "error" and reference is not None and largest is None and len(seen.points):
-                largest = typical_error(reference.nearest(seen.points).distance)
+                largest = typical_error(_errors(seen, reference))
             yield paint(seen, kind, reference=reference, largest_error=largest)
             on_frame(number + 1)
 

@@ -14,7 +14,11 @@ from finer_sdf.rendering.camera import OrbitCamera, sphere_around
 from finer_sdf.rendering.cone_marching import clear_depths
 from finer_sdf.rendering.sphere_tracing import trace
 
+SUPERSAMPLE = 2
+"""Rays along each side of a picture's pixel."""
 _RAYS_AT_ONCE = 1 << 19
+BYTES_PER_RAY = 50
+"""Of a picture all of whose rays meet the surface, while the bands of points and normals are put together."""
 _Met = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Which of some rays meet the surface, where, and its normals there."""
 
@@ -71,7 +75,7 @@ def raycast_field(
     azimuth: float = OrbitCamera.azimuth,
     elevation: float = OrbitCamera.elevation,
     up: str = "y",
-    supersample: int = 2,
+    supersample: int = SUPERSAMPLE,
     on_rows: Callable[[int], None] = lambda done: None,
 ) -> Raycast:
     """Sphere-trace a field's surface; `paint` turns the result into pictures.
@@ -135,7 +139,7 @@ def raycast_mesh(mesh: Mesh, *, height: int, width: int) -> Raycast:
 
     center, radius = sphere_around(mesh.bounds)
     camera = OrbitCamera(center=center, radius=radius)
-    return _raycast(meet, camera, height=height, width=width, supersample=2)
+    return _raycast(meet, camera, height=height, width=width, supersample=SUPERSAMPLE)
 
 
 def _raycast(

@@ -93,7 +93,7 @@ def _other_space(chunks: dict[bytes, bytes]) -> str:
     space, gamma = chunks.get(b"cICP", b"")[:2], chunks.get(b"gAMA", b"")
     if len(space) == 2:
         return "" if tuple(space) == _SRGB else f"the color space {space[0]}, {space[1]} (cICP)"
-    exponent = int.from_bytes(gamma, "big") / 1e5 if len(gamma) == 4 else _GAMMA
+    exponent = int.from_bytes(gamma, "big") / 1e5 if any(gamma) and len(gamma) == 4 else _GAMMA
     is_usual = abs(exponent - _GAMMA) < 0.01 or not chunks.keys().isdisjoint((b"sRGB", b"iCCP"))
     return "" if is_usual else f"a gamma of {exponent:g} (gAMA)"
 

@@ -11,10 +11,11 @@ from scipy.spatial.transform import Rotation
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
 from finer_core.io.glb import srgb_from_linear
+from finer_core.io.text import counted
 from finer_sdf.geometry.formats.gltf_buffers import GltfFile, item
 from finer_sdf.geometry.formats.gltf_materials import GltfTextures, vertex_colors
 from finer_sdf.geometry.formats.gltf_skins import posed
-from finer_sdf.geometry.raw import RawShape, Room, check_indices, counted
+from finer_sdf.geometry.raw import RawShape, Room, check_indices
 from finer_sdf.geometry.textures import Texture, TextureMap
 
 _INSTANCES = "EXT_mesh_gpu_instancing"

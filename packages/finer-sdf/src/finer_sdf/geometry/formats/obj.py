@@ -6,10 +6,10 @@ from math import isfinite
 from pathlib import Path
 
 from finer_core.errors import InputError
-from finer_core.io.text import LONGEST_LINE, integer, number, text_lines
+from finer_core.io.text import LONGEST_LINE, counted, integer, number, text_lines
 from finer_sdf.geometry.formats.obj_materials import Materials, name_in
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, Room, counted
+from finer_sdf.geometry.raw import RawShape, Room
 from finer_sdf.geometry.textures import NO_TEXTURE
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces", "call": "called files"}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finer_core.errors import InputError
-from finer_core.io.text import integer, notes_of, number, text_lines
+from finer_core.io.text import counted, integer, notes_of, number, text_lines
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, Room, counted, cut_short
+from finer_sdf.geometry.raw import RawShape, Room, cut_short
 
 _HEADER = re.compile(r"(?:ST)?C?N?(4?)(n?)OFF\b|(?:ST)?C?N?OFF(?=\d)")
 

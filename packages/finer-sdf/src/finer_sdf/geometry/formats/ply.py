@@ -11,10 +11,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from finer_core.errors import InputError
-from finer_core.io.text import LINES_A_CLAIM, numbers
+from finer_core.io.text import LINES_A_CLAIM, counted, numbers
 from finer_sdf.geometry.formats.pictures import neighbor, read_texture, reason_for
 from finer_sdf.geometry.polygons import with_polygons, with_textured_polygons
-from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, counted, cut_short, points_of, standard_name
+from finer_sdf.geometry.raw import COLOR, RawShape, Room, check_indices, cut_short, points_of, standard_name
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture
 
 _TYPES = {"char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i", "uint": "I", "float": "f", "double": "d"}

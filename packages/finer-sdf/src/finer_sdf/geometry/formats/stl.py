@@ -7,9 +7,9 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.meshes.writer import STL_OFFSET
-from finer_core.io.text import notes_of, number, text_lines
+from finer_core.io.text import counted, notes_of, number, text_lines
 from finer_sdf.geometry.polygons import PolygonTable
-from finer_sdf.geometry.raw import RawShape, Room, counted
+from finer_sdf.geometry.raw import RawShape, Room
 
 _HEAD = 84
 """Bytes before the first record: a free text of 80, and the number of records."""
