@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.errors import InputError
+from finer_core.io.meshes.normals import vertex_normals
 from finer_core.io.meshes.parts import check_min_component, large_parts
 from finer_core.io.meshes.simplify import check_simplify
 from finer_core.io.meshes.simplify import simplify as simplified
@@ -171,12 +172,12 @@ def extract_mesh(
     if simplify is not None:
         points, faces = simplified(points, faces, count=simplify, extra=SIMPLIFY_EXTRA)
     faces = _outwards(points, faces)
-    normals = _normals(points, faces)
+    normals = vertex_normals(points, faces)
     colors = _colors(model, points, normals)
     shown, upright = points, normals
     if model.grid.contracted:
         shown = expand(torch.from_numpy(points)).numpy()
-        upright = _normals(shown, faces)
+        upright = vertex_normals(shown, faces)
     mesh = ColoredMesh(
         vertices=model.frame.to_input(shown),
         faces=faces,
@@ -226,15 +227,6 @@ def _outwards(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (points[faces[:, i]] for i in range(3))
     volume = float((a * np.cross(b, c)).sum())
     return faces if volume > 0 else faces[:, ::-1]
-
-
-def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return unit vertex normals, weighted by area."""
-    across = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
-    normals = np.zeros_like(points)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 @torch.no_grad()
