@@ -1,6 +1,6 @@
 """The smooth surface between the points of a noisy cloud, over its holes as well: a spline on grids, coarse to fine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import igl
 import numpy as np
@@ -12,6 +12,7 @@ from skimage.measure import marching_cubes
 from finer_core.errors import InputError
 from finer_sdf.geometry import Mesh, PointCloud
 from finer_sdf.normalization import BOX_HALF_SIDE
+from finer_sdf.training.noise_weights import noise_weights
 from finer_sdf.training.smooth_rows import PLACE, dilated, hessian_rows, interpolation_rows, nodes_around
 
 _WHOLE = (33, 65)
@@ -29,6 +30,8 @@ _FAR, _SURE = 0.05, 0.4
 _FAR_WEIGHT = 0.08
 _MOST_NORMALS = 100_000
 _ROUNDS, _TOLERANCE = 300, 1e-4
+_WEIGHTINGS = 2
+"""Solutions more of the finest grid, each with the weights that the one before gives the points."""
 _NEIGHBORS = 16
 _SUPPORT = 1 / 3
 """A part of the surface that has less than this share of the points that its area should have is none."""
@@ -44,6 +47,7 @@ class _Data:
         places: See there.
         areas: (m,) that each of the places stands for.
         deviation: Of the noise.
+        weights: (n,) of the points, about 1.
     """
 
     points: np.ndarray
@@ -51,16 +55,18 @@ class _Data:
     normals: np.ndarray
     areas: np.ndarray
     deviation: float
+    weights: np.ndarray
 
 
 def smooth_surface(cloud: PointCloud) -> Mesh:
     """Return the zero level set of a smooth function that is small at the points and has their normals as its slope.
 
-    Formula: f minimises mean_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g and l
-    the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin, 2011), by
+    Formula: f minimises mean_i w_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g
+    and l the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin, 2011), by
     conjugate gradients on grids of 33 to 257 points per axis, as fine as the noise asks for. The last term carries the
     surface's bend on over holes, which a harmonic function, as Poisson's, closes flat. Far from all points the coarse
-    grids are told the distance to the nearest, with the sign of the winding number.
+    grids are told the distance to the nearest, with the sign of the winding number. On the last grid w_i is what
+    `noise_weights` says of the distances f(p_i), before that 1.
 
     Args:
         cloud: In box coordinates, with its noise, which is positive.
@@ -80,6 +86,12 @@ def smooth_surface(cloud: PointCloud) -> Mesh:
         values = finer
         if 2 * BOX_HALF_SIDE / (count - 1) <= _FINE_ENOUGH * data.deviation:
             break
+    for _ in range(_WEIGHTINGS):  # only now: what a coarse grid misses are no outliers
+        data = replace(data, weights=noise_weights(_distances(values, data)))
+        finer = _refined(values, data, len(values))
+        if finer is None:
+            break
+        values = finer
     return _supported(zero_set(values), data)
 
 
@@ -100,7 +112,15 @@ def _data_of(cloud: PointCloud) -> _Data:
         normals=np.ascontiguousarray(cloud.normals[kept]),
         areas=np.pi * reach**2 / count * (len(part) / len(places)),
         deviation=cloud.noise,
+        weights=np.ones(len(cloud.points)),
     )
+
+
+def _distances(values: np.ndarray, data: _Data) -> np.ndarray:
+    """Return a grid's function at the points, (n,)."""
+    index = np.arange(values.size).reshape(values.shape)
+    found: np.ndarray = interpolation_rows(data.points, index) @ values.ravel()
+    return found
 
 
 def _refined(values: np.ndarray, data: _Data, count: int) -> np.ndarray | None:
@@ -167,7 +187,7 @@ def _solved(
     index = np.full(start.shape, -1, dtype=np.int64)
     index[known] = np.arange(np.count_nonzero(known))
     rows = interpolation_rows(data.points, index)
-    matrix = rows.T @ rows / len(data.points)
+    matrix = rows.T @ sparse.diags(data.weights / len(data.points)) @ rows
     sums = np.zeros(matrix.shape[0]) if right is None else right[known]
     slope = max(_SLOPE * data.deviation, cell) / np.sqrt(len(data.places))
     for axis in range(3):
