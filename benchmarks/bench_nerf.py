@@ -2,7 +2,7 @@
 
     python benchmarks/bench_nerf.py SCENE [--seconds 120] [--json]
 
-Plain dense: the same FINER networks in eager PyTorch, 512 stratified samples on every ray, colour and density of all of
+Plain dense: the same FINER networks in eager PyTorch, 512 stratified samples on every ray, color and density of all of
 them, Adam. Ours: the default preset of `finer-nerf train`. Each trains for the same wall time, one after the other in
 one process, and both are judged on all test views on white.
 """
@@ -31,7 +31,7 @@ NEAR_LEAST = 0.2
 
 
 class EagerField(nn.Module):
-    """Density and colour networks of a plan's sizes, as anyone would write them."""
+    """Density and color networks of a plan's sizes, as anyone would write them."""
 
     def __init__(self, plan: FitPlan) -> None:
         super().__init__()

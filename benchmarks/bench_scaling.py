@@ -25,7 +25,7 @@ from floor import floor_of
 
 
 def step_of(side: int, width: int) -> Callable[[], object]:
-    """Return one full-batch step, gradients included, the optimiser not."""
+    """Return one full-batch step, gradients included, the optimizer not."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     image = Image.from_pixels(pixels)
     config = published_config(method="finer", task="image", in_features=2, out_features=3, hidden_features=width)

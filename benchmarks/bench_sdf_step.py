@@ -2,7 +2,7 @@
 
     python benchmarks/bench_sdf_step.py [SHAPE] [--steps 15] [--rounds 3] [--json]
 
-Plain eager: draw 10,000 points, ask a k-d tree (SciPy's; and pykdtree's, the faster one) for three neighbours, then
+Plain eager: draw 10,000 points, ask a k-d tree (SciPy's; and pykdtree's, the faster one) for three neighbors, then
 forward, backward, clipping and Adam, one after the other. Ours is what `finer-sdf fit --preset paper` runs. The three
 alternate in one process, so that all see the same machine. Prints the median of each and the ratios.
 """

@@ -1,4 +1,4 @@
-"""Which optimiser, schedule, batch and sampling reach most in equal time: images, a surface, a radiance field.
+"""Which optimizer, schedule, batch and sampling reach most in equal time: images, a surface, a radiance field.
 
     python benchmarks/study_optimizers.py run --images FOLDER... --shapes FILE... --scenes FOLDER... --out study.jsonl
     python benchmarks/study_optimizers.py table study.jsonl

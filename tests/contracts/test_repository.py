@@ -53,7 +53,7 @@ def test_constraints_are_pins_and_nothing_else(name):
     assert not [line for line in lines if not line.startswith("#") and not PIN.fullmatch(line)]
 
 
-def test_every_package_carries_the_licence():
+def test_every_package_carries_the_license():
     license = (ROOT / "LICENSE").read_bytes()
     assert all((package.folder / "LICENSE").read_bytes() == license for package in PACKAGES)
 

@@ -60,7 +60,11 @@ def words_in(tree: ast.AST) -> Iterator[str]:
 
 
 BRITISH = re.compile("(?i)colour|neighbour|centre|(normal|initial|optim|quant|recogn|serial)is(e|ed|er|ation)$")
-"""Spellings that no name has; comments and messages may have either."""
+"""Spellings that no name has."""
+BRITISH_TEXT = re.compile(
+    "(?i)colour|neighbour|centre|behaviour|honour|favour|grey|licence|(initial|normal|recogn)is(e|ed|ing|ation)"
+)
+"""And no sentence that a user may read."""
 
 
 def allowed(path_name: str) -> set[str]:
@@ -92,6 +96,14 @@ def test_the_check_sees(code):
 def test_names_are_american(package):
     for path in sorted(package.source.rglob("*.py")):
         assert {name for name in names_in(ast.parse(path.read_text("utf-8"))) if BRITISH.search(name)} == set(), path
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_sentences_are_american(package):
+    documents = [*package.folder.glob("*.md"), *package.source.rglob("*.py")]
+    found = {path: BRITISH_TEXT.findall(path.read_text("utf-8")) for path in sorted(documents)}
+    assert {str(path): words for path, words in found.items() if words} == {}
+    assert BRITISH_TEXT.search("the Colours of neighbours")
 
 
 @pytest.mark.parametrize("name", ["vertex_colours", "_NEIGHBOURS", "scene_centre", "normalised", "Initialiser"])

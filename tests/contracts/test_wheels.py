@@ -179,7 +179,7 @@ def test_sdist_builds_the_same_wheel(package, dist, built_again):
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=str)
-def test_wheel_carries_licence_and_type_marker(package, dist):
+def test_wheel_carries_license_and_type_marker(package, dist):
     wheel = wheel_of(package, dist)
     assert f"{package.module}/py.typed" in contents(wheel)
     assert dist_info(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()

@@ -23,7 +23,7 @@ def test_an_axis_holds_both_ends_and_even_steps(length):
     torch.testing.assert_close(axis.diff(), torch.full((length - 1,), 2 / (length - 1), dtype=torch.float64))
 
 
-def test_a_single_sample_sits_in_the_centre():
+def test_a_single_sample_sits_in_the_center():
     assert axis_coords(1).tolist() == [0.0]
     assert grid_coords(1, 2).tolist() == [[0.0, -1.0], [0.0, 1.0]]
 

@@ -1,4 +1,4 @@
-"""The initialisation report: known spreads, a readable table, and nothing left behind."""
+"""The initialization report: known spreads, a readable table, and nothing left behind."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Initialisation ranges equal the published ones."""
+"""Initialization ranges equal the published ones."""
 
 import math
 

@@ -192,7 +192,7 @@ def test_a_working_folder_that_was_deleted_is_refused(tmp_path):
         ("MPLCONFIGDIR", "/proc/nowhere"),
     ],
 )
-def test_an_environment_that_matplotlib_cannot_use_is_neutralised(tmp_path, name, value):
+def test_an_environment_that_matplotlib_cannot_use_is_neutralized(tmp_path, name, value):
     if value == "usetex":
         (tmp_path / "matplotlibrc").write_text("text.usetex: True\ntext.latex.preamble: \\\\nonsense\n")
         value = str(tmp_path / "matplotlibrc")

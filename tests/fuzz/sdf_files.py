@@ -62,7 +62,7 @@ def _contents() -> dict[str, bytes]:
         "box.glb": box.export(file_type="glb"),
         "instances.gltf": _instances(gltf["model.gltf"]),
         "oriented.xyz": table.encode(),
-        "colours.xyz": _table(colors).encode(),
+        "colors.xyz": _table(colors).encode(),
         "comma.xyz": table.replace(".", ",").encode(),
         "named.xyz": b"x;y;z;red;nx;ny;nz\n" + _table(np.hstack([both[:, :3], both[:, 2:]])).replace(" ", ";").encode(),
         "mesh.npz": archive.getvalue(),

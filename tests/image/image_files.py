@@ -70,7 +70,7 @@ def pillow_bytes(pixels: np.ndarray | PIL.Image.Image, format_name: str, **optio
 
 
 def tiff_bytes(pixels: np.ndarray, **options: object) -> bytes:
-    """Encode an array as a plain TIFF: grey unless `photometric` says otherwise, no description."""
+    """Encode an array as a plain TIFF: gray unless `photometric` says otherwise, no description."""
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **{"photometric": "minisblack", "metadata": None, **options})
     return buffer.getvalue()

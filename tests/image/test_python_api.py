@@ -480,7 +480,7 @@ def test_a_pixel_of_which_one_channel_is_masked_holds_no_data(channels):
     assert np.argwhere(image.missing_in(image.read(slice(None)))).tolist() == [[3, 4], [5, 6]]
 
 
-def test_a_deep_grey_picture_with_a_transparent_value_is_what_its_file_is(tmp_path):
+def test_a_deep_gray_picture_with_a_transparent_value_is_what_its_file_is(tmp_path):
     """Pillow's conversion would cut its values off at 255."""
     pixels = np.arange(0, 60_000, 1000, dtype=np.uint16).reshape(6, 10)
     Pillow.fromarray(pixels).save(tmp_path / "a.png", transparency=5000)
@@ -558,4 +558,4 @@ def test_what_a_picture_of_pillow_loses_in_memory_is_told(caplog):
     assert note in caplog.text and upright.notes == () and upright.pixels.shape[:2] == PICTURE.shape[1::-1]
     for mode in ("CMYK", "LAB"):
         (note,) = as_image(Pillow.fromarray(PICTURE).convert(mode), memory=10**9).notes
-        assert note == f"is {mode}; converted to RGB without its colour profile"
+        assert note == f"is {mode}; converted to RGB without its color profile"

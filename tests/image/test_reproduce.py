@@ -34,7 +34,7 @@ def folder(tmp_path):
 SCALED = ["--steps", "3", "--size", "8", "--methods", "finer", "siren", "--quiet"]
 
 
-def test_the_command_gives_a_labelled_table_and_keeps_its_cells(folder, tmp_path, capsys):
+def test_the_command_gives_a_labeled_table_and_keeps_its_cells(folder, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["reproduce", "finerpp-notebook", str(folder), "--out", str(out), *SCALED]
     assert main([*command, "--format", "json"]) == 0

@@ -16,7 +16,7 @@ BALL = 0.5
 
 
 class BallField(nn.Module):
-    """A dense ball of radius 0.5 in the box, coloured by position."""
+    """A dense ball of radius 0.5 in the box, colored by position."""
 
     directions = "none"
 

@@ -8,7 +8,7 @@ from finer_nerf.scenes import Scene, Views
 
 WALL = 9.0
 BALLS = np.array([[2.2, 0.4, 0.3, 0.6], [-0.5, 2.6, -0.4, 0.8], [-2.4, -0.8, 0.5, 0.7], [0.7, -3.4, 0.1, 1.0]])
-"""Centres and radii."""
+"""Centers and radii."""
 
 
 def outward_views(count: int, *, size: int, phase: float = 0.0, names: str = "r") -> Views:
@@ -47,7 +47,7 @@ def outward_scene(*, size: int = 24, train: int = 24, test: int = 6) -> Scene:
 
 
 def _colors(eye: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Return the colours that rays (n, 3) see, (n, 3): waves of the place, each ball in its own shade."""
+    """Return the colors that rays (n, 3) see, (n, 3): waves of the place, each ball in its own shade."""
     depth = _distance(eye, rays, np.zeros(3), WALL, far_side=True)
     shade = np.tile([[0.75, 0.7, 0.6]], (len(rays), 1))
     for number, (*center, radius) in enumerate(BALLS):

@@ -31,7 +31,7 @@ def write_form(scene: Scene, folder: Path, form: str, *, opaque: tuple[int, int,
         scene: The scene.
         folder: Where.
         form: One of `FORMS`.
-        opaque: Colour, 0 to 255, that transparent pictures are put on; None to leave them as they are.
+        opaque: Color, 0 to 255, that transparent pictures are put on; None to leave them as they are.
     """
     if opaque is not None:
         scene = on_color(scene, opaque)

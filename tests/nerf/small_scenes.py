@@ -25,7 +25,7 @@ def look_at(eye: np.ndarray) -> np.ndarray:
 
 
 def ball_views(count: int, *, size: int, phase: float = 0.0, alpha: bool = True, names: str = "r") -> Views:
-    """Return views of a ball whose colour is its normal."""
+    """Return views of a ball whose color is its normal."""
     camera = Camera(width=size, height=size, fx=size * 1.2, fy=size * 1.2, cx=size / 2, cy=size / 2)
     poses, images = [], []
     for i in range(count):

@@ -56,7 +56,7 @@ def first_mirrored(poses):
 
 
 class Waves(nn.Module):
-    """A field of a user's own: densities and colours at once."""
+    """A field of a user's own: densities and colors at once."""
 
     def __init__(self, seed=0, width=12):
         super().__init__()
@@ -75,7 +75,7 @@ class Waves(nn.Module):
 
 
 class Apart(Waves):
-    """The same, with densities and colours apart, as the renderer wants them."""
+    """The same, with densities and colors apart, as the renderer wants them."""
 
     def density_and_features(self, points):
         return self.density_of(points)
@@ -331,7 +331,7 @@ def test_a_field_of_ones_own_is_trained_judged_saved_and_loaded(scene, tmp_path)
         assert evaluate(loaded, scene.test) == evaluate(model, scene.test)
         fitted.append(model)
     for name, values in fitted[0].field.network.state_dict().items():
-        # Rounding apart: gradients of densities and colours are added in another order.
+        # Rounding apart: gradients of densities and colors are added in another order.
         torch.testing.assert_close(values, fitted[1].field.network.state_dict()[name], rtol=1e-2, atol=1e-3)
     sigmas, _ = loaded(np.zeros((1, 3)), np.ones((1, 3)))
     assert sigmas.tolist() == pytest.approx([0.8 * field.density_of(torch.zeros(1, 3))[0].item()], rel=1e-5)
@@ -398,7 +398,7 @@ def test_a_model_is_a_function_in_the_scenes_coordinates_and_units():
     points = torch.tensor(inside, requires_grad=True)
     values, colors = model(points, torch.tensor(towards))
     np.testing.assert_allclose(values.detach(), sigmas, rtol=1e-3)
-    colors.sum().backward()  # colours follow the position in the box, 0.8 units a unit of the scene, halved
+    colors.sum().backward()  # colors follow the position in the box, 0.8 units a unit of the scene, halved
     np.testing.assert_allclose(points.grad, np.full((50, 3), 0.4), rtol=1e-6)
 
 

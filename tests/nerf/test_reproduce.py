@@ -13,7 +13,7 @@ from finer_nerf.reproducing import find_inputs
 from finer_nerf.scenes import reader
 
 
-def test_a_scaled_table_is_labelled_and_its_cells_are_kept(tmp_path, capsys):
+def test_a_scaled_table_is_labeled_and_its_cells_are_kept(tmp_path, capsys):
     finer_nerf.write_scene(finer_nerf.builtin_scene(size=16), tmp_path / "lego_small")
     out = tmp_path / "out"
     command = [

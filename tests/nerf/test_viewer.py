@@ -169,7 +169,7 @@ def until(condition, *, seconds: float = 300.0) -> None:
 
 
 def main_color(browser: Path) -> str:
-    """Return the name of the colour that fills most of the page of the browser with this folder."""
+    """Return the name of the color that fills most of the page of the browser with this folder."""
     from websockets.sync.client import connect
 
     debug = (browser / "DevToolsActivePort").read_text().splitlines()[0]

@@ -186,8 +186,8 @@ def test_targets_that_do_not_fit(model, tmp_path, capsys):
     np.savez(tmp_path / "p.npz", points=np.zeros((4, 2)), target=np.ones((4, 2)))
     arguments = ["spectrum", model, "--points", str(tmp_path / "p.npz"), "--steps", "3", *out]
     assert_refused(main, arguments, capsys, "2 channels", "3 outputs")
-    Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / "grey.png")
-    arguments = ["spectrum", model, "--image", str(tmp_path / "grey.png"), "--steps", "3", *out]
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / "gray.png")
+    arguments = ["spectrum", model, "--image", str(tmp_path / "gray.png"), "--steps", "3", *out]
     assert_refused(main, arguments, capsys, "1 channels", "3 outputs")
 
 

@@ -10,7 +10,7 @@ from finer_ntk.app.cli import main
 from .. import refusals
 
 
-def test_a_scaled_figure_is_labelled(tmp_path, capsys):
+def test_a_scaled_figure_is_labeled(tmp_path, capsys):
     command = ["reproduce", "finer-kernels", "--size", "32", "--methods", "finer", "--out", str(tmp_path), "--quiet"]
     assert main([*command, "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out)

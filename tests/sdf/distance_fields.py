@@ -17,7 +17,7 @@ def sphere(*, radius: float = 0.3, center: tuple[float, float, float] = (0.0, 0.
 
 
 def torus(x: Tensor) -> Tensor:
-    """Radii 0.28 and 0.12, off centre, its axis along (1, 2, 2) / 3: no symmetry with the grid."""
+    """Radii 0.28 and 0.12, off center, its axis along (1, 2, 2) / 3: no symmetry with the grid."""
     moved = x - torch.tensor([0.013, -0.021, 0.007])
     height = moved @ torch.tensor([1.0, 2.0, 2.0]) / 3
     ring = (moved.square().sum(dim=1) - height**2).clamp(min=0).sqrt() - 0.28

@@ -15,7 +15,7 @@ from .. import refusals
 
 
 @pytest.mark.slow
-def test_a_scaled_table_is_labelled_and_its_cells_are_kept(tmp_path, capsys, monkeypatch):
+def test_a_scaled_table_is_labeled_and_its_cells_are_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("finer_sdf.presets.FAST_SAMPLES", 20_000)
     trimesh.creation.icosphere(subdivisions=2).export(tmp_path / "armadillo_ball.ply")
     out = tmp_path / "out"

@@ -97,7 +97,7 @@ def test_sine_and_cosine_hold_at_every_phase(phase):
 
 
 @pytest.mark.parametrize("size", [1, 7, 511, 512, 513, 1300])
-def test_a_number_does_not_depend_on_its_place_or_neighbours(size):
+def test_a_number_does_not_depend_on_its_place_or_neighbors(size):
     alone = kernels("finer").value(torch.tensor([0.7]))
     for filling in (0.1, 1e20, math.nan):
         z = torch.full((size,), filling)

@@ -169,12 +169,12 @@ def test_no_command_prints_help(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--stepss", "3"], "unrecognised argument '--stepss'; did you mean --steps?"),
-        (["--first_name", "a"], "unrecognised argument '--first_name'; did you mean --first-name?"),
-        (["--gaurd"], "unrecognised argument '--gaurd'; did you mean --guard?"),
-        (["--mod=fast"], "unrecognised argument '--mod=fast'; did you mean --mode?"),
-        (["--qqqqqq"], "unrecognised argument '--qqqqqq' (see"),
-        (["extra"], "unrecognised argument 'extra' (see"),
+        (["--stepss", "3"], "unrecognized argument '--stepss'; did you mean --steps?"),
+        (["--first_name", "a"], "unrecognized argument '--first_name'; did you mean --first-name?"),
+        (["--gaurd"], "unrecognized argument '--gaurd'; did you mean --guard?"),
+        (["--mod=fast"], "unrecognized argument '--mod=fast'; did you mean --mode?"),
+        (["--qqqqqq"], "unrecognized argument '--qqqqqq' (see"),
+        (["extra"], "unrecognized argument 'extra' (see"),
         (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
         (["--rate", "fast"], "argument --rate: invalid float value: 'fast'"),
         (["--rate", "none"], "argument --rate: invalid float value: 'none'"),

@@ -148,7 +148,7 @@ def given_by(*arguments: str) -> argparse.Namespace:
         (("--method", "siren"), {"network": {"hidden_features": 8}}, "--method 'siren' differs"),
     ],
 )
-def test_what_a_resumed_run_cannot_honour_is_named(run, tmp_path, arguments, file, message):
+def test_what_a_resumed_run_cannot_honor_is_named(run, tmp_path, arguments, file, message):
     plan = taken_back(run)
     (tmp_path / "other.json").write_text(json.dumps(file))
     given = asked_settings(given_by("--config", str(tmp_path / "other.json"), *arguments), Settings)
@@ -157,7 +157,7 @@ def test_what_a_resumed_run_cannot_honour_is_named(run, tmp_path, arguments, fil
 
 
 @pytest.mark.parametrize("file", [CONFIG, {"steps": 20}, {"settings": {"steps": 20, "batch": None}}, {}])
-def test_what_it_honours_is_not(run, tmp_path, file):
+def test_what_it_honors_is_not(run, tmp_path, file):
     plan = taken_back(run)
     (tmp_path / "other.json").write_text(json.dumps(file))
     given = asked_settings(given_by("--config", str(tmp_path / "other.json"), "--method", "finer"), Settings)

@@ -63,7 +63,7 @@ def test_a_failed_block_leaves_the_old_file_and_no_litter(tmp_path, error):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_recognised(tmp_path):
+def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_recognized(tmp_path):
     path = tmp_path / "sub" / "a.txt"
     path.parent.mkdir()
     path.write_text("old")

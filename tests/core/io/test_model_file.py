@@ -30,7 +30,7 @@ def options_of(method: str) -> dict:
 
 
 def random_state_of(network: nn.Module) -> None:
-    """Fill parameters and buffers with numbers that no initialiser would draw."""
+    """Fill parameters and buffers with numbers that no initializer would draw."""
     generator = torch.Generator().manual_seed(5)
     for tensor in network.state_dict().values():
         target = torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -23,7 +23,7 @@ def test_outputs_in_double_precision(name):
     arrays = golden.load(f"core/{name}")
     network = golden.network_of(arrays, dtype=torch.float64)
     output = network(golden.tensor(arrays, "coords", dtype=torch.float64))
-    # The reference computes the normalisation floor in single precision even in a double run.
+    # The reference computes the normalization floor in single precision even in a double run.
     tolerance = 1e-7 if name == "sdf_gauss_finer_normalised" else 1e-10
     torch.testing.assert_close(output, torch.from_numpy(arrays["output_f64"]), rtol=0, atol=tolerance)
 

@@ -76,7 +76,7 @@ def test_the_published_stands_beside_mean_spread_and_difference(study):
         ({"preset": "fast"}, (), "preset fast"),
     ],
 )
-def test_what_is_scaled_is_labelled_and_not_compared(study, settings, inputs, reason):
+def test_what_is_scaled_is_labeled_and_not_compared(study, settings, inputs, reason):
     found = reproduce(study, "toy", inputs, **settings)
     assert found.scaled == [reason]
     assert row_of(found, "first", "a")["verdict"] == f"not comparable ({reason})"

@@ -248,7 +248,7 @@ def test_what_the_hooks_do_not_touch_they_do_not_change():
             r"another fit: network.layers.0.weight is torch.float32 \(16, 2\), not torch.float32 \(16, 42\)",
         ),
         ({"method": "wire"}, "the checkpoint is of another fit"),
-        ({"optimizer": "muon"}, "has 1 optimisers, this fit 2"),
+        ({"optimizer": "muon"}, "has 1 optimizers, this fit 2"),
         (
             {"objective": fits.RunningObjective()},
             "the checkpoint is of another fit: objective differs in calls, generator, pair",

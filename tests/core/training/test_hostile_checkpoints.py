@@ -35,7 +35,7 @@ def run(path: Path, *, stop_after: int | None = None, **fit) -> None:
 
 @pytest.fixture(params=["adam", "soap"])
 def broken_off(tmp_path, request):
-    """Give the folder of a fit that was interrupted, its checkpoint, and its optimiser."""
+    """Give the folder of a fit that was interrupted, its checkpoint, and its optimizer."""
     options = {"optimizer": request.param, "ema_decay": 0.9, "objective": fits.RunningObjective()}
     with pytest.raises(Interrupted):
         run(tmp_path, stop_after=3, **options)

@@ -1,4 +1,4 @@
-"""The fit loop's pieces: schedules, optimisers, guard, metric log."""
+"""The fit loop's pieces: schedules, optimizers, guard, metric log."""
 
 import json
 import math

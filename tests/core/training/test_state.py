@@ -40,7 +40,7 @@ class Stateful(StatelessObjective):
 
 
 def trained(method: str, *, name: str = "adam", dtype: torch.dtype | None = None, updates: int = 3):
-    """Return a network and its optimisers after some updates."""
+    """Return a network and its optimizers after some updates."""
     network = small.network_of(method, dtype=dtype)
     optimizers = build_optimizers(network, name=name, learning_rate=1e-3, amsgrad=True, betas=(0.8, 0.95))
     for _ in range(updates):
@@ -205,7 +205,7 @@ def test_a_state_of_another_network(other):
 
 
 def test_a_state_of_other_optimizers():
-    with pytest.raises(InputError, match="the checkpoint has 2 optimisers, this fit 1"):
+    with pytest.raises(InputError, match="the checkpoint has 2 optimizers, this fit 1"):
         put_into(state_of("finer", name="muon"), "finer")
 
 

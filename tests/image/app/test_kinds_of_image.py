@@ -21,11 +21,11 @@ def gradient(height: int, width: int, channels: int) -> np.ndarray:
 
 
 KINDS = {
-    "grey8.png": (gradient(9, 14, 1) * 255).astype(np.uint8),
-    "grey_alpha8.png": (gradient(9, 14, 2) * 255).astype(np.uint8),
+    "gray8.png": (gradient(9, 14, 1) * 255).astype(np.uint8),
+    "gray_alpha8.png": (gradient(9, 14, 2) * 255).astype(np.uint8),
     "rgb8.png": (gradient(9, 14, 3) * 255).astype(np.uint8),
     "rgba8.png": (gradient(9, 14, 4) * 255).astype(np.uint8),
-    "grey16.png": (300 + gradient(9, 14, 1) * 800).astype(np.uint16),
+    "gray16.png": (300 + gradient(9, 14, 1) * 800).astype(np.uint16),
     "rgba16.png": (gradient(9, 14, 4) * 65535).astype(np.uint16),
     "float.tif": (gradient(9, 14, 3) * 7 - 2).astype(np.float32),
     "seven_channels.tif": gradient(9, 14, 7).astype(np.float32),
@@ -60,7 +60,7 @@ def test_type_size_and_range_survive(name, tmp_path):
 
 def test_a_model_file_renders_alone(tmp_path):
     source = tmp_path / "deep.png"
-    write_image(source, KINDS["grey16.png"])
+    write_image(source, KINDS["gray16.png"])
     fitted(source, tmp_path / "run")
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((tmp_path / "run" / "model.safetensors").read_bytes())

@@ -46,7 +46,7 @@ def test_every_window_of_every_layout(tmp_path, kind, dtype):
 
 
 @pytest.mark.parametrize("kind", ["npy", "npy-fortran", "tiff", "tiff-tiles", "zarr3"])
-def test_grey(tmp_path, kind):
+def test_gray(tmp_path, kind):
     pixels = noise(90, 70, dtype="uint16")
     assert_same_image(open_in_parts(large_file(tmp_path, kind, pixels)), Image.from_pixels(pixels))
 

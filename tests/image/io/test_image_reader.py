@@ -37,7 +37,7 @@ def test_png_of_every_depth(tmp_path, color_type, depth, mode, interlaced):
 
 
 @pytest.mark.parametrize(("color_type", "depth"), [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16)])
-def test_png_transparent_colour_becomes_alpha(tmp_path, color_type, depth):
+def test_png_transparent_color_becomes_alpha(tmp_path, color_type, depth):
     channels = 3 if color_type == 2 else 1
     samples = noise(5, 7, channels, dtype="uint16") >> (16 - depth)
     transparent = chunk(b"tRNS", struct.pack(f">{channels}H", *samples[2, 3]))
@@ -53,7 +53,7 @@ def test_png_transparent_colour_becomes_alpha(tmp_path, color_type, depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 @pytest.mark.parametrize("transparent", [False, True])
-def test_png_palette_becomes_colours(tmp_path, depth, transparent):
+def test_png_palette_becomes_colors(tmp_path, depth, transparent):
     indices = noise(6, 9, 1) >> (8 - depth)
     palette = noise(2**depth, 4, seed=1)
     extra = chunk(b"PLTE", palette[:, :3].tobytes())
@@ -78,7 +78,7 @@ def test_png_keeps_profile_and_survives_broken_metadata(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["png8", "png16", "jpeg", "webp", "tiff", "avif"])
-def test_orientation_is_honoured(tmp_path, kind, orientation):
+def test_orientation_is_honored(tmp_path, kind, orientation):
     stored = smooth(6, 10)
     tags = PIL.Image.Exif()
     tags[0x0112] = orientation
@@ -113,7 +113,7 @@ def test_impossible_orientation_is_upright(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "WEBP", "BMP", "JPEG2000", "AVIF", "QOI", "ICO", "TGA"])
-def test_eight_bit_colour_formats(tmp_path, format_name):
+def test_eight_bit_color_formats(tmp_path, format_name):
     data = pillow_bytes(smooth(32, 48), format_name, **({"sizes": [(48, 32)]} if format_name == "ICO" else {}))
     image = read_image(saved(tmp_path / "a.tga", data))
     expected = np.asarray(PIL.Image.open(io.BytesIO(data)))
@@ -126,7 +126,7 @@ def test_eight_bit_colour_formats(tmp_path, format_name):
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
-def test_jpeg_colour_spaces_become_rgb(tmp_path, mode, caplog):
+def test_jpeg_color_spaces_become_rgb(tmp_path, mode, caplog):
     data = pillow_bytes(PIL.Image.fromarray(smooth(32, 48)).convert(mode), "JPEG", quality=95)
     image = read_image(saved(tmp_path / "a.jpg", data))
     assert image.mode == "RGB"
@@ -135,7 +135,7 @@ def test_jpeg_colour_spaces_become_rgb(tmp_path, mode, caplog):
 
 
 @pytest.mark.parametrize("mode", ["LAB", "YCbCr", "CMYK", "P", "1", "L", "LA", "RGBA"])
-def test_tiff_colour_spaces(tmp_path, mode):
+def test_tiff_color_spaces(tmp_path, mode):
     picture = PIL.Image.fromarray(smooth(32, 48))
     picture = PIL.Image.merge("LAB", picture.split()) if mode == "LAB" else picture.convert(mode)
     options = {"compression": "tiff_lzw"} if mode == "YCbCr" else {}  # Pillow before 13 reads no other.

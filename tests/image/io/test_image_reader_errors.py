@@ -318,7 +318,7 @@ def test_memory_limit_is_checked_before_decoding(tmp_path, kind):
 
 
 BESIDE = {
-    # 600 x 400 pixels in three colours, and what decoding takes beside them, a pixel.
+    # 600 x 400 pixels in three colors, and what decoding takes beside them, a pixel.
     "jpg": (lambda pixels: pillow_bytes(pixels, "JPEG"), 4),
     "webp": (lambda pixels: pillow_bytes(pixels, "WEBP"), 20),
     "jp2": (lambda pixels: pillow_bytes(pixels, "JPEG2000"), 20),

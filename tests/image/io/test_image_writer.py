@@ -62,7 +62,7 @@ def test_hdr_is_close(tmp_path, dtype, size):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_webp_stores_grey_as_colour(tmp_path, channels):
+def test_webp_stores_gray_as_color(tmp_path, channels):
     samples = noise(9, 7, channels)
     restored = read_image(write_image(tmp_path / "a.webp", samples))
     assert restored.mode == ("RGB" if channels == 1 else "RGBA")

@@ -171,7 +171,7 @@ def test_one_picture_is_read_without_a_word(tmp_path):
 
 
 def psd(*, merged: bool) -> bytes:
-    """Write a PSD of 4 x 3 grey pixels, which says whether its picture was merged from the layers."""
+    """Write a PSD of 4 x 3 gray pixels, which says whether its picture was merged from the layers."""
     version = struct.pack(">I?", 1, merged) + bytes(12)
     resource = b"8BIM" + struct.pack(">H2xI", 1057, len(version)) + version + bytes(len(version) % 2)
     head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 3, 4, 8, 1)

@@ -40,7 +40,7 @@ FAST = [
 
 
 def picture(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
-    """Make a colourful picture that is neither flat nor noise."""
+    """Make a colorful picture that is neither flat nor noise."""
     y, x = np.mgrid[0:height, 0:width] / 20
     unit = np.stack([np.sin(x), np.cos(y + x / 3), np.sin(x / 2 - y)], axis=-1) / 2 + 0.5
     return (unit * 3 - 1).astype(dtype) if dtype == "float32" else (unit * np.iinfo(dtype).max).astype(dtype)
@@ -233,7 +233,7 @@ def test_a_run_of_an_image_on_disk(tmp_path, capsys, kind, no_room):
     path, out = large_file(tmp_path, kind, pixels), tmp_path / "run"
     assert main(["fit", str(path), "--out", str(out), *SMALL, *FAST, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
-    assert metrics["psnr"] > 12 and metrics["peak_memory_mb"] > 0  # a flat grey gives 9.0
+    assert metrics["psnr"] > 12 and metrics["peak_memory_mb"] > 0  # a flat gray gives 9.0
     config = json.loads((out / "config.json").read_text())
     assert config["image_on_disk"] is True and config["image"]["height"] == 300
     assert len(config["input_sha256"]) == 64

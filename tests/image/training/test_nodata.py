@@ -85,7 +85,7 @@ def test_a_value_that_no_pixel_can_have_is_not_used(tmp_path):
     assert image.missing == 0 and "'none' as the value without data" in image.notes[0]
 
 
-def test_a_colour_is_not_missing_for_having_no_red():
+def test_a_color_is_not_missing_for_having_no_red():
     pixels = np.array([[[0, 0, 0, 9], [0, 5, 0, 9]]], dtype=np.uint8)
     assert missing_pixels(pixels, nodata=0, mode="RGBA").tolist() == [[True, False]]
     assert missing_pixels(pixels, nodata=0, mode="CHANNELS").tolist() == [[True, True]]

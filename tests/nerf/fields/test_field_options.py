@@ -47,10 +47,10 @@ def test_every_method_gives_a_field(method):
 
 
 @pytest.mark.parametrize(("method", "change"), CHANGES)
-def test_a_changed_option_changes_density_and_colour(method, change):
+def test_a_changed_option_changes_density_and_color(method, change):
     before, after = outputs(method), outputs(method, **change)
     assert not torch.allclose(before[0], after[0])
-    if method != "pemlp":  # its colour network has no encoding of its own to change
+    if method != "pemlp":  # its color network has no encoding of its own to change
         assert not torch.allclose(before[2], after[2])
 
 
@@ -62,7 +62,7 @@ def test_the_published_field_has_four_linear_maps_and_182_features():
     assert config.density.out_features == 183 and config.color.in_features == 185
 
 
-def test_sizes_of_the_colour_network_can_be_set():
+def test_sizes_of_the_color_network_can_be_set():
     config = field_config(method="finer", geometry_features=7, color_layers=0, hidden_features=16)
     assert config.density.out_features == 8
     assert (config.color.in_features, config.color.hidden_layers, config.color.hidden_features) == (10, 0, 16)

@@ -8,7 +8,7 @@ from tests.nerf.golden import golden_field, golden_state, load, tensor
 
 
 @pytest.mark.parametrize("name", ["network", "network_fbs1"])
-def test_density_features_and_colour(name):
+def test_density_features_and_color(name):
     arrays = load(name)
     field = golden_field(arrays)
     sigmas, features = field.density_and_features(tensor(arrays["x"]))

@@ -1,4 +1,4 @@
-"""Coloured meshes: in place, outwards, coloured, and readable by others."""
+"""Colored meshes: in place, outwards, colored, and readable by others."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def test_faces_are_closed_and_outwards(mesh):
     assert solid.volume == pytest.approx(4 / 3 * np.pi * (LEVEL / 0.8) ** 3, rel=0.01)
 
 
-def test_colours_are_those_of_the_field(mesh):
+def test_colors_are_those_of_the_field(mesh):
     in_box = ball_model().frame.to_box(mesh.vertices)
     assert np.abs(mesh.colors - (in_box + 1) / 2 * 255).max() <= 1
 

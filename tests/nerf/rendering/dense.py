@@ -10,7 +10,7 @@ from finer_nerf.fields.field import PointField
 from finer_nerf.rendering.aabb import box_interval
 
 _LEAST_WEIGHT = 1e-4
-"""Samples of at most this weight have no colour in the published renderer."""
+"""Samples of at most this weight have no color in the published renderer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def render_dense(
         min_near: Least distance from the camera.
         samples: T.
         fine_samples: Further depths drawn where the first pass found weight.
-        background: Colour behind everything: a number, (3,), or (n, 3).
+        background: Color behind everything: a number, (3,), or (n, 3).
         jitter: Uniform numbers (n, samples) that move each depth by (u - 0.5)(far - near)/T; None for none.
 
     Returns:

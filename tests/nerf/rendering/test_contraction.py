@@ -171,7 +171,7 @@ def test_the_command_contracts_says_so_and_goes_on(tmp_path, capsys):
     assert main(["train", str(folder), *options, "--out", str(out)]) == 0
     config = json.loads((out / "config.json").read_text())
     assert config["settings"]["contract"] is True
-    assert "--no-contract takes a box" in config["notes"][0] and "a learned colour" in config["notes"][1]
+    assert "--no-contract takes a box" in config["notes"][0] and "a learned color" in config["notes"][1]
     first = (out / "model.safetensors").read_bytes()
     for name in ("model.safetensors", "metrics.json"):
         (out / name).unlink()

@@ -105,7 +105,7 @@ def test_slots_count_along_each_ray():
     assert slots_of(torch.tensor([0, 0, 0, 2, 2, 5]), rays=6).tolist() == [0, 1, 2, 0, 1, 0]
 
 
-def test_the_widened_grid_covers_every_neighbour():
+def test_the_widened_grid_covers_every_neighbor():
     occupied = torch.zeros(9, 9, 9, dtype=torch.bool)
     occupied[4, 4, 4] = True
     grid = grid_with(occupied)

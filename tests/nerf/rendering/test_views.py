@@ -30,7 +30,7 @@ def first_view(model):
 def test_a_view_has_exact_depth_and_silhouette(model):
     view = first_view(model)
     eye, ahead = model.train_poses[0][:3, 3], model.train_poses[0][:3, 2]
-    assert np.allclose(eye / np.linalg.norm(eye), -ahead, atol=1e-6)  # it looks at the ball's centre
+    assert np.allclose(eye / np.linalg.norm(eye), -ahead, atol=1e-6)  # it looks at the ball's center
     middle = view.depth[11:13, 11:13].mean()
     # The mean depth lies a step and the ball's softness, 1/200 times some, behind its surface.
     assert middle == pytest.approx(np.linalg.norm(eye) - BALL, abs=0.035)
@@ -51,7 +51,7 @@ def test_normals_point_outwards_in_the_inputs_axes(model):
     assert np.isnan(normals[~solid]).all()
 
 
-def test_an_orbit_circles_the_centre_without_mirroring(model):
+def test_an_orbit_circles_the_center_without_mirroring(model):
     path = orbit(model, frames=16)
     eyes, ahead = path.poses[:, :3, 3], path.poses[:, :3, 2]
     assert path.note == ""
@@ -81,7 +81,7 @@ def test_a_spiral_stays_near_the_middle_camera(model):
     assert bool((torch.linalg.det(poses[:, :3, :3]) > 0.99).all())
 
 
-def test_the_centre_is_where_the_cameras_look(model):
+def test_the_center_is_where_the_cameras_look(model):
     np.testing.assert_allclose(scene_center(model.train_poses), 0, atol=1e-6)
     pose = look_at(np.array([0.0, 0.0, 2.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))  # along the vertical
     assert np.linalg.det(pose[:3, :3]) == pytest.approx(1.0)

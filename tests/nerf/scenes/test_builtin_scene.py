@@ -88,7 +88,7 @@ def test_depth_is_where_the_silhouette_is(scene):
 
 
 def test_views_agree_on_what_they_see(scene):
-    """A point seen in one view, by its depth, is found in another at the same depth with nearly the same colour."""
+    """A point seen in one view, by its depth, is found in another at the same depth with nearly the same color."""
     camera = builtin_camera(48)
     local = camera_directions(camera, all_pixels(camera)).double().numpy() * [1, -1, -1]
     first, second = scene.train.poses[4], scene.train.poses[9]

@@ -97,7 +97,7 @@ def test_masks_are_silhouettes_too():
     assert RADIUS - 0.02 < extent.reach(np.zeros(3)) < RADIUS + 0.3
 
 
-def test_a_background_of_one_colour_is_found_and_no_other():
+def test_a_background_of_one_color_is_found_and_no_other():
     views = ball_views(4, size=24, alpha=False)
     assert constant_background(views).tolist() == [255, 255, 255]
     bright = dataclasses.replace(views, images=views.images // 2)

@@ -176,7 +176,7 @@ def test_cameras_in_one_place(tmp_path):
     assert place_scene(scene, scale=0.5, contract=True).frame.scale == 0.5
 
 
-def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):
+def test_a_scene_far_from_the_origin_is_placed_to_a_millimeter(tmp_path):
     scene = read_scene(str(transforms(tmp_path)))
     poses, far = scene.train.poses.copy(), np.array([4.5e5, 5.4e6, 200.0])
     near = place_scene(scene).frame.poses_to_box(poses)
@@ -185,7 +185,7 @@ def test_a_scene_far_from_the_origin_is_placed_to_a_millimetre(tmp_path):
 
 
 @pytest.mark.parametrize(("aabb_scale", "bound"), [(1, 1.0), (4, 2.0)])
-def test_other_scenes_are_centred_on_what_the_cameras_look_at(tmp_path, aabb_scale, bound):
+def test_other_scenes_are_centerd_on_what_the_cameras_look_at(tmp_path, aabb_scale, bound):
     scene = read_scene(str(transforms(tmp_path, aabb_scale=aabb_scale)))
     scene.train.images[:] = torch.randint(256, scene.train.images.shape, generator=torch.Generator().manual_seed(0))
     shift = np.array([3.0, -2.0, 5.0])

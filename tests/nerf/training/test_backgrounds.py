@@ -36,7 +36,7 @@ def opaque_ball(kind: str = "transforms") -> Scene:
 
 
 def noise() -> Scene:
-    """Return a scene of opaque pictures without an edge of one colour."""
+    """Return a scene of opaque pictures without an edge of one color."""
     scene = opaque_ball()
     scene.train.images[:] = torch.randint(256, scene.train.images.shape, generator=torch.Generator().manual_seed(0))
     return scene
@@ -51,7 +51,7 @@ def with_alpha(scene: Scene) -> Scene:
     return dataclasses.replace(scene, train=put(scene.train), test=put(scene.test))
 
 
-def test_names_and_colours():
+def test_names_and_colors():
     assert color_of("#1e3c5a") == (30 / 255, 60 / 255, 90 / 255) == color_of("#1E3C5A")
     assert background_name(color_of("#1e3c5a")) == "#1e3c5a"
     assert [background_name(color_of(name)) for name in ("white", "black")] == ["white", "black"]
@@ -95,11 +95,11 @@ def test_an_alpha_channel_that_is_opaque_everywhere_changes_no_bit(options):
 def test_nothing_is_learned_of_transparent_pictures():
     with pytest.raises(InputError, match="the pictures are transparent"):
         fit(ball_scene(), steps=1, background="learned")
-    with pytest.raises(InputError, match="got 'red'; another colour is written #rrggbb"):
+    with pytest.raises(InputError, match="got 'red'; another color is written #rrggbb"):
         fit(ball_scene(), steps=1, background="red")
 
 
-def test_the_colour_is_the_least_squares_one_in_any_order_of_pieces():
+def test_the_color_is_the_least_squares_one_in_any_order_of_pieces():
     random = torch.Generator().manual_seed(0)
     true, before = torch.tensor([0.2, 0.5, 0.9]), torch.tensor([0.7, 0.1, 0.3])
     pieces = []

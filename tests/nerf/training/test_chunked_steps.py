@@ -94,7 +94,7 @@ class Asked(TorchDispatchMode):
 
 
 class Fog:
-    """A field of one density and one colour."""
+    """A field of one density and one color."""
 
     def density_and_features(self, points):
         return torch.full_like(points[:, 0], 0.5), points

@@ -1,4 +1,4 @@
-"""Pictures whose exposure differs: an affine colour of each training camera."""
+"""Pictures whose exposure differs: an affine color of each training camera."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ def seen(image: torch.Tensor) -> RayRendering:
 
 
 def pieces_of(colors: torch.Tensor, target: torch.Tensor, view: torch.Tensor) -> list:
-    """Return a step of two pieces, in which rays saw colours."""
+    """Return a step of two pieces, in which rays saw colors."""
     nothing = torch.zeros(len(view))
     batch = RayBatch(
         rays_o=colors, rays_d=colors, target=target, background=colors, opaque=nothing.bool(), jitter=nothing, view=view
@@ -28,14 +28,14 @@ def pieces_of(colors: torch.Tensor, target: torch.Tensor, view: torch.Tensor) ->
     return [(len(piece), seen(image), piece) for image, piece in zip(colors.chunk(2), pieces, strict=True)]
 
 
-def test_affine_colours_are_found_up_to_one_map_of_all():
+def test_affine_colors_are_found_up_to_one_map_of_all():
     generator = torch.Generator().manual_seed(0)
     gains = torch.tensor([[0.8, 1.1, 1.0], [1.2, 0.9, 1.0]])
     exposure = Exposure(views=2, device="cpu")
     for _ in range(200):
         colors, view = torch.rand(400, 3, generator=generator), torch.arange(400) % 2
         exposure.look(pieces_of(colors, colors * gains[view], view))
-    # The prior of a twentieth of the rays holds maps back, and most where colours vary least.
+    # The prior of a twentieth of the rays holds maps back, and most where colors vary least.
     found = exposure.maps.diagonal(dim1=1, dim2=2)
     torch.testing.assert_close(exposure.maps.mean(dim=0), torch.eye(3, 4), atol=1e-5, rtol=0)
     assert bool((found[0, 0] < 0.92) & (found[1, 0] > 1.08) & (found[0, 1] > 1.03) & (found[1, 1] < 0.97))

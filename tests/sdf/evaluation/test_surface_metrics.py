@@ -207,7 +207,7 @@ def joined(*meshes: Mesh) -> Mesh:
 
 
 def test_parts_that_overlap_are_judged_as_their_union():
-    """Two balls of radius 0.2 whose centres are 0.2 apart: a cap of height 0.1 of each is within the other."""
+    """Two balls of radius 0.2 whose centers are 0.2 apart: a cap of height 0.1 of each is within the other."""
     balls = joined(*(ball(0.2, center=(x, 0, 0), subdivisions=2) for x in (-0.1, 0.1)))
     outside = outside_of(balls)
     assert outside.share == pytest.approx(0.1 / 0.4, abs=0.01)  # a cap's share is h / 2r
@@ -284,7 +284,7 @@ def test_the_floor_of_a_sparse_cloud_counts_its_points():
     assert figures["normal_consistency"] is None
 
 
-def test_no_surface_has_every_top_figure_of_a_judgement():
+def test_no_surface_has_every_top_figure_of_a_judgment():
     figures = compare_surfaces(ball(0.41), ball(0.4), normalization=BOX, samples=5000, iou_resolution=16)
     assert set(no_surface()) <= set(figures)
     assert set(no_surface().values()) == {None}

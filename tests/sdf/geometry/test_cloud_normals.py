@@ -48,7 +48,7 @@ def test_noise_of_a_hundredth_of_the_radius():
     assert wrong.max() < 60 and np.median(wrong) < 5
 
 
-def test_more_neighbours_smooth_more_noise(monkeypatch):
+def test_more_neighbors_smooth_more_noise(monkeypatch):
     points, medians = sphere(4000), []
     noisy = points + np.random.default_rng(1).normal(scale=0.02, size=points.shape)
     for count in (8, 16, 40):

@@ -65,7 +65,7 @@ def test_a_row_of_a_cloud_that_breaks_off_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".ply"])
-def test_colours_in_the_place_of_normals_are_said_in_every_format(tmp_path, suffix):
+def test_colors_in_the_place_of_normals_are_said_in_every_format(tmp_path, suffix):
     points, colors = sphere(), np.random.default_rng(1).integers(0, 256, (200, 3))
     if suffix == ".npz":
         file = io.BytesIO()
@@ -75,14 +75,14 @@ def test_colours_in_the_place_of_normals_are_said_in_every_format(tmp_path, suff
         names = "".join(f"property float {name}\n" for name in ("x", "y", "z", "nx", "ny", "nz"))
         head = f"ply\nformat ascii 1.0\nelement vertex 200\n{names}end_header\n"
         path = saved(tmp_path / "a.ply", head + rows(np.hstack([points, colors])))
-    assert any("as colours are" in note for note in read_shape(path).notes)
+    assert any("as colors are" in note for note in read_shape(path).notes)
 
 
-def test_colours_are_not_seen_in_directions(tmp_path):
+def test_colors_are_not_seen_in_directions(tmp_path):
     corner = np.abs(sphere())
     for number, normals in enumerate((7 * corner, sphere() * np.linspace(0.1, 2, 200)[:, None])):
         np.savez(tmp_path / f"{number}.npz", points=corner, normals=normals)
-        assert not any("colours" in note for note in read_shape(tmp_path / f"{number}.npz").notes)
+        assert not any("colors" in note for note in read_shape(tmp_path / f"{number}.npz").notes)
 
 
 @pytest.mark.parametrize(

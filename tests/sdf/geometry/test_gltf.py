@@ -1,4 +1,4 @@
-"""glTF files: quantised, instanced and nested ones are read as they are meant, others refused by name."""
+"""glTF files: quantized, instanced and nested ones are read as they are meant, others refused by name."""
 
 import base64
 import copy

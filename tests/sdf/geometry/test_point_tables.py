@@ -36,9 +36,9 @@ def outward(shape) -> float:
 
 
 @pytest.mark.parametrize("colors", [COLORS, COLORS / 255, np.full(COLORS.shape, 128)])
-def test_six_columns_with_colours(tmp_path, colors):
+def test_six_columns_with_colors(tmp_path, colors):
     loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, colors)))
-    assert "its columns 4 to 6 look like colours" in loaded.notes[0]
+    assert "its columns 4 to 6 look like colors" in loaded.notes[0]
     shares = colors if colors.max() <= 1 else colors / 255
     assert loaded.colors is not None and loaded.colors.faces is None
     assert np.allclose(loaded.colors.colors, shares, atol=1e-4)
@@ -47,7 +47,7 @@ def test_six_columns_with_colours(tmp_path, colors):
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_nine_columns_hold_normals_and_colours_in_either_order(tmp_path, swapped):
+def test_nine_columns_hold_normals_and_colors_in_either_order(tmp_path, swapped):
     tables = (COLORS, NORMALS) if swapped else (NORMALS, COLORS)
     loaded = read_shape(saved(tmp_path / "a.xyz", rows(POINTS, *tables)))
     assert ("columns 4 to 6" if swapped else "columns 7 to 9") in loaded.notes[0] and len(loaded.notes) == 1

@@ -97,7 +97,7 @@ RELATIVE = "".join(
         re.sub(r"(?<=f )(\d)", r"\1/1/9", BOX).replace("f", "vt 0 0\nvn 0 0 1\nusemtl \xe9\nf", 1),
         BOX.replace("\n", " 0.5 0.2 0.1\n", 8),
     ],
-    ids=["tab", "tabs", "bom", "crlf", "cr", "continued", "textured", "coloured"],
+    ids=["tab", "tabs", "bom", "crlf", "cr", "continued", "textured", "colored"],
 )
 def test_obj_text_in_its_variants(tmp_path, text):
     assert figures(saved(tmp_path / "a.obj", text)) == (6, 22)
@@ -176,7 +176,7 @@ def test_regular_polygons(tmp_path, writer):
         lambda text: text.replace("OFF", "COFF").replace(" 0\n", " 0 255 128 0 255\n").replace(" 255 128 0 255", "", 1),
         lambda text: text[:-1] + " 0.5 0.5 0.1\n",
     ],
-    ids=["glued", "comment", "crlf", "bom", "colours", "face colour"],
+    ids=["glued", "comment", "crlf", "bom", "colors", "face color"],
 )
 def test_off_in_its_variants(tmp_path, change):
     assert figures(saved(tmp_path / "a.off", change(off(CORNERS, QUADS)))) == (6, 22)
@@ -230,7 +230,7 @@ def test_a_polygon_that_crosses_itself_is_said(tmp_path):
 
 
 def test_corners_on_a_line_leave_no_hole(tmp_path):
-    """An edge that a neighbour has divided belongs to a polygon with three corners on a line."""
+    """An edge that a neighbor has divided belongs to a polygon with three corners on a line."""
     outline = [(0, 0), (1, 0), (2, 0), (2, 2), (0, 2)]
     assert figures(saved(tmp_path / "a.obj", obj(*prism(outline)))) == (4, 16)
 

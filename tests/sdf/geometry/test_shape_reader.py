@@ -220,13 +220,13 @@ def test_inverted_winding_is_seen_far_from_the_origin_and_on_thin_plates(tmp_pat
         assert got.volume() == pytest.approx(plate.volume, rel=1e-6)
 
 
-def test_faces_against_their_neighbours_are_reversed_and_counted(tmp_path):
+def test_faces_against_their_neighbors_are_reversed_and_counted(tmp_path):
     mesh = ball()
     faces = mesh.faces.copy()
     wrong = np.random.default_rng(0).choice(len(faces), 70, replace=False)
     faces[wrong] = faces[wrong][:, ::-1]
     got, notes = read_mesh(tmp_path, mesh.vertices, faces)
-    assert notes == ("70 of 320 faces were wound against their neighbours; reversed them",)
+    assert notes == ("70 of 320 faces were wound against their neighbors; reversed them",)
     assert got.volume() == pytest.approx(mesh.volume())
 
 

@@ -124,7 +124,7 @@ def test_a_ply_near_the_origin_is_single_precision(tmp_path, ball):
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
-def test_normals_and_colours_come_back(tmp_path, ball, suffix):
+def test_normals_and_colors_come_back(tmp_path, ball, suffix):
     normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)  # faces would give others, by 1e-3
     colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
     write_mesh(tmp_path / f"mesh{suffix}", ball, normals=normals, colors=colors)
@@ -158,7 +158,7 @@ def test_a_marked_cube_stands_upright_in_a_glb(tmp_path, up, axes, far):
 @pytest.mark.parametrize("suffix", USD_SUFFIXES)
 @pytest.mark.parametrize("far", [0.0, 691234.5])
 @pytest.mark.parametrize("up", ["x", "y", "z"])
-def test_usd_stands_upright_in_its_place_and_has_normals_and_colours(tmp_path, ball, suffix, far, up):
+def test_usd_stands_upright_in_its_place_and_has_normals_and_colors(tmp_path, ball, suffix, far, up):
     pytest.importorskip("pxr", reason="the extra finer-sdf[usd] is not installed")
     normals = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
     colors = np.random.default_rng(0).integers(0, 256, size=ball.vertices.shape, dtype=np.uint8)
@@ -187,14 +187,14 @@ def test_the_command_s_formats_are_the_writer_s():
 
 
 @pytest.mark.parametrize("suffix", [".stl", ".off"])
-def test_formats_without_colours_say_so(tmp_path, ball, suffix):
+def test_formats_without_colors_say_so(tmp_path, ball, suffix):
     (note,) = write_mesh(tmp_path / f"a{suffix}", ball, colors=np.zeros(ball.vertices.shape, dtype=np.uint8))
     assert note == f"{suffix} files hold no vertex colors; .ply .obj .glb .usd .usdc .usda .usdz do"
     assert write_mesh(tmp_path / f"b{suffix}", ball, normals=ball.vertices) == ()  # faces have normals anyway
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
-def test_colours_for_another_mesh_are_refused(tmp_path, ball):
+def test_colors_for_another_mesh_are_refused(tmp_path, ball):
     with pytest.raises(ValueError, match="vertex colors must be"):
         write_mesh(tmp_path / "a.ply", ball, colors=np.zeros((3, 3), dtype=np.uint8))
 

@@ -300,11 +300,11 @@ def test_a_field_without_a_surface_gives_an_empty_picture():
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(0.0011, 0.002), (0.002, 0.002), (3.0, 5.0), (7e-5, 1e-4), (0.0, 1.0)])
-def test_colour_bars_end_at_round_numbers(value, rounded):
+def test_color_bars_end_at_round_numbers(value, rounded):
     assert round_up(value) == pytest.approx(rounded)
 
 
-def test_a_colour_bar_is_drawn_into_the_corner():
+def test_a_color_bar_is_drawn_into_the_corner():
     plain = np.full((120, 160, 3), 255, dtype=np.uint8)
     drawn = with_color_bar(plain, largest=0.01, label="distance")
     assert (drawn[:60] == 255).all()

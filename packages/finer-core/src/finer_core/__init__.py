@@ -1,4 +1,4 @@
-"""finer-core: activations, initialisers, layers and networks of implicit neural representations.
+"""finer-core: activations, initializers, layers and networks of implicit neural representations.
 
 Importing the package is cheap: names below are loaded when first used, so a command line can print its help without
 loading PyTorch.

@@ -1,7 +1,7 @@
 """Coordinate grids: the one place where pixels become coordinates.
 
 Convention (FINER's image code): each axis runs from -1 to 1 with both ends on the border samples, axes are ordered
-(row, column), and the first axis is slow. An axis of one sample sits at its centre, 0.
+(row, column), and the first axis is slow. An axis of one sample sits at its center, 0.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Report the spread of activations and gradients per layer of a fresh network.
 
-The most repeated question about periodic networks is whether they are initialised well: signals should neither die
+The most repeated question about periodic networks is whether they are initialized well: signals should neither die
 nor blow up with depth, forwards or backwards.
 """
 

@@ -1,4 +1,4 @@
-"""In-place initialisers of the published networks; every one is uniform on [-bound, bound] unless it says otherwise.
+"""In-place initializers of the published networks; every one is uniform on [-bound, bound] unless it says otherwise.
 
 Complex tensors get real and imaginary part drawn independently from the same range. All take an optional
 `generator`, so that a network can be drawn reproducibly without touching the global random state.

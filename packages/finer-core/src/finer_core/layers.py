@@ -1,4 +1,4 @@
-"""One fully connected layer with its activation and its published initialisation.
+"""One fully connected layer with its activation and its published initialization.
 
 `InrLinear` is the linear map, `InrLayer` adds an activation; the named layers below choose both. Every weight has
 shape (out_features, in_features), so keys are `weight` and `bias` as in `nn.Linear`, which `InrLinear` is.
@@ -54,7 +54,7 @@ class InrLayer(InrLinear):
 
 
 def sine_family_init(*, omega_0: float, is_first: bool) -> WeightInit:
-    """Return the weight initialiser of the sine family: 1/n in the first layer, sqrt(6/n)/omega_0 after it."""
+    """Return the weight initializer of the sine family: 1/n in the first layer, sqrt(6/n)/omega_0 after it."""
     if is_first:
         return initializers.first_layer_uniform_
     return lambda weight, generator=None: initializers.siren_uniform_(weight, omega_0=omega_0, generator=generator)
@@ -95,7 +95,7 @@ class FinerLayer(InrLayer):
 
 
 class GaussLayer(InrLayer):
-    """The Gaussian layer, exp(-(scale (W x + b))^2), PyTorch's default initialisation.
+    """The Gaussian layer, exp(-(scale (W x + b))^2), PyTorch's default initialization.
 
     Args:
         scale: Inverse width.
@@ -107,7 +107,7 @@ class GaussLayer(InrLayer):
 
 
 class GaussFinerLayer(InrLayer):
-    """FINER++'s Gaussian layer, initialised as the sine family with `omega_0`.
+    """FINER++'s Gaussian layer, initialized as the sine family with `omega_0`.
 
     Args:
         scale: Inverse width of the Gaussian.
@@ -136,7 +136,7 @@ class GaussFinerLayer(InrLayer):
 
 
 class WireLayer(InrLayer):
-    """WIRE's complex layer, exp(i omega_0 z - |scale z|^2), PyTorch's default initialisation.
+    """WIRE's complex layer, exp(i omega_0 z - |scale z|^2), PyTorch's default initialization.
 
     Args:
         omega_0: Frequency of the carrier.
@@ -149,7 +149,7 @@ class WireLayer(InrLayer):
 
 
 class WireFinerLayer(InrLayer):
-    """FINER++'s complex wavelet layer, initialised as the sine family with omega_0 * omega_w.
+    """FINER++'s complex wavelet layer, initialized as the sine family with omega_0 * omega_w.
 
     Args:
         omega_0: Frequency factor of the inner sine.
@@ -184,7 +184,7 @@ class WireFinerLayer(InrLayer):
 
 
 class RealWireLayer(InrLayer):
-    """The real wavelet layer, cos(omega_w z) exp(-(scale z)^2), initialised as the sine family with `omega_w`.
+    """The real wavelet layer, cos(omega_w z) exp(-(scale z)^2), initialized as the sine family with `omega_w`.
 
     Args:
         omega_w: Frequency of the carrier.
@@ -200,7 +200,7 @@ class RealWireLayer(InrLayer):
 
 
 class RealWireFinerLayer(InrLayer):
-    """The real wavelet of FINER's sine, initialised as the sine family with omega_0 * omega_w.
+    """The real wavelet of FINER's sine, initialized as the sine family with omega_0 * omega_w.
 
     Args:
         omega_0: Frequency factor of the inner sine.
@@ -229,7 +229,7 @@ class RealWireFinerLayer(InrLayer):
 
 
 class ReluLayer(InrLayer):
-    """max(W x + b, 0), PyTorch's default initialisation.
+    """max(W x + b, 0), PyTorch's default initialization.
 
     Args:
         **linear: Arguments of `InrLinear`.

@@ -1,4 +1,4 @@
-"""The linear map of every layer: `nn.Linear`, drawn once by its own initialiser, with complex weights if asked."""
+"""The linear map of every layer: `nn.Linear`, drawn once by its own initializer, with complex weights if asked."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,11 @@ from finer_core.shapes import Inexact
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Computes x W^T + b. One with a `backward_dtype` multiplies such numbers going back."""
 WeightInit = Callable[..., Tensor]
-"""An initialiser called as `init(weight, generator=generator)`."""
+"""An initializer called as `init(weight, generator=generator)`."""
 
 
 class InrLinear(PairwiseCasts, nn.Linear):
-    """Map (..., in_features) to (..., out_features) by W x + b, initialised once and reproducibly.
+    """Map (..., in_features) to (..., out_features) by W x + b, initialized once and reproducibly.
 
     Unlike `nn.Linear` it draws from `generator` alone and never draws twice.
 
@@ -26,7 +26,7 @@ class InrLinear(PairwiseCasts, nn.Linear):
         in_features: Number of inputs.
         out_features: Number of outputs.
         bias: Whether there is a b.
-        weight_init: Initialiser of W; None for PyTorch's default.
+        weight_init: Initializer of W; None for PyTorch's default.
         bias_scale: Half-width of b's range; None for PyTorch's default.
         generator: Source of randomness.
         device: Where the parameters are made.
@@ -62,7 +62,7 @@ class InrLinear(PairwiseCasts, nn.Linear):
 
     def reset_parameters(self) -> None:
         """Refuse: a layer does not keep the generator that it was drawn with."""
-        raise RuntimeError("build a new layer instead of resetting one: initialisation happens once, in __init__")
+        raise RuntimeError("build a new layer instead of resetting one: initialization happens once, in __init__")
 
     @keeps_precision
     def forward(

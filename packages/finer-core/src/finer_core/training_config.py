@@ -19,7 +19,7 @@ class RunConfig:
     )
     preset: str = setting("fast", "paper: the published algorithm; fast: ours", choices=("fast", "paper"))
     steps: int | None = setting(None, "updates in all")
-    seed: int = setting(0, "seed of initialisation and sampling")
+    seed: int = setting(0, "seed of initialization and sampling")
     device: str = setting("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str | None = setting(
         None,

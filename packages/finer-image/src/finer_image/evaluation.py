@@ -171,7 +171,7 @@ def _ssim_values(
     truth: Float[np.ndarray, "rows width channels"],
     missing: Bool[np.ndarray, "rows width"],
 ) -> np.ndarray:
-    """Return the SSIM map of neighbouring rows, without the border where windows stick out, and those without data."""
+    """Return the SSIM map of neighboring rows, without the border where windows stick out, and those without data."""
     from scipy.ndimage import maximum_filter
     from skimage.metrics import structural_similarity
 

@@ -22,7 +22,7 @@ from finer_image.io.reader import log_notes
 
 _AS_THEY_ARE = ("1", "L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of Pillow's pictures that are arrays of their own pixels; the others are converted."""
-_DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_DEEP_GRAY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Those that hold a PNG of 16 bits, which Pillow's conversion would cut off at 255."""
 _OPAQUE = 65535
 _WITH_CHANNELS = 3
@@ -68,7 +68,7 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
 def _of_masked(image: np.ma.MaskedArray) -> Image:
     """Return an image whose masked pixels hold no data: NaN, or an integer that no other pixel has.
 
-    A pixel is missing where any of its channels is masked; then it has the value in all of them, which of a colour
+    A pixel is missing where any of its channels is masked; then it has the value in all of them, which of a color
     picture alone means that there is no data.
     """
     mask = np.ma.getmaskarray(image)
@@ -99,7 +99,7 @@ def _of_pillow(picture: Any) -> Image:
             f"the image, a picture of Pillow's, cannot be read ({reason_of(error)}); open it anew"
         ) from error
     transparent = picture.info.get("transparency")
-    if picture.mode in _AS_THEY_ARE and (transparent is None or picture.mode in _DEEP_GREY):
+    if picture.mode in _AS_THEY_ARE and (transparent is None or picture.mode in _DEEP_GRAY):
         mode, pixels = picture.mode, np.array(picture)
         if isinstance(transparent, int):  # the value that has none, as in the file
             pixels = np.dstack([pixels, np.where(pixels == transparent, 0, _OPAQUE).astype(pixels.dtype)])

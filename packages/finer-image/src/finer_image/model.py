@@ -39,7 +39,7 @@ class ImageModel(nn.Module):
         height: Rows of the fitted image.
         width: Columns of the fitted image.
         target_range: What the network's output range stands for: (low, high) is [0, 1] of the image.
-        image: The fitted image's type, mode, value range and colour profile; see `Image.to_metadata`.
+        image: The fitted image's type, mode, value range and color profile; see `Image.to_metadata`.
 
     Example:
         >>> import numpy as np

@@ -47,7 +47,7 @@ def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Flo
 
 
 def neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str) -> Any:
-    """Draw the first `count` neurons' maps in a grid, colour range -1..1 as in the paper; returns the figure."""
+    """Draw the first `count` neurons' maps in a grid, color range -1..1 as in the paper; returns the figure."""
     maps = first_layer_responses(network, height=size[0], width=size[1]).numpy()
     count = min(count, maps.shape[2])
     columns = int(np.ceil(np.sqrt(count)))
@@ -101,7 +101,7 @@ def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
 
 
 def error_map(error: Real[np.ndarray, "height width"]) -> Any:
-    """Draw absolute errors (height, width), as shares of the value range, with a colour scale; returns the figure."""
+    """Draw absolute errors (height, width), as shares of the value range, with a color scale; returns the figure."""
     figure, grid = subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]
     top = float(np.quantile(error, 0.995)) or 1e-6

@@ -10,7 +10,7 @@ PREVIEW_SIDE = 512
 
 
 def png_bytes(unit: Real[np.ndarray, "height width channels"], *, mode: str) -> bytes:
-    """Return an 8-bit PNG: grey, RGB or RGBA; other channel counts show their first.
+    """Return an 8-bit PNG: gray, RGB or RGBA; other channel counts show their first.
 
     Args:
         unit: (H, W, C) in [0, 1].

@@ -1,4 +1,4 @@
-"""Colours behind everything, by name. Needs no PyTorch."""
+"""Colors behind everything, by name. Needs no PyTorch."""
 
 import re
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ from finer_core.errors import InputError
 from finer_core.schema import shown
 
 BACKGROUNDS = {"white": 1.0, "black": 0.0}
-"""Colours with a name of their own, as a number, the same for every channel."""
+"""Colors with a name of their own, as a number, the same for every channel."""
 LEARNED = "learned"
-"""What is said of a training that finds the colour itself; a model has the colour it found."""
+"""What is said of a training that finds the color itself; a model has the color it found."""
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
 
 def is_background(name: object) -> bool:
-    """Return whether this names a colour: white, black, or #rrggbb."""
+    """Return whether this names a color: white, black, or #rrggbb."""
     return isinstance(name, str) and (name in BACKGROUNDS or bool(_HEX.fullmatch(name)))
 
 
 def check_background(name: object) -> None:
-    """Raise InputError for what names no colour."""
+    """Raise InputError for what names no color."""
     if not is_background(name):
         known = ", ".join(BACKGROUNDS)
-        raise InputError(f"background must be one of {known}, got {shown(name)}; another colour is written #rrggbb")
+        raise InputError(f"background must be one of {known}, got {shown(name)}; another color is written #rrggbb")
 
 
 def color_of(name: str) -> tuple[float, float, float]:
@@ -46,7 +46,7 @@ def color_of(name: str) -> tuple[float, float, float]:
 
 
 def background_name(color: Sequence[float]) -> str:
-    """Return the name of a colour, rounded to 255ths.
+    """Return the name of a color, rounded to 255ths.
 
     Args:
         color: Red, green and blue in [0, 1].

@@ -149,7 +149,7 @@ def scene_center(poses: Float[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "
 
 
 def _seen_from(model: FittedScene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return centre, up, and each training camera's distance, azimuth and elevation, (n, 3)."""
+    """Return center, up, and each training camera's distance, azimuth and elevation, (n, 3)."""
     poses = np.asarray(model.train_poses, dtype=np.float64)
     center, up = scene_center(poses), mean_up(poses)
     offsets = poses[:, :3, 3] - center

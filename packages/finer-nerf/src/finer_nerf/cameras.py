@@ -42,7 +42,7 @@ class Camera:
         fx: Focal length along the width: pixels per unit of the lens's plane, which is a radian for a fisheye lens and
             for an equirectangular picture.
         fy: Focal length along the height.
-        cx: Principal point; pixel c's centre lies at c + 0.5.
+        cx: Principal point; pixel c's center lies at c + 0.5.
         cy: Principal point along the height.
         distortion: k1, k2, p1, p2, and where others are not zero these in the order of `lenses.Distortion`.
         projection: One of `lenses.PROJECTIONS`.
@@ -109,7 +109,7 @@ class Camera:
 
 
 def camera_directions(intrinsics: Camera, pixels: Int[Tensor, " pixels"]) -> Float[Tensor, "pixels 3"]:
-    """Return unit directions in camera axes (x right, y down, z forwards) through pixel centres.
+    """Return unit directions in camera axes (x right, y down, z forwards) through pixel centers.
 
     Formula: of a pinhole, ((c + 0.5 - cx)/fx, (r + 0.5 - cy)/fy, 1), normalized; of another lens, see `lenses`.
 

@@ -42,17 +42,17 @@ class NerfConfig(TrainingConfig):
     background: str | None = setting(
         None,
         "behind everything, in training and judging: white, black, #rrggbb, or learned, of opaque pictures "
-        "(default: white; of opaque pictures the one colour of their edges, or else learned)",
+        "(default: white; of opaque pictures the one color of their edges, or else learned)",
         metavar="COLOR",
     )
     train_background: str | None = setting(
         None,
-        "what training rays end on: a fresh random colour keeps the field opaque (default: random for transparent "
+        "what training rays end on: a fresh random color keeps the field opaque (default: random for transparent "
         "pictures)",
         choices=("random", "same"),
     )
     exposure: bool = setting(
-        False, "fit an affine colour of each training picture: exposure and white balance that differ; opaque pictures"
+        False, "fit an affine color of each training picture: exposure and white balance that differ; opaque pictures"
     )
     backend: str = setting(
         "auto", "who computes the hash grid of ngp; tcnn needs tinycudann", choices=("auto", "torch", "tcnn")
@@ -67,8 +67,8 @@ class NerfConfig(TrainingConfig):
     visual_hull: bool | None = setting(None, "leave out what the pictures' transparency shows to be empty")
     min_weight: float | None = setting(None, "smallest weight of a sample that is trained and seen")
     ema_every: int | None = setting(None, "steps between two updates of that average")
-    geometry_features: int | None = setting(None, "features that the density network hands to the colour network")
-    color_layers: int | None = setting(None, "hidden-to-hidden layers of the colour network")
+    geometry_features: int | None = setting(None, "features that the density network hands to the color network")
+    color_layers: int | None = setting(None, "hidden-to-hidden layers of the color network")
     orbit_frames: int = setting(48, "frames of the film in the report; 0 for none")
     network: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.99)

@@ -9,7 +9,7 @@ from finer_nerf.model import NerfModel
 
 
 def export(model: NerfModel, path: str | os.PathLike[str]) -> None:
-    """Write density and colour of a model to a file that needs neither this package nor, as ONNX, PyTorch.
+    """Write density and color of a model to a file that needs neither this package nor, as ONNX, PyTorch.
 
     It maps "points" (n, 3) of the scene's coordinates and "directions" (n, 3), which way is looked, to "sigmas" (n,),
     per unit of the scene, and "rgbs" (n, 3) in [0, 1]; what is empty has density 0. The number of points is free.

@@ -102,7 +102,7 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
     """Write a scene in Blender's format: transforms_train.json and the like, and the pictures.
 
     Args:
-        scene: One lens without distortion, whose centre is that of all pictures, and no masks, for the format has none.
+        scene: One lens without distortion, whose center is that of all pictures, and no masks, for the format has none.
         folder: Where; its parent exists.
         overwrite: Write into a folder that holds something.
 

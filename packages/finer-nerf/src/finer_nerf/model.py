@@ -45,7 +45,7 @@ class NerfModel(nn.Module):
     nerfstudio). Where the occupancy grid says that nothing is, and outside the box, the density is 0, as in rendering.
 
     Args:
-        field: Density and colour in the box.
+        field: Density and color in the box.
         frame: From the scene's coordinates to the box.
         bound: The box is [-bound, bound]^3.
         grid: Where the box is not empty.
@@ -138,7 +138,7 @@ class NerfModel(nn.Module):
         return self.field.density(points)
 
     def forward(self, points: Any, directions: Any) -> tuple[Any, Any]:
-        """Return density and colour.
+        """Return density and color.
 
         Args:
             points: (n, 3) in the scene's coordinates; an array or a tensor.
@@ -197,12 +197,12 @@ class NerfModel(nn.Module):
             level: Density of the surface, per unit of the scene; None for what makes 1 % of the box half opaque.
             min_component: Connected parts with fewer than this share of all faces are left out.
             simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-nerf[simplify]`.
-            texture: Pixels a side of a texture, not vertex colours; needs `finer-nerf[texture]`.
+            texture: Pixels a side of a texture, not vertex colors; needs `finer-nerf[texture]`.
             memory: What the work may take.
             progress: False, True for a bar on stderr, or a function of (points done, points, {}).
 
         Returns:
-            A `trimesh.Trimesh` in the scene's coordinates, with the colours that are seen straight on.
+            A `trimesh.Trimesh` in the scene's coordinates, with the colors that are seen straight on.
 
         Raises:
             InputError: If it does not fit the memory, nothing is as dense as that, or a library is not installed.

@@ -13,7 +13,7 @@ SOURCE = "SL2A project page (25 views, 200x200, white background); lego as in FI
 
 
 def published_psnr(*, scene: str, method: str) -> float | None:
-    """Return the published PSNR of a scene, recognised by the word in its name, or None where there is none."""
+    """Return the published PSNR of a scene, recognized by the word in its name, or None where there is none."""
     row = next((row for row in FINER_NERF.rows if row.method == method), None)
     name = name_in(scene, SCENES)
     return None if row is None or name is None else row.published["psnr"].get(name)

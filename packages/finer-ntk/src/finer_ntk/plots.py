@@ -24,7 +24,7 @@ def shown_kernel(kernel: Real[np.ndarray, "n m"]) -> np.ndarray:
 
 
 def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalize: bool) -> Any:
-    """Draw kernels side by side on one colour scale.
+    """Draw kernels side by side on one color scale.
 
     Args:
         kernels: Titles and what `shown_kernel` returned.
@@ -93,7 +93,7 @@ def draw_eigenvectors(vectors: Float[np.ndarray, "n k"], shape: Sequence[int] | 
 
 
 def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
-    """Draw K(centre, x) over the points x: how far learning at one point reaches."""
+    """Draw K(center, x) over the points x: how far learning at one point reaches."""
     center = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
     row = np.asarray(kernel[center], dtype=np.float64)
     figure, grid = subplots(1, 1, figsize=(4.2, 3.4))

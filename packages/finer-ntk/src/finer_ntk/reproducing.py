@@ -22,7 +22,7 @@ def reproduce(figure: str, *, size: int | None = None, **options: Any) -> Reprod
     Args:
         figure: Its name; `finer-ntk reproduce --list` describes all.
         preset: "paper" draws networks as the published notebook does, "fast" as finer-core does.
-        size: Points on [0, 1) in place of the published; the figure is then labelled as scaled, and compared with
+        size: Points on [0, 1) in place of the published; the figure is then labeled as scaled, and compared with
             nothing.
         **options: As `finer_core.reproduction.reproduce` takes them: preset, limit, methods, seeds, out,
             workers, scheduler, threads, run, progress.

@@ -43,7 +43,7 @@ def resolve(
     Args:
         settings: As given.
         learning_rate: The method's published rate.
-        amsgrad: Whether the method's published optimiser keeps the maximum of its second moments.
+        amsgrad: Whether the method's published optimizer keeps the maximum of its second moments.
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
         compiles: Whether activations are compiled unless `--no-compile` says otherwise.
 

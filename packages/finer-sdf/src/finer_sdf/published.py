@@ -1,8 +1,8 @@
 """Figures that others published for the shapes of the paper, to stand beside ours.
 
 Source: the project page of SASNet (CVPR 2026), which reran the Bacon protocol for every method and lists the squared
-Chamfer distance (both ways added) and the IoU of each shape. Their meshes, normalisation and sampling are not
-ours, so the figures are neighbours and no target. `published_tables` has them, and others, with their provenance.
+Chamfer distance (both ways added) and the IoU of each shape. Their meshes, normalization and sampling are not
+ours, so the figures are neighbors and no target. `published_tables` has them, and others, with their provenance.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def published_figures(*, shape: str, method: str) -> PublishedFigures | None:
     """Return the published figures of a shape, or None where there are none.
 
     Args:
-        shape: A file's name; the shape is recognised by the word in it.
+        shape: A file's name; the shape is recognized by the word in it.
         method: A key of `METHODS`.
     """
     name = name_in(shape, FOUR)

@@ -24,7 +24,7 @@ def import_reference(
         reference: A .pth file.
         out: The model file.
         method: What the weights are of; the file does not say.
-        loaded: The shape that was fitted, whose published normalisation the reference used; None leaves the model in
+        loaded: The shape that was fitted, whose published normalization the reference used; None leaves the model in
             box coordinates, because the reference does not save them.
         options: Hyper-parameters that differ from the published ones.
 

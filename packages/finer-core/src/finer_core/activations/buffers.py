@@ -29,7 +29,7 @@ _kept = _Kept()
 
 
 def empty(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return an uninitialised tensor, if possible one that was given back.
+    """Return an uninitialized tensor, if possible one that was given back.
 
     Args:
         *shape: Its shape.
@@ -47,7 +47,7 @@ def empty(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def empty_like(tensor: Tensor) -> Tensor:
-    """Return an uninitialised tensor of the same shape, type and device, if possible one that was given back."""
+    """Return an uninitialized tensor of the same shape, type and device, if possible one that was given back."""
     return empty(*tensor.shape, dtype=tensor.dtype, device=tensor.device)
 
 

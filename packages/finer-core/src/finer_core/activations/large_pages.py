@@ -15,7 +15,7 @@ _MADV_HUGEPAGE = 14
 
 
 def empty_in_large_pages(shape: torch.Size, *, dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised tensor on the CPU, in huge pages if it is large and the system has them.
+    """Return an uninitialized tensor on the CPU, in huge pages if it is large and the system has them.
 
     A fresh tensor of 64 MB is 16,000 page faults otherwise, which take longer than the arithmetic that fills it.
     """

@@ -5,7 +5,7 @@ a = df/dz and b = df/dconj(z). PyTorch's gradient convention (dL/dRe + i dL/dIm)
 vjp = conj(a) g + b conj(g). Real input (the first layer) keeps only the real part of it.
 
 A complex number is a `Pair` of real tensors here: PyTorch's complex exponential and sine take 40 and 90 ns a number on
-a CPU, because they are not vectorised; each real function in their place takes 2 ns.
+a CPU, because they are not vectorized; each real function in their place takes 2 ns.
 """
 
 from dataclasses import dataclass

@@ -55,10 +55,10 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {shortened(f'{message} (see {self.prog} --help)')}\n")
 
     def suggest(self, unknown: Sequence[str]) -> NoReturn:
-        """Report unrecognised arguments."""
+        """Report unrecognized arguments."""
         known = [name for action in self._actions for name in action.option_strings]
         near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1, cutoff=0.6)
-        self.error(f"unrecognised argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        self.error(f"unrecognized argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def add_options(parser: argparse.ArgumentParser, settings: type, *, group: str, without: Collection[str] = ()) -> None:

@@ -213,7 +213,7 @@ def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple
 
 
 def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
-    """Return what the command line and the config file it names set, which a resumed run must be able to honour.
+    """Return what the command line and the config file it names set, which a resumed run must be able to honor.
 
     Raises:
         InputError: As `merged_settings`.
@@ -273,7 +273,7 @@ def length_line(metrics: Mapping[str, Any]) -> str:
 
 
 def refuse_changes(settings: RunConfig, network: Mapping[str, Any], given: Mapping[str, Any], out: Path) -> None:
-    """Raise InputError for an argument that a resumed run cannot honour.
+    """Raise InputError for an argument that a resumed run cannot honor.
 
     Args:
         settings: The run's settings.

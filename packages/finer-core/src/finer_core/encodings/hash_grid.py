@@ -136,7 +136,7 @@ class HashGrid(nn.Module):
         log2_table_size: Logarithm of the largest number of rows of a grid.
         base_resolution: Corners per axis of the coarsest grid.
         finest_resolution: Of the finest.
-        generator: Source of randomness of the initialisation, U(-1e-4, 1e-4).
+        generator: Source of randomness of the initialization, U(-1e-4, 1e-4).
         device: Where the table is made.
         dtype: Its type.
 

@@ -15,7 +15,7 @@ from finer_core.errors import InputError
 from finer_core.schema import shown
 
 TEMPORARY_PREFIX = ".finer-partial-"
-"""Start of every temporary name, so that what a killed writer left can be recognised and removed."""
+"""Start of every temporary name, so that what a killed writer left can be recognized and removed."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class ModelInfo:
     Attributes:
         configs: Its networks by name; the name of a model's only network is "". None where that is the user's own.
         task: "image", "sdf", "nerf", or whatever saved it.
-        task_data: What the task needs to use the network (shape, normalisation, dtype ...), plain data.
+        task_data: What the task needs to use the network (shape, normalization, dtype ...), plain data.
         finer_core_version: The version that wrote the file.
         own_network: Name of the user's module that the weights are of; "" for networks of ours.
         own_activation: Name of the user's activation in a network of ours; "" for the method's.

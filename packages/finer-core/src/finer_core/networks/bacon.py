@@ -129,7 +129,7 @@ class Bacon(_FilterNetwork):
         max_frequency: Twice the band of the output, in cycles per unit of the (scaled) coordinates.
         reuse_filters: Share the filters 2, 4, 6, 8 over the depth (needs 8 hidden layers), as published for SDF.
         coords_scale: Factor on the coordinates. The function has period 1, so coordinates in [-1, 1] need 0.5.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 
@@ -197,7 +197,7 @@ class MultiscaleBacon(_FilterNetwork):
         output_layers: Depths that have a head, ascending; the last is `hidden_layers`.
         reuse_filters: At each depth use the filter of the next output layer.
         coords_scale: Factor on the coordinates. The function has period 1, so coordinates in [-1, 1] need 0.5.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -62,7 +62,7 @@ class CoordinateMLP(Network):
         1 -> [in -> hidden, hidden -> hidden, hidden -> out]
         3 -> the image networks of the papers: five linear maps.
 
-    Subclasses choose the layer, the head's initialisation and the encoding, and are final; each has its own `forward`,
+    Subclasses choose the layer, the head's initialization and the encoding, and are final; each has its own `forward`,
     see `with_own_code`.
 
     Args:
@@ -78,7 +78,7 @@ class CoordinateMLP(Network):
         complex_hidden: Whether everything behind the first layer's weights is complex.
         encoding: Module applied to the coordinates.
         encoded_features: What it makes of them; None without one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their real type.
 

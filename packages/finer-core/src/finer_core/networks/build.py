@@ -61,13 +61,13 @@ def build_network(
         in_features: Number of coordinates.
         out_features: Number of signal channels.
         task: Whose published values are taken: "image", "sdf", "nerf" or "ntk".
-        generator: Source of randomness of the initialisation; None for the global one.
+        generator: Source of randomness of the initialization; None for the global one.
         device: Where the parameters are made.
         dtype: Their (real) type.
         **overrides: `hidden_features`, `hidden_layers`, or any option of the method, in place of the published values.
 
     Returns:
-        The network, freshly initialised: coords (..., in_features) in [-1, 1] to (..., out_features). `network.config`
+        The network, freshly initialized: coords (..., in_features) in [-1, 1] to (..., out_features). `network.config`
         describes it.
 
     Raises:

@@ -33,7 +33,7 @@ class PEMLP(CoordinateMLP):
         num_frequencies: Octaves of the encoding.
         weight_init: "pytorch" (image code) or "he" (SDF code).
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 
@@ -92,7 +92,7 @@ class FourierFeatures(CoordinateMLP):
         frequency_std: Standard deviation of the frequencies, in cycles per unit of the coordinates.
         weight_init: "he" (the published SDF code) or "pytorch".
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -20,7 +20,7 @@ class Gauss(CoordinateMLP):
         hidden_layers: Hidden-to-hidden layers; see `CoordinateMLP`.
         scale: Inverse width of the Gaussian.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 
@@ -75,7 +75,7 @@ class GaussFiner(CoordinateMLP):
         first_bias_scale: Half-width k of the first bias; None for PyTorch's default.
         scale_req_grad: Differentiate through (|z| + 1) in training. False is the published rule.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -36,7 +36,7 @@ class HashGridMLP(CoordinateMLP):
         base_resolution: Corners per axis of the coarsest grid.
         finest_resolution: Of the finest.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -1,4 +1,4 @@
-"""Several networks in one model: a radiance field, say, has one for density and one for colour."""
+"""Several networks in one model: a radiance field, say, has one for density and one for color."""
 
 from collections.abc import Mapping
 from typing import Any

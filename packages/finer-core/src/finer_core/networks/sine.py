@@ -21,7 +21,7 @@ class Siren(CoordinateMLP):
         hidden_omega_0: Frequency factor of the others, in their weight range too.
         first_bias_scale: Half-width of the first bias; None for PyTorch's default.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 
@@ -81,7 +81,7 @@ class Finer(CoordinateMLP):
         hidden_bias_scale: Half-width of every later bias; None for PyTorch's default.
         scale_req_grad: Differentiate through (|z| + 1) in training. False is the published rule.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -33,7 +33,7 @@ class Wire(CoordinateMLP):
         hidden_omega_0: Frequency of the others' carrier.
         scale: Inverse width of the envelope.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Type of the real parameters; the others get its complex counterpart.
 
@@ -92,7 +92,7 @@ class WireFiner(CoordinateMLP):
         first_bias_scale: Half-width k of the first bias; None for PyTorch's default.
         scale_req_grad: Differentiate through (|z| + 1) in training. False is the published rule.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Type of the real parameters; the others get its complex counterpart.
 
@@ -157,7 +157,7 @@ class RealWire(CoordinateMLP):
         omega_w: Frequency of the carrier, in the weight range too.
         scale: Inverse width of the envelope.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 
@@ -211,7 +211,7 @@ class RealWireFiner(CoordinateMLP):
         first_bias_scale: Half-width k of the first bias; None for PyTorch's default.
         scale_req_grad: Differentiate through (|z| + 1) in training. False is the published rule.
         bias: Whether the linear maps have one.
-        generator: Source of randomness of the initialisation.
+        generator: Source of randomness of the initialization.
         device: Where the parameters are made.
         dtype: Their type.
 

@@ -1,4 +1,4 @@
-"""The shared fit loop and its pieces: objective, optimisers, schedules, guard, state, logging, several processes."""
+"""The shared fit loop and its pieces: objective, optimizers, schedules, guard, state, logging, several processes."""
 
 from finer_core.errors import Interrupted
 from finer_core.training.accumulate import accumulate_gradients

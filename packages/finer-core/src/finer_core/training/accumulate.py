@@ -53,7 +53,7 @@ def accumulate_gradients(network: nn.Module, pieces: Sequence[Piece], loss_of: C
 
 
 def _shares(network: nn.Module, pieces: Sequence[Piece]) -> list[Sequence[Piece]]:
-    """Deal the pieces out to the threads, in runs of neighbours; elsewhere than on a CPU there is one thread.
+    """Deal the pieces out to the threads, in runs of neighbors; elsewhere than on a CPU there is one thread.
 
     The runs are those that as many processes of one thread each would take of the batch where it divides evenly, so
     sums over threads and over processes then have the same bits.

@@ -76,7 +76,7 @@ def fresh_network(
 
     Args:
         config: The network.
-        seed: Seed of the initialisation. It is drawn on the CPU wherever it trains, so that a seed means the same
+        seed: Seed of the initialization. It is drawn on the CPU wherever it trains, so that a seed means the same
             network on every device.
         device: Where it trains.
         compiled: Whether activations are compiled. An NVIDIA GPU has kernels for some that are there at once.

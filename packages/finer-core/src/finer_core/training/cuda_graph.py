@@ -19,12 +19,12 @@ from finer_core.training.objective import CapturableObjective, Objective
 
 _log = logging.getLogger(__name__)
 _PLAIN = 3
-"""Steps before the recording: they make all that is made once, optimisers' states and libraries' handles."""
+"""Steps before the recording: they make all that is made once, optimizers' states and libraries' handles."""
 
 
 @runtime_checkable
 class SplitOptimizer(Protocol):
-    """An optimiser whose step is a part that can be recorded and a part that cannot."""
+    """An optimizer whose step is a part that can be recorded and a part that cannot."""
 
     def advance(self) -> None:
         """Do the part that can be recorded."""
@@ -41,7 +41,7 @@ class GraphedStep:
     Args:
         network: The network.
         objective: One whose batches have the same shapes at every step.
-        optimizers: The optimisers.
+        optimizers: The optimizers.
         max_grad_norm: Clip the norm of all gradients together; None for no clipping.
     """
 
@@ -90,7 +90,7 @@ class GraphedStep:
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
-        """Return the optimisers' groups, which `load_state_dict` replaces."""
+        """Return the optimizers' groups, which `load_state_dict` replaces."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def forget(self) -> None:
@@ -123,7 +123,7 @@ class GraphedStep:
 
     @contextmanager
     def _rates_on_device(self) -> Iterator[None]:
-        """Have the optimisers read their rates where a graph can."""
+        """Have the optimizers read their rates where a graph can."""
         groups = self._groups
         before = [group["lr"] for group in groups]
         for rate, group in zip(self._rates, groups, strict=True):
@@ -143,7 +143,7 @@ def graphed_step(
     Args:
         network: As for `GraphedStep`, and so are the others.
         objective: Any objective.
-        optimizers: The optimisers.
+        optimizers: The optimizers.
         max_grad_norm: Of the gradients.
     """
     device = next(network.parameters()).device

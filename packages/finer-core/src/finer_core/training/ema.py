@@ -17,7 +17,7 @@ class WeightEma(EagerOptimizer):
     Formula: a <- d a + (1 - d) theta after each update, with d = min(decay, (1 + t) / (10 + t)) at update t, so that
     the first weights, which are random, are soon forgotten.
 
-    It has an optimiser's form, and belongs at the end of the list that a `Fit` steps, so that its state is copied,
+    It has an optimizer's form, and belongs at the end of the list that a `Fit` steps, so that its state is copied,
     rolled back and saved with theirs. It changes no parameter before `apply`.
 
     Args:

@@ -155,7 +155,7 @@ def _as_objective(objective: Objective | Loss) -> Objective:
 
 
 class _LossObjective(StatelessObjective):
-    """Minimise what a function returns."""
+    """Minimize what a function returns."""
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss

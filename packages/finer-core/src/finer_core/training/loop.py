@@ -40,7 +40,7 @@ class Fit:
 
     Args:
         network: Changed in place.
-        objective: What to minimise.
+        objective: What to minimize.
         optimizers: From `build_optimizers`.
         schedule: Factor on every initial rate, by step.
         steps: Updates in all.

@@ -1,4 +1,4 @@
-"""What a fit minimises."""
+"""What a fit minimizes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable

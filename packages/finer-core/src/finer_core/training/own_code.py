@@ -104,7 +104,7 @@ def fit_of(
     Args:
         plan: It has the resolved `settings`.
         network: Changed in place by the fit.
-        objective: What is minimised.
+        objective: What is minimized.
         ranks: The place of this process among those that share the fit.
         guard: Where the settings want one.
         schedule: Of the rates; None for the one that the settings name.

@@ -33,7 +33,7 @@ class TrainState:
     Attributes:
         step: Updates done.
         network: The network's state dict, copied.
-        optimizers: Each optimiser's state dict, copied.
+        optimizers: Each optimizer's state dict, copied.
         objective: The objective's state.
         random_state: Global random state of the CPU generator (and of CUDA's where it is in use).
         loop: The loop's own plain data (guard, loss statistics, seconds so far).
@@ -81,11 +81,11 @@ def put_read_state(state: TrainState, network: nn.Module, optimizers: list[Optim
     """Give a fit a state that may be of another one, as one from a file; the state stays usable.
 
     Raises:
-        InputError: If the state is of another network or other optimisers.
+        InputError: If the state is of another network or other optimizers.
     """
     if len(state.optimizers) != len(optimizers):
         raise InputError(
-            f"the checkpoint has {len(state.optimizers)} optimisers, this fit {len(optimizers)}: it was begun with "
+            f"the checkpoint has {len(state.optimizers)} optimizers, this fit {len(optimizers)}: it was begun with "
             "other settings, or by another version; start anew, with --overwrite or another checkpoint"
         )
     own = {"network": network.state_dict(), "objective": dict(objective.state_dict())}

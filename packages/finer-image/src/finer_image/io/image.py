@@ -57,7 +57,7 @@ def native(pixels: np.ndarray) -> np.ndarray:
 class Image(Raster):
     """Hold an image's pixels with what is needed to write the same kind of file again.
 
-    Make one with `Image.from_pixels`, which also normalises the array; the constructor only checks.
+    Make one with `Image.from_pixels`, which also normalizes the array; the constructor only checks.
 
     Args:
         pixels: (H, W, C) in the file's own dtype, native byte order, none infinite. 1-bit images are uint8 0 and
@@ -65,7 +65,7 @@ class Image(Raster):
         mode: "L", "LA", "RGB", "RGBA" (straight alpha, last channel) or "CHANNELS" for anything else.
         value_range: (low, high) pixel values that 0 and 1 stand for; see `finer_image.io.value_range.interval_of`.
         channel_names: Names of the channels where the file has them (EXR), else empty.
-        icc_profile: Colour profile as stored in the file, or None.
+        icc_profile: Color profile as stored in the file, or None.
         source_mode: The file's own mode where it differs, such as "1", "P" or "CMYK"; empty if it does not.
         nodata: Value of the pixels that hold no data, beside NaN, or None.
         missing: How many pixels hold no data.
@@ -118,7 +118,7 @@ class Image(Raster):
             mode: Mode, or None to take it from the channel count.
             value_range: (low, high), or None to choose it.
             channel_names: One name for each channel, or empty.
-            icc_profile: Colour profile, or None.
+            icc_profile: Color profile, or None.
             source_mode: The file's own mode where it differs.
             nodata: Value of the pixels that hold no data, or None; NaN always stands for none.
             notes: What the user should know about what was read.

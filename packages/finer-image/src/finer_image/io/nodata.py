@@ -85,7 +85,7 @@ def missing_pixels(
 ) -> Bool[np.ndarray, "rows columns"] | None:
     """Tell which pixels hold no data: those with NaN in any channel, or with the named value.
 
-    In a colour picture the named value stands in every colour of such a pixel, since a colour may well have no red; in
+    In a color picture the named value stands in every color of such a pixel, since a color may well have no red; in
     any other image one channel is enough.
 
     Args:

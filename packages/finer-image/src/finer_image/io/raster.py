@@ -24,7 +24,7 @@ class Raster(ABC):
         mode: "L", "LA", "RGB", "RGBA" (straight alpha, last channel) or "CHANNELS" for anything else.
         value_range: (low, high) pixel values that 0 and 1 stand for.
         channel_names: Names of the channels where the file has them, else empty.
-        icc_profile: Colour profile as stored in the file, or None.
+        icc_profile: Color profile as stored in the file, or None.
         source_mode: The file's own mode where it differs; empty if it does not.
         nodata: Value of the pixels that hold no data, beside NaN, or None.
         missing: How many pixels hold no data; they are left out of the fit and of the figures.
@@ -102,7 +102,7 @@ class Raster(ABC):
         """Describe everything except the pixels in values that JSON holds.
 
         Returns:
-            A dict for `Image.from_metadata`; the colour profile is base64 text.
+            A dict for `Image.from_metadata`; the color profile is base64 text.
         """
         return {
             "height": self.height,

@@ -87,9 +87,9 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 def read_image(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> Image:
     """Read one still image.
 
-    The format is recognised by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),
+    The format is recognized by content, not by suffix. Pictures come out upright (all 8 EXIF orientations),
     in native byte order, at the depth the file stores; palettes, CMYK, YCbCr, Lab and HSV become RGB. A file
-    is read whole or refused: a cut one never gives a partly grey picture. Of several pages or frames the
+    is read whole or refused: a cut one never gives a partly gray picture. Of several pages or frames the
     first is used; the image's notes, which are logged as warnings too, say so.
 
     Args:

@@ -126,7 +126,7 @@ class DecodedImage:
         mode: One of `finer_image.io.image.MODES`, or None to take it from the channel count.
         orientation: EXIF orientation, 1 to 8; anything else counts as 1, upright.
         channel_names: Names of the channels where the file has them.
-        icc_profile: Colour profile that applies to `pixels`, or None.
+        icc_profile: Color profile that applies to `pixels`, or None.
         source_mode: The file's own mode where it differs from `mode`.
         nodata: Value of the pixels that hold no data, or None.
     """

@@ -49,7 +49,7 @@ def default_suffix(image: Raster) -> str:
     """Choose the suffix of the most widely readable format that holds an image.
 
     Returns:
-        ".png" for 8- and 16-bit grey and colour, ".exr" for half and single precision, ".tif" for the rest, and for
+        ".png" for 8- and 16-bit gray and color, ".exr" for half and single precision, ".tif" for the rest, and for
         what the others cannot be: written in parts, for an image not in memory, or with pixels that hold no data.
     """
     if not isinstance(image, Image) or image.missing:
@@ -98,7 +98,7 @@ def write_image(path: str | os.PathLike[str], image: Image | ArrayLike) -> Path:
     """Write an image in the format its suffix names, replacing what was there only once it is complete.
 
     PNG, TIFF, EXR, .npy, Zarr, BMP and WebP (lossless) give back the same pixels; JPEG and Radiance .hdr are lossy by
-    nature. WebP stores grey as RGB. Colour profiles go into PNG, JPEG, WebP and TIFF. Missing folders are made.
+    nature. WebP stores gray as RGB. Color profiles go into PNG, JPEG, WebP and TIFF. Missing folders are made.
 
     Args:
         path: Where to write; the suffix is one of `WRITABLE`.
@@ -209,14 +209,14 @@ def _write_pillow(path: Path, image: Image, *, format_name: str, options: dict[s
     picture = pillow.fromarray(image.pixels[:, :, 0] if image.mode == "L" else image.pixels)
     profile = {} if image.icc_profile is None or format_name == "BMP" else {"icc_profile": image.icc_profile}
     if format_name == "WEBP" and image.mode in ("L", "LA"):
-        # WebP has no grey; a profile of grey would not fit what it stores.
+        # WebP has no gray; a profile of gray would not fit what it stores.
         picture, profile = picture.convert("RGBA" if image.mode == "LA" else "RGB"), {}
     with path.open("wb") as handle:
         picture.save(handle, format=format_name, **options, **profile)
 
 
 _write_jpeg = partial(_write_pillow, format_name="JPEG", options={"quality": 95, "subsampling": 0})
-# exact: keep the colours under transparent pixels, which belong to the image too.
+# exact: keep the colors under transparent pixels, which belong to the image too.
 _write_webp = partial(_write_pillow, format_name="WEBP", options={"lossless": True, "exact": True})
 _write_bmp = partial(_write_pillow, format_name="BMP", options={})
 
@@ -234,7 +234,7 @@ def tiff_options(image: Image) -> dict[str, Any]:
     return {
         **options,
         "compression": "zlib",
-        # Differences of neighbours compress well; other readers know them for these types.
+        # Differences of neighbors compress well; other readers know them for these types.
         "predictor": image.dtype.name in ("uint8", "uint16", "float32"),
         "metadata": None,
         "software": False,

@@ -18,7 +18,7 @@ def write_zarr(path: Path, bands: Iterable[np.ndarray], kind: Image, height: int
     Args:
         path: A folder that does not exist yet.
         bands: (rows, W, C) pixels, from the top, of any number of rows each.
-        kind: An image of any size, of the type to be written; a colour profile is not kept.
+        kind: An image of any size, of the type to be written; a color profile is not kept.
         height: Rows.
         width: Columns.
 

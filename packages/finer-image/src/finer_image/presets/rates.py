@@ -102,8 +102,8 @@ def _usual_rate(
     """
     if not rules.large_batches:
         borne = min(_HIGHEST_RATE, USUAL_RATE * math.sqrt(batch / SMALLEST_BATCH))
-        travelled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
-        return min(borne, travelled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
+        traveled = _SMALL_TRAVEL * math.sqrt(pixels * length.passes) / length.steps
+        return min(borne, traveled * min(1.0, narrow)) * max(1.0, min(narrow, _NARROWEST) / deep)
     short = min(_SHORT_RATE, max(1.0, math.sqrt(_SHORT_PASSES / length.passes)))
     long = min(1.0, _STEADY_STEPS * math.sqrt(pixels) / length.steps) ** (noise / 4)
     borne = short * long * USUAL_RATE * math.sqrt(batch / (STEADY_BATCH * math.sqrt(pixels)))

@@ -96,7 +96,7 @@ class DiskTarget:
         return coords_of_index(number, self._axes), values
 
     def _run(self, start: int, stop: int) -> PixelTarget:
-        """Return what serves neighbouring pixels, in a row of their own."""
+        """Return what serves neighboring pixels, in a row of their own."""
         width = self.image.width
         first, last = start // width, (stop - 1) // width
         columns = slice(start - first * width, stop - first * width)

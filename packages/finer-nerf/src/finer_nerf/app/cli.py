@@ -14,7 +14,7 @@ from finer_core.app.sharing import add_benchmark_options
 from finer_nerf._version import __version__
 from finer_nerf.config import BUILT_IN, SCENES, NerfConfig, scene_name
 
-_MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colours (n, 3)"
+_MAPPING = "points (n, 3) of the scene's coordinates and directions (n, 3) to densities (n,) and colors (n, 3)"
 _SCENE = "folder of a Blender, instant-ngp or COLMAP scene, or a transforms.json"
 
 
@@ -138,7 +138,7 @@ def _add_render(commands: Any) -> None:
 
 
 def _add_mesh(commands: Any) -> None:
-    text = "Extract a coloured mesh: a level set of the density."
+    text = "Extract a colored mesh: a level set of the density."
     parser = add_command(commands, "mesh", "finer_nerf.app.commands:mesh_model", text)
     parser.add_argument("model", metavar="MODEL", help="model.safetensors")
     parser.add_argument(

@@ -183,7 +183,7 @@ def _resized(camera: Camera, height: int, width: int) -> Camera:
 
 
 def mesh_model(arguments: argparse.Namespace) -> str:
-    """Extract a coloured mesh into a file, in the scene's coordinates; return the line to print."""
+    """Extract a colored mesh into a file, in the scene's coordinates; return the line to print."""
     out = mesh_path(arguments, package="finer-nerf")
     check_resolution(arguments.resolution)
     memory = parse_memory(arguments.memory)

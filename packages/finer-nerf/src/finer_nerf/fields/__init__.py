@@ -1,1 +1,1 @@
-"""Radiance fields: density and colour networks of finer-core, and the encodings of directions."""
+"""Radiance fields: density and color networks of finer-core, and the encodings of directions."""

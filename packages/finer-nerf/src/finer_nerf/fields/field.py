@@ -1,4 +1,4 @@
-"""What a radiance field is: density and features of a point, then colour seen from a direction."""
+"""What a radiance field is: density and features of a point, then color seen from a direction."""
 
 from typing import Protocol, runtime_checkable
 
@@ -20,7 +20,7 @@ class PointField(Protocol):
         ...
 
     def color(self, directions: Tensor, features: Tensor) -> Tensor:
-        """Return colours (n, 3)."""
+        """Return colors (n, 3)."""
         ...
 
 
@@ -49,7 +49,7 @@ class Field(nn.Module):
         raise NotImplementedError
 
     def color(self, directions: Tensor, features: Tensor) -> Tensor:
-        """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
+        """Return colors (n, 3) in [0, 1] seen along unit directions (n, 3)."""
         raise NotImplementedError
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
@@ -63,6 +63,6 @@ class Field(nn.Module):
     def forward(
         self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
-        """Return sigmas (n,) and colours (n, 3)."""
+        """Return sigmas (n,) and colors (n, 3)."""
         sigmas, features = self.density_and_features(points)
         return sigmas, self.color(directions, features)

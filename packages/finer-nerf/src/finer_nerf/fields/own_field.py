@@ -16,7 +16,7 @@ OWN = "own"
 class OwnField(Field):
     """Make a field of a module.
 
-    A `PointField` is asked for densities and colours apart, as ours are; of another module the colours are computed
+    A `PointField` is asked for densities and colors apart, as ours are; of another module the colors are computed
     with the densities, so it is called twice for what is seen.
 
     Args:
@@ -54,7 +54,7 @@ class OwnField(Field):
     def color(
         self, directions: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
     ) -> Float[Tensor, "points 3"]:
-        """Return colours (n, 3) seen along unit directions (n, 3)."""
+        """Return colors (n, 3) seen along unit directions (n, 3)."""
         if isinstance(self.network, PointField):
             return in_own_type(self.network, directions, features, call=lambda own, *rows: own.color(*rows))
         rgbs: Tensor = in_own_type(self.network, features, directions)[1]

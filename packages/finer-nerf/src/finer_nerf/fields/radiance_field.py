@@ -1,4 +1,4 @@
-"""A radiance field of two networks: density and features of a point, then colour seen from a direction."""
+"""A radiance field of two networks: density and features of a point, then color seen from a direction."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,7 +46,7 @@ class FieldConfig:
         expected = _DIRECTION_FEATURES[self.directions] + self.density.out_features - 1
         if self.density.in_features != 3 or self.color.out_features != 3 or self.color.in_features != expected:
             raise InputError(
-                f"not a radiance field: density {self.density.in_features} -> {self.density.out_features}, colour "
+                f"not a radiance field: density {self.density.in_features} -> {self.density.out_features}, color "
                 f"{self.color.in_features} -> {self.color.out_features} (expected 3 -> 1 + features, {expected} -> 3)"
             )
 
@@ -75,8 +75,8 @@ def field_config(
 
     Args:
         method: A key of `METHODS` with values for "nerf".
-        geometry_features: Features handed from density to colour; None for the width (15 for ngp).
-        color_layers: Hidden-to-hidden layers of the colour network; None for as many as the density network has.
+        geometry_features: Features handed from density to color; None for the width (15 for ngp).
+        color_layers: Hidden-to-hidden layers of the color network; None for as many as the density network has.
         hidden_features: Width of both networks.
         hidden_layers: Hidden-to-hidden layers of the density network.
         **options: Options of the method.
@@ -104,7 +104,7 @@ def field_config(
 
 
 class RadianceField(Field):
-    """Map points and directions to density and colour.
+    """Map points and directions to density and color.
 
     Formula: (s, g) = F(x), sigma = exp(s) with a bounded derivative, c = logistic(G([e(d), g])); direction first, e the
     encoding of directions (FINER, section 4.3, in torch-ngp's arrangement).
@@ -170,7 +170,7 @@ class RadianceField(Field):
     def color(
         self, directions: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
     ) -> Float[Tensor, "points 3"]:
-        """Return colours (n, 3) in [0, 1] seen along unit directions (n, 3)."""
+        """Return colors (n, 3) in [0, 1] seen along unit directions (n, 3)."""
         if self.directions == "frequencies":
             directions = self._frequencies(directions)
         elif self.directions == "harmonics":

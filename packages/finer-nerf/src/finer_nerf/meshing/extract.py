@@ -1,4 +1,4 @@
-"""A coloured mesh of a radiance field: a level set of its density."""
+"""A colored mesh of a radiance field: a level set of its density."""
 
 import os
 from collections.abc import Callable
@@ -29,14 +29,14 @@ _HALF_OPAQUE_IN = 0.01
 """The default level makes this share of the box's side half opaque."""
 _POINTS_AT_ONCE = 1 << 14
 _BYTES_A_POINT, _BYTES_A_VERTEX = 5, 400
-"""Of the grid: a float32, and masks of layers. Of the mesh: positions, normals, colours, its two faces, and copies."""
+"""Of the grid: a float32, and masks of layers. Of the mesh: positions, normals, colors, its two faces, and copies."""
 _FLOOR = 1e-8
 """Share of the level that counts as empty: so low that it does not bend the logarithm next to the surface."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColoredMesh:
-    """Hold a mesh with a colour at each vertex, and perhaps a texture.
+    """Hold a mesh with a color at each vertex, and perhaps a texture.
 
     Attributes:
         vertices: (n, 3) float64 in the input's coordinates.
@@ -55,7 +55,7 @@ class ColoredMesh:
     texture: np.ndarray | None = None
 
     def to_trimesh(self) -> Any:
-        """Return a `trimesh.Trimesh` with the texture or vertex colours."""
+        """Return a `trimesh.Trimesh` with the texture or vertex colors."""
         import trimesh
 
         mesh = trimesh.Trimesh(
@@ -134,7 +134,7 @@ def extract_mesh(
         memory: Bytes to stay within.
         min_component: Connected parts with fewer than this share of the faces are floaters and left out.
         simplify: Faces to simplify the mesh to, by quadric errors; needs the extra `finer-nerf[simplify]`.
-        texture: Pixels of a texture's side, which the colours are painted into as well; None for none.
+        texture: Pixels of a texture's side, which the colors are painted into as well; None for none.
         on_points: Called with the number of grid points done.
 
     Raises:
@@ -231,7 +231,7 @@ def _outwards(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _colors(model: FittedScene, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Return the colour of each vertex seen straight on, uint8."""
+    """Return the color of each vertex seen straight on, uint8."""
 
     def look(piece: tuple[Tensor, Tensor]) -> Tensor:
         _, colors = model.field(*piece)

@@ -5,7 +5,7 @@ import numpy as np
 from finer_core.shapes import Float, Real, UInt8
 
 _NOTHING = 255
-"""Grey value of pixels without a surface."""
+"""Gray value of pixels without a surface."""
 
 
 def depth_picture(depth: Real[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:

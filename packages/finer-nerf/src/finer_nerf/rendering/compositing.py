@@ -10,7 +10,7 @@ from finer_nerf.rendering.ray_marching import PackedSamples
 def transmittance_and_weights(
     sigmas: Float[Tensor, " samples"], samples: PackedSamples
 ) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
-    """Return how much light passes up to each sample, and each sample's share of its ray's colour.
+    """Return how much light passes up to each sample, and each sample's share of its ray's color.
 
     Formula: T_i = exp(-sum_{j<i} sigma_j step_j), w_i = T_i (1 - exp(-sigma_i step_i)) (NeRF, equation 3).
     Differentiable with respect to `sigmas`.

@@ -18,7 +18,7 @@ class FittedScene(Protocol):
     `finer_nerf.model.NerfModel` is one.
 
     Attributes:
-        field: Density and colour in the box.
+        field: Density and color in the box.
         frame: From the input's coordinates to the box.
         bound: The box is [-bound, bound]^3.
         grid: Where the box is not empty.

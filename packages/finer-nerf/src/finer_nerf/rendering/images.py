@@ -1,4 +1,4 @@
-"""Renderings as 8-bit images: colour, depth or normals, of a camera that suits a film."""
+"""Renderings as 8-bit images: color, depth or normals, of a camera that suits a film."""
 
 from typing import Literal, get_args
 

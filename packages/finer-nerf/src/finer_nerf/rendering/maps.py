@@ -1,4 +1,4 @@
-"""What a view shows as numbers: colour, depth, opacity and normals, for programs that go on with them."""
+"""What a view shows as numbers: color, depth, opacity and normals, for programs that go on with them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Density and colour at points of the scene, in the scene's units."""
+"""Density and color at points of the scene, in the scene's units."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ _POINTS_AT_ONCE = 1 << 14
 def look_at_tensors(
     model: FittedScene, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
 ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points 3"]]:
-    """Return density and colour, differentiably.
+    """Return density and color, differentiably.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""Render whole pictures: colour, depth, opacity, normals."""
+"""Render whole pictures: color, depth, opacity, normals."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from finer_nerf.rendering.volume import RayRendering, render_packed
 _PIECE_SAMPLES = 1 << 18
 """Samples a piece of a picture may have at most; bounds the memory of rendering."""
 BYTES_PER_PIXEL = 200
-"""Of a picture while it is rendered: its number, rays, colour, opacity, depth and points, some of them twice."""
+"""Of a picture while it is rendered: its number, rays, color, opacity, depth and points, some of them twice."""
 _SOLID = 0.5
 """Opacity from which on a pixel has a depth and a normal."""
 

@@ -1,4 +1,4 @@
-"""Render packed samples: the density of all of them, the colour of those that are seen."""
+"""Render packed samples: the density of all of them, the color of those that are seen."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class RayRendering:
         opacity: (rays,), the sum of the weights.
         depth: (rays,), mean distance along the ray of what is seen, sum of weights times t, not divided by the opacity.
         evaluated: Samples whose density was computed.
-        colored: Samples whose colour was computed.
+        colored: Samples whose color was computed.
     """
 
     image: Float[Tensor, "rays 3"]
@@ -55,7 +55,7 @@ def render_packed(
         rays_o: (rays, 3).
         rays_d: (rays, 3), unit.
         samples: From `march`.
-        background: Colour behind everything: a number, (3,), or (rays, 3).
+        background: Color behind everything: a number, (3,), or (rays, 3).
         min_weight: See above.
     """
     evaluated = len(samples)

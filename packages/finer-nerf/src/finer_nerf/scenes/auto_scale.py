@@ -26,7 +26,7 @@ _ONE_PLACE = 1e-9
 _FAR = 20
 """Times the median camera's distance from the middle of all; even long captures stay below 5."""
 _CAMERA_RADIUS = 0.9
-"""Distance from the box's centre that the farthest camera is put at, when everything lies between the cameras."""
+"""Distance from the box's center that the farthest camera is put at, when everything lies between the cameras."""
 _WIDE_CAMERA_RADIUS = 1.0
 _WIDE_BOUND = 2.0
 """The same, and the box, when the scene says that it goes on behind what the cameras look at (aabb_scale)."""
@@ -55,7 +55,7 @@ def place_scene(
 
     Blender scenes of about the benchmark's size take the published values: scale 0.8, no offset, bound 1; others are
     scaled so that the box holds what the cameras see round the point that they look at. Scenes of other formats: that
-    point becomes the centre. Where silhouettes or known points (COLMAP) tell how far the scene reaches, it is placed as
+    point becomes the center. Where silhouettes or known points (COLMAP) tell how far the scene reaches, it is placed as
     a Blender scene is if it then fits the box and is not lost in it, and else so that it fills it. Elsewhere the
     farthest camera is put just inside the box; a scene with aabb_scale above 1, or one whose known points reach
     farther, gets a box of twice the size.
@@ -132,7 +132,7 @@ def look_outwards(poses: Real[np.ndarray, "cameras 4 4"]) -> bool:
 def _filled(content: Extent, center: np.ndarray, *, seen: float) -> tuple[np.ndarray, float]:
     """Return the middle of a box of half side 1, and its scale, that hold a scene of known bounds.
 
-    How far the cameras see to the side of the centre that they look at is infinite where they look at no point.
+    How far the cameras see to the side of the center that they look at is infinite where they look at no point.
     """
     scale = _BLENDER_SCALE if _is_usual(seen) else _BENCHMARK_SEES / seen
     if _FILLED[0] <= scale * content.reach(center) <= _FILLED[1]:
@@ -168,7 +168,7 @@ def _seen_radius(scene: Scene, center: np.ndarray) -> float:
 def looked_at(poses: Real[np.ndarray, "cameras 4 4"]) -> Float[np.ndarray, "3"]:
     """Return the point nearest to all optical axes, in the least-squares sense, (3,).
 
-    Formula: minimise sum_i |(I - d_i d_i^T)(p - o_i)|^2. Where the axes are nearly parallel the point is ill-defined,
+    Formula: minimize sum_i |(I - d_i d_i^T)(p - o_i)|^2. Where the axes are nearly parallel the point is ill-defined,
     and a point ahead of the mean camera is taken, at the cameras' own spread.
 
     Args:

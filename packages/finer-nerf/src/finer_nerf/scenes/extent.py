@@ -27,7 +27,7 @@ _LEAST_POINTS = 20
 _POINTS_SHARE, _POINTS_MARGIN = 0.95, 0.15
 """Share of the points, along each axis, that is believed; and how much is added for what was cut off."""
 _SAME, _OTHER = 6, 16
-"""Levels of 255: how far a constant background's pixels may be from its colour, and from where on a pixel is none."""
+"""Levels of 255: how far a constant background's pixels may be from its color, and from where on a pixel is none."""
 _BORDER_SHARE = 0.9
 
 
@@ -67,7 +67,7 @@ def points_extent(points: Real[np.ndarray, "points 3"]) -> Extent | None:
 def silhouette_extent(views: Views, *, center: np.ndarray, reach: float) -> Extent | None:
     """Return the bounds of what is seen of the visual hull of silhouettes, or None where there are none.
 
-    Silhouettes are transparency, masks, or a background of one colour.
+    Silhouettes are transparency, masks, or a background of one color.
 
     Formula: cells of a cube that half the cameras see, nine tenths of which show something there; of these the ones
     that are nearest to some camera in some direction, for what no camera looks at from its side, such as the space
@@ -83,7 +83,7 @@ def silhouette_extent(views: Views, *, center: np.ndarray, reach: float) -> Exte
     if shown is None:
         return None
     cameras = tuple(views.cameras[i].resized(height=shown.shape[1], width=shown.shape[2]) for i in chosen)
-    # Around the centre, in units of the reach: single precision would lose a scene far from the origin.
+    # Around the center, in units of the reach: single precision would lose a scene far from the origin.
     frame = Normalization.centered(center, scale=1 / reach)
     poses = torch.from_numpy(frame.poses_to_box(views.poses[list(chosen)]))
     low, high = -torch.ones(3), torch.ones(3)
@@ -144,7 +144,7 @@ def _is_in_front(cells: Tensor, poses: Tensor, cameras: tuple[Camera, ...], *, r
 def shown_pixels(views: Views, chosen: Sequence[int]) -> Tensor | None:
     """Return which pixels of some views show something, or None where (nearly) all of them do.
 
-    Pixels that are transparent, masked out, or of a constant background's colour show nothing.
+    Pixels that are transparent, masked out, or of a constant background's color show nothing.
 
     Args:
         views: Posed pictures, which are looked at one after another: all at once would take much memory.
@@ -175,7 +175,7 @@ def shown_pixels(views: Views, chosen: Sequence[int]) -> Tensor | None:
 
 
 def constant_background(views: Views) -> Tensor | None:
-    """Return the colour, int16 (3,), that nine tenths of the pixels at the pictures' edges have, or None.
+    """Return the color, int16 (3,), that nine tenths of the pixels at the pictures' edges have, or None.
 
     Args:
         views: Opaque pictures; what a mask leaves out does not count.

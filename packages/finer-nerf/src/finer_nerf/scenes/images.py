@@ -109,7 +109,7 @@ def _marked(mask: Image.Image, *, is_lossy: bool) -> np.ndarray:
 def downscale_picture(picture: np.ndarray, factor: int, *, average: bool = True) -> np.ndarray:
     """Return a picture at a `factor`-th of its size, by area averaging.
 
-    Formula: size // factor; every channel averaged by itself, colours straight and not weighted by alpha, rounded to 8
+    Formula: size // factor; every channel averaged by itself, colors straight and not weighted by alpha, rounded to 8
     bits (the published loader, held by golden vectors).
 
     Args:

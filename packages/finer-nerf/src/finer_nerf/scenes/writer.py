@@ -23,7 +23,7 @@ def write_blender_scene(
     Splits, pictures and depths of another scene that was in the folder are removed.
 
     Args:
-        scene: A scene with one lens whose centre is the picture's, as the format needs.
+        scene: A scene with one lens whose center is the picture's, as the format needs.
         folder: Where; its parent exists.
         depths: Distances along the rays for some splits, (n, height, width), in the scene's units.
     """

@@ -19,14 +19,14 @@ _KEPT = 0.98
 _PRIOR = 10.0
 """Rays that the first guess counts as."""
 _CLEAR = 8
-"""Power of the transmittance that a ray counts by: fog has a colour of its own, which the background must not undo."""
+"""Power of the transmittance that a ray counts by: fog has a color of its own, which the background must not undo."""
 
 
 def with_backgrounds(settings: NerfConfig, scene: Scene) -> NerfConfig:
     """Decide what is behind a scene and what its training rays end on.
 
-    Transparent pictures are put on white, and trained on random colours, which keep the field opaque. Opaque pictures
-    show what is behind them: the one colour that their edges have, or else a colour that is learned.
+    Transparent pictures are put on white, and trained on random colors, which keep the field opaque. Opaque pictures
+    show what is behind them: the one color that their edges have, or else a color that is learned.
 
     Args:
         settings: With None where nothing was said.
@@ -43,7 +43,7 @@ def with_backgrounds(settings: NerfConfig, scene: Scene) -> NerfConfig:
         found = LEARNED if color is None else background_name((color.double() / 255).tolist())
         background = "white" if transparent or is_blender else found
     if background == LEARNED and transparent:
-        raise InputError("--background learned: the pictures are transparent, so nothing is behind them; name a colour")
+        raise InputError("--background learned: the pictures are transparent, so nothing is behind them; name a color")
     rays_end_on = settings.train_background
     if rays_end_on is None:
         rays_end_on = "random" if transparent or (is_blender and settings.preset == "paper") else "same"
@@ -51,7 +51,7 @@ def with_backgrounds(settings: NerfConfig, scene: Scene) -> NerfConfig:
 
 
 class LearnedBackground:
-    """Keep the colour that fits best what rays see through the field.
+    """Keep the color that fits best what rays see through the field.
 
     Formula: b = (k b_0 + sum w t (c_true - c)) / (k + sum w t^2) over recent rays, t their transmittance, w = t^8, c
     what they see on black: the weighted least-squares solution for a given field, each step's sums fading by a
@@ -68,19 +68,19 @@ class LearnedBackground:
 
     @classmethod
     def guess(cls, images: Tensor, *, device: torch.device | str) -> "LearnedBackground":
-        """Begin with the median colour at the edges of pictures, uint8 (n, height, width, 3 or 4)."""
+        """Begin with the median color at the edges of pictures, uint8 (n, height, width, 3 or 4)."""
         rows, columns = images[:, [0, -1], :, :3].flatten(0, 2), images[:, :, [0, -1], :3].flatten(0, 2)
         return cls(first=torch.cat([rows, columns]).median(dim=0).values / 255, device=device)
 
     @property
     def color(self) -> Tensor:
-        """Return the colour, float32 (3,) in [0, 1]."""
+        """Return the color, float32 (3,) in [0, 1]."""
         found = (_PRIOR * self.first + self.sums[1:]) / (_PRIOR + self.sums[0])
         return found.clamp(0, 1).float().to(self.device)
 
     @property
     def name(self) -> str:
-        """Return the colour's name."""
+        """Return the color's name."""
         return background_name(self.color.tolist())
 
     def load_sums(self, sums: Tensor) -> None:

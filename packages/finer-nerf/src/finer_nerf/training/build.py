@@ -1,4 +1,4 @@
-"""Put a training together from its plan: field, rays, grid, objective, optimiser and loop; begun anew where it must."""
+"""Put a training together from its plan: field, rays, grid, objective, optimizer and loop; begun anew where it must."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -187,7 +187,7 @@ def model_of(plan: FitPlan, field: Field, scene: Scene, objective: PhotometricOb
 def build_objective(
     plan: FitPlan, scene: Scene, *, attempt: int = 0, gradient_sum: GradientReducer | None = None
 ) -> PhotometricObjective:
-    """Return what the training minimises, with its own occupancy grid."""
+    """Return what the training minimizes, with its own occupancy grid."""
     settings = plan.settings
     assert settings.grid_resolution and settings.density_threshold and settings.batch_rays and settings.max_samples
     assert settings.background

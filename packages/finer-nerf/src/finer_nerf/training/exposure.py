@@ -1,4 +1,4 @@
-"""An affine colour of each training camera: exposure and white balance that differ from picture to picture."""
+"""An affine color of each training camera: exposure and white balance that differ from picture to picture."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ from finer_nerf.training.rays import RayBatch
 _KEPT = 0.98
 """How much of the sums stays at each step."""
 _PRIOR, _PRIOR_SHARE = 10.0, 0.05
-"""Rays that no change counts as, of colours of length 1, and share of a picture's rays: what it does not tell stays."""
+"""Rays that no change counts as, of colors of length 1, and share of a picture's rays: what it does not tell stays."""
 _FIRST = 50
-"""Steps before pictures are told apart: fog has no colours to compare."""
+"""Steps before pictures are told apart: fog has no colors to compare."""
 
 
 def check_exposure(scene: Scene) -> None:
-    """Raise InputError for pictures whose colours are mixed with a background of ours."""
+    """Raise InputError for pictures whose colors are mixed with a background of ours."""
     if scene.train.is_transparent:
         raise InputError(
             f"{scene.name}: --exposure is for opaque pictures, and these are transparent; leave it out, or put them on "
@@ -31,11 +31,11 @@ def check_exposure(scene: Scene) -> None:
 
 
 class Exposure:
-    """Keep the affine map from the scene's colours to each picture's that fits best what rays see.
+    """Keep the affine map from the scene's colors to each picture's that fits best what rays see.
 
-    Formula: [A_v b_v] minimises k |[A b] - [I 0]|^2 + sum |A c + b - c_true|^2 over recent rays of view v, c what they
+    Formula: [A_v b_v] minimizes k |[A b] - [I 0]|^2 + sum |A c + b - c_true|^2 over recent rays of view v, c what they
     see, n of them: the ridge solution for a given field, k = 10 + n / 20, each step's sums fading by a constant factor.
-    The maps' mean over views is divided out, for the field's colours are only known up to one map of all.
+    The maps' mean over views is divided out, for the field's colors are only known up to one map of all.
 
     Args:
         views: Number of training views.
@@ -62,12 +62,12 @@ class Exposure:
         return self._maps
 
     def apply(self, colors: Float[Tensor, "rays 3"], view: Int[Tensor, " rays"]) -> Float[Tensor, "rays 3"]:
-        """Return the scene's colours (n, 3) as pictures of views (n,) have them; differentiable by the colours."""
+        """Return the scene's colors (n, 3) as pictures of views (n,) have them; differentiable by the colors."""
         maps = self.maps[view]
         return torch.einsum("nij,nj->ni", maps[..., :3], colors) + maps[..., 3]
 
     def undo(self, batch: RayBatch) -> RayBatch:
-        """Return a batch with what its pictures show in the scene's colours."""
+        """Return a batch with what its pictures show in the scene's colors."""
         maps = self.maps
         inverse = torch.linalg.pinv(maps[..., :3])[batch.view]
         target = torch.einsum("nij,nj->ni", inverse, batch.target - maps[batch.view, :, 3])

@@ -54,7 +54,7 @@ def fit(
         config: The settings; None for the default ones.
         network: Hyper-parameters of the method's networks by name, such as {"hidden_features": 128}; or a module of
             your own, float32, that maps points (n, 3) of the box and unit directions (n, 3) to densities (n,) per box
-            unit and colours (n, 3) in [0, 1], each row by itself. It is trained in place, from the weights that it
+            unit and colors (n, 3) in [0, 1], each row by itself. It is trained in place, from the weights that it
             has, at the method's rates. One that has `density_and_features(points)` and `color(directions, features)`
             is asked for them apart, which costs less.
         activation: Of your own, in the place of the method's in both networks: a module, copied for each layer, or a

@@ -72,7 +72,7 @@ class PhotometricObjective:
         attempt: How often this training started over.
         sample: Finds the samples of rays.
         learned: The background, where it is learned.
-        exposure: Colours of each picture, where they are learned.
+        exposure: Colors of each picture, where they are learned.
         gradient_sum: Adds the gradients, and what is told of the rays, of the other processes that share a step; None
             if there are none. All draw the same rays, each renders a contiguous part of them, and all look at the
             density of the same points.

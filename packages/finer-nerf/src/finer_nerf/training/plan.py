@@ -85,7 +85,7 @@ class FitPlan(SavedPlan):
 
     @property
     def networks(self) -> tuple[NetworkConfig, NetworkConfig]:
-        """Return density and colour network; see `config`."""
+        """Return density and color network; see `config`."""
         return self.config.density, self.config.color
 
 
@@ -199,7 +199,7 @@ def _decisions(given: NerfConfig, resolved: NerfConfig, *, is_blender: bool) -> 
     if given.contract is None and resolved.contract:
         yield "the cameras look outwards: all space is contracted into the box; --no-contract takes a box"
     if given.background is None and resolved.train_background == "same" and not is_blender:
-        shown = "a learned colour" if resolved.background == LEARNED else f"{resolved.background}, as at their edges"
+        shown = "a learned color" if resolved.background == LEARNED else f"{resolved.background}, as at their edges"
         yield f"the pictures are opaque: what is behind everything is {shown}; --background overrules this"
 
 
@@ -229,7 +229,7 @@ def _samples(settings: NerfConfig) -> int:
 def _sample_bytes(plan: FitPlan) -> int:
     """Return what the networks keep of a sample for its gradients."""
     if isinstance(plan.field, OwnNetwork):
-        return 2 * bytes_per_row(plan.field)  # for its density, and again for its colour
+        return 2 * bytes_per_row(plan.field)  # for its density, and again for its color
     return sum(bytes_per_row(network) for network in plan.networks)
 
 

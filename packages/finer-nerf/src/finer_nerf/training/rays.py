@@ -1,4 +1,4 @@
-"""The rays of all training pictures, and their colours, drawn at random."""
+"""The rays of all training pictures, and their colors, drawn at random."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -65,7 +65,7 @@ class TrainingRays:
         views: The pictures.
         frame: From the input's coordinates to the box.
         draw: See `Draw`.
-        background: "random" for a fresh colour a ray, or a colour (3,) for all, or a number for a grey one.
+        background: "random" for a fresh color a ray, or a color (3,) for all, or a number for a gray one.
         device: Where the batches go.
     """
 

@@ -50,7 +50,7 @@ def carve(
             perspective = camera.projection == "perspective"
             depth = local[:, 2] if perspective else local.norm(dim=-1)
             inside = inside & (depth > radius)
-            # A cell around the camera, or one whose centre just misses the picture, may still be seen.
+            # A cell around the camera, or one whose center just misses the picture, may still be seen.
             seen[piece] |= inside | (depth.abs() <= radius)
             # How far a cell reaches in a picture is known for a perspective only: others close nothing.
             if not has_alpha or not perspective or not bool(inside.any()):

@@ -31,7 +31,7 @@ from finer_ntk.config import KernelSettings, SpectrumSettings, SubjectSettings, 
 _NOT_ASKED = ("checkpoint_seconds",)
 """Shared settings that mean nothing here."""
 _NETWORK = "network (default: the method's published values)"
-_MODEL_HELP = "model.safetensors of any application (default: --method at initialisation)"
+_MODEL_HELP = "model.safetensors of any application (default: --method at initialization)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -173,6 +173,6 @@ def _report(
         shown.append(("eigenvalues", keep_figure(run, "eigenvalues", curve)))
         if subject.points.shape is not None and kernel.ndim == 2:
             reach = figures.draw_reach(kernel, subject.points.shape)
-            shown.append(("K(centre, x): how far learning at the centre reaches", figure_bytes(reach)))
+            shown.append(("K(center, x): how far learning at the center reaches", figure_bytes(reach)))
     page.figures(shown)
     end_report(page, run, config, {**config["settings"], "network": config["network"]})

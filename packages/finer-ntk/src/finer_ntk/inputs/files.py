@@ -105,7 +105,7 @@ def _read_arrays(path: Path, claim: Callable[[int], None]) -> _Stored:
 
 
 def _read_text(path: Path, claim: Callable[[int], None]) -> _Stored:
-    """Read a text table; a cloud (.xyz) without what follows the position, a normal or a colour."""
+    """Read a text table; a cloud (.xyz) without what follows the position, a normal or a color."""
     claim(path.stat().st_size // 2)
     read = read_text_table(path)
     values, notes = read.values, []

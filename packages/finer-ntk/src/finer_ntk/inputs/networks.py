@@ -1,4 +1,4 @@
-"""The network that is looked at: a method at initialisation, or a model file of any application."""
+"""The network that is looked at: a method at initialization, or a model file of any application."""
 
 import math
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def load_subject(settings: SubjectSettings, *, model: str | None) -> Subject:
 
     Args:
         settings: Which method or part, which points, where, in which precision.
-        model: A model file; None for the method at initialisation.
+        model: A model file; None for the method at initialization.
 
     Raises:
         InputError: For anything that cannot be read or does not fit together.
@@ -79,7 +79,7 @@ def subject_at_start(settings: SubjectSettings, *, points: Points) -> Subject:
     network = build_network(config, generator=generator)
     if settings.preset == "paper":
         draw_as_in_notebook(network, generator=generator)
-    return make_subject(network, points, settings, what=f"{config.method} at initialisation")
+    return make_subject(network, points, settings, what=f"{config.method} at initialization")
 
 
 def config_at_start(settings: SubjectSettings, *, in_features: int) -> NetworkConfig:

@@ -1,7 +1,7 @@
 """Redraw a network's parameters as the published notebook does, for `--preset paper`.
 
 It differs from the papers' training code: hidden biases are zero, ReLU networks are drawn from truncated normals, and
-Wire-FINER's initialiser is called with a bound as both mean and deviation, so that its weights are normal around that
+Wire-FINER's initializer is called with a bound as both mean and deviation, so that its weights are normal around that
 bound. Kept because the published figure comes from it; `--preset fast` draws as finer-core does.
 """
 

@@ -16,7 +16,7 @@ from finer_ntk.neural_tangents.loading import load_neural_tangents
 def infinite_ntk(network: nn.Module, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
     """Return the kernel that a network's shape has in the limit of infinite width, summed over output channels.
 
-    The limit is that of weights and biases drawn normally with the variances that the network's own initialisation has,
+    The limit is that of weights and biases drawn normally with the variances that the network's own initialization has,
     in the standard parameterisation (Sohl-Dickstein et al., 2020), in units of the network's width: what the kernels of
     such networks scatter about. Hidden weights could be of any distribution; but a first layer's few inputs never
     average out, so that a network with uniform first weights, as finer-core draws them, differs from it by more than

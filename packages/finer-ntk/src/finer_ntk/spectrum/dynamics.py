@@ -4,7 +4,7 @@ Gradient descent with rate eta on the mean square error moves the outputs, to fi
 
     f_{t+1} - y = (I - (2 eta / N) K) (f_t - y),    N = points times channels
 
-(Lee et al., NeurIPS 2019, section 2.2, in discrete time), with the kernel at initialisation held fixed. When training
+(Lee et al., NeurIPS 2019, section 2.2, in discrete time), with the kernel at initialization held fixed. When training
 takes FINER's published gradient, K is the kernel of the rule "training", J D^T, not the published figure's D D^T.
 """
 
@@ -20,7 +20,7 @@ from finer_ntk.kernel.functional_model import RowFunction
 def predicted_losses(
     kernel: Real[np.ndarray, "m m"], residual: Real[np.ndarray, " m"], *, learning_rate: float, steps: int
 ) -> Float[np.ndarray, " {steps+1}"]:
-    """Return the mean square error at steps 0..steps as the linearised network has it.
+    """Return the mean square error at steps 0..steps as the linearized network has it.
 
     Args:
         kernel: (m, m), over all outputs: points times channels, a point's channels together. Need not be symmetric.

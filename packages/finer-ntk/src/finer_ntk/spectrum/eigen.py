@@ -214,7 +214,7 @@ def estimate_spectrum(operator: NtkOperator, top: Eigenpairs, *, seed: int = 0) 
         start = random.choice((-1.0, 1.0), size=operator.shape[0])
         start -= top.vectors @ (top.vectors.T @ start)
         nodes, weights, energy = _lanczos(operator, start, steps, apart_from=top.vectors)
-        shares = weights * np.clip(nodes, 0, None)  # a probe's own normalisation varies less than the exact trace's
+        shares = weights * np.clip(nodes, 0, None)  # a probe's own normalization varies less than the exact trace's
         logs = np.log(np.where(nodes > 0, nodes, 1.0) / trace)
         entropies.append(-float((shares * logs).sum() / max(shares.sum(), np.finfo(float).tiny)))
         energies.append(energy)
@@ -230,7 +230,7 @@ def estimate_spectrum(operator: NtkOperator, top: Eigenpairs, *, seed: int = 0) 
 def _lanczos(
     operator: NtkOperator, start: np.ndarray, steps: int, *, apart_from: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return Ritz values, their quadrature weights, and |K start|^2; every vector is orthogonalised against all."""
+    """Return Ritz values, their quadrature weights, and |K start|^2; every vector is orthogonalized against all."""
     basis = np.zeros((steps, len(start)))
     basis[0] = start / np.linalg.norm(start)
     alphas, betas = np.zeros(steps), np.zeros(steps)

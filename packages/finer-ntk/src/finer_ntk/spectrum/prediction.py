@@ -23,7 +23,7 @@ _LARGEST_TARGET = 1e100
 MOST_OUTPUTS = 8192
 """Beyond this the kernel over all outputs takes more than half a gigabyte, and its norm minutes."""
 _SHARE_OF_STABLE = 0.1
-"""Of the rate above which the linearised descent diverges, N / lambda_max."""
+"""Of the rate above which the linearized descent diverges, N / lambda_max."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,7 +98,7 @@ class SdfExperiment(Experiment):
         figures = {
             "method": settings.method,
             "preset": settings.preset,
-            **_judgement(mesh, boxed, plan, quiet=quiet),
+            **_judgment(mesh, boxed, plan, quiet=quiet),
             **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
             **common_figures(plan, last, model, has_target=settings.target_rms is not None, processes=team.ranks.size),
             "resolution": settings.resolution,
@@ -134,7 +134,7 @@ def _mesh(run: RunFolder, model: SdfModel, plan: FitPlan, *, quiet: bool) -> Mes
     return found.mesh
 
 
-def _judgement(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: bool) -> dict[str, Any]:
+def _judgment(mesh: Mesh | None, reference: Shape, plan: FitPlan, *, quiet: bool) -> dict[str, Any]:
     if mesh is None:
         return no_surface()
     with reporting("judge", unit="stage", progress=not quiet) as tell:

@@ -99,7 +99,7 @@ def field_on_slice(model: SdfModel, *, height: float, points: int = _SLICE_POINT
 def cut_by_plane(mesh: Mesh, *, height: float) -> np.ndarray:
     """Return where a mesh meets the plane z = height, as line segments (n, 2, 2) of x and y.
 
-    A corner on the plane counts as above it, so that neighbouring faces agree and no segment is drawn twice.
+    A corner on the plane counts as above it, so that neighboring faces agree and no segment is drawn twice.
     """
     corners = mesh.triangles
     above = corners[:, :, 2] >= height

@@ -124,7 +124,7 @@ def _settle_close_points(inside: np.ndarray, axes: list[np.ndarray], distance: M
 
     libigl computes it in single precision, so that within about 3e-8 the side is a matter of chance. The nearest
     point of the surface is known in double precision: going on along the line from it, to a safe distance, stays on the
-    same side. Such a point has a neighbour on the other side, unless the shape is thinner there than the grid, so only
+    same side. Such a point has a neighbor on the other side, unless the shape is thinner there than the grid, so only
     points next to a change of side are looked at. A point exactly on the surface has no side; it keeps what it has.
     """
     index = np.argwhere(_next_to_a_change(inside))
@@ -139,7 +139,7 @@ def _settle_close_points(inside: np.ndarray, axes: list[np.ndarray], distance: M
 
 
 def _next_to_a_change(inside: np.ndarray) -> np.ndarray:
-    """Return which points have one of their six neighbours on the other side; beyond the grid is outside."""
+    """Return which points have one of their six neighbors on the other side; beyond the grid is outside."""
     padded = np.pad(inside, 1)
     change = np.zeros_like(inside)
     for axis in range(3):

@@ -38,7 +38,7 @@ def builtin_shape(*, chord: float = CHORD) -> LoadedShape:
 def builtin_parts() -> tuple[Solid, ...]:
     """Return the solids; they are disjoint.
 
-    Rings lie on spheres around one centre whose radii differ by more than the tubes and the gap, so their tilts are
+    Rings lie on spheres around one center whose radii differ by more than the tubes and the gap, so their tilts are
     free. The axis passes through them all: no ring but the meridian, which it ends before, comes near it.
     """
     tilted = _axes((0.36, 0.18, 0.91))

@@ -66,7 +66,7 @@ class Edges:
         key, first = np.unique(pairs.min(axis=0) * count + pairs.max(axis=0), return_index=True)
         disagree = (self.balance[self.uses == 2] != 0)[first]
         starts = np.unique(patches, return_index=True)[1]
-        roots = np.stack([starts, np.full(len(starts), count)])  # one more face, the neighbour of all of them
+        roots = np.stack([starts, np.full(len(starts), count)])  # one more face, the neighbor of all of them
         graph = _graph(np.concatenate([pairs, roots], axis=1), count + 1)
         came_from = breadth_first_order(graph, count, directed=False)[1][:count]
         faces_of_tree = np.flatnonzero(came_from < count)

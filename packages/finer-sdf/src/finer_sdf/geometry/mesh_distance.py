@@ -69,7 +69,7 @@ class MeshDistance:
         return Nearest(distance=np.sqrt(squared), faces=faces, points=near)
 
     def winding_number(self, points: Points) -> Float[np.ndarray, " points"]:
-        """Return the generalised winding number at points (n, 3): about 1 inside, 0 outside, between near holes."""
+        """Return the generalized winding number at points (n, 3): about 1 inside, 0 outside, between near holes."""
         found = np.empty(len(points))
         for index, piece in _pieces(points):
             found[index] = self._winding.winding_number(piece)

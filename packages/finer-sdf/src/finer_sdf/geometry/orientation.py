@@ -16,7 +16,7 @@ _ROUNDS = 8
 
 
 def orient_outwards(vertices: Vertices, faces: Faces, *, edges: Edges | None = None) -> tuple[Faces, list[str]]:
-    """Reverse the faces that are wound against their neighbours, then the patches that look inwards.
+    """Reverse the faces that are wound against their neighbors, then the patches that look inwards.
 
     A patch is a set of faces connected over edges that two faces share. Within one, the smaller part (by area) is
     reversed. Then a patch looks inwards if the winding number just above its faces is -1, not 0: just above an
@@ -41,7 +41,7 @@ def orient_outwards(vertices: Vertices, faces: Faces, *, edges: Edges | None = N
         faces = np.where(turned[:, None], faces[:, ::-1], faces)
         edges = Edges.of(faces)
         if turned.any():
-            notes.append(f"{turned.sum()} of {len(faces)} faces were wound against their neighbours; reversed them")
+            notes.append(f"{turned.sum()} of {len(faces)} faces were wound against their neighbors; reversed them")
         if edges.wound_against:
             notes.append("it has only one side (like a Moebius strip): inside and outside cannot be told everywhere")
     inwards = _inward_faces(vertices, faces, patches, closed=_closed_patches(faces, patches, edges))

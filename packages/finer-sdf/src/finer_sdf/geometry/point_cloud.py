@@ -90,13 +90,13 @@ def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
     normals = estimate_noisy_normals(points, noise=noise)
     note = (
         f"its points lie about {noise.deviation:.3g} off their surface and {noise.spacing:.3g} apart, so normals are "
-        "estimated from wide neighbourhoods, and distances are those to a smooth surface between the points"
+        "estimated from wide neighborhoods, and distances are those to a smooth surface between the points"
     )
     return PointCloud(points=points, normals=normals, noise=noise.deviation), note
 
 
 def _lengths_note(normals: np.ndarray) -> list[str]:
-    """Return a note where lengths differ: so do areas, but also colours and whatever else stands in columns."""
+    """Return a note where lengths differ: so do areas, but also colors and whatever else stands in columns."""
     given = normals[normals.any(axis=1)]
     if not len(given):
         return []
@@ -107,7 +107,7 @@ def _lengths_note(normals: np.ndarray) -> list[str]:
         return []
     found = f"its normals have lengths of {lengths.min():.3g} to {lengths.max():.3g}"
     if (given >= 0).all():
-        found += ", and are never negative, as colours are"
+        found += ", and are never negative, as colors are"
     return [f"{found}; taken as directions; if they are something else, leave them out"]
 
 

@@ -183,7 +183,7 @@ def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
     """Cut the ears off a polygon (k,); return its triangles (k - 2, 3), and whether all of them were ears.
 
     An ear is a corner that turns the polygon's way and whose triangle holds no other corner (Meisters, "Polygons have
-    ears", 1975). Cutting one changes only whether its two neighbours are ears.
+    ears", 1975). Cutting one changes only whether its two neighbors are ears.
     """
     flat = _in_its_plane(vertices[polygon])
     count = len(polygon)
@@ -214,7 +214,7 @@ def _ears(vertices: np.ndarray, polygon: np.ndarray) -> tuple[np.ndarray, bool]:
         for i in (a, c):
             turn[i] = _turn(*flat[[before[i], i, after[i]]])
             ears[i] = is_ear(i)
-        at = int(after[c])  # not its neighbour: cutting round and round gives better triangles than a fan
+        at = int(after[c])  # not its neighbor: cutting round and round gives better triangles than a fan
     # What is left is an edge, or corners on a line, or it crosses itself.
     simple = len(triangles) == count - 2 or not (abs(turn[alive]) > _FLAT * whole).any()
     while len(triangles) < count - 2:

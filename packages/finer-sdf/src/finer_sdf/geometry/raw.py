@@ -19,7 +19,7 @@ _BYTES_A_VERTEX = 100
 _BYTES_A_POINT = 450
 """Likewise per point of a cloud."""
 _BYTES_A_BARE_POINT = 1500
-"""Likewise per point whose normal is estimated from its neighbours."""
+"""Likewise per point whose normal is estimated from its neighbors."""
 SMOOTH_SURFACE_BYTES = 1_500_000_000
 """What the smooth surface of a noisy cloud takes, whatever its size."""
 _LARGEST = 1e60

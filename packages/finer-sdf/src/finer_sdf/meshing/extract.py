@@ -160,7 +160,7 @@ def _dense_bricks(sampler: Sampler, *, on_points: OnPoints) -> Iterator[Brick]:
     slab = np.empty((0, count, count), dtype=np.float32)
     starts = range(0, count - 1, BRICK)
     for x in starts:
-        known = slab[-1:].copy()  # neighbouring slabs share a plane
+        known = slab[-1:].copy()  # neighboring slabs share a plane
         del slab
         slab = np.empty((min(BRICK, count - 1 - x) + 1, count, count), dtype=np.float32)
         slab[: len(known)] = known

@@ -45,22 +45,22 @@ def search(
     """Evaluate a field on all grid points near its zero level set.
 
     Blocks of cells, at least 32 along each axis, are halved down to blocks of 4 cells. A block of side s is looked at
-    through its centre c and its 8 corners, all of them grid points, and kept when
+    through its center c and its 8 corners, all of them grid points, and kept when
 
     - these 9 values differ in sign (zero counts as negative), or
     - |f(c)| <= L r, with r the largest distance from c to any of the block's grid points but the corners.
 
-    L is `margin` times the steepest change per unit length measured in the block (from its centre to its corners, and
+    L is `margin` times the steepest change per unit length measured in the block (from its center to its corners, and
     its mean gradient) or the 99th percentile of those of all blocks of its size that may touch the surface, whichever
     is larger, and at least 1, a true distance's. Then the surface is followed: where the values on a face of a block of
     4 cells differ in sign, the block behind that face is added.
 
     What that guarantees:
 
-    1. Let |f(p) - f(c)| <= L |p - c| for the grid points p of every block that was dropped, c its centre, which holds
+    1. Let |f(p) - f(c)| <= L |p - c| for the grid points p of every block that was dropped, c its center, which holds
        wherever |grad f| <= L in the block. Then no dropped block holds grid points of different signs, and marching
        cubes on the cells found gives the mesh of the whole grid.
-    2. Whatever L is, a sign change between two neighbouring points of the coarsest blocks is found: corners and centres
+    2. Whatever L is, a sign change between two neighboring points of the coarsest blocks is found: corners and centers
        of a block are corners of its halves.
     3. Whatever L is, a piece of the surface that hangs together through faces of the grid's cells is found whole or not
        at all.

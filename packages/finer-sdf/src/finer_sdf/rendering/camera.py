@@ -17,7 +17,7 @@ BOX_RADIUS = 0.78
 
 
 def sphere_around(bounds: Float[np.ndarray, "2 3"]) -> tuple[tuple[float, float, float], float]:
-    """Return centre and radius of the sphere around a box (2, 3)."""
+    """Return center and radius of the sphere around a box (2, 3)."""
     x, y, z = (float(value) for value in bounds.mean(axis=0))
     return (x, y, z), float(np.linalg.norm(bounds[1] - bounds[0]) / 2)
 
@@ -42,7 +42,7 @@ class OrbitCamera:
     radius: float = BOX_RADIUS
 
     def basis(self) -> Float[np.ndarray, "3 3"]:
-        """Return the directions right, up and backwards (from the centre to the camera), (3, 3), one a row.
+        """Return the directions right, up and backwards (from the center to the camera), (3, 3), one a row.
 
         Raises:
             InputError: If `up` is no axis or an angle is not finite.
@@ -64,7 +64,7 @@ class OrbitCamera:
     def rays(
         self, *, height: int, width: int, rows: range | None = None, device: torch.device | str = "cpu"
     ) -> tuple[Float[Tensor, "rows {width} 3"], Float[Tensor, "rows {width} 3"]]:
-        """Return the rays through the pixels' centres.
+        """Return the rays through the pixels' centers.
 
         Args:
             height: Rows of the picture; the first is the top one.

@@ -28,7 +28,7 @@ def clear_depths(
     Args:
         field: The field.
         rays_o: (h, w, 3), the same point for all rays: the camera.
-        rays_d: (h, w, 3), of length 1, neighbours side by side.
+        rays_d: (h, w, 3), of length 1, neighbors side by side.
         lipschitz: Bound on the field's change per unit length.
 
     Returns:

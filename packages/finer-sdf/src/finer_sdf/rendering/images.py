@@ -35,9 +35,9 @@ def paint(
 
     Args:
         seen: From `raycast_field` or `raycast_mesh`.
-        kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a colour bar.
+        kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a color bar.
         reference: Distances to the reference, in box coordinates.
-        largest_error: End of the colour bar; None for the 99th percentile in this picture, rounded up.
+        largest_error: End of the color bar; None for the 99th percentile in this picture, rounded up.
 
     Returns:
         (height, width, 3) uint8, on white.
@@ -66,7 +66,7 @@ def check_kind(kind: str, reference: MeshDistance | None) -> None:
 
 
 def typical_error(errors: np.ndarray) -> float:
-    """Return a colour bar's end: the 99th percentile of errors (n,), rounded up to 1, 2 or 5 times a power of ten."""
+    """Return a color bar's end: the 99th percentile of errors (n,), rounded up to 1, 2 or 5 times a power of ten."""
     return shading.round_up(float(np.quantile(errors, 0.99)) if len(errors) else 0.0)
 
 
@@ -77,7 +77,7 @@ def _errors(seen: Raycast, reference: MeshDistance) -> np.ndarray:
 
 
 def _picture(seen: Raycast, colors_of: Callable[[slice], np.ndarray]) -> np.ndarray:
-    """Put colours, which are asked for a row at a time, where rays met the surface, and average each pixel's rays."""
+    """Put colors, which are asked for a row at a time, where rays met the surface, and average each pixel's rays."""
     picture = np.empty((seen.height, seen.width, 3), dtype=np.uint8)
     start = 0
     for row, mask in enumerate(seen.mask.reshape(seen.height, -1)):
@@ -143,7 +143,7 @@ def write_turntable(
         elevation: Degrees above the shape.
         up: Axis that is up.
         kind: See `paint`.
-        reference: See `paint`; the colour bar of the first picture holds for all.
+        reference: See `paint`; the color bar of the first picture holds for all.
         on_frame: Called with the number of pictures done.
 
     Raises:

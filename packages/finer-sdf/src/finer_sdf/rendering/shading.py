@@ -1,4 +1,4 @@
-"""Colours of surface points: clay under two lights, normals, or distances to a reference."""
+"""Colors of surface points: clay under two lights, normals, or distances to a reference."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,7 +18,7 @@ _SHINE, _SHARPNESS = 0.10, 24
 
 
 def shaded(normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "points 3"]:
-    """Return the colours of clay under two lights and a sky, (n, 3) in [0, 1].
+    """Return the colors of clay under two lights and a sky, (n, 3) in [0, 1].
 
     Formula: (Lambert's cosine law for each light + a mix of sky and ground by the normal's height) * clay, a highlight
     of the first light by Blinn (SIGGRAPH 1977), and the gamma 1 / 2.2 of displays.
@@ -48,14 +48,14 @@ def normal_colors(normals: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "
 
 
 def error_colors(errors: Float[np.ndarray, " points"], *, largest: float) -> Float[np.ndarray, "points 3"]:
-    """Return the colours of distances (n,), (n, 3); `largest` and above have the last colour of the map."""
+    """Return the colors of distances (n,), (n, 3); `largest` and above have the last color of the map."""
     scaled = np.clip(errors / largest, 0, 1) if largest > 0 else np.zeros_like(errors)
     colors: np.ndarray = colormaps[ERROR_MAP](scaled)[:, :3]
     return colors
 
 
 def round_up(value: float) -> float:
-    """Return the next number of the form 1, 2 or 5 times a power of ten: a colour bar's end."""
+    """Return the next number of the form 1, 2 or 5 times a power of ten: a color bar's end."""
     if not value > 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
@@ -65,7 +65,7 @@ def round_up(value: float) -> float:
 def with_color_bar(
     pixels: UInt8[np.ndarray, "height width 3"], *, largest: float, label: str
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return a picture (h, w, 3) uint8 with a colour bar and its numbers in the lower left corner."""
+    """Return a picture (h, w, 3) uint8 with a color bar and its numbers in the lower left corner."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = pixels.shape[:2]

@@ -1,1 +1,1 @@
-"""Fitting: what is sampled, what is minimised, and the settings of both presets."""
+"""Fitting: what is sampled, what is minimized, and the settings of both presets."""

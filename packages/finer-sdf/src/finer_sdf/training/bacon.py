@@ -65,7 +65,7 @@ class CloudDistance:
         self, points: Float[np.ndarray, "points 3"]
     ) -> tuple[Float[np.ndarray, "points 3"], Int[np.ndarray, "points 3"]]:
         """Return distance and index (n, 3) of the three cloud points nearest to points (n, 3), nearest first."""
-        order = along_a_curve(points)  # neighbours in the query are neighbours in the tree: fewer cache misses
+        order = along_a_curve(points)  # neighbors in the query are neighbors in the tree: fewer cache misses
         distance, index = np.empty((len(points), NEIGHBORS)), np.empty((len(points), NEIGHBORS), dtype=np.int64)
         distance[order], index[order] = self._tree.query(np.ascontiguousarray(points[order]), k=NEIGHBORS)
         return distance, index

@@ -1,4 +1,4 @@
-"""Put a fit together from its plan: samples, objective, optimiser and schedule of the chosen preset."""
+"""Put a fit together from its plan: samples, objective, optimizer and schedule of the chosen preset."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -61,7 +61,7 @@ class _Data:
 def smooth_surface(cloud: PointCloud) -> Mesh:
     """Return the zero level set of a smooth function that is small at the points and has their normals as its slope.
 
-    Formula: f minimises mean_i w_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g
+    Formula: f minimizes mean_i w_i f(p_i)^2 + g^2 mean_i |grad f(p_i) - n_i|^2 + l^4 / (A T) int |hess f|^2, with g
     and l the noise, A the area and T the thickness of the cloud (smooth signed distance, Calakli and Taubin, 2011), by
     conjugate gradients on grids of 33 to 257 points per axis, as fine as the noise asks for. The last term carries the
     surface's bend on over holes, which a harmonic function, as Poisson's, closes flat. Far from all points the coarse
@@ -163,7 +163,7 @@ def _upsampled(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _crossed(values: np.ndarray) -> np.ndarray:
-    """Return the nodes with a neighbour of the other sign."""
+    """Return the nodes with a neighbor of the other sign."""
     inside, found = values < 0, np.zeros(values.shape, dtype=bool)
     for axis in range(3):
         ahead, behind = (np.moveaxis(table, axis, 0) for table in (found, inside))
@@ -182,7 +182,7 @@ def _solved(
     weight: np.ndarray | None = None,
     right: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the function that minimises the sum of squares over some nodes, and is `start` at the others."""
+    """Return the function that minimizes the sum of squares over some nodes, and is `start` at the others."""
     cell = 2 * BOX_HALF_SIDE / (start.shape[0] - 1)
     index = np.full(start.shape, -1, dtype=np.int64)
     index[known] = np.arange(np.count_nonzero(known))

@@ -42,7 +42,7 @@ class CloudTarget:
     """Estimate distances to the surface that an oriented cloud samples.
 
     Close to the cloud (up to twice its spacing h) the distance is that to the locally smoothed tangent planes; far from
-    it (beyond four times h) the distance to the nearest point, with the sign of the generalised winding number
+    it (beyond four times h) the distance to the nearest point, with the sign of the generalized winding number
     (Barill et al., 2018); in between a smooth blend.
 
     Formula: near(p) = sum_i w_i n_i . (p - v_i) / sum_i w_i over the eight nearest points, with

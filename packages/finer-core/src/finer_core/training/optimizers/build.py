@@ -1,4 +1,4 @@
-"""Optimisers by name, each a list so that two can share a network.
+"""Optimizers by name, each a list so that two can share a network.
 
 The list is what `fit` steps; every group remembers its `initial_lr`, which the schedule multiplies.
 """
@@ -45,9 +45,9 @@ def build_optimizers(
     precision: str = "fp32",
     ranks: Ranks = ALONE,
 ) -> list[Optimizer]:
-    """Build the optimisers of a network.
+    """Build the optimizers of a network.
 
-    "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalised momentum, Jordan
+    "adam" is Adam on everything. "muon" updates the square hidden matrices by Muon (orthogonalized momentum, Jordan
     et al., 2024), if they are real, "soap" all matrices by SOAP (Adam in the eigenbasis of Shampoo's preconditioner,
     Vyas et al., 2024), and both everything else by Adam; a network without such square matrices gets Adam alone.
 
@@ -67,7 +67,7 @@ def build_optimizers(
             gradients to the same parameters.
 
     Returns:
-        The optimisers, to be stepped one after the other; the average of the weights, if there is one, is the last.
+        The optimizers, to be stepped one after the other; the average of the weights, if there is one, is the last.
 
     Raises:
         InputError: For an unknown name, or a rate or another number that cannot be used.
@@ -119,7 +119,7 @@ def build_optimizers(
 
 
 def check_optimizers(network: nn.Module, optimizers: Sequence[Optimizer], *, max_grad_norm: float | None) -> None:
-    """Raise InputError unless optimisers can train a network step by step.
+    """Raise InputError unless optimizers can train a network step by step.
 
     Args:
         network: The network.
@@ -166,7 +166,7 @@ def set_learning_rates(optimizers: list[Optimizer], *, factor: float) -> None:
 
 
 def step_optimizer(optimizer: Optimizer) -> None:
-    """Make an optimiser's step; that of an Adam on a small network in one thread.
+    """Make an optimizer's step; that of an Adam on a small network in one thread.
 
     Split over threads it takes as long, and its threads then spin where the next gradients are wanted.
     """

@@ -49,7 +49,7 @@ def _orthonormalize_(panels: Tensor, *, first: int) -> None:
 def _kernel(  # type: ignore[no-untyped-def]
     panels, first, SIZE: tl.constexpr, COLUMNS: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr
 ):
-    """Orthonormalise one panel, each column against all before it."""
+    """Orthonormalize one panel, each column against all before it."""
     row = tl.arange(0, HEIGHT)
     place = tl.arange(0, WIDTH)
     offset = tl.program_id(0).to(tl.int64) * SIZE * COLUMNS + row[:, None] * COLUMNS + place[None, :]

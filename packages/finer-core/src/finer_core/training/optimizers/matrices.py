@@ -1,4 +1,4 @@
-"""What the optimisers of matrices can update, and what they share: checks and arithmetic."""
+"""What the optimizers of matrices can update, and what they share: checks and arithmetic."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from finer_core.schema import check_within, shown
 
 
 def check_matrices(optimizer: Optimizer, *, complex_too: bool = False) -> None:
-    """Raise ValueError for a parameter of the optimiser that is not a matrix, or complex where only real ones are."""
+    """Raise ValueError for a parameter of the optimizer that is not a matrix, or complex where only real ones are."""
     kind = "matrices" if complex_too else "real matrices"
     for group in optimizer.param_groups:
         for parameter in group["params"]:

@@ -1,4 +1,4 @@
-"""Muon with all matrices of one shape orthogonalised together, in the precision that the fit asks for."""
+"""Muon with all matrices of one shape orthogonalized together, in the precision that the fit asks for."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -42,7 +42,7 @@ def orthogonalize(matrices: Tensor, *, dtype: torch.dtype = torch.float32) -> Te
 
 
 class Muon(EagerOptimizer):
-    """Update matrices along their orthogonalised momentum (Jordan et al., 2024).
+    """Update matrices along their orthogonalized momentum (Jordan et al., 2024).
 
     The same rule as `torch.optim.Muon` without weight decay, whose products are in bfloat16 always: on a processor
     that only emulates bfloat16 they take twenty times as long as in single precision, longer than the whole rest
@@ -53,7 +53,7 @@ class Muon(EagerOptimizer):
         params: Real matrices.
         lr: Rate, times sqrt(max(1, rows / columns)) of a matrix.
         momentum: Decay of the running mean of gradients; the step looks ahead along it (Nesterov).
-        dtype: Of the orthogonalisation's products where the matrices are float32; None for their own. bfloat16
+        dtype: Of the orthogonalization's products where the matrices are float32; None for their own. bfloat16
             magnifies the rounding of the gradients' sums to about 2^-8 of a step.
 
     Raises:

@@ -48,7 +48,7 @@ def decode_exr(source: ImageSource) -> DecodedImage:
     """Decode the data window of an EXR file, R, G, B and A first and other channels after them by name.
 
     All-half files stay float16; mixed types widen to one that holds them all. Alpha is kept as stored, which
-    in EXR means premultiplied. A lone channel of any name is grey; three channels that are not colours are
+    in EXR means premultiplied. A lone channel of any name is gray; three channels that are not colors are
     not RGB.
 
     Args:

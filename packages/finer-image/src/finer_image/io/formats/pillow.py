@@ -41,7 +41,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
     with strict_pillow(most_pixels=most_pixels), pillow.open(source.handle, formats=[format_name]) as image:
         mode = mode_after_decoding(image)
         _check_picture(source, image, format_name)
-        other = (bits != 8 or is_signed) and image.mode not in ("P", "PA")  # of a palette the colours matter
+        other = (bits != 8 or is_signed) and image.mode not in ("P", "PA")  # of a palette the colors matter
         channels = len(image.getbands()) if other else len(mode)
         item_bytes = 1 if bits <= 8 or not other else 2 if bits <= 16 else 4
         for height, width in {(image.height, image.width), _codestream_size(head) or (image.height, image.width)}:
@@ -97,7 +97,7 @@ def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
 def lost_profile(image: Any) -> str:
     """Return a note where the stored profile describes inks or Lab, not the RGB made from them; else nothing."""
     lost = image.mode in ("CMYK", "LAB")
-    return f"is {image.mode}; converted to RGB without its colour profile" if lost else ""
+    return f"is {image.mode}; converted to RGB without its color profile" if lost else ""
 
 
 def mode_after_decoding(image: Any) -> str:
@@ -112,7 +112,7 @@ def mode_after_decoding(image: Any) -> str:
 def _codestream_head(source: ImageSource) -> bytes:
     """Return the first bytes of a JPEG 2000's codestream; the handle is left at the start.
 
-    Boxes of any length may stand before it: colour profiles, and a map's coordinates in XML.
+    Boxes of any length may stand before it: color profiles, and a map's coordinates in XML.
     """
     head, position = b"", 0
     for _ in range(_MOST_BOXES):

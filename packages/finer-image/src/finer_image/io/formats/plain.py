@@ -57,14 +57,14 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
         (H, W, 3) float32 pixels, not negative.
 
     Raises:
-        InputError: The file is cut, too large, in XYZE colours, or stored column by column.
+        InputError: The file is cut, too large, in XYZE colors, or stored column by column.
     """
     import imagecodecs
 
     header, _, rest = source.handle.read(_MOST_HEADER_BYTES).partition(b"\n\n")
     resolution, _, _ = rest.partition(b"\n")
     if b"FORMAT=32-bit_rle_xyze" in header:
-        raise source.error("stores XYZE colours; convert it to RGBE first")
+        raise source.error("stores XYZE colors; convert it to RGBE first")
     match = re.fullmatch(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\s*", resolution)
     if match is None:
         raise source.error(f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'")

@@ -16,10 +16,10 @@ _WITH_WORDS, _WORDS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt"), b"words"
 
 
 def decode_png(source: ImageSource) -> DecodedImage:
-    """Decode a PNG of any colour type and depth, its transparency included.
+    """Decode a PNG of any color type and depth, its transparency included.
 
-    Pillow reduces 16-bit grey-alpha, RGB and RGBA to 8 bits without a word, and scales `tRNS` of 2- and 4-bit
-    grey wrongly, so libpng (through imagecodecs) decodes all of them. Chunks are checked first: a cut file
+    Pillow reduces 16-bit gray-alpha, RGB and RGBA to 8 bits without a word, and scales `tRNS` of 2- and 4-bit
+    gray wrongly, so libpng (through imagecodecs) decodes all of them. Chunks are checked first: a cut file
     then says so.
 
     Returns:
@@ -35,7 +35,7 @@ def decode_png(source: ImageSource) -> DecodedImage:
         raise source.error("is a truncated PNG; copy or download it again")
     width, height, depth, color_type = struct.unpack(">IIBB", data[16:26])
     if color_type not in _CHANNELS:
-        raise source.error(f"is a PNG with the impossible colour type {color_type}; save it again")
+        raise source.error(f"is a PNG with the impossible color type {color_type}; save it again")
     # Transparency in a tRNS chunk, which comes later, adds a channel; the limit is checked again with it.
     item_bytes = 2 if depth == 16 else 1
     size = {"height": height, "width": width, "item_bytes": item_bytes}
@@ -99,7 +99,7 @@ def _other_space(chunks: dict[bytes, bytes]) -> str:
 
 
 def _profile(chunk: bytes) -> bytes | None:
-    """Unpack the colour profile of an iCCP chunk: name, zero byte, method byte, zlib data."""
+    """Unpack the color profile of an iCCP chunk: name, zero byte, method byte, zlib data."""
     compressed = chunk.partition(b"\0")[2][1:]
     try:
         return zlib.decompressobj().decompress(compressed, _MAX_PROFILE_BYTES) or None

@@ -29,13 +29,13 @@ def check_page(source: ImageSource, page: Any) -> None:
     _check_samples(source, page)
     if int(page.photometric) == _CMYK:
         is_converted = page.samplesperpixel == 4 and page.dtype.kind == "u"
-        source.note(f"is CMYK; {'converted to RGB without its colour profile' if is_converted else 'kept as it is'}")
+        source.note(f"is CMYK; {'converted to RGB without its color profile' if is_converted else 'kept as it is'}")
     if int(page.photometric) == _LINEAR_RAW:
-        source.note("holds linear camera data, which are used as they are; develop them for the usual colours")
+        source.note("holds linear camera data, which are used as they are; develop them for the usual colors")
 
 
 def needs_pillow(page: Any) -> bool:
-    """Return whether a page holds colours that tifffile hands out unconverted."""
+    """Return whether a page holds colors that tifffile hands out unconverted."""
     photometric = int(page.photometric)
     return photometric == _CIELAB or (photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS)
 
@@ -91,9 +91,9 @@ class SampleKind:
     Attributes:
         photometric: What the samples mean.
         bits: Bits a sample.
-        extrasamples: What the samples beyond the colours are.
-        colormap: (3, N) colours of a palette, or None.
-        icc_profile: Colour profile, or None.
+        extrasamples: What the samples beyond the colors are.
+        colormap: (3, N) colors of a palette, or None.
+        icc_profile: Color profile, or None.
         orientation: EXIF orientation.
         nodata: Value of the pixels without data, or None.
     """
@@ -124,7 +124,7 @@ class SampleKind:
         )
 
     def decoded(self, pixels: np.ndarray) -> DecodedImage:
-        """Bring samples to grey, RGB or plain channels.
+        """Bring samples to gray, RGB or plain channels.
 
         Args:
             pixels: (H, W) or (H, W, S), any window of the page.
@@ -173,14 +173,14 @@ def _nodata_of(source: ImageSource, page: Any) -> Nodata:
 
 
 def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:
-    """Look (H, W) indices up in a (3, N) 16-bit colour map; return (H, W, 3) uint8."""
-    # Some writers put 8-bit colours into the 16-bit map.
+    """Look (H, W) indices up in a (3, N) 16-bit color map; return (H, W, 3) uint8."""
+    # Some writers put 8-bit colors into the 16-bit map.
     table = colormap if colormap.max() < 256 else colormap >> 8
     return np.ascontiguousarray(table.T.astype(np.uint8))[indices]
 
 
 def _rgb_from_cmyk(inks: np.ndarray) -> np.ndarray:
-    """Convert (H, W, 4) unsigned CMYK to (H, W, 3) RGB: each colour is (1 - ink)(1 - black)."""
+    """Convert (H, W, 4) unsigned CMYK to (H, W, 3) RGB: each color is (1 - ink)(1 - black)."""
     full = np.iinfo(inks.dtype).max
     colors = np.empty((*inks.shape[:2], 3), dtype=inks.dtype)
     for rows in row_blocks(inks.shape):
@@ -190,7 +190,7 @@ def _rgb_from_cmyk(inks: np.ndarray) -> np.ndarray:
 
 
 def _straight_alpha(pixels: np.ndarray) -> np.ndarray:
-    """Divide the colours of (H, W, C) by their last channel, alpha, where it is not zero."""
+    """Divide the colors of (H, W, C) by their last channel, alpha, where it is not zero."""
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
     straight = pixels.copy()
     for rows in row_blocks(pixels.shape):

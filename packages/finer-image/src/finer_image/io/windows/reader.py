@@ -75,7 +75,7 @@ class PlainReader(PartReader):
             self.whole_rows, self.whole_bytes = shape[0], math.prod(shape) * dtype.itemsize
 
     def read(self, rows: range, columns: range) -> np.ndarray:
-        """Return (rows, columns, samples), one read for each run of neighbours."""
+        """Return (rows, columns, samples), one read for each run of neighbors."""
         wanted = dict(zip("YXC", (rows, columns, range(self.shape[2])), strict=True))
         sizes = dict(zip("YXC", self.shape, strict=True))
         window = [wanted[axis] for axis in self._axes]

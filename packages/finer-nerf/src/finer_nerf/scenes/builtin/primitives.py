@@ -10,7 +10,7 @@ import numpy as np
 from finer_core.shapes import Bool, Float
 
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Maps local points (n, 3) and local normals (n, 3) to colours (n, 3) in [0, 1]."""
+"""Maps local points (n, 3) and local normals (n, 3) to colors (n, 3) in [0, 1]."""
 Rays = Float[np.ndarray, "rays 3"]
 Points = Float[np.ndarray, "points 3"]
 
@@ -46,7 +46,7 @@ class Solid(ABC):
 
     @abstractmethod
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
-        """Return outward normals (n, 3) and colours (n, 3) at points (n, 3) of the surface."""
+        """Return outward normals (n, 3) and colors (n, 3) at points (n, 3) of the surface."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Ball(Solid):
         return np.where((inside > 0) & (t > 0), t, np.inf)
 
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
-        """Return normals and colours."""
+        """Return normals and colors."""
         normals = (points - np.asarray(self.center)) / self.radius
         return normals, self.texture(normals, normals)
 
@@ -101,7 +101,7 @@ class Box(Solid):
         return np.where((near < far) & (near > 0), near, np.inf)
 
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
-        """Return normals and colours; a point belongs to the face it is nearest to."""
+        """Return normals and colors; a point belongs to the face it is nearest to."""
         axes = self._axes()
         local = (points - np.asarray(self.center)) @ axes.T
         share = local / np.asarray(self.half)
@@ -142,7 +142,7 @@ class Cylinder(Solid):
         return np.where(meets & (near < far) & (near > 0), near, np.inf)
 
     def normal_and_color(self, points: Points) -> tuple[Points, Points]:
-        """Return normals and colours; a point belongs to the end or side it is nearest to."""
+        """Return normals and colors; a point belongs to the end or side it is nearest to."""
         local = points - np.asarray(self.center)
         across = np.linalg.norm(local[:, :2], axis=-1)
         end = np.abs(np.abs(local[:, 2]) - self.half_height) < np.abs(across - self.radius)

@@ -87,7 +87,7 @@ def builtin_camera(size: int) -> Camera:
 
 
 def builtin_depth(pose: np.ndarray, camera: Camera) -> np.ndarray:
-    """Return the exact distance along the ray of each pixel's centre.
+    """Return the exact distance along the ray of each pixel's center.
 
     Args:
         pose: Camera-to-world matrix (4, 4): x right, y up, z backwards.
@@ -157,7 +157,7 @@ def _first_hit(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray,
 
 
 def _picture(pose: np.ndarray, camera: Camera) -> np.ndarray:
-    """Trace a picture as uint8 (height, width, 4); colours are averaged over what is opaque, so edges stay clean."""
+    """Trace a picture as uint8 (height, width, 4); colors are averaged over what is opaque, so edges stay clean."""
     fine = camera.resized(width=camera.width * _SUPERSAMPLING, height=camera.height * _SUPERSAMPLING)
     origins, directions = _rays(pose, fine)
     rows = max(1, _RAYS_AT_ONCE // (fine.width * _SUPERSAMPLING)) * fine.width * _SUPERSAMPLING
@@ -171,7 +171,7 @@ def _picture(pose: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _traced(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the colour of each ray, black where it meets nothing, and whether it meets something."""
+    """Return the color of each ray, black where it meets nothing, and whether it meets something."""
     depth, nearest = _first_hit(origins, directions)
     hit = np.isfinite(depth)
     colors = np.zeros((len(depth), 3))
@@ -181,7 +181,7 @@ def _traced(origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _shade(points: np.ndarray, directions: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Return colours: ambient and diffuse light, a shadow, and a highlight that moves with the viewer."""
+    """Return colors: ambient and diffuse light, a shadow, and a highlight that moves with the viewer."""
     normals, colors, gloss = np.zeros_like(points), np.zeros_like(points), np.zeros(len(points))
     for number, solid in enumerate(_SOLIDS):
         mine = nearest == number

@@ -26,7 +26,7 @@ def checks(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def globe(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Return meridians and parallels over a change of colour from pole to pole."""
+    """Return meridians and parallels over a change of color from pole to pole."""
     longitude = np.arctan2(local[:, 1], local[:, 0]) / (2 * np.pi)
     latitude = np.arcsin(np.clip(local[:, 2], -1, 1)) / np.pi
     fade = latitude + 0.5
@@ -44,7 +44,7 @@ def spiral(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def dice(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Return another colour on each pair of faces, with diagonal bands."""
+    """Return another color on each pair of faces, with diagonal bands."""
     axis = np.abs(normals).argmax(axis=-1)
     colors = np.array([[0.25, 0.40, 0.75], [0.80, 0.32, 0.55], [0.55, 0.70, 0.25]])
     bands = _stripe((local[:, 0] + local[:, 1] + local[:, 2]) / 0.22)
@@ -52,5 +52,5 @@ def dice(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def pearl(local: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Return one colour, for the highlight to be seen on."""
+    """Return one color, for the highlight to be seen on."""
     return np.broadcast_to(np.array([0.82, 0.84, 0.90]), local.shape)

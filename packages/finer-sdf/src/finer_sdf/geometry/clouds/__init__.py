@@ -1,1 +1,1 @@
-"""Clouds of points: how noisy they are, and normals from their neighbourhoods."""
+"""Clouds of points: how noisy they are, and normals from their neighborhoods."""

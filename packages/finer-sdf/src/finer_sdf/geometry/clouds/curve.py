@@ -1,4 +1,4 @@
-"""An order of points in which neighbours are close: searches of a tree then find what they need in the cache."""
+"""An order of points in which neighbors are close: searches of a tree then find what they need in the cache."""
 
 import numpy as np
 

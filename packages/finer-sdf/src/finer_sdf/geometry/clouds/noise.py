@@ -10,20 +10,20 @@ from finer_core.shapes import Float
 from finer_sdf.geometry.shapes import Points
 
 _ASKED = 1000
-"""Points whose neighbourhoods are looked at."""
+"""Points whose neighborhoods are looked at."""
 _QUIET = 0.1
-"""Share of neighbourhoods whose residuals are below the one that is taken: where the surface bends, they are larger."""
+"""Share of neighborhoods whose residuals are below the one that is taken: where the surface bends, they are larger."""
 _FLAT = 0.4
-"""A neighbourhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has 1."""
+"""A neighborhood is a piece of surface once it is less than this times as thick as wide; a ball of noise has 1."""
 _NEVER_FLAT = 0.6
-"""A cloud whose flattest neighbourhoods are still this thick lies about no surface, so nothing is said of its noise."""
+"""A cloud whose flattest neighborhoods are still this thick lies about no surface, so nothing is said of its noise."""
 _LEAST, _MOST = 16, 128
-"""Neighbours at once; wider neighbourhoods are those of a random half of the points, and so on."""
+"""Neighbors at once; wider neighborhoods are those of a random half of the points, and so on."""
 _TERMS = 6
 """Of a quadric."""
 _LEAST_POINTS = 2000
 _THICKER = 1.5
-"""Once the ratio is this many times its least, neighbourhoods hold several sheets; within noise it grows by less."""
+"""Once the ratio is this many times its least, neighborhoods hold several sheets; within noise it grows by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Noise:
 
     Attributes:
         deviation: Standard deviation of the points from the surface, along its normal; 0 if there seems to be none.
-        spacing: About the distance between neighbours, the root of the area that a point stands for.
+        spacing: About the distance between neighbors, the root of the area that a point stands for.
     """
 
     deviation: float
@@ -40,18 +40,18 @@ class Noise:
 
     @property
     def hides_the_surface(self) -> bool:
-        """Return whether nearest neighbours show the noise and not the surface."""
+        """Return whether nearest neighbors show the noise and not the surface."""
         return self.deviation > 0.3 * self.spacing
 
 
 def measure_noise(points: Points) -> Noise:
     """Estimate how far points lie off their surface.
 
-    Formula: a quadric z = q(x, y) is fitted to the k nearest neighbours of each of 1000 points in the axes of their
+    Formula: a quadric z = q(x, y) is fitted to the k nearest neighbors of each of 1000 points in the axes of their
     spread. Were all r normally distributed, sum r^2 would be so by chi^2 with k - 6 degrees of freedom; deviation =
-    sqrt(S / C), S the sum that a tenth of the neighbourhoods are below and C the chi^2 that a tenth is below, so that
+    sqrt(S / C), S the sum that a tenth of the neighborhoods are below and C the chi^2 that a tenth is below, so that
     details that no quadric follows are not taken for noise. k doubles from 16 until the median thickness of the
-    neighbourhoods is 0.4 of their width: smaller ones lie within the noise, and larger ones are bent.
+    neighborhoods is 0.4 of their width: smaller ones lie within the noise, and larger ones are bent.
 
     Args:
         points: (n, 3), different ones, n > 15.
@@ -80,9 +80,9 @@ def measure_noise(points: Points) -> Noise:
 
 
 def _quadric_residuals(
-    neighborhoods: Float[np.ndarray, "asked neighbours 3"],
+    neighborhoods: Float[np.ndarray, "asked neighbors 3"],
 ) -> tuple[Float[np.ndarray, " asked"], Float[np.ndarray, " asked"]]:
-    """Return of neighbourhoods (m, k, 3) the sum of squares that a quadric leaves, and thickness over width, (m,)."""
+    """Return of neighborhoods (m, k, 3) the sum of squares that a quadric leaves, and thickness over width, (m,)."""
     count = neighborhoods.shape[1]
     centered = neighborhoods - neighborhoods.mean(axis=1, keepdims=True)
     squares, axes = np.linalg.eigh(np.einsum("mki,mkj->mij", centered, centered) / count)

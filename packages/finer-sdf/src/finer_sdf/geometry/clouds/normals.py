@@ -15,7 +15,7 @@ LEAST_POINTS = 16
 NEIGHBORS = 16
 _PIECE = 1 << 16
 _WIDE, _DEVIATIONS = 64, 2.0
-"""Neighbours that a normal is estimated from in a noisy cloud, and how far they reach, in deviations of the noise.
+"""Neighbors that a normal is estimated from in a noisy cloud, and how far they reach, in deviations of the noise.
 
 Wider ones reach through fingers and ears to their other side; what the direction of a narrow one lacks, a smooth
 surface makes up for, as it does not for a wrong side."""
@@ -27,7 +27,7 @@ def estimate_normals(points: Points) -> Points:
     """Return the outward unit normals of the surface that points lie on.
 
     Direction: the axis of least spread of a point's 16 nearest, itself included. Side: carried from point to point
-    along the minimum spanning tree of the neighbour graph, with an edge the cheaper the more parallel its two normals
+    along the minimum spanning tree of the neighbor graph, with an edge the cheaper the more parallel its two normals
     are (Hoppe et al., "Surface reconstruction from unorganized points", 1992); every connected part of the graph by
     itself. A part then looks outwards if it encloses a positive volume. So a cavity, whose normals should point into
     it, looks into the solid: a cloud does not tell a cavity from a solid inside another.
@@ -54,7 +54,7 @@ def estimate_noisy_normals(points: Points, *, noise: Noise) -> Points:
 
     As `estimate_normals`, but directions come from 64 points that reach as far as two deviations of the noise, at
     least: a random part of the cloud, of which so many lie in that radius. Sides are carried between the same points,
-    moved onto the planes of their neighbourhoods.
+    moved onto the planes of their neighborhoods.
 
     Args:
         points: (n, 3) float64, all different.
@@ -98,7 +98,7 @@ def _nearest(points: Points) -> tuple[Float[np.ndarray, "points k"], Int[np.ndar
 
 
 def _planes(points: np.ndarray, asked: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the normals of the planes through neighbourhoods (m, k), and the asked points (m, 3) moved onto them."""
+    """Return the normals of the planes through neighborhoods (m, k), and the asked points (m, 3) moved onto them."""
     normals, moved = np.empty_like(asked), np.empty_like(asked)
     for start in range(0, len(asked), _PIECE // 4):
         rows = slice(start, start + _PIECE // 4)
@@ -113,7 +113,7 @@ def _planes(points: np.ndarray, asked: np.ndarray, near: np.ndarray) -> tuple[np
 
 
 def _looking_outwards(points: np.ndarray, normals: np.ndarray, distances: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Return normals turned alike within every part of the graph of neighbours (n, k), and each part outwards."""
+    """Return normals turned alike within every part of the graph of neighbors (n, k), and each part outwards."""
     parts, signs = _carried_signs(normals, near)
     normals = normals * signs[:, None]
     volumes = _volume_terms(points, normals, distances, parts)

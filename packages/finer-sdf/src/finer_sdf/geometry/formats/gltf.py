@@ -29,7 +29,7 @@ _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 
 
 def read_gltf(path: Path, room: Room) -> RawShape:
-    """Read a .glb or .gltf file; integers of a quantised mesh become what they stand for, instances are placed.
+    """Read a .glb or .gltf file; integers of a quantized mesh become what they stand for, instances are placed.
 
     It is colored where a part has a texture or colors at its vertices, or where the materials of two differ.
     """

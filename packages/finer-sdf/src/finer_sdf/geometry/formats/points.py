@@ -17,11 +17,11 @@ _ADVICE = "name the columns in a first line, such as x y z nx ny nz"
 
 
 def read_xyz(path: Path, room: Room) -> RawShape:
-    """Read a text table of points: x y z, then perhaps a normal, a colour, or both.
+    """Read a text table of points: x y z, then perhaps a normal, a color, or both.
 
     Numbers stand between blanks, commas or semicolons; decimal commas are told from commas that separate. Empty lines
     and what follows a # or // are left out. A first line may name the columns; without one, three more columns are the
-    normal unless they look like a colour. It may also be the number of points.
+    normal unless they look like a color. It may also be the number of points.
     """
     read = read_text_table(path, claim=lambda rows: room.claim(points=rows), widths=_WIDTHS, needed=POSITION)
     table, width = read.values, read.columns
@@ -33,7 +33,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     # Whole numbers, the last of which are no normals: halves of numbers, perhaps.
     if split and (table == np.floor(table)).all() and not _directions(last).all() and last.any():
         raise InputError(
-            f"its rows are {width} whole numbers between commas: points with a colour, or decimal commas? "
+            f"its rows are {width} whole numbers between commas: points with a color, or decimal commas? "
             f"Write decimal points, or {_ADVICE}"
         )
     if read.declared not in (None, len(table)):
@@ -43,7 +43,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     if "red" in names and not named:
         first = names.index("red") + 1
         notes.append(
-            f"its columns {first} to {first + 2} look like colours, not normals; taken for them (if they are normals, "
+            f"its columns {first} to {first + 2} look like colors, not normals; taken for them (if they are normals, "
             f"{_ADVICE})"
         )
     elif not named and width == 6 and (~_directions(last) & last.any(axis=1)).sum() > 0.1 * last.any(axis=1).sum():
