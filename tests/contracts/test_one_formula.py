@@ -175,7 +175,7 @@ def test_golden_curves(name):
     double = CURVES[name](torch.from_numpy(arrays["x_f64"]))
     # In single precision the phase itself is rounded: up to 30 (3 + 1) 3 = 360 radians.
     np.testing.assert_allclose(single.numpy(), arrays[name], rtol=0, atol=1e-4 if "finer" in name else 2e-5)
-    tolerance = 1e-7 if "normalized" in name else 1e-12
+    tolerance = 1e-7 if "normalised" in name else 1e-12
     np.testing.assert_allclose(double.numpy(), arrays[f"{name}_f64"], rtol=0, atol=tolerance)
 
 

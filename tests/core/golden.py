@@ -35,7 +35,7 @@ _OPTIONS = {
     "first_bias_scale": "first_bias_scale",
     "hidden_bias_scale": "hidden_bias_scale",
     "gradient_through_scale": "scale_req_grad",
-    "normalized": "normalized",
+    "normalised": "normalized",
     "frequency_std": "frequency_std",
     "max_frequency": "max_frequency",
     "reuse_filters": "reuse_filters",

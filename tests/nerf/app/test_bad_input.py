@@ -160,7 +160,7 @@ def test_bad_outputs(tmp_path, capsys):
     assert_refused(main, ["render", "m.safetensors", "--out", gone], capsys, "gone", "does not exist")
     assert_refused(main, ["render", "m.safetensors", "--out", str(tmp_path / "film.avi")], capsys, "film.avi")
     assert_refused(main, ["render", "m.safetensors", "--out", str(tmp_path / "a.mp4"), "--size", "9"], capsys, "'9'")
-    assert_refused(main, ["mesh", "m.safetensors", "--out", str(tmp_path / "a.stl")], capsys, "a.stl", ".ply")
+    assert_refused(main, ["mesh", "m.safetensors", "--out", str(tmp_path / "a.png")], capsys, "a.png", ".ply")
     up = ["mesh", "m.safetensors", "--out", str(tmp_path / "new.ply"), "--up=-y"]
     assert_refused(main, up, capsys, "--up '-y' does nothing", ".ply")
     assert_refused(main, ["mesh", "m.safetensors", "--out", str(tmp_path / "gone" / "a.ply")], capsys, "gone")

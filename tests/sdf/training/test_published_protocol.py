@@ -39,8 +39,8 @@ def test_a_batch_is_drawn_in_the_published_order(distance):
 def test_the_three_nearest_points_are_exact(distance):
     golden_batch = golden.load("sdf/sample_batch")
     near, index = distance.neighbors(golden_batch["points"])
-    np.testing.assert_allclose(near, golden_batch["neighbor_distance"], rtol=0, atol=1e-14)
-    assert np.array_equal(index, golden_batch["neighbor_index"])
+    np.testing.assert_allclose(near, golden_batch["neighbour_distance"], rtol=0, atol=1e-14)
+    assert np.array_equal(index, golden_batch["neighbour_index"])
 
 
 def test_the_trainer_sees_single_precision(distance):
