@@ -8,6 +8,7 @@ import torch
 import trimesh
 from torch import nn
 
+from finer_core import resources
 from finer_core.errors import InputError
 from finer_core.io.meshes.parts import large_parts
 from finer_core.io.meshes.simplify import simplify
@@ -158,6 +159,17 @@ def test_simplifying_takes_few_bytes_a_face(monkeypatch):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 600 * len(faces)
+
+
+def test_simplifying_keeps_to_the_memory():
+    pytest.importorskip("fast_simplification")
+    found = model().extract(resolution=96, memory=10**9)
+    needed = resources.PROCESS_BYTES + 900 * len(found.mesh.faces)
+    assert len(model().finish(found, simplify=500, memory=needed).mesh.faces) == 500
+    with pytest.raises(
+        InputError, match=r"--simplify of \d+ faces needs about \d+ MB of memory, .*; lower --resolution"
+    ):
+        model().finish(found, simplify=500, memory=needed - 1)
 
 
 def test_a_number_of_faces_that_is_not_reached_is_told():

@@ -6,6 +6,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.meshes.normals import vertex_normals
+from finer_core.resources import check_room
 from finer_core.schema import check_number
 from finer_core.shapes import Float, Int, Real
 
@@ -14,6 +15,8 @@ _FEWEST = 4
 _AGGRESSIONS = (2, 4, 7)
 """Of fast-simplification, tried until few enough faces are left. Its default, 7, leaves 2.5 times the error of 2."""
 _PACKAGE = "fast_simplification"
+_BYTES_A_FACE = 900
+"""Of those given, of which half are left: 830 measured with a million."""
 _LATTICE = 3
 """Points of a triangle are compared in so many rows, none on its edges."""
 _DAMPING = 0.3
@@ -46,7 +49,12 @@ def check_simplify(count: int | None, *, extra: str) -> None:
 
 
 def simplify(
-    vertices: Real[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], *, count: int, extra: str
+    vertices: Real[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    *,
+    count: int,
+    extra: str,
+    memory: int | None = None,
 ) -> tuple[Float[np.ndarray, "kept 3"], Int[np.ndarray, "left 3"]]:
     """Collapse edges until a number of faces is left, by quadric errors (Garland and Heckbert, SIGGRAPH 1997).
 
@@ -62,16 +70,19 @@ def simplify(
         faces: (m, 3).
         count: How many faces are wanted; a mesh of no more comes back as it is.
         extra: As for `check_simplify`.
+        memory: Bytes that the process may use; None for no limit.
 
     Returns:
         Vertices (k, 3) and faces (l, 3).
 
     Raises:
-        InputError: If no mesh has so few faces, or fast-simplification is not installed.
+        InputError: If no mesh has so few faces, fast-simplification is not installed, or the memory does not suffice.
     """
     check_simplify(count, extra=extra)
     if len(faces) <= count:
         return vertices, faces
+    needed, advice = _BYTES_A_FACE * len(faces), "lower --resolution"
+    check_room(needed, memory, what=f"--simplify of {len(faces)} faces", advice=advice)
     import trimesh
 
     whole = trimesh.Trimesh(vertices=vertices, faces=faces, process=False)
