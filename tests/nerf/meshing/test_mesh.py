@@ -89,6 +89,15 @@ def test_without_the_library_the_line_that_installs_it_is_said(monkeypatch):
         ball_model().mesh(resolution=16, simplify=100)
 
 
+def test_a_number_of_faces_that_is_not_reached_is_told(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
+    monkeypatch.setattr("finer_nerf.app.commands.NerfModel.load", lambda path, *, device: ball_model())
+    monkeypatch.setattr("finer_nerf.meshing.extract.simplified", lambda vertices, faces, **_: (vertices, faces))
+    options = ["--resolution", "16", "--simplify", "20", "--quiet", "--out", str(tmp_path / "m.ply")]
+    assert main(["mesh", "ball.safetensors", *options]) == 0
+    assert " faces, none fewer without turning some over, colored: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("suffix", ["obj", "stl"])
 def test_the_command_writes_other_formats_of_few_faces(tmp_path, capsys, monkeypatch, suffix):
     pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
