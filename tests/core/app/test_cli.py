@@ -19,6 +19,7 @@ from finer_core.app.cli import OneLineParser, add_options, run_command, version_
 from finer_core.app.fit_command import run_in_team
 from finer_core.app.loading import loading
 from finer_core.app.network_options import NetworkOptions, add_network_options, given_options
+from finer_core.app.run_folder import open_run_folder
 from finer_core.config import NONE, merge_settings, setting
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import DivergenceError, exit_code_and_line
@@ -423,3 +424,22 @@ def test_a_place_that_the_user_may_not_use_is_wrong_input(number):
     code, line = exit_code_and_line(OSError(number, os.strerror(number), "/a/place"))
     assert code == 2 and line.startswith(f"/a/place: cannot be used ({os.strerror(number)}); ")
     assert exit_code_and_line(OSError(number, os.strerror(number)))[0] == 1  # of no file: a fault of ours, perhaps
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_place_that_is_taken_away_from_a_run_under_way_is_no_wrong_input(number, tmp_path, capsys):
+    def action(arguments: argparse.Namespace) -> None:
+        run = open_run_folder(tmp_path / "run", mode="new")
+        assert run.lock
+        raise OSError(number, os.strerror(number), str(tmp_path / arguments.file))
+
+    def program() -> OneLineParser:
+        parser = OneLineParser(prog="tool")
+        parser.add_argument("file")
+        parser.set_defaults(run=action)
+        return parser
+
+    assert run_command(program, ["run/checkpoint/state.safetensors"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"state.safetensors: cannot be used any more ({os.strerror(number)}); " in line and "--resume" in line
+    assert run_command(program, ["other.png"]) == 2

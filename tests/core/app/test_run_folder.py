@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from finer_core import InputError
+from finer_core.app.folder_lock import is_at_work
 from finer_core.app.run_folder import check_writable, open_run_folder, read_settings
 from finer_core.io.files import TEMPORARY_PREFIX
 from finer_core.resources import environment_versions
@@ -238,7 +239,9 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog):
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    assert open_run_folder(tmp_path, mode="new").lock is None
+    run = open_run_folder(tmp_path, mode="new")
+    assert open_run_folder(tmp_path, mode="resume").lock is run.lock  # within one process it is known to be in use
+    assert is_at_work(run.metrics) and not is_at_work(tmp_path)
     assert "two runs in it would not notice each other" in caplog.text
 
 

@@ -73,10 +73,29 @@ def test_a_simplified_mesh_has_the_faces_asked_for_and_colors_of_its_own_vertice
     assert np.abs(few.visual.vertex_colors[:, :3] - (in_box + 1) / 2 * 255).max() <= 1
 
 
+def test_simplifying_keeps_to_the_memory(monkeypatch):
+    pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
+    monkeypatch.setattr("finer_core.io.meshes.simplify._BYTES_A_FACE", 10**6)
+    assert len(ball_model().mesh(resolution=64, memory="1GB").faces) > 500
+    with pytest.raises(
+        InputError, match=r"--simplify of \d+ faces needs about \d+ MB of memory, .*; lower --resolution"
+    ):
+        ball_model().mesh(resolution=64, simplify=500, memory="1GB")
+
+
 def test_without_the_library_the_line_that_installs_it_is_said(monkeypatch):
     monkeypatch.setattr("finer_core.io.meshes.simplify.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'--simplify needs .*: pip install "finer-nerf\[simplify\]"'):
         ball_model().mesh(resolution=16, simplify=100)
+
+
+def test_a_number_of_faces_that_is_not_reached_is_told(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("fast_simplification", reason="the extra finer-nerf[simplify] is not installed")
+    monkeypatch.setattr("finer_nerf.app.commands.NerfModel.load", lambda path, *, device: ball_model())
+    monkeypatch.setattr("finer_nerf.meshing.extract.simplified", lambda vertices, faces, **_: (vertices, faces))
+    options = ["--resolution", "16", "--simplify", "20", "--quiet", "--out", str(tmp_path / "m.ply")]
+    assert main(["mesh", "ball.safetensors", *options]) == 0
+    assert " faces, none fewer without turning some over, colored: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("suffix", ["obj", "stl"])

@@ -1,11 +1,14 @@
 """Meshes as they are handed over: exact normals, levels in the input's units, parts, fewer faces, formats."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 import trimesh
 from torch import nn
 
+from finer_core import resources
 from finer_core.errors import InputError
 from finer_core.io.meshes.parts import large_parts
 from finer_core.io.meshes.simplify import simplify
@@ -119,6 +122,54 @@ def test_what_is_flat_or_sharp_stays_as_it_is_simplified():
     few = simplify_mesh(Mesh(vertices=np.array(box.vertices), faces=np.array(box.faces, dtype=np.int64)), faces=100)
     assert len(few.faces) <= 100 and few.volume() == pytest.approx(0.48, rel=1e-9)
     np.testing.assert_allclose(few.bounds, [[-0.5, -0.4, -0.3], [0.5, 0.4, 0.3]], atol=1e-9)
+
+
+def test_no_triangle_turns_over_as_vertices_move(monkeypatch):
+    """Two wavy sheets, closer to each other than 300 triangles are to them: of some points the nearest is the other."""
+    pytest.importorskip("fast_simplification")
+    x, y = np.meshgrid(*[np.linspace(-0.5, 0.5, 80)] * 2, indexing="ij")
+    sheet = np.stack([x, y, 0.1 * np.sin(8 * x) * np.cos(7 * y)], axis=-1).reshape(-1, 3)
+    corner = np.arange(80 * 80).reshape(80, 80)
+    a, b, c, d = (part.ravel() for part in (corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]))
+    faces = np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)])
+    two = Mesh(
+        vertices=np.concatenate([sheet, sheet + [0, 0, 1e-3]]), faces=np.concatenate([faces, faces + len(sheet)])
+    )
+    moved = simplify_mesh(two, faces=300)
+    monkeypatch.setattr("finer_core.io.meshes.simplify._settled", lambda kept, left, given: kept)
+    before = simplify_mesh(two, faces=300)
+    assert np.array_equal(moved.faces, before.faces) and np.abs(moved.vertices - before.vertices).max() > 1e-3
+    assert (before.face_vectors() * moved.face_vectors()).sum(axis=1).min() > 0
+
+
+def test_triangles_without_area_stay_finite_as_they_are_simplified():
+    pytest.importorskip("fast_simplification")
+    line, number = np.repeat(np.arange(30.0), 3).reshape(30, 3), np.arange(28)
+    vertices, _ = simplify(line, np.stack([number, number + 1, number + 2], axis=1), count=4, extra="")
+    assert np.isfinite(vertices).all()
+
+
+def test_simplifying_takes_few_bytes_a_face(monkeypatch):
+    pytest.importorskip("fast_simplification")
+    monkeypatch.setattr("finer_core.io.meshes.simplify._FACES_AT_ONCE", 4096, raising=False)
+    fine = trimesh.creation.icosphere(subdivisions=6)
+    vertices, faces = np.array(fine.vertices), np.array(fine.faces, dtype=np.int64)
+    tracemalloc.start()
+    simplify(vertices, faces, count=len(faces) // 2, extra="")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 600 * len(faces)
+
+
+def test_simplifying_keeps_to_the_memory():
+    pytest.importorskip("fast_simplification")
+    found = model().extract(resolution=96, memory=10**9)
+    needed = resources.PROCESS_BYTES + 900 * len(found.mesh.faces)
+    assert len(model().finish(found, simplify=500, memory=needed).mesh.faces) == 500
+    with pytest.raises(
+        InputError, match=r"--simplify of \d+ faces needs about \d+ MB of memory, .*; lower --resolution"
+    ):
+        model().finish(found, simplify=500, memory=needed - 1)
 
 
 def test_a_number_of_faces_that_is_not_reached_is_told():

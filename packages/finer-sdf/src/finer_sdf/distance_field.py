@@ -158,8 +158,10 @@ class DistanceField(nn.Module):
         check_min_component(min_component)
         check_simplify(simplify, extra=SIMPLIFY_EXTRA)
         check_painting(self, texture, memory=parse_memory(memory))
-        found = self.extract(resolution=resolution, level=level, memory=parse_memory(memory), progress=progress)
-        return as_trimesh(self, self.finish(found, min_component=min_component, simplify=simplify, texture=texture))
+        limit = parse_memory(memory)
+        found = self.extract(resolution=resolution, level=level, memory=limit, progress=progress)
+        options: dict[str, Any] = {"min_component": min_component, "simplify": simplify, "texture": texture}
+        return as_trimesh(self, self.finish(found, memory=limit, **options))
 
     def check_resolution(self, resolution: int, *, level: float = 0.0) -> None:
         """Refuse a grid too coarse for what is known of the surface: nothing is, but of an operation's result.
@@ -190,19 +192,12 @@ class DistanceField(nn.Module):
                 on_points=tell,
             )
 
-    def finish(
-        self,
-        found: "Extraction",
-        *,
-        min_component: float = 0.0,
-        simplify: int | None = None,
-        texture: int | None = None,
-    ) -> "SurfaceMesh":
-        """Do the second part of `mesh`: leave parts out, simplify, find the normals, and paint; still in the box."""
+    def finish(self, found: "Extraction", *, texture: int | None = None, **options: Any) -> "SurfaceMesh":
+        """Do the second part of `mesh`, still in the box: what `surface_mesh` does by its options, then paint."""
         from finer_sdf.meshing.painting import painted
         from finer_sdf.meshing.surface_mesh import surface_mesh
 
-        finished = surface_mesh(self.field, found, min_component=min_component, simplify=simplify, device=self.device)
+        finished = surface_mesh(self.field, found, device=self.device, **options)
         return finished if texture is None else painted(self, finished, size=texture)
 
     @in_plain_modes()

@@ -137,15 +137,13 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
     except OSError as error:
         raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
     lock = lock_folder(plan.out)
-    try:
-        if plan.mode == "new" and (plan.out / "benchmark.json").exists():
-            raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
-        rows: list[Row] = []
-        for rows in rows_of_fits(partial(_row_of_fit, benchmark), plan, fits):
-            benchmark.table.write(plan.out, rows)
-        return rows
-    finally:
-        del lock
+    if plan.mode == "new" and (plan.out / "benchmark.json").exists():
+        raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
+    rows: list[Row] = []
+    for rows in rows_of_fits(partial(_row_of_fit, benchmark), plan, fits):
+        benchmark.table.write(plan.out, rows)
+    del lock
+    return rows
 
 
 def _row_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit) -> Row:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from finer_core._version import __version__
-from finer_core.app.folder_lock import release_folders
+from finer_core.app.folder_lock import is_at_work, release_folders
 from finer_core.c_library import allow_building
 from finer_core.config import NONE, plain_type
 from finer_core.distributed.ranks import ranks_of_environment
@@ -243,6 +243,9 @@ def _run(
         if getattr(parsed, "debug", False):
             traceback.print_exc()
         code, message = exit_code_and_line(error)
+        if code == EXIT_USAGE and isinstance(error, OSError) and is_at_work(error.filename):  # it was usable before
+            why = f"cannot be used any more ({error.strerror}); make it usable, and go on with --resume"
+            code, message = EXIT_FAILED, f"{error.filename}: {why}"
         if isinstance(error, ToldByFirst):
             return code, parsed
         if isinstance(error, InputError) and not _is_first():

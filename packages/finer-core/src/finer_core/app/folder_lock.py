@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from finer_core.errors import InputError
@@ -32,11 +33,21 @@ def release_folders() -> None:
     _held.clear()
 
 
+def is_at_work(path: str | os.PathLike[str]) -> bool:
+    """Return whether this process has locked the folder that a file is in, or one above it."""
+    for place in Path(path).absolute().parents:
+        with suppress(OSError):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in _held:
+                return True
+    return False
+
+
 def lock_folder(folder: Path) -> FolderLock | None:
-    """Lock a folder for this process.
+    """Lock a folder for this process; where the file system has no locks for folders, that is logged.
 
     Returns:
-        The lock; None where the file system, or Windows, has no locks for folders, which is logged.
+        The lock; None on Windows, which has none.
 
     Raises:
         InputError: If another process holds it, or it cannot be looked into.
@@ -57,12 +68,11 @@ def lock_folder(folder: Path) -> FolderLock | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(descriptor)
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            os.close(descriptor)
             raise InputError(
                 f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
             ) from error
         _log.warning("%s: no lock (%s): two runs in it would not notice each other", folder, error.strerror)
-        return None
     lock = _held[status.st_dev, status.st_ino] = FolderLock(descriptor)
     return lock

@@ -205,7 +205,9 @@ def mesh_model(arguments: argparse.Namespace) -> str:
     for note in () if arguments.quiet else notes:
         print(shortened(f"{out}: {note}"), file=sys.stderr)
     kind = "colored" if mesh.texture is None else "textured"
-    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces, {kind}: {out}"
+    is_more = arguments.simplify is not None and len(mesh.faces) > arguments.simplify
+    more = ", none fewer without turning some over" if is_more else ""
+    return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces{more}, {kind}: {out}"
 
 
 def view(arguments: argparse.Namespace) -> None:

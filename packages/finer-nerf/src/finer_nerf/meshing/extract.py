@@ -170,7 +170,7 @@ def extract_mesh(
     points = (vertices - 1) * step - model.bound
     points, faces, _, _ = large_parts(points, faces.astype(np.int64), share=min_component)
     if simplify is not None:
-        points, faces = simplified(points, faces, count=simplify, extra=SIMPLIFY_EXTRA)
+        points, faces = simplified(points, faces, count=simplify, extra=SIMPLIFY_EXTRA, memory=memory)
     faces = _outwards(points, faces)
     normals = vertex_normals(points, faces)
     colors = _colors(model, points, normals)

@@ -24,7 +24,7 @@ def write_surface(
         progress=not arguments.quiet,
     )
     options = {name: getattr(arguments, name) for name in ("min_component", "simplify", "texture")}
-    finished = model.finish(found, **options)
+    finished = model.finish(found, memory=memory, **options)
     mesh = model.normalization.mesh_to_input(finished.mesh)
     notes = write_mesh(
         out,

@@ -63,6 +63,7 @@ def surface_mesh(
     *,
     min_component: float = 0.0,
     simplify: int | None = None,
+    memory: int | None = None,
     device: torch.device | str = "cpu",
 ) -> SurfaceMesh:
     """Finish an extracted mesh, in the box.
@@ -72,6 +73,7 @@ def surface_mesh(
         found: The extraction.
         min_component: Parts with fewer than this share of the faces are left out.
         simplify: Faces that the rest is simplified to; None to leave it as it is.
+        memory: Bytes that the process may use for that; None for no limit.
         device: Where the field computes.
 
     Raises:
@@ -80,7 +82,7 @@ def surface_mesh(
     vertices, faces, parts, left_out = large_parts(found.mesh.vertices, found.mesh.faces, share=min_component)
     faces_found, vanished = len(faces), 0
     if simplify is not None:
-        vertices, faces = simplified(vertices, faces, count=simplify, extra=SIMPLIFY_EXTRA)
+        vertices, faces = simplified(vertices, faces, count=simplify, extra=SIMPLIFY_EXTRA, memory=memory)
         left = len(part_sizes(faces)[1])
         parts, vanished = left, max(0, parts - left)
     mesh = Mesh(vertices=vertices, faces=faces)

@@ -24,7 +24,9 @@ def noise_weights(distances: Float[np.ndarray, " points"]) -> Float[np.ndarray, 
         (n,), larger than 0.
 
     Example:
+        >>> import numpy as np
         >>> noise_weights(np.array([-0.1, 0.2, -0.1, 0.1, -0.2, 4.0])).round(1)
+        array([2.1, 1.6, 2.1, 2.1, 1.6, 0. ])
     """
     squares = distances**2
     if not squares.any():
