@@ -110,11 +110,15 @@ def _exit_code_and_text(error: BaseException, text: str) -> tuple[int, str]:
         return error.exit_code, text
     if isinstance(error, CollectiveError):
         return EXIT_FAILED, text
-    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    if place and isinstance(error, OSError) and error.errno in _CLOSED:
-        return EXIT_USAGE, f"{place}cannot be used ({error.strerror}); change its permissions, or name another place"
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        if place and error.errno in _CLOSED:
+            return (
+                EXIT_USAGE,
+                f"{place}cannot be used ({error.strerror}); change its permissions, or name another place",
+            )
+        if error.errno in _FULL:
+            return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
     if is_out_of_memory(error):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
     return EXIT_FAILED, f"{type(error).__name__}: {shortened(text, 240)} (--debug shows the traceback)"

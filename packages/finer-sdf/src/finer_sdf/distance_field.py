@@ -157,8 +157,8 @@ class DistanceField(nn.Module):
         check_number(level, what="level")
         check_min_component(min_component)
         check_simplify(simplify, extra=SIMPLIFY_EXTRA)
-        check_painting(self, texture, memory=parse_memory(memory))
         limit = parse_memory(memory)
+        check_painting(self, texture, memory=limit)
         found = self.extract(resolution=resolution, level=level, memory=limit, progress=progress)
         options: dict[str, Any] = {"min_component": min_component, "simplify": simplify, "texture": texture}
         return as_trimesh(self, self.finish(found, memory=limit, **options))

@@ -142,7 +142,7 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
     rows: list[Row] = []
     for rows in rows_of_fits(partial(_row_of_fit, benchmark), plan, fits):
         benchmark.table.write(plan.out, rows)
-    del lock
+    del lock  # an error keeps it, by its traceback: `is_at_work` asks for it
     return rows
 
 

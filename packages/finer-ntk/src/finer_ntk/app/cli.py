@@ -175,12 +175,14 @@ def _refuse_idle(arguments: argparse.Namespace, kind: type[SubjectSettings], mod
 
 
 def _line(metrics: dict[str, Any]) -> str:
-    rank, energy, points = metrics["effective_rank"], metrics["diagonal_energy"], metrics["points"]
+    from finer_core.io.text import counted
+
+    rank, energy = metrics["effective_rank"], metrics["diagonal_energy"]
     if rank is None:
         return f"kernel of {' x '.join(map(str, metrics['kernel_shape']))}, {metrics['seconds']:.2f} s"
     about = "about " if metrics["estimated"] else ""
     return (
-        f"{points} point{'s' * (points != 1)}, effective rank {about}{rank:.2f}, largest eigenvalue "
+        f"{counted(metrics['points'], 'point')}, effective rank {about}{rank:.2f}, largest eigenvalue "
         f"{metrics['top_eigenvalues'][0]:.4g}, diagonal energy {about}{energy:.4f}, {metrics['seconds']:.2f} s"
     )
 

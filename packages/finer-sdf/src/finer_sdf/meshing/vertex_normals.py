@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from finer_core.differential import value_and_gradient
+from finer_core.io.meshes.normals import vertex_normals as normals_of_faces
 from finer_core.parallel import parallel_map
 from finer_core.shapes import Float
 from finer_sdf.geometry import Mesh, unit_vectors
@@ -17,7 +18,8 @@ _CACHED_POINTS = 2048
 def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cpu") -> Float[np.ndarray, "vertices 3"]:
     """Return the direction of the field's exact gradient at every vertex.
 
-    Where the gradient is zero, as on the seam of a `shell`, the vertex has the mean normal of its faces.
+    Where the gradient is zero, as on the seam of a `shell`, the vertex has the mean normal of its faces, or z where
+    these have no area.
 
     Returns:
         (n, 3) float64, of length 1.
@@ -34,15 +36,6 @@ def vertex_normals(field: Field, mesh: Mesh, *, device: torch.device | str = "cp
     normals = unit_vectors(np.concatenate(found).astype(np.float64))
     flat = ~(np.abs(normals).sum(axis=1) > 0)  # NaN too
     if flat.any():
-        normals[flat] = _of_faces(mesh)[flat]
-    return normals
-
-
-def _of_faces(mesh: Mesh) -> np.ndarray:
-    """Return the mean normal of every vertex's faces by their areas; z where they have none."""
-    summed = np.zeros_like(mesh.vertices)
-    for corner in range(3):
-        np.add.at(summed, mesh.faces[:, corner], mesh.face_vectors())
-    normals = unit_vectors(summed)
-    normals[~normals.any(axis=1)] = [0, 0, 1]
+        normals[flat] = normals_of_faces(mesh.vertices, mesh.faces)[flat]
+        normals[~normals.any(axis=1)] = [0, 0, 1]
     return normals
