@@ -23,12 +23,11 @@ RINGS: dict[str, str] = {
         networks.kept_state networks.own_network networks.unchanged resources
     """,
     "finer_core.training": """
-        distributed distributed.interruption distributed.ranks progress training training.accumulate
-        training.batching training.callbacks training.circumstances training.compiled_gradients training.connection
-        training.cuda_graph training.ema training.fitting training.gradients training.guard training.history
-        training.loop training.metric_logger training.objective training.optimizers training.optimizers.build
-        training.optimizers.eager
-        training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal
+        distributed distributed.interruption distributed.ranks progress training training.accumulate training.batching
+        training.callbacks training.checkpoint training.circumstances training.compiled_gradients training.connection
+        training.cuda_graph training.ema training.fitting training.guard training.history training.loop
+        training.metric_logger training.objective training.optimizers training.optimizers.build
+        training.optimizers.eager training.optimizers.matrices training.optimizers.muon training.optimizers.orthonormal
         training.optimizers.soap training.optimizers.soap_stack training.precision training.recorded training.resumption
         training.schedules training.squared_error training.state training.timed_length training_config
     """,

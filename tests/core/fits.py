@@ -17,7 +17,7 @@ from finer_core.training import (
     exponential_decay,
     read_jsonl,
 )
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 
 from . import small
 

@@ -10,7 +10,7 @@ from finer_core import load_model
 from finer_core.app.run_folder import read_settings
 from finer_core.io.reference_weights import network_of_reference, read_reference
 from finer_core.training import read_jsonl
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from tests.core.fits import fit_of
 from tests.core.io.test_hostile_weights import weights
 

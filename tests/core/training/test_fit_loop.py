@@ -8,7 +8,7 @@ import torch
 from finer_core import InputError
 from finer_core.errors import CollectiveError, DivergenceError
 from finer_core.training import DivergenceGuard, Interrupted, exponential_decay, loop
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from tests.core import fits, small
 
 

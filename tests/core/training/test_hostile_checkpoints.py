@@ -13,7 +13,7 @@ from finer_core.app.run_folder import Habits, open_run_folder
 from finer_core.app.session import run_session
 from finer_core.io.tensor_file import read_tensors, write_tensors
 from finer_core.training import DivergenceGuard, Interrupted
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from tests.core import fits
 
 FORMAT = "finer-checkpoint-1"

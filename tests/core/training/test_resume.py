@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from finer_core.training import Fit, Interrupted, loop
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from tests.core import fits
 
 STEPS = 14

@@ -15,7 +15,7 @@ from finer_core.training import (
     exponential_decay,
     fit,
 )
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from tests.core import fits, small
 from tests.core.training.test_fitting import loss, weights
 

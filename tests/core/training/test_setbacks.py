@@ -17,7 +17,7 @@ from finer_core.training import (
     loop,
 )
 from finer_core.training.budget import StepCost, largest_within, seconds_per_step, step_cost
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 
 STEPS, LOG_EVERY, RATE = 200, 4, 1e-3
 

@@ -10,7 +10,8 @@ import torch
 
 from finer_core import InputError, save_model
 from finer_core.training import DivergenceGuard, StatelessObjective, build_optimizers
-from finer_core.training.state import TrainState, put_read_state, put_state, read_state, take_state, write_state
+from finer_core.training.checkpoint import read_state, write_state
+from finer_core.training.state import TrainState, put_read_state, put_state, take_state
 from tests.core import small
 
 PLAIN = {

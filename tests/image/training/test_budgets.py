@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 from skimage import data
 
 from finer_core.training.budget import StepCost
+from finer_core.training.checkpoint import read_state
 from finer_core.training.own_code import network_of
-from finer_core.training.state import read_state
 from finer_image.app.cli import main
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate

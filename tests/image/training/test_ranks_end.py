@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from finer_image.app.cli import main
 from tests.processes import by_hand, by_torchrun, child_of, ends_of
 from tests.runs import wait_for_lines

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from finer_core.errors import InputError
-from finer_core.training import state
+from finer_core.training import checkpoint
 from finer_nerf import builtin_scene, write_scene
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball, write_transforms
@@ -206,7 +206,7 @@ def test_a_resumed_training_reads_its_checkpoint_once_for_its_attempt_and_once_f
     assert main(arguments) == 0
     (tmp_path / "run" / "metrics.json").unlink()
     read: list[str] = []
-    tensors = state.read_tensors
-    monkeypatch.setattr(state, "read_tensors", lambda name, **how: (read.append(name), tensors(name, **how))[1])
+    tensors = checkpoint.read_tensors
+    monkeypatch.setattr(checkpoint, "read_tensors", lambda name, **how: (read.append(name), tensors(name, **how))[1])
     assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
     assert len(read) == 2

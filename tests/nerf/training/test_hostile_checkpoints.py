@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from finer_core.errors import InputError
-from finer_core.training.state import read_state, write_state
+from finer_core.training.checkpoint import read_state, write_state
 from finer_nerf import fit
 from tests.nerf.small_scenes import ball_scene
 

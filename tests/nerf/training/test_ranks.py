@@ -18,7 +18,7 @@ from torch import Tensor
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from finer_nerf.app.cli import main
 from finer_nerf.config import NerfConfig
 from finer_nerf.training.build import build_objective, field_of

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.ranks import ALONE, Ranks
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from finer_sdf.app.cli import main
 from finer_sdf.config import SdfConfig
 from finer_sdf.inputs import as_shape

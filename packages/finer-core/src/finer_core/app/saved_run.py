@@ -93,7 +93,7 @@ def check_weights(run: RunFolder, configs: Sequence[Any], *, memory: int) -> Non
         InputError: If they are, or the checkpoint is damaged.
     """
     from finer_core.networks.build import build_network
-    from finer_core.training.state import saved_numbers
+    from finer_core.training.checkpoint import saved_numbers
 
     networks = [build_network(config, device="meta") for config in configs]
     needed = sum(value.numel() for network in networks for value in network.state_dict().values())

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.distributed.team import Team
+from finer_core.training.checkpoint import read_state
 from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry
 from finer_core.training.loop import Fit
 from finer_core.training.metric_logger import JsonlLogger, MetricLogger, TensorBoardLogger
-from finer_core.training.state import TrainState, blaming, read_state
+from finer_core.training.state import TrainState, blaming
 from finer_core.training.timed_length import TimedLength
 
 

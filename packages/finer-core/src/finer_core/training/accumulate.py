@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from finer_core.activations import first_order_only
 from finer_core.parallel import one_thread_per_op, parallel_map, worker_count
-from finer_core.training.gradients import GradientSums, add_gradients
-from finer_core.training.objective import PieceLoss
+from finer_core.training.objective import GradientSums, PieceLoss, add_gradients
 
 Piece = TypeVar("Piece")
 

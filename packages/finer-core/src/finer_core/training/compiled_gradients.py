@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from finer_core.activations._kernels.dispatch import compiles_on
-from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.objective import GradientSums, add_gradients
 
 Loss = Callable[..., Tensor]
 """Returns a scalar from a network and tensors (n, ...), to which a row of zeros in all of them adds nothing."""

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from finer_core.errors import DivergenceError, InputError, Interrupted
 from finer_core.schema import check_within
+from finer_core.training.checkpoint import saving, write_state
 from finer_core.training.cuda_graph import graphed_step
 from finer_core.training.ema import apply_averages
 from finer_core.training.guard import DivergenceGuard, Setback, is_worse
@@ -26,7 +27,7 @@ from finer_core.training.history import LogEntry
 from finer_core.training.objective import Objective
 from finer_core.training.optimizers.build import check_optimizers, set_learning_rates, step_optimizer
 from finer_core.training.schedules import Schedule
-from finer_core.training.state import TrainState, put_read_state, put_state, saving, take_state, write_state
+from finer_core.training.state import TrainState, put_read_state, put_state, take_state
 from finer_core.training.timed_length import TimedLength
 
 

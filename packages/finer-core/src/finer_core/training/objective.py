@@ -1,11 +1,13 @@
-"""What a fit minimizes."""
+"""What a fit minimizes, and the gradients of one piece of its batch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
-from finer_core.training.gradients import GradientSums
+GradientSums = dict[nn.Parameter, Tensor]
+"""Sums of parameters' gradients; what had none so far is absent."""
 
 
 class Objective(Protocol):
@@ -106,3 +108,12 @@ class StatelessObjective:
         """
         if state:
             raise ValueError(f"this objective has no state, got {sorted(state)}")
+
+
+def add_gradients(loss: Tensor, network: nn.Module, sums: GradientSums) -> Tensor:
+    """Differentiate a loss, add the gradients of a network's trained parameters to `sums`, and return it detached."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        if grad is not None:
+            sums[parameter] = sums[parameter].add_(grad) if parameter in sums else grad
+    return loss.detach()

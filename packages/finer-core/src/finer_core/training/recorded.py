@@ -17,11 +17,12 @@ from finer_core.errors import InputError, Interrupted, shortened
 from finer_core.io.files import check_output_path, given_path
 from finer_core.progress import ProgressOption
 from finer_core.training.callbacks import HOOKS, hooks_of
+from finer_core.training.checkpoint import read_state
 from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
 from finer_core.training.connection import connected
 from finer_core.training.history import LogEntry, TrainingHistory
 from finer_core.training.loop import Fit
-from finer_core.training.state import TrainState, read_state
+from finer_core.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from finer_core.activations._kernels.fused_mlp import FusedLayer, evaluate, fuse
 from finer_core.networks.base import CoordinateMLP
 from finer_core.shapes import Float
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
-from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.objective import GradientSums, add_gradients
 
 
 class SquaredError:

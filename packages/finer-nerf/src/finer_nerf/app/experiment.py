@@ -8,7 +8,7 @@ from finer_core.app.experiment import Experiment
 from finer_core.app.run_folder import Habits, RunFolder
 from finer_core.distributed.team import Team
 from finer_core.errors import shortened
-from finer_core.training.state import read_state
+from finer_core.training.checkpoint import read_state
 from finer_nerf.app.folder_fit import fill_run, fit_scene, help_scene
 from finer_nerf.config import BUILT_IN, NerfConfig
 from finer_nerf.inputs import input_digest, open_scene, read_as_resolved

@@ -10,7 +10,7 @@ from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.shapes import Float
 from finer_core.training import StatelessObjective, accumulate_gradients
 from finer_core.training.compiled_gradients import add_compiled_gradients, compiles_loss_of
-from finer_core.training.gradients import GradientSums, add_gradients
+from finer_core.training.objective import GradientSums, add_gradients
 from finer_sdf.training.samples import Prefetcher, Sampler, SdfSamples
 
 Error = Literal["squared", "absolute"]
