@@ -26,6 +26,13 @@ def test_a_run_folder_has_the_history_of_its_fit(run, name):
     assert found.metrics == {"loss": 0.25, "psnr": 12.0}
 
 
+def test_a_history_says_how_much_it_holds(run):
+    history = run[1]
+    assert repr(history) == "TrainingHistory: 3 entries, step 4: loss 0.25, psnr 12"
+    assert repr(history[:1]) == "TrainingHistory: 1 entry, step 1: loss 1, psnr 3"
+    assert repr(TrainingHistory()) == "TrainingHistory: 0 entries"
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(InputError, match=r"no metrics\.jsonl there; name a run folder"):
