@@ -19,8 +19,8 @@ def loss(network, step):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"network": None}, "network must be a torch module, got None"),
-        ({"network": torch.sin}, "network must be a torch module, got <built-in method sin"),
+        ({"network": None}, "network must be a torch module, got one of type NoneType"),
+        ({"network": torch.sin}, "network must be a torch module, got one of type builtin_func"),
         ({"objective": None}, "objective must be a function of network and step, got None"),
         ({"guard": "on"}, "guard must be a DivergenceGuard or None, got 'on'"),
         ({"guard": DivergenceGuard}, "guard must be a DivergenceGuard or None, got <class"),

@@ -20,7 +20,7 @@ from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
-from finer_core.networks.kept_state import check_state
+from finer_core.networks.kept_state import check_module, check_state
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation, compiled_module, has_config, name_of, set_activation
 from finer_core.networks.unchanged import check_unchanged
@@ -68,8 +68,7 @@ def save_model(
         True
     """
     check_output_path(path)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"a model file is made of a network, a torch module, not of a {type(network).__name__}")
+    check_module(network)
     network = _without_compilation(network)
     check_state(network, what="saved")
     try:
@@ -162,6 +161,8 @@ def load_model(
         ...     load_model(path).config == network.config
         True
     """
+    if network is not None:
+        check_module(network)
     place = checked_device(device)
     file_name = str(given_path(path))
     info = model_info(file_name)  # first, because a newer format may have another checksum

@@ -17,7 +17,7 @@ from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.kept_state import check_state
+from finer_core.networks.kept_state import check_module, check_state
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 AnyActivation: TypeAlias = Callable[[Tensor], Tensor] | type[nn.Module]
@@ -176,8 +176,8 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         The network. Its file says what the activation is called; `load_model` must be given it again.
 
     Raises:
-        InputError: If the network has no activations to replace, or the activation is none: it changes the shape or
-            the type of its input, or gives values without gradients.
+        InputError: If the network is none, or has no activations to replace, or the activation is none: it changes the
+            shape or the type of its input, or gives values without gradients.
 
     Example:
         >>> import torch
@@ -186,6 +186,7 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         >>> network(torch.zeros(5, 2)).shape, network.own_activation
         (torch.Size([5, 1]), 'torch.tanh')
     """
+    check_module(network)
     layers = [module for module in network.modules() if isinstance(module, InrLayer)]
     if not layers:
         raise InputError(f"{type(network).__name__} has no activation that another could replace")
