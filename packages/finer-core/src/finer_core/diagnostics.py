@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
-from finer_core.networks.kept_state import check_module
 from finer_core.shapes import Float
 
 

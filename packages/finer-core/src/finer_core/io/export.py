@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from finer_core.casts import without_autocast
+from finer_core.casts import check_module, without_autocast
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, given_path, output_path
-from finer_core.networks.kept_state import check_module, check_numbers
+from finer_core.networks.kept_state import check_numbers
 from finer_core.networks.real_pairs import without_complex_numbers
 from finer_core.surroundings import no_warnings
 

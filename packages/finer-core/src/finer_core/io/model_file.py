@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from finer_core._version import __version__
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, given_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
-from finer_core.networks.kept_state import check_module, check_state
+from finer_core.networks.kept_state import check_state
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation, compiled_module, has_config, name_of, set_activation
 from finer_core.networks.unchanged import check_unchanged

@@ -1,28 +1,10 @@
 """What is kept of a module, in a model file or a checkpoint: its state, which must be tensors with numbers."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from finer_core.errors import InputError
-
-
-def check_module(value: Any, *, what: str = "network", others: str = "") -> None:
-    """Raise InputError for what is no module, such as its class or its state.
-
-    Args:
-        value: What a program gave.
-        what: What it is, for the message.
-        others: What may be given too, for the message, with " or " at its end.
-    """
-    if isinstance(value, nn.Module):
-        return
-    name = getattr(value, "__name__", "")
-    made = f"the class {name}; make one, as by {name}(...)"
-    got = made if isinstance(value, type) else f"one of type {type(value).__name__}"
-    raise InputError(f"{what} must be {others}a torch module, got {got}")
 
 
 def check_state(network: nn.Module, *, what: str) -> None:

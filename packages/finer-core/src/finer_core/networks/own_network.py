@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
 from finer_core.networks.config import NetworkConfig
-from finer_core.networks.kept_state import check_module, check_state
+from finer_core.networks.kept_state import check_state
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 AnyActivation: TypeAlias = Callable[[Tensor], Tensor] | type[nn.Module]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
-from finer_core.networks.kept_state import check_module, check_state
+from finer_core.networks.kept_state import check_state
 from finer_core.progress import ProgressOption
 from finer_core.schema import check_within, shown
 from finer_core.training.guard import DivergenceGuard

@@ -6,8 +6,6 @@ from typing import overload
 
 import numpy as np
 
-from finer_core.io.text import counted
-
 
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
@@ -116,4 +114,4 @@ class TrainingHistory(Sequence[LogEntry]):
         last = ", ".join(f"{name} {value:.5g}" for name, value in self.metrics.items())
         end = f", step {self._entries[-1].step}: {last}" if self._entries else ""
         how = f"{', interrupted' if self.interrupted else ''}{', ended early' if self.ended_early else ''}"
-        return f"{type(self).__name__}: {counted(len(self), 'entry', 'entries')}{end}{how}"
+        return f"{type(self).__name__}: {len(self)} {'entry' if len(self) == 1 else 'entries'}{end}{how}"

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from finer_core.casts import check_module
 from finer_core.distributed.ranks import Ranks
 from finer_core.errors import InputError
-from finer_core.networks.kept_state import check_module
 from finer_core.networks.own_network import AnyActivation, OwnNetwork, name_of, set_activation
 from finer_core.training.batching import fresh_network, ready_network
 from finer_core.training.guard import DivergenceGuard

@@ -13,10 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
-from finer_core.casts import for_tensors, in_single_precision, refuse_masked, widened
+from finer_core.casts import check_module, for_tensors, in_single_precision, refuse_masked, widened
 from finer_core.errors import InputError
 from finer_core.networks import Network
-from finer_core.networks.kept_state import check_module, check_numbers
+from finer_core.networks.kept_state import check_numbers
 from finer_core.schema import check, shown
 from finer_core.shapes import Float, Shaped
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from finer_core.casts import check_module
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
-from finer_core.networks.kept_state import check_module
 from finer_core.parallel import one_thread_per_op
 from finer_core.schema import check_within, shown
 from finer_core.training.ema import WeightEma
