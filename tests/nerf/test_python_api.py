@@ -552,7 +552,10 @@ def views_with(**given):
     ("given", "words"),
     [
         ({"scene": "nowhere"}, "nowhere: no such file"),
-        ({"scene": None}, "a scene is a path or what read_scene returns, got 'NoneType'"),
+        (
+            {"scene": None},
+            r"a scene is a path, what read_scene returns, or a Scene of Views\.of\(\.\.\.\), got 'NoneType'",
+        ),
         ({"method": "sirene"}, "did you mean 'siren'"),
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"steps": "many"}, "'steps' must be an integer"),

@@ -1,5 +1,6 @@
 """Check what is given from Python: poses, cameras, backgrounds, views. What files say is checked where it is read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,16 @@ def check_views(views: Any, *, name: str = "views") -> None:
         or images.shape[3] not in (3, 4)
     ):
         found = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "shape") else type(images).__name__
+        if not isinstance(images, Tensor):
+            found = f"an array of {found}; Views.of takes arrays"
         raise InputError(f"{name}: images must be a tensor (n, height, width, 3 or 4) of uint8, got {found}")
     size = tuple(images.shape[:3])
+    if not isinstance(views.poses, np.ndarray):
+        what = type(views.poses).__name__
+        raise InputError(f"{name}: poses must be an array (n, 4, 4), got a {what}; Views.of takes tensors too")
+    if not isinstance(views.cameras, Sequence):
+        what = type(views.cameras).__name__
+        raise InputError(f"{name}: cameras must be a tuple, got a {what}; Views.of takes one for all too")
     counts = {"images": size[0], "poses": len(views.poses), "cameras": len(views.cameras)}
     for what, number in counts.items():
         if number != count:
