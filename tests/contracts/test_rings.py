@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+import finer_core
+
 from .rings import RINGS, WITHOUT_TORCH
-from .workspace import APPLICATIONS
+from .workspace import APPLICATIONS, ROOT
 
 LOADED_BY = """
 import importlib, json, sys
@@ -58,9 +60,16 @@ def test_an_application_loads_its_table_of_names():
 @pytest.mark.parametrize("package", [package.module for package in APPLICATIONS])
 def test_an_application_lists_its_public_names_and_has_no_other(package):
     module = importlib.import_module(package)
-    assert {*module.__all__} <= {*dir(module)} <= {*module.__all__, "spectrum"}
+    assert {*module.__all__, "plots"} <= {*dir(module)} <= {*module.__all__, "plots", "spectrum"}
+    assert all(hasattr(module, name) for name in dir(module))
     with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'fits'"):
         _ = module.fits
+
+
+def test_the_core_lists_the_modules_that_have_a_page_of_their_own():
+    pages = {page.stem.partition(".")[2] for page in (ROOT / "docs" / "reference").glob("finer_core.*.rst")}
+    assert {*finer_core.__all__} | pages == {*dir(finer_core)} and "training" in pages
+    assert all(hasattr(finer_core, name) for name in pages)
 
 
 @pytest.mark.parametrize(

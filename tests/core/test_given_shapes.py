@@ -43,7 +43,7 @@ def test_integers_are_numbers_to_activations(function):
             "cannot be exported: it is on the dev",
         ),
         (lambda: nn.Linear(2, 1), {"example": np.zeros((3, 2), np.float32)}, "example must be a tensor, or several"),
-        (lambda: torch.sin, {}, "a torch module is exported, not a builtin_function_or_method"),
+        (lambda: torch.sin, {}, "model must be a torch module, got one of type builtin_function_or_method"),
     ],
     ids=["lazy", "meta", "array", "function"],
 )

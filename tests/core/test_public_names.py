@@ -31,7 +31,7 @@ def test_every_name_of_a_subpackage_is_there(module):
 
 def test_names_are_unique_and_listed():
     assert len(finer_core.__all__) == len(set(finer_core.__all__))
-    assert dir(finer_core) == sorted(finer_core.__all__)
+    assert {*finer_core.__all__} < {*dir(finer_core)}  # with its public modules, see tests/contracts/test_rings.py
     assert finer_core.__version__ == __version__
 
 

@@ -385,7 +385,7 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"image": "nowhere.png"}, "nowhere.png: no such file"),
         ({"image": np.zeros((2, 2, 2, 2))}, r"\(2, 2, 2, 2\)"),
         ({"image": np.zeros((2, 0))}, "the image"),
-        ({"image": None}, "the image is a NoneType; give an array"),
+        ({"image": None}, "the image is one of type NoneType; give an array"),
         ({"image": torch.zeros(4, 4, device="meta")}, "the image, a Tensor, cannot be read as an array"),
         (
             {"config": {"steps": 3}},
@@ -400,7 +400,7 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(fitted, 
         ({"steps": "many"}, "'steps' must be an integer"),
         ({"seconds": 3.0}, "both say how long"),
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
-        ({"network": 3}, "hyper-parameters or a torch module, got 3"),
+        ({"network": 3}, "hyper-parameters or a torch module, got one of type int"),
         ({"network": nn.Identity()}, "Identity has no parameters"),
         ({"network": nn.Linear(2, 3, device="meta")}, "Linear is on the device meta, without numbers"),
         ({"network": LessItsMean(2, 3)}, "other values of a point beside other points"),
@@ -542,6 +542,21 @@ def test_evaluate_warns_of_other_values_and_not_of_the_same_in_another_type(capl
     with pytest.raises(InputError, match="the model is of a 12x12 image"):
         evaluate(model, picture[:9, :9] / 255)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, np.ma.asarray, np.ndarray.tolist])
+def test_channels_that_come_first_in_memory_are_told(kind, caplog):
+    given = kind(np.moveaxis(np.zeros((12, 10, 3), dtype=np.float32), -1, 0))
+    fit(given, steps=1, network={"hidden_features": 4, "hidden_layers": 1})
+    note = "the image: is read as 3 rows of 12 pixels with 10 channels; move the axis (numpy.moveaxis) if its"
+    assert note in caplog.text
+
+
+def test_an_array_of_objects_is_told_what_it_holds():
+    with pytest.raises(InputError, match="the image holds object values; convert them to one of uint8"):
+        fit(PICTURE.astype(object), steps=1)
+    with pytest.raises(InputError, match="the image is one of type object; give an array"):
+        fit(object(), steps=1)
 
 
 def test_what_a_picture_of_pillow_loses_in_memory_is_told(caplog):

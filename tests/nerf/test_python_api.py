@@ -552,7 +552,10 @@ def views_with(**given):
     ("given", "words"),
     [
         ({"scene": "nowhere"}, "nowhere: no such file"),
-        ({"scene": None}, "a scene is a path or what read_scene returns, got 'NoneType'"),
+        (
+            {"scene": None},
+            r"a scene is a path, what read_scene returns, or a Scene of Views\.of\(\.\.\.\), got 'NoneType'",
+        ),
         ({"method": "sirene"}, "did you mean 'siren'"),
         ({"stepz": 3}, "did you mean 'steps'"),
         ({"steps": "many"}, "'steps' must be an integer"),
@@ -562,7 +565,7 @@ def views_with(**given):
         ({"config": NerfConfig(orbit_frames=0)}, "orbit_frames 0 does nothing"),
         ({"test_every": 8}, "test_every says how a scene is read"),
         ({"network": {"hiden": 3}}, "has no option 'hiden'"),
-        ({"network": 3}, "hyper-parameters or a torch module, got 3"),
+        ({"network": 3}, "hyper-parameters or a torch module, got one of type int"),
         ({"network": nn.Linear(3, 4)}, r"Linear: it must return sigmas \(n,\) and rgbs \(n, 3\) \(.*positional"),
         ({"network": nn.Bilinear(3, 3, 4)}, r"Bilinear: it must return sigmas \(n,\) and rgbs \(n, 3\)"),
         ({"network": Negative()}, "Negative: densities must not be negative"),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from finer_core import InputError, published_config
-from finer_ntk import empirical_ntk, line_grid, sweep
+from finer_ntk import empirical_ntk, line_grid, ntk_operator, sweep
 from finer_ntk.spectrum import alignment, band_energy, diagonal_energy, effective_rank, target_alignment, target_energy
 
 X = line_grid(6).coords.float()
@@ -93,3 +93,23 @@ def test_seeds():
     for wrong, words in [(3, "seeds must be a list of integers, got 3"), ("01", "got '01'"), ([0.5], "a seed must be")]:
         with pytest.raises(InputError, match=words):
             sweep(configs, X, seeds=wrong)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        (nn.Identity, {}, r"got the class Identity; make one, as by Identity\(\.\.\.\)"),
+        (nn.Identity, {"params": {"w": torch.ones(1)}}, "got the class Identity"),
+        ("siren", {"params": {"w": torch.ones(1)}}, "got one of type str"),
+        (
+            lambda params, x: x * params["w"],
+            {},
+            "a function of parameters and coordinates, with params=, or a torch mod",
+        ),
+    ],
+    ids=["class", "class with parameters", "text", "function alone"],
+)
+def test_what_is_no_model_is_told_what_it_is(model, given, words):
+    for kernel_of in (empirical_ntk, ntk_operator):
+        with pytest.raises(InputError, match=words):
+            kernel_of(model, torch.zeros(3, 2), **given)

@@ -12,7 +12,8 @@ import torch
 from finer_core import build_network
 from finer_core.errors import InputError
 from finer_core.networks.build import published_config
-from finer_ntk import analyze, line_grid, predict_training
+from finer_ntk import TrainingPrediction, analyze, line_grid, predict_training
+from finer_ntk.analysis import analyze_kernel
 from finer_ntk.app.kernel_file import _Stored
 from finer_ntk.kernel import as_row_function, empirical_ntk, ntk_operator
 from finer_ntk.spectrum import (
@@ -210,3 +211,16 @@ def test_a_kernel_in_a_file_is_written_and_read_without_staying_in_memory(tmp_pa
 def mapped_bytes() -> int:
     """Return the bytes of files that are in this process's memory."""
     return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE
+
+
+def test_points_and_predictions_are_told_in_a_line():
+    points = line_grid(6)
+    assert repr(points) == "Points: 6 points on [0, 1)"
+    losses = {"predicted": np.array([1.0, 0.45]), "measured": np.array([1.0, 0.5])}
+    assert repr(TrainingPrediction(**losses, learning_rate=0.1)) == "TrainingPrediction: 1 step at 0.1, deviation 0.1"
+
+
+def test_a_spectrum_says_how_many_eigenvalues_it_holds():
+    one, all_three = (analyze_kernel(np.eye(3), top=top) for top in (1, None))
+    assert repr(one).startswith("NtkSpectrum: 1 eigenvalue of 3, ")
+    assert repr(all_three).startswith("NtkSpectrum: 3 eigenvalues of 3, ")

@@ -422,6 +422,7 @@ def test_a_benchmark_has_the_figures_of_its_fits_and_of_those_that_fail(begun, t
         ({"shape": "nowhere.ply"}, "nowhere.ply: no such file"),
         ({"shape": 3}, "a int: is no surface; give a trimesh.Trimesh"),
         ({"shape": trimesh.Scene(BALL)}, "Scene: is no surface"),
+        ({"shape": BALL.vertices.tolist()}, r"\(vertices, faces\), an array of points or a path"),
         ({"shape": trimesh.PointCloud(BALL.vertices)}, r"or a path; of its points give \.vertices"),
         ({"shape": np.zeros((5, 2))}, r"points must be a table of 3 columns, got shape \(5, 2\)"),
         ({"shape": (np.zeros((5, 3)), np.zeros((4, 3)))}, "5 points and 4 normals"),

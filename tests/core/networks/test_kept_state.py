@@ -5,9 +5,20 @@ import pytest
 import torch
 from torch import nn
 
-from finer_core import InputError, build_network, grid_coords, save_model, training
+from finer_core import (
+    InputError,
+    build_network,
+    export,
+    grid_coords,
+    init_report,
+    load_model,
+    save_model,
+    set_activation,
+    training,
+)
 from finer_core.io.model_header import model_info
 from finer_core.networks.own_network import describe_network
+from finer_core.training.own_code import own_code
 
 
 class Counting(nn.Linear):
@@ -54,10 +65,45 @@ def test_tensors_that_no_file_holds(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_no_network_and_no_plain_data(tmp_path):
+class Given(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Given, r"got the class Given; make one, as by Given\(\.\.\.\)"),
+        (Given().state_dict(), r"got one of type OrderedDict$"),
+        ("siren", r"got one of type str$"),
+    ],
+    ids=["class", "state", "text"],
+)
+def test_what_is_no_module_is_told_what_it_is(tmp_path, wrong, words):
+    path, coords = tmp_path / "model.safetensors", torch.zeros(3, 2)
+    save_model(Given(), path)
+    calls = [
+        lambda: save_model(wrong, tmp_path / "other.safetensors"),
+        lambda: load_model(path, network=wrong),
+        lambda: export(wrong, tmp_path / "model.pt2"),
+        lambda: init_report(wrong, coords),
+        lambda: set_activation(wrong, torch.sin),
+        lambda: training.fit(wrong, lambda network, step: network(coords).mean(), steps=1),
+        lambda: training.build_optimizers(wrong, learning_rate=1e-3),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=f"must be a torch module, {words}"):
+            call()
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_class_in_the_place_of_an_applications_network():
+    with pytest.raises(InputError, match="a mapping of hyper-parameters or a torch module, got the class Given; make"):
+        own_code(Given, None, options={}, describe=lambda network: network)
+
+
+def test_what_is_no_plain_data(tmp_path):
     path, network = tmp_path / "model.safetensors", build_network("siren", in_features=2, out_features=1)
-    with pytest.raises(InputError, match="a model file is made of a network, a torch module, not of a dict"):
-        save_model({}, path)
     for data in ({"a": object()}, {"a": float("nan")}, {"a": np.zeros(3)}):
         with pytest.raises(InputError, match=r"task_data is not plain data \(.*\); give numbers"):
             save_model(network, path, task_data=data)

@@ -5,6 +5,11 @@ import pytest
 from finer_core.training import callbacks
 
 
+def test_the_class_of_a_callback_is_told_before_anything_is_called():
+    with pytest.raises(TypeError, match=r"callback Callback is a class; give one of it, as Callback\(\.\.\.\)"):
+        callbacks.hooks_of([callbacks.Callback], "on_end")
+
+
 def test_a_callback_needs_one_of_the_methods():
     class Stop:
         def should_stop(self):

@@ -19,8 +19,8 @@ def loss(network, step):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"network": None}, "network must be a torch module, got None"),
-        ({"network": torch.sin}, "network must be a torch module, got <built-in method sin"),
+        ({"network": None}, "network must be a torch module, got one of type NoneType"),
+        ({"network": torch.sin}, "network must be a torch module, got one of type builtin_func"),
         ({"objective": None}, "objective must be a function of network and step, got None"),
         ({"guard": "on"}, "guard must be a DivergenceGuard or None, got 'on'"),
         ({"guard": DivergenceGuard}, "guard must be a DivergenceGuard or None, got <class"),
@@ -29,6 +29,7 @@ def loss(network, step):
         ({"max_grad_norm": "1"}, "max_grad_norm must be a number, got '1'"),
         ({"checkpoint_seconds": "30"}, "checkpoint_seconds must be a number, got '30'"),
         ({"checkpoint": 3}, r"a path is a text or a pathlib\.Path, got 3"),
+        ({"checkpoint": np.zeros((30, 30))}, r"a path is a text or a pathlib\.Path, got one of type ndarray; give one"),
         ({"checkpoint": b"fit.ckpt"}, r"a path is a text or a pathlib\.Path, got b'fit\.ckpt'"),
     ],
 )

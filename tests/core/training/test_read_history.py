@@ -1,9 +1,10 @@
 """The history of a run, taken back from its folder."""
 
 import pytest
+import torch
 
 from finer_core.errors import InputError
-from finer_core.training import JsonlLogger, LogEntry, TrainingHistory, read_history
+from finer_core.training import Callback, JsonlLogger, LogEntry, TrainingHistory, fit, read_history
 
 
 @pytest.fixture
@@ -24,6 +25,34 @@ def test_a_run_folder_has_the_history_of_its_fit(run, name):
     assert found.columns == history.columns and len(found) == 3 and not found.interrupted
     assert all((found[column] == history[column]).all() for column in history.columns)
     assert found.metrics == {"loss": 0.25, "psnr": 12.0}
+
+
+def test_a_history_says_how_much_it_holds(run):
+    history = run[1]
+    assert repr(history) == "TrainingHistory: 3 entries, step 4: loss 0.25, psnr 12"
+    assert repr(history[:1]) == "TrainingHistory: 1 entry, step 1: loss 1, psnr 3"
+    assert repr(TrainingHistory()) == "TrainingHistory: 0 entries"
+
+
+class Stop(Callback):
+    step = 0
+
+    def on_step(self, step, loss):
+        self.step = step
+
+    def should_stop(self):
+        return self.step >= 25
+
+
+def test_a_logger_keeps_the_history_of_a_fit_that_was_gone_on_with(tmp_path):
+    coords, log = torch.rand(16, 2), tmp_path / "fit.jsonl"
+    habits = {"steps": 40, "log_every": 10, "checkpoint": tmp_path / "fit.safetensors"}
+    parts = []
+    for more in ({"callbacks": [Stop(), JsonlLogger(log)]}, {"callbacks": [JsonlLogger(log)], "resume": True}):
+        network = torch.nn.Linear(2, 1)
+        parts.append(fit(network, lambda network, step: network(coords).square().mean(), **habits, **more))
+    assert [part["step"].tolist() for part in parts] == [[10, 20], [30, 40]]
+    assert read_history(log)["step"].tolist() == [10, 20, 30, 40]
 
 
 def test_what_is_no_run_is_refused(tmp_path):

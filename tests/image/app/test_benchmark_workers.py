@@ -68,6 +68,11 @@ def weights(out: Path) -> dict[str, list[torch.Tensor]]:
     return {path.parent.name: list(load_model(path).state_dict().values()) for path in out.glob("*/model.safetensors")}
 
 
+def steps_of(log: Path) -> list[int]:
+    """Return the steps that a log has lines of; the last may be being written."""
+    return [json.loads(line)["step"] for line in log.read_text().split("\n")[:-1]]
+
+
 @pytest.mark.slow
 def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folder, tmp_path):
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
@@ -91,6 +96,39 @@ def test_the_fits_of_workers_are_those_of_a_sequence_also_if_one_is_killed(folde
     assert ours.keys() == theirs.keys() and len(ours) == 2
     assert all(torch.equal(a, b) for name in ours for a, b in zip(ours[name], theirs[name], strict=True))
     assert sorted(path.name for path in stormy.iterdir()) == sorted(path.name for path in calm.iterdir())
+
+
+@pytest.mark.slow
+def test_seeds_whose_workers_are_killed_in_the_middle_are_those_of_a_sequence(folder, tmp_path):
+    (folder / "b.png").unlink()
+    (folder / "broken.png").unlink()
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    more = ["--methods", "siren", "--seeds", "2", "0", "1", "--steps", "300", "--checkpoint-seconds", "0.05"]
+    assert main(["benchmark", str(folder), "--out", str(calm), *SMALL, *more, "--threads", "1"]) == 0
+    process = program(folder, stormy, *more, "--workers", "2")
+    interrupted: set[str] = set()
+    try:
+        until = time.monotonic() + 180
+        while len(interrupted) < 3 and process.poll() is None and time.monotonic() < until:
+            begun = {log.parent for log in stormy.glob("*/metrics.jsonl") if steps_of(log)}
+            under_way = {run.name for run in begun if not (run / "metrics.json").exists()}
+            if under_way - interrupted:
+                interrupted |= under_way
+                for worker in workers_of(process):
+                    os.kill(worker, signal.SIGKILL)
+            time.sleep(0.01)
+        _, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and errors == "", errors
+    assert len(interrupted) >= 2
+    assert rows(stormy) == rows(calm) and [row["seed"] for row in rows(calm)] == [2, 0, 1]
+    assert len({row["psnr"] for row in rows(calm)}) == 3
+    ours, theirs = weights(stormy), weights(calm)
+    assert ours.keys() == theirs.keys() and len(ours) == 3
+    assert all(torch.equal(a, b) for name in ours for a, b in zip(ours[name], theirs[name], strict=True))
+    logs = {log.parent.name: steps_of(log) for log in stormy.glob("*/metrics.jsonl")}
+    assert logs == {log.parent.name: steps_of(log) for log in calm.glob("*/metrics.jsonl")}
 
 
 def test_threads_hold_in_a_sequence_and_are_given_back(folder, tmp_path, capsys):

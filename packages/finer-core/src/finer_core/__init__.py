@@ -103,4 +103,10 @@ __all__ = [
     "set_activation",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)
+_MODULES = (
+    *("activations", "coords", "differential", "encodings", "initializers", "layers", "networks", "reproduction"),
+    "training",
+)
+"""Those that have names of their own for users; `dir` lists them."""
+
+__getattr__, __dir__ = lazy_names(__name__, _HOME, [*__all__, *_MODULES])

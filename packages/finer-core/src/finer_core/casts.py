@@ -214,6 +214,22 @@ def check_real(x: Tensor, *, what: str) -> None:
         raise InputError(f"{what} must be real numbers, got dtype {x.dtype}")
 
 
+def check_module(value: Any, *, what: str = "network", others: str = "") -> None:
+    """Raise InputError for what is no module, such as its class or its state.
+
+    Args:
+        value: What a program gave.
+        what: What it is, for the message.
+        others: What may be given too, for the message, with " or " at its end.
+    """
+    if isinstance(value, nn.Module):
+        return
+    name = getattr(value, "__name__", "")
+    made = f"the class {name}; make one, as by {name}(...)"
+    got = made if isinstance(value, type) else f"one of type {type(value).__name__}"
+    raise InputError(f"{what} must be {others}a torch module, got {got}")
+
+
 def real_numbers(values: Any, *, what: str) -> np.ndarray:
     """Return what a program gave as an array of real numbers.
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.linear import InrLinear
@@ -76,7 +77,7 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         The report; `print` it.
 
     Raises:
-        InputError: If the network has no linear maps or calls none of them, or coords are no tensor.
+        InputError: If the network is none, has no linear maps or calls none of them, or coords are no tensor.
 
     Example:
         >>> from finer_core import build_network, grid_coords, init_report
@@ -84,6 +85,7 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
         >>> [row.name for row in report.rows][:2]
         ['layers.0', 'layers.1']
     """
+    check_module(network)
     if not isinstance(coords, Tensor):
         raise InputError(f"coords must be a tensor, got {type(coords).__name__}; torch.as_tensor makes one")
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}

@@ -93,9 +93,13 @@ def check(value: Any, kind: Any, *, name: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message: what is too long, or too large to be written, is cut short."""
+    """Return a value for a message: what is too long, or too large to be written, is cut short.
+
+    What takes several lines, as tables and modules do, is told by its type.
+    """
     try:
-        return repr(value)[:200]
+        text = repr(value)
+        return text[:200] if "\n" not in text else f"one of type {type(value).__name__}"
     except ValueError:  # an integer of more digits than Python writes
         return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 

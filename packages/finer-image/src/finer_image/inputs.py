@@ -57,9 +57,10 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
         pixels = as_array(image) if isinstance(image, Tensor) else np.asarray(image)
     except (ValueError, TypeError, RuntimeError) as error:  # of other lengths, or of no numbers, as on device meta
         raise InputError(f"the image, a {type(image).__name__}, cannot be read as an array: {error}") from error
-    if pixels.dtype == object:
+    if pixels.dtype == object and not isinstance(image, np.ndarray):
         raise InputError(
-            f"the image is a {type(image).__name__}; give an array, a tensor, an Image, a picture of Pillow's or a path"
+            f"the image is one of type {type(image).__name__}; "
+            "give an array, a tensor, an Image, a picture of Pillow's or a path"
         )
     # PyTorch takes no array that must not be written to.
     return _named(pixels if pixels.flags.writeable else pixels.copy())
@@ -110,16 +111,17 @@ def _of_pillow(picture: Any) -> Image:
     profile = None if lost else picture.info.get("icc_profile") or None
     turned = f"has the EXIF orientation {turn}, which is left aside; PIL.ImageOps.exif_transpose turns it upright"
     notes = notes_of({lost: lost, turned: 1 < turn <= _LAST_ORIENTATION})
-    log_notes("the image", tuple(notes))
     source_mode = "" if picture.mode == mode else picture.mode
     return _named(pixels, icc_profile=profile, source_mode=source_mode, notes=notes)
 
 
 def _named(pixels: np.ndarray, **kind: Any) -> Image:
     try:
-        return Image.from_pixels(pixels, **kind)
+        image = Image.from_pixels(pixels, **kind)
     except InputError as error:
         raise InputError(f"the image {error}") from None
+    log_notes("the image", image.notes)
+    return image
 
 
 def open_signal(signal: str | None, *, memory: int, copies: int = 2) -> Raster:

@@ -61,4 +61,4 @@ __all__ = [
 
 logging.getLogger("finer_nerf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, [*__all__, "plots"])

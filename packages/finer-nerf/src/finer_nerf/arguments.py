@@ -1,5 +1,6 @@
 """Check what is given from Python: poses, cameras, backgrounds, views. What files say is checked where it is read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def check_views(views: Any, *, name: str = "views") -> None:
         hint = f"; a scene has .{' .'.join(('train', 'val', 'test'))}" if isinstance(views, Scene) else ""
         found = "no view" if isinstance(views, Views) else shown(type(views).__name__)
         raise InputError(f"{name} must be posed pictures, Views, got {found}{hint}")
-    images, count = views.images, len(views)
+    given: Any = views  # whose tables may be anything
+    images, poses, cameras, count = given.images, given.poses, given.cameras, len(views)
     if (
         not isinstance(images, Tensor)
         or images.dtype != torch.uint8
@@ -108,20 +110,28 @@ def check_views(views: Any, *, name: str = "views") -> None:
         or images.shape[3] not in (3, 4)
     ):
         found = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "shape") else type(images).__name__
+        if not isinstance(images, Tensor):
+            found = f"{'an array of ' * isinstance(images, np.ndarray)}{found}; Views.of takes arrays"
         raise InputError(f"{name}: images must be a tensor (n, height, width, 3 or 4) of uint8, got {found}")
     size = tuple(images.shape[:3])
-    counts = {"images": size[0], "poses": len(views.poses), "cameras": len(views.cameras)}
+    if not isinstance(poses, np.ndarray):
+        what = type(poses).__name__
+        raise InputError(f"{name}: poses must be an array (n, 4, 4), got a {what}; Views.of takes tensors too")
+    if not isinstance(cameras, Sequence):
+        what = type(cameras).__name__
+        raise InputError(f"{name}: cameras must be a tuple, got a {what}; Views.of takes one for all too")
+    counts = {"images": size[0], "poses": len(poses), "cameras": len(cameras)}
     for what, number in counts.items():
         if number != count:
             raise InputError(f"{name}: {count} names, and {number} {what}; every view needs one")
-    checked_poses(views.poses)
-    for number, camera in enumerate(views.cameras):
+    checked_poses(poses)
+    for number, camera in enumerate(cameras):
         check_camera(camera)
         if (camera.height, camera.width) != size[1:]:
             raise InputError(
                 f"{name}: camera {number} has {camera.height}x{camera.width} pixels, its picture {size[1]}x{size[2]}"
             )
-    masks = views.masks
+    masks = given.masks
     if masks is not None and not (isinstance(masks, Tensor) and masks.dtype == torch.bool and masks.shape == size):
         raise InputError(f"{name}: masks must be a tensor of bool {size}, got {shown(getattr(masks, 'shape', masks))}")
     if masks is not None and not bool((has_any := masks.flatten(1).any(dim=1)).all()):

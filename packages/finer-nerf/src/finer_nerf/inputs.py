@@ -203,7 +203,8 @@ def checked_scene(scene: Any) -> Scene:
         InputError: If it is none, or its views cannot be trained on.
     """
     if not isinstance(scene, Scene):
-        raise InputError(f"a scene is a path or what read_scene returns, got {shown(type(scene).__name__)}")
+        found = shown(type(scene).__name__)
+        raise InputError(f"a scene is a path, what read_scene returns, or a Scene of Views.of(...), got {found}")
     for split, views in scene_splits(scene).items():
         check_views(views, name=f"{scene.name}: {split} views")
         if are_mirrored(views.poses) != are_mirrored(scene.train.poses):

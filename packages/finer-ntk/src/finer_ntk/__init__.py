@@ -49,4 +49,4 @@ __all__ = [
     "sweep",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME, [*__all__, "spectrum"])
+__getattr__, __dir__ = lazy_names(__name__, _HOME, [*__all__, "plots", "spectrum"])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.casts import as_array
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
@@ -68,7 +69,7 @@ class NtkSpectrum:
 
     def __repr__(self) -> str:
         about = "about " if self.estimated else ""
-        size = f"{len(self.eigenvalues)} eigenvalues of {len(self.eigenvectors)}"
+        size = f"{counted(len(self.eigenvalues), 'eigenvalue')} of {len(self.eigenvectors)}"
         return f"{type(self).__name__}: {size}, effective rank {about}{self.effective_rank:.4g}"
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from finer_core.casts import as_array
 from finer_core.io.figures import subplots
 from finer_core.shapes import Float, Real
 from finer_ntk.spectrum.measures import traced
@@ -17,23 +19,28 @@ _LARGEST_SIDE = 512
 """Kernels are drawn from at most this many rows."""
 
 
-def shown_kernel(kernel: Real[np.ndarray, "n m"]) -> np.ndarray:
+def _shown(kernel: Real[np.ndarray, "n m ..."] | Tensor) -> np.ndarray:
     """Return every n-th row and column, few enough to draw; channels are added up."""
+    if isinstance(kernel, Tensor):
+        kernel = as_array(kernel)
     rows, columns = (max(1, -(-side // _LARGEST_SIDE)) for side in kernel.shape[:2])
     return traced(np.asarray(kernel[::rows, ::columns], dtype=np.float64))
 
 
-def draw_kernels(kernels: Mapping[str, np.ndarray], *, normalize: bool) -> Any:
+def draw_kernels(kernels: Mapping[str, np.ndarray | Tensor], *, normalize: bool) -> Any:
     """Draw kernels side by side on one color scale.
 
     Args:
-        kernels: Titles and what `shown_kernel` returned.
+        kernels: By their titles: (n, m) or with channels, arrays, mapped files or tensors; of more than 512 rows every
+            second, third ... is drawn.
         normalize: Divide each by the mean of its diagonal, so that kernels of unlike size can share the scale.
 
     Returns:
         The figure.
     """
-    shown = {name: k / np.abs(np.diagonal(k)).mean() if normalize else k for name, k in kernels.items()}
+    shown = {name: _shown(kernel) for name, kernel in kernels.items()}
+    if normalize:
+        shown = {name: kernel / np.abs(np.diagonal(kernel)).mean() for name, kernel in shown.items()}
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure, grid = subplots(rows, columns, figsize=(2.6 * columns + 1.2, 2.8 * rows))

@@ -75,4 +75,4 @@ __all__ = [
 
 logging.getLogger("finer_sdf").addHandler(logging.NullHandler())  # else Python prints notes that nobody asked for
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME, __all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME, [*__all__, "plots"])

@@ -16,7 +16,7 @@ from finer_core.schema import check_number
 from finer_core.shapes import Float
 from finer_core.training.batching import in_plain_modes
 from finer_sdf.normalization import Normalization
-from finer_sdf.queries import distances_at, normals_at
+from finer_sdf.queries import colors_in_box, distances_at, normals_at
 
 if TYPE_CHECKING:
     import trimesh
@@ -219,7 +219,8 @@ class DistanceField(nn.Module):
             azimuth: Degrees round the shape.
             elevation: Degrees above it.
             up: Axis that is up: "x", "y", "z", "-x", "-y" or "-z".
-            kind: Colors: "shaded", "normals", or "error", the distance to the reference in box units.
+            kind: "shaded", "color" (the model's, under the same lights), "normals", or "error", the distance to the
+                reference in box units.
             reference: Mesh that kind "error" measures against; whatever `fit` takes that has faces.
             progress: False, True for a bar on stderr, or a function of (rows done, rows, {}).
 
@@ -227,7 +228,7 @@ class DistanceField(nn.Module):
             (height, width, 3) uint8.
 
         Raises:
-            InputError: For a size, an axis or a kind that does not exist, or "error" without a mesh as reference.
+            InputError: For a size, axis or kind that does not exist, "color" without colors, or "error" without a mesh.
         """
         from finer_sdf.inputs import distance_to
         from finer_sdf.rendering.images import check_kind, check_size, paint
@@ -235,11 +236,12 @@ class DistanceField(nn.Module):
 
         distance = distance_to(reference, self.normalization)
         height, width = check_size(size)
-        check_kind(kind, distance)
+        colors = colors_in_box(self)
+        check_kind(kind, reference=distance, colors=colors)
         view: dict[str, Any] = {"height": height, "width": width, "azimuth": azimuth, "elevation": elevation, "up": up}
         with reporting("render", unit="row", progress=progress) as tell:
             seen = raycast_field(self, on_rows=lambda done: tell(done, height), **view)
-            return paint(seen, kind, reference=distance)
+            return paint(seen, kind, reference=distance, colors=colors)
 
     def turntable(
         self,
@@ -274,8 +276,8 @@ class DistanceField(nn.Module):
         height, width = check_size(size)
         distance = distance_to(reference, self.normalization)
         with reporting("render", unit="frame", progress=progress) as tell:
-            view: dict[str, Any] = {"height": height, "width": width, "elevation": elevation, "up": up}
-            look: dict[str, Any] = {"frames": frames, "kind": kind, "reference": distance}
+            view: dict[str, Any] = {"height": height, "width": width, "elevation": elevation, "up": up, "kind": kind}
+            look: dict[str, Any] = {"frames": frames, "reference": distance, "colors": colors_in_box(self)}
             write_turntable(self, path, on_frame=lambda done: tell(done, frames), **look, **view)
 
     @property

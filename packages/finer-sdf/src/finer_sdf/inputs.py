@@ -24,7 +24,7 @@ from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 from finer_sdf.normalization import Normalization
 
-_KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces) or a path"
+_KINDS = "a trimesh.Trimesh, a Mesh, a PointCloud, (points, normals), (vertices, faces), an array of points or a path"
 _PICTURES = ("baseColorTexture", "image")
 """Attributes of trimesh's materials that hold what colors a surface."""
 _WHITE = np.full((1, 1, 3), 255, dtype=np.uint8)

@@ -1,6 +1,7 @@
 """Ask a field of the box at points in the input's coordinates: tensors keep their graph, arrays are done in pieces."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,17 @@ from finer_core.errors import InputError
 from finer_sdf.normalization import BOX_HALF_SIDE, Field, Normalization
 
 _POINTS_AT_ONCE = 1 << 16
+
+
+class Colored(Protocol):
+    """Have colors, or none, in the input's coordinates."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """From the input's coordinates to the box."""
+
+    def vertex_colors(self, points: np.ndarray) -> np.ndarray | None:
+        """Return colors (n, 3) uint8 at points (n, 3) in the input's coordinates; None without any."""
 
 
 def distances_at(
@@ -83,6 +95,17 @@ def colors_at(points: Any, color: Field, normalization: Normalization, *, like: 
         colors_at(piece.to(like.device), color, normalization, like=like) for piece in rows.split(_POINTS_AT_ONCE)
     ]
     return torch.cat(pieces).cpu().numpy().astype(table.dtype).reshape(table.shape)
+
+
+def colors_in_box(field: Colored) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return a function from points (n, 3) of the box to their colors, (n, 3) uint8; None without any."""
+
+    def look(points: np.ndarray) -> np.ndarray:
+        colors = field.vertex_colors(field.normalization.to_input(points))
+        assert colors is not None  # it was asked already
+        return colors
+
+    return None if field.vertex_colors(np.zeros((1, 3))) is None else look
 
 
 def _coords(points: Tensor, normalization: Normalization, *, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from finer_core.casts import without_autocast
+from finer_core.casts import check_module, without_autocast
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, given_path, output_path
 from finer_core.networks.kept_state import check_numbers
@@ -68,8 +68,7 @@ def export(
     """
     check_export_path(path)
     is_onnx = Path(path).suffix.lower() == ".onnx"
-    if not isinstance(model, nn.Module):
-        raise InputError(f"a torch module is exported, not a {type(model).__name__}")
+    check_module(model, what="model")
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     check_numbers(model, what="exported")
     inputs = _inputs(model, example)

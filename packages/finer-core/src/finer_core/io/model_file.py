@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core._version import __version__
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, given_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
@@ -68,8 +69,7 @@ def save_model(
         True
     """
     check_output_path(path)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"a model file is made of a network, a torch module, not of a {type(network).__name__}")
+    check_module(network)
     network = _without_compilation(network)
     check_state(network, what="saved")
     try:
@@ -162,6 +162,8 @@ def load_model(
         ...     load_model(path).config == network.config
         True
     """
+    if network is not None:
+        check_module(network)
     place = checked_device(device)
     file_name = str(given_path(path))
     info = model_info(file_name)  # first, because a newer format may have another checksum

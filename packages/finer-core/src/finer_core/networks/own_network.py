@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
@@ -176,8 +177,8 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         The network. Its file says what the activation is called; `load_model` must be given it again.
 
     Raises:
-        InputError: If the network has no activations to replace, or the activation is none: it changes the shape or
-            the type of its input, or gives values without gradients.
+        InputError: If the network is none, or has no activations to replace, or the activation is none: it changes the
+            shape or the type of its input, or gives values without gradients.
 
     Example:
         >>> import torch
@@ -186,6 +187,7 @@ def set_activation(network: AnyNetwork, activation: AnyActivation) -> AnyNetwork
         >>> network(torch.zeros(5, 2)).shape, network.own_activation
         (torch.Size([5, 1]), 'torch.tanh')
     """
+    check_module(network)
     layers = [module for module in network.modules() if isinstance(module, InrLayer)]
     if not layers:
         raise InputError(f"{type(network).__name__} has no activation that another could replace")

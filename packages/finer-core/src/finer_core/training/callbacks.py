@@ -62,11 +62,14 @@ def hooks_of(callbacks: Sequence[Any], name: str) -> list[Callable[..., Any]]:
         name: One of `HOOKS`.
 
     Raises:
-        TypeError: If it is no list, or an object has none of the methods.
+        TypeError: If it is no list, or an object is a class, or has none of the methods.
     """
     if not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, got {callbacks!r}")
     for callback in callbacks:
+        if isinstance(callback, type):
+            made = callback.__name__
+            raise TypeError(f"callback {made} is a class; give one of it, as {made}(...)")
         if not any(callable(getattr(callback, hook, None)) for hook in HOOKS):
             raise TypeError(f"callback {callback!r} has none of the methods {', '.join(HOOKS)}")
     return [method for callback in callbacks if callable(method := getattr(callback, name, None))]

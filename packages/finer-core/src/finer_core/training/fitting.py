@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.networks.kept_state import check_state
 from finer_core.progress import ProgressOption
@@ -95,8 +96,7 @@ def fit(
     """
     for name, number in (("steps", steps), ("log_every", log_every)):
         check_within(number, "[1, inf)", what=name, is_whole=True)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network must be a torch module, got {shown(network)[:100]}")
+    check_module(network)
     check_state(network, what="trained")
     if not callable(objective) and not callable(getattr(objective, "backward", None)):
         raise InputError(f"objective must be a function of network and step, got {shown(objective)[:100]}")

@@ -114,4 +114,4 @@ class TrainingHistory(Sequence[LogEntry]):
         last = ", ".join(f"{name} {value:.5g}" for name, value in self.metrics.items())
         end = f", step {self._entries[-1].step}: {last}" if self._entries else ""
         how = f"{', interrupted' if self.interrupted else ''}{', ended early' if self.ended_early else ''}"
-        return f"{type(self).__name__}: {len(self)} entries{end}{how}"
+        return f"{type(self).__name__}: {len(self)} {'entry' if len(self) == 1 else 'entries'}{end}{how}"

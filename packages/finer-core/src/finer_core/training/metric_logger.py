@@ -146,7 +146,7 @@ def read_history(run: str | os.PathLike[str]) -> TrainingHistory:
         ...     logger.on_log(entry)
         ...     logger.close()
         ...     read_history(folder)
-        TrainingHistory: 1 entries, step 10: loss 0.5, psnr 3
+        TrainingHistory: 1 entry, step 10: loss 0.5, psnr 3
     """
     path = Path(run)
     file = path / "metrics.jsonl" if path.is_dir() else path

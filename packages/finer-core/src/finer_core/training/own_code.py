@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from finer_core.casts import check_module
 from finer_core.distributed.ranks import Ranks
 from finer_core.errors import InputError
 from finer_core.networks.own_network import AnyActivation, OwnNetwork, name_of, set_activation
-from finer_core.schema import shown
 from finer_core.training.batching import fresh_network, ready_network
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.loop import Fit
@@ -60,8 +60,7 @@ def own_code(
     """
     if network is None or isinstance(network, Mapping):
         return OwnCode(activation=activation)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network must be a mapping of hyper-parameters or a torch module, got {shown(network)}")
+    check_module(network, others="a mapping of hyper-parameters or ")
     if options or activation is not None:
         what = "activation=" if activation is not None else f"hyper-parameter {next(iter(options))!r}"
         raise InputError(f"network {type(network).__name__} is a module with its own layers; leave out {what}")

@@ -1,12 +1,16 @@
 """What a scene is: posed pictures in three splits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from finer_core.casts import real_numbers
 from finer_core.errors import InputError
+from finer_core.schema import shown
 from finer_nerf.cameras import Camera
 
 
@@ -34,6 +38,48 @@ class Views:
     poses: np.ndarray
     cameras: tuple[Camera, ...]
     masks: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        images: Any,
+        *,
+        poses: Any,
+        cameras: Camera | Sequence[Camera],
+        names: Sequence[str] | None = None,
+        masks: Any = None,
+    ) -> "Views":
+        """Make views of pictures in memory; a fit or an evaluation checks that they go together.
+
+        Args:
+            images: An array, a tensor or lists (n, height, width, 3 or 4) of uint8, or of shares in [0, 1], which are
+                rounded to that.
+            poses: (n, 4, 4); those with the axes of OpenCV and COLMAP times `numpy.diag([1, -1, -1, 1])`.
+            cameras: One for all, or a camera a picture.
+            names: A name a picture; None for "view_0" and so on.
+            masks: (n, height, width) of truth values; None for all pixels.
+
+        Raises:
+            InputError: If something cannot be read as such numbers.
+
+        Example:
+            >>> import numpy as np
+            >>> from finer_nerf import Camera, Views
+            >>> lens = Camera(width=8, height=6, fx=9.0, fy=9.0, cx=4.0, cy=3.0)
+            >>> Views.of(np.zeros((2, 6, 8, 3)), poses=np.stack([np.eye(4)] * 2), cameras=lens)
+            Views: 2 of 8x6
+        """
+        pixels = _bytes_of(images)
+        count = len(pixels)
+        if not isinstance(cameras, Camera | Sequence):
+            raise InputError(f"cameras must be a {Camera.__name__} or several, got {shown(cameras)}")
+        return cls(
+            names=tuple(f"view_{i}" for i in range(count)) if names is None else tuple(names),
+            images=pixels,
+            poses=real_numbers(poses, what="poses").astype(np.float64),
+            cameras=(cameras,) * count if isinstance(cameras, Camera) else tuple(cameras),
+            masks=None if masks is None else _truths_of(masks),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -65,6 +111,31 @@ class Views:
             cameras=tuple(self.cameras[i] for i in indices),
             masks=None if self.masks is None else self.masks[indices],
         )
+
+
+def _bytes_of(images: Any) -> Tensor:
+    """Return pictures as a tensor of uint8."""
+    pixels = real_numbers(images, what="images")
+    if pixels.ndim != 4:
+        raise InputError(f"images must be (n, height, width, 3 or 4), got shape {pixels.shape}")
+    if pixels.dtype.kind == "f":
+        low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+        if not (low >= 0 and high <= 1):
+            raise InputError(
+                f"images of floating-point numbers must be in [0, 1], found {low:g} to {high:g}; scale them"
+            )
+        pixels = np.rint(255 * pixels).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"images must be uint8, or shares in [0, 1], got {pixels.dtype}; divide by the largest value")
+    return torch.from_numpy(pixels)
+
+
+def _truths_of(masks: Any) -> Tensor:
+    """Return masks as a tensor."""
+    try:
+        return torch.as_tensor(np.array(masks) if not isinstance(masks, Tensor) else masks)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"masks cannot be read as a tensor ({error})") from None
 
 
 def note_of_trained_views(judged: np.ndarray, trained: np.ndarray) -> list[str]:

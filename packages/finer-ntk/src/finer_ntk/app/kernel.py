@@ -161,7 +161,7 @@ def _report(
     kernel: np.ndarray,
     values: np.ndarray | None,
 ) -> None:
-    heat = figures.draw_kernels({subject.what: figures.shown_kernel(kernel)}, normalize=False)
+    heat = figures.draw_kernels({subject.what: kernel}, normalize=False)
     page = Report(
         f"Neural tangent kernel: {subject.what}",
         note=f"finer-ntk {config['versions']['finer-ntk']}, {config['started']}, {subject.points.what}",

@@ -225,11 +225,8 @@ def _report(
     points: Points,
 ) -> None:
     names = [str(row["name"]) for row in rows]
-    heat = figures.draw_kernels(
-        {name: figures.shown_kernel(kernel) for name, kernel in zip(names, kernels, strict=True)}, normalize=True
-    )
     drawn = {
-        "kernels": heat,
+        "kernels": figures.draw_kernels(dict(zip(names, kernels, strict=True)), normalize=True),
         "eigenvalues": figures.draw_eigenvalues(dict(zip(names, spectra, strict=True))),
         "trends": figures.draw_trends(rows, _SHOWN),
     }

@@ -43,6 +43,9 @@ class Points:
     what: str
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.what}"
+
     @property
     def in_features(self) -> int:
         """Return the number of coordinates."""

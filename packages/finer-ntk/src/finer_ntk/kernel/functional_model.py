@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from finer_core.activations import exact_derivatives
-from finer_core.casts import for_tensors, in_single_precision, refuse_masked, widened
+from finer_core.casts import check_module, for_tensors, in_single_precision, refuse_masked, widened
 from finer_core.errors import InputError
 from finer_core.networks import Network
 from finer_core.networks.kept_state import check_numbers
@@ -140,8 +140,10 @@ def as_row_function(model: nn.Module | Call, params: Params | None = None) -> Ro
             return torch.func.functional_call(module, named, (coords,), tie_weights=False)
 
         call = call_module
+    elif params is None or isinstance(model, type) or not callable(model):
+        check_module(model, what="model", others="a function of parameters and coordinates, with params=, or ")
     else:
-        call, chosen = model, dict(params or {})
+        call, chosen = model, dict(params)
     if not chosen:
         raise InputError(
             "no parameters to differentiate: give `params`, or a module with parameters that need a gradient"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from finer_core.casts import as_array, refuse_masked, without_autocast
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_core.schema import check, check_number, plain
 from finer_core.shapes import Float, Shaped
 from finer_ntk.kernel.empirical import empirical_ntk
@@ -46,6 +47,10 @@ class TrainingPrediction:
     predicted: Float[np.ndarray, " steps"]
     measured: Float[np.ndarray, " steps"]
     learning_rate: float
+
+    def __repr__(self) -> str:
+        steps = counted(len(self.predicted) - 1, "step")
+        return f"{type(self).__name__}: {steps} at {self.learning_rate:.4g}, deviation {self.deviation:.4g}"
 
     @property
     def deviation(self) -> float:

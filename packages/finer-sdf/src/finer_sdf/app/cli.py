@@ -166,7 +166,10 @@ def _add_render(commands: Any) -> None:
     parser.add_argument("--out", required=True, metavar="FILE", help=".png or .mp4")
     parser.add_argument("--size", default="720x720", metavar="HxW", help="size in pixels (default: %(default)s)")
     parser.add_argument(
-        "--kind", default="shaded", choices=("shaded", "normals", "error"), help="colors (default: %(default)s)"
+        "--kind",
+        default="shaded",
+        choices=("shaded", "color", "normals", "error"),
+        help="what is shown (default: %(default)s)",
     )
     parser.add_argument("--reference", metavar="MESH", help="what --kind error measures against")
     parser.add_argument("--azimuth", type=float, help="degrees round the shape, of a PNG (default: 30)")

@@ -11,6 +11,7 @@ from finer_sdf.app.report import write_report
 from finer_sdf.geometry import Mesh, Shape
 from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.model import SdfModel
+from finer_sdf.queries import colors_in_box
 from finer_sdf.rendering.images import paint, write_png
 from finer_sdf.rendering.raycast import raycast_field, raycast_mesh
 
@@ -38,6 +39,8 @@ def fill_report(
         pictures["shaded"] = paint(seen, "shaded")
         if isinstance(reference, Mesh):
             pictures["reference"] = paint(raycast_mesh(reference, height=SIDE, width=SIDE))
+        if (colors := colors_in_box(model)) is not None:
+            pictures["color"] = paint(seen, "color", colors=colors)
         pictures["normals"] = paint(seen, "normals")
         if isinstance(reference, Mesh):
             distance = MeshDistance(reference)

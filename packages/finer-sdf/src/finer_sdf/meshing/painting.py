@@ -1,29 +1,16 @@
 """Colors of the mesh that is handed over: at its vertices, or in a texture."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from finer_core.errors import InputError
 from finer_core.io.texture_atlas import bake, check_texture, texture_visuals, unwrap
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.surface_mesh import SurfaceMesh
-from finer_sdf.normalization import Normalization
+from finer_sdf.queries import Colored, colors_in_box
 
 if TYPE_CHECKING:
     import trimesh
-
-
-class Colored(Protocol):
-    """Have colors, or none, in the input's coordinates."""
-
-    @property
-    def normalization(self) -> Normalization:
-        """From the input's coordinates to the box."""
-
-    def vertex_colors(self, points: np.ndarray) -> np.ndarray | None:
-        """Return colors (n, 3) uint8 at points (n, 3) in the input's coordinates; None without any."""
 
 
 def check_painting(field: Colored, size: int | None, *, memory: int) -> None:
@@ -35,7 +22,7 @@ def check_painting(field: Colored, size: int | None, *, memory: int) -> None:
         memory: Bytes to stay within.
     """
     check_texture(size, memory=memory, extra="finer-sdf[texture]")
-    if size is not None and field.vertex_colors(np.zeros((1, 3))) is None:
+    if size is not None and colors_in_box(field) is None:
         raise InputError("--texture paints colors, and there are none: the input had none, or color was 'off'")
 
 
@@ -45,15 +32,11 @@ def painted(field: Colored, found: SurfaceMesh, *, size: int) -> SurfaceMesh:
     Raises:
         InputError: If the texture is too small for it.
     """
-
-    def look(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        colors = field.vertex_colors(field.normalization.to_input(points))
-        assert colors is not None  # `check_painting` refused it
-        return colors
-
+    colors = colors_in_box(field)
+    assert colors is not None  # `check_painting` refused it
     vertices, normals = found.mesh.vertices, found.normals
     atlas = unwrap(vertices, found.mesh.faces, size=size)
-    texture = bake(look, vertices, normals, atlas, size=size)
+    texture = bake(lambda points, _: colors(points), vertices, normals, atlas, size=size)
     mesh = Mesh(vertices=vertices[atlas.vertices], faces=atlas.faces)
     return replace(found, mesh=mesh, normals=normals[atlas.vertices], uv=atlas.uv, texture=texture)
 

@@ -16,7 +16,9 @@ from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.rendering import shading
 from finer_sdf.rendering.raycast import Raycast, Surface, raycast_field
 
-KINDS = ("shaded", "normals", "error")
+KINDS = ("shaded", "color", "normals", "error")
+Colors = Callable[[np.ndarray], np.ndarray]
+"""From points (n, 3) of the box to their colors, (n, 3) uint8."""
 _PREVIEW_SIDE = 256
 LARGEST_SIDE = 4096
 """Pixels; with 2 x 2 rays each, what a picture sees of a shape that fills it takes `BYTES_PER_RAY` for each."""
@@ -29,25 +31,30 @@ def paint(
     kind: str = "shaded",
     *,
     reference: MeshDistance | None = None,
+    colors: Colors | None = None,
     largest_error: float | None = None,
 ) -> np.ndarray:
     """Return a picture of what was seen.
 
     Args:
         seen: From `raycast_field` or `raycast_mesh`.
-        kind: "shaded", "normals", or "error": the exact distance to the reference, in box units, with a color bar.
+        kind: "shaded", as clay; "color", the surface's own under the same lights; "normals", or "error": the exact
+            distance to the reference, in box units, with a color bar.
         reference: Distances to the reference, in box coordinates.
+        colors: Colors of the surface; see `finer_sdf.queries.colors_in_box`.
         largest_error: End of the color bar; None for the 99th percentile in this picture, rounded up.
 
     Returns:
         (height, width, 3) uint8, on white.
 
     Raises:
-        InputError: For an unknown kind, or "error" without a reference.
+        InputError: For an unknown kind, "color" without colors, or "error" without a reference.
     """
-    check_kind(kind, reference)
+    check_kind(kind, reference=reference, colors=colors)
+    basis = seen.camera.basis()
+    if kind == "color" and colors is not None:
+        return _picture(seen, lambda hits: shading.lit(colors(seen.points[hits]) / 255, seen.normals[hits], basis))
     if kind == "shaded":
-        basis = seen.camera.basis()
         return _picture(seen, lambda hits: shading.shaded(seen.normals[hits], basis))
     if kind == "normals" or reference is None:
         return _picture(seen, lambda hits: shading.normal_colors(seen.normals[hits]))
@@ -57,10 +64,12 @@ def paint(
     return shading.with_color_bar(picture, largest=largest, label="distance to the reference, box units")
 
 
-def check_kind(kind: str, reference: MeshDistance | None) -> None:
-    """Refuse an unknown kind of picture, and "error" without a reference."""
+def check_kind(kind: str, *, reference: MeshDistance | None, colors: Colors | None) -> None:
+    """Refuse an unknown kind of picture, "color" without colors, and "error" without a reference."""
     if kind not in KINDS:
         raise InputError(f"unknown kind of picture {kind!r} (known: {', '.join(KINDS)})")
+    if kind == "color" and colors is None:
+        raise InputError("kind 'color' needs colors, and there are none: the input had none, or color was 'off'")
     if kind == "error" and reference is None:
         raise InputError("a picture of the error needs a reference mesh to measure against")
 
@@ -130,6 +139,7 @@ def write_turntable(
     up: str = "y",
     kind: str = "shaded",
     reference: MeshDistance | None = None,
+    colors: Colors | None = None,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write an MP4 in which the shape turns once.
@@ -144,14 +154,15 @@ def write_turntable(
         up: Axis that is up.
         kind: See `paint`.
         reference: See `paint`; the color bar of the first picture holds for all.
+        colors: See `paint`.
         on_frame: Called with the number of pictures done.
 
     Raises:
-        InputError: For an unknown kind, "error" without a reference, no frames, or a path that is not of an .mp4 file
-            in a folder that exists, before any work; or as `write_mp4`.
+        InputError: For an unknown kind, "color" without colors, "error" without a reference, no frames, or a path that
+            is not of an .mp4 file in a folder that exists, before any work; or as `write_mp4`.
     """
     check_view_path(path, suffixes=(".mp4",))
-    check_kind(kind, reference)
+    check_kind(kind, reference=reference, colors=colors)
     check_number(frames, what="frames", is_whole=True)
     if frames < 1:
         raise InputError(f"a turntable needs at least 1 frame, got {frames}")
@@ -165,7 +176,7 @@ def write_turntable(
             seen = raycast_field(model, azimuth=360 * number / frames, **view)
             if kind == "error" and reference is not None and largest is None and len(seen.points):
                 largest = typical_error(_errors(seen, reference))
-            yield paint(seen, kind, reference=reference, largest_error=largest)
+            yield paint(seen, kind, reference=reference, colors=colors, largest_error=largest)
             on_frame(number + 1)
 
     write_mp4(pictures(), path, fps=24)

@@ -1,4 +1,4 @@
-"""Colors of surface points: clay under two lights, normals, or distances to a reference."""
+"""Colors of surface points: clay or their own under two lights, normals, or distances to a reference."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -9,12 +9,14 @@ WHITE = (1.0, 1.0, 1.0)
 ERROR_MAP = "inferno"
 CLAY = np.array([0.62, 0.50, 0.40])
 """Share of light that the surface returns, red, green and blue, on a linear scale."""
-_KEY, _FILL = np.array([-0.5, 0.7, 0.65]), np.array([0.9, 0.05, 0.4])
+_KEY, _FILL = (each / np.linalg.norm(each) for each in (np.array([-0.5, 0.7, 0.65]), np.array([0.9, 0.05, 0.4])))
 """Directions to the two lights, in the camera's right, up and backward: from above on the left, from the right."""
 _KEY_COLOR, _FILL_COLOR = np.array([1.05, 1.0, 0.92]), np.array([0.13, 0.17, 0.24])
 _SKY, _GROUND = np.array([0.24, 0.26, 0.29]), np.array([0.09, 0.08, 0.07])
 """What comes from all round, from above and from below."""
 _SHINE, _SHARPNESS = 0.10, 24
+_EXPOSURE = 0.78
+"""Share of the light that colors of the surface get, so that white is hardly cut."""
 
 
 def shaded(normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "points 3"]:
@@ -28,13 +30,23 @@ def shaded(normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3
         basis: The camera's right, up and backward directions, one a row: the lights move with it.
     """
     seen = normals @ basis.T
-    key, fill = (light / np.linalg.norm(light) for light in (_KEY, _FILL))
-    halfway = key + np.array([0.0, 0.0, 1.0])
-    height = 0.5 + 0.5 * seen[:, 1:2]
-    light = _facing(seen, key) * _KEY_COLOR + _facing(seen, fill) * _FILL_COLOR
-    light += height * _SKY + (1 - height) * _GROUND
+    halfway = _KEY + np.array([0.0, 0.0, 1.0])
     shine = _SHINE * _facing(seen, halfway / np.linalg.norm(halfway)) ** _SHARPNESS
-    return np.clip(CLAY * light + shine, 0, 1) ** (1 / 2.2)
+    return np.clip(CLAY * _light(seen) + shine, 0, 1) ** (1 / 2.2)
+
+
+def lit(
+    colors: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"], basis: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "points 3"]:
+    """Return colors (n, 3) in [0, 1] under the lights of `shaded`, without a highlight, (n, 3) in [0, 1]."""
+    return np.clip(_EXPOSURE * colors**2.2 * _light(normals @ basis.T), 0, 1) ** (1 / 2.2)
+
+
+def _light(seen: np.ndarray) -> np.ndarray:
+    """Return what light falls where the normal is `seen` (n, 3) in the camera's axes, (n, 3)."""
+    height = 0.5 + 0.5 * seen[:, 1:2]
+    direct: np.ndarray = _facing(seen, _KEY) * _KEY_COLOR + _facing(seen, _FILL) * _FILL_COLOR
+    return direct + (height * _SKY + (1 - height) * _GROUND)
 
 
 def _facing(normals: np.ndarray, direction: np.ndarray) -> np.ndarray:

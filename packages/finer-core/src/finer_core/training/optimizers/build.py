@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from finer_core.casts import check_module
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
 from finer_core.parallel import one_thread_per_op
@@ -70,7 +71,7 @@ def build_optimizers(
         The optimizers, to be stepped one after the other; the average of the weights, if there is one, is the last.
 
     Raises:
-        InputError: For an unknown name, or a rate or another number that cannot be used.
+        InputError: For no module, an unknown name, or a rate or another number that cannot be used.
 
     Example:
         >>> from finer_core import build_network
@@ -79,6 +80,7 @@ def build_optimizers(
         >>> [type(optimizer).__name__ for optimizer in build_optimizers(network, name="muon", learning_rate=1e-3)]
         ['Adam', 'Muon']
     """
+    check_module(network)
     if name not in OPTIMIZERS:
         raise InputError(f"unknown optimizer {name!r} (known: {', '.join(OPTIMIZERS)})")
     check_within(learning_rate, "(0, inf)", what="learning_rate")
