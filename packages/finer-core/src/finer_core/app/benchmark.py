@@ -15,17 +15,13 @@ from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
-from finer_core.benchmark import Result, check_network_options, row_with_seed
+from finer_core.benchmark import Check, Result, row_with_seed
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
 from finer_core.io.files import folder_name, printable
 from finer_core.networks.config import find_method
 from finer_core.seeds import different_seeds
-
-
-def _accept(settings: object) -> None:
-    return None
 
 
 class BenchmarkInput(NamedTuple):
@@ -55,7 +51,7 @@ class Benchmark:
     experiment: Any
     row_of: Callable[[BenchmarkFit, Result], Row]
     table: BenchmarkTable
-    check: Callable[[Any], None] = _accept
+    check: Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +93,6 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
         for seed in seeds or (None,)
     ]
     for each in settings:
-        check_network_options(each.method, task=benchmark.task, options=each.network)
         benchmark.check(each)
     plan = BenchmarkPlan(
         out=Path(arguments.out),

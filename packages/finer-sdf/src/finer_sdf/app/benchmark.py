@@ -6,23 +6,18 @@ from finer_core.app.benchmark import Benchmark
 from finer_core.app.benchmark_table import BenchmarkTable
 from finer_core.app.sharing import BenchmarkFit
 from finer_core.benchmark import Result
-from finer_core.resources import parse_memory
 from finer_sdf.app.experiment import EXPERIMENT
 from finer_sdf.benchmarking import COLUMNS, row_of
 from finer_sdf.config import SdfConfig
-from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model_data import TASK
 from finer_sdf.published import SOURCE
+from finer_sdf.training.plan import check_settings
 
 _HEADINGS = ("shape", "method", "Chamfer L2 sum", "excess", "IoU", "RMS to", "RMS from", "seconds", "published", "IoU")
 
 
 def _row(fit: BenchmarkFit, result: Result) -> dict[str, Any]:
     return row_of(fit.signal.name, fit.settings.method, result)
-
-
-def _check(settings: SdfConfig) -> None:
-    check_resolution(settings.resolution, memory=parse_memory(settings.memory))
 
 
 def _shown(name: str, value: float) -> str:
@@ -43,5 +38,5 @@ BENCHMARK = Benchmark(
         source=SOURCE,
         shown=_shown,
     ),
-    check=_check,
+    check=check_settings,
 )
