@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finer_core.app.benchmark_table import BenchmarkTable
+from finer_core.app.benchmark_table import FILES, BenchmarkTable
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
@@ -21,6 +21,7 @@ from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
 from finer_core.io.files import folder_name, printable
 from finer_core.networks.config import find_method
+from finer_core.schema import check_entries
 from finer_core.seeds import different_seeds
 
 
@@ -42,6 +43,7 @@ class Benchmark:
         experiment: Its `Experiment`.
         row_of: Makes a row of a fit and its figures, or the error that ended it.
         table: How the rows are written.
+        kept: What rows take from `metrics.json`, and its types: that of a run that is kept may have been changed.
         check: Refuses settings that no fit can have, before the first one.
     """
 
@@ -51,6 +53,7 @@ class Benchmark:
     experiment: Any
     row_of: Callable[[BenchmarkFit, Result], Row]
     table: BenchmarkTable
+    kept: Mapping[str, Any]
     check: Check
 
 
@@ -132,6 +135,9 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
     except OSError as error:
         raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
     lock = lock_folder(plan.out)
+    for name in FILES:
+        if os.path.isdir(plan.out / name):
+            raise InputError(f"{plan.out / name}: a folder is where a file of the benchmark belongs; move it away")
     if plan.mode == "new" and (plan.out / "benchmark.json").exists():
         raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
     rows: list[Row] = []
@@ -161,7 +167,11 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
         if plan.are_seeds_given:
             given["seed"] = fit.settings.seed
         if run.metrics.is_file():
-            return benchmark.experiment.finished(fit.out, signal=signal, given=given)
+            figures: Mapping[str, Any] = benchmark.experiment.finished(fit.out, signal=signal, given=given)
+            kinds = {"seed": int, "seconds": float, **benchmark.kept}
+            here = {name: kind for name, kind in kinds.items() if name in figures}  # an older version may have had less
+            check_entries(figures, here, what=str(run.metrics))
+            return figures
         return benchmark.experiment.resume(fit.out, signal=signal, given=given, habits=habits)
     start = benchmark.experiment.start
     return start(fit.out, settings=fit.settings, signal=signal, mode=plan.mode, habits=habits)

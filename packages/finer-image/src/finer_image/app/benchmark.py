@@ -57,6 +57,7 @@ BENCHMARK = Benchmark(
     config=ImageConfig,
     experiment=EXPERIMENT,
     row_of=_row,
+    kept={"psnr": float | None, "ssim": float | None},
     check=check_settings,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),

@@ -35,6 +35,10 @@ BENCHMARK = Benchmark(
     config=NerfConfig,
     experiment=EXPERIMENT,
     row_of=_row,
+    kept={
+        **dict.fromkeys(("psnr", "ssim", "lpips"), float | None),
+        **{"background": str | None, "views": int, "size": str, "parameters": int},
+    },
     check=check_settings,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),

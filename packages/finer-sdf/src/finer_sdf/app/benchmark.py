@@ -1,5 +1,6 @@
 """Compare methods on shapes: one run folder each, and one table in three formats."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from finer_core.app.benchmark import Benchmark
@@ -32,6 +33,10 @@ BENCHMARK = Benchmark(
     config=SdfConfig,
     experiment=EXPERIMENT,
     row_of=_row,
+    kept={
+        **dict.fromkeys(("chamfer_l2_sum", "chamfer_l2_sum_excess", "iou"), float | None),
+        "surface_distance": Mapping[str, Mapping[str, float]] | None,
+    },
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
         figures=COLUMNS[2:8],
