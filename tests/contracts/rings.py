@@ -19,8 +19,8 @@ RINGS: dict[str, str] = {
         networks.encoded networks.gauss networks.hash_grid networks.sine networks.wire
     """,
     "finer_core.io.model_file": """
-        io io.files io.model_file io.model_header io.tensor_file networks.build networks.config networks.network_dict
-        networks.kept_state networks.own_network networks.unchanged resources
+        io io.files io.model_file io.model_header io.partial_files io.tensor_file networks.build networks.config
+        networks.kept_state networks.network_dict networks.own_network networks.unchanged resources
     """,
     "finer_core.training": """
         distributed distributed.interruption distributed.ranks progress training training.accumulate training.batching

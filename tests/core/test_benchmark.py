@@ -103,13 +103,19 @@ def test_a_wrong_method_is_refused_before_the_first_fit(methods):
         ({"stepss": 5}, "unknown setting 'stepss'; did you mean 'steps'"),
         ({"steps": "many"}, "setting 'steps' must be an integer"),
         ({"lr": 1e-3}, "unknown setting 'lr'; .*, all others are fields of Config"),
-        ({"network": {"first_omega_0": 3.0}}, "method 'gauss' has no option 'first_omega_0'"),
+        ({"network": {"hidden_features": 3}}, "no fit of 'gauss' has {'hidden_features': 3}"),
     ],
 )
 def test_settings_that_no_fit_of_a_method_can_have_are_refused_before_the_first_fit(given, words):
     methods, fitted = {"a": "finer", "b": {"method": "gauss"}}, lambda *_: pytest.fail("fitted")
+
+    def check(settings):
+        if settings.method == "gauss" and settings.network:
+            raise InputError(f"no fit of 'gauss' has {settings.network}")
+
+    how = {"row_of": row, "task": "image", "config": Config(), "check": check}
     with pytest.raises(InputError, match=words):
-        compare({"x": 1}, methods, fitted, row_of=row, task="image", config=Config(), overrides=given)
+        compare({"x": 1}, methods, fitted, overrides=given, **how)
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,5 @@ def test_a_full_disk_is_told_in_words(capsys, number):
     error = OSError(number, "No room", "/runs/a/state.safetensors")
     assert run_command(failing(error), []) == 1
     assert (
-        "state.safetensors: nothing more can be written (No room); make room and use --resume"
-        in capsys.readouterr().err
+        "state.safetensors: nothing more can be written (No room); make room and start again" in capsys.readouterr().err
     )

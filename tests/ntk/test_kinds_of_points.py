@@ -210,3 +210,41 @@ def test_coordinates_that_no_network_can_compute_with_are_refused(tmp_path):
     (tmp_path / "p.csv").write_text("0.5,1\n1e200,0\n")
     with pytest.raises(InputError, match=r"a coordinate of 1e\+200; they must be within"):
         file_points(str(tmp_path / "p.csv"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order"),
+    [*((dtype, order) for dtype in ("int8", "uint8", "int16", "uint16", "int32") for order in "<>"), ("uint32", "<")],
+)
+def test_whole_numbers_of_a_tiff_have_the_sign_that_it_says(tmp_path, dtype, order):
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    pixels = np.array([[least, most // 3], [most // 2 + 7, most]], dtype=dtype)
+    tifffile.imwrite(tmp_path / "p.tif", pixels, byteorder=order)
+    target = image_points(str(tmp_path / "p.tif"), limit=100).target
+    low, high = (0, 255) if dtype == "uint8" else (least, most)
+    np.testing.assert_allclose(target[:, 0], 2 * (pixels.ravel() - float(low)) / (high - low) - 1, atol=1e-6)
+
+
+def test_pixels_without_data_of_the_largest_whole_number_are_refused(tmp_path):
+    tag = (42113, "s", 0, "4294967295", True)
+    pixels = np.array([[1, 2], [3, 2**32 - 1]], dtype=np.uint32)
+    tifffile.imwrite(tmp_path / "p.tif", pixels, extratags=[tag])
+    with pytest.raises(InputError, match=r"1 of 4 values are its no-data value 4\.29497e\+09"):
+        image_points(str(tmp_path / "p.tif"), limit=100)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "notes"),
+    [
+        (2, {"photometric": "minisblack"}, ("left out 1 of its 2 channels",)),
+        (4, {"photometric": "rgb", "extrasamples": ["unspecified"]}, ("left out 1 of its 4 channels",)),
+        (5, {"photometric": "rgb"}, ("left out 2 of its 5 channels",)),
+        (4, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, ("left out its transparency",)),
+        (4, {"photometric": "separated"}, ()),
+        (3, {"photometric": "rgb"}, ()),
+    ],
+)
+def test_channels_left_out_of_a_tiff_are_told_of(tmp_path, channels, options, notes):
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 5, channels)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "p.tif", pixels, planarconfig="contig", **options)
+    assert image_points(str(tmp_path / "p.tif"), limit=100).notes == notes

@@ -107,6 +107,8 @@ BENCHMARK = Benchmark(
         **(result if isinstance(result, dict) else {"error": str(result)}),
     },
     table=BenchmarkTable(headings=dict.fromkeys(("name", "did", "time"), ""), figures=(), source="none", shown=str),
+    kept={},
+    check=lambda settings: None,
 )
 
 
@@ -193,6 +195,8 @@ def compared(out: Path, *arguments: str, signals: tuple[str, ...] = ("a",)) -> t
             source="none",
             shown="{0} {1:.1f}".format,
         ),
+        kept={},
+        check=lambda settings: None,
     )
     inputs = [BenchmarkInput(each, (each,)) for each in signals]
     compare_methods(benchmark, inputs, parser.parse_args(["--methods", "siren", "--quiet", *arguments]))
@@ -264,3 +268,12 @@ def test_a_folder_of_a_seed_is_no_other_fits(tmp_path):
     single = fits_of([BenchmarkInput(each, [each]) for each in signals], settings[::2], out=tmp_path)
     folders = [fit.out.name.casefold() for fit in (*seeded, *single)]
     assert len(set(folders)) == len(folders) == 3 * len(signals) * len(METHODS)
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "benchmark.csv", "benchmark.md"])
+def test_a_folder_in_the_place_of_a_table_is_refused_before_the_first_fit(tmp_path, name):
+    (tmp_path / name).mkdir()
+    for mode in ("new", "resume", "overwrite"):
+        with pytest.raises(InputError, match=rf"{name}: a folder is where a file of the benchmark belongs"):
+            rows_of(tmp_path, "a", mode=mode)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -11,7 +11,7 @@ import pytest
 from finer_core import InputError
 from finer_core.app.folder_lock import is_at_work
 from finer_core.app.run_folder import check_writable, open_run_folder, read_settings
-from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_core.resources import environment_versions
 
 MODES = ("new", "overwrite", "resume")

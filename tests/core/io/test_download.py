@@ -169,8 +169,13 @@ def test_a_part_file_is_there_for_the_block_alone(tmp_path, server):
         assert part.read_bytes() == CONTENT
     assert list(part.parent.iterdir()) == []
     with (
-        pytest.raises(InputError, match=r"new: cannot be written \(No space left\); choose another folder"),
+        pytest.raises(OSError, match=r"No space left: .*new"),
         download.fetched(f"{server.url}/file", part, sha256=SHA256, most=MOST, on_bytes=lambda done, total: None),
     ):
         raise OSError(28, "No space left")
+    with (
+        pytest.raises(InputError, match=r"new: cannot be written \(Not permitted\); choose another folder"),
+        download.fetched(f"{server.url}/file", part, sha256=SHA256, most=MOST, on_bytes=lambda done, total: None),
+    ):
+        raise OSError(1, "Not permitted")
     assert list(part.parent.iterdir()) == []

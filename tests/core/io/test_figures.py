@@ -57,7 +57,7 @@ def test_a_figure_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
-    with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(the encoder wrote 3 of 4 pictures"):
+    with pytest.raises(OSError, match=r"the encoder wrote 3 of 4 pictures.*film\.mp4"):
         write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
     assert list(tmp_path.iterdir()) == []
 
@@ -69,7 +69,7 @@ def test_a_film_that_the_disk_has_no_room_for_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-        with pytest.raises(InputError, match=r"film\.mp4: cannot be written \(.*is the disk full\?\)"):
+        with pytest.raises(OSError, match=r"is the disk full\?.*film\.mp4"):
             write_mp4(noise, tmp_path / "film.mp4", fps=10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

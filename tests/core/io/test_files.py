@@ -16,19 +16,18 @@ import pytest
 
 from finer_core import InputError
 from finer_core.io.files import (
-    TEMPORARY_PREFIX,
     atomic_path,
     check_output_path,
     input_suffix,
     json_text,
     reason_of,
-    remove_partial_files,
     sha256_of_file,
     small_file,
     without_repetition,
     write_json,
     write_text,
 )
+from finer_core.io.partial_files import TEMPORARY_PREFIX, remove_partial_files
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
@@ -76,8 +75,30 @@ def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_recognized(tmp_p
     assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     assert len(os.listdir(path.parent)) == 2
+    litter = next(path.parent.glob(f"{TEMPORARY_PREFIX}*"))
+    write_text(path.parent / "b.txt", "another")
+    assert sorted(os.listdir(path.parent)) == ["a.txt", "b.txt"]
+    litter.write_text("half")
     remove_partial_files(tmp_path)
-    assert os.listdir(path.parent) == ["a.txt"]
+    assert sorted(os.listdir(path.parent)) == ["a.txt", "b.txt"]
+
+
+def test_what_a_writer_is_at_work_on_stays(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with atomic_path(tmp_path / "a.txt") as ours:
+        own_name = re.escape(str(os.getpid()))
+        abandoned = ours.with_name(re.sub(rf"-{own_name}-", f"-{ended.pid}-", ours.name))
+        elsewhere = ours.with_name(f"{TEMPORARY_PREFIX}0-{ended.pid}-x.txt")
+        for path in (abandoned, elsewhere):
+            path.write_text("half")
+        with open(abandoned) as locked:
+            fcntl.flock(locked, fcntl.LOCK_SH)
+            write_text(tmp_path / "b.txt", "another")
+            assert ours.exists() and abandoned.exists() and elsewhere.exists()
+        write_text(tmp_path / "b.txt", "another")
+        assert ours.exists() and not abandoned.exists() and elsewhere.exists()
 
 
 def test_other_files_are_not_partial(tmp_path):

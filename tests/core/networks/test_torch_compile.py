@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from finer_core.activations import exact_derivatives, finer, fuse_activations
+from finer_core import InputError
+from finer_core.activations import exact_derivatives, finer, fuse_activations, gauss_finer, sine
 from finer_core.activations._kernels import dispatch as fusion
 from finer_core.differential import gradient
 from finer_core.training import compiled_gradients
@@ -169,3 +170,18 @@ def test_really_compiled_activations_agree_with_the_plain_ones(monkeypatch):
     fuse_activations(True)
     for a, b in zip(plain, both(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("formula", [sine, finer, gauss_finer])
+def test_a_parameter_for_a_constant_is_refused_as_it_is_without_compiling(formula):
+    constant = "scale" if formula is gauss_finer else "omega_0"
+    learned = torch.nn.Parameter(torch.tensor(2.0))
+
+    def value(z, number):
+        return formula(z, **{constant: number})
+
+    z = torch.linspace(-1, 1, 5, requires_grad=True)
+    compiled = torch.compile(value, backend="eager")
+    with pytest.raises(InputError, match=f"{constant} is a constant of the activation and would not be trained"):
+        compiled(z, learned)
+    torch.testing.assert_close(compiled(z, learned.detach()), value(z, 2.0))

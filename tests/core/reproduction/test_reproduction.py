@@ -1,6 +1,7 @@
 """Published tables run again: what is run, what is kept, what is said of it."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -435,3 +436,13 @@ def test_records_and_pictures_that_are_none_are_told_of_and_never_waited_for(stu
 def test_a_folder_whose_name_no_file_system_takes_is_refused(study):
     with pytest.raises(InputError, match=r"cannot be written .*name too long"):
         reproduce(study, "toy", out="y" * 300)
+
+
+@pytest.mark.parametrize("writer", ["_write_new", "write_text"])
+def test_a_disk_without_room_is_a_failure_and_no_wrong_input(study, tmp_path, monkeypatch, writer):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"finer_core.reproduction.folder.{writer}", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*results"):
+        reproduce(study, "toy", out=tmp_path / "results")

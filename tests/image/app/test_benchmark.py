@@ -140,6 +140,16 @@ def test_a_run_that_lost_an_entry_loses_no_other(folder, tmp_path, capsys):
     assert second["psnr"] is None and second["ssim"] is not None
 
 
+@pytest.mark.parametrize(("entry", "value"), [("psnr", "40"), ("ssim", [1]), ("seconds", None), ("seed", "0")])
+def test_a_run_whose_figures_were_changed_loses_no_other(folder, tmp_path, capsys, entry, value):
+    out, more = tmp_path / "out", ("--methods", "siren", "--limit", "2")
+    _, whole = benchmark(folder, out, capsys, *more)["rows"]
+    path = out / "a-siren" / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
+    first, second = benchmark(folder, out, capsys, *more, "--resume")["rows"]
+    assert f"metrics.json: {entry} must be " in first["error"] and second == whole
+
+
 def test_an_earlier_benchmark_is_not_replaced_unasked(folder, tmp_path, capsys):
     out, more = tmp_path / "out", ("--methods", "siren", "--limit", "1")
     benchmark(folder, out, capsys, *more)

@@ -1,5 +1,6 @@
 """What is written is what is read back, and what a format cannot hold is refused by name."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from finer_core.io.files import is_partial
+from finer_core.io.partial_files import is_partial
 from finer_image.io import writer as image_writer
 from finer_image.io.image import DTYPES, Image
 from finer_image.io.reader import read_image
@@ -204,6 +205,16 @@ def test_full_disk_or_missing_right(tmp_path, suffix, monkeypatch):
 
     monkeypatch.setattr(Path, "open", denied)
     assert "Permission denied" in refusal(tmp_path / f"a{suffix}", image)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_without_room_is_a_failure_and_no_wrong_input(tmp_path, monkeypatch):
+    def full(temporary: Path, image: Image) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(image_writer._ENCODERS, ".png", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.png"):
+        write_image(tmp_path / "a.png", noise(5, 7))
     assert os.listdir(tmp_path) == []
 
 

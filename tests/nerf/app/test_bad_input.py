@@ -131,6 +131,11 @@ def test_options_of_another_kind_of_rendering(tmp_path, capsys, out, options, wo
     assert_refused(main, arguments, capsys, words, "leave it out")
 
 
+def test_a_path_of_more_frames_than_memory_holds_is_refused_before_it_is_made(tmp_path, capsys):
+    arguments = ["render", "x.safetensors", "--out", str(tmp_path / "a.mp4"), "--frames", "1000000000"]
+    assert_refused(main, arguments, capsys, "a path of 1000000000 frames needs about", "give fewer --frames")
+
+
 def test_no_scene(tmp_path, capsys):
     assert_refused(main, train(tmp_path / "absent"), capsys, "absent", "no such")
     (tmp_path / "empty").mkdir()

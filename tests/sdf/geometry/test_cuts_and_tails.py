@@ -27,6 +27,14 @@ def test_a_byte_order_mark_before_a_ply_file(tmp_path):
     assert figures(saved(tmp_path / "a.ply", b"\xef\xbb\xbf" + ply(CORNERS, QUADS))) == (6, 22)
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b" \n"])
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_line_ends_of_the_header_of_a_ply_file(tmp_path, end, kind):
+    head, word, rest = ply(CORNERS, QUADS, kind=kind).partition(b"end_header\n")
+    text = (head + word).replace(b"\n", end) + (rest.replace(b"\n", end) if kind == "ascii" else rest)
+    assert figures(saved(tmp_path / "a.ply", text)) == (6, 22)
+
+
 @pytest.mark.parametrize("tail", ["\nmade by a program\n", "\x1a", "\n\n"])
 def test_text_after_a_text_stl(tmp_path, tail):
     path = saved(tmp_path / "a.stl", SOLID.export(file_type="stl_ascii") + tail)

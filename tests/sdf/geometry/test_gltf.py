@@ -200,6 +200,31 @@ def test_data_outside_of_the_folder_are_refused_by_name(tmp_path, uri):
     assert len(read_shape(saved(tmp_path / "in" / "a.gltf", text)).shape.faces) == 12
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda data: "data:application/octet-stream;base64," + base64.b64encode(data).decode(),
+        lambda data: "data:;base64," + base64.b64encode(data).decode().rstrip("="),
+        lambda data: "data:;base64," + base64.urlsafe_b64encode(data).decode(),
+        lambda data: "data:;base64," + base64.encodebytes(data).decode(),
+        lambda data: "data:application/octet-stream," + "".join(f"%{byte:02X}" for byte in data),
+    ],
+    ids=["usual", "unpadded", "of addresses", "in lines", "escaped"],
+)
+def test_data_in_a_link_itself(tmp_path, link):
+    made = plain()
+    made.data += bytes([251, 255, 0])  # + and / in base64, and a rest that is padded
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": link(made.data)}]})
+    assert read_shape(saved(tmp_path / "a.gltf", text)).shape.volume() == pytest.approx(1)
+
+
+def test_data_in_a_link_that_are_damaged_are_refused(tmp_path):
+    made = plain()
+    link = "data:;base64," + base64.b64encode(made.data).decode().replace("A", "!", 4)
+    text = json.dumps({**made.json, "buffers": [{"byteLength": len(made.data), "uri": link}]})
+    assert "cannot be read as .gltf" in refusal(saved(tmp_path / "a.gltf", text))
+
+
 def test_what_is_left_out_is_said(tmp_path):
     made = plain()
     made.json["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "mode": 0})

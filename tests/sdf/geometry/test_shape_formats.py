@@ -96,8 +96,10 @@ RELATIVE = "".join(
         BOX.replace("f 1 3", "f 1 \\\n3").replace("v 3 0 0", "v 3 \\\r\n 0 0"),
         re.sub(r"(?<=f )(\d)", r"\1/1/9", BOX).replace("f", "vt 0 0\nvn 0 0 1\nusemtl \xe9\nf", 1),
         BOX.replace("\n", " 0.5 0.2 0.1\n", 8),
+        BOX.replace("f", "# of C:\\models\\\nf").replace("v 3 0 0\n", "v 3 0 0 # a corner\\\n"),
+        BOX.replace("f", "o C:\\boxes\\\nusemtl red\\\ng all\\\nf"),
     ],
-    ids=["tab", "tabs", "bom", "crlf", "cr", "continued", "textured", "colored"],
+    ids=["tab", "tabs", "bom", "crlf", "cr", "continued", "textured", "colored", "path in comment", "path in name"],
 )
 def test_obj_text_in_its_variants(tmp_path, text):
     assert figures(saved(tmp_path / "a.obj", text)) == (6, 22)

@@ -11,7 +11,6 @@ from torch import nn
 from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import InputError, error_of_one_fit
-from finer_core.networks.build import published_config
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
 from finer_core.seeds import different_seeds
@@ -20,6 +19,8 @@ Result = Mapping[str, Any] | Exception
 """The figures of a fit, or the error that ended it."""
 Methods = str | Sequence[str] | Mapping[str, str | nn.Module | Mapping[str, Any]]
 """Names of methods; or by a name for the rows: a method, a module of one's own, or settings of `fit`."""
+Check = Callable[[Any], None]
+"""Raises InputError for settings that no fit can have, whatever the signal."""
 MetricsOf = Callable[[Any, dict[str, Any]], Mapping[str, Any] | None]
 """Fits to a signal by arguments of `fit` and returns the figures; None if the fit was interrupted."""
 
@@ -54,6 +55,7 @@ def compare(
     row_of: Callable[[str, str, Result], dict[str, Any]],
     task: str,
     config: Any = None,
+    check: Check | None = None,
     overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
     sharing: Sharing | None = None,
@@ -69,6 +71,7 @@ def compare(
         row_of: Makes a row of signal, method and result.
         task: What the methods must have values for.
         config: Settings of every fit, which its arguments replace; None if they are not checked.
+        check: Refuses settings that no fit can have, before the first one; the network of a module is the method's.
         overrides: Arguments of `fit` for all; a method's settings come before them.
         seeds: Fits every method with each; None for the seed of its settings.
         sharing: Who computes; None for this process.
@@ -95,7 +98,9 @@ def compare(
         if "method" in settings:
             find_method(settings["method"], task=task)
         for seed in repeated if config is not None else ():
-            _check_settings(_with_seed(settings, seed), config=config, task=task)
+            whole = _whole_settings(_with_seed(settings, seed), config=config)
+            if check is not None:
+                check(whole)
     names = [Comparison(signal, method, seed) for signal in signals for method in given for seed in repeated]
     results = _results_of_workers(metrics_of, signals, given, names, sharing) if sharing.is_on else None
     rows: dict[int, dict[str, Any]] = {}
@@ -134,20 +139,15 @@ def _with_seed(settings: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
     return dict(settings) if seed is None else {**settings, "seed": seed}
 
 
-def _check_settings(settings: Mapping[str, Any], *, config: Any, task: str) -> None:
-    """Raise InputError for settings that a fit would refuse, whatever the signal."""
+def _whole_settings(settings: Mapping[str, Any], *, config: Any) -> Any:
+    """Return the settings of a fit with these arguments; InputError if it would refuse one."""
     named = {name: value for name, value in settings.items() if name not in ("activation", *_OF_THIS_PROCESS)}
     network = named.pop("network", None)
     if isinstance(network, Mapping):
         named["network"] = dict(network)
-    whole = config_with(type(config), config, named)
-    if network is None or isinstance(network, Mapping):
-        check_network_options(whole.method, task=task, options=whole.network)
-
-
-def check_network_options(method: str, *, task: str, options: Mapping[str, Any]) -> None:
-    """Raise InputError for options that a method's network does not have."""
-    published_config(method=method, task=task, in_features=2, out_features=1, **options)
+    elif network is not None:
+        named["network"] = {}
+    return config_with(type(config), config, named)
 
 
 def _results_here(

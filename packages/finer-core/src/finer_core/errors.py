@@ -117,8 +117,9 @@ def _exit_code_and_text(error: BaseException, text: str) -> tuple[int, str]:
                 EXIT_USAGE,
                 f"{place}cannot be used ({error.strerror}); change its permissions, or name another place",
             )
-        if error.errno in _FULL:
-            return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); make room and use --resume"
+        if error.errno in NO_ROOM:
+            advice = "make room and start again, a run with --resume"
+            return EXIT_FAILED, f"{place}nothing more can be written ({error.strerror}); {advice}"
     if is_out_of_memory(error):
         return EXIT_FAILED, f"out of memory ({text}); lower --memory or the size of the job"
     return EXIT_FAILED, f"{type(error).__name__}: {shortened(text, 240)} (--debug shows the traceback)"
@@ -141,5 +142,5 @@ def error_of_one_fit(error: Exception) -> Exception:
 
 _CLOSED = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system says of a file that the user may not use, or that no file can be called."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk, a quota or a limit is full."""

@@ -15,6 +15,7 @@ from finer_image.inputs import as_image
 from finer_image.model_data import TASK
 from finer_image.published import published_mean_psnr
 from finer_image.training.fit import fit
+from finer_image.training.plan import check_settings
 
 COLUMNS = ("image", "method", "size", "psnr", "ssim", "seconds", "published_mean_psnr")
 
@@ -77,6 +78,7 @@ def benchmark(
         row_of=row_of,
         task=TASK,
         config=config_with(ImageConfig, config, {}),
+        check=check_settings,
         overrides=overrides,
         seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-image[dask]"),

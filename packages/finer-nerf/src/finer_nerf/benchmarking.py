@@ -15,6 +15,7 @@ from finer_nerf.inputs import judged_views, open_scene
 from finer_nerf.model_data import TASK
 from finer_nerf.published import published_psnr
 from finer_nerf.training.fit import fit
+from finer_nerf.training.plan import check_settings
 
 COLUMNS = (
     "scene",
@@ -92,6 +93,7 @@ def benchmark(
         row_of=row_of,
         task=TASK,
         config=config_with(NerfConfig, config, {}),
+        check=check_settings,
         overrides=overrides,
         seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-nerf[dask]"),

@@ -17,6 +17,7 @@ from finer_sdf.inputs import as_shape
 from finer_sdf.model_data import TASK
 from finer_sdf.published import published_figures
 from finer_sdf.training.fit import fit
+from finer_sdf.training.plan import check_settings
 
 COLUMNS = (
     "shape",
@@ -92,6 +93,7 @@ def benchmark(
         row_of=row_of,
         task=TASK,
         config=config_with(SdfConfig, config, {}),
+        check=check_settings,
         overrides=overrides,
         seeds=seeds,
         sharing=Sharing(workers=workers, scheduler=scheduler, threads=threads, extra="finer-sdf[dask]"),

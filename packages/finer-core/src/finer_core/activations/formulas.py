@@ -53,11 +53,15 @@ def numbers_of(activation: type) -> list[str]:
 
 
 def check_tensors(formula: Any) -> None:
-    """Raise InputError if a constant of a formula, or of one inside it, is a parameter, or a tensor of many numbers."""
+    """Raise InputError if a constant of a formula, or of one inside it, is a parameter, or a tensor of many numbers.
+
+    In `torch.compile`'s graph, where numbers are not known, only parameters are looked for.
+    """
+    is_compiling = torch.compiler.is_compiling()
     for name, value in vars(formula).items():
         if isinstance(value, RealFormula):
             check_tensors(value)
-        elif isinstance(value, Tensor):
+        elif isinstance(value, Tensor) and (value.requires_grad or not is_compiling):
             checked_constants({name: value}, numbers=(name,))
 
 

@@ -10,22 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finer_core.app.benchmark_table import BenchmarkTable
+from finer_core.app.benchmark_table import FILES, BenchmarkTable
 from finer_core.app.fit_command import given_settings, run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of
-from finer_core.benchmark import Result, check_network_options, row_with_seed
+from finer_core.benchmark import Check, Result, row_with_seed
 from finer_core.config import merge_settings
 from finer_core.distributed.sharing import Sharing
 from finer_core.errors import InputError, error_of_one_fit
 from finer_core.io.files import folder_name, printable
 from finer_core.networks.config import find_method
+from finer_core.schema import check_entries
 from finer_core.seeds import different_seeds
-
-
-def _accept(settings: object) -> None:
-    return None
 
 
 class BenchmarkInput(NamedTuple):
@@ -46,6 +43,7 @@ class Benchmark:
         experiment: Its `Experiment`.
         row_of: Makes a row of a fit and its figures, or the error that ended it.
         table: How the rows are written.
+        kept: What rows take from `metrics.json`, and its types: that of a run that is kept may have been changed.
         check: Refuses settings that no fit can have, before the first one.
     """
 
@@ -55,7 +53,8 @@ class Benchmark:
     experiment: Any
     row_of: Callable[[BenchmarkFit, Result], Row]
     table: BenchmarkTable
-    check: Callable[[Any], None] = _accept
+    kept: Mapping[str, Any]
+    check: Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,6 @@ def compare_methods(benchmark: Benchmark, inputs: Sequence[BenchmarkInput], argu
         for seed in seeds or (None,)
     ]
     for each in settings:
-        check_network_options(each.method, task=benchmark.task, options=each.network)
         benchmark.check(each)
     plan = BenchmarkPlan(
         out=Path(arguments.out),
@@ -137,6 +135,9 @@ def run_benchmark(benchmark: Benchmark, plan: BenchmarkPlan, fits: Sequence[Benc
     except OSError as error:
         raise InputError(f"{plan.out}: cannot make the folder ({error.strerror or error})") from error
     lock = lock_folder(plan.out)
+    for name in FILES:
+        if os.path.isdir(plan.out / name):
+            raise InputError(f"{plan.out / name}: a folder is where a file of the benchmark belongs; move it away")
     if plan.mode == "new" and (plan.out / "benchmark.json").exists():
         raise InputError(f"{plan.out}: holds a benchmark; use --resume to go on, --overwrite to replace it")
     rows: list[Row] = []
@@ -166,7 +167,11 @@ def _figures_of_fit(benchmark: Benchmark, plan: BenchmarkPlan, fit: BenchmarkFit
         if plan.are_seeds_given:
             given["seed"] = fit.settings.seed
         if run.metrics.is_file():
-            return benchmark.experiment.finished(fit.out, signal=signal, given=given)
+            figures: Mapping[str, Any] = benchmark.experiment.finished(fit.out, signal=signal, given=given)
+            kinds = {"seed": int, "seconds": float, **benchmark.kept}
+            here = {name: kind for name, kind in kinds.items() if name in figures}  # an older version may have had less
+            check_entries(figures, here, what=str(run.metrics))
+            return figures
         return benchmark.experiment.resume(fit.out, signal=signal, given=given, habits=habits)
     start = benchmark.experiment.start
     return start(fit.out, settings=fit.settings, signal=signal, mode=plan.mode, habits=habits)

@@ -12,10 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from finer_core.io.files import json_text, write_json, write_text
+from finer_core.io.files import json_text, write_text
 from finer_core.seeds import SPREAD, mean_and_spread
 
 Row = Mapping[str, Any]
+FILES = ("benchmark.json", "benchmark.csv", "benchmark.md")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +75,10 @@ class BenchmarkTable:
 
     def write(self, out: Path, rows: Sequence[Row]) -> None:
         """Write `benchmark.json`, `benchmark.csv` and `benchmark.md` into a folder."""
-        write_json(out / "benchmark.json", self.content(rows))
-        write_text(out / "benchmark.csv", self.csv(rows))
-        write_text(out / "benchmark.md", self.markdown(rows))
+        for name, text in zip(
+            FILES, (json_text(self.content(rows)) + "\n", self.csv(rows), self.markdown(rows)), strict=True
+        ):
+            write_text(out / name, text)
 
     def _groups(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Return the rows by input and method, a row a seed."""

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from finer_core.app.folder_lock import FolderLock, lock_folder
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
-from finer_core.io.files import is_partial, remove_partial_files, without_repetition, write_json
+from finer_core.io.files import without_repetition, write_json
+from finer_core.io.partial_files import is_partial, remove_partial_files
 
 Mode = Literal["new", "overwrite", "resume"]
 _MOST_CONFIG_BYTES = 1 << 26

@@ -19,7 +19,7 @@ from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable, open_run_folder
 from finer_core.distributed.sharing import Sharing, shared_results
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_core.progress import reporting
 
 Row = dict[str, Any]

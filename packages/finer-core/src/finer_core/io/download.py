@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finer_core.errors import InputError
-from finer_core.io.files import reason_of, sha256_of_file, small_file, write_json
+from finer_core.io.files import sha256_of_file, small_file, unwritable, write_json
 
 RECORD = "downloads.json"
 """File beside what was downloaded that keeps where each came from, and its digests."""
@@ -109,7 +109,7 @@ def fetched(url: str, part: Path, *, sha256: str, most: int, on_bytes: OnBytes) 
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{part.parent}: cannot be written ({reason_of(error)}); choose another folder") from error
+        raise unwritable(part.parent, error, advice="choose another folder") from error
 
 
 def _receive_all(receiver: "_Receiver") -> None:

@@ -1,5 +1,6 @@
 """Figures, pictures and films as files; the caller declares Matplotlib, Pillow or imageio-ffmpeg, loaded when used."""
 
+import errno
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -88,7 +89,8 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
         fps: Frames a second.
 
     Raises:
-        InputError: If the film could not be written whole.
+        InputError: If the film cannot be written.
+        OSError: If it could not be written whole, as where there is no more room.
     """
     import imageio_ffmpeg  # here: its ffmpeg is large
 
@@ -120,4 +122,4 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
         except RuntimeError:  # what there is, is no film
             written = 0
         if written != taken:  # the encoder may fail, on a full disk for example, after it took the last picture
-            raise OSError(f"the encoder wrote {written} of {taken} pictures; is the disk full?")
+            raise OSError(errno.ENOSPC, f"the encoder wrote {written} of {taken} pictures; is the disk full?")

@@ -11,27 +11,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from finer_core.errors import InputError
+from finer_core.errors import NO_ROOM, InputError
+from finer_core.io.partial_files import TEMPORARY_PREFIX, locked_file, remove_abandoned
 from finer_core.schema import shown
-
-TEMPORARY_PREFIX = ".finer-partial-"
-"""Start of every temporary name, so that what a killed writer left can be recognized and removed."""
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
-    The suffix is kept, so that writers which choose a format by it work.
+    The suffix is kept, so that writers which choose a format by it work. What killed writers left beside it is removed.
 
     Raises:
         OSError: If the file cannot be written; it names `path`, since nobody knows the temporary file.
     """
     final = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        remove_abandoned(final.parent)
+        handle, temporary = locked_file(final)
         try:
             yield temporary
             with open(temporary, "rb+") as file:
@@ -40,22 +37,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
+            if handle is not None:
+                os.close(handle)
     except OSError as error:
         if TEMPORARY_PREFIX not in str(error.filename):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-
-
-def is_partial(path: Path) -> bool:
-    """Return whether a file is what a killed writer left; folders are never ours, whatever their names."""
-    return path.name.startswith(TEMPORARY_PREFIX) and (path.is_symlink() or not path.is_dir())
-
-
-def remove_partial_files(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed writers left in a folder and those below it."""
-    for path in Path(folder).rglob(TEMPORARY_PREFIX + "*"):
-        if is_partial(path):
-            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -180,12 +167,13 @@ def output_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         InputError: If the file cannot be written; names it, and no temporary one.
+        OSError: If there is no more room, which is a failure and nobody's wrong input.
     """
     try:
         with atomic_path(path) as temporary:
             yield temporary
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def check_output_path(path: str | os.PathLike[str], *, overwrite: bool = True, may_be_folder: bool = False) -> None:
@@ -199,6 +187,7 @@ def check_output_path(path: str | os.PathLike[str], *, overwrite: bool = True, m
     Raises:
         InputError: If it exists and may not be replaced, its folder is missing or cannot be written, or the name is a
             folder's or no file's.
+        OSError: If there is no room for it.
     """
     # os.path, because pathlib raises for a name that is too long or that may not be looked up.
     final = given_path(path)
@@ -215,11 +204,22 @@ def check_output_path(path: str | os.PathLike[str], *, overwrite: bool = True, m
         os.close(handle)
         os.unlink(name)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
-def _unwritable(path: str | os.PathLike[str], error: Exception) -> InputError:
-    return InputError(f"{path}: cannot be written ({reason_of(error)}); choose another place")
+def unwritable(
+    place: str | os.PathLike[str], error: Exception, *, advice: str = "choose another place"
+) -> InputError | OSError:
+    """Return the error, to be raised, of a place that cannot be written to: wrong input, or a failure of no room.
+
+    Args:
+        place: The file or folder that the user named.
+        error: What the system says.
+        advice: What to do where the input is wrong.
+    """
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return OSError(error.errno, error.strerror, os.fspath(place))
+    return InputError(f"{place}: cannot be written ({reason_of(error)}); {advice}")
 
 
 def _finite(value: Any) -> Any:

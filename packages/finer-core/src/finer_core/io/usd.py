@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from finer_core.errors import InputError
+from finer_core.errors import NO_ROOM, InputError
 from finer_core.io.files import output_path
 from finer_core.io.glb import UPRIGHT, check_tables, linear_from_srgb
 from finer_core.shapes import Real, Shaped, UInt8
@@ -193,7 +193,9 @@ def _export(stage: Any, path: Path) -> None:
         stage.GetRootLayer().Export(str(path))
     except Tf.ErrorException as error:
         first = error.args[0] if error.args else error
-        raise OSError(getattr(first, "commentary", str(first)).rpartition(": ")[2]) from error
+        reason = getattr(first, "commentary", str(first)).rpartition(": ")[2]
+        number = next((number for number in NO_ROOM if os.strerror(number) == reason), None)
+        raise (OSError(reason) if number is None else OSError(number, reason)) from error
 
 
 def _write_package(path: Path, files: dict[str, bytes]) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX, json_text, reason_of, small_file, write_text
+from finer_core.io.files import json_text, reason_of, small_file, unwritable, write_text
+from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_core.reproduction.record import Record
 
 RECORDS = "records"
 """Folder of the records inside a results folder."""
 _MOST_PICTURE_BYTES = 1 << 26
+_ADVICE = "choose another --out"
 
 
 class ResultsFolder:
@@ -84,6 +86,7 @@ class ResultsFolder:
 
         Raises:
             InputError: If the folder cannot be written.
+            OSError: If there is no more room in it.
         """
         self._records.setdefault(record.digest, record)
         if picture is not None:
@@ -99,20 +102,21 @@ class ResultsFolder:
             final = folder / f"{record.stem}.json"
             _write_new(final, text.encode("utf-8", "backslashreplace"), replace=final.exists() and _damaged(final))
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error, advice=_ADVICE) from error
 
     def write_table(self, name: str, text: str) -> None:
         """Write a table of this folder's records beside them.
 
         Raises:
             InputError: If it cannot be written.
+            OSError: If there is no more room.
         """
         assert self.path is not None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.path / name, text)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error, advice=_ADVICE) from error
 
     def all(self) -> Iterable[Record]:
         """Return every record, a cell once."""
@@ -148,7 +152,3 @@ def _damaged(path: Path) -> bool:
     except InputError:
         return True
     return False
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out")

@@ -17,6 +17,7 @@ from finer_image.io.reader import FORMATS, TGA, ZARR
 from finer_image.io.windows.zarr_metadata import is_zarr
 from finer_image.model_data import TASK
 from finer_image.published import SOURCE
+from finer_image.training.plan import check_settings
 
 _HEADINGS = ("image", "method", "size", "PSNR (dB)", "SSIM", "seconds", "published mean (16 images)")
 _SUFFIXES = tuple(suffix for known in (*FORMATS, TGA, ZARR) for suffix in known.suffixes)
@@ -56,6 +57,8 @@ BENCHMARK = Benchmark(
     config=ImageConfig,
     experiment=EXPERIMENT,
     row_of=_row,
+    kept={"psnr": float | None, "ssim": float | None},
+    check=check_settings,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
         figures=("psnr", "ssim", "seconds"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetch, read_record, write_record
-from finer_core.io.files import sha256_of_file
+from finer_core.io.files import sha256_of_file, unwritable
 from finer_core.progress import ProgressOption, reporting
 
 SETS = ("div2k",)
@@ -70,8 +70,7 @@ def download(
             try:
                 paths.append(_image(image, Path(folder), base=(url or ADDRESS).rstrip("/")))
             except OSError as error:
-                reason = error.strerror or error
-                raise InputError(f"{folder}: cannot be written ({reason}); choose another folder") from error
+                raise unwritable(folder, error, advice="choose another folder") from error
             tell(len(paths), len(IMAGES))
     return paths
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
-from finer_core.io.files import TEMPORARY_PREFIX, atomic_path, given_path
+from finer_core.io.files import atomic_path, given_path, unwritable
+from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_image.io.image import DTYPES, MODES, Image
 from finer_image.io.raster import Raster
 from finer_image.io.source import file_error
@@ -159,6 +160,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: The place cannot be written to, or holds a folder that is no Zarr array.
+        OSError: There is no more room.
     """
     check_place(path)
     try:
@@ -166,7 +168,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with _replacing_folder(path) if path.suffix.lower() == ".zarr" else atomic_path(path) as temporary:
             yield temporary
     except OSError as error:
-        raise file_error(path, f"cannot be written ({error.strerror or error}); choose another place") from error
+        raise unwritable(path, error) from error
 
 
 @contextlib.contextmanager

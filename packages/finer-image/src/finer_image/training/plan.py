@@ -23,6 +23,9 @@ from finer_image.presets import resolve
 from finer_image.presets.crowding import crowding_of
 from finer_image.presets.networks import fast_network
 
+_LARGE_SIDE = 8192
+"""Pixels: of an image so large that no batch, unless it is asked for, is all of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitPlan(SavedPlan):
@@ -95,6 +98,25 @@ def plan_fit(
         )
     chunk_pixels(network, memory=parse_memory(resolved.memory), image=image, device=device)
     return FitPlan(settings=resolved, network=network, target_range=values.target_range, device=device)
+
+
+def check_settings(settings: ImageConfig) -> None:
+    """Refuse settings that no fit can have, whatever the image, such as its length in two ways.
+
+    Raises:
+        InputError: For those, and an unknown method or option.
+    """
+    network = _network_config(settings, channels=1)
+    resolve(
+        settings,
+        height=_LARGE_SIDE,
+        width=_LARGE_SIDE,
+        channels=1,
+        hidden_features=network.hidden_features,
+        learning_rate=find_method(settings.method, task=TASK).for_task(TASK).learning_rate,
+        bf16_is_native=False,
+        compiles=False,
+    )
 
 
 def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:

@@ -11,6 +11,7 @@ from finer_nerf.benchmarking import COLUMNS, row_of
 from finer_nerf.config import NerfConfig, scene_name
 from finer_nerf.model_data import TASK
 from finer_nerf.published import SOURCE
+from finer_nerf.training.plan import check_settings
 
 _HEADINGS = (
     *("scene", "method", "PSNR (dB)", "SSIM", "LPIPS", "background", "views", "size", "seconds", "parameters"),
@@ -34,6 +35,11 @@ BENCHMARK = Benchmark(
     config=NerfConfig,
     experiment=EXPERIMENT,
     row_of=_row,
+    kept={
+        **dict.fromkeys(("psnr", "ssim", "lpips"), float | None),
+        **{"background": str | None, "views": int, "size": str, "parameters": int},
+    },
+    check=check_settings,
     table=BenchmarkTable(
         headings=dict(zip(COLUMNS, _HEADINGS, strict=True)),
         figures=("psnr", "ssim", "lpips", "seconds"),

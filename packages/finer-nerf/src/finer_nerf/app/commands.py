@@ -39,6 +39,8 @@ from finer_nerf.scenes.writer import write_blender_scene
 
 _FRAMES, _FRAMES_A_SECOND = 96, 24.0
 """Of a film, where none are asked for."""
+_FRAME_BYTES = 1000
+"""Of a path, for a frame: its pose and its camera, and what they are made of."""
 _PATHS: dict[str, Callable[..., CameraPath]] = {"orbit": orbit, "spiral": spiral}
 
 
@@ -107,6 +109,8 @@ def render_model(arguments: argparse.Namespace) -> str:
     fps = _FRAMES_A_SECOND if arguments.fps is None else arguments.fps
     if count < 1 or not 0 < fps <= 1000:
         raise InputError(f"--frames must be at least 1 and --fps positive, got {count} and {fps}")
+    memory = parse_memory(arguments.memory)
+    check_room(count * _FRAME_BYTES, memory, what=f"a path of {count} frames", advice="give fewer --frames")
     kind = arguments.kind or "color"
     size = parse_size(arguments.size, least=2) if arguments.size else None
     model = NerfModel.load(arguments.model, device=resolve_device(arguments.device))
@@ -117,7 +121,7 @@ def render_model(arguments: argparse.Namespace) -> str:
     camera = cameras[0]
     check_room(
         camera.width * camera.height * BYTES_PER_PIXEL,
-        parse_memory(arguments.memory),
+        memory,
         what=f"a picture of {camera.height}x{camera.width}",
         advice="give a smaller --size",
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from finer_core.casts import in_own_type
 from finer_core.encodings import PositionalEncoding
 from finer_core.errors import InputError
-from finer_core.networks.build import published_config
+from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.networks.own_network import AnyActivation
@@ -80,11 +80,15 @@ def field_config(
         hidden_features: Width of both networks.
         hidden_layers: Hidden-to-hidden layers of the density network.
         **options: Options of the method.
+
+    Raises:
+        InputError: For an unknown method or option, or a size that no network has.
     """
     sizes = {"hidden_features": hidden_features, "hidden_layers": hidden_layers}
     given = {**{name: value for name, value in sizes.items() if value is not None}, **options}
     directions = _ENCODED.get(method, "none")
     probe = published_config(method=method, task="nerf", in_features=3, out_features=2, **given)
+    build_network(probe, device="meta")  # refuses bad sizes before others are made of them
     features = geometry_features or (15 if method == "ngp" else probe.hidden_features)
     density = published_config(method=method, task="nerf", in_features=3, out_features=1 + features, **given)
     color_in = _DIRECTION_FEATURES[directions] + features

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetched, read_record, write_record
-from finer_core.io.files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_core.progress import ProgressOption, reporting
 from finer_nerf.config import SCENES
 

@@ -107,5 +107,7 @@ def _masks(
         if not bool(mask.any()):
             raise InputError(f"{frame.where}: its mask leaves no pixel; remove the frame")
     out = f"{1 - masks.double().mean().item():.1%} of the pixels left out of the loss and of the figures"
-    why = [f"masks of {masked} pictures"] * bool(masked) + ["pixels outside what the lens shows"] * any(partial)
+    why = [f"masks of {counted(masked, 'picture')}"] * bool(masked) + ["pixels outside what the lens shows"] * any(
+        partial
+    )
     return masks, [f"{' and '.join(why)}: {out}"]

@@ -115,18 +115,9 @@ def plan_fit(
     if resolved.exposure:
         check_exposure(scene)
     check_renderer(resolved.renderer, device=device)
-    fast = resolved.preset == "fast" and settings.method != "ngp"
-    tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
     if own:
         refuse_network_settings(settings, own)
-    field = own or field_config(
-        method=settings.method,
-        geometry_features=settings.geometry_features,
-        color_layers=FAST_COLOR_LAYERS if fast and settings.color_layers is None else settings.color_layers,
-        **{**tuned, **settings.network},
-    )
-    for network in () if isinstance(field, OwnNetwork) else (field.density, field.color):
-        build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    field = own or _field_config(settings)
     is_grid = settings.method == "ngp" and own is None
     if settings.backend == "tcnn" and not is_grid:
         what = own.own if own else f"method {settings.method}"
@@ -144,6 +135,31 @@ def plan_fit(
     _check_memory(plan, scene)
     check_sharing(plan, processes=processes)
     return plan
+
+
+def check_settings(settings: NerfConfig) -> None:
+    """Refuse settings that no training can have, whatever the scene, such as its length in two ways.
+
+    Raises:
+        InputError: For those, and an unknown method or option.
+    """
+    values = find_method(settings.method, task=TASK).for_task(TASK)
+    resolve(settings, views=1, learning_rate=values.learning_rate, compiles=False)
+    _field_config(settings)
+
+
+def _field_config(settings: NerfConfig) -> FieldConfig:
+    fast = settings.preset == "fast" and settings.method != "ngp"
+    tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
+    field = field_config(
+        method=settings.method,
+        geometry_features=settings.geometry_features,
+        color_layers=FAST_COLOR_LAYERS if fast and settings.color_layers is None else settings.color_layers,
+        **{**tuned, **settings.network},
+    )
+    for network in (field.density, field.color):
+        build_network(network, device="meta")  # refuses bad sizes and options now, at no cost
+    return field
 
 
 def refuse_network_settings(settings: NerfConfig, own: OwnNetwork) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from finer_core.app.run_folder import Mode, RunFolder
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted
-from finer_core.io.files import json_text, remove_partial_files, write_text
+from finer_core.io.files import json_text, write_text
+from finer_core.io.partial_files import remove_partial_files
 from finer_core.io.report import Report
 from finer_core.networks.config import option_names
 from finer_core.progress import Progress

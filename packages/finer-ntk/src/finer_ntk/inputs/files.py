@@ -1,8 +1,9 @@
 """Read points from files: pictures, NumPy arrays, archives of them, and text tables."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ _BYTES_A_PIXEL = 16
 """Of a picture that is decoded, turned and converted, at most."""
 _NO_DATA = 42113
 """Tag of GeoTIFF: the value of pixels without data."""
+_BITS, _CHANNELS, _SAMPLE_FORMAT = 258, 277, 339
+"""Tags of TIFF."""
+_OTHER_SIGN = str.maketrans("iu", "ui")
 _COPIES = 4
 """Arrays of a file's numbers that reading holds at once: as stored, in double precision, checked, as a tensor."""
 _MOST_BYTES = 8 * 10**9
@@ -41,9 +45,13 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
         pages, tags = count_pages(file), getattr(file, "tag_v2", {})
         notes = [f"it holds {pages} pictures; took the first"] if pages > 1 else []
         notes += ["left out its transparency"] if is_transparent(file) else []
+        more = int(tags.get(_CHANNELS, 0)) - sum(band != "X" for band in file.getbands())
+        notes += [f"left out {more} of its {tags[_CHANNELS]} channels"] if more > 0 else []
         upright = ImageOps.exif_transpose(file)
         deep = upright.mode.startswith(("I", "F"))
         pixels = np.asarray(upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
+        if _is_of_other_sign(pixels, tags):
+            deep, pixels = True, pixels.view(pixels.dtype.str.translate(_OTHER_SIGN))
         if _NO_DATA in tags:
             _refuse_no_data(pixels, float(str(tags[_NO_DATA]).strip("\0 ")))
         low, high = (float(pixels.min()), float(pixels.max())) if deep else (0.0, 255.0)
@@ -53,6 +61,14 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
     assert points.target is not None
     target = 2 * ((points.target - low) / ((high - low) or 1.0)) - 1
     return dataclasses.replace(points, target=target, what=f"{path}: {points.what}", notes=tuple(notes))
+
+
+def _is_of_other_sign(pixels: np.ndarray, tags: Mapping[int, Any]) -> bool:
+    """Return whether a TIFF says that its whole numbers have a sign, or none, and Pillow read them the other way."""
+    if pixels.dtype.kind not in "iu" or tuple(np.ravel(tags.get(_BITS, 0))) != (8 * pixels.itemsize,):
+        return False
+    has_sign = tuple(np.ravel(tags.get(_SAMPLE_FORMAT, 1))) == (2,)
+    return has_sign != (pixels.dtype.kind == "i")
 
 
 def _refuse_no_data(pixels: np.ndarray, value: float) -> None:

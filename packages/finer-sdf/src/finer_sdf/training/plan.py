@@ -15,6 +15,7 @@ from finer_sdf.config import SdfConfig
 from finer_sdf.geometry import Mesh, PointCloud, Shape
 from finer_sdf.geometry.loaded_shape import SurfaceColors
 from finer_sdf.geometry.raw import BYTES_A_FACE, PROCESS_BYTES, SMOOTH_SURFACE_BYTES
+from finer_sdf.meshing.extract import check_resolution
 from finer_sdf.model_data import TASK
 from finer_sdf.normalization import Normalization, published_normalization
 from finer_sdf.presets import FAST_NETWORK, PUBLISHED_CLOUD, resolve
@@ -83,11 +84,30 @@ def plan_fit(
             f"--cloud-points {settings.cloud_points} is how many a mesh is turned into, and this input is a cloud of "
             f"{len(shape.points)} points, which are all taken; leave it out"
         )
-    if resolved.preset == "paper" and resolved.batch_points and resolved.batch_points % 2:
-        raise InputError(f"--batch-points must be even (half near, half far), got {resolved.batch_points}")
+    _check_batch(resolved)
     plan = FitPlan(settings=resolved, network=network, frame=published_normalization(shape), device=device)
     chunk_points(plan, shape, colors=colors)
     return plan
+
+
+def check_settings(settings: SdfConfig) -> None:
+    """Refuse settings that no fit can have, whatever the shape, such as its length in two ways.
+
+    Raises:
+        InputError: For those, an unknown method or option, and a resolution that no mesh can be judged at.
+    """
+    _network_config(settings)
+    values = find_method(settings.method, task=TASK).for_task(TASK)
+    resolved = resolve(
+        settings, learning_rate=values.learning_rate, amsgrad=values.amsgrad, bf16_is_native=False, compiles=False
+    )
+    _check_batch(resolved)
+    check_resolution(settings.resolution, memory=parse_memory(settings.memory))
+
+
+def _check_batch(settings: SdfConfig) -> None:
+    if settings.preset == "paper" and settings.batch_points and settings.batch_points % 2:
+        raise InputError(f"--batch-points must be even (half near, half far), got {settings.batch_points}")
 
 
 def _network_config(settings: SdfConfig) -> NetworkConfig:

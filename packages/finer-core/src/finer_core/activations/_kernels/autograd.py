@@ -162,8 +162,7 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
         tensor([0.0000, 0.8415])
     """
     exact = scale_req_grad or derivatives_are_exact()
-    if not torch.compiler.is_compiling():
-        check_tensors(formula)
+    check_tensors(formula)
     if z.dtype in (torch.float16, torch.bfloat16):
         out = _apply(z.float(), formula, exact)
         return out if out.is_complex() else out.to(z.dtype)  # there is no half-precision complex type to return to

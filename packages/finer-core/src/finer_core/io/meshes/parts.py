@@ -12,7 +12,7 @@ def part_sizes(faces: Int[np.ndarray, "faces 3"]) -> tuple[Int[np.ndarray, " fac
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    count = int(faces.max()) + 1
+    count = int(faces.max(initial=-1)) + 1
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
     joined = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
     _, of_vertex = connected_components(joined, directed=False)
@@ -34,7 +34,7 @@ def large_parts(
 
     Args:
         vertices: (n, 3).
-        faces: (m, 3), at least one.
+        faces: (m, 3).
         share: 0 keeps all parts; the largest is always kept.
 
     Returns:
@@ -53,7 +53,7 @@ def large_parts(
     """
     check_min_component(share)
     part, sizes = part_sizes(faces)
-    kept = sizes >= min(share * len(faces), sizes.max())
+    kept = sizes >= min(share * len(faces), sizes.max(initial=0))
     if kept.all():
         return vertices, faces, len(sizes), 0
     used, renamed = np.unique(faces[kept[part]], return_inverse=True)

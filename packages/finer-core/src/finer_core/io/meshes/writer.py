@@ -99,10 +99,12 @@ def write_mesh(
 
     Raises:
         InputError: If the file name does not do, the place cannot be written to, a library is missing, or the format
-            holds no texture or no numbers of that size.
+            holds no texture or no numbers of that size; or if there is no vertex, one that is not finite, or a face of
+            vertices that do not exist.
         ValueError: If there is not one normal or color a vertex.
     """
     suffix = check_mesh_path(path, package=package, file_type=file_type, is_textured=texture is not None)
+    _check_mesh(path, vertices, faces)
     for name, table in (("normals", normals), ("colors", colors)):
         if table is not None and table.shape != vertices.shape:
             raise ValueError(f"vertex {name} must be {vertices.shape}, got {table.shape}")
@@ -136,6 +138,21 @@ def write_mesh(
         place = "add it" if suffix == ".stl" else f"its {node} adds it"
         notes.append(f"{moved} {_shown(offset)}; {place}, or use .ply")
     return tuple(notes)
+
+
+def _check_mesh(path: str | os.PathLike[str], vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Raise InputError for tables that no mesh has, of which most formats would hold anything."""
+    for name, table, kinds in (("vertices", vertices, "fiu"), ("faces", faces, "iu")):
+        if not isinstance(table, np.ndarray) or table.dtype.kind not in kinds or table.shape[1:] != (3,):
+            what = "integers" if kinds == "iu" else "numbers"
+            kind = f"{table.dtype} {table.shape}" if isinstance(table, np.ndarray) else type(table).__name__
+            raise InputError(f"{path}: {name} must be an array (n, 3) of {what}, got {kind}")
+    if not len(vertices):
+        raise InputError(f"{path}: a mesh without vertices is none, and nothing is written")
+    if not np.isfinite(vertices).all():
+        raise InputError(f"{path}: vertices have values that are not finite")
+    if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
+        raise InputError(f"{path}: faces name vertices {faces.min()} to {faces.max()}, and there are {len(vertices)}")
 
 
 def _write_by_trimesh(

@@ -5,7 +5,7 @@ import json
 import struct
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class GltfFile:
     def linked(self, uri: str, length: int | None = None) -> bytes:
         """Return what is written in a link itself, or the first `length` bytes of the file that it names."""
         if uri.startswith("data:"):
-            return base64.b64decode(uri.split(",", 1)[1])
+            return _content_of(uri)
         path = neighbor(self._folder, unquote(uri), what="its data are" if length else "it is")
         length = path.stat().st_size if length is None else length
         self.room.claim(text=length // 2)
@@ -119,6 +119,15 @@ class GltfFile:
         if start < 0 or len(found) < length:
             raise InputError(f"its buffer holds {len(found)} bytes of {length}; it was cut short")
         return found
+
+
+def _content_of(uri: str) -> bytes:
+    """Return what a link holds itself, as base64, of web addresses too, or else as text with bytes as %E9."""
+    head, _, text = uri.partition(",")
+    if not head.endswith(";base64"):
+        return unquote_to_bytes(text)
+    letters = "".join(unquote(text).split()).translate(str.maketrans("-_", "+/")).rstrip("=")
+    return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
 
 
 def check_places(places: np.ndarray, count: int, *, what: str) -> None:

@@ -60,16 +60,21 @@ def read_obj(path: Path, room: Room) -> RawShape:
 
 
 def _joined_lines(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
-    """Yield lines as `text_lines` does, those that end in a backslash together with the next."""
+    """Yield lines as `text_lines` does, those of numbers that end in a backslash together with the next."""
     head, start = "", ""
     for where, line in text_lines(path, claim=table.claim):
-        if line.rstrip().endswith("\\") and len(head) < LONGEST_LINE:
+        if line.rstrip().endswith("\\") and (head or not _ends_in_text(line)) and len(head) < LONGEST_LINE:
             head, start = head + line.rstrip()[:-1] + " ", start or where
             continue
         yield (start or where), head + line
         head, start = "", ""
     if head:
         yield start, head
+
+
+def _ends_in_text(line: str) -> bool:
+    """Return whether a line ends in a comment or a name, where a backslash is a letter: of a folder on Windows, say."""
+    return "#" in line or line.split(maxsplit=1)[0] in ("o", "g", "usemtl")
 
 
 def _corners(words: list[str], *, vertices: int, where: str) -> list[int]:

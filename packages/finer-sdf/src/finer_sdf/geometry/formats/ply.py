@@ -4,7 +4,7 @@ import codecs
 import dataclasses
 import struct
 from array import array
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -159,11 +159,12 @@ def _places(
     return places * [1, -1] + [0, 1]
 
 
-def _header(file: BinaryIO) -> tuple[bool, str, list[_Element], list[str]]:
+def _header(file: BufferedReader) -> tuple[bool, str, list[_Element], list[str]]:
     """Return whether text follows, the byte order, the elements that have properties, and the pictures it names."""
     written, elements, pictures = None, list[_Element](), list[str]()
+    is_old = file.peek(8).removeprefix(codecs.BOM_UTF8)[3:5].replace(b"\r\n", b"")[:1] == b"\r"
     for number in range(_LONGEST_HEADER):
-        line = file.readline(_LONGEST_HEADER).removeprefix(b"" if number else codecs.BOM_UTF8)
+        line = _line_of(file, is_old=is_old).removeprefix(b"" if number else codecs.BOM_UTF8)
         words = line.decode("latin-1").split()
         if (number == 0 and words != ["ply"]) or not line or file.tell() > _LONGEST_HEADER:
             raise InputError("its header does not begin with `ply` and end with `end_header`; it is of another format")
@@ -189,6 +190,16 @@ def _header(file: BinaryIO) -> tuple[bool, str, list[_Element], list[str]]:
     if len({element.name for element in elements}) < len(elements):
         raise InputError("its header declares an element twice")
     return written == "ascii", _FORMATS[written], [element for element in elements if element.properties], pictures
+
+
+def _line_of(file: BufferedReader, *, is_old: bool) -> bytes:
+    """Return the next line of a header; in old files, as the format was first described, a carriage return ends it."""
+    if not is_old:
+        return file.readline(_LONGEST_HEADER)
+    start = file.tell()
+    line, end, _ = file.read(_LONGEST_HEADER).partition(b"\r")
+    file.seek(start + len(line + end))
+    return line + end
 
 
 def _in_doubles(element: _Element) -> _Element:
