@@ -108,10 +108,10 @@ def test_nothing_is_taken_for_abandoned_where_a_number_may_be_of_other_processes
     monkeypatch.setattr(partial_files, "_BOOT", "/nowhere")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    remove_abandoned.cache_clear()
     with atomic_path(tmp_path / "a.txt") as ours:
         other = ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
         other.write_text("half")
+        remove_abandoned.cache_clear()
         write_text(tmp_path / "b.txt", "another")
         assert other != ours and other.exists()
 
