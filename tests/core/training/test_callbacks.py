@@ -10,6 +10,24 @@ def test_the_class_of_a_callback_is_told_before_anything_is_called():
         callbacks.hooks_of([callbacks.Callback], "on_end")
 
 
+def test_a_class_whose_methods_need_no_object_of_it_is_a_callback():
+    seen: list[object] = []
+
+    class Log:
+        @staticmethod
+        def on_log(entry):
+            seen.append(entry)
+
+        @classmethod
+        def on_end(cls):
+            seen.append(cls)
+
+    for method, given in (("on_log", (3,)), ("on_end", ())):
+        (hook,) = callbacks.hooks_of([Log], method)
+        hook(*given)
+    assert seen == [3, Log]
+
+
 def test_a_callback_needs_one_of_the_methods():
     class Stop:
         def should_stop(self):

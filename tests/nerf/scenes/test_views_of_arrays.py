@@ -58,6 +58,7 @@ def test_arrays_of_any_kind_are_the_views_of_a_file(scene, kind):
             {"images": lambda x: x.astype(float)},
             r"images of floating-point numbers must be in \[0, 1\], found 0 to 255",
         ),
+        ({"images": lambda x: x / 255 + 1e-7}, r"must be in \[0, 1\], found .* to 1\.0000001; scale"),
         ({"images": lambda x: np.full(x.shape, np.nan)}, r"must be in \[0, 1\], found nan to nan"),
         ({"images": lambda x: x.astype(np.uint16)}, r"images must be uint8, or shares in \[0, 1\], got uint16"),
         ({"images": lambda x: x.astype(object)}, "images must be real numbers, got dtype object"),
@@ -74,6 +75,8 @@ def test_arrays_of_any_kind_are_the_views_of_a_file(scene, kind):
         ({"masks": lambda x: np.zeros(3)}, "masks must be a tensor of bool"),
         ({"masks": lambda x: "mask.png"}, "masks cannot be read as a tensor"),
         ({"names": lambda x: ("a",)}, "1 names, and"),
+        ({"names": lambda x: "abcd"}, "names must be several texts, got 'abcd'"),
+        ({"names": lambda x: 3}, "names must be several texts, got 3"),
     ],
 )
 def test_what_is_no_view_is_told(scene, change, words):

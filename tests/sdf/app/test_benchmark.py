@@ -9,7 +9,7 @@ import trimesh
 import finer_sdf
 from finer_sdf.app.cli import main
 from tests.refusals import assert_refused
-from tests.sdf.shape_files import write_ellipsoid
+from tests.sdf.shape_files import write_cloud, write_ellipsoid
 
 QUICK = [
     *("--steps", "4", "--resolution", "24", "--samples", "5000", "--eval-samples", "2000", "--batch-points", "256"),
@@ -51,6 +51,16 @@ def test_a_resumed_benchmark_shows_no_figures_of_other_settings_or_inputs(folder
     trimesh.creation.box().export(folder / "egg.ply")
     (replaced,) = rows_of(folder, out, capsys, "--methods", "finer", "--resume")
     assert "not the shape this run was started with" in replaced["error"]
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_resumed_benchmark_of_a_cloud_keeps_its_figures(tmp_path, capsys):
+    folder, out = tmp_path / "clouds", tmp_path / "out"
+    folder.mkdir()
+    write_cloud(folder / "ball.xyz")
+    (first,) = rows_of(folder, out, capsys, "--methods", "siren")
+    assert first["rms_to_reference"] is None and first["rms_from_reference"] > 0
+    assert rows_of(folder, out, capsys, "--methods", "siren", "--resume") == [first]
 
 
 @pytest.mark.usefixtures("no_report")

@@ -27,7 +27,7 @@ def test_a_byte_order_mark_before_a_ply_file(tmp_path):
     assert figures(saved(tmp_path / "a.ply", b"\xef\xbb\xbf" + ply(CORNERS, QUADS))) == (6, 22)
 
 
-@pytest.mark.parametrize("end", [b"\r", b"\r\n", b" \n"])
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\r\r\n", b" \n"])
 @pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_line_ends_of_the_header_of_a_ply_file(tmp_path, end, kind):
     head, word, rest = ply(CORNERS, QUADS, kind=kind).partition(b"end_header\n")

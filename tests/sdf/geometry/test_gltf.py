@@ -205,11 +205,12 @@ def test_data_outside_of_the_folder_are_refused_by_name(tmp_path, uri):
     [
         lambda data: "data:application/octet-stream;base64," + base64.b64encode(data).decode(),
         lambda data: "data:;base64," + base64.b64encode(data).decode().rstrip("="),
+        lambda data: "data:;BASE64," + base64.b64encode(data).decode(),
         lambda data: "data:;base64," + base64.urlsafe_b64encode(data).decode(),
         lambda data: "data:;base64," + base64.encodebytes(data).decode(),
         lambda data: "data:application/octet-stream," + "".join(f"%{byte:02X}" for byte in data),
     ],
-    ids=["usual", "unpadded", "of addresses", "in lines", "escaped"],
+    ids=["usual", "unpadded", "in capitals", "of addresses", "in lines", "escaped"],
 )
 def test_data_in_a_link_itself(tmp_path, link):
     made = plain()

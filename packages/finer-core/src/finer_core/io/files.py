@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import NO_ROOM, InputError
-from finer_core.io.partial_files import TEMPORARY_PREFIX, locked_file, remove_abandoned
+from finer_core.io.partial_files import TEMPORARY_PREFIX, temporary_file
 from finer_core.schema import shown
 
 
@@ -27,8 +27,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     try:
-        remove_abandoned(final.parent)
-        handle, temporary = locked_file(final)
+        temporary = temporary_file(final)
         try:
             yield temporary
             with open(temporary, "rb+") as file:
@@ -37,8 +36,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
-            if handle is not None:
-                os.close(handle)
     except OSError as error:
         if TEMPORARY_PREFIX not in str(error.filename):
             raise

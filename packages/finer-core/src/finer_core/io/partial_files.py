@@ -1,62 +1,58 @@
 """Files that are being written, under temporary names, and what killed writers left of them."""
 
+import hashlib
 import os
-import platform
 import re
-import sys
 import tempfile
-import zlib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".finer-partial-"
 """Start of every temporary name, so that what a killed writer left can be recognized and removed."""
+_BOOT, _NAMESPACE = "/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"
+"""Where Linux says which machine this is since its start, and in which container of it processes are numbered."""
 
 
-def locked_file(final: Path) -> tuple[int | None, Path]:
-    """Make a temporary file beside `final`; return the descriptor that keeps it locked, None on Windows, and its name.
+def temporary_file(final: Path) -> Path:
+    """Make an empty temporary file beside `final`; what killed writers left there is removed.
 
-    The name says by which process of which machine it is made. Beside it there is the lock, because containers of one
-    name number their processes apart; and beside that the name, because a writer may put another file in the place.
+    Its name says by which process it is made. A lock would say so too, but on a network drive of SMB nobody can write
+    to a locked file by another descriptor.
     """
-    while True:
-        prefix = f"{_own_prefix()}{os.getpid()}-"
-        handle, name = tempfile.mkstemp(dir=final.parent, prefix=prefix, suffix=final.suffix)
-        if sys.platform == "win32":
-            os.close(handle)
-            return None, Path(name)
-        import fcntl
-
-        with suppress(OSError):  # a file system without locks, where nobody removes what others leave either
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.path.exists(name):
-            return handle, Path(name)
-        os.close(handle)  # another process took it for abandoned before it was locked
+    remove_abandoned(final.parent)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=f"{_own_prefix()}{os.getpid()}-", suffix=final.suffix)
+    os.close(handle)
+    return Path(name)
 
 
+@lru_cache(maxsize=64)
 def remove_abandoned(folder: Path) -> None:
-    """Remove what writers of this machine left in a folder: no such process lives, and nobody has the file locked."""
-    if sys.platform == "win32":
-        return
-    import fcntl
+    """Remove what writers left in a folder whose processes are surely gone: numbered as this one, and not there.
 
-    for path in folder.glob(f"{_own_prefix()}*"):
-        of_process = re.match(r"(\d{1,9})-", path.name.removeprefix(_own_prefix()))
-        if of_process is None or _is_alive(int(of_process[1])):
-            continue
-        with suppress(OSError):
-            if not path.is_file():
-                continue
-            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
-            finally:
-                os.close(handle)
+    A process looks through a folder once, because it may write thousands of files into it.
+    """
+    prefix = _own_prefix()
+    if prefix == TEMPORARY_PREFIX:
+        return
+    with suppress(OSError):  # a folder that may be written to, but not be looked into
+        for name in os.listdir(folder):
+            of_process = re.match(re.escape(prefix) + r"(\d{1,9})-", name)
+            if of_process and not _is_alive(int(of_process[1])):
+                with suppress(OSError):  # another user's, or removed by another process at this moment
+                    os.unlink(folder / name)
 
 
 def _own_prefix() -> str:
-    return f"{TEMPORARY_PREFIX}{zlib.crc32(platform.node().encode()):08x}-"
+    """Return how temporary names begin of all processes that are numbered together with this one.
+
+    Where the system does not say which those are, it is that of everybody.
+    """
+    try:
+        place = Path(_BOOT).read_text(encoding="ascii") + os.readlink(_NAMESPACE)
+    except OSError:
+        return TEMPORARY_PREFIX
+    return f"{TEMPORARY_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:16]}-"
 
 
 def _is_alive(process: int) -> bool:

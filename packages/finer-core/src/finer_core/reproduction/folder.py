@@ -1,13 +1,12 @@
 """The results folder: records of many runs and machines, merged by copying, none of which overwrites another."""
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.files import json_text, reason_of, small_file, unwritable, write_text
-from finer_core.io.partial_files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import TEMPORARY_PREFIX, temporary_file
 from finer_core.reproduction.record import Record
 
 RECORDS = "records"
@@ -125,25 +124,25 @@ class ResultsFolder:
 
 def _write_new(final: Path, content: bytes, *, replace: bool) -> None:
     """Write a file whole; if one of the name is there, which another process may just have made, it stays."""
-    handle, name = tempfile.mkstemp(dir=final.parent, prefix=TEMPORARY_PREFIX, suffix=final.suffix)
+    temporary = temporary_file(final)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files private, and results are copied by others
+        os.chmod(temporary, 0o644)  # mkstemp makes files private, and results are copied by others
         if replace:
-            os.replace(name, final)
+            os.replace(temporary, final)
             return
         try:
-            os.link(name, final)  # unlike a rename it never replaces
+            os.link(temporary, final)  # unlike a rename it never replaces
         except FileExistsError:
             return
         except OSError:  # a file system without links
             if not final.exists():
-                os.replace(name, final)
+                os.replace(temporary, final)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _damaged(path: Path) -> bool:

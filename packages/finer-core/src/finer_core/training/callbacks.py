@@ -1,6 +1,7 @@
 """What looks on at a fit that was started from Python, and may stop it."""
 
 from collections.abc import Callable, Sequence
+from inspect import getattr_static, isfunction
 from typing import Any
 
 from torch import Tensor
@@ -62,12 +63,12 @@ def hooks_of(callbacks: Sequence[Any], name: str) -> list[Callable[..., Any]]:
         name: One of `HOOKS`.
 
     Raises:
-        TypeError: If it is no list, or an object is a class, or has none of the methods.
+        TypeError: If it is no list, or an object is a class with methods of its objects, or has none of the methods.
     """
     if not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list, got {callbacks!r}")
     for callback in callbacks:
-        if isinstance(callback, type):
+        if isinstance(callback, type) and any(isfunction(getattr_static(callback, hook, None)) for hook in HOOKS):
             made = callback.__name__
             raise TypeError(f"callback {made} is a class; give one of it, as {made}(...)")
         if not any(callable(getattr(callback, hook, None)) for hook in HOOKS):

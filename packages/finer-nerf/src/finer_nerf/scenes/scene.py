@@ -1,6 +1,6 @@
 """What a scene is: posed pictures in three splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,8 @@ class Views:
         count = len(pixels)
         if not isinstance(cameras, Camera | Sequence):
             raise InputError(f"cameras must be a {Camera.__name__} or several, got {shown(cameras)}")
+        if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+            raise InputError(f"names must be several texts, got {shown(names)}")
         return cls(
             names=tuple(f"view_{i}" for i in range(count)) if names is None else tuple(names),
             images=pixels,
@@ -122,7 +124,7 @@ def _bytes_of(images: Any) -> Tensor:
         low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
         if not (low >= 0 and high <= 1):
             raise InputError(
-                f"images of floating-point numbers must be in [0, 1], found {low:g} to {high:g}; scale them"
+                f"images of floating-point numbers must be in [0, 1], found {low:.9g} to {high:.9g}; scale them"
             )
         pixels = np.rint(255 * pixels).astype(np.uint8)
     if pixels.dtype != np.uint8:

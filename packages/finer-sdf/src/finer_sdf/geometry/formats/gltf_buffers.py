@@ -124,7 +124,7 @@ class GltfFile:
 def _content_of(uri: str) -> bytes:
     """Return what a link holds itself, as base64, of web addresses too, or else as text with bytes as %E9."""
     head, _, text = uri.partition(",")
-    if not head.endswith(";base64"):
+    if not head.lower().endswith(";base64"):
         return unquote_to_bytes(text)
     letters = "".join(unquote(text).split()).translate(str.maketrans("-_", "+/")).rstrip("=")
     return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)

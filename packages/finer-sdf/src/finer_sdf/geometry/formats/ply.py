@@ -162,7 +162,8 @@ def _places(
 def _header(file: BufferedReader) -> tuple[bool, str, list[_Element], list[str]]:
     """Return whether text follows, the byte order, the elements that have properties, and the pictures it names."""
     written, elements, pictures = None, list[_Element](), list[str]()
-    is_old = file.peek(8).removeprefix(codecs.BOM_UTF8)[3:5].replace(b"\r\n", b"")[:1] == b"\r"
+    end = file.peek(9).removeprefix(codecs.BOM_UTF8)[3:6]
+    is_old = end.startswith(b"\r") and b"\n" not in end  # "\r\r\n" is what comes of "\r\n" written as text
     for number in range(_LONGEST_HEADER):
         line = _line_of(file, is_old=is_old).removeprefix(b"" if number else codecs.BOM_UTF8)
         words = line.decode("latin-1").split()
