@@ -52,8 +52,8 @@ class Views:
         """Make views of pictures in memory; a fit or an evaluation checks that they go together.
 
         Args:
-            images: An array, a tensor or lists (n, height, width, 3 or 4) of uint8, or of shares in [0, 1], which are
-                rounded to that.
+            images: An array, a tensor or lists (n, height, width, 3 or 4) of uint8, which are not copied, or of
+                shares in [0, 1], which are rounded to that.
             poses: (n, 4, 4); those with the axes of OpenCV and COLMAP times `numpy.diag([1, -1, -1, 1])`.
             cameras: One for all, or a camera a picture.
             names: A name a picture; None for "view_0" and so on.
