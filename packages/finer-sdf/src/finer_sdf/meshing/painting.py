@@ -23,7 +23,7 @@ def check_painting(field: Colored, size: int | None, *, memory: int) -> None:
     """
     check_texture(size, memory=memory, extra="finer-sdf[texture]")
     if size is not None and colors_in_box(field) is None:
-        raise InputError("--texture paints colors, and there are none: the input, or one of those combined, had none, or color was 'off'")
+        raise InputError("--texture paints colors: the input (or one of those combined) had none, or color was 'off'")
 
 
 def painted(field: Colored, found: SurfaceMesh, *, size: int) -> SurfaceMesh:

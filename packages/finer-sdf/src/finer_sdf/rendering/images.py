@@ -69,7 +69,7 @@ def check_kind(kind: str, *, reference: MeshDistance | None, colors: Colors | No
     if kind not in KINDS:
         raise InputError(f"unknown kind of picture {kind!r} (known: {', '.join(KINDS)})")
     if kind == "color" and colors is None:
-        raise InputError("kind 'color' needs colors, and there are none: the input, or one of those combined, had none, or color was 'off'")
+        raise InputError("kind 'color' needs colors: the input (or one of those combined) had none, or color was 'off'")
     if kind == "error" and reference is None:
         raise InputError("a picture of the error needs a reference mesh to measure against")
 
