@@ -240,7 +240,7 @@ def test_the_command_prints_or_writes(saved, points, tmp_path, capsys):
         ("p.csv", b"1,2\n", "2 numbers"),
         ("p.csv", b"x,y,z\n1,2,\n", "line 2 has no number for z; it may be cut short"),
         ("p.csv", b"x;y;z\n1;;\n", "line 2 has no number for y, z"),
-        ("p.json", b"{}", "unknown format '.json'; known are .csv .txt .npy .ply"),
+        ("p.json", b"{}", "unknown format '.json'; known are .csv .txt .ply"),
         ("p.txt", b"", "is empty"),
     ],
 )

@@ -49,7 +49,7 @@ def test_missing_folder_and_unknown_format(tmp_path):
     (tmp_path / "shapes.ply").mkdir()
     assert "is a folder" in refusal(tmp_path / "shapes.ply")
     message = refusal(saved(tmp_path / "a.blend", b"BLENDER"))
-    assert "'.blend'" in message and ".ply .obj .stl .off .glb .gltf .xyz .npz" in message
+    assert "'.blend'" in message and ".ply .obj .stl .off .glb .gltf .xyz .npz .npy" in message
     assert "''" in refusal(saved(tmp_path / "shape", b"x"))
 
 
@@ -59,7 +59,7 @@ def test_named_pipe_does_not_hang(tmp_path):
     assert "not a regular file" in refusal(tmp_path / "pipe.ply")
 
 
-@pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb", "gltf", "xyz", "npz"])
+@pytest.mark.parametrize("suffix", ["ply", "obj", "stl", "off", "glb", "gltf", "xyz", "npz", "npy"])
 def test_empty_files_pictures_and_prose(tmp_path, suffix):
     assert "0 bytes" in refusal(saved(tmp_path / f"empty.{suffix}", b""))
     assert "another format" in refusal(saved(tmp_path / f"picture.{suffix}", PNG))

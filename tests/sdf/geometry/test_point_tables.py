@@ -55,6 +55,24 @@ def test_nine_columns_hold_normals_and_colors_in_either_order(tmp_path, swapped)
     assert outward(loaded.shape) > 0.99
 
 
+def test_an_array_of_columns_is_told_as_a_text_table(tmp_path):
+    def read(array: np.ndarray):
+        np.save(tmp_path / "a.npy", array)
+        return read_shape(tmp_path / "a.npy")
+
+    assert "it has no normals; estimated them" in read(POINTS.astype(np.float32)).notes[0]
+    told = read(np.hstack([POINTS, NORMALS]))
+    assert told.notes == () and outward(told.shape) > 0.999
+    colored = read(np.asfortranarray(np.hstack([POINTS, NORMALS, COLORS])))
+    assert "columns 7 to 9" in colored.notes[0] and "`points` and `normals`" in colored.notes[0]
+    assert np.allclose(colored.colors.colors, COLORS / 255, atol=1e-4)
+    for wrong, words in ((POINTS[:, :2], "shape (300, 2)"), (POINTS[0], "shape (3,)"), (POINTS + 0j, "complex128")):
+        np.save(tmp_path / "a.npy", wrong)
+        assert words in refusal(tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", POINTS[:0])
+    assert "no points" in refusal(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize(
     ("head", "tables", "notes"),
     [

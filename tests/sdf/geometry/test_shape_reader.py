@@ -69,7 +69,7 @@ def vars_of(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_every_known_format_is_tested():
-    assert set(SUFFIXES) == {".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".npz"}
+    assert set(SUFFIXES) == {".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".npz", ".npy"}
 
 
 def test_an_upper_case_suffix_is_known(tmp_path):

@@ -87,7 +87,7 @@ def test_from_the_command_line(tmp_path, capsys, suffix):
 
 
 def test_a_surface_without_colors_is_refused_before_the_work():
-    with pytest.raises(InputError, match="paints colors: the input .* had none"):
+    with pytest.raises(InputError, match=r"paints colors: the input .* had none"):
         ball(color=None).mesh(resolution=100_000, texture=64)
 
 

@@ -28,10 +28,10 @@ FORMATS = {
     ".glb": Format(reader="gltf.read_gltf"),
     ".gltf": Format(reader="gltf.read_gltf"),
     ".xyz": Format(reader="points.read_xyz", bare_points=True),
-    ".npz": Format(reader="points.read_numpy", bare_points=True),
+    ".npz": Format(reader="points.read_npz", bare_points=True),
+    ".npy": Format(reader="points.read_npy", bare_points=True),
     ".csv": Format(reader="points.read_xyz", is_shape=False),
     ".txt": Format(reader="points.read_xyz", is_shape=False),
-    ".npy": Format(reader="points.read_numpy", is_shape=False),
 }
 """Formats by suffix."""
 SUFFIXES = tuple(suffix for suffix, kind in FORMATS.items() if kind.is_shape)

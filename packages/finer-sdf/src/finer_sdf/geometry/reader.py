@@ -25,8 +25,8 @@ def read_shape(path: str | os.PathLike[str], *, memory: str | int = "4GB") -> Lo
     """Read a triangle mesh or a point cloud.
 
     Meshes: .ply .obj .stl .off .glb .gltf, and .npz with `vertices` and `faces`; polygons are cut into triangles.
-    Clouds: .xyz, .npz with `points` and `normals`, and .ply, .obj or .glb without faces. Normals that a cloud lacks are
-    estimated. What is wrong and can be repaired is repaired and named in the notes, as is a texture left out.
+    Clouds: .xyz, .npy, .npz with `points` and `normals`, and .ply, .obj or .glb without faces. Normals that a cloud
+    lacks are estimated. What is wrong and can be repaired is repaired and named in the notes, as is a texture left out.
 
     Args:
         path: The file; its suffix chooses the format.
@@ -108,7 +108,7 @@ def clean(raw: RawShape, *, bare_points: bool, room: Room) -> tuple[Shape, tuple
     if raw.normals is None and not bare_points:
         found = counted(len(raw.vertices), "vertex", "vertices")
         raise InputError(
-            f"it has no faces (only {found} without normals); give a mesh, or points as .xyz, .ply or .npz"
+            f"it has no faces (only {found} without normals); give a mesh, or points as .xyz, .ply, .npz or .npy"
         )
     if raw.normals is None or not raw.normals.any():
         room.claim(bare_points=len(raw.vertices))

@@ -14,6 +14,7 @@ _WIDTHS = (3, 6, 9)
 """Columns whose meaning can be told without their names."""
 _ARRAYS = (("vertices", "faces"), ("points", "normals"), ("points",))
 _ADVICE = "name the columns in a first line, such as x y z nx ny nz"
+_ARRAY_ADVICE = "write `points` and `normals` with numpy.savez"
 
 
 def read_xyz(path: Path, room: Room) -> RawShape:
@@ -28,7 +29,7 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     if table.size == 0:
         raise InputError("it holds no points")
     named = len(read.names) == width
-    names = [standard_name(name) for name in read.names] if named else _names_of_columns(table)
+    names, notes = ([standard_name(name) for name in read.names], []) if named else _told_columns(table)
     split, last = read.commas == "separate" and not named and width >= 6, table[:, 3:6]
     # Whole numbers, the last of which are no normals: halves of numbers, perhaps.
     if split and (table == np.floor(table)).all() and not _directions(last).all() and last.any():
@@ -39,33 +40,35 @@ def read_xyz(path: Path, room: Room) -> RawShape:
     if read.declared not in (None, len(table)):
         advice = "it may be cut short" if (read.declared or 0) > len(table) else "leave that line out if all are meant"
         raise InputError(f"its first line says {read.declared} points, and {len(table)} follow; {advice}")
-    notes = ["its commas are read as decimal commas"] if read.commas == "decimal" else []
-    if "red" in names and not named:
-        first = names.index("red") + 1
-        notes.append(
-            f"its columns {first} to {first + 2} look like colors, not normals; taken for them (if they are normals, "
-            f"{_ADVICE})"
-        )
-    elif not named and width == 6 and (~_directions(last) & last.any(axis=1)).sum() > 0.1 * last.any(axis=1).sum():
-        notes.append(f"its columns 4 to 6 are taken as normals, though not of length 1; if they are not, {_ADVICE}")
-    elif left := [name for name in names if name not in POSITION + NORMAL + COLOR]:
+    if read.commas == "decimal":
+        notes.insert(0, "its commas are read as decimal commas")
+    if named and (left := [name for name in names if name not in POSITION + NORMAL + COLOR]):
         notes.append(f"left out its columns {', '.join(left)[:60]}")
     return points_of(dict(zip(names[::-1], table.T[::-1], strict=True)), notes=notes)  # of equal names, the first
 
 
-def _names_of_columns(table: np.ndarray) -> list[str]:
-    """Tell the columns of a table by their number and content."""
+def _told_columns(table: np.ndarray, *, advice: str = _ADVICE) -> tuple[list[str], list[str]]:
+    """Tell the columns of a table by their number and content; return their names, and notes of what is not certain."""
     width = table.shape[1]
     if width not in _WIDTHS:
-        raise InputError(f"its rows have {width} numbers; give x y z, or x y z and the normal nx ny nz, or {_ADVICE}")
+        raise InputError(f"its rows have {width} numbers; give x y z, or x y z and the normal nx ny nz, or {advice}")
     names = list(POSITION)
     for start in range(3, width, 3):
         part = table[:, start : start + 3]
         # Never negative and not of length 1, as no closed surface's normals are.
         names += COLOR if (part >= 0).all() and part.any() and _directions(part).mean() < 0.9 else NORMAL
     if width == 9 and len(set(names)) < 9:
-        raise InputError(f"its rows have 9 numbers, and which are the normals cannot be told; {_ADVICE}")
-    return names
+        raise InputError(f"its rows have 9 numbers, and which are the normals cannot be told; {advice}")
+    last, notes = table[:, 3:6], []
+    if "red" in names:
+        first = names.index("red") + 1
+        notes.append(
+            f"its columns {first} to {first + 2} look like colors, not normals; taken for them (if they are normals, "
+            f"{advice})"
+        )
+    elif width == 6 and (~_directions(last) & last.any(axis=1)).sum() > 0.1 * last.any(axis=1).sum():
+        notes.append(f"its columns 4 to 6 are taken as normals, though not of length 1; if they are not, {advice}")
+    return names, notes
 
 
 def _directions(table: np.ndarray) -> np.ndarray:
@@ -73,10 +76,20 @@ def _directions(table: np.ndarray) -> np.ndarray:
     return np.abs(np.linalg.norm(table, axis=1) - 1) < 0.01
 
 
-def read_numpy(path: Path, room: Room) -> RawShape:
+def read_npy(path: Path, room: Room) -> RawShape:
+    """Read an array of points (n, 3); of 6 or 9 columns, which are told as those of a text table."""
+    array = read_arrays(path, wanted=(("points",),), claim=lambda size: room.claim(text=size // 2))["points"]
+    parts = np.split(array, array.shape[1] // 3, axis=1) if array.ndim == 2 and array.shape[1] in _WIDTHS else [array]
+    table = np.hstack([number_table("points", part) for part in parts])
+    room.claim(points=len(table))
+    names, notes = _told_columns(table, advice=_ARRAY_ADVICE)
+    return points_of(dict(zip(names, table.T, strict=True)), notes=notes)
+
+
+def read_npz(path: Path, room: Room) -> RawShape:
     """Read arrays `points` and, if there, `normals`; or `vertices` and `faces` of a mesh."""
     tables = read_arrays(path, wanted=_ARRAYS, claim=lambda size: room.claim(text=size // 2))  # held once
-    others = [] if path.suffix.lower() == ".npy" else sorted({*map_array(path).files} - {*tables})
+    others = sorted({*map_array(path).files} - {*tables})
     notes = (f"left out its arrays {printable(', '.join(others)[:60])}",) if others else ()
     if "faces" in tables:
         vertices = number_table("vertices", tables["vertices"])
