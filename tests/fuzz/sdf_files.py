@@ -42,9 +42,10 @@ def _contents() -> dict[str, bytes]:
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     both = np.hstack([points * 2 + [5, 6, 7], points])
     colors = np.hstack([both[:, :3], np.arange(120).reshape(-1, 3)])
-    archive, cloud = io.BytesIO(), io.BytesIO()
+    archive, cloud, table_of_both = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(archive, vertices=box.vertices, faces=box.faces)
     np.savez_compressed(cloud, points=points, normals=points)
+    np.save(table_of_both, both)
     gltf = trimesh.exchange.gltf.export_gltf(trimesh.Scene(box), merge_buffers=True, embed_buffers=True)
     table = _table(both)
     return {
@@ -67,6 +68,7 @@ def _contents() -> dict[str, bytes]:
         "named.xyz": b"x;y;z;red;nx;ny;nz\n" + _table(np.hstack([both[:, :3], both[:, 2:]])).replace(" ", ";").encode(),
         "mesh.npz": archive.getvalue(),
         "cloud.npz": cloud.getvalue(),
+        "oriented.npy": table_of_both.getvalue(),
     }
 
 
