@@ -16,6 +16,17 @@ def sphere(*, radius: float = 0.3, center: tuple[float, float, float] = (0.0, 0.
     return lambda x: (x - torch.tensor(center)).norm(dim=1, keepdim=True) - radius
 
 
+class Ball(torch.nn.Module):
+    """The distance to a ball, as a network of a user's: with one parameter."""
+
+    def __init__(self, *, radius: float) -> None:
+        super().__init__()
+        self.radius = torch.nn.Parameter(torch.tensor(radius))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.norm(dim=-1, keepdim=True) - self.radius
+
+
 def torus(x: Tensor) -> Tensor:
     """Radii 0.28 and 0.12, off center, its axis along (1, 2, 2) / 3: no symmetry with the grid."""
     moved = x - torch.tensor([0.013, -0.021, 0.007])

@@ -11,20 +11,10 @@ from finer_core.errors import InputError
 from finer_sdf import Normalization, SdfModel, read_shape, union
 from finer_sdf.app.cli import main
 from tests import refusals
+from tests.sdf.distance_fields import Ball
 
 pytest.importorskip("xatlas", reason="the extra finer-sdf[texture] is not installed")
 SIZE = 256
-
-
-class Ball(torch.nn.Module):
-    """The distance to a ball of radius 0.35."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.radius = torch.nn.Parameter(torch.tensor(0.35))
-
-    def forward(self, x):
-        return x.norm(dim=-1, keepdim=True) - self.radius
 
 
 class Ramp(torch.nn.Module):
@@ -36,7 +26,7 @@ class Ramp(torch.nn.Module):
 
 def ball(*, color: torch.nn.Module | None) -> SdfModel:
     frame = Normalization(scale=0.1, offset=(-0.5, 0.0, 0.0))  # radius 3.5 around (5, 0, 0)
-    return SdfModel(network=Ball(), normalization=frame, color=color)
+    return SdfModel(network=Ball(radius=0.35), normalization=frame, color=color)
 
 
 def test_points_of_the_surface_find_their_colors_in_the_file(tmp_path):

@@ -19,17 +19,9 @@ from finer_sdf.queries import colors_in_box
 from finer_sdf.rendering.images import paint
 from finer_sdf.rendering.raycast import raycast_field
 from finer_sdf.rendering.shading import lit
+from tests.sdf.distance_fields import Ball
 
 VIEW = {"size": (33, 33), "azimuth": 0.0, "elevation": 0.0}
-
-
-class Ball(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.radius = torch.nn.Parameter(torch.tensor(0.3))
-
-    def forward(self, coords):
-        return coords.norm(dim=-1, keepdim=True) - self.radius
 
 
 class Halves(torch.nn.Module):
@@ -43,7 +35,7 @@ class Halves(torch.nn.Module):
 def ball(*, colored: bool = True, x: float = 0.0) -> SdfModel:
     place = Normalization(scale=0.1, offset=(-0.1 * x, 0.0, 0.0))
     head = ColorHead(smooth=Halves(), detail=None) if colored else None
-    return SdfModel(network=Ball(), normalization=place, color=head)
+    return SdfModel(network=Ball(radius=0.3), normalization=place, color=head)
 
 
 def test_a_picture_shows_each_color_where_it_is():

@@ -22,6 +22,7 @@ from finer_sdf.inputs import as_shape
 from finer_sdf.training import color as color_fits
 from finer_sdf.training.color import add_color, color_psnr
 from finer_sdf.training.plan import color_samples, plan_fit
+from tests.sdf.distance_fields import Ball
 from tests.sdf.shape_files import SMALL
 
 TINY = {
@@ -215,17 +216,9 @@ def test_samples_are_interpolated_over_faces(ball):
 def test_colors_on_the_surface_are_those_of_the_scan(ball):
     """The bar: 30 dB. The distance is exact here, so that the mesh tells of colors alone."""
 
-    class Exact(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.radius = torch.nn.Parameter(torch.tensor(0.45))
-
-        def forward(self, x):
-            return x.norm(dim=-1, keepdim=True) - self.radius
-
     loaded = as_shape(ball)
     plan = plan_fit(SdfConfig(steps=120, device="cpu", precision="fp32"), loaded.shape)
-    model = SdfModel(network=Exact(), normalization=plan.frame)
+    model = SdfModel(network=Ball(radius=0.45), normalization=plan.frame)
     with pytest.raises(InputError, match="no colors"):
         model.colors(ball.vertices)
     psnr = add_color(model, plan, loaded)
