@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import igl
 import numpy as np
 import pytest
 
@@ -135,6 +136,17 @@ def test_parts_stay_and_strays_make_none(monkeypatch):
     parts = np.concatenate([sphere(6000), 0.6 * sphere(3000, seed=1) + (2.2, 0, 0)])
     cloud = in_box(np.concatenate([moved(parts, 0.09), strays]))
     assert topology_report(smooth_surface(cloud))["components"] == 2
+
+
+def test_winding_numbers_are_asked_for_once_a_grid(monkeypatch):
+    """They take longer than all else; the solutions with other weights of the points are told the same."""
+    asked = []
+    number = igl.fast_winding_number
+    monkeypatch.setattr(igl, "fast_winding_number", lambda *given: asked.append(len(given[-1])) or number(*given))
+    monkeypatch.setattr(smoothing, "_WHOLE", (9, 17))
+    monkeypatch.setattr(smoothing, "_NARROW", ())
+    smooth_surface(in_box(moved(sphere(1500), 0.08)))
+    assert len(asked) == 2 and asked[0] == 9**3
 
 
 def test_a_grid_without_a_change_of_sign_is_refused():
