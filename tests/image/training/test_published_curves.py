@@ -95,7 +95,9 @@ def test_loss_curve_in_single_precision(name):
     with torch.no_grad():
         final = network(coords)
     psnr = psnr_of_mse(float((((final - values) / (high - low)) ** 2).double().mean()))
-    assert psnr == pytest.approx(float(arrays["psnr"][SINGLE_STEPS // 10 - 1]), abs=0.1 if name == "finer_fbs5" else 0.01)
+    assert psnr == pytest.approx(
+        float(arrays["psnr"][SINGLE_STEPS // 10 - 1]), abs=0.1 if name == "finer_fbs5" else 0.01
+    )
 
 
 @pytest.mark.parametrize("name", CURVE_TOLERANCE)
