@@ -171,7 +171,7 @@ def test_rows_are_exact_for_what_they_interpolate():
 def test_a_fit_learns_the_surface_beneath_the_noise():
     points = moved(sphere(4000), 0.08)
     network = {"hidden_features": 32, "hidden_layers": 1, "first_omega_0": 5.0, "hidden_omega_0": 5.0}
-    model, _ = fit(points, steps=600, samples=8000, batch_points=1024, network=network, seed=0)
+    model, _ = fit(points, steps=300, samples=4000, batch_points=512, network=network, seed=0)
     assert "smooth surface" in " ".join(model.shape["notes"])
     assert np.abs(model(sphere(500, seed=2))).mean() < 0.03
     assert model([[0.0, 0.0, 0.0]])[0] < -0.7 < 0.1 < model([[1.2, 0.0, 0.0]])[0]
