@@ -1,5 +1,6 @@
 """What packages need, borrowed from this environment: it was installed from a registry under our constraints."""
 
+import functools
 from collections.abc import Iterable
 from importlib.metadata import Distribution, distribution, packages_distributions
 from pathlib import Path
@@ -34,12 +35,16 @@ def needed_by(requirements: Iterable[Requirement], *, ours: Iterable[str]) -> di
     return found
 
 
+owners_of_packages = functools.cache(packages_distributions)
+"""Which distributions put files into which package; to find out, all their lists of files are read."""
+
+
 def lend(distributions: Iterable[Distribution], folder: Path) -> None:
     """Link the files of distributions into a folder of packages.
 
     A package that nobody else puts files into is one link, with what Python has compiled of it: PyTorch has 20,000.
     """
-    owners = packages_distributions()
+    owners = owners_of_packages()
     for lent in distributions:
         # Commands lie elsewhere, and are not needed.
         files = [file for file in lent.files or () if not {"..", "__pycache__"} & {*file.parts}]

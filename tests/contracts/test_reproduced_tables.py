@@ -93,7 +93,7 @@ def scaled_run(application: str, folder: Path) -> str:
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the page with")
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_the_page_opens_offline_with_its_pictures_and_says_what_they_show(application, tmp_path, monkeypatch):
-    monkeypatch.setattr("finer_sdf.presets.FAST_SAMPLES", 60_000)
+    monkeypatch.setattr("finer_sdf.presets.FAST_SAMPLES", 10_000)
     monkeypatch.setattr("finer_sdf.reproducing._PICTURE", 64)
     page = scaled_run(application, tmp_path)
     assert study_of(application).pictures in page

@@ -99,6 +99,10 @@ for name in ("adam", "muon", "soap"):
     for optimizer, state in zip(optimizers, saved):
         optimizer.load_state_dict(state)
         optimizer.zero_grad()
+from finer_core.methods import METHODS
+for method in METHODS.values():
+    for task in method.tasks:
+        build_network(method.name, task=task, in_features=2, out_features=1, device="meta")  # as commands try settings
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 

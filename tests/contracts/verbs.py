@@ -114,7 +114,8 @@ def _of_nerf(files: Path) -> Calls:
     import finer_nerf as fn
 
     scene = fn.builtin_scene(size=8)
-    small = {"steps": 3, "log_every": 1, "network": {"hidden_features": 8}, "max_samples": 8, "grid_resolution": 8}
+    sizes = {"hidden_features": 8, "hidden_layers": 1}
+    small = {"steps": 3, "log_every": 1, "network": sizes, "max_samples": 8, "grid_resolution": 8}
     model, _ = fn.fit(scene, **small, device="cpu")
     fn.write_scene(scene, files / "read", overwrite=True)
     return {

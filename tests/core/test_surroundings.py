@@ -243,7 +243,7 @@ def test_an_empty_argument_is_refused(capsys, arguments, name):
 
 
 @pytest.mark.parametrize("words", [1, 3, 200])
-@pytest.mark.parametrize("length", [10, 200, 5000, 10**5])
+@pytest.mark.parametrize("length", [10, 200, 20_000])
 def test_messages_are_short_and_keep_both_ends(words, length):
     text = f"x.png: a value of {' '.join(['v' * length] * words)} is wrong; take another"
     short = shortened(text)

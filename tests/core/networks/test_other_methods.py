@@ -1,5 +1,6 @@
 """Methods that other packages offer by an entry point are methods like ours, in Python and in every command."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -71,6 +72,27 @@ def test_a_method_is_found_and_kept(installed, tmp_path):
     save_model(network, tmp_path / "model.safetensors")
     coords = torch.rand(5, 2)
     assert torch.equal(load_model(tmp_path / "model.safetensors")(coords), network(coords))
+
+
+def test_packages_are_looked_through_once_until_one_is_installed(tmp_path, monkeypatch):
+    """Each look takes milliseconds, and a command's parser asks several times."""
+    from importlib import metadata
+
+    from finer_core import methods
+
+    looks, look = [], metadata.entry_points
+    monkeypatch.setattr(methods, "entry_points", lambda **group: looks.append(group) or look(**group))
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    for task in ("image", "sdf", None):
+        assert "cone" not in methods.method_names(task)
+    assert len(looks) == 1
+    os.utime(site, ns=(1, 1))  # so that the next change is one in any file system
+    (site / "cones-1.0.dist-info").mkdir()
+    (site / "cones-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: cones\nVersion: 1.0\n")
+    (site / "cones-1.0.dist-info" / "entry_points.txt").write_text("[finer.methods]\ncone = cones:METHOD\n")
+    assert "cone" in methods.method_names("image")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,25 @@ def alike(first, second) -> bool:
     return type(first) is type(second) and (first == second or first != first)
 
 
+def test_a_copy_shares_no_tensor_and_clones_them(monkeypatch):
+    """Python's own copies of tensors take longer than small networks' steps; what was one tensor stays one."""
+    monkeypatch.setattr(torch.Tensor, "__deepcopy__", lambda *_: pytest.fail("a tensor is copied by copy.deepcopy"))
+    network, optimizers = trained("finer")
+    shared = torch.arange(3.0)
+    objective = Stateful({"a": [shared, {"b": shared}], "plain": PLAIN})
+    state = take_state(network, optimizers, objective, step=3, loop={})
+    (first, inner), kept = state.objective["a"], state.objective["plain"]
+    assert first is inner["b"] is not shared and torch.equal(first, shared)
+    assert kept == PLAIN and kept is not PLAIN and kept["numbers"] is not PLAIN["numbers"]
+    assert kept[3][4][1] is not PLAIN[3][4][1]
+    before = optimizers[0].state_dict()["state"][0]["exp_avg"]
+    assert torch.equal(state.optimizers[0]["state"][0]["exp_avg"], before)
+    before.zero_()
+    assert bool(state.optimizers[0]["state"][0]["exp_avg"].any())
+    put_state(state, network, optimizers, objective)
+    assert objective.given["a"][0] is objective.given["a"][1]["b"] is not first
+
+
 def test_the_comparison_sees_differences():
     base = {"a": [torch.zeros(2), (1, 2.0)], 1: math.nan}
     assert alike(base, copy.deepcopy(base))

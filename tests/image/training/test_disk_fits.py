@@ -198,7 +198,7 @@ def test_the_full_batch_gives_the_same_gradients(tmp_path):
     ("kind", "suffix"), [("npy", ".tif"), ("tiff", ".npy"), ("tiff-tiles", ".tif"), ("zarr3", ".zarr")]
 )
 def test_figures_and_reconstruction_equal_those_in_memory(tmp_path, kind, suffix, dtype, no_room):
-    pixels = picture(300, 390, dtype)
+    pixels = picture(150, 198, dtype)
     disk, whole = open_in_parts(large_file(tmp_path, kind, pixels)), Image.from_pixels(pixels)
     model = ImageModel.of(network(), disk, target_range=(-1.0, 1.0))
     figures = evaluate(model, whole)
@@ -207,7 +207,7 @@ def test_figures_and_reconstruction_equal_those_in_memory(tmp_path, kind, suffix
     rows = []
     written, same = judge_and_write(model, disk, out, on_rows=rows.append)
     assert same == figures
-    assert rows[-1] == 300 and len(rows) == 19
+    assert rows[-1] == 150 and len(rows) == 10
     assert np.array_equal(written.read(slice(None)), render(model, height=model.height, width=model.width).pixels)
     assert (written.mode, written.dtype) == (disk.mode, disk.dtype)
     assert {path.name for path in tmp_path.iterdir()} == {f"large.{WRITERS[kind][0]}", f"out{suffix}"}
@@ -229,13 +229,13 @@ def test_a_reader_that_fails_leaves_no_half_written_file(tmp_path):
 
 @pytest.mark.parametrize("kind", ["npy", "tiff-tiles", "zarr3"])
 def test_a_run_of_an_image_on_disk(tmp_path, capsys, kind, no_room):
-    pixels = picture(300, 400)
+    pixels = picture(150, 200)
     path, out = large_file(tmp_path, kind, pixels), tmp_path / "run"
     assert main(["fit", str(path), "--out", str(out), *SMALL, *FAST, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["psnr"] > 12 and metrics["peak_memory_mb"] > 0  # a flat gray gives 9.0
     config = json.loads((out / "config.json").read_text())
-    assert config["image_on_disk"] is True and config["image"]["height"] == 300
+    assert config["image_on_disk"] is True and config["image"]["height"] == 150
     assert len(config["input_sha256"]) == 64
     model_file = str(out / "model.safetensors")
     model = ImageModel.load(model_file)
@@ -316,7 +316,7 @@ def test_files_that_cannot_be_fitted(tmp_path, capsys, no_room):
 def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return an image on disk, and the run folder of its fit without an interruption."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    path = large_file(folder, request.param, picture(300, 400))
+    path = large_file(folder, request.param, picture(150, 200))
     image = open_in_parts(path)
     fit_image(ninety_steps(image), image, open_run_folder(folder / "whole", mode="new"), habits=Habits(quiet=True))
     return path, folder / "whole"
@@ -342,12 +342,12 @@ def test_an_interrupted_fit_resumes_to_the_same_bits(uninterrupted, tmp_path, st
 
 
 def test_resuming_a_run_by_command(tmp_path, capsys, no_room):
-    path, out = large_file(tmp_path, "npy", picture(300, 400)), tmp_path / "run"
+    path, out = large_file(tmp_path, "npy", picture(150, 200)), tmp_path / "run"
     assert main(["fit", str(path), "--out", str(out), *SMALL]) == 0
     before = (out / "reconstruction.tif").read_bytes()
     assert main(["fit", str(path), "--out", str(out), "--resume", "--quiet"]) == 0
     assert (out / "reconstruction.tif").read_bytes() == before
-    np.save(path, noise(300, 400, 3))
+    np.save(path, noise(150, 200, 3))
     assert_refused(main, ["fit", str(path), "--out", str(out), "--resume", "--quiet"], capsys, "not the image")
 
 

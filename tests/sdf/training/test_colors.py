@@ -33,10 +33,10 @@ TINY = {
 
 @pytest.fixture(scope="module", autouse=True)
 def small_colors():
-    """Fit colors by a quarter of their points into a quarter of the tables, and judge a fifth of the points."""
+    """Fit colors by an eighth of their points into a quarter of the tables, and judge a fifth of the points."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(color_fits, "COLOR_BATCH", 1024)  # these are smooth
-        patch.setattr(color_fits, "color_samples", lambda steps: color_samples(steps) // 4)
+        patch.setattr(color_fits, "COLOR_BATCH", 512)  # these are smooth
+        patch.setattr(color_fits, "color_samples", lambda steps: color_samples(steps) // 8)
         patch.setattr(color_fits, "_GRID", {**color_fits._GRID, "log2_table_size": 14})
         patch.setattr(color_fits, "color_psnr", partial(color_psnr, samples=20_000))
         yield
@@ -217,7 +217,7 @@ def test_colors_on_the_surface_are_those_of_the_scan(ball):
     """The bar: 30 dB. The distance is exact here, so that the mesh tells of colors alone."""
 
     loaded = as_shape(ball)
-    plan = plan_fit(SdfConfig(steps=120, device="cpu", precision="fp32"), loaded.shape)
+    plan = plan_fit(SdfConfig(steps=80, device="cpu", precision="fp32"), loaded.shape)
     model = SdfModel(network=Ball(radius=0.45), normalization=plan.frame)
     with pytest.raises(InputError, match="no colors"):
         model.colors(ball.vertices)
@@ -233,7 +233,7 @@ def head_of(shape, path) -> SdfModel:
     """Return a model with colors alone, fitted to what a file of the shape says."""
     shape.export(path)
     loaded = read_shape(path)
-    plan = plan_fit(SdfConfig(steps=150, device="cpu", precision="fp32"), loaded.shape)
+    plan = plan_fit(SdfConfig(steps=120, device="cpu", precision="fp32"), loaded.shape)
     model = SdfModel(network=torch.nn.Linear(3, 1), normalization=plan.frame)
     assert add_color(model, plan, loaded) is not None
     return model

@@ -4,7 +4,10 @@ Values come from the FINER and FINER++ papers and their authors' run scripts; `p
 no value was published and ours is a measured or derived choice.
 """
 
+import functools
+import os
 import pkgutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -229,7 +232,24 @@ METHOD_GROUP = "finer.methods"
 
 def installed_methods() -> tuple[EntryPoint, ...]:
     """Return the methods that installed packages offer, not loaded."""
+    return _methods_in(tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _methods_in(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Look through all installed packages, anew where a folder of `sys.path` is another one or changed.
+
+    A command's parser asks several times, and a look takes milliseconds.
+    """
     return tuple(entry_points(group=METHOD_GROUP))
+
+
+def _changed(folder: str) -> int:
+    """Return when a package was last put into a folder or taken out of it; 0 where there is none."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def method_names(task: str | None = None) -> tuple[str, ...]:

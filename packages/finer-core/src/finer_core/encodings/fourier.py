@@ -52,7 +52,9 @@ class FourierEncoding(nn.Module):
             )
         self.frequency_std = frequency_std
         shape = (num_frequencies, in_features)
-        drawn = torch.empty(shape, device=device, dtype=dtype).normal_(0.0, frequency_std, generator=generator)
+        drawn = torch.empty(shape, device=device, dtype=dtype)
+        if not drawn.is_meta:  # where nothing is drawn, and PyTorch would load its compiler for that
+            drawn.normal_(0.0, frequency_std, generator=generator)
         self.register_buffer("frequencies", drawn)
         self.register_buffer("amplitudes", torch.ones(num_frequencies, device=device, dtype=dtype))
 

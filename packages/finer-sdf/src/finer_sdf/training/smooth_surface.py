@@ -78,17 +78,18 @@ def smooth_surface(cloud: PointCloud) -> Mesh:
         InputError: If there is no surface.
     """
     data = _data_of(cloud)
-    values = np.empty(0)
+    values, told = np.empty(0), None
     for count in (*_WHOLE, *_NARROW):
-        finer = _refined(values, data, count)
+        far = _far_distances(data, count, near_too=values.size == 0) if count in _WHOLE else None
+        finer = _refined(values, data, count, far)
         if finer is None:
             break
-        values = finer
+        values, told = finer, far
         if 2 * BOX_HALF_SIDE / (count - 1) <= _FINE_ENOUGH * data.deviation:
             break
     for _ in range(_WEIGHTINGS):  # only now: what a coarse grid misses are no outliers
         data = replace(data, weights=noise_weights(_distances(values, data)))
-        finer = _refined(values, data, len(values))
+        finer = _refined(values, data, len(values), told)
         if finer is None:
             break
         values = finer
@@ -123,10 +124,15 @@ def _distances(values: np.ndarray, data: _Data) -> np.ndarray:
     return found
 
 
-def _refined(values: np.ndarray, data: _Data, count: int) -> np.ndarray | None:
-    """Return the function on a grid of `count` points per axis, from that on a coarser one; None if it is too large."""
-    if count in _WHOLE:
-        weight, distance = _far_distances(data, count, near_too=values.size == 0)
+def _refined(
+    values: np.ndarray, data: _Data, count: int, told: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray | None:
+    """Return the function on a grid of `count` points per axis, from that on another one; None if it is too large.
+
+    A grid that fills the box is given what its nodes are told, `_far_distances`.
+    """
+    if told is not None:
+        weight, distance = told
         start = _upsampled(values, count) if values.size else distance
         everywhere = np.ones(start.shape, dtype=bool)
         return _solved(start, data, everywhere, everywhere, right=weight * distance, weight=weight)
