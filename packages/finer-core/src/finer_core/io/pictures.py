@@ -12,12 +12,26 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
 from finer_core.io.jpeg import never_half
-from finer_core.surroundings import native_silence, no_warnings
+from finer_core.surroundings import native_silence, no_warnings, once_for_all_threads
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
 _KIND_OF_PAGE, _DESCRIPTION = 254, 270
 """Tags of TIFF."""
+
+
+@once_for_all_threads
+@contextmanager
+def long_words() -> Iterator[None]:
+    """Let Pillow unpack as much of one text of a PNG as it takes of all together: XMP and drawings may be long."""
+    from PIL import PngImagePlugin
+
+    before = PngImagePlugin.MAX_TEXT_CHUNK
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+    try:
+        yield
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 @contextmanager
@@ -37,7 +51,7 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
         raise InputError(f"{name}: no such file")
     try:
         # They warn of odd metadata and large pictures: memory is checked by the header.
-        with no_warnings(), native_silence(), np.errstate(all="ignore"):
+        with no_warnings(), native_silence(), long_words(), np.errstate(all="ignore"):
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
