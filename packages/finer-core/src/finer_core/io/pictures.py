@@ -16,7 +16,7 @@ from finer_core.surroundings import native_silence, no_warnings, once_for_all_th
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
-_KIND_OF_PAGE, _DESCRIPTION = 254, 270
+_KIND_OF_PAGE, _DESCRIPTION, _SAMPLES, _EXTRA_SAMPLES = 254, 270, 277, 338
 """Tags of TIFF."""
 
 
@@ -77,4 +77,21 @@ def count_pages(picture: Any) -> int:
 
 def is_transparent(picture: Any) -> bool:
     """Return whether an opened picture has an alpha channel or a transparent color."""
-    return "A" in picture.getbands() or "transparency" in picture.info
+    return not {"A", "a"}.isdisjoint(picture.getbands()) or "transparency" in picture.info
+
+
+def samples_left_out(picture: Any) -> int:
+    """Return how many channels of an opened TIFF are neither color nor transparency, and are not decoded."""
+    stored = int(getattr(picture, "tag_v2", {}).get(_SAMPLES, 0))
+    return max(0, stored - sum(band != "X" for band in picture.getbands()))
+
+
+def has_unnamed_alpha(picture: Any) -> bool:
+    """Return whether an opened TIFF does not say what its last channel is, which is taken for transparency."""
+    tags = getattr(picture, "tag_v2", None)
+    return tags is not None and _EXTRA_SAMPLES not in tags and is_transparent(picture)
+
+
+def converted(picture: Any, mode: str) -> Any:
+    """Return an opened picture in another mode of Pillow's, which goes from gray with alpha times it only by LA."""
+    return (picture.convert("LA") if picture.mode == "La" else picture).convert(mode)
