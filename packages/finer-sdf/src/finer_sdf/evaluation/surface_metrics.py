@@ -28,6 +28,8 @@ THRESHOLDS = (0.001, 0.002, 0.005)
 F_SCORE_THRESHOLD = 0.002
 """The one of them that `f_score` is at."""
 _STAGES = 5
+_OTHER_UNIT = 9.0
+"""How many times as large as the other one of two surfaces is that can hardly be in the same unit."""
 _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
@@ -142,7 +144,7 @@ def compare_surfaces(
     drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     begin("topology")
     topology = topology_report(boxed)
-    notes = _notes(topology, reference) + _wall_notes("mesh", ours)
+    notes = _place_notes(mesh, reference) + _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
         theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
@@ -192,6 +194,16 @@ def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
         if not watertight:
             notes.append(f"the {name} is not watertight: its inside is where its winding number is above 1/2")
     return notes
+
+
+def _place_notes(mesh: Mesh, reference: Shape) -> list[str]:
+    """Return a note where both can hardly be in the same unit, at the same place."""
+    (low, high), (other_low, other_high) = mesh.bounds, reference.bounds
+    times = (high - low).max() / (other_high - other_low).max()
+    apart = ", and they are apart" if (low > other_high).any() or (high < other_low).any() else ""
+    is_usual = not apart and 1 / _OTHER_UNIT < times < _OTHER_UNIT
+    found = f"the mesh is {times:.3g} times as large as the reference{apart}: both in one unit, one place?"
+    return [] if is_usual else [found]
 
 
 def _wall_notes(which: str, outside: Outside) -> list[str]:
