@@ -102,7 +102,7 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
     rest = iter(frames)
     first = next(rest)
     size = "{1}x{0}".format(*(side + side % 2 for side in first.shape[:2]))
-    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{fps:.2f}", "-i", "-"]
+    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{fps:.6g}", "-i", "-"]
     write = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
     with output_path(path) as temporary:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", *read, *write, "-v", "error", str(temporary)]

@@ -8,8 +8,8 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
-from finer_core.resources import parse_memory
-from finer_core.schema import check_number
+from finer_core.resources import check_room, parse_memory
+from finer_core.schema import check_number, check_within
 from finer_core.training.batching import in_plain_modes
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
@@ -28,6 +28,7 @@ THRESHOLDS = (0.001, 0.002, 0.005)
 F_SCORE_THRESHOLD = 0.002
 """The one of them that `f_score` is at."""
 _STAGES = 5
+_BYTES_A_SAMPLE = 250
 _OTHER_UNIT = 9.0
 """How many times as large as the other one of two surfaces is that can hardly be in the same unit."""
 _OURS, _THEIRS = 1, 2
@@ -74,7 +75,9 @@ def evaluate(
     check_number(samples, what="--samples", is_whole=True)
     if samples < 1000:
         raise InputError(f"--samples must be at least 1000, got {samples}")
+    check_within(seed, "[0, inf)", what="--seed", is_whole=True)
     limit = parse_memory(memory)
+    check_room(_BYTES_A_SAMPLE * samples, limit, what=f"drawing {samples} samples", advice="draw fewer", process=0)
     loaded = as_shape(reference, memory=limit, what="reference")
     normalization, boxed = published_normalization(loaded.shape), loaded.shape
     if isinstance(surface, DistanceField):
