@@ -209,7 +209,7 @@ def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> An
         >>> from finer_ntk import plots
         >>> rows = [{"name": "finer", "effective_rank": 40.0}, {"name": "siren", "effective_rank": 20.0}]
         >>> figure = plots.draw_trends(rows, ["effective_rank"])
-        >>> figure.axes[0].get_xlabel(), [bar.get_width() for bar in figure.axes[0].patches]
+        >>> figure.axes[0].get_xlabel(), [float(bar.get_width()) for bar in figure.axes[0].patches]
         ('effective rank', [40.0, 20.0])
     """
     figure, grid = subplots(1, len(figures), figsize=(3.6 * len(figures), max(2.4, 0.25 * len(rows) + 1.4)))
