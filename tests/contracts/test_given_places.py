@@ -103,6 +103,13 @@ def test_a_seed_beyond_the_machine_s_whole_numbers(package):
         package.fit(None, seed=2**70)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, None, True, "1"])
+def test_a_seed_that_is_none(seed):
+    config = finer_core.NetworkConfig(method="finer", in_features=2, out_features=1, **SMALL)
+    with pytest.raises(InputError, match="seed must be"):
+        finer_ntk.analyze(finer_core.build_network(config), torch.rand(20, 2), top=3, seed=seed)
+
+
 @pytest.mark.parametrize("as_given", [np.array, torch.tensor], ids=["array", "tensor"])
 def test_nowhere_is_no_place(as_given):
     image, surface, scene = models().values()

@@ -58,9 +58,7 @@ def test_a_figure_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
-    with pytest.raises(
-        RuntimeError, match=r"film\.mp4: the encoder .* broke off after 3 pictures; start again"
-    ):
+    with pytest.raises(RuntimeError, match=r"film\.mp4: the encoder .* broke off after 3 pictures; start again"):
         write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
     assert list(tmp_path.iterdir()) == []
 
@@ -72,9 +70,7 @@ def test_a_film_whose_encoder_ends_early_is_not_one_of_a_full_disk(tmp_path, mon
     encoder.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
     frames = np.zeros((40, 256, 256, 3), np.uint8)
-    with pytest.raises(
-        RuntimeError, match=r"film\.mp4: the encoder .* broke off after 0 pictures; start again: lost"
-    ):
+    with pytest.raises(RuntimeError, match=r"film\.mp4: the encoder .* broke off after 0 pictures; start again: lost"):
         write_mp4(frames, tmp_path / "film.mp4", fps=10)
     assert list(tmp_path.iterdir()) == [encoder]
 
