@@ -9,11 +9,13 @@ import torch
 import trimesh
 from PIL import Image
 
+import finer_core
 import finer_image
 import finer_nerf
 import finer_ntk
 import finer_sdf
 from finer_core import InputError, differential, load_model, model_info
+from finer_core.activations import FinerActivation, GaussFinerActivation
 from finer_image import Image as Raster
 
 SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
@@ -48,6 +50,64 @@ def test_what_is_no_path(kind, path):
     for use in uses:
         with pytest.raises(InputError, match=r"a path is a text or a pathlib\.Path, got "):
             use(path)
+
+
+def test_what_is_neither_true_nor_false(tmp_path):
+    """Python takes any value for one of them: `resume="no"` would resume."""
+    image, surface, scene = models().values()
+    given = finer_nerf.builtin_scene(size=8)
+    config, coords = finer_core.NetworkConfig(method="finer", in_features=2, out_features=1, **SMALL), torch.rand(4, 2)
+    verbs = {
+        "progress": [
+            functools.partial(finer_image.fit, np.eye(6)),
+            functools.partial(finer_image.evaluate, image, np.eye(6)),
+            functools.partial(finer_image.benchmark, {"eye": np.eye(6)}, ["finer"]),
+            functools.partial(finer_sdf.fit, BALL),
+            functools.partial(finer_sdf.evaluate, BALL, BALL),
+            surface.mesh,
+            surface.render,
+            functools.partial(surface.turntable, tmp_path / "a.mp4"),
+            functools.partial(finer_nerf.fit, given),
+            functools.partial(finer_nerf.evaluate, scene, given.test),
+            functools.partial(scene.video, tmp_path / "a.mp4", poses=scene.orbit(1)),
+            functools.partial(finer_ntk.empirical_ntk, finer_core.build_network(config), coords),
+            functools.partial(finer_ntk.sweep, {"a": config}, coords),
+            functools.partial(finer_core.training.fit, torch.nn.Linear(2, 1), lambda network, step: 0, steps=1),
+        ],
+        "resume": [
+            functools.partial(package.fit, data, checkpoint=tmp_path / "a.safetensors")
+            for package, data in ((finer_image, np.eye(6)), (finer_sdf, BALL), (finer_nerf, given))
+        ],
+        "lpips": [
+            functools.partial(finer_nerf.evaluate, scene, given.test),
+            functools.partial(finer_nerf.benchmark, {"a": given}, ["finer"]),
+        ],
+        "overwrite": [functools.partial(finer_nerf.write_scene, given, tmp_path / "scene")],
+        "sparse": [functools.partial(surface.extract, resolution=8, memory=1 << 30)],
+        "bias": [functools.partial(finer_core.Siren, in_features=2, out_features=1)],
+        "scale_req_grad": [FinerActivation, functools.partial(finer_core.GaussFiner, in_features=2, out_features=1)],
+        "normalized": [GaussFinerActivation],
+        "reuse_filters": [functools.partial(finer_core.Bacon, in_features=2, out_features=1)],
+    }
+    for name, uses in verbs.items():
+        for use in uses:
+            with pytest.raises(InputError, match=rf"{name} must be True(,| or) False.*, got 'no'"):
+                use(**{name: "no"})
+    assert not list(tmp_path.iterdir())
+    assert len(finer_image.fit(np.eye(6), network=SMALL, progress=np.False_, **SHORT)[1]) == 1
+
+
+@pytest.mark.parametrize("package", [finer_image, finer_sdf, finer_nerf])
+def test_a_seed_beyond_the_machine_s_whole_numbers(package):
+    with pytest.raises(InputError, match=r"'seed' must be an integer between -2\^63 and 2\^63, got 11805916"):
+        package.fit(None, seed=2**70)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, True, "1"])
+def test_a_seed_that_is_none(seed):
+    config = finer_core.NetworkConfig(method="finer", in_features=2, out_features=1, **SMALL)
+    with pytest.raises(InputError, match="seed must be"):
+        finer_ntk.analyze(finer_core.build_network(config), torch.rand(20, 2), top=3, seed=seed)
 
 
 @pytest.mark.parametrize("as_given", [np.array, torch.tensor], ids=["array", "tensor"])

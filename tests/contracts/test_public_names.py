@@ -21,6 +21,11 @@ VALUES = {
     if inspect.isclass(value := getattr(MODULES[module], name)) or inspect.isfunction(value)
 }
 """Every public function and class, once."""
+VALUES |= {
+    f"finer_ntk.plots.{name}": value
+    for name, value in vars(import_module("finer_ntk.plots")).items()
+    if name.startswith("draw_")
+}
 
 
 @pytest.mark.parametrize("module", NAMES)

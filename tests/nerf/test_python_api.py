@@ -481,7 +481,9 @@ def test_an_orbit_is_rendered_as_a_video(tmp_path):
     assert (tmp_path / "orbit.mp4").stat().st_size > 200
     for given, words in (
         ({"kind": "heat"}, "kind must be one of color, depth, normals"),
-        ({"fps": 0}, "fps must be positive"),
+        ({"fps": 0}, r"fps must be in \[0\.01, 1000\], got 0"),
+        ({"fps": 0.001}, r"fps must be in \[0\.01, 1000\], got 0\.001"),
+        ({"fps": 1001}, r"fps must be in \[0\.01, 1000\], got 1001"),
         ({"poses": np.zeros((2, 3, 4))}, "matrix of 4x4 numbers"),
         ({"path": tmp_path / "orbit.avi"}, "a film is .mp4"),
     ):

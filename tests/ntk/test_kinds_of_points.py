@@ -236,6 +236,7 @@ def test_pixels_without_data_of_the_largest_whole_number_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("channels", "options", "notes"),
     [
+        (2, {"photometric": "minisblack", "extrasamples": ["assocalpha"]}, ("left out its transparency",)),
         (2, {"photometric": "minisblack"}, ("left out 1 of its 2 channels",)),
         (4, {"photometric": "rgb", "extrasamples": ["unspecified"]}, ("left out 1 of its 4 channels",)),
         (5, {"photometric": "rgb"}, ("left out 2 of its 5 channels",)),

@@ -28,7 +28,7 @@ from finer_core.io.files import (
     write_json,
     write_text,
 )
-from finer_core.io.partial_files import TEMPORARY_PREFIX, remove_abandoned, remove_partial_files
+from finer_core.io.partial_files import TEMPORARY_PREFIX, remove_abandoned, remove_partial_files, temporary_folder
 
 IS_KNOWN = os.path.exists("/proc/self/ns/pid")
 """Whether the system says which processes a process's number is one of: Linux does."""
@@ -97,11 +97,25 @@ def test_what_a_writer_may_be_at_work_on_stays(tmp_path):
             ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{process}-")) for process in (ended.pid, 1)
         )
         elsewhere = ours.with_name(f"{TEMPORARY_PREFIX}0-{ended.pid}-x.txt")
-        for path in (abandoned, alive, elsewhere):
+        linked, folder = (abandoned.with_name(f"{abandoned.name}-{each}") for each in ("linked", "folder"))
+        (tmp_path / "precious").mkdir()
+        (tmp_path / "precious" / "thesis.tex").write_text("whole")
+        linked.symlink_to(tmp_path / "precious")
+        folder.mkdir()
+        for path in (abandoned, alive, elsewhere, folder / "half.zarr"):
             path.write_text("half")
         remove_abandoned.cache_clear()
         write_text(tmp_path / "b.txt", "another")
-        assert all(path.exists() for path in (ours, alive, elsewhere)) and not abandoned.exists()
+        assert all(path.exists() for path in (ours, alive, elsewhere, tmp_path / "precious" / "thesis.tex"))
+        assert not abandoned.exists() and not folder.exists() and not linked.is_symlink()
+
+
+def test_a_folder_to_work_in_is_gone_afterwards_and_says_whose_it_is(tmp_path):
+    with pytest.raises(RuntimeError), temporary_folder(tmp_path / "a.zarr") as folder:
+        (folder / "inside").mkdir()
+        assert folder.parent == tmp_path and f"-{os.getpid()}-" in folder.name
+        raise RuntimeError
+    assert not os.listdir(tmp_path)
 
 
 def test_nothing_is_taken_for_abandoned_where_a_number_may_be_of_other_processes(tmp_path, monkeypatch):

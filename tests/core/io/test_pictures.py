@@ -6,10 +6,11 @@ import os
 import re
 import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from finer_core.errors import InputError
 from finer_core.io.jpeg import never_half
@@ -43,6 +44,20 @@ def test_checks_in_the_block_name_the_file(tmp_path):
     ):
         assert (picture.width, picture.height) == (3, 2)
         raise InputError("too odd")
+
+
+@pytest.mark.parametrize("kind", ["text", "profile", "text behind"])
+def test_a_png_with_long_words_is_read(kind):
+    """Pillow takes 1 MiB of packed text for an attack."""
+    chunk = {"profile": b"iCCPICC\0\0"}.get(kind, b"zTXtComment\0\0") + zlib.compress(bytes(3 << 20))
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    file = io.BytesIO()
+    Image.new("L", (3, 2), 7).save(file, "PNG")
+    at = -12 if kind == "text behind" else 33
+    before = PngImagePlugin.MAX_TEXT_CHUNK
+    with opened_picture(file.getvalue()[:at] + chunk + file.getvalue()[at:]) as picture:
+        assert np.array_equal(np.asarray(picture), np.full((2, 3), 7))
+    assert before == PngImagePlugin.MAX_TEXT_CHUNK, "which is the program's own"
 
 
 def jpeg(picture: Image.Image, **how) -> bytes:

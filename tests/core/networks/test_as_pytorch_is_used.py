@@ -118,6 +118,7 @@ def test_onnx(method, coords, tmp_path):
     (found,) = session.run(["values"], {"coords": coords.numpy()})
     expected = network(coords).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert [each.shape[0] for each in (*session.get_inputs(), *session.get_outputs())] == ["points", "points"]
     assert found.dtype == np.float32 and [each.name for each in tmp_path.iterdir()] == ["network.onnx"]
 
 

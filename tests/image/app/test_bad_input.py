@@ -173,6 +173,11 @@ def test_a_model_of_another_task(tmp_path, capsys):
         "shape.safetensors",
         "'sdf'",
     )
+    save_model(network, tmp_path / "alone.safetensors")
+    render = ["render", str(tmp_path / "alone.safetensors"), "--out", str(tmp_path / "x.png")]
+    fails(
+        render, capsys, "alone.safetensors: a network alone, of no task, not an image; finer_core.load_model loads it"
+    )
 
 
 def test_bad_render_requests(run, tmp_path, capsys):

@@ -3,6 +3,8 @@
 import errno
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +248,20 @@ def test_what_a_killed_writer_leaves_is_known_by_its_name(tmp_path, monkeypatch)
     monkeypatch.setitem(image_writer._ENCODERS, ".png", lambda temporary, image: seen.append(temporary))
     write_image(tmp_path / "a.png", noise(2, 2))
     assert is_partial(seen[0]) and seen[0].parent == tmp_path
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason="which processes a number is of is not known")
+def test_the_next_writer_clears_what_a_killed_writer_of_a_zarr_left(tmp_path):
+    killed = (
+        "import os, sys, numpy as np\nfrom finer_image.io import writer\n"
+        "def half(path, image): path.mkdir(); (path / 'zarr.json').write_text('{'); os._exit(9)\n"
+        "writer._ENCODERS['.zarr'] = half\nwriter.write_image(sys.argv[1], np.zeros((2, 2), np.uint8))"
+    )
+    for place in ("a.zarr", "b.zarr"):
+        subprocess.run([sys.executable, "-c", killed, str(tmp_path / place)], check=False)
+        assert len(os.listdir(tmp_path)) == 1, "of the first, the second clears what is left"
+    write_image(tmp_path / "a.zarr", noise(5, 7))
+    assert os.listdir(tmp_path) == ["a.zarr"]
 
 
 def test_ctrl_c_between_two_renames_leaves_the_old_zarr(tmp_path, monkeypatch):

@@ -62,6 +62,18 @@ def test_words_behind_the_pixels_count_too(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(PIXELS, -1))
 
 
+@pytest.mark.parametrize("long", ["Comment", "XML:com.adobe.xmp"])
+def test_an_orientation_counts_beside_words_of_any_length(tmp_path, long):
+    """Pillow takes 1 MiB of packed text, and 64 MiB of text, for an attack."""
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", XMP + " " * (3 << 20), zip=True)
+    if long == "Comment":
+        for _ in range(2):
+            info.add_text("Comment", "x" * (33 << 20))
+    Pillow.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=info)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").pixels, np.rot90(PIXELS, -1))
+
+
 @pytest.mark.parametrize("chunk", [b"zTXtRaw profile type exif\0\0broken", b"eXIfMM", b"iTXt", b"tEXtTitle\0a picture"])
 def test_words_that_name_no_orientation_change_nothing(tmp_path, chunk):
     data = io.BytesIO()

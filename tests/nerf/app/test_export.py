@@ -45,6 +45,7 @@ def test_onnx(method, tmp_path):
     model = fitted(method)
     export(model, tmp_path / "scene.onnx")
     session = runtime.InferenceSession(tmp_path / "scene.onnx")
+    assert {each.shape[0] for each in (*session.get_inputs(), *session.get_outputs())} == {"points"}
     assert [value.name for value in session.get_outputs()] == ["sigmas", "rgbs"]
     points, directions = (each.numpy() for each in rays())
     close(session.run(None, {"points": points, "directions": directions}), model(points, directions))

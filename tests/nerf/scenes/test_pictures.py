@@ -1,5 +1,6 @@
 """Pictures: what their headers promise, memory, orientation, odd kinds, damage; and the names of what is written."""
 
+import struct
 import tracemalloc
 
 import numpy as np
@@ -19,7 +20,7 @@ ORIENTATION = 0x0112
 
 def test_headers_are_read_without_decoding(tmp_path):
     Image.new("RGBA", (9, 5)).save(tmp_path / "a.png")
-    assert read_header(tmp_path / "a.png") == (5, 9, 4, 1, 1)
+    assert read_header(tmp_path / "a.png") == (5, 9, 4, 1, 1, "")
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[:45])
     assert read_header(tmp_path / "cut.png")[:3] == (5, 9, 4)
@@ -89,6 +90,33 @@ def test_other_orientations_are_said_and_left(tmp_path, orientation):
     scene = read_scene(str(folder))
     assert bool((scene.train.images[:, 0] == 255).all())
     assert any("6 pictures with an EXIF orientation" in note for note in scene.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "stored", "said"),
+    [
+        ("rgb", 4, [0], "1 picture with channels that are neither color nor transparency, which are left out"),
+        ("minisblack", 2, [0], "1 picture with channels that are neither color nor transparency, which are left out"),
+        ("rgb", 5, [2, 0], "1 picture with channels that are neither color nor transparency, which are left out"),
+        ("rgb", 4, [], "1 picture with a fourth channel that does not say what it is, taken for transparency"),
+        ("rgb", 4, [2], ""),
+        ("minisblack", 2, [1], ""),
+    ],
+)
+def test_channels_of_a_tiff_are_what_it_says_or_it_is_said(tmp_path, kind, channels, stored, said):
+    folder = write_transforms(tmp_path / "scene", each=lambda i: {"file_path": "images/a.tif"} if i == 0 else {})
+    path = folder / "images" / "a.tif"
+    pixels = np.full((12, 16, channels), 255, np.uint8)
+    pixels[..., channels - 1] = 51
+    tifffile.imwrite(path, pixels, photometric=kind, planarconfig="contig", extrasamples=stored or ["unassalpha"])
+    if not stored:  # then its tag has another number, which means nothing
+        path.write_bytes(path.read_bytes().replace(struct.pack("<HHI", 338, 3, 1), struct.pack("<HHI", 337, 3, 1)))
+    scene = read_scene(str(folder))
+    assert [note for note in scene.notes if "channel" in note] == [said] * bool(said)
+    has_alpha = "left out" not in said or channels == 5
+    picture = read_picture(path)
+    assert read_header(path).channels == picture.shape[-1] == 3 + has_alpha
+    assert not has_alpha or bool((picture[..., 3] == (255 if channels == 5 else 51)).all())
 
 
 def test_a_file_of_several_pictures_is_said(tmp_path):

@@ -225,6 +225,20 @@ def test_parts_that_overlap_are_judged_as_their_union():
     assert figures["chamfer_l2_sum_floor"] == pytest.approx(sampling_floor(area=area, samples=1000))
 
 
+@pytest.mark.parametrize("scale", [1e3, 1e5])
+def test_a_mesh_in_another_unit_has_no_inner_walls_and_it_is_said(scale):
+    """So far from the reference, single precision takes points a fixed bit beside the surface for any side of it."""
+    reference = ball(0.4, subdivisions=2)
+    far = Mesh(vertices=scale * (reference.vertices + 3), faces=reference.faces)
+    assert outside_of(far).share == 0
+    notes = compare_surfaces(far, reference, normalization=BOX, samples=1000)["notes"]
+    said = f"the mesh is {scale:.3g} times as large as the reference, and they are apart: both in one unit, one place?"
+    assert [note for note in notes if "times as large" in note] == [said]
+    for near in (reference, ball(0.8, subdivisions=2)):
+        notes = compare_surfaces(near, reference, normalization=BOX, samples=1000)["notes"]
+        assert not [note for note in notes if "times as large" in note]
+
+
 def test_cavities_and_concave_edges_are_no_inner_walls():
     hollow = joined(ball(0.4, subdivisions=3), flipped(ball(0.2, subdivisions=3)))
     corner = np.array([(0, 0), (0.4, 0), (0.4, 0.2), (0.2, 0.2), (0.2, 0.4), (0, 0.4)])
@@ -310,7 +324,10 @@ def test_a_grid_that_meets_neither_inside_tells_no_overlap():
     reference = trimesh.creation.icosphere(subdivisions=2, radius=2.0)
     figures = evaluate(far, reference, samples=1000)
     assert figures["iou"] is None and figures["iou_published"] == 0.0
-    assert figures["notes"] == ["iou is not known: its grid of 128 points an axis meets the inside of neither surface"]
+    assert figures["notes"] == [
+        "the mesh is 0.75 times as large as the reference, and they are apart: both in one unit, one place?",
+        "iou is not known: its grid of 128 points an axis meets the inside of neither surface",
+    ]
     plate = Mesh(vertices=box(-0.4, 0.4).vertices * [1, 1, 1e-4] + [0, 0, 0.1], faces=box(-0.4, 0.4).faces)
     other = Mesh(vertices=plate.vertices + [0, 0, 0.11], faces=plate.faces)
     figures = compare_surfaces(plate, other, normalization=BOX, samples=1000, iou_resolution=8)

@@ -105,6 +105,25 @@ def test_obj_text_in_its_variants(tmp_path, text):
     assert figures(saved(tmp_path / "a.obj", text)) == (6, 22)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mtllib C:\\colors\\",
+        "maplib C:\\maps\\",
+        "call C:\\more\\",
+        "s off\\",
+        "bevel on\\",
+        "ctech cparm 0.1\\",
+        "\\",
+        "x\\",
+    ],
+)
+def test_a_backslash_after_words_of_an_obj_file_takes_no_face_away(tmp_path, line):
+    loaded = read_shape(saved(tmp_path / "a.obj", BOX.replace("f", f"{line}\nf", 1)))
+    assert isinstance(loaded.shape, Mesh)
+    assert (loaded.shape.volume(), loaded.shape.area()) == pytest.approx((6, 22), abs=1e-6), loaded.notes
+
+
 @pytest.mark.parametrize("blank", [" ", "\t"])
 def test_obj_indices_count_back_from_where_they_stand(tmp_path, blank):
     path = saved(tmp_path / "a.obj", RELATIVE.replace("v ", f"v{blank}"))

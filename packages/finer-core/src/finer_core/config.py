@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from finer_core.errors import InputError
-from finer_core.schema import build, check, described, fits, plain, shown
+from finer_core.schema import build, check, fits, plain, shown, wanted
 
 Config = TypeVar("Config")
 Plan = TypeVar("Plan", bound="SavedPlan")
@@ -85,7 +85,7 @@ def _check_value(name: str, value: Any, kind: Any, choices: Sequence[str] | None
     if not fits(value, kind):
         as_option = "--" + name.replace("_", "-")
         raise InputError(
-            f"setting {name!r} must be {described(kind).removesuffix(' or none')}, got {shown(value)} ({as_option})"
+            f"setting {name!r} must be {wanted(value, kind).replace(' or none', '')}, got {shown(value)} ({as_option})"
         )
     if choices and value not in choices:
         raise InputError(f"setting {name!r} must be one of {', '.join(choices)}, got {value!r}")

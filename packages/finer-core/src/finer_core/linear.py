@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from finer_core import initializers
 from finer_core.activations._kernels.fused_mlp import FusedLayer
 from finer_core.casts import PairwiseCasts, keeps_precision
+from finer_core.schema import check_flag
 from finer_core.shapes import Inexact
 
 LinearMap = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -47,6 +48,7 @@ class InrLinear(PairwiseCasts, nn.Linear):
     ) -> None:
         nn.Module.__init__(self)  # not nn.Linear's: it would draw default weights first
         self.linear: LinearMap = F.linear  # finer_core.training.precision may replace it
+        check_flag(bias, what="bias")
         if in_features < 1 or out_features < 1:
             raise ValueError(f"in_features and out_features must be at least 1, got {in_features} and {out_features}")
         self.in_features = in_features

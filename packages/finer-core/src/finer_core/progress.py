@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from finer_core.errors import InputError
+from finer_core.schema import plain, shown
+
 ProgressOption = bool | Callable[[int, int, Mapping[str, float]], None]
 """False shows nothing, True shows progress on stderr, a function is called with (done, total, metrics)."""
 _BETWEEN_DRAWINGS, _BETWEEN_LINES = 0.2, 5.0  # seconds
@@ -109,6 +112,14 @@ class Progress:
                 self._bar.disable = True  # or it writes once more when it is collected
 
 
+def check_progress(progress: Any) -> None:
+    """Raise InputError for what is no `ProgressOption`: Python takes any value for true or false."""
+    if not isinstance(plain(progress), bool) and not callable(progress):
+        raise InputError(
+            f"progress must be True, False or a function of (done, total, metrics), got {shown(progress)[:100]}"
+        )
+
+
 class Tell(Protocol):
     """Be told how far a piece of work is."""
 
@@ -125,24 +136,28 @@ def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Tel
         what: Name of the work.
         unit: What one unit is called.
         progress: See `ProgressOption`.
+
+    Raises:
+        InputError: If that is something else.
     """
-    shown: Progress | None = None
+    check_progress(progress)
+    bar: Progress | None = None
 
     def tell(done: int, total: int, figure: str = "") -> None:
-        nonlocal shown
+        nonlocal bar
         if callable(progress):
             progress(done, total, {})
         elif progress:
             total = max(total, 1)  # nobody may know it
-            shown = shown or Progress(what, total=total, unit=unit, done=max(0, done - 1))
-            shown.total = total
-            shown.update(done, lambda: figure)
+            bar = bar or Progress(what, total=total, unit=unit, done=max(0, done - 1))
+            bar.total = total
+            bar.update(done, lambda: figure)
 
     try:
         yield tell
     finally:
-        if shown:
-            shown.close()
+        if bar:
+            bar.close()
 
 
 def _is_watched(stream: TextIO) -> bool:

@@ -89,7 +89,13 @@ def check(value: Any, kind: Any, *, name: str) -> None:
         name: What it is, for the message.
     """
     if not fits(value, kind):
-        raise InputError(f"{name} must be {described(kind)}, got {shown(value)}")
+        raise InputError(f"{name} must be {wanted(value, kind)}, got {shown(value)}")
+
+
+def wanted(value: Any, kind: Any) -> str:
+    """Return in words what an annotation wants in the place of a value that does not fit it."""
+    is_too_large = isinstance(value, int) and abs(value) > _MOST_INTEGER and fits(0, kind)
+    return described(kind) + " between -2^63 and 2^63" * is_too_large
 
 
 def shown(value: Any) -> str:
@@ -218,6 +224,20 @@ def check_number(value: Any, *, what: str, is_whole: bool = False) -> None:
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
         raise InputError(f"{what} must be {'an integer' if is_whole else 'a number'}, got {shown(value)[:100]}")
+
+
+def check_flag(value: Any, *, what: str) -> None:
+    """Refuse what is neither true nor false: Python takes any other value for one of them.
+
+    Args:
+        value: What a program gave.
+        what: What it is, for the message.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if not isinstance(plain(value), bool):
+        raise InputError(f"{what} must be True or False, got {shown(value)[:100]}")
 
 
 def check_within(value: Any, interval: str, *, what: str, is_whole: bool = False) -> None:

@@ -118,7 +118,7 @@ def steady_streams() -> Iterator[SteadyStream]:
         sys.stdout, sys.stderr = before
 
 
-def _once_for_all_threads(
+def once_for_all_threads(
     change: Callable[[], AbstractContextManager[None]],
 ) -> Callable[[], AbstractContextManager[None]]:
     """Return a context that changes something of the whole process: the first one in does, the last one out undoes it.
@@ -146,7 +146,7 @@ def _once_for_all_threads(
     return shared
 
 
-@_once_for_all_threads
+@once_for_all_threads
 @contextmanager
 def no_warnings() -> Iterator[None]:
     """Keep Python's warnings from all threads."""
@@ -155,7 +155,7 @@ def no_warnings() -> Iterator[None]:
         yield
 
 
-@_once_for_all_threads
+@once_for_all_threads
 @contextmanager
 def native_silence() -> Iterator[None]:
     """Keep what libraries in C print to the process's stderr, past Python, from getting there.

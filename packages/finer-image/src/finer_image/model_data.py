@@ -24,7 +24,7 @@ def checked_task_data(info: ModelInfo, path: str) -> Mapping[str, Any]:
         InputError: If the model is of another task, or the data is not an image's.
     """
     if info.task != TASK:
-        raise InputError(f"{path}: a model of task {info.task!r}, not an image; use the command of that task")
+        raise info.of_another_task(path, wanted="an image")
     data = info.task_data
     check_entries(data, _TASK_DATA, what=f"{path}: image data")
     check_entries(data["image"], _IMAGE, what=f"{path}: image")

@@ -9,6 +9,7 @@ from finer_core.benchmark import Methods, Result, compare
 from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing
 from finer_core.progress import ProgressOption
+from finer_core.schema import check_flag
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import evaluate
 from finer_nerf.inputs import judged_views, open_scene
@@ -86,6 +87,7 @@ def benchmark(
         >>> [(row["scene"], row["method"], row["size"]) for row in rows]
         [('workbench', 'finer', '8x8'), ('workbench', 'siren', '8x8')]
     """
+    check_flag(lpips, what="lpips")
     return compare(
         scenes,
         methods,

@@ -11,7 +11,7 @@ import torch
 from finer_core.errors import InputError
 from finer_core.metrics import psnr
 from finer_core.progress import ProgressOption, reporting
-from finer_core.schema import shown
+from finer_core.schema import check_flag, shown
 from finer_core.shapes import Bool, Float
 from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import check_background, check_views
@@ -71,6 +71,7 @@ def evaluate(
     check_background(background)
     background = background or model.background
     reasons: list[str] = []
+    check_flag(lpips, what="lpips")
     distance = load_lpips(say=reasons.append) if lpips else None
     if lpips and distance is None:
         raise InputError(reasons[0] if reasons else 'lpips=True needs an extra: pip install "finer-nerf[lpips]"')

@@ -12,7 +12,7 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import given_path
 from finer_core.resources import parse_memory
-from finer_core.schema import fits, plain, shown
+from finer_core.schema import check_flag, fits, plain, shown
 from finer_core.training.batching import in_plain_modes
 from finer_nerf.arguments import are_mirrored, check_views
 from finer_nerf.config import BUILT_IN, NerfConfig
@@ -135,6 +135,7 @@ def write_scene(scene: Scene, folder: str | os.PathLike[str], *, overwrite: bool
         raise InputError(f"{out}: its parent folder does not exist")
     if out.is_file():
         raise InputError(f"{out}: a file; name a folder")
+    check_flag(overwrite, what="overwrite")
     if not overwrite and out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: already holds something; give overwrite=True or another folder")
     write_blender_scene(scene, out)

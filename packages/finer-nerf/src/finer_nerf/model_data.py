@@ -82,7 +82,7 @@ def read_parts(
     check_finite(saved, path)
     info = model_info(path)
     if info.task != TASK or not (isinstance(saved, NetworkDict) or info.own_network):
-        raise InputError(f"{path}: a model of task {info.task!r}, not a radiance field; use the command of that task")
+        raise info.of_another_task(path, wanted="a radiance field")
     rest = _task_parts(info, path, device=device)
     directions = rest.pop("directions")
     field = RadianceField(saved, directions=directions) if isinstance(saved, NetworkDict) else OwnField(saved)

@@ -16,7 +16,7 @@ from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
-from finer_core.schema import check, plain
+from finer_core.schema import check, check_within, plain
 from finer_core.seeds import mean_and_spread, whole_seeds
 from finer_core.shapes import Real
 from finer_ntk.config import DEFAULT_TOP, LARGEST_DENSE
@@ -121,6 +121,7 @@ def analyze(
     coords = as_coords(x, as_row_function(model))
     count = len(coords)
     check(plain(top), int | None, name="top")
+    check_within(seed, "[0, inf)", what="seed", is_whole=True)
     if top is not None and not 1 <= top <= count:
         raise InputError(f"top {top}: the kernel of {count} points has {count} eigenvalues")
     signal = None if target is None else as_signal(target, count)

@@ -37,6 +37,13 @@ def draw_kernels(kernels: Mapping[str, np.ndarray | Tensor], *, normalize: bool)
 
     Returns:
         The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_kernels({"one": np.eye(4), "two": np.ones((4, 4))}, normalize=True)
+        >>> [axes.get_title() for axes in figure.axes[:2]]
+        ['one', 'two']
     """
     shown = {name: _shown(kernel) for name, kernel in kernels.items()}
     if normalize:
@@ -60,7 +67,21 @@ def draw_kernels(kernels: Mapping[str, np.ndarray | Tensor], *, normalize: bool)
 
 
 def draw_eigenvalues(spectra: Mapping[str, np.ndarray]) -> Any:
-    """Draw eigenvalues over their rank, each divided by the largest of its kernel."""
+    """Draw eigenvalues over their rank, each divided by the largest of its kernel.
+
+    Args:
+        spectra: By their kernels' names: eigenvalues, the largest first.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_eigenvalues({"finer": np.array([4.0, 2.0, 1.0])})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [1.0, 0.5, 0.25]
+    """
     figure, grid = subplots(1, 1, figsize=(6, 3.8))
     axes = grid[0, 0]
     for name, values in spectra.items():
@@ -76,7 +97,22 @@ def draw_eigenvalues(spectra: Mapping[str, np.ndarray]) -> Any:
 
 
 def draw_eigenvectors(vectors: Float[np.ndarray, "n k"], shape: Sequence[int] | None) -> Any:
-    """Draw the first eigenvectors: curves on a line, maps on a plane (the middle slice of a box)."""
+    """Draw the first eigenvectors: curves on a line, maps on a plane (the middle slice of a box).
+
+    Args:
+        vectors: One a column, of which at most twelve are drawn.
+        shape: Points an axis of the grid that they are on; None for points in no grid.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_eigenvectors(np.eye(12)[:, :3], (3, 4))
+        >>> [axes.get_title() for axes in figure.axes]
+        ['1', '2', '3']
+    """
     count = min(12, vectors.shape[1])
     columns = min(4, count)
     figure, grid = subplots(-(-count // columns), columns, figsize=(2.4 * columns, 2.0 * -(-count // columns)))
@@ -100,7 +136,22 @@ def draw_eigenvectors(vectors: Float[np.ndarray, "n k"], shape: Sequence[int] | 
 
 
 def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
-    """Draw K(center, x) over the points x: how far learning at one point reaches."""
+    """Draw K(center, x) over the points x: how far learning at one point reaches.
+
+    Args:
+        kernel: (n, n), of the points of a grid.
+        shape: Points an axis of that grid.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_reach(np.eye(5), (5,))
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [0.0, 0.0, 1.0, 0.0, 0.0]
+    """
     center = int(np.ravel_multi_index(tuple(side // 2 for side in shape), tuple(shape)))
     row = np.asarray(kernel[center], dtype=np.float64)
     figure, grid = subplots(1, 1, figsize=(4.2, 3.4))
@@ -117,7 +168,22 @@ def draw_reach(kernel: np.ndarray, shape: Sequence[int]) -> Any:
 
 
 def draw_training(predicted: np.ndarray, real: np.ndarray) -> Any:
-    """Draw predicted and real losses."""
+    """Draw predicted and real losses.
+
+    Args:
+        predicted: Mean square errors step by step, as the kernel has them.
+        real: Those of gradient descent.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_training(np.array([1.0, 0.5]), np.array([1.0, 0.6]))
+        >>> [line.get_label() for line in figure.axes[0].lines]
+        ['gradient descent', 'predicted by the kernel at the start']
+    """
     figure, grid = subplots(1, 1, figsize=(6, 3.4))
     axes = grid[0, 0]
     axes.semilogy(real, label="gradient descent", linewidth=2.2, alpha=0.5)
@@ -130,7 +196,22 @@ def draw_training(predicted: np.ndarray, real: np.ndarray) -> Any:
 
 
 def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> Any:
-    """Draw figures of a sweep as bars, one panel a figure."""
+    """Draw figures of a sweep as bars, one panel a figure.
+
+    Args:
+        rows: Of `sweep`, with their names.
+        figures: The columns that are drawn; None in one leaves its bar out.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> from finer_ntk import plots
+        >>> rows = [{"name": "finer", "effective_rank": 40.0}, {"name": "siren", "effective_rank": 20.0}]
+        >>> figure = plots.draw_trends(rows, ["effective_rank"])
+        >>> figure.axes[0].get_xlabel(), [float(bar.get_width()) for bar in figure.axes[0].patches]
+        ('effective rank', [40.0, 20.0])
+    """
     figure, grid = subplots(1, len(figures), figsize=(3.6 * len(figures), max(2.4, 0.25 * len(rows) + 1.4)))
     names = [str(row["name"]) for row in rows]
     for axes, key in zip(grid[0], figures, strict=True):
@@ -142,7 +223,21 @@ def draw_trends(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> An
 
 
 def draw_energies(shares: Mapping[str, np.ndarray]) -> Any:
-    """Draw how much of a signal lies on the first eigenvectors of several kernels."""
+    """Draw how much of a signal lies on the first eigenvectors of several kernels.
+
+    Args:
+        shares: By the kernels' names: the share of the signal's energy on each eigenvector.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_ntk import plots
+        >>> figure = plots.draw_energies({"finer": np.array([0.5, 0.25, 0.25])})
+        >>> figure.axes[0].lines[0].get_ydata().tolist()
+        [0.5, 0.75, 1.0]
+    """
     figure, grid = subplots(1, 1, figsize=(6, 3.8))
     axes = grid[0, 0]
     for name, values in shares.items():

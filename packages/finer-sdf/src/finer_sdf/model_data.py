@@ -25,7 +25,7 @@ def checked_task_data(info: ModelInfo, path: str) -> tuple[Normalization, Mappin
         InputError: If the model is of another task, or the data is not a surface's.
     """
     if info.task != TASK:
-        raise InputError(f"{path}: a model of task {info.task!r}, not a distance field; use the command of that task")
+        raise info.of_another_task(path, wanted="a distance field")
     data = info.task_data
     check_entries(data, {"frame": Mapping, "shape": Mapping[str, Any]}, what=f"{path}: shape data")
     if not info.own_network:

@@ -16,18 +16,22 @@ from torch import Tensor
 
 from finer_core.activations.derivative_mode import operations_are_recorded
 from finer_core.errors import InputError
-from finer_core.schema import check_within
+from finer_core.schema import check_flag, check_within
 
 
-def checked_constants(constants: Mapping[str, Any], *, numbers: Collection[str]) -> dict[str, Any]:
+def checked_constants(
+    constants: Mapping[str, Any], *, numbers: Collection[str], flags: Collection[str] = ()
+) -> dict[str, Any]:
     """Return an activation's constants by name, a tensor of one number as that number.
 
     Args:
         constants: The constants.
         numbers: The names of those that are numbers.
+        flags: The names of those that are true or false.
 
     Raises:
-        InputError: If one of these is no finite number, or one is a parameter, which would not be trained.
+        InputError: If one of these is something else, a number not finite, or one a parameter, which would not be
+            trained.
     """
     found = {}
     for name, value in constants.items():
@@ -40,16 +44,19 @@ def checked_constants(constants: Mapping[str, Any], *, numbers: Collection[str])
         if name in numbers:
             found[name] = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
             check_within(found[name], "(-inf, inf)", what=name)
+        elif name in flags:
+            check_flag(value, what=name)
     return found
 
 
-def numbers_of(activation: type) -> list[str]:
-    """Return the names of the constants that the function of an activation takes numbers for, as its defaults say."""
+def constants_of(activation: type) -> dict[str, list[str]]:
+    """Return which constants the function of an activation takes "numbers" and "flags" for, as its defaults say."""
     try:
         taken = inspect.signature(activation.function).parameters.items()  # type: ignore[attr-defined]
     except (AttributeError, ValueError):  # no function, or one of PyTorch's, of whose defaults Python knows nothing
-        return []
-    return [name for name, each in taken if type(each.default) in (int, float)]
+        return {"numbers": [], "flags": []}
+    kinds = {"numbers": (int, float), "flags": (bool,)}
+    return {kind: [name for name, each in taken if type(each.default) in types] for kind, types in kinds.items()}
 
 
 def check_tensors(formula: Any) -> None:

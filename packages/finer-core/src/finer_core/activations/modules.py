@@ -22,8 +22,8 @@ from finer_core.activations.formulas import (
     RealWireFormula,
     SineFormula,
     checked_constants,
+    constants_of,
     gauss_finer_formula,
-    numbers_of,
     real_wire_finer_formula,
 )
 from finer_core.activations.wavelets import ComplexFactor, WireFinerFormula, WireFormula
@@ -53,7 +53,7 @@ class Activation(nn.Module):
 
     def __init__(self, **hyper_parameters: Any) -> None:
         super().__init__()
-        self.hyper_parameters = checked_constants(hyper_parameters, numbers=numbers_of(type(self)))
+        self.hyper_parameters = checked_constants(hyper_parameters, **constants_of(type(self)))
 
     def forward(self, z: Inexact[Tensor, "*shape"]) -> Inexact[Tensor, "*shape"]:
         """Return the activation of `z`, any shape."""

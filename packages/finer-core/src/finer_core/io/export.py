@@ -21,6 +21,7 @@ from finer_core.networks.real_pairs import without_complex_numbers
 from finer_core.surroundings import no_warnings
 
 SUFFIXES = (".onnx", ".pt2")
+_FREE_AXIS = "points"
 _FARTHEST = 1e-6 / (float(torch.finfo(torch.float32).eps) / 2)
 """Box units from the origin beyond which rounding to single precision moves a point by more than 1e-6 of the box."""
 _ARITHMETIC = {f"{before}{name}" for before in ("", "r", "i") for name in ("add", "sub", "mul", "div", "truediv")}
@@ -74,7 +75,7 @@ def export(
     inputs = _inputs(model, example)
     try:
         real = without_complex_numbers(model).eval()
-        rows = torch.export.Dim("points")
+        rows = torch.export.Dim(_FREE_AXIS)
         with torch.no_grad(), without_autocast(), _silent():
             with _ExactNumbers() if is_onnx else nullcontext():
                 program = torch.export.export(real, inputs, dynamic_shapes=[{0: rows} for _ in inputs])
@@ -132,8 +133,9 @@ def _exported(program: torch.export.ExportedProgram) -> bytes:
 
 
 def _onnx(program: torch.export.ExportedProgram, input_names: Sequence[str], output_names: Sequence[str]) -> bytes:
+    axes = [{0: _FREE_AXIS} for _ in program.example_inputs[0]]  # the program has another name for it
     written: Any = torch.onnx.export(
-        program, verbose=False, dynamo=True, input_names=input_names, output_names=output_names
+        program, verbose=False, dynamo=True, input_names=input_names, output_names=output_names, dynamic_shapes=axes
     )
     content: bytes = written.model_proto.SerializeToString()
     return content

@@ -2,13 +2,17 @@
 
 import errno
 import io
+import itertools
 import os
+import signal
+import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from finer_core.errors import InputError
+from finer_core.errors import NO_ROOM, InputError
 from finer_core.io.files import output_path
 
 LAYOUT: Literal["constrained"] | None = "constrained"
@@ -90,36 +94,56 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
 
     Raises:
         InputError: If the film cannot be written.
-        OSError: If it could not be written whole, as where there is no more room.
+        OSError: If there is no more room for it.
+        RuntimeError: If the encoder ended before it had written all of them.
     """
     import imageio_ffmpeg  # here: its ffmpeg is large
 
-    writer, taken = None, 0
+    rest = iter(frames)
+    first = next(rest)
+    size = "{1}x{0}".format(*(side + side % 2 for side in first.shape[:2]))
+    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{fps:.6g}", "-i", "-"]
+    write = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
     with output_path(path) as temporary:
-        try:
-            for frame in frames:
-                height, width = frame.shape[:2]
-                even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-                if writer is None:
-                    writer = imageio_ffmpeg.write_frames(
-                        str(temporary),
-                        (even.shape[1], even.shape[0]),
-                        fps=fps,
-                        codec="libx264",
-                        quality=None,
-                        macro_block_size=1,
-                        output_params=["-crf", "18", "-movflags", "+faststart"],
-                        ffmpeg_log_level="error",
-                    )
-                    writer.send(None)
-                writer.send(np.ascontiguousarray(even))
-                taken += 1
-        finally:
-            if writer is not None:
-                writer.close()
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", *read, *write, "-v", "error", str(temporary)]
+        taken, reason = _encode(command, itertools.chain([first], rest))
         try:
             written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
         except RuntimeError:  # what there is, is no film
             written = 0
-        if written != taken:  # the encoder may fail, on a full disk for example, after it took the last picture
-            raise OSError(errno.ENOSPC, f"the encoder wrote {written} of {taken} pictures; is the disk full?")
+        if reason or written != taken:  # it may fail without a word after it took the last picture
+            number = next((number for number in NO_ROOM if os.strerror(number) in reason), None)
+            if number is not None:
+                raise OSError(number, os.strerror(number))
+            done = f"{path}: the encoder (ffmpeg) broke off after {written} pictures; start again"
+            raise RuntimeError(f"{done}: {reason}" if reason else done)
+
+
+def _encode(command: Sequence[str], frames: Iterable[np.ndarray]) -> tuple[int, str]:
+    """Give pictures to an encoder, which Ctrl-C does not reach; return how many it took, and why it failed, if so."""
+    taken = 0
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stderr=said, start_new_session=True) as encoder,
+    ):
+        assert encoder.stdin is not None
+        try:
+            for frame in frames:
+                height, width = frame.shape[:2]
+                left = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge").data.cast("B")
+                try:
+                    while left:
+                        left = left[encoder.stdin.write(left) :]
+                except OSError:  # it has ended
+                    break
+                taken += 1
+        except BaseException:
+            encoder.kill()
+            raise
+        encoder.stdin.close()
+        if not encoder.wait():
+            return taken, ""
+        if encoder.returncode == -getattr(signal, "SIGXFSZ", 0):  # which a limit on the size of files sends
+            return taken, os.strerror(errno.EFBIG)
+        said.seek(0)
+        return taken, said.read().decode(errors="replace").strip() or f"exit code {encoder.returncode}"

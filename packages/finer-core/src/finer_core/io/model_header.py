@@ -37,6 +37,17 @@ class ModelInfo:
     own_network: str = ""
     own_activation: str = ""
 
+    def of_another_task(self, path: str | os.PathLike[str], *, wanted: str) -> InputError:
+        """Return the error, to be raised, of a model that is not what a command takes.
+
+        Args:
+            path: Its file.
+            wanted: What it should be, "an image" say.
+        """
+        kind = f"a model of task {self.task!r}" if self.task else "a network alone, of no task"
+        advice = "use the command of that task" if self.task else "finer_core.load_model loads it"
+        return InputError(f"{os.fspath(path)}: {kind}, not {wanted}; {advice}")
+
     @property
     def config(self) -> NetworkConfig:
         """Return the only network.

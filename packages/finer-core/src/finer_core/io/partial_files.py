@@ -3,8 +3,10 @@
 import hashlib
 import os
 import re
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,9 +23,20 @@ def temporary_file(final: Path) -> Path:
     to a locked file by another descriptor.
     """
     remove_abandoned(final.parent)
-    handle, name = tempfile.mkstemp(dir=final.parent, prefix=f"{_own_prefix()}{os.getpid()}-", suffix=final.suffix)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=_prefix_of_process(), suffix=final.suffix)
     os.close(handle)
     return Path(name)
+
+
+@contextmanager
+def temporary_folder(final: Path) -> Iterator[Path]:
+    """Make an empty folder beside `final`, named as `temporary_file` does, and remove it with all that is in it."""
+    remove_abandoned(final.parent)
+    folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=_prefix_of_process()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @lru_cache(maxsize=64)
@@ -40,7 +53,14 @@ def remove_abandoned(folder: Path) -> None:
             of_process = re.match(re.escape(prefix) + r"(\d{1,9})-", name)
             if of_process and not _is_alive(int(of_process[1])):
                 with suppress(OSError):  # another user's, or removed by another process at this moment
-                    os.unlink(folder / name)
+                    if (folder / name).is_dir() and not (folder / name).is_symlink():
+                        shutil.rmtree(folder / name, ignore_errors=True)
+                    else:
+                        os.unlink(folder / name)
+
+
+def _prefix_of_process() -> str:
+    return f"{_own_prefix()}{os.getpid()}-"
 
 
 def _own_prefix() -> str:
@@ -66,7 +86,7 @@ def _is_alive(process: int) -> bool:
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether a file is what a killed writer left; folders are never ours, whatever their names."""
+    """Return whether a file is what a killed writer left; of a folder, only `remove_abandoned` can be sure."""
     return path.name.startswith(TEMPORARY_PREFIX) and (path.is_symlink() or not path.is_dir())
 
 

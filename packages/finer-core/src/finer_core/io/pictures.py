@@ -12,12 +12,26 @@ import numpy as np
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
 from finer_core.io.jpeg import never_half
-from finer_core.surroundings import native_silence, no_warnings
+from finer_core.surroundings import native_silence, no_warnings, once_for_all_threads
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
-_KIND_OF_PAGE, _DESCRIPTION = 254, 270
+_KIND_OF_PAGE, _DESCRIPTION, _SAMPLES, _EXTRA_SAMPLES = 254, 270, 277, 338
 """Tags of TIFF."""
+
+
+@once_for_all_threads
+@contextmanager
+def long_words() -> Iterator[None]:
+    """Let Pillow unpack as much of one text of a PNG as it takes of all together: XMP and drawings may be long."""
+    from PIL import PngImagePlugin
+
+    before = PngImagePlugin.MAX_TEXT_CHUNK
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+    try:
+        yield
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 @contextmanager
@@ -37,7 +51,7 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
         raise InputError(f"{name}: no such file")
     try:
         # They warn of odd metadata and large pictures: memory is checked by the header.
-        with no_warnings(), native_silence(), np.errstate(all="ignore"):
+        with no_warnings(), native_silence(), long_words(), np.errstate(all="ignore"):
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
@@ -63,4 +77,21 @@ def count_pages(picture: Any) -> int:
 
 def is_transparent(picture: Any) -> bool:
     """Return whether an opened picture has an alpha channel or a transparent color."""
-    return "A" in picture.getbands() or "transparency" in picture.info
+    return not {"A", "a"}.isdisjoint(picture.getbands()) or "transparency" in picture.info
+
+
+def samples_left_out(picture: Any) -> int:
+    """Return how many channels of an opened TIFF are neither color nor transparency, and are not decoded."""
+    stored = int(getattr(picture, "tag_v2", {}).get(_SAMPLES, 0))
+    return max(0, stored - sum(band != "X" for band in picture.getbands()))
+
+
+def has_unnamed_alpha(picture: Any) -> bool:
+    """Return whether an opened TIFF does not say what its last channel is, which is taken for transparency."""
+    tags = getattr(picture, "tag_v2", None)
+    return tags is not None and _EXTRA_SAMPLES not in tags and is_transparent(picture)
+
+
+def converted(picture: Any, mode: str) -> Any:
+    """Return an opened picture in another mode of Pillow's, which goes from gray with alpha times it only by LA."""
+    return (picture.convert("LA") if picture.mode == "La" else picture).convert(mode)

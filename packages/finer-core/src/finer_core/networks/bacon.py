@@ -15,6 +15,7 @@ from finer_core import initializers
 from finer_core.casts import keeps_precision
 from finer_core.linear import InrLinear
 from finer_core.networks.base import Network, check_sizes, coords_like
+from finer_core.schema import check_flag
 from finer_core.shapes import Float
 
 PUBLISHED_FRACTIONS = (1 / 24, 1 / 24, 1 / 24, 1 / 16, 1 / 16, 1 / 8, 1 / 8, 1 / 4, 1 / 4)
@@ -158,6 +159,7 @@ class Bacon(_FilterNetwork):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        check_flag(reuse_filters, what="reuse_filters")
         _check(in_features, out_features, hidden_features, hidden_layers, max_frequency)
         band = round(max_frequency / (2 * (hidden_layers + 1)))
         _check_band(band, max_frequency, fraction=1 / (hidden_layers + 1))
@@ -228,6 +230,7 @@ class MultiscaleBacon(_FilterNetwork):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        check_flag(reuse_filters, what="reuse_filters")
         _check(in_features, out_features, hidden_features, hidden_layers, max_frequency)
         if len(frequency_fractions) != hidden_layers + 1:
             raise ValueError(

@@ -17,6 +17,7 @@ from finer_core.reproduction.render import FORMATS, rendered
 from finer_core.reproduction.run import run_cells
 from finer_core.reproduction.summary import summary_rows
 from finer_core.reproduction.table import Row, Table
+from finer_core.schema import check_flag
 from finer_core.seeds import different_seeds
 
 
@@ -182,6 +183,7 @@ def reproduce(
     found = study.table(table)
     scale = Scale(preset=preset, limit=limit, steps=steps, passes=passes, size=size)
     _check(scale, lengths=study.lengths)
+    check_flag(run, what="run")
     seeds = different_seeds(seeds)
     extra = f"{study.application}[dask]"
     sharing = Sharing(workers=workers, scheduler=scheduler, threads=threads, extra=extra)

@@ -16,6 +16,7 @@ from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted, shortened
 from finer_core.io.files import check_output_path, given_path
 from finer_core.progress import ProgressOption
+from finer_core.schema import check_flag
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.checkpoint import read_state
 from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
@@ -35,13 +36,15 @@ def saved_state(checkpoint: str | os.PathLike[str] | None, *, resume: bool) -> T
         resume: Go on from the file, if there is one yet.
 
     Raises:
-        InputError: If there is nothing named to resume from, the file is no checkpoint, or it exists and would be lost.
+        InputError: If `resume` is neither true nor false, there is nothing named to resume from, the file is no
+            checkpoint, or it exists and would be lost.
 
     Example:
         >>> from finer_core.training import saved_state
         >>> saved_state(None, resume=False) is None
         True
     """
+    check_flag(resume, what="resume")
     if checkpoint is None:
         if resume:
             raise InputError("resume=True needs checkpoint=, the file to go on from")

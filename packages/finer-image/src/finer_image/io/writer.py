@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from finer_core.errors import InputError
 from finer_core.io.files import atomic_path, given_path, unwritable
-from finer_core.io.partial_files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import TEMPORARY_PREFIX, temporary_folder
 from finer_image.io.image import DTYPES, MODES, Image
 from finer_image.io.raster import Raster
 from finer_image.io.source import file_error
@@ -174,20 +173,18 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _replacing_folder(path: Path) -> Iterator[Path]:
     """Do what `atomic_path` does, for a folder, which cannot replace anything in one go."""
-    temporary, old = (path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{end}" for end in (".zarr", ".old"))
-    try:
-        yield temporary
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-    finally:
-        if os.path.lexists(old) and not os.path.lexists(path):  # stopped, by whatever it was, between the two
-            os.replace(old, path)
-        for leftover in (temporary, old):
-            if leftover.is_dir() and not leftover.is_symlink():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+    old = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.old")  # nobody's, so that nothing ever removes it
+    with temporary_folder(path) as scratch:
+        temporary = scratch / "array.zarr"
+        try:
+            yield temporary
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+        finally:
+            if os.path.lexists(old):
+                # Stopped, by whatever it was, between the two it goes back.
+                os.replace(old, scratch / "old" if os.path.lexists(path) else path)
 
 
 def _write_png(path: Path, image: Image) -> None:

@@ -19,6 +19,7 @@ from finer_core.io.text import counted
 from finer_core.io.texture_atlas import check_texture
 from finer_core.progress import Progress
 from finer_core.resources import check_room, parse_memory, resolve_device
+from finer_core.schema import check_within
 from finer_nerf.app.pictures import JUDGED_BYTES, judge_and_write
 from finer_nerf.arguments import check_background
 from finer_nerf.camera_paths import CameraPath, orbit, read_path, spiral
@@ -31,7 +32,7 @@ from finer_nerf.meshing.extract import TEXTURE_EXTRA
 from finer_nerf.model import NerfModel
 from finer_nerf.rendering.images import frame_of, small_camera
 from finer_nerf.rendering.maps import maps_of
-from finer_nerf.rendering.video import check_movie_path, write_movie
+from finer_nerf.rendering.video import FRAME_RATES, check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
 from finer_nerf.scenes.builtin import builtin_depth, builtin_scene
 from finer_nerf.scenes.scene import note_of_another_scene, note_of_trained_views
@@ -107,8 +108,8 @@ def render_model(arguments: argparse.Namespace) -> str:
     _check_film(arguments, maps=maps, single=single)
     count = _FRAMES if arguments.frames is None else arguments.frames
     fps = _FRAMES_A_SECOND if arguments.fps is None else arguments.fps
-    if count < 1 or not 0 < fps <= 1000:
-        raise InputError(f"--frames must be at least 1 and --fps positive, got {count} and {fps}")
+    check_within(count, "[1, inf)", what="--frames", is_whole=True)
+    check_within(fps, FRAME_RATES, what="--fps")
     memory = parse_memory(arguments.memory)
     check_room(count * _FRAME_BYTES, memory, what=f"a path of {count} frames", advice="give fewer --frames")
     kind = arguments.kind or "color"

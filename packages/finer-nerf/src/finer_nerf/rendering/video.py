@@ -12,10 +12,13 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.io.figures import write_mp4
 from finer_core.io.files import given_path, output_path
-from finer_core.schema import check_number, shown
+from finer_core.schema import check_within, shown
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.rendering.images import KINDS, frame_of
+
+FRAME_RATES = "[0.01, 1000]"
+"""Frames a second that a film may have."""
 
 
 def render_video(
@@ -47,9 +50,7 @@ def render_video(
     check_movie_path(path)
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {shown(kind)}")
-    check_number(fps, what="fps")
-    if not 0 < fps <= 1000:
-        raise InputError(f"fps must be positive and at most 1000, got {fps!r}")
+    check_within(fps, FRAME_RATES, what="fps")
 
     def frames() -> Iterator[np.ndarray]:
         for number, pose in enumerate(poses):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetched, read_record, write_record
-from finer_core.io.partial_files import TEMPORARY_PREFIX
+from finer_core.io.partial_files import temporary_folder
 from finer_core.progress import ProgressOption, reporting
 from finer_nerf.config import SCENES
 
@@ -92,9 +91,9 @@ def _unpack(archive: Path, name: str, path: Path, *, source: str) -> None:
     try:
         with (
             zipfile.ZipFile(archive) as packed,
-            tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as scratch,
+            temporary_folder(path) as scratch,
         ):
-            left, whole = MOST_BYTES, Path(scratch) / name
+            left, whole = MOST_BYTES, scratch / name
             for entry in packed.infolist():
                 if (inside := _inside(entry, name)) is None:
                     continue

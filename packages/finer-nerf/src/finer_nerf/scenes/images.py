@@ -9,7 +9,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from finer_core.errors import InputError
-from finer_core.io.pictures import count_pages, is_transparent, opened_picture
+from finer_core.io.pictures import (
+    converted,
+    count_pages,
+    has_unnamed_alpha,
+    is_transparent,
+    opened_picture,
+    samples_left_out,
+)
 from finer_core.io.text import counted
 from finer_nerf.scenes.checks import brief
 
@@ -23,6 +30,7 @@ class Header(NamedTuple):
         channels: 3, or 4 with transparency.
         orientation: EXIF's; 1 for none.
         pages: Pictures in the file.
+        other: What happens to channels that do not say that they are color or transparency; empty without such.
     """
 
     height: int
@@ -30,6 +38,7 @@ class Header(NamedTuple):
     channels: int
     orientation: int
     pages: int
+    other: str
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -38,7 +47,12 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         # Pillow turns TIFF files by itself when it decodes them; and a PNG's own getexif decodes it.
         orientation = 1 if picture.format == "TIFF" else Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
         channels = 4 if is_transparent(picture) else 3
-        return Header(picture.height, picture.width, channels, orientation, count_pages(picture))
+        other = "channels that are neither color nor transparency, which are left out"
+        if has_unnamed_alpha(picture):
+            other = "a fourth channel that does not say what it is, taken for transparency"
+        elif not samples_left_out(picture):
+            other = ""
+        return Header(picture.height, picture.width, channels, orientation, count_pages(picture), other)
 
 
 def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndarray:
@@ -59,7 +73,7 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
                 raise InputError(f"values from {found}; gray pictures of this kind have 0 to {most:g}")
             gray = np.rint(values / most * 255).astype(np.uint8)
             return np.repeat(gray[..., None], 3, axis=-1)
-        return np.asarray(picture.convert("RGBA" if is_transparent(picture) else "RGB"))
+        return np.asarray(converted(picture, "RGBA" if is_transparent(picture) else "RGB"))
 
 
 def read_mask(masks: Sequence[tuple[Path, bool]], *, size: tuple[int, int], downscale: int) -> np.ndarray:
@@ -96,7 +110,7 @@ def _is_lossy(path: Path, kind: str | None) -> bool:
 def _marked(mask: Image.Image, *, is_lossy: bool) -> np.ndarray:
     """Return which pixels of a mask are neither black nor transparent, bool (height, width)."""
     gray = mask.mode[:1] in "1LIF" and not is_transparent(mask)  # as stored: others have no shares, or another range
-    bands = np.asarray(mask if gray else mask.convert("RGBA")).reshape(mask.height, mask.width, -1)
+    bands = np.asarray(mask if gray else converted(mask, "RGBA")).reshape(mask.height, mask.width, -1)
     colors, opaque = bands[..., :3], bands[..., -1] > 0
     if opaque.all() or (colors != colors[0, 0]).any():
         brightest = colors.max(axis=-1)

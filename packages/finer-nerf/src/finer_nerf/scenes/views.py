@@ -1,6 +1,7 @@
 """Turn posed frames into views: pictures one after another, made smaller as they are read, cameras and masks."""
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def check_pictures(
         held += pixels // downscale**2 * (header.channels + bool(frame.masks))
         turned += header.orientation != 1 and not _is_turned(frame, header)
         pages += header.pages > 1
+    others = Counter(headers[frame.picture].other for frame in frames)
     needed = held + _DECODING * largest
     check_room(needed, memory, what=f"reading {len(frames)} pictures", advice="use --downscale or --train-every")
     stored = "taken as stored, as COLMAP, instant-ngp and nerfstudio do"
@@ -40,6 +42,7 @@ def check_pictures(
         {
             f"{counted(turned, 'picture')} with an EXIF orientation: {stored}": turned,
             f"{counted(pages, 'file')} of several pictures, of which the first is taken": pages,
+            **{f"{counted(number, 'picture')} with {other}": bool(other) for other, number in others.items()},
         }
     )
 

@@ -11,7 +11,7 @@ import torch
 from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
 from finer_core.io.files import input_suffix, reason_of
-from finer_core.io.pictures import count_pages, is_transparent, opened_picture
+from finer_core.io.pictures import converted, count_pages, is_transparent, opened_picture, samples_left_out
 from finer_core.io.text_table import read_text_table
 from finer_core.resources import check_room
 from finer_ntk.inputs.points import Points, pixel_points
@@ -45,11 +45,13 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
         pages, tags = count_pages(file), getattr(file, "tag_v2", {})
         notes = [f"it holds {pages} pictures; took the first"] if pages > 1 else []
         notes += ["left out its transparency"] if is_transparent(file) else []
-        more = int(tags.get(_CHANNELS, 0)) - sum(band != "X" for band in file.getbands())
-        notes += [f"left out {more} of its {tags[_CHANNELS]} channels"] if more > 0 else []
+        more = samples_left_out(file)
+        notes += [f"left out {more} of its {tags[_CHANNELS]} channels"] if more else []
         upright = ImageOps.exif_transpose(file)
         deep = upright.mode.startswith(("I", "F"))
-        pixels = np.asarray(upright if deep else upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
+        pixels = np.asarray(
+            upright if deep else converted(upright, "L" if upright.mode in ("1", "L", "LA", "La") else "RGB")
+        )
         if _is_of_other_sign(pixels, tags):
             deep, pixels = True, pixels.view(pixels.dtype.str.translate(_OTHER_SIGN))
         if _NO_DATA in tags:

@@ -10,7 +10,8 @@ from finer_sdf.geometry.mesh_distance import MeshDistance
 from finer_sdf.geometry.surface_sampling import sample_surface
 
 _OFFSET = 1e-5
-"""How far beside a wall its sides are asked for, in units of the box: libigl answers in single precision."""
+"""How far beside a wall its sides are asked for, in units of the box, or of a mesh that reaches farther from the
+origin: libigl answers in single precision."""
 _PROBE = 4096
 """Points that decide whether faces are looked at."""
 _SHARE = 2e-3
@@ -46,16 +47,16 @@ def outside_of(mesh: Mesh) -> Outside:
     Args:
         mesh: In box coordinates.
     """
-    distance = MeshDistance(mesh)
+    distance, offset = MeshDistance(mesh), _OFFSET * max(1.0, float(np.abs(mesh.bounds).max()))
     probe = sample_surface(mesh, count=_PROBE, seed=0)
-    share = float(_inner(probe.points, probe.normals, distance).mean())
+    share = float(_inner(probe.points, offset * probe.normals, distance).mean())
     if not _SHARE <= share < 1:
         return Outside(mesh=mesh, surface=mesh, distance=distance, share=0.0)
     triangles, kept = mesh.triangles, []
     for round_ in range(_ROUNDS + 1):
         normals = np.repeat(unit_vectors(np.cross(*np.moveaxis(np.diff(triangles, axis=1), 1, 0))), 4, axis=0)
         points = np.einsum("ca,mad->mcd", _CORNERS, triangles).reshape(-1, 3)
-        inner = _inner(points, normals, distance).reshape(-1, 4)
+        inner = _inner(points, offset * normals, distance).reshape(-1, 4)
         doubtful = inner.any(axis=1) & ~inner.all(axis=1) & (round_ < _ROUNDS)
         kept.append(triangles[~doubtful & ~inner[:, 3]])
         triangles = _quartered(triangles[doubtful])
@@ -72,13 +73,13 @@ def outside_of(mesh: Mesh) -> Outside:
 
 
 def _inner(
-    points: Float[np.ndarray, "points 3"], normals: Float[np.ndarray, "points 3"], distance: MeshDistance
+    points: Float[np.ndarray, "points 3"], aside: Float[np.ndarray, "points 3"], distance: MeshDistance
 ) -> Bool[np.ndarray, " points"]:
     """Return which points of a surface (n, 3) have both their sides inside."""
-    inner = distance.inside(points + _OFFSET * normals)
+    inner = distance.inside(points + aside)
     above = np.flatnonzero(inner)  # few, as a rule: only they are asked for their other side
     if len(above):
-        inner[above] = distance.inside(points[above] - _OFFSET * normals[above])
+        inner[above] = distance.inside(points[above] - aside[above])
     return inner
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.progress import ProgressOption, reporting
-from finer_core.resources import parse_memory
-from finer_core.schema import check_number
+from finer_core.resources import check_room, parse_memory
+from finer_core.schema import check_number, check_within
 from finer_core.training.batching import in_plain_modes
 from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
@@ -28,6 +28,9 @@ THRESHOLDS = (0.001, 0.002, 0.005)
 F_SCORE_THRESHOLD = 0.002
 """The one of them that `f_score` is at."""
 _STAGES = 5
+_BYTES_A_SAMPLE = 250
+_OTHER_UNIT = 9.0
+"""How many times as large as the other one of two surfaces is that can hardly be in the same unit."""
 _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
@@ -72,7 +75,9 @@ def evaluate(
     check_number(samples, what="--samples", is_whole=True)
     if samples < 1000:
         raise InputError(f"--samples must be at least 1000, got {samples}")
+    check_within(seed, "[0, inf)", what="--seed", is_whole=True)
     limit = parse_memory(memory)
+    check_room(_BYTES_A_SAMPLE * samples, limit, what=f"drawing {samples} samples", advice="draw fewer", process=0)
     loaded = as_shape(reference, memory=limit, what="reference")
     normalization, boxed = published_normalization(loaded.shape), loaded.shape
     if isinstance(surface, DistanceField):
@@ -142,7 +147,7 @@ def compare_surfaces(
     drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     begin("topology")
     topology = topology_report(boxed)
-    notes = _notes(topology, reference) + _wall_notes("mesh", ours)
+    notes = _place_notes(mesh, reference) + _notes(topology, reference) + _wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
         theirs = outside_of(normalization.mesh_to_box(reference))
         notes += _wall_notes("reference", theirs)
@@ -192,6 +197,16 @@ def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
         if not watertight:
             notes.append(f"the {name} is not watertight: its inside is where its winding number is above 1/2")
     return notes
+
+
+def _place_notes(mesh: Mesh, reference: Shape) -> list[str]:
+    """Return a note where both can hardly be in the same unit, at the same place."""
+    (low, high), (other_low, other_high) = mesh.bounds, reference.bounds
+    times = (high - low).max() / (other_high - other_low).max()
+    apart = ", and they are apart" if (low > other_high).any() or (high < other_low).any() else ""
+    is_usual = not apart and 1 / _OTHER_UNIT < times < _OTHER_UNIT
+    found = f"the mesh is {times:.3g} times as large as the reference{apart}: both in one unit, one place?"
+    return [] if is_usual else [found]
 
 
 def _wall_notes(which: str, outside: Outside) -> list[str]:

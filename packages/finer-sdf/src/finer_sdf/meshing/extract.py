@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from finer_core.errors import InputError
+from finer_core.schema import check_flag
 from finer_sdf.geometry import Mesh
 from finer_sdf.meshing.blocks import BLOCK
 from finer_sdf.meshing.grid import Grid, Sampler
@@ -120,6 +121,7 @@ def extract_mesh(
         wide = f"the box is {1 / level_unit:.3g} wide; choose a level below that"
         raise InputError(f"a level of {level / level_unit:g} is no distance in the box of a field: {wide}")
     grid = Grid(resolution=resolution)
+    check_flag(sparse, what="sparse")
     limit = MemoryLimit(memory=memory, sparse=sparse)
     sampler = Sampler(field=field, grid=grid, level=level, device=device)
     lipschitz, followed = None, 0

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+from finer_core.io.pictures import long_words
 from finer_image.io.formats.pillow import orientation_of
 from finer_image.io.source import DecodedImage, ImageSource
 
@@ -12,7 +13,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _MAX_PROFILE_BYTES = 1 << 25
 _SRGB, _GAMMA = (1, 13), 0.45455
 """Primaries and transfer function of sRGB by ITU-T H.273, and about its exponent."""
-_WITH_WORDS, _WORDS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt"), b"words"
+_TEXTS, _WORDS = (b"tEXt", b"zTXt", b"iTXt"), b"words"
+_WITH_ORIENTATION = (b"exif\0", b"Raw profile type exif\0", b"xmp\0", b"XML:com.adobe.xmp\0")
+"""How texts begin that Pillow looks for an orientation in; others may be long, and damaged."""
 
 
 def decode_png(source: ImageSource) -> DecodedImage:
@@ -75,7 +78,7 @@ def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
         (stored,) = struct.unpack_from(">I", data, end - 4)
         if zlib.crc32(view[position + 4 : end - 4]) == stored:
             chunks.setdefault(name, b"" if name == b"IDAT" else data[position + 8 : end - 4])
-            if name in _WITH_WORDS:
+            if name == b"eXIf" or (name in _TEXTS and data.startswith(_WITH_ORIENTATION, position + 8)):
                 chunks[_WORDS] = chunks.get(_WORDS, b"") + data[position:end]
         elif name[:1].isupper():
             label = name.decode("ascii", "replace")
@@ -119,5 +122,5 @@ def _orientation(chunks: dict[bytes, bytes]) -> int:
     whole = io.BytesIO()
     pillow.new("L", (1, 1)).save(whole, "PNG")
     first, rest = whole.getvalue()[:_HEAD_BYTES], whole.getvalue()[_HEAD_BYTES:]
-    with pillow.open(io.BytesIO(first + chunks[_WORDS] + rest), formats=["PNG"]) as image:
+    with long_words(), pillow.open(io.BytesIO(first + chunks[_WORDS] + rest), formats=["PNG"]) as image:
         return orientation_of(image)

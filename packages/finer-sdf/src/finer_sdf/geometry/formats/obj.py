@@ -13,6 +13,9 @@ from finer_sdf.geometry.raw import RawShape, Room
 from finer_sdf.geometry.textures import NO_TEXTURE
 
 _OTHER_FORMS = {"l": "lines", "p": "points", "curv": "curves", "surf": "free-form surfaces", "call": "called files"}
+_OF_NUMBERS = {"v", "vn", "vt", "vp", "f", "fo", "l", "p", "curv", "curv2", "surf"}
+_OF_NUMBERS |= {"deg", "bmat", "step", "parm", "trim", "hole", "scrv", "sp", "con"}
+"""Lines that may go on below; in those of words and paths a backslash is a letter: of a folder on Windows, say."""
 
 
 def read_obj(path: Path, room: Room) -> RawShape:
@@ -60,10 +63,10 @@ def read_obj(path: Path, room: Room) -> RawShape:
 
 
 def _joined_lines(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
-    """Yield lines as `text_lines` does, those of numbers that end in a backslash together with the next."""
+    """Yield lines as `text_lines` does, those of numbers alone that end in a backslash together with the next."""
     head, start = "", ""
     for where, line in text_lines(path, claim=table.claim):
-        if line.rstrip().endswith("\\") and (head or not _ends_in_text(line)) and len(head) < LONGEST_LINE:
+        if line.rstrip().endswith("\\") and (head or _is_of_numbers(line)) and len(head) < LONGEST_LINE:
             head, start = head + line.rstrip()[:-1] + " ", start or where
             continue
         yield (start or where), head + line
@@ -72,9 +75,8 @@ def _joined_lines(path: Path, table: PolygonTable) -> Iterator[tuple[str, str]]:
         yield start, head
 
 
-def _ends_in_text(line: str) -> bool:
-    """Return whether a line ends in a comment or a name, where a backslash is a letter: of a folder on Windows, say."""
-    return "#" in line or line.split(maxsplit=1)[0] in ("o", "g", "usemtl")
+def _is_of_numbers(line: str) -> bool:
+    return line.split(maxsplit=1)[0] in _OF_NUMBERS and "#" not in line
 
 
 def _corners(words: list[str], *, vertices: int, where: str) -> list[int]:

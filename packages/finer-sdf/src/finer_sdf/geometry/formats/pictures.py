@@ -7,7 +7,7 @@ import numpy as np
 
 from finer_core.errors import InputError
 from finer_core.io.files import reason_of
-from finer_core.io.pictures import opened_picture
+from finer_core.io.pictures import converted, opened_picture
 from finer_sdf.geometry.raw import Room
 from finer_sdf.geometry.textures import Texture
 
@@ -32,7 +32,7 @@ def texture_of(picture: Any, room: Room) -> Texture:
     room.claim(text=6 * width * height)  # half of what the picture and its copies take
     if picture.mode.startswith(("I", "F")):
         raise InputError(f"its pixels are of mode {picture.mode}; save it with 8 bits a channel")
-    texture = Texture(pixels=np.array(picture.convert("RGB")))
+    texture = Texture(pixels=np.array(converted(picture, "RGB")))
     room.pictures.append(texture.pixels.nbytes)
     return texture
 
