@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finer_core.errors import NO_ROOM, InputError
+from finer_core.errors import NO_ROOM, InputError, shortened
 from finer_core.io.files import output_path
 
 LAYOUT: Literal["constrained"] | None = "constrained"
@@ -118,7 +118,7 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
             if number is not None:
                 raise OSError(number, os.strerror(number))
             done = f"{path}: the encoder (ffmpeg) broke off after {written} pictures; start again"
-            raise RuntimeError(f"{done}: {reason}" if reason else done)
+            raise RuntimeError(shortened(f"{done}: {reason}" if reason else done))
 
 
 def _encode(command: Sequence[str], frames: Iterable[np.ndarray], *, shape: tuple[int, ...]) -> tuple[int, str]:
