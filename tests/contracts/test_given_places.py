@@ -15,12 +15,17 @@ import finer_nerf
 import finer_ntk
 import finer_sdf
 from finer_core import InputError, differential, load_model, model_info
-from finer_core.activations import FinerActivation, GaussFinerActivation
+from finer_core.activations import FinerActivation, GaussFinerActivation, functional
+from finer_core.training import Soap, build_optimizers, run_recorded
 from finer_image import Image as Raster
+from finer_ntk.kernel import as_row_function
+from finer_ntk.plots import draw_kernels
+from finer_ntk.spectrum import descend
 
 SHORT = {"steps": 1, "log_every": 1, "device": "cpu"}
 SMALL = {"hidden_features": 8, "hidden_layers": 1}
 BALL = trimesh.creation.icosphere(subdivisions=1)
+COLORED = trimesh.Trimesh(BALL.vertices, BALL.faces, vertex_colors=np.full((len(BALL.vertices), 3), 128, np.uint8))
 
 
 @functools.cache
@@ -73,6 +78,7 @@ def test_what_is_neither_true_nor_false(tmp_path):
             functools.partial(finer_ntk.empirical_ntk, finer_core.build_network(config), coords),
             functools.partial(finer_ntk.sweep, {"a": config}, coords),
             functools.partial(finer_core.training.fit, torch.nn.Linear(2, 1), lambda network, step: 0, steps=1),
+            functools.partial(run_recorded, None, name="fit", metrics_of=dict, figure=str),
         ],
         "resume": [
             functools.partial(package.fit, data, checkpoint=tmp_path / "a.safetensors")
@@ -83,10 +89,20 @@ def test_what_is_neither_true_nor_false(tmp_path):
             functools.partial(finer_nerf.benchmark, {"a": given}, ["finer"]),
         ],
         "overwrite": [functools.partial(finer_nerf.write_scene, given, tmp_path / "scene")],
+        "choice": [finer_core.activations.fuse_activations],
         "sparse": [functools.partial(surface.extract, resolution=8, memory=1 << 30)],
+        "amsgrad": [functools.partial(build_optimizers, torch.nn.Linear(2, 1), name="adam", learning_rate=1e-3)],
+        "nesterov": [functools.partial(Soap, torch.nn.Linear(2, 1, bias=False).parameters())],
+        "exact": [functools.partial(descend, as_row_function(image), coords, coords, learning_rate=1.0, steps=1)],
+        "normalize": [functools.partial(draw_kernels, {"a": np.eye(3)})],
         "bias": [functools.partial(finer_core.Siren, in_features=2, out_features=1)],
-        "scale_req_grad": [FinerActivation, functools.partial(finer_core.GaussFiner, in_features=2, out_features=1)],
-        "normalized": [GaussFinerActivation],
+        "scale_req_grad": [
+            FinerActivation,
+            functools.partial(functional.finer, coords),
+            functools.partial(functional.wire_finer, coords),
+            functools.partial(finer_core.GaussFiner, in_features=2, out_features=1),
+        ],
+        "normalized": [GaussFinerActivation, functools.partial(functional.gauss_finer, coords)],
         "reuse_filters": [functools.partial(finer_core.Bacon, in_features=2, out_features=1)],
     }
     for name, uses in verbs.items():
@@ -95,6 +111,30 @@ def test_what_is_neither_true_nor_false(tmp_path):
                 use(**{name: "no"})
     assert not list(tmp_path.iterdir())
     assert len(finer_image.fit(np.eye(6), network=SMALL, progress=np.False_, **SHORT)[1]) == 1
+
+
+def test_what_numpy_holds_for_true_is_true():
+    z = torch.linspace(-1, 1, 5, requires_grad=True)
+    for flag in (True, False):
+        (expected,) = torch.autograd.grad(functional.finer(z, scale_req_grad=flag).sum(), z)
+        given = FinerActivation(scale_req_grad=np.bool_(flag))
+        for found in (given(z), functional.finer(z, scale_req_grad=np.bool_(flag))):
+            assert torch.equal(torch.autograd.grad(found.sum(), z)[0], expected)
+        assert given.hyper_parameters["scale_req_grad"] is flag
+
+
+def test_numpy_s_true_shows_progress(capsys):
+    coords = torch.rand(4, 2)
+    fits = {
+        "fit siren": functools.partial(finer_image.fit, np.eye(6), method="siren", network=SMALL, **SHORT),
+        "color": functools.partial(finer_sdf.fit, COLORED, samples=1000, batch_points=64, network=SMALL, **SHORT),
+        "fit Linear": functools.partial(
+            finer_core.training.fit, torch.nn.Linear(2, 1), lambda network, step: network(coords).sum(), steps=1
+        ),
+    }
+    for words, verb in fits.items():
+        verb(progress=np.True_)
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("package", [finer_image, finer_sdf, finer_nerf])

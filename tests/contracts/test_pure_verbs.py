@@ -73,7 +73,8 @@ def test_verbs_that_are_not_pure_are_seen(outcomes, folder):
     assert set(CALLS) == {"planted", *MODULES}
     found = outcomes[False]["planted"]
     assert is_digest(found["pure"][0]) and found["pure"][0] == found["pure"][1]
-    assert found["draws"][0] != found["draws"][1] and found["shifts"][0] == "drew from PyTorch's random numbers"
+    assert found["draws"][0] != found["draws"][1] and found["forks"][0] != found["forks"][1]
+    assert found["shifts"][0] == "drew from PyTorch's random numbers"
     assert found["prints"][0] == found["complains"][0] == "wrote to stdout or stderr"
     assert left_in(folder) or found["leaves"][0].startswith("PermissionError")  # root may write anywhere
     (once,) = outcomes[True]["planted"]["complains"]

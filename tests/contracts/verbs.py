@@ -162,10 +162,19 @@ def _planted(files: Path) -> Calls:
         "pure": lambda: np.arange(3),
         "shifts": lambda: torch.rand(3).shape,
         "draws": lambda: np.random.rand(3),
+        "forks": lambda: _forked(torch.rand),
         "prints": lambda: print("done"),
         "complains": lambda: sys.stderr.write("done\n"),
         "leaves": lambda: Path(f"planted-{os.getpid()}").write_text("done"),
     }
+
+
+def _forked(draw: Callable[[int], Any]) -> Any:
+    """Draw from the program's random numbers, and put them back."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return draw(3)
 
 
 CALLS: dict[str, Callable[[Path], Calls]] = {
@@ -186,9 +195,11 @@ def _written(path: Path, write: Callable[[Path], Any], *, exact: bool = True) ->
     return [(str(file.relative_to(path)), file.read_bytes()) for file in files if file.is_file()]
 
 
-def _outcome(call: Callable[[], Any]) -> str:
+def _outcome(call: Callable[[], Any], *, program: int) -> str:
+    """Return what came of a call in a program whose random numbers are at another place than another program's."""
     import torch
 
+    torch.manual_seed(program)
     size, state = _output(), torch.get_rng_state()
     try:
         found = bits(call())
@@ -210,7 +221,10 @@ def _output() -> int:
 def _write_outcomes(results: str, calls: dict[str, Calls], *, times: int) -> None:
     """Call everything some times, and write what came out."""
     found = {
-        module: {name: [_outcome(call) for _ in range(1 if name in ONCE else times)] for name, call in each.items()}
+        module: {
+            name: [_outcome(call, program=number) for number in range(1 if name in ONCE else times)]
+            for name, call in each.items()
+        }
         for module, each in calls.items()
     }
     Path(results).write_text(json.dumps(found))

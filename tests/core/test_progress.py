@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import re
+import select
 import struct
 import sys
 import termios
@@ -112,8 +113,8 @@ def test_the_bar_fits_a_terminal_of_any_width(clock, columns):
         bar.update(10, lambda: "x" * 200)
         bar.close()
         shown = b""
-        while b"10/10" not in shown or not shown.endswith(b"\n"):  # what is written arrives in pieces
-            shown += os.read(ours, 10_000)
+        while not (b"10/10" in shown and shown.endswith(b"\n")) and select.select([ours], [], [], 5)[0]:
+            shown += os.read(ours, 10_000)  # what is written arrives in pieces
     lines = shown.decode().replace("\r\n", "\n").split("\r")
     os.close(ours)
     assert "10/10" in lines[-1]

@@ -32,13 +32,13 @@ def close(found, expected, tolerance=1e-10):
 @pytest.mark.parametrize("derivative", ["published", "exact", "training"])
 @pytest.mark.parametrize("method", method_names("image"))
 def test_paths_and_blocks_agree(method, derivative, output):
-    net, x, y = network(method), X[:6], Y[:3]
+    net, x, y = network(method), X[:5], Y[:3]
     same = {"derivative": derivative, "output": output}
     expected = empirical_ntk(net, x, y, path="jacobian", **same)
-    assert expected.shape == (6, 3) + {"trace": (), "per_channel": (2,), "full": (2, 2)}[output]
+    assert expected.shape == (5, 3) + {"trace": (), "per_channel": (2,), "full": (2, 2)}[output]
     close(empirical_ntk(net, x, y, path="layers", **same), expected)
     close(empirical_ntk(net, x, y, path="products", **same), expected)
-    close(empirical_ntk(net, x, batch_size=4, **same), empirical_ntk(net, x, path="jacobian", **same))
+    close(empirical_ntk(net, x, batch_size=2, **same), empirical_ntk(net, x, path="jacobian", **same))
 
 
 def test_derivatives_differ_for_finer_and_not_for_siren():

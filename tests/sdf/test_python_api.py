@@ -478,7 +478,7 @@ def test_wrong_questions_are_refused(ball):
         "largest that fits": lambda: ball.mesh(resolution=10**6),
         "only be the reference": lambda: evaluate(cloud, BALL),
         "must be at least 1000": lambda: evaluate(BALL, BALL, samples=10),
-        "10000000000 samples needs about": lambda: evaluate(BALL, BALL, samples=10**10),
+        "10000000000 samples needs about 3100000 MB": lambda: evaluate(BALL, BALL, samples=10**10),
         "--seed must be in": lambda: evaluate(BALL, BALL, samples=1000, seed=-1),
         "--seed must be an integer": lambda: evaluate(BALL, BALL, samples=1000, seed=1.5),
         "no shape 'teapot' to download": lambda: download("teapot"),

@@ -56,6 +56,41 @@ def test_a_figure_that_cannot_be_written_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [([], "at least one picture"), ([np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)], "of one size")],
+)
+def test_no_pictures_and_pictures_of_two_sizes_are_no_film(tmp_path, frames, words):
+    with pytest.raises(InputError, match=words):
+        write_mp4(frames, tmp_path / "film.mp4", fps=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_takes_pictures_in_any_order_of_memory(tmp_path):
+    contents = []
+    for order in "CF":
+        write_mp4([np.array(frame, order=order) for frame in FRAMES], tmp_path / "film.mp4", fps=10)
+        contents.append((tmp_path / "film.mp4").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_no_frame_is_made_for_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be written"):
+        write_mp4((pytest.fail("made") for _ in range(2)), tmp_path / "nowhere" / "film.mp4", fps=10)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script of a shell stands for the encoder")
+def test_ctrl_c_while_the_encoder_ends_ends_it(tmp_path, monkeypatch):
+    encoder = tmp_path / "encoder"
+    encoder.write_text('#!/bin/sh\ncat > /dev/null\necho $$ > "$0.pid"\nkill -INT $PPID\nexec sleep 60\n')
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    with pytest.raises(KeyboardInterrupt):
+        write_mp4(FRAMES, tmp_path / "film.mp4", fps=10)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "encoder.pid").read_text()), 0)
+
+
 def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (3, 0.3))
     with pytest.raises(RuntimeError, match=r"film\.mp4: the encoder .* broke off after 3 pictures; start again"):
@@ -66,12 +101,14 @@ def test_a_film_that_is_not_whole_is_not_kept(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="a script of a shell stands for the encoder")
 def test_a_film_whose_encoder_ends_early_is_not_one_of_a_full_disk(tmp_path, monkeypatch):
     encoder = tmp_path / "encoder"
-    encoder.write_text("#!/bin/sh\necho lost >&2\nexit 1\n")
+    encoder.write_text("#!/bin/sh\necho lost >&2\nyes 'a line of many' | head -n 99 >&2\nexit 1\n")
     encoder.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
     frames = np.zeros((40, 256, 256, 3), np.uint8)
-    with pytest.raises(RuntimeError, match=r"film\.mp4: the encoder .* broke off after 0 pictures; start again: lost"):
+    said = r"film\.mp4: the encoder .* broke off after 0 pictures; start again: lost a line"
+    with pytest.raises(RuntimeError, match=said) as error:
         write_mp4(frames, tmp_path / "film.mp4", fps=10)
+    assert len(str(error.value)) <= 300
     assert list(tmp_path.iterdir()) == [encoder]
 
 

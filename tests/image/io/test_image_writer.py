@@ -264,6 +264,20 @@ def test_the_next_writer_clears_what_a_killed_writer_of_a_zarr_left(tmp_path):
     assert os.listdir(tmp_path) == ["a.zarr"]
 
 
+def test_a_zarr_that_cannot_be_moved_into_another_folder_is_replaced_all_the_same(tmp_path, monkeypatch):
+    """One that nobody may write to has a new name in its own folder, and no other."""
+    path, image, rename = write_image(tmp_path / "a.zarr", noise(5, 7)), noise(6, 8), os.replace
+
+    def replace(source, target):
+        if Path(source).suffix == ".old":
+            raise PermissionError(errno.EACCES, "Permission denied", str(source))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    write_image(path, image)
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], image)
+
+
 def test_ctrl_c_between_two_renames_leaves_the_old_zarr(tmp_path, monkeypatch):
     path = write_image(tmp_path / "a.zarr", noise(5, 7))
     rename = os.replace

@@ -16,6 +16,7 @@ from finer_image.app.cli import main
 from finer_image.app.folder_fit import fit_image
 from finer_image.config import ImageConfig
 from finer_image.evaluation import evaluate
+from finer_image.io import strip_writer, zarr_writer
 from finer_image.io import strips as bands
 from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
@@ -48,9 +49,11 @@ def picture(height: int, width: int, dtype: str = "uint8") -> np.ndarray:
 
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no memory for whole images, and make the bands of rows low, so that small images come in many."""
+    """Leave no memory for whole images, and make bands and tiles small, so that small images come in many."""
     monkeypatch.setattr(budget, "room_for_pixels", lambda memory, copies: 1000)
     monkeypatch.setattr(bands, "_BAND_BYTES", 1)
+    monkeypatch.setattr(strip_writer, "_TILE", 64)
+    monkeypatch.setattr(zarr_writer, "_CHUNK", 64)
     monkeypatch.setattr(evaluation, "_BAND_NUMBERS", 1)
 
 

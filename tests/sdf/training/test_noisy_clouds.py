@@ -140,13 +140,15 @@ def test_parts_stay_and_strays_make_none(monkeypatch):
 
 def test_winding_numbers_are_asked_for_once_a_grid(monkeypatch):
     """They take longer than all else; the solutions with other weights of the points are told the same."""
-    asked = []
-    number = igl.fast_winding_number
+    asked, told = [], []
+    number, solved = igl.fast_winding_number, smoothing._solved
+    monkeypatch.setattr(smoothing, "_solved", lambda *given, **how: told.append(how["weight"]) or solved(*given, **how))
     monkeypatch.setattr(igl, "fast_winding_number", lambda *given: asked.append(len(given[-1])) or number(*given))
     monkeypatch.setattr(smoothing, "_WHOLE", (9, 17))
     monkeypatch.setattr(smoothing, "_NARROW", ())
     smooth_surface(in_box(moved(sphere(1500), 0.08)))
     assert len(asked) == 2 and asked[0] == 9**3
+    assert len(told) == 2 + smoothing._WEIGHTINGS and all(weight is told[1] for weight in told[2:])
 
 
 def test_a_grid_without_a_change_of_sign_is_refused():

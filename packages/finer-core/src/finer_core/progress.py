@@ -112,12 +112,18 @@ class Progress:
                 self._bar.disable = True  # or it writes once more when it is collected
 
 
-def check_progress(progress: Any) -> None:
-    """Raise InputError for what is no `ProgressOption`: Python takes any value for true or false."""
-    if not isinstance(plain(progress), bool) and not callable(progress):
+def checked_progress(progress: Any) -> ProgressOption:
+    """Return a `ProgressOption`, NumPy's true and false as Python's.
+
+    Raises:
+        InputError: If it is something else: Python takes any value for true or false.
+    """
+    found: ProgressOption = plain(progress)
+    if not isinstance(found, bool) and not callable(found):
         raise InputError(
             f"progress must be True, False or a function of (done, total, metrics), got {shown(progress)[:100]}"
         )
+    return found
 
 
 class Tell(Protocol):
@@ -140,7 +146,7 @@ def reporting(what: str, *, unit: str, progress: ProgressOption) -> Iterator[Tel
     Raises:
         InputError: If that is something else.
     """
-    check_progress(progress)
+    progress = checked_progress(progress)
     bar: Progress | None = None
 
     def tell(done: int, total: int, figure: str = "") -> None:

@@ -236,7 +236,7 @@ def check_flag(value: Any, *, what: str) -> None:
     Raises:
         InputError: If it is something else.
     """
-    if not isinstance(plain(value), bool):
+    if type(value) is not bool and not isinstance(plain(value), bool):  # activations ask in every layer
         raise InputError(f"{what} must be True or False, got {shown(value)[:100]}")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from finer_core.casts import as_array
 from finer_core.io.figures import subplots
+from finer_core.schema import check_flag
 from finer_core.shapes import Float, Real
 from finer_ntk.spectrum.measures import traced
 
@@ -45,6 +46,7 @@ def draw_kernels(kernels: Mapping[str, np.ndarray | Tensor], *, normalize: bool)
         >>> [axes.get_title() for axes in figure.axes[:2]]
         ['one', 'two']
     """
+    check_flag(normalize, what="normalize")
     shown = {name: _shown(kernel) for name, kernel in kernels.items()}
     if normalize:
         shown = {name: kernel / np.abs(np.diagonal(kernel)).mean() for name, kernel in shown.items()}

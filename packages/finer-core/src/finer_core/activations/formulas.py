@@ -46,6 +46,7 @@ def checked_constants(
             check_within(found[name], "(-inf, inf)", what=name)
         elif name in flags:
             check_flag(value, what=name)
+            found[name] = bool(value)
     return found
 
 
@@ -277,6 +278,7 @@ class NormalizedGaussFinerFormula(RealFormula):
 
 def gauss_finer_formula(*, scale: float, omega_0: float, normalized: bool) -> OfFinerSine | NormalizedGaussFinerFormula:
     """Return FINER++'s Gaussian."""
+    check_flag(normalized, what="normalized")
     if normalized:
         return NormalizedGaussFinerFormula(scale, omega_0)
     return OfFinerSine(GaussFormula(scale), omega_0)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from finer_core.errors import NO_ROOM, InputError
+from finer_core.errors import NO_ROOM, InputError, shortened
 from finer_core.io.files import output_path
 
 LAYOUT: Literal["constrained"] | None = "constrained"
@@ -93,20 +93,22 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
         fps: Frames a second.
 
     Raises:
-        InputError: If the film cannot be written.
+        InputError: If the film cannot be written, or there are no frames, or some of another size.
         OSError: If there is no more room for it.
         RuntimeError: If the encoder ended before it had written all of them.
     """
     import imageio_ffmpeg  # here: its ffmpeg is large
 
     rest = iter(frames)
-    first = next(rest)
-    size = "{1}x{0}".format(*(side + side % 2 for side in first.shape[:2]))
-    read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{fps:.6g}", "-i", "-"]
-    write = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
     with output_path(path) as temporary:
+        first = next(rest, None)
+        if first is None:
+            raise InputError(f"{path}: a film has at least one picture")
+        size = "{1}x{0}".format(*(side + side % 2 for side in first.shape[:2]))
+        read = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{fps:.6g}", "-i", "-"]
+        write = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", *read, *write, "-v", "error", str(temporary)]
-        taken, reason = _encode(command, itertools.chain([first], rest))
+        taken, reason = _encode(command, itertools.chain([first], rest), shape=first.shape)
         try:
             written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
         except RuntimeError:  # what there is, is no film
@@ -116,10 +118,10 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | os.PathLike[str], *, fps
             if number is not None:
                 raise OSError(number, os.strerror(number))
             done = f"{path}: the encoder (ffmpeg) broke off after {written} pictures; start again"
-            raise RuntimeError(f"{done}: {reason}" if reason else done)
+            raise RuntimeError(shortened(f"{done}: {reason}" if reason else done))
 
 
-def _encode(command: Sequence[str], frames: Iterable[np.ndarray]) -> tuple[int, str]:
+def _encode(command: Sequence[str], frames: Iterable[np.ndarray], *, shape: tuple[int, ...]) -> tuple[int, str]:
     """Give pictures to an encoder, which Ctrl-C does not reach; return how many it took, and why it failed, if so."""
     taken = 0
     with (
@@ -129,19 +131,23 @@ def _encode(command: Sequence[str], frames: Iterable[np.ndarray]) -> tuple[int, 
         assert encoder.stdin is not None
         try:
             for frame in frames:
-                height, width = frame.shape[:2]
-                left = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge").data.cast("B")
+                if frame.shape != shape:  # else its pixels would end another's lines
+                    raise InputError(f"a film has pictures of one size, got {shape} and {frame.shape}")
+                padding = ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0))
+                left = np.ascontiguousarray(np.pad(frame, padding, mode="edge")).data.cast("B")
                 try:
                     while left:
                         left = left[encoder.stdin.write(left) :]
                 except OSError:  # it has ended
                     break
                 taken += 1
+            encoder.stdin.close()
+            encoder.wait()
         except BaseException:
             encoder.kill()
+            encoder.wait()  # which `with` does not after Ctrl-C
             raise
-        encoder.stdin.close()
-        if not encoder.wait():
+        if not encoder.returncode:
             return taken, ""
         if encoder.returncode == -getattr(signal, "SIGXFSZ", 0):  # which a limit on the size of files sends
             return taken, os.strerror(errno.EFBIG)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.networks.kept_state import check_state
-from finer_core.progress import ProgressOption, check_progress
+from finer_core.progress import ProgressOption, checked_progress
 from finer_core.schema import check_within, shown
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.history import TrainingHistory
@@ -96,7 +96,7 @@ def fit(
     """
     for name, number in (("steps", steps), ("log_every", log_every)):
         check_within(number, "[1, inf)", what=name, is_whole=True)
-    check_progress(progress)
+    progress = checked_progress(progress)
     check_module(network)
     check_state(network, what="trained")
     if not callable(objective) and not callable(getattr(objective, "backward", None)):

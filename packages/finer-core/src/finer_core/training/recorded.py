@@ -15,7 +15,7 @@ from torch import Tensor
 from finer_core.distributed.interruption import interruptible
 from finer_core.errors import InputError, Interrupted, shortened
 from finer_core.io.files import check_output_path, given_path
-from finer_core.progress import ProgressOption
+from finer_core.progress import ProgressOption, checked_progress
 from finer_core.schema import check_flag
 from finer_core.training.callbacks import HOOKS, hooks_of
 from finer_core.training.checkpoint import read_state
@@ -107,6 +107,7 @@ def run_recorded(
         >>> history["step"].tolist(), sorted(history[-1].metrics)
         ([10, 20], ['root'])
     """
+    progress = checked_progress(progress)
     hooks = {hook: hooks_of(callbacks, hook) for hook in HOOKS}
     history = TrainingHistory()
 

@@ -182,9 +182,10 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
                 os.replace(path, old)
             os.replace(temporary, path)
         finally:
-            if os.path.lexists(old):
-                # Stopped, by whatever it was, between the two it goes back.
-                os.replace(old, scratch / "old" if os.path.lexists(path) else path)
+            if os.path.lexists(old) and not os.path.lexists(path):  # stopped, by whatever it was, between the two
+                os.replace(old, path)
+            with contextlib.suppress(OSError):  # there is none, or nobody may write to it, and it stays
+                os.replace(old, scratch / "old")
 
 
 def _write_png(path: Path, image: Image) -> None:

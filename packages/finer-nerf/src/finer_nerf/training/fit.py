@@ -13,7 +13,7 @@ from finer_core.config import config_with, refuse_fields_without_effect
 from finer_core.errors import InputError, shortened
 from finer_core.metrics import psnr_of_mse
 from finer_core.networks.own_network import AnyActivation
-from finer_core.progress import ProgressOption, check_progress
+from finer_core.progress import ProgressOption, checked_progress
 from finer_core.training import Fit, TrainingHistory, run_recorded, saved_state
 from finer_core.training.batching import apart_from_the_program
 from finer_core.training.own_code import own_code
@@ -86,7 +86,7 @@ def fit(
         >>> len(history), history[-1].step, history["psnr"].shape
         (4, 4, (4,))
     """
-    check_progress(progress)
+    progress = checked_progress(progress)
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
     settings = config_with(NerfConfig, config, overrides)

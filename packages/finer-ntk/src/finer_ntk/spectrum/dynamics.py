@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_core.schema import check_flag
 from finer_core.shapes import Float, Real
 from finer_ntk.kernel.functional_model import RowFunction
 
@@ -74,7 +75,7 @@ def descend(
         exact: Train through FINER's factor; the published rule does not.
 
     Raises:
-        InputError: If the loss is not finite, the rate being too high.
+        InputError: If the loss is not finite, the rate being too high, or `exact` is neither true nor false.
 
     Example:
         >>> import torch
@@ -86,6 +87,7 @@ def descend(
         >>> bool(losses[5] < losses[0])
         True
     """
+    check_flag(exact, what="exact")
     params = {name: value.clone().requires_grad_() for name, value in function.params.items()}
     losses = []
     for step in range(steps + 1):

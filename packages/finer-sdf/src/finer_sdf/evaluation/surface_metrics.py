@@ -28,7 +28,8 @@ THRESHOLDS = (0.001, 0.002, 0.005)
 F_SCORE_THRESHOLD = 0.002
 """The one of them that `f_score` is at."""
 _STAGES = 5
-_BYTES_A_SAMPLE = 250
+_BYTES_A_SAMPLE = 310
+"""Measured, of 4 million."""
 _OTHER_UNIT = 9.0
 """How many times as large as the other one of two surfaces is that can hardly be in the same unit."""
 _OURS, _THEIRS = 1, 2

@@ -11,7 +11,7 @@ from torch import nn
 
 from finer_core.config import config_with, refuse_fields_without_effect
 from finer_core.networks.own_network import AnyActivation, describe_network
-from finer_core.progress import ProgressOption, check_progress
+from finer_core.progress import ProgressOption, checked_progress
 from finer_core.resources import parse_memory
 from finer_core.training import TrainingHistory, run_recorded, saved_state
 from finer_core.training.batching import apart_from_the_program
@@ -86,7 +86,7 @@ def fit(
         >>> model(ball.vertices).shape, len(history), history[-1].step, history["loss"].shape
         ((642,), 20, 20, (20,))
     """
-    check_progress(progress)
+    progress = checked_progress(progress)
     if isinstance(network, Mapping):
         overrides["network"] = dict(network)
     settings = config_with(SdfConfig, config, overrides)

@@ -20,6 +20,7 @@ from finer_core.activations.derivative_mode import (
     refuse_second_derivative,
 )
 from finer_core.activations.formulas import RealFormula, check_tensors
+from finer_core.schema import check_flag
 
 try:  # No public names do this; PyTorch 2.6 to 2.13 have these, and another one may not.
     from torch._C import _functorch as functorch
@@ -152,7 +153,8 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
         f(z), the shape of `z`.
 
     Raises:
-        InputError: If a constant of the formula is a parameter, which would not be trained, or many numbers.
+        InputError: If a constant of the formula is a parameter, which would not be trained, or many numbers, or
+            `scale_req_grad` neither true nor false.
 
     Example:
         >>> import torch
@@ -161,7 +163,8 @@ def apply_formula(z: Tensor, formula: Formula, *, scale_req_grad: bool = False) 
         >>> apply_formula(torch.tensor([0.0, 0.5]), SineFormula(2.0))
         tensor([0.0000, 0.8415])
     """
-    exact = scale_req_grad or derivatives_are_exact()
+    check_flag(scale_req_grad, what="scale_req_grad")
+    exact = bool(scale_req_grad) or derivatives_are_exact()
     check_tensors(formula)
     if z.dtype in (torch.float16, torch.bfloat16):
         out = _apply(z.float(), formula, exact)

@@ -17,6 +17,7 @@ from torch import Tensor
 from finer_core.activations._kernels.cpu import forget_kernels, native_kernels
 from finer_core.activations.formulas import FinerFormula, RealFormula
 from finer_core.c_library import allow_building, building_is_allowed
+from finer_core.schema import check_flag
 
 _log = logging.getLogger(__name__)
 _choice: bool | None = None
@@ -56,16 +57,21 @@ def fuse_activations(choice: bool | None) -> None:
             PyTorch's operations; None, which is how it begins, for those that are there at once, on a CPU or an NVIDIA
             GPU: on a CPU, where they were built before or FINER_KERNELS=build allows it.
 
+    Raises:
+        InputError: If it is something else.
+
     Example:
         >>> from finer_core.activations import fuse_activations
         >>> fuse_activations(False)  # PyTorch's operations
         >>> fuse_activations(None)  # as it begins
     """
     global _choice
+    if choice is not None:
+        check_flag(choice, what="choice")
     if choice:
         allow_building()
         forget_kernels()
-    _choice = choice
+    _choice = None if choice is None else bool(choice)
 
 
 def fusion_choice() -> bool | None:

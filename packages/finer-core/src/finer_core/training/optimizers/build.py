@@ -17,7 +17,7 @@ from finer_core.casts import check_module
 from finer_core.distributed.ranks import ALONE, Ranks
 from finer_core.errors import InputError
 from finer_core.parallel import one_thread_per_op
-from finer_core.schema import check_within, shown
+from finer_core.schema import check_flag, check_within, shown
 from finer_core.training.ema import WeightEma
 from finer_core.training.optimizers.eager import Adam
 from finer_core.training.optimizers.matrices import check_betas
@@ -87,6 +87,7 @@ def build_optimizers(
     check_within(matrix_learning_rate, "(0, inf)", what="matrix_learning_rate")
     check_betas(betas)
     check_within(eps, "[0, inf)", what="eps")
+    check_flag(amsgrad, what="amsgrad")
     check_within(ema_decay, "[0, 1)", what="ema_decay")
     if precision not in ("fp32", "bf16"):
         raise InputError(f"precision must be 'fp32' or 'bf16', got {shown(precision)[:100]}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from finer_core.parallel import parallel_map
-from finer_core.schema import check_within
+from finer_core.schema import check_flag, check_within
 from finer_core.training.optimizers.eager import EagerOptimizer
 from finer_core.training.optimizers.matrices import check_betas, check_matrices, squared_modulus
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
@@ -67,6 +67,7 @@ class Soap(EagerOptimizer):
         check_within(lr, "[0, inf)", what="lr")
         check_betas(betas)
         check_within(eps, "[0, inf)", what="eps")
+        check_flag(nesterov, what="nesterov")
         check_within(renew_every, "[1, inf)", what="renew_every", is_whole=True)
         self.renew_every = renew_every
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov})
