@@ -139,7 +139,7 @@ def test_numpy_s_true_shows_progress(capsys):
 
 @pytest.mark.parametrize("package", [finer_image, finer_sdf, finer_nerf])
 def test_a_seed_beyond_the_machine_s_whole_numbers(package):
-    with pytest.raises(InputError, match=r"'seed' must be an integer between -2\^63 and 2\^63, got 11805916"):
+    with pytest.raises(InputError, match=r"'seed' must be an integer between 1 - 2\^63 and 2\^63 - 1, got 11805916"):
         package.fit(None, seed=2**70)
 
 

@@ -304,7 +304,7 @@ def test_a_whole_number_is_a_number():
         ({"steps": 0}, "--steps must be at least 1, got 0"),
         ({"checkpoint_seconds": -1.0}, "--checkpoint-seconds must be at least 0, got -1.0"),
         ({"seed": -1}, r"--seed must be between 0 and 2\^63 - 1, got -1"),
-        ({"seed": 2**63}, r"'seed' must be an integer, got 9223372036854775808"),
+        ({"seed": 2**63}, r"'seed' must be an integer between 1 - 2\^63 and 2\^63 - 1, got 9223372036854775808"),
         ({"seed": "1"}, r"'seed' must be an integer, got '1' \(--seed\)"),
         ({"seed": None}, "'seed' must be an integer, got None"),
         ({"steps": 2.5}, "'steps' must be an integer, got 2.5"),

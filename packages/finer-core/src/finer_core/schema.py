@@ -95,7 +95,7 @@ def check(value: Any, kind: Any, *, name: str) -> None:
 def wanted(value: Any, kind: Any) -> str:
     """Return in words what an annotation wants in the place of a value that does not fit it."""
     is_too_large = isinstance(value, int) and abs(value) > _MOST_INTEGER and fits(0, kind)
-    return described(kind) + " between -2^63 and 2^63" * is_too_large
+    return described(kind) + " between 1 - 2^63 and 2^63 - 1" * is_too_large
 
 
 def shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from finer_sdf.distance_field import DistanceField
 from finer_sdf.evaluation.chamfer import chamfer_of_samples, sampling_floor
 from finer_sdf.evaluation.inner_walls import Outside, outside_of
 from finer_sdf.evaluation.iou import PUBLISHED_BOX, RESOLUTION, iou_of, joint_box
+from finer_sdf.evaluation.notes import inside_notes, place_notes, wall_notes
 from finer_sdf.evaluation.surface_distance import OneWay, distances_to_mesh, f_score, normal_figures
 from finer_sdf.evaluation.topology import topology_report
 from finer_sdf.geometry import LoadedShape, Mesh, PointCloud, Shape
@@ -30,8 +31,6 @@ F_SCORE_THRESHOLD = 0.002
 _STAGES = 5
 _BYTES_A_SAMPLE = 310
 """Measured, of 4 million."""
-_OTHER_UNIT = 9.0
-"""How many times as large as the other one of two surfaces is that can hardly be in the same unit."""
 _OURS, _THEIRS = 1, 2
 """Make two independent seeds of one, both unlike the one itself, by which the paper's preset draws its cloud."""
 
@@ -148,10 +147,10 @@ def compare_surfaces(
     drawn = sample_surface(ours.surface, count=samples, seed=(seed, _OURS))
     begin("topology")
     topology = topology_report(boxed)
-    notes = _place_notes(mesh, reference) + _notes(topology, reference) + _wall_notes("mesh", ours)
+    notes = place_notes(mesh, reference) + inside_notes(topology, reference) + wall_notes("mesh", ours)
     if isinstance(reference, Mesh):
         theirs = outside_of(normalization.mesh_to_box(reference))
-        notes += _wall_notes("reference", theirs)
+        notes += wall_notes("reference", theirs)
         figures = _against_mesh(ours, drawn, theirs, seed, iou_resolution, begin)
         notes += [
             f"{name} is not known: its grid of {iou_resolution} points an axis meets the inside of neither surface"
@@ -182,38 +181,6 @@ def no_surface() -> dict[str, Any]:
     names = ("chamfer_l2_sum", "chamfer_l2_sum_floor", "chamfer_l2_sum_excess", "chamfer_l1", "iou", "iou_published")
     more = ("f_score", "normal_consistency", "hausdorff", "surface_distance", "watertight", "manifold", "components")
     return dict.fromkeys((*names, *more))
-
-
-def _notes(topology: dict[str, Any], reference: Shape) -> list[str]:
-    """Say what limits the figures."""
-    notes = []
-    if topology["outward"] is False:
-        notes.append("the mesh is inside out: nothing is inside it")
-    if isinstance(reference, PointCloud):
-        return [*notes, "the reference is a point cloud: no inside and no exact distances to it"]
-    for name, watertight in (
-        ("mesh", topology["watertight"]),
-        ("reference", topology_report(reference)["watertight"]),
-    ):
-        if not watertight:
-            notes.append(f"the {name} is not watertight: its inside is where its winding number is above 1/2")
-    return notes
-
-
-def _place_notes(mesh: Mesh, reference: Shape) -> list[str]:
-    """Return a note where both can hardly be in the same unit, at the same place."""
-    (low, high), (other_low, other_high) = mesh.bounds, reference.bounds
-    times = (high - low).max() / (other_high - other_low).max()
-    apart = ", and they are apart" if (low > other_high).any() or (high < other_low).any() else ""
-    is_usual = not apart and 1 / _OTHER_UNIT < times < _OTHER_UNIT
-    found = f"the mesh is {times:.3g} times as large as the reference{apart}: both in one unit, one place?"
-    return [] if is_usual else [found]
-
-
-def _wall_notes(which: str, outside: Outside) -> list[str]:
-    if not outside.share:
-        return []
-    return [f"{100 * outside.share:.1f} % of the {which}'s surface lies inside it, as where parts overlap; left out"]
 
 
 def _against_mesh(
