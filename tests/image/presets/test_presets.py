@@ -130,9 +130,9 @@ def test_first_omega_falls_in_long_fits_of_images_that_are_large_for_the_network
 
     assert {omega(passes, 1.0) for passes in (1, 10, 40)} == {15.0}
     assert {omega(passes, 0.0) for passes in (10, 40, 320)} == {15.0}
-    assert omega(320, 1.0) == omega(1000, 1.0) == 7.5  # lower ones end worse however long the fit
+    assert omega(160, 1.0) == omega(320, 1.0) == omega(1000, 1.0) == 9.449  # lower ones end worse however long the fit
     assert omega(125, 1.0) == pytest.approx(10.26, abs=0.01)
-    assert omega(40, 0.5) > omega(80, 0.5) > omega(80, 1.0) > omega(320, 1.0) == 7.5
+    assert omega(40, 0.5) > omega(80, 0.5) > omega(80, 1.0) > omega(160, 1.0)
     assert fast_network("siren", passes=125, crowding=1.0) == {}
 
 
@@ -171,7 +171,9 @@ def test_first_omega_falls_with_the_width_of_narrow_networks():
 
     assert omega(512) == omega(256) == omega(128) == 15
     assert (omega(64), omega(16)) == (7.5, 1.875)
-    assert omega(64, passes=320) == 3.75
+    assert omega(256, passes=320) == omega(512, passes=320) == 9.449
+    assert (omega(128, passes=320), omega(64, passes=320)) == (7.5, 3.75)
+    assert omega(192, passes=320) == pytest.approx(15 * (40 / (160 * 256 / 192)) ** (1 / 3), abs=1e-3)
 
 
 def test_first_layers_of_other_methods_are_those_that_short_fits_can_use():

@@ -17,21 +17,23 @@ _WIRE = {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
 """Nor do WIRE's with the published 20, 20 and 10. Other methods keep published values (docs/budgets.md)."""
 _OMEGA_EXPONENT = 1 / 3
 """First omega falls as the passes to this power where values are crowded (docs/studies/lengths.md)."""
-_LOWEST_OMEGA_AT = 320.0
-"""Passes from which on first omega falls no further: in 1,000 of a 512x512 image 5.1 ends 0.6 dB below 7.5."""
+_LOWEST_OMEGA_AT = 160.0
+"""Passes from which on first omega of the usual width falls no further: in 320 of a 512x512 image 7.5 ends 0.2 to
+0.3 dB below 9.4. Half the width goes on to twice the passes: there it is 9.4 that ends 0.2 dB below."""
+_USUAL_WIDTH = 256
 
 
-def fast_network(method: str, *, passes: float, crowding: float, hidden_features: int = NARROW_WIDTH) -> dict[str, Any]:
+def fast_network(method: str, *, passes: float, crowding: float, hidden_features: int = _USUAL_WIDTH) -> dict[str, Any]:
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
-    Formula: FINER's omega = 15 n min(1, 40 / min(P, 320))^(c / 3), with n = min(1, w / 128), and k = 12; a Gaussian
-    network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
+    Formula: FINER's omega = 15 n min(1, 40 / min(P, L))^(c / 3), with n = min(1, w / 128) and
+    L = 160 min(2, max(1, 256 / w)), and k = 12; a Gaussian network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
 
     Args:
         method: The method.
         passes: P, how often every pixel is used.
         crowding: c, of `crowding_of`.
-        hidden_features: w, the network's width, by default one that is not narrow; few neurons cover few frequencies.
+        hidden_features: w, the network's width; few neurons cover few frequencies.
     """
     narrow = min(1.0, hidden_features / NARROW_WIDTH)
     if method == "gauss":
@@ -40,5 +42,6 @@ def fast_network(method: str, *, passes: float, crowding: float, hidden_features
         return {**_WIRE, "first_omega_0": round(_WIRE["first_omega_0"] * narrow, 3)}
     if method != "finer":
         return {}
-    omega = _FIRST_OMEGA * min(1.0, PASSES / min(passes, _LOWEST_OMEGA_AT)) ** (_OMEGA_EXPONENT * crowding)
+    falling = min(passes, _LOWEST_OMEGA_AT * min(2.0, max(1.0, _USUAL_WIDTH / hidden_features)))
+    omega = _FIRST_OMEGA * min(1.0, PASSES / falling) ** (_OMEGA_EXPONENT * crowding)
     return {"first_omega_0": round(omega * narrow, 3), "first_bias_scale": _FIRST_BIAS_SCALE}
