@@ -27,6 +27,8 @@ STEADY_BATCH = 8.0
 """Over sqrt(N), the batch that bears the usual rate."""
 _STEADY_PASSES, _BATCH_EXPONENT = 20.0, 0.75
 """The passes that want it; what more of them multiply it by is their ratio to this power."""
+USUAL_WIDTH = 256
+"""Hidden features that rates, batches and first layers were found for; others have factors."""
 NARROW_WIDTH = 128
 """Hidden features below which a network has smaller batches, by the root of what it lacks, and lower frequencies."""
 _SMALL_BATCH, _SMALL_EXPONENT = 1.26, 0.1

@@ -6,7 +6,7 @@ High frequencies in the first layer are quicker; low ones end better where there
 import math
 from typing import Any
 
-from finer_image.presets.lengths import NARROW_WIDTH, PASSES
+from finer_image.presets.lengths import NARROW_WIDTH, PASSES, USUAL_WIDTH
 
 _FIRST_OMEGA, _FIRST_BIAS_SCALE = 15.0, 12.0
 """FINER's in fits of up to `PASSES` and of small images. In equal time they gain 3 to 4 dB on photographs at 256x256
@@ -20,10 +20,9 @@ _OMEGA_EXPONENT = 1 / 3
 _LOWEST_OMEGA_AT = 160.0
 """Passes from which on first omega of the usual width falls no further: in 320 of a 512x512 image 7.5 ends 0.2 to
 0.3 dB below 9.4. Half the width goes on to twice the passes: there it is 9.4 that ends 0.2 dB below."""
-_USUAL_WIDTH = 256
 
 
-def fast_network(method: str, *, passes: float, crowding: float, hidden_features: int = _USUAL_WIDTH) -> dict[str, Any]:
+def fast_network(method: str, *, passes: float, crowding: float, hidden_features: int = USUAL_WIDTH) -> dict[str, Any]:
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
     Formula: FINER's omega = 15 n min(1, 40 / min(P, L))^(c / 3), with n = min(1, w / 128) and
@@ -42,6 +41,6 @@ def fast_network(method: str, *, passes: float, crowding: float, hidden_features
         return {**_WIRE, "first_omega_0": round(_WIRE["first_omega_0"] * narrow, 3)}
     if method != "finer":
         return {}
-    falling = min(passes, _LOWEST_OMEGA_AT * min(2.0, max(1.0, _USUAL_WIDTH / hidden_features)))
+    falling = min(passes, _LOWEST_OMEGA_AT * min(2.0, max(1.0, USUAL_WIDTH / hidden_features)))
     omega = _FIRST_OMEGA * min(1.0, PASSES / falling) ** (_OMEGA_EXPONENT * crowding)
     return {"first_omega_0": round(omega * narrow, 3), "first_bias_scale": _FIRST_BIAS_SCALE}

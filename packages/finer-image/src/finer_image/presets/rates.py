@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from finer_core.training_config import matrix_rate
-from finer_image.presets.lengths import NARROW_WIDTH, SMALLEST_BATCH, STEADY_BATCH, Length
+from finer_image.presets.lengths import NARROW_WIDTH, SMALLEST_BATCH, STEADY_BATCH, USUAL_WIDTH, Length
 from finer_image.presets.methods import USUAL_RATE, MethodRules, rules_of
 
 MUON_RATE = 1.5e-3
@@ -20,8 +20,6 @@ _SHORT_PASSES, _SHORT_RATE = 10.0, math.sqrt(2)
 """Passes below which rates are higher, as their inverse root, and at most by this factor."""
 _STEADY_PASSES, _STEADY_STEPS = 80.0, 2.5
 """Passes up to which, and steps over sqrt(N) for which, a batch bears its rate however crowded the values are."""
-_USUAL_WIDTH = 256
-"""Hidden features that the factors of rate and batch are for."""
 _HIGHEST_RATE, _HIGHEST_USUAL_RATE = 2e-3, 1.2e-3
 """Highest rates of SOAP: of all pixels at once and of small batches, and of large batches and the usual width. There
 narrower networks bear more, as the root of what they lack, in terms of FINER's own rate."""
@@ -73,7 +71,7 @@ def fast_rates(
         hidden_layers: Depth of a method's network; None for a module of the user's own.
     """
     rules = rules_of(method)
-    narrow = _USUAL_WIDTH / hidden_features
+    narrow = USUAL_WIDTH / hidden_features
     if rules.noiseless and hidden_layers and not length.batch_pixels and pixels <= SMALLEST_BATCH:
         rate = min(_HIGHEST_RATE, rules.noiseless * narrow * min(1.0, _USUAL_LAYERS / hidden_layers))
     else:
