@@ -48,7 +48,8 @@ def outcomes(folder) -> dict[bool, dict[str, dict[str, list[str]]]]:
     empty.mkdir()
     empty.chmod(0o555)
     results = {closed: folder / f"results-{closed}.json" for closed in (False, True)}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "FINER_KERNELS": "off", "OMP_NUM_THREADS": "1"}
     arguments = [str(path) for path in (files, results[False], output, results[True])]
     command = [sys.executable, "-m", "tests.contracts.verbs", *arguments, *MODULES, "planted"]
     close = {"preexec_fn": lambda: (os.close(1), os.close(2))}

@@ -5,6 +5,7 @@ import torch
 
 from finer_core import METHODS, NetworkConfig, build_network
 from finer_core.differential import divergence, gradient, jacobian, laplacian, value_and_gradient
+from finer_core.errors import InputError
 
 METHOD_NAMES = [name for name in METHODS if name not in ("multiscale-bacon", "ngp")]
 SOFT = {  # settings that finite differences resolve
@@ -129,6 +130,12 @@ def test_wrong_shapes_are_named():
         network(torch.zeros(4, 2, dtype=torch.float64))
     with pytest.raises(ValueError, match="floating point"):
         gradient(network, torch.zeros(4, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("derivative", [value_and_gradient, gradient, jacobian, divergence, laplacian])
+def test_a_flag_that_is_none_is_refused(derivative):
+    with pytest.raises(InputError, match="create_graph must be True or False, got 'no'"):
+        derivative(network_of("finer"), coords_of(), create_graph="no")
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from finer_core.activations import exact_derivatives
 from finer_core.errors import InputError
+from finer_core.schema import check_flag
 from finer_core.shapes import Float
 
 Field = Callable[[Tensor], Tensor]
@@ -58,8 +59,16 @@ def value_and_gradient(
 
     Raises:
         ValueError: If the field has more than one output (use `jacobian`), or none.
+        InputError: If coords are no tensor, or create_graph is neither True nor False.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.differential import value_and_gradient
+        >>> values, gradient = value_and_gradient(lambda x: (x**2).sum(-1, keepdim=True), torch.tensor([[1.0, 2.0]]))
+        >>> values.tolist(), gradient.tolist()
+        ([[5.0]], [[2.0, 4.0]])
     """
-    x, values = _evaluate(field, coords)
+    x, values = _evaluate(field, coords, create_graph=create_graph)
     if values.shape[-1] != 1:
         raise ValueError(f"gradient needs a field with one output, got shape {tuple(values.shape)}; use jacobian")
     grad = _gradient_of(values[..., 0], x, create_graph=create_graph)
@@ -69,7 +78,27 @@ def value_and_gradient(
 def gradient(
     field: Field, coords: Float[Tensor, "*points d"], *, create_graph: bool = False
 ) -> Float[Tensor, "*points d"]:
-    """Return the gradient (..., d) of a scalar field; see `value_and_gradient`."""
+    """Return the gradient (..., d) of a scalar field, as `value_and_gradient` does with the values beside it.
+
+    Args:
+        field: Maps (..., d) to (..., 1).
+        coords: (..., d), real.
+        create_graph: Keep the graph, to train on the gradient or differentiate again.
+
+    Raises:
+        ValueError: If the field has more than one output (use `jacobian`), or none.
+        InputError: If coords are no tensor, or create_graph is neither True nor False.
+
+    Example:
+        >>> import torch
+        >>> from finer_core import build_network
+        >>> from finer_core.differential import gradient
+        >>> network = build_network("finer", in_features=3, out_features=1, hidden_features=16)
+        >>> normals = gradient(network, torch.rand(5, 3))
+        >>> eikonal = (gradient(network, torch.rand(5, 3), create_graph=True).norm(dim=-1) - 1).square().mean()
+        >>> normals.shape, eikonal.requires_grad
+        (torch.Size([5, 3]), True)
+    """
     return value_and_gradient(field, coords, create_graph=create_graph)[1]
 
 
@@ -91,8 +120,16 @@ def jacobian(
 
     Raises:
         ValueError: If the field has no output.
+        InputError: If coords are no tensor, or create_graph is neither True nor False.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.differential import jacobian
+        >>> jacobian(lambda x: torch.stack([x[..., 0] * x[..., 1], x[..., 0]], dim=-1), torch.tensor([2.0, 3.0]))
+        tensor([[3., 2.],
+                [1., 0.]])
     """
-    x, values = _evaluate(field, coords)
+    x, values = _evaluate(field, coords, create_graph=create_graph)
     rows = [
         _gradient_of(values[..., i], x, create_graph=create_graph, retain_graph=True) for i in range(values.shape[-1])
     ]
@@ -117,8 +154,15 @@ def divergence(
 
     Raises:
         ValueError: If the field has not as many outputs as coordinates.
+        InputError: If coords are no tensor, or create_graph is neither True nor False.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.differential import divergence
+        >>> divergence(lambda x: x**2, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([ 6., 14.])
     """
-    x, values = _evaluate(field, coords)
+    x, values = _evaluate(field, coords, create_graph=create_graph)
     if values.shape[-1] != x.shape[-1]:
         raise ValueError(
             f"divergence needs as many outputs as coordinates, got outputs {tuple(values.shape)} "
@@ -145,8 +189,15 @@ def laplacian(
 
     Raises:
         ValueError: If the field has no output.
+        InputError: If coords are no tensor, or create_graph is neither True nor False.
+
+    Example:
+        >>> import torch
+        >>> from finer_core.differential import laplacian
+        >>> laplacian(lambda x: (x**3).sum(-1, keepdim=True), torch.tensor([[1.0, 2.0]]))
+        tensor([[18.]])
     """
-    x, values = _evaluate(field, coords)
+    x, values = _evaluate(field, coords, create_graph=create_graph)
     per_output = [
         _trace_of_derivative(_gradient_of(values[..., i], x, create_graph=True), x, create_graph=create_graph)
         for i in range(values.shape[-1])
@@ -154,8 +205,9 @@ def laplacian(
     return torch.stack(per_output, dim=-1)
 
 
-def _evaluate(field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
+def _evaluate(field: Field, coords: Tensor, *, create_graph: bool) -> tuple[Tensor, Tensor]:
     """Return coordinates that carry a gradient, and the field's values there with exact derivatives."""
+    check_flag(create_graph, what="create_graph")
     if not isinstance(coords, Tensor):
         raise InputError(f"coords must be a tensor, got {type(coords).__name__}; torch.as_tensor makes one")
     if not coords.is_floating_point():

@@ -41,11 +41,23 @@ def history(history: TrainingHistory, *, columns: str | Sequence[str] | None = N
 
 
 def log_figure(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
-    """Draw columns of a fit's log by step, a panel each; returns the figure.
+    """Draw columns of a fit's log by step, a panel each.
 
     Args:
         lines: Of the log, with "step" and the columns; one that lacks a value has no point there.
         columns: Names; a loss is drawn on a logarithmic axis where all its values allow that.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+
+    Example:
+        >>> from finer_core.plots import log_figure
+        >>> figure = log_figure([{"step": 100, "loss": 0.1}, {"step": 200, "loss": 0.02}], ["loss"])
+        >>> figure.axes[0].get_yscale()
+        'log'
     """
     figure, grid = subplots(len(columns), figsize=(6, 1 + 2.4 * len(columns)))
     for axes, name in zip(grid[:, 0], columns, strict=True):

@@ -33,6 +33,13 @@ def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Flo
 
     Raises:
         InputError: If the network has no first layer with an activation (BACON's are its filters).
+
+    Example:
+        >>> from finer_core import build_network
+        >>> from finer_image.plots import first_layer_responses
+        >>> network = build_network("finer", in_features=2, out_features=3, hidden_features=16)
+        >>> first_layer_responses(network, height=4, width=6).shape
+        torch.Size([4, 6, 16])
     """
     layers = getattr(network, "layers", None) or getattr(network, "filters", None)
     if not layers:
@@ -47,7 +54,28 @@ def first_layer_responses(network: nn.Module, *, height: int, width: int) -> Flo
 
 
 def neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str) -> Any:
-    """Draw the first `count` neurons' maps in a grid, color range -1..1 as in the paper; returns the figure."""
+    """Draw neurons of the first layer over the image plane, color range -1..1 (FINER, figure 6).
+
+    Args:
+        network: As for `first_layer_responses`.
+        count: Most that are drawn, from the first.
+        size: Height and width of a map, pixels.
+        title: Of the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If the network has no first layer with an activation, or matplotlib is not installed.
+
+    Example:
+        >>> from finer_core import build_network
+        >>> from finer_image import plots
+        >>> network = build_network("finer", in_features=2, out_features=3, hidden_features=16)
+        >>> figure = plots.neurons(network, count=4, size=(16, 16), title="FINER")
+        >>> len(figure.axes)
+        4
+    """
     maps = first_layer_responses(network, height=size[0], width=size[1]).numpy()
     count = min(count, maps.shape[2])
     columns = int(np.ceil(np.sqrt(count)))
@@ -62,7 +90,22 @@ def neurons(network: nn.Module, *, count: int, size: tuple[int, int], title: str
 
 
 def activations(*, extent: float) -> Any:
-    """Draw the curves of the whole family at the papers' image settings over [-extent, extent]; returns the figure."""
+    """Draw the curves of the whole family at the papers' image settings.
+
+    Args:
+        extent: Half the range of z.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+
+    Example:
+        >>> from finer_image import plots
+        >>> plots.activations(extent=1.0).axes[1].get_title()
+        'FINER  sin(30 (|z|+1) z)'
+    """
     z = torch.linspace(-extent, extent, 4001)
     curves: Sequence[tuple[str, Tensor]] = (
         ("SIREN  sin(30 z)", functional.sine(z)),
@@ -85,7 +128,25 @@ def activations(*, extent: float) -> Any:
 
 
 def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
-    """Draw named radial spectra on logarithmic axes; returns the figure."""
+    """Draw radial spectra on logarithmic axes.
+
+    Args:
+        named: Frequencies (cycles per pixel) and power of each, by its label; power of 0 is left out.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import plots
+        >>> frequency = np.array([0.1, 0.2, 0.4])
+        >>> figure = plots.spectra({"original": (frequency, frequency**-2)})
+        >>> figure.axes[0].get_xlabel()
+        'frequency (cycles per pixel)'
+    """
     figure, grid = subplots(1, 1, figsize=(6, 3.6))
     axes = grid[0, 0]
     for name, (frequency, power) in named.items():
@@ -101,7 +162,23 @@ def spectra(named: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
 
 
 def error_map(error: Real[np.ndarray, "height width"]) -> Any:
-    """Draw absolute errors (height, width), as shares of the value range, with a color scale; returns the figure."""
+    """Draw absolute errors with a color scale.
+
+    Args:
+        error: (height, width), as shares of the value range.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_image import plots
+        >>> len(plots.error_map(np.full((4, 6), 0.01)).axes)  # the map, and its scale
+        2
+    """
     figure, grid = subplots(1, 1, figsize=(6, max(1.5, min(12.0, 5.2 * error.shape[0] / error.shape[1]))))
     axes = grid[0, 0]
     top = float(np.quantile(error, 0.995)) or 1e-6

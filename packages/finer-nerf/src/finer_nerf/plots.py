@@ -14,6 +14,15 @@ def camera_plot_svg(groups: dict[str, np.ndarray], *, bound: float) -> str:
     Args:
         groups: Camera-to-box matrices (n, 4, 4) by name; x right, y down, z forwards.
         bound: Half the box's side.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from finer_nerf.plots import camera_plot_svg
+        >>> camera_plot_svg({"training": np.eye(4)[None]}, bound=1.0)[:5]
+        '<?xml'
     """
     figure, (axes,) = subplots(1, 2, figsize=(8, 4))
     # The box's axes are the scene's (y, z, x): its second axis is up in Blender's convention.
