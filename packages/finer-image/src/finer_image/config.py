@@ -26,7 +26,9 @@ class ImageConfig(TrainingConfig):
         ('siren', 'fast', None)
     """
 
-    passes: float | None = setting(None, "length of the fit: how often every pixel is used (default: 40)")
+    passes: float | None = setting(
+        None, "length of the fit: how often every pixel is used (default: 40; more of small images, fewer of huge ones)"
+    )
     target_psnr: float | None = setting(None, "end the fit as soon as the whole image has this PSNR, in dB")
     batch_pixels: int | None = setting(None, "pixels a step; 0 for all of them (full batch)")
     sampling: str | None = setting(

@@ -30,7 +30,7 @@ class NerfConfig(TrainingConfig):
     target_psnr: float | None = setting(None, "end the training as soon as the held-out views have this PSNR, in dB")
     downscale: int | None = setting(None, "divide the pictures' size by this")
     train_every: int | None = setting(None, "learn from every n-th training view")
-    test_every: int = setting(8, "hold out every n-th view where the scene has no test views")
+    test_every: int = setting(8, "hold out every n-th view where the scene has no test or validation views")
     scene_scale: float | None = setting(
         None, "box units per unit of the scene (default: from the cameras; Blender 0.8)"
     )

@@ -20,8 +20,10 @@ class NetworkOptions:
     hidden_layers: int | None = setting(None, "hidden-to-hidden layers; linear maps are two more")
     first_omega_0: float | None = setting(None, "frequency factor of the first layer (finer, siren, wire)")
     hidden_omega_0: float | None = setting(None, "frequency factor of the other layers (finer, siren, wire)")
-    omega_0: float | None = setting(None, "frequency factor of the inner sine (gauss-finer, wire-finer)")
-    omega_w: float | None = setting(None, "frequency of the wavelet (wire-finer, real-wire)")
+    omega_0: float | None = setting(
+        None, "frequency factor of the inner sine (gauss-finer, wire-finer, real-wire-finer)"
+    )
+    omega_w: float | None = setting(None, "frequency of the wavelet (wire-finer, real-wire, real-wire-finer)")
     scale: float | None = setting(None, "inverse width of the Gaussian (gauss, wire and their FINER forms)")
     first_bias_scale: float | None = setting(
         None, "half-width k of the first bias, FINER's tuning knob; 'none' for PyTorch's default"

@@ -18,7 +18,8 @@ PASSES = 40.0
 LARGEST_SAMPLE_COUNT = 64_000_000
 """Pixels that it draws at most where no budget is given: more gain a network of fixed size little for the time."""
 LEAST_STEPS = 400
-"""Steps that it makes at least where no budget is given; twice as many with small batches."""
+"""Where no budget is given, passes are at least what so many steps of the batch for `PASSES` make; twice as many with
+small batches. Their own batch may be larger, and the steps fewer."""
 SMALLEST_BATCH = 1024
 """Pixels a step below which the optimizer's own work costs more than they do."""
 _LARGEST_BATCH = 16_384

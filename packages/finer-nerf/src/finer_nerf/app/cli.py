@@ -93,7 +93,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--downscale", type=int, default=1, help="divide the pictures' size by this")
     parser.add_argument(
-        "--test-every", type=int, default=8, help="as in training, where the scene has no test views of its own"
+        "--test-every", type=int, default=8, help="as in training, where the scene has no such views of its own"
     )
     parser.add_argument("--out", metavar="DIR", help="also write the views, truth and rendering side by side")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -32,7 +32,7 @@ def build_parser() -> OneLineParser:
     )
     parser.add_argument("--version", action="version", version=version_text("finer-sdf", __version__))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    text = "Fit a distance field to a mesh or an oriented point cloud and write a run folder."
+    text = "Fit a distance field to a mesh or a point cloud and write a run folder."
     FIT.add(commands, "fit", text, metavar="SHAPE", inputs=" ".join(SUFFIXES))
     _add_mesh(commands)
     _add_combine(commands)

@@ -56,7 +56,7 @@ def evaluate(
         samples: Surface samples a side, at least 1000.
         seed: Seed of the samples.
         memory: What the work may take.
-        progress: False, True for lines on stderr, or a function of (done, total, {}) for each part of the work.
+        progress: False, True for a bar on stderr, or a function of (done, total, {}) for each part of the work.
 
     Returns:
         `chamfer_l1`, `chamfer_l2_sum`, `iou`, `f_score`, `hausdorff` and more; see `compare_surfaces`.
