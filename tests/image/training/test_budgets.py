@@ -91,7 +91,10 @@ def test_a_short_time_is_adam_s(monkeypatch, method, side, passes, optimizer):
     monkeypatch.setattr(timed_plan, "step_cost", lambda fit_of, rows, within: StepCost(0.0, 1e-5))
     image = Image.from_pixels(smooth(side))
     settings = ImageConfig(method=method, seconds=passes * side**2 * 1e-5 / 0.95)
-    assert timed_plan.plan_timed_fit(settings, image).settings.optimizer == optimizer
+    chosen = timed_plan.plan_timed_fit(settings, image).settings
+    assert chosen.optimizer == optimizer
+    measured = 2 if optimizer == "adam" else 1
+    assert chosen.passes * side**2 * 1e-5 == pytest.approx((1 - 0.05 * measured) * settings.seconds, rel=0.01)
     given = dataclasses.replace(settings, optimizer="muon")
     assert timed_plan.plan_timed_fit(given, image).settings.optimizer == "muon"
 

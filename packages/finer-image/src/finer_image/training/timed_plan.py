@@ -50,12 +50,14 @@ def plan_timed_fit(
     is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
     if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
-        passes, _ = _longest(settings, image, own, shared_time)
+        passes, _ = _longest(settings, image, own, shared_time, measurings=2)
     return plan_fit(settings, image, shared=shared, passes=passes, own=own.described)
 
 
-def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: SharedTime | None) -> tuple[float, int]:
-    """Return the passes and the steps that fit into `settings.seconds`, by the cost of the first steps."""
+def _longest(
+    settings: ImageConfig, image: Raster, own: OwnCode, shared_time: SharedTime | None, *, measurings: int = 1
+) -> tuple[float, int]:
+    """Return the passes and the steps that fit into `settings.seconds`, less so many measurings of the first steps."""
     assert settings.seconds is not None
     untimed = dataclasses.replace(settings, seconds=None)
     pixels = image.height * image.width
@@ -90,5 +92,5 @@ def _longest(settings: ImageConfig, image: Raster, own: OwnCode, shared_time: Sh
         steps = length(passes).steps
         return steps * cost.seconds(min(pixels, passes * pixels / steps))
 
-    passes = largest_within(settings.seconds - measuring, seconds_of, low=1 / pixels, high=_MOST_PASSES)
+    passes = largest_within(settings.seconds - measurings * measuring, seconds_of, low=1 / pixels, high=_MOST_PASSES)
     return passes, length(passes).steps
