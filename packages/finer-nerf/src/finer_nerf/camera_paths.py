@@ -71,8 +71,8 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
     return CameraPath(poses=_stacked([look_at(eye, center, up) for eye in eyes], model), note=note)
 
 
-def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
-    """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread."""
+def spiral(model: FittedScene, *, frames: int) -> CameraPath:
+    """Return a forward-facing spiral, twice round the mean camera, a third as wide as the training cameras' spread."""
     center, up, _ = _seen_from(model)
     origins = np.asarray(model.train_poses)[:, :3, 3]
     eye = origins[np.linalg.norm(origins - np.median(origins, axis=0), axis=1).argmin()]
@@ -80,7 +80,7 @@ def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
     spread = np.abs((origins - eye) @ base[:3, :3]).mean(axis=0) / 3
     poses = []
     for share in np.arange(frames) / frames:
-        turn = 2 * math.pi * rounds * share
+        turn = 4 * math.pi * share
         shift = np.array([math.cos(turn), math.sin(turn), math.sin(turn / 2)]) * spread
         poses.append(look_at(eye + base[:3, :3] @ shift, center, up))
     return CameraPath(poses=_stacked(poses, model))

@@ -66,7 +66,7 @@ def carve(
 
 
 def _is_whole(column: Tensor, row: Tensor, local: Tensor, camera: Camera, *, radius: float) -> Tensor:
-    """Return which balls of a radius a picture shows whole, (n,): about points (n, 3) of camera axes, at pixels (n,)."""
+    """Return which balls of a radius a picture shows whole, (n,): about points (n, 3) of camera axes, seen there."""
     depth = local[:, 2]
     slant = local.norm(dim=-1) / depth
     reach = radius * max(camera.fx, camera.fy) * slant / (depth - radius).clamp_min(1e-12)
