@@ -94,7 +94,7 @@ def test_the_command_does_the_same(tmp_path, fitted):
     assert np.array_equal(read_image(tmp_path / "run" / "reconstruction.png").pixels, model.render())
 
 
-@pytest.mark.parametrize("kind", ["tensor", "read-only array", "picture", "path", "text", "image"])
+@pytest.mark.parametrize("kind", ["tensor", "read-only array", "picture", "path", "text", "image", "read-only image"])
 def test_what_an_image_may_be(kind, tmp_path, fitted):
     path = tmp_path / "picture.png"
     write_image(path, Image.from_pixels(PICTURE))
@@ -107,6 +107,7 @@ def test_what_an_image_may_be(kind, tmp_path, fitted):
         "path": lambda: path,
         "text": lambda: str(path),
         "image": lambda: read_image(path),
+        "read-only image": lambda: Image.from_pixels(fixed),
     }[kind]()
     model, _ = fit(given, ImageConfig(**{**SMALL, "seed": 1}), seed=0)  # keywords win
     assert_same_bits(bits(model), bits(fitted[0]))
@@ -131,6 +132,9 @@ def test_a_model_is_a_function_and_a_picture(fitted, tmp_path):
     with pytest.raises(InputError, match="is a folder; name a file in it"):
         model.save(tmp_path)
     np.testing.assert_allclose(model.at([0, 23], [0, 19]), corners[0], atol=1e-5)
+    for other in (torch.tensor(1j), torch.tensor(True), np.array(1j), True):
+        with pytest.raises(InputError, match="positions must be real numbers"):
+            model.at(0, other)
     assert np.array_equal(np.asarray(model), model.render())
     assert np.array_equal(model.render(size=(48, 40), crop=(3, 9, 0, 7)), model.render(scale=2)[3:9, 0:7])
     assert np.array_equal(read_image(write_image(tmp_path / "model.png", model)).pixels, model.render())
@@ -512,6 +516,9 @@ def test_a_size_is_taken_as_it_is_given():
     for size in ((0, 10), (0, 0), (10, 0), (-1, 10)):
         with pytest.raises(InputError, match=f"cannot render an image of {size[0]}x{size[1]} pixels"):
             model.render(size=size)
+    for large in ({"size": (10**12, 9)}, {"size": (9, 10**12)}, {"scale": 1e12}):
+        with pytest.raises(InputError, match="a side has at most 10000000 pixels"):
+            model.render(**large, crop=(0, 2, 0, 2))
     for given in (
         {"size": (10.5, 10)},
         {"size": 10},

@@ -78,6 +78,7 @@ def test_a_record_is_the_fit_of_these_settings(folder):
 
 def test_size_takes_means_of_blocks(folder):
     from finer_image.inputs import open_signal
+    from finer_image.io.image import Image
     from finer_image.reproducing import reduced
 
     image = open_signal(str(folder / "01.png"), memory=1 << 32)
@@ -86,6 +87,14 @@ def test_size_takes_means_of_blocks(folder):
     assert small.pixels[0, 0].tolist() == [22, 22, 2]  # of 0, 15, 30, 45: 22.5 to even; of 0 .. 9: 2.25
     with pytest.raises(InputError, match="--size 5"):
         reduced(image, 5, source="01.png")
+    pixels = np.full((8, 8, 3), 1000, dtype=np.uint16)
+    pixels[0, 0] = pixels[4, 5] = 0
+    for kind, missing in ((np.uint16, 0), (np.float32, np.nan)):
+        holed = pixels.astype(kind)
+        holed[pixels == 0] = missing
+        small = reduced(Image.from_pixels(holed, nodata=None if missing else 0), 4, source="01.png")
+        assert small.missing == 2 and small.missing_in(small.pixels)[[0, 2], [0, 2]].all()
+        assert (small.pixels[small.missing_in(small.pixels) ^ True] == 1000).all()
 
 
 def test_fast_keeps_what_a_row_is_about_and_drops_the_protocol(folder):

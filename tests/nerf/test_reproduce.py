@@ -1,16 +1,20 @@
 """Published radiance-field tables, and `finer-nerf reproduce` at a size that takes a moment."""
 
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import finer_nerf
 from finer_core.methods import METHODS
 from finer_nerf.app.cli import main
 from finer_nerf.published import published_psnr
 from finer_nerf.published_tables import TABLES
-from finer_nerf.reproducing import find_inputs
+from finer_nerf.reproducing import _picture, find_inputs
 from finer_nerf.scenes import reader
+from tests.nerf.models import ball_model
 
 
 def test_a_scaled_table_is_labeled_and_its_cells_are_kept(tmp_path, capsys):
@@ -63,6 +67,15 @@ def test_a_cell_decodes_its_scene_once(tmp_path, monkeypatch):
     small = {"steps": 1, "preset": "fast", "methods": ["FINER"], "size": 8, "limit": 1}
     found = finer_nerf.reproduce("finer-nerf", [tmp_path / "lego"], **small)
     assert found.records and [(given["downscale"], bool(given["memory"])) for given in read] == [(2, True)]
+
+
+def test_the_picture_of_a_cell_is_on_the_background_of_its_figures():
+    model = ball_model()
+    model.background = "#102030"
+    poses = model.frame.poses_to_input(model.train_poses[:1])
+    views = finer_nerf.Views.of(np.zeros((1, 24, 24, 4)), poses=poses, cameras=model.camera)
+    picture = np.asarray(Image.open(io.BytesIO(_picture(model, views))))
+    assert picture[0, 0].tolist() == picture[0, picture.shape[1] // 2 - 8].tolist() == [16, 32, 48]
 
 
 def test_values_that_are_known_elsewhere():

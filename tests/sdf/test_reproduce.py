@@ -53,6 +53,15 @@ def test_values_that_are_known_elsewhere():
             assert values["mean"] == pytest.approx(sum(shapes) / 4, rel=2e-3)
 
 
+@pytest.mark.parametrize(("size", "words"), [(1, "at least 2 points per axis"), (100_000, "needs about")])
+def test_a_size_that_no_mesh_has_is_told_before_the_fit_and_is_no_result(size, words, tmp_path, monkeypatch):
+    trimesh.creation.icosphere(subdivisions=2).export(tmp_path / "armadillo.ply")
+    fits = []
+    monkeypatch.setattr("finer_sdf.training.fit.fit", lambda *given, **settings: fits.append(given))
+    found = finer_sdf.reproduce("sasnet-sdf", [tmp_path / "armadillo.ply"], methods=["FINER"], size=size)
+    assert not fits and not found.records and found.failed == 1 and words in found.notes[0]
+
+
 def test_a_folder_without_the_table_s_shapes_is_refused(tmp_path, capsys):
     arguments = ["reproduce", "sasnet-sdf", str(tmp_path), "--out", str(tmp_path / "out")]
     refusals.assert_refused(main, arguments, capsys, "holds none of the shapes")

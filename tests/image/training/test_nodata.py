@@ -289,6 +289,17 @@ def test_predictions_never_have_the_value_by_chance(tmp_path):
     assert 0 < values[0, 0, 0] < 1e-300 and values[0, 1, 0] == 2
 
 
+@pytest.mark.parametrize(
+    ("mode", "moved"),
+    [("CHANNELS", [1, 50, 90, 1, 7]), ("RGBA", [1, 1, 1, 200]), ("LA", [1, 0])],
+)
+def test_what_is_moved_from_the_value_is_no_other_channel(mode, moved):
+    values = np.array([[moved]], dtype=np.uint8)
+    values[values == 1] = 0
+    keep_apart(values, nodata=0, mode=mode)
+    assert values.ravel().tolist() == moved
+
+
 def test_text_of_values():
     assert nodata_of_text("-9999.", np.dtype("int16")) == -9999
     assert nodata_of_text("1.5", np.dtype("int16")) is None

@@ -1,5 +1,6 @@
 """The command line, from scene to film: what a new user does first."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -7,12 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from PIL import Image
 
 from finer_core import NetworkDict, load_model
+from finer_nerf import write_scene
 from finer_nerf.app.cli import main
-from tests.nerf.small_scenes import write_ball
+from tests.nerf.small_scenes import ball_scene, write_ball
 from tests.runs import FIGURES, assert_threads_hold
 
 SMALL = [
@@ -29,6 +32,17 @@ def run(tmp_path_factory):
     arguments = ["train", str(scene), "--steps", "150", "--orbit-frames", "6", *SMALL, "--out", str(folder / "run")]
     assert main(arguments) == 0
     return folder / "run"
+
+
+def test_views_without_an_error_have_an_infinite_psnr(tmp_path, capsys):
+    scene = ball_scene(size=16, train=6, test=2)
+    away = scene.test.poses @ np.diag([-1.0, 1.0, -1.0, 1.0])  # from the ball, of which these views show nothing
+    test = dataclasses.replace(scene.test, images=torch.zeros_like(scene.test.images), poses=away)
+    write_scene(dataclasses.replace(scene, test=test), tmp_path / "ball")
+    small = [*SMALL, "--batch-rays", "64", "--orbit-frames", "0"]
+    assert main(["train", str(tmp_path / "ball"), "--steps", "2", *small, "--out", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.startswith("PSNR infinite on white")
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["psnr"] is None
 
 
 def test_the_run_folder_is_complete(run):

@@ -81,6 +81,19 @@ def test_a_spiral_stays_near_the_middle_camera(model):
     assert bool((torch.linalg.det(poses[:, :3, :3]) > 0.99).all())
 
 
+@pytest.mark.parametrize("path_of", [orbit, spiral])
+def test_a_film_of_a_left_handed_scene_is_no_mirror_image_of_its_pictures(model, path_of):
+    mirrored, flip = ball_model(), np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored.train_poses = model.train_poses @ flip
+    np.testing.assert_allclose(path_of(mirrored, frames=5).poses, path_of(model, frames=5).poses.numpy() @ flip)
+
+
+def test_a_camera_that_looks_along_the_vertical_has_a_side_whatever_the_vertical_is():
+    up = np.ones(3) / np.sqrt(3)
+    pose = look_at(2 * up, np.zeros(3), up)
+    np.testing.assert_allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-12)
+
+
 def test_the_center_is_where_the_cameras_look(model):
     np.testing.assert_allclose(scene_center(model.train_poses), 0, atol=1e-6)
     pose = look_at(np.array([0.0, 0.0, 2.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))  # along the vertical

@@ -1,16 +1,20 @@
 """Carving, batches, the objective, and short trainings of every method."""
 
 import dataclasses
+import weakref
 
 import pytest
 import torch
 
+from finer_core.training import LogEntry
+from finer_nerf.cameras import project_to_pixels
 from finer_nerf.config import NerfConfig
 from finer_nerf.evaluation import judge_views, mean_figures
 from finer_nerf.inputs import open_scene
 from finer_nerf.normalization import Normalization
 from finer_nerf.presets import with_reading
 from finer_nerf.rendering.occupancy import OccupancyGrid
+from finer_nerf.training import build
 from finer_nerf.training.build import build_fit, build_objective, field_of, model_of
 from finer_nerf.training.objective import EmptySceneError
 from finer_nerf.training.plan import FitPlan, plan_fit
@@ -49,6 +53,18 @@ def test_without_silhouettes_only_unseen_cells_are_closed():
     opened = carve(views, FRAME, resolution=16, bound=2.0, silhouettes=False)
     assert 0.2 < float(opened.float().mean()) < 1.0
     assert bool(opened[7:9, 7:9, 7:9].all())
+
+
+def test_a_picture_closes_no_cell_that_reaches_beyond_its_border():
+    views = ball_scene(train=1).train
+    blank = dataclasses.replace(views, images=torch.zeros_like(views.images))
+    seen, opened = (carve(blank, FRAME, resolution=16, bound=1.0, silhouettes=flag) for flag in (False, True))
+    closed = (seen & ~opened).nonzero()
+    assert len(closed)
+    corners = closed[:, None] + torch.cartesian_prod(*[torch.tensor([0, 1])] * 3)
+    pose = torch.from_numpy(FRAME.poses_to_box(views.poses)[0])
+    local = (corners.reshape(-1, 3) / 8 - 1 - pose[:3, 3]) @ pose[:3, :3]
+    assert bool(project_to_pixels(views.cameras[0], local)[2].all())
 
 
 def test_batches_are_the_pictures_on_their_background():
@@ -163,6 +179,25 @@ def test_an_empty_field_is_noticed():
     objective = build_objective(plan, scene)
     with pytest.raises(EmptySceneError, match="empty"):
         build_fit(plan, field, objective).run()
+
+
+def test_a_target_is_asked_without_keeping_what_was_rendered(monkeypatch):
+    scene, shown, most = ball_scene(test=6), list[weakref.ref](), 0
+
+    def watched(*args, **how):
+        nonlocal most
+        for view in judge_views(*args, **how):
+            shown.append(weakref.ref(view))
+            most = max(most, sum(each() is not None for each in shown))
+            yield view
+            del view
+
+    monkeypatch.setattr(build, "judge_views", watched)
+    plan = plan_of(scene, steps=2, target_psnr=9.0)
+    field, objective = field_of(plan), build_objective(plan, scene)
+    point = LogEntry(step=1, steps=2, loss=1e-6, learning_rate=0.0, seconds=0.0, rollbacks=0)
+    assert build.target_test(plan, field, scene, objective)(point)
+    assert len(shown) == 6 and most <= 2
 
 
 def test_another_attempt_draws_other_weights_and_rays():

@@ -62,8 +62,7 @@ def as_image(image: Any, *, memory: int, copies: int = 2) -> Raster:
             f"the image is one of type {type(image).__name__}; "
             "give an array, a tensor, an Image, a picture of Pillow's or a path"
         )
-    # PyTorch takes no array that must not be written to.
-    return _named(pixels if pixels.flags.writeable else pixels.copy())
+    return _named(pixels)
 
 
 def _of_masked(image: np.ma.MaskedArray) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finer_core.casts import as_array, home_of, in_own_type, real_numbers, without_halves
+from finer_core.casts import as_array, check_real, home_of, in_own_type, real_numbers, without_halves
 from finer_core.errors import InputError
 from finer_core.io.files import given_path
 from finer_core.io.model_file import check_finite, load_model, load_network, save_model
@@ -199,7 +199,10 @@ class ImageModel(nn.Module):
         """
         like = home_of(self.network)
         wide = torch.float32 if like.device.type == "mps" else torch.float64
-        given = (each if isinstance(each, Tensor) else real_numbers(each, what="positions") for each in (rows, columns))
+        given = [each if isinstance(each, Tensor) else real_numbers(each, what="positions") for each in (rows, columns)]
+        for each in given:
+            if isinstance(each, Tensor):
+                check_real(each, what="positions")
         places = (
             torch.as_tensor(each, dtype=wide, device=like.device) * (2 / max(1, side - 1)) - int(side > 1)
             for each, side in zip(given, (self.height, self.width), strict=True)

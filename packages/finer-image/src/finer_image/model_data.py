@@ -6,7 +6,7 @@ from typing import Any
 from finer_core.errors import InputError
 from finer_core.io.model_header import ModelInfo
 from finer_core.schema import check_entries
-from finer_image.io.image import DTYPES
+from finer_image.io.image import DTYPES, LARGEST_SIDE
 
 TASK = "image"
 _TASK_DATA = {"height": int, "width": int, "target_range": tuple[float, float], "image": Mapping[str, Any]}
@@ -14,7 +14,6 @@ _IMAGE = {
     **{"dtype": str, "channels": int, "mode": str, "value_range": tuple[float, float]},
     **{"channel_names": Sequence[str], "icc_profile": str | None, "source_mode": str},
 }
-_LARGEST_SIDE = 10**7
 
 
 def checked_task_data(info: ModelInfo, path: str) -> Mapping[str, Any]:
@@ -33,8 +32,8 @@ def checked_task_data(info: ModelInfo, path: str) -> Mapping[str, Any]:
         raise InputError(
             f"{path}: no image has a range of {low!r} to {high!r}, or pixels of {data['image']['dtype']!r}"
         )
-    if not all(1 <= data[side] <= _LARGEST_SIDE for side in ("height", "width")):
+    if not all(1 <= data[side] <= LARGEST_SIDE for side in ("height", "width")):
         raise InputError(
-            f"{path}: a size of {data['height']} x {data['width']}; each side must be 1 to {_LARGEST_SIDE} pixels"
+            f"{path}: a size of {data['height']} x {data['width']}; each side must be 1 to {LARGEST_SIDE} pixels"
         )
     return data

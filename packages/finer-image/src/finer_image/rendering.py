@@ -14,7 +14,7 @@ from finer_core.errors import InputError
 from finer_core.parallel import parallel_map
 from finer_core.schema import check_number, shown, whole_numbers
 from finer_core.shapes import Float
-from finer_image.io.image import Image
+from finer_image.io.image import LARGEST_SIDE, Image
 
 CHUNK_PIXELS = 16384
 """Pixels that go through a network at once when nothing has to be kept for gradients."""
@@ -143,10 +143,12 @@ def window_of(crop: Crop | None, *, height: int, width: int) -> Crop:
     """Return the crop of a height x width image, or all of it.
 
     Raises:
-        InputError: If the size is not positive or the crop lies outside it.
+        InputError: If the size is not positive, or too large even for a window, or the crop lies outside it.
     """
     if height < 1 or width < 1:
         raise InputError(f"cannot render an image of {height}x{width} pixels")
+    if max(height, width) > LARGEST_SIDE:
+        raise InputError(f"cannot render an image of {height}x{width} pixels; a side has at most {LARGEST_SIDE} pixels")
     window = crop or Crop(0, height, 0, width)
     if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
         raise InputError(

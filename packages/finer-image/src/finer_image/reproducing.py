@@ -113,7 +113,7 @@ def compute_cell(cell: Cell) -> Outcome:
 
 
 def reduced(image: Any, size: int, *, source: str) -> Any:
-    """Return an image whose shorter side has so many pixels, each the mean of a square block.
+    """Return an image whose shorter side has so many pixels, each the mean of a square block, missing if one there is.
 
     Raises:
         InputError: If the sides are no multiples.
@@ -121,6 +121,7 @@ def reduced(image: Any, size: int, *, source: str) -> Any:
     import numpy as np
 
     from finer_image.io.image import Image
+    from finer_image.io.nodata import keep_apart, mark_missing
 
     height, width, channels = image.shape
     block, rest = divmod(min(height, width), size)
@@ -128,7 +129,12 @@ def reduced(image: Any, size: int, *, source: str) -> Any:
         raise InputError(f"--size {size}: {source} has {height}x{width} pixels, which are no multiples; give a divisor")
     blocks = image.pixels.reshape(height // block, block, width // block, block, channels).astype(np.float64)
     means = blocks.mean(axis=(1, 3))
-    return Image.from_pixels((np.rint(means) if image.dtype.kind in "iu" else means).astype(image.dtype))
+    pixels = (np.rint(means) if image.dtype.kind in "iu" else means).astype(image.dtype)
+    if image.missing:
+        keep_apart(pixels, nodata=image.nodata, mode=image.mode)
+        missing = image.missing_in(image.pixels).reshape(blocks.shape[:4]).any(axis=(1, 3))
+        mark_missing(pixels, missing, nodata=image.nodata)
+    return Image.from_pixels(pixels, mode=image.mode, nodata=image.nodata)
 
 
 def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:

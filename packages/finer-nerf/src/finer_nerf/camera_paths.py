@@ -12,6 +12,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.schema import check_number
 from finer_core.shapes import Float, Real
+from finer_nerf.arguments import are_mirrored
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
 from finer_nerf.scenes.auto_scale import looked_at
@@ -67,11 +68,11 @@ def orbit(model: FittedScene, *, frames: int) -> CameraPath:
         * (math.cos(elevation) * (math.cos(angle) * first + math.sin(angle) * second) + math.sin(elevation) * up)
         for angle in angles
     ]
-    return CameraPath(poses=_stacked([look_at(eye, center, up) for eye in eyes]), note=note)
+    return CameraPath(poses=_stacked([look_at(eye, center, up) for eye in eyes], model), note=note)
 
 
-def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
-    """Return a forward-facing spiral round the mean camera, as wide as a third of the training cameras' spread."""
+def spiral(model: FittedScene, *, frames: int) -> CameraPath:
+    """Return a forward-facing spiral, twice round the mean camera, a third as wide as the training cameras' spread."""
     center, up, _ = _seen_from(model)
     origins = np.asarray(model.train_poses)[:, :3, 3]
     eye = origins[np.linalg.norm(origins - np.median(origins, axis=0), axis=1).argmin()]
@@ -79,10 +80,10 @@ def spiral(model: FittedScene, *, frames: int, rounds: int = 2) -> CameraPath:
     spread = np.abs((origins - eye) @ base[:3, :3]).mean(axis=0) / 3
     poses = []
     for share in np.arange(frames) / frames:
-        turn = 2 * math.pi * rounds * share
+        turn = 4 * math.pi * share
         shift = np.array([math.cos(turn), math.sin(turn), math.sin(turn / 2)]) * spread
         poses.append(look_at(eye + base[:3, :3] @ shift, center, up))
-    return CameraPath(poses=_stacked(poses))
+    return CameraPath(poses=_stacked(poses, model))
 
 
 def read_path(file: str, model: FittedScene) -> CameraPath:
@@ -127,7 +128,7 @@ def look_at(
     forwards = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forwards, up)
     if np.linalg.norm(right) < 1e-6:  # looking along the vertical: any side will do
-        right = np.cross(forwards, np.roll(up, 1))
+        right = _across(up)[0]
     right /= np.linalg.norm(right)
     pose = np.eye(4)
     pose[:3] = np.stack([right, np.cross(forwards, right), forwards, eye], axis=1)
@@ -175,5 +176,9 @@ def _across(up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, np.cross(up, first)
 
 
-def _stacked(poses: list[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(poses).astype(np.float32))
+def _stacked(poses: list[np.ndarray], model: FittedScene) -> Tensor:
+    """Return poses (n, 4, 4), as reflections where the scene's cameras are, so that its films are no mirror images."""
+    stacked = np.stack(poses).astype(np.float32)
+    if are_mirrored(np.asarray(model.train_poses)):
+        stacked[:, :3, 0] *= -1
+    return torch.from_numpy(stacked)

@@ -113,7 +113,7 @@ def _picture(model: Any, views: Any) -> bytes:
     """Return a PNG of the first view: the original, what is rendered, and five times the error, side by side."""
     from finer_nerf.evaluation import judge_views
 
-    judged = next(iter(judge_views(model, views.take([0]), background="white")))
+    judged = next(iter(judge_views(model, views.take([0]), background=model.background)))
     return side_by_side([judged.truth, judged.view.color, abs(judged.truth - judged.view.color) * 5])
 
 

@@ -88,18 +88,20 @@ def compute_cell(cell: Cell) -> Outcome:
     """Fit a method to a shape and judge it.
 
     Raises:
-        InputError: If the shape cannot be read.
+        InputError: If the shape cannot be read, or the size is none that a mesh can have.
         DivergenceError: If the fit diverged for good, or has no surface in its box.
         KeyboardInterrupt: If it was interrupted.
     """
     from finer_sdf.evaluation.surface_metrics import evaluate
+    from finer_sdf.meshing.extract import check_resolution
     from finer_sdf.training.fit import fit
 
+    resolution = cell.size or RESOLUTION
+    check_resolution(resolution)
     shape = _loaded(cell.input.source)
     model, history = fit(shape, **{**cell.settings, "method": cell.method, "seed": cell.seed})
     if history.interrupted:
         raise KeyboardInterrupt
-    resolution = cell.size or RESOLUTION
     samples = max(2000, min(_SAMPLES, _SAMPLES * resolution // RESOLUTION))
     try:
         figures = evaluate(model, shape, resolution=resolution, samples=samples, seed=cell.seed)

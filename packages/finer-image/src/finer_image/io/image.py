@@ -27,6 +27,10 @@ DTYPES = (
 )
 
 
+LARGEST_SIDE = 10**7
+"""Pixels of a side, of an image that is fitted and of one that is rendered, whatever its window."""
+
+
 def mode_of(channels: int) -> str:
     """Name the mode that a channel count stands for when a file says nothing more.
 
@@ -40,7 +44,9 @@ def mode_of(channels: int) -> str:
 
 
 def native(pixels: np.ndarray) -> np.ndarray:
-    """Return (H, W) or (H, W, C) pixels as (H, W, C), contiguous, in native byte order; bool becomes uint8 0 and 255.
+    """Return (H, W) or (H, W, C) pixels as (H, W, C), in native byte order; bool becomes uint8 0 and 255.
+
+    They are contiguous and may be written to: PyTorch takes no others.
 
     Raises:
         InputError: They are of no type that an image may have.
@@ -49,7 +55,7 @@ def native(pixels: np.ndarray) -> np.ndarray:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.name not in DTYPES:
         raise InputError(f"holds {pixels.dtype} values; convert them to one of {', '.join(DTYPES)}")
-    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    pixels = np.require(pixels, pixels.dtype.newbyteorder("="), ["C", "W", "E"])
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 

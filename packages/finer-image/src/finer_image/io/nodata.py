@@ -100,11 +100,15 @@ def missing_pixels(
     if pixels.dtype.kind == "f":
         missing = np.isnan(pixels).any(axis=-1)
     if nodata is not None:
-        colors = pixels[..., : {"LA": 1, "RGBA": 3}.get(mode)]
-        named = colors == nodata
+        named = _colors(pixels, mode) == nodata
         found = named.all(axis=-1) if mode in ("RGB", "RGBA") else named.any(axis=-1)
         missing = found if missing is None else missing | found
     return missing if missing is not None and missing.any() else None
+
+
+def _colors(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Return a view of pixels (..., C) without their alpha."""
+    return pixels[..., : {"LA": 1, "RGBA": 3}.get(mode)]
 
 
 def mark_missing(
@@ -121,11 +125,16 @@ def mark_missing(
 
 
 def keep_apart(pixels: np.ndarray, *, nodata: Nodata, mode: str) -> None:
-    """Move pixels that have data, but happen to have the named value, to the next value, in place."""
+    """Move pixels that have data, but happen to have the named value, to the next value, in place.
+
+    Their channels of other values stay as they are, and so does alpha.
+    """
     missing = None if nodata is None else missing_pixels(pixels, nodata=nodata, mode=mode)
     if missing is None or nodata is None:
         return
+    colors = _colors(pixels, mode)
+    named = missing[..., None] & (colors == nodata)
     if pixels.dtype.kind == "f":
-        pixels[missing] = np.nextafter(pixels.dtype.type(nodata), pixels.dtype.type(0 if nodata > 0 else 1))
+        colors[named] = np.nextafter(pixels.dtype.type(nodata), pixels.dtype.type(0 if nodata > 0 else 1))
     else:
-        pixels[missing] = nodata + 1 if nodata < np.iinfo(pixels.dtype).max else nodata - 1
+        colors[named] = nodata + 1 if nodata < np.iinfo(pixels.dtype).max else nodata - 1

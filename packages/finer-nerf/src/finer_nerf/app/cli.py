@@ -61,7 +61,8 @@ def build_parser() -> OneLineParser:
 
 def figures_line(figures: Mapping[str, Any]) -> str:
     """Return the most telling figures in a line."""
-    parts = [f"PSNR {figures['psnr']:.2f} dB on {figures['background']}"]
+    psnr = "infinite" if figures["psnr"] is None else f"{figures['psnr']:.2f} dB"  # as JSON has it
+    parts = [f"PSNR {psnr} on {figures['background']}"]
     if figures["ssim"] is not None:
         parts.append(f"SSIM {figures['ssim']:.4f}")
     if figures["lpips"] is not None:

@@ -22,7 +22,8 @@ def failed_views(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     values = np.array([row["psnr"] for row in rows.values()], dtype=np.float64)
     middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    off = np.subtract(values, middle, out=np.zeros_like(values), where=values != middle)  # both may be infinite
+    spread = 1.4826 * float(np.median(np.abs(off)))
     least = middle - max(FAR_BELOW, SPREADS * spread)
     return [name for name in worst_first(rows) if rows[name]["psnr"] < least]
 

@@ -123,9 +123,10 @@ def target_test(
             return False
         field.eval()
         model = model_of(plan, field, scene, objective)
-        judged = list(judge_views(model, judged_views(scene), background=model.background))
+        views = judged_views(scene)
+        total = sum(view.psnr for view in judge_views(model, views, background=model.background))
         field.train()
-        return sum(view.psnr for view in judged) >= target * len(judged)
+        return total >= target * len(views)
 
     return is_reached
 

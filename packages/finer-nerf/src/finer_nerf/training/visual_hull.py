@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finer_core.shapes import Bool
-from finer_nerf.cameras import project_to_pixels
+from finer_nerf.cameras import Camera, project_to_pixels
 from finer_nerf.normalization import Normalization
 from finer_nerf.scenes import Views
 
@@ -61,8 +61,17 @@ def carve(
             reach = min(reach, max(camera.width, camera.height))
             shown = image[..., 3] > 0 if mask is None else (image[..., 3] > 0) | ~mask
             visible = _widened(shown, reach).reshape(-1)
-            opened[piece] &= ~inside | visible[pixels]
+            opened[piece] &= ~(inside & _is_whole(column, row, local, camera, radius=radius)) | visible[pixels]
     return (opened & seen).view(resolution, resolution, resolution)
+
+
+def _is_whole(column: Tensor, row: Tensor, local: Tensor, camera: Camera, *, radius: float) -> Tensor:
+    """Return which balls of a radius a picture shows whole, (n,): about points (n, 3) of camera axes, seen there."""
+    depth = local[:, 2]
+    slant = local.norm(dim=-1) / depth
+    reach = radius * max(camera.fx, camera.fy) * slant / (depth - radius).clamp_min(1e-12)
+    across = (column >= reach) & (column <= camera.width - reach)
+    return across & (row >= reach) & (row <= camera.height - reach)
 
 
 def _widened(mask: Tensor, reach: int) -> Tensor:
