@@ -196,3 +196,10 @@ class CallsNone(nn.Module):
 def test_what_no_report_is_made_of(network, coords, words):
     with pytest.raises(InputError, match=words):
         init_report(network, coords)
+
+
+def test_the_network_is_left_as_it_was():
+    network = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    init_report(network, torch.rand(9, 2))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

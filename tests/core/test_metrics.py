@@ -62,3 +62,18 @@ def test_integers_whose_differences_wrap_around_are_refused(dtype):
     for pred, target, name in ((values.to(dtype), values, "pred"), (values, values.to(dtype), "target")):
         with pytest.raises(ValueError, match=rf"{name} must be floating point, got {dtype}"):
             psnr(pred, target)
+
+
+def test_errors_of_half_precision_neither_vanish_nor_overflow():
+    pred = torch.full((100,), 0.125, dtype=torch.float16)
+    assert psnr(pred, pred + 2**-13) == pytest.approx(20 * math.log10(2**13))
+    assert float(mse(torch.full((3,), 300.0, dtype=torch.float16), torch.zeros(3, dtype=torch.float16))) == 90_000.0
+
+
+def test_a_complex_error_counts_by_its_modulus():
+    pred = torch.tensor([3 + 4j, 0j], requires_grad=True)
+    error = mse(pred, torch.zeros(2, dtype=torch.complex64))
+    assert error.dtype == torch.float32 and error.item() == pytest.approx(12.5)
+    assert psnr(pred, torch.zeros_like(pred)) == pytest.approx(-10 * math.log10(12.5))
+    error.backward()
+    assert pred.grad.tolist() == pytest.approx([3 + 4j, 0j])

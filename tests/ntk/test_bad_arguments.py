@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from finer_core import InputError, published_config
-from finer_ntk import empirical_ntk, line_grid, ntk_operator, sweep
+from finer_ntk import analyze, empirical_ntk, line_grid, ntk_operator, sweep
 from finer_ntk.spectrum import alignment, band_energy, diagonal_energy, effective_rank, target_alignment, target_energy
 
 X = line_grid(6).coords.float()
@@ -63,6 +63,13 @@ def test_measures_of_what_is_no_kernel(name):
             MEASURES[name](wrong)
     with pytest.raises(InputError, match="the kernel is zero everywhere"):
         MEASURES[name](np.zeros((3, 3)))
+
+
+def test_a_signal_or_a_kernel_of_zeros():
+    with pytest.raises(InputError, match="the target signal is zero everywhere"):
+        target_alignment(np.ones((3, 3)), np.zeros(3))
+    with pytest.raises(InputError, match="the kernel has no positive eigenvalue: it is zero everywhere"):
+        analyze(torch.nn.Linear(1, 1, bias=False), torch.zeros(5, 1), top=2)
 
 
 def test_a_kernel_is_no_list_of_eigenvalues():

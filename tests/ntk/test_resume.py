@@ -73,6 +73,30 @@ def test_an_interrupted_kernel_goes_on_where_it_stopped(tmp_path, whole_kernel, 
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_rows_of_a_file_that_is_gone_are_computed_again(tmp_path, monkeypatch):
+    small = ["kernel", "--grid", "40", "--batch-size", "10", "--hidden-features", "8", "--quiet"]
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    assert main([*small, "--out", str(whole)]) == 0
+
+    def killed(*_, **__):
+        raise Killed
+
+    def write_and_die(path, value):
+        write_json(path, value)
+        if value["done"] == 2:
+            raise Killed
+
+    for name, stand_in in (("write_json", write_and_die), ("write_kernel", killed)):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(f"finer_ntk.app.kernel_file.{name}", stand_in)
+            main([*small, "--out", str(out), "--resume"])
+        if name == "write_json":
+            (out / "checkpoint" / "kernel.npy").unlink()
+    assert main([*small, "--out", str(out), "--resume"]) == 0
+    assert (out / "kernel.npy").read_bytes() == (whole / "kernel.npy").read_bytes()
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert main([*SWEEP, "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"

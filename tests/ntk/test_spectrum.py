@@ -194,6 +194,12 @@ def test_the_unit_of_a_target_does_not_matter(scale):
     assert target_alignment(kernel, target * scale) == pytest.approx(target_alignment(kernel, target), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e90, 1e-90])
+def test_the_unit_of_kernels_does_not_matter(scale):
+    one, two = np.diag([3.0, 2.0, 1.0]), np.ones((3, 3))
+    assert alignment(one * scale, two * scale) == pytest.approx(alignment(one, two), rel=1e-12)
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_a_kernel_in_a_file_is_written_and_read_without_staying_in_memory(tmp_path):
     path, side = tmp_path / "kernel.npy", 5000  # 100 MB

@@ -5,7 +5,9 @@ import threading
 import pytest
 import torch
 
+from finer_core import build_network
 from finer_core.activations import buffers as spare
+from finer_core.training import SquaredError, accumulate_gradients
 
 CPU = torch.device("cpu")
 
@@ -72,3 +74,13 @@ def test_other_devices_are_left_alone():
     spare.give_back(torch.empty(256, 200, device="meta"))
     assert spare._kept.total == 0
     assert spare.empty(256, 200, dtype=torch.float32, device=torch.device("meta")).is_meta
+
+
+def test_memory_of_inference_mode_is_not_kept_for_training():
+    network = build_network("finer", in_features=2, out_features=1, hidden_features=64)
+    coords = torch.rand(1024, 2)
+    error = SquaredError(network, lambda piece: (coords[piece], coords[piece, :1]), count=1024)
+    with torch.inference_mode():
+        accumulate_gradients(network, [slice(0, 1024)], error)
+    network.zero_grad()
+    assert accumulate_gradients(network, [slice(0, 1024)], error) > 0

@@ -3,8 +3,10 @@
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -289,3 +291,18 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path):
 def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "c.json").write_text('{"steps": 3}', encoding="utf-8-sig")
     assert read_settings(tmp_path / "c.json") == {"steps": 3}
+
+
+def test_a_run_that_is_removed_half_is_still_one_and_not_a_finished_one(run, monkeypatch):
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    run.write_metrics({"psnr": 1.0})
+    listed = [run.config, run.checkpoint.parent, run.metrics, run.metrics_log]  # in any order
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "iterdir", lambda folder: iter(listed))
+        patched.setattr(shutil, "rmtree", killed)  # of the checkpoint's folder
+        open_run_folder(run.path, mode="overwrite")
+    assert run.config.is_file() and not run.metrics.exists()
+    open_run_folder(run.path, mode="overwrite")
+    assert content_of(run.path) == {}

@@ -51,6 +51,27 @@ def test_layers_that_share_their_weights(added, tmp_path):
     assert torch.equal(load_model(tmp_path / "model.safetensors")(coords), network(coords))
 
 
+class Octaves(Recurrent):
+    """Has tensors that are not in its file: a buffer, and one that is an attribute alone."""
+
+    def __init__(self, *, in_features, out_features, hidden_features=8, hidden_layers=3, **placement):
+        super().__init__(in_features=in_features, out_features=out_features, hidden_layers=hidden_layers, **placement)
+        self.register_buffer("octaves", 2.0 ** torch.arange(self.in_features), persistent=False)
+        self.shifts = torch.rand(self.in_features, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, coords):
+        return super().forward(coords * self.octaves + self.shifts)
+
+
+def test_tensors_that_no_file_has(added, tmp_path):
+    added("octaves", Octaves)
+    network = build_network("octaves", in_features=2, out_features=1)
+    save_model(network, tmp_path / "model.safetensors")
+    coords, state = torch.rand(4, 2), torch.get_rng_state()
+    assert torch.equal(load_model(tmp_path / "model.safetensors")(coords), network(coords))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [

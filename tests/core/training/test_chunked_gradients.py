@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 
+from finer_core.parallel import threads_an_operation
 from finer_core.training import accumulate_gradients
 from tests.core import small
 
@@ -72,3 +73,29 @@ def test_an_error_in_a_thread_arrives_and_leaves_the_thread_count():
 def test_a_batch_needs_a_piece():
     with pytest.raises(ValueError, match="at least one piece"):
         accumulate_gradients(small.network_of("siren"), [], lambda part: part)
+
+
+class Added(torch.nn.Module):
+    """x (a + b), of whose gradients autograd makes one tensor, or the sum of a and b, one number in memory for all."""
+
+    def __init__(self, *, sums: bool):
+        super().__init__()
+        self.a, self.b = (torch.nn.Parameter(torch.full((3, 1), value)) for value in (0.5, -1.0))
+        self.sums = sums
+
+    def forward(self, x):
+        return x.sum(1) * (self.a.sum() + self.b.sum()) if self.sums else x @ (self.a + self.b)
+
+
+@pytest.mark.parametrize("sums", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parameters_whose_gradients_share_memory_get_their_own(sums, threads):
+    network, x = Added(sums=sums), torch.linspace(-1, 1, 24).reshape(8, 3)
+    network(x).square().sum().backward()
+    wanted = [p.grad for p in network.parameters()]
+    network.zero_grad()
+    with threads_an_operation(threads):
+        accumulate_gradients(network, x.chunk(4), lambda part: network(part).square().sum())
+    torch.testing.assert_close([p.grad for p in network.parameters()], wanted)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # in place
+    assert torch.nn.utils.get_total_norm([p.grad for p in network.parameters()]).item() == pytest.approx(1.0, rel=1e-4)

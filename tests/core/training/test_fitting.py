@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from finer_core import InputError, build_network, grid_coords
-from finer_core.training import DivergenceGuard, exponential_decay, fit
+from finer_core.training import DivergenceGuard, JsonlLogger, exponential_decay, fit
 
 
 def small(seed: int = 0) -> nn.Module:
@@ -117,6 +118,38 @@ def test_a_rate_that_a_scheduler_of_pytorch_has_changed_holds():
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.1)
     assert fit(network, loss, steps=2, optimizers=optimizer, log_every=2)[-1].learning_rate == pytest.approx(1e-3)
+
+
+def test_an_optimizer_is_given_back_as_it_was():
+    network = small()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    fit(network, loss, steps=2, optimizers=optimizer)
+    optimizer.param_groups[0]["lr"] = 1e-5
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)  # begins at what it takes for the initial rate
+    assert optimizer.param_groups[0]["lr"] == 1e-5
+    fit(network, loss, steps=2, optimizers=optimizer, learning_rate=1.0)
+    assert optimizer.param_groups[0]["initial_lr"] == 1e-5
+
+
+@pytest.mark.parametrize("number", [np.float32, torch.tensor], ids=["numpy", "torch"])
+def test_rates_and_factors_may_be_numpys_and_pytorchs(number, tmp_path):
+    network, spikes = small(), [1e6]
+
+    def spiking(network, step):
+        return loss(network, step) * (spikes.pop() if step == 12 and spikes else 1.0)
+
+    habits = {"steps": 20, "log_every": 5, "checkpoint": tmp_path / "c", "callbacks": [JsonlLogger(tmp_path / "log")]}
+    habits["optimizers"] = torch.optim.Adam(network.parameters(), lr=number(1e-3))
+    habits |= {"schedule": lambda step, steps: number(0.25), "guard": DivergenceGuard(rate_factor=np.float32(0.5))}
+    history = fit(network, spiking, **habits)
+    assert history[-1].rollbacks == 1 and {type(entry.learning_rate) for entry in history} == {float}
+    assert len(fit(network, spiking, resume=True, **habits)) == 0
+
+
+def test_the_mean_loss_is_not_added_up_in_half_precision():
+    network = nn.Linear(2, 1, dtype=torch.bfloat16)
+    history = fit(network, lambda net, step: (net.weight * 0 + 1).square().mean(), steps=1000, log_every=1000)
+    assert history[-1].loss == 1.0
 
 
 OPTIMIZERS = ("Adafactor", "Adagrad", "AdamW", "ASGD", "Muon", "NAdam", "RMSprop", "Rprop", "SGD")

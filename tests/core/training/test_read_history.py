@@ -1,5 +1,6 @@
 """The history of a run, taken back from its folder."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,15 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "psnr": 3.0}\n')
     with pytest.raises(InputError, match="line of step 1 has no 'loss'"):
         read_history(tmp_path)
+
+
+def test_figures_that_are_no_numbers_are_nan(tmp_path):
+    """JSON has no infinity, such as the PSNR of a perfect fit; and entries may differ in what they have."""
+    logger = JsonlLogger(tmp_path / "metrics.jsonl")
+    common = {"loss": 0.0, "learning_rate": 1e-3, "seconds": 1.0, "rollbacks": 0}
+    for step, metrics in enumerate(({"psnr": float("inf")}, {}, {"psnr": 3.0}), start=1):
+        logger.on_log(LogEntry(step=step, metrics=metrics, **common))
+    logger.close()
+    history = read_history(tmp_path)
+    assert np.isnan(history["psnr"]).tolist() == [True, True, False]
+    assert repr(history[:1]) == "TrainingHistory: 1 entry, step 1: loss 0, psnr nan"

@@ -1,5 +1,6 @@
 """What a checkpoint of `finer_core.training.fit` is gone on with: the same fit, and no other."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,8 @@ from finer_core.parallel import threads_an_operation
 from finer_core.training import (
     DivergenceGuard,
     Fit,
+    Muon,
+    Soap,
     StatelessObjective,
     WeightEma,
     circumstances,
@@ -76,6 +79,77 @@ def test_another_fit_is_refused_by_what_differs(tmp_path, name):
         fit(network, loss, **{**SETTINGS, **options(network)}, checkpoint=tmp_path / "c", resume=True)
     assert str(caught.value).startswith(f"{tmp_path / 'c'}: ")
     assert all(torch.equal(a, b) for a, b in zip(before, weights(network), strict=True)), "nothing was done to it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "message"),
+    [
+        (Soap, {"renew_every": 3}, {"renew_every": 10}, "renew_every is 3 in the checkpoint, 10 in this fit"),
+        (Muon, {}, {"dtype": torch.bfloat16}, r"dtype is None in the checkpoint, 'torch.bfloat16' in this fit"),
+    ],
+)
+def test_what_an_optimizer_has_beside_its_groups_counts(tmp_path, kind, first, second, message):
+    def made(**options):
+        network = plain(nn.Tanh)
+        return network, kind([network[0].weight], **options)
+
+    network, chosen = made(**first)
+    begun(tmp_path / "c", network, optimizers=chosen)
+    network, chosen = made(**second)
+    with pytest.raises(InputError, match=message):
+        fit(network, loss, **SETTINGS, optimizers=chosen, checkpoint=tmp_path / "c", resume=True)
+    network, chosen = made(**first)
+    assert len(fit(network, loss, **SETTINGS, optimizers=chosen, checkpoint=tmp_path / "c", resume=True)) == 2
+
+
+@pytest.mark.parametrize("made", [float, torch.tensor], ids=["number", "tensor"])
+def test_an_objective_may_come_to_have_something(tmp_path, made):
+    class Late:
+        """Has something from the second interval on, which the best state, of the first one, has not."""
+
+        kept = None
+
+        def backward(self, network, step):
+            (value := loss(network, step) + step).backward()
+            self.kept = made(step + 0.5) if step >= SETTINGS["log_every"] else None
+            return value.detach()
+
+        def state_dict(self):
+            return {"kept": self.kept}
+
+        def load_state_dict(self, state):
+            self.kept = state["kept"]
+
+    options = {**SETTINGS, "checkpoint": tmp_path / "c"}
+    fit(network_of(), Late(), **options, callbacks=[StopAfter(10)])
+    assert read_state(tmp_path / "c").objective["kept"] == 7.5
+    assert read_state(tmp_path / "c").best.objective == {"kept": None}
+    assert fit(network_of(), Late(), **options, resume=True)["step"].tolist() == [12]
+
+
+class Drawn:
+    """Draws its samples by NumPy, whose generator counts in 128 bits."""
+
+    def __init__(self):
+        self.numbers = np.random.default_rng(0)
+
+    def backward(self, network, step):
+        (value := network(torch.as_tensor(self.numbers.random((4, 2))).float()).square().mean()).backward()
+        return value.detach()
+
+    def state_dict(self):
+        return {"numbers": self.numbers.bit_generator.state}
+
+    def load_state_dict(self, state):
+        self.numbers.bit_generator.state = state["numbers"]
+
+
+def test_an_objective_may_draw_by_numpy(tmp_path):
+    whole, cut = network_of(), network_of()
+    fit(whole, Drawn(), **SETTINGS)
+    fit(cut, Drawn(), **SETTINGS, checkpoint=tmp_path / "c", callbacks=[StopAfter(6)])
+    fit(cut, Drawn(), **SETTINGS, checkpoint=tmp_path / "c", resume=True)
+    assert all(map(torch.equal, weights(whole), weights(cut)))
 
 
 def plain(activation: type[nn.Module]) -> nn.Module:

@@ -94,6 +94,7 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
     seen: dict[str, _Seen] = {}
     handles = [module.register_forward_hook(_recorder(name, seen)) for name, module in layers.items()]
     frozen: list[Tensor] = []
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]  # running statistics
     own = {name: dict(module.named_parameters(recurse=False)) for name, module in layers.items()}
     made = {name for name, parameters in own.items() if "weight" not in parameters}  # of others, as by weight norm
     with torch.inference_mode(False), torch.enable_grad(), _uncompiled():
@@ -116,6 +117,9 @@ def init_report(network: nn.Module, coords: Float[Tensor, "points in_features"])
                 handle.remove()
             for weight in frozen:
                 weight.requires_grad_(False)
+            with torch.no_grad():
+                for buffer, before in kept:
+                    buffer.copy_(before)
     rows = []
     for name, (_, z, out) in seen.items():
         layer = layers[name]

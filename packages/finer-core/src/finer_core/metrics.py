@@ -5,11 +5,12 @@ import math
 import torch
 from torch import Tensor
 
+from finer_core.casts import widened
 from finer_core.shapes import Float, Inexact
 
 
 def mse(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """Return the mean over all entries of (pred - target)^2, a scalar.
+    """Return the mean over all entries of |pred - target|^2, a real scalar; of half precision in float32.
 
     Raises:
         ValueError: If the shapes differ, or one is of integers, whose differences wrap around.
@@ -21,7 +22,8 @@ def mse(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"]) -> F
             raise ValueError(
                 f"{name} must be floating point, got {given.dtype}; give {name}.float() and its data_range"
             )
-    return torch.mean((pred - target) ** 2)
+    difference = widened(pred) - widened(target)  # squares in half precision vanish, or overflow
+    return torch.mean((difference.abs() if difference.is_complex() else difference) ** 2)
 
 
 def psnr_of_mse(value: float, *, data_range: float = 1.0) -> float:
@@ -41,4 +43,4 @@ def psnr(pred: Inexact[Tensor, "*shape"], target: Inexact[Tensor, "*shape"], *, 
         target: The shape of `pred`.
         data_range: Largest minus smallest possible value.
     """
-    return psnr_of_mse(float(mse(pred, target)), data_range=data_range)
+    return psnr_of_mse(float(mse(pred, target).detach()), data_range=data_range)

@@ -54,8 +54,8 @@ def empty_like(tensor: Tensor) -> Tensor:
 def give_back(tensor: Tensor) -> None:
     """Keep a tensor for `empty`. It is contiguous, its memory all its own, and nobody reads it any more."""
     size = tensor.numel()
-    if tensor.device.type != "cpu" or not SMALLEST <= size <= LARGEST:
-        return
+    if tensor.device.type != "cpu" or tensor.is_inference() or not SMALLEST <= size <= LARGEST:
+        return  # what inference mode made can be written to there alone
     if _kept.total + size > MOST:  # what is asked for has changed
         _kept.tensors.clear()
         _kept.total = 0

@@ -100,15 +100,18 @@ def open_run_folder(path: str | os.PathLike[str], *, mode: Mode) -> RunFolder:
     try:
         remove_partial_files(folder)
         if mode == "overwrite":
-            _empty(folder)
+            _empty(run)
     except OSError as error:
         raise InputError(f"{error.filename or folder}: cannot be removed ({error.strerror or error})") from error
     return run
 
 
-def _empty(folder: Path) -> None:
-    """Remove a folder's content; the folder itself may be a link, a mount point, or where the user is."""
-    for path in folder.iterdir():
+def _empty(run: RunFolder) -> None:
+    """Remove a folder's content; the folder itself may be a link, a mount point, or where the user is.
+
+    What says that a run is finished goes first, and what says that it is one last: this may be killed in between.
+    """
+    for path in sorted(run.path.iterdir(), key=lambda path: (path == run.config) - (path == run.metrics)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

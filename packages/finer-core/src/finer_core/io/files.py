@@ -32,7 +32,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())  # a rename that outlives its content would leave an empty file after a crash
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
@@ -227,9 +226,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

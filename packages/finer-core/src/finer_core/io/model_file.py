@@ -19,6 +19,7 @@ from finer_core.errors import InputError
 from finer_core.io.files import check_output_path, given_path
 from finer_core.io.model_header import FORMAT, FORMAT_VERSION, ModelInfo, model_info
 from finer_core.io.tensor_file import check_tensors, read_tensors, write_tensors
+from finer_core.methods import OWN_METHODS
 from finer_core.networks import Network
 from finer_core.networks.build import build_network
 from finer_core.networks.kept_state import check_state
@@ -175,8 +176,10 @@ def load_model(
         check_tensors(file_name, inside.state_dict(), tensors, whose=type(inside).__name__)
         inside.load_state_dict(tensors)
         return network.to(place).eval()
-    ours = _network_of(file_name, info, tensors, activation)
+    ours = _network_of(file_name, info, tensors, activation, device="meta")  # shapes only: a hostile size costs nothing
     check_tensors(file_name, ours.state_dict(), tensors)
+    if any(config.method not in OWN_METHODS for config in info.configs.values()):  # may have tensors beside its state
+        ours = _network_of(file_name, info, tensors, activation, device="cpu")
     ours.load_state_dict(tensors, assign=True)
     ours.info = info
     return ours.to(place).eval()
@@ -198,15 +201,15 @@ def _check_own_code(path: str, info: ModelInfo, *, has_network: bool, has_activa
 
 
 def _network_of(
-    path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: AnyActivation | None
+    path: str, info: ModelInfo, tensors: Mapping[str, Tensor], activation: AnyActivation | None, *, device: str
 ) -> Network | NetworkDict:
-    """Build what a file describes, without taking memory for weights."""
+    """Build what a file describes on a device; on "meta" without memory for weights."""
     # A method of somebody else's may share weights, or have layers of another kind.
     most = max(len(tensors), _FEW_LAYERS)
     if any(config.hidden_layers > most for config in info.configs.values()):
         raise InputError(f"{path}: hidden_layers asks for more layers than the file has tensors")
     try:
-        with torch.device("meta"):  # shapes only: a hostile size costs nothing
+        with torch.device(device), torch.random.fork_rng(devices=[]):
             one = set(info.configs) == {""}
             network = build_network(info.config) if one else NetworkDict.build(info.configs)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,9 +24,11 @@ def temporary_file(final: Path) -> Path:
     to a locked file by another descriptor.
     """
     remove_abandoned(final.parent)
-    handle, name = tempfile.mkstemp(dir=final.parent, prefix=_prefix_of_process(), suffix=final.suffix)
-    os.close(handle)
-    return Path(name)
+    while True:
+        path = final.parent / f"{_prefix_of_process()}{secrets.token_hex(4)}{final.suffix}"
+        with suppress(FileExistsError):  # else than by mkstemp, whose files are private: the system takes the umask off
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            return path
 
 
 @contextmanager

@@ -130,7 +130,6 @@ def _write_new(final: Path, content: bytes, *, replace: bool) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files private, and results are copied by others
         if replace:
             os.replace(temporary, final)
             return

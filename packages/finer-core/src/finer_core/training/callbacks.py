@@ -48,7 +48,7 @@ class Callback:
         """Take the entry of a log interval."""
 
     def on_end(self) -> None:
-        """End, however the fit ended."""
+        """End, however the fit ended, once it has begun."""
 
     def should_stop(self) -> bool:
         """Return whether the fit should stop before its next update; it then ends with its best state so far."""

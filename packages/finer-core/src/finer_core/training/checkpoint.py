@@ -17,7 +17,7 @@ from torch import Tensor
 
 from finer_core.errors import CollectiveError, InputError
 from finer_core.io.tensor_file import read_shapes, read_tensors, write_tensors
-from finer_core.schema import fits
+from finer_core.schema import fits, plain
 from finer_core.training.guard import DivergenceGuard
 from finer_core.training.state import TrainState, difference
 
@@ -39,11 +39,11 @@ def saving(state: TrainState, path: Path | None) -> Iterator[None]:
 def write_state(state: TrainState, path: str | os.PathLike[str]) -> None:
     """Write a state atomically: a killed writer leaves the previous file."""
     tensors: dict[str, Tensor] = {}
-    plain = _plain(state, tensors)
+    parts = _plain(state, tensors)
     if state.best is not None:
-        plain["best"] = _plain(state.best, tensors, prefix="best.")
+        parts["best"] = _plain(state.best, tensors, prefix="best.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(plain)})
+    write_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(parts)})
 
 
 def read_state(path: str | os.PathLike[str]) -> TrainState:
@@ -55,9 +55,9 @@ def read_state(path: str | os.PathLike[str]) -> TrainState:
     name = os.fspath(path)
     header, tensors = read_tensors(name, what="checkpoint", expected_format=_FORMAT)
     try:
-        plain = json.loads(header["state"])
-        best = _state_of(plain["best"], tensors) if "best" in plain else None
-        state = replace(_state_of(plain, tensors), best=best)
+        parts = json.loads(header["state"])
+        best = _state_of(parts["best"], tensors) if "best" in parts else None
+        state = replace(_state_of(parts, tensors), best=best)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{name}: damaged checkpoint (its state cannot be read: {error})") from error
     wrong = _wrong_part(state)
@@ -84,7 +84,8 @@ def saved_numbers(path: str | os.PathLike[str]) -> int:
 
 def _wrong_part(state: TrainState) -> str:
     """Return in words which part of a state is not what it should be; empty if none is."""
-    wrong = [name for name in ("network", "objective") if not isinstance(getattr(state, name), Mapping)]
+    fine = {"network": fits(state.network, Mapping[str, Tensor]), "objective": isinstance(state.objective, Mapping)}
+    wrong = [name for name, is_fine in fine.items() if not is_fine]
     if not fits(state.optimizers, list[Mapping[str, Any]]):
         wrong.append("optimizers")
     own = state.random_state.get("cpu") if isinstance(state.random_state, Mapping) else None
@@ -119,19 +120,15 @@ def _plain(state: TrainState, tensors: dict[str, Tensor], *, prefix: str = "") -
         "optimizers": _flatten(list(state.optimizers), f"{prefix}optimizers", tensors),
         "objective": _flatten(dict(state.objective), f"{prefix}objective", tensors),
         "random_state": _flatten(dict(state.random_state), f"{prefix}random_state", tensors),
-        "loop": dict(state.loop),
+        "loop": plain(state.loop),
         "step": state.step,
     }
 
 
-def _state_of(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TrainState:
+def _state_of(parts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TrainState:
+    nested = ("network", "optimizers", "objective", "random_state")
     return TrainState(
-        step=plain["step"],
-        network=_unflatten(plain["network"], tensors),
-        optimizers=_unflatten(plain["optimizers"], tensors),
-        objective=_unflatten(plain["objective"], tensors),
-        random_state=_unflatten(plain["random_state"], tensors),
-        loop=plain["loop"],
+        step=parts["step"], loop=parts["loop"], **{name: _unflatten(parts[name], tensors) for name in nested}
     )
 
 
@@ -146,7 +143,7 @@ def _flatten(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         tag = "tuple" if isinstance(value, tuple) else "list"
         return {tag: [_flatten(v, f"{key}.{i}", tensors) for i, v in enumerate(value)]}
-    return {"plain": value}
+    return {"plain": plain(value)}
 
 
 def _unflatten(node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:

@@ -1,7 +1,8 @@
 """`fit`: train a network on a loss of one's own, with the loop that every fit of the applications runs in."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -113,12 +114,10 @@ def fit(
                 "network.parameters()"
             )
         chosen = list(given)
-        for group in (group for optimizer in chosen for group in optimizer.param_groups):
-            group["initial_lr"] = group["lr"]  # also where an earlier fit, or a scheduler of PyTorch's, left another
     if schedule is not None and not callable(schedule):
         raise InputError(f"schedule must be a function of step and steps, got {shown(schedule)}; see schedule_of")
     state = saved_state(checkpoint, resume=resume)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _initial_rates(chosen):
         loop = Fit(
             network=network,
             objective=_as_objective(objective),
@@ -134,20 +133,38 @@ def fit(
             loop.about = description_of(loop)
             if state is not None:
                 refuse_other_fit(state, loop.about, source=checkpoint)
-        try:
-            return run_recorded(
-                loop,
-                name=f"fit {type(network).__name__}",
-                metrics_of=lambda loss: {},
-                figure=lambda loss: f"loss {loss:.3e}",
-                state=state,
-                checkpoint=checkpoint,
-                callbacks=callbacks,
-                progress=progress,
-            )
-        finally:  # what the schedule made of the rates is no setting of the next fit
-            for group in (group for optimizer in chosen for group in optimizer.param_groups):
-                group["lr"] = group["initial_lr"]
+        return run_recorded(
+            loop,
+            name=f"fit {type(network).__name__}",
+            metrics_of=lambda loss: {},
+            figure=lambda loss: f"loss {loss:.3e}",
+            state=state,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _initial_rates(optimizers: Sequence[Optimizer]) -> Iterator[None]:
+    """Let a fit begin with the rates that optimizers have, and give them back: a schedule's are none of the next fit.
+
+    What a scheduler of PyTorch's takes for the initial rates is as it was before, too.
+    """
+    names = ("lr", "initial_lr")
+
+    def groups() -> list[dict[str, Any]]:  # new ones, where a state was loaded
+        return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+    before = [{name: group[name] for name in names if name in group} for group in groups()]
+    for group in groups():
+        group["initial_lr"] = group["lr"]
+    try:
+        yield
+    finally:
+        for group, kept in zip(groups(), before, strict=True):
+            group.pop("initial_lr", None)
+            group.update(kept)
 
 
 def _as_objective(objective: Objective | Loss) -> Objective:

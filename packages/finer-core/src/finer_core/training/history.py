@@ -1,5 +1,6 @@
 """What a fit tells of its course: an entry a log interval, kept as a history that is easy to plot."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
@@ -95,7 +96,7 @@ class TrainingHistory(Sequence[LogEntry]):
     @overload
     def __getitem__(self, index: str) -> np.ndarray: ...
     def __getitem__(self, index: int | slice | str) -> "LogEntry | TrainingHistory | np.ndarray":
-        """Return an entry, some of them, or a column by its name, (n,).
+        """Return an entry, some of them, or a column by its name, (n,): NaN where an entry has no such metric.
 
         Raises:
             KeyError: For a name that is no column; it lists those there are.
@@ -103,9 +104,7 @@ class TrainingHistory(Sequence[LogEntry]):
         if isinstance(index, str):
             if index not in self.columns:
                 raise KeyError(f"no column {index!r}; there are {', '.join(self.columns)}")
-            return np.array(
-                [each.metrics[index] if index in each.metrics else getattr(each, index) for each in self._entries]
-            )
+            return np.array([each.metrics.get(index, getattr(each, index, math.nan)) for each in self._entries])
         if isinstance(index, slice):
             return TrainingHistory(self._entries[index], interrupted=self.interrupted, ended_early=self.ended_early)
         return self._entries[index]

@@ -188,11 +188,13 @@ class Fit:
                 if self.checkpoint:
                     write_state(good, self.checkpoint)
                 raise Interrupted(good.step)
-            factor = self.schedule(step, self.steps) * self.guard.factor(step, self.steps)
+            factor = float(self.schedule(step, self.steps)) * self.guard.factor(step, self.steps)
             set_learning_rates(self.optimizers, factor=factor)
             with saving(good, self.checkpoint):
                 loss = self.update(step)
-            total = loss.clone() if total is None else total.add_(loss)
+            # Of losses in half precision no more than some hundred would count.
+            wide = torch.promote_types(loss.dtype, torch.float32)
+            total = loss.to(wide, copy=True) if total is None else total.add_(loss)
             least = loss.clone() if least is None else torch.minimum(least, loss, out=least)
             self.on_step(step + 1, self.steps, loss)
         assert total is not None and least is not None
@@ -256,6 +258,6 @@ class Fit:
         self.guard.load_state_dict(state.loop["guard"])
 
     def _point(self, step: int, loss: float, seconds: float, *, is_reached: bool) -> LogEntry:
-        rate = self.optimizers[0].param_groups[0]["lr"]
+        rate = float(self.optimizers[0].param_groups[0]["lr"])
         rest: dict[str, Any] = {"steps": self.steps, "learning_rate": rate, "rollbacks": self.guard.rollbacks}
         return LogEntry(step=step, loss=loss, seconds=seconds, is_reached=is_reached, **rest)

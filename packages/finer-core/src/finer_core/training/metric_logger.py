@@ -1,6 +1,7 @@
 """Write training figures: JSON lines always, TensorBoard on request."""
 
 import json
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -129,7 +130,7 @@ class TensorBoardLogger(MetricLogger):
 
 
 def read_history(run: str | os.PathLike[str]) -> TrainingHistory:
-    """Return the history of a run, such as `finer-image fit` leaves in its folder.
+    """Return the history of a run, such as `finer-image fit` leaves in its folder; infinities in it are NaN.
 
     Args:
         run: The run folder, or the `metrics.jsonl` in it.
@@ -155,13 +156,12 @@ def read_history(run: str | os.PathLike[str]) -> TrainingHistory:
     return TrainingHistory(_entry_of(line, file) for line in read_jsonl(file))
 
 
-def _entry_of(line: Mapping[str, float], file: Path) -> LogEntry:
-    own: dict[str, Any] = {}
+def _entry_of(line: Mapping[str, float | None], file: Path) -> LogEntry:
+    found: dict[str, Any] = {name: math.nan if value is None else value for name, value in line.items()}
     for name in COLUMNS:
-        if name not in line:
+        if name not in found:
             raise InputError(f"{file}: line of step {line['step']} has no {name!r}; it is no log of a fit")
-        own[name] = line[name]
-    return LogEntry(**own, metrics={name: value for name, value in line.items() if name not in own})
+    return LogEntry(**{name: found.pop(name) for name in COLUMNS}, metrics=found)
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, float]]:

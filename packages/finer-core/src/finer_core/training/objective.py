@@ -113,7 +113,28 @@ class StatelessObjective:
 def add_gradients(loss: Tensor, network: nn.Module, sums: GradientSums) -> Tensor:
     """Differentiate a loss, add the gradients of a network's trained parameters to `sums`, and return it detached."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    taken: set[int] = set()
     for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
-        if grad is not None:
-            sums[parameter] = sums[parameter].add_(grad) if parameter in sums else grad
+        if grad is not None and parameter in sums:
+            sums[parameter].add_(grad)
+        elif grad is not None:
+            sums[parameter] = grad.clone(memory_format=torch.contiguous_format) if _is_shared(grad, taken) else grad
     return loss.detach()
+
+
+def _is_shared(grad: Tensor, taken: set[int]) -> bool:
+    """Return whether what is added to a gradient would be added to another's too, or to several of its numbers.
+
+    Autograd gives the terms of a sum one tensor as their gradient, and a tensor that is summed up one number in memory.
+
+    Args:
+        grad: The gradient.
+        taken: Where those before it are in memory; changed in place.
+    """
+    if grad.layout != torch.strided:
+        return False
+    place = grad.untyped_storage().data_ptr()
+    is_repeated = any(count > 1 and not step for count, step in zip(grad.shape, grad.stride(), strict=True))
+    is_shared = is_repeated or place in taken
+    taken.add(place)
+    return is_shared

@@ -17,7 +17,7 @@ from finer_core.errors import InputError, Interrupted, shortened
 from finer_core.io.files import check_output_path, given_path
 from finer_core.progress import ProgressOption, checked_progress
 from finer_core.schema import check_flag
-from finer_core.training.callbacks import HOOKS, hooks_of
+from finer_core.training.callbacks import hooks_of
 from finer_core.training.checkpoint import read_state
 from finer_core.training.circumstances import CIRCUMSTANCES, circumstances_of, other_circumstances
 from finer_core.training.connection import connected
@@ -108,7 +108,7 @@ def run_recorded(
         ([10, 20], ['root'])
     """
     progress = checked_progress(progress)
-    hooks = {hook: hooks_of(callbacks, hook) for hook in HOOKS}
+    hooks = {hook: hooks_of(callbacks, hook) for hook in ("on_step", "on_log", "should_stop")}
     history = TrainingHistory()
 
     def on_step(step: int, loss: Tensor) -> None:
@@ -124,10 +124,11 @@ def run_recorded(
             progress(entry.step, entry.steps, {"loss": entry.loss, **entry.metrics})
 
     with ExitStack() as ends:
-        for hook in hooks["on_end"]:
-            ends.callback(hook)
-        for hook in hooks["on_start"]:
-            hook(state.step if state else 0, fit.steps)
+        for callback in callbacks:  # who has not begun does not end
+            for hook in hooks_of([callback], "on_start"):
+                hook(state.step if state else 0, fit.steps)
+            for hook in hooks_of([callback], "on_end"):
+                ends.callback(hook)
         asked = ends.enter_context(_ctrl_c())
         if checkpoint is not None:
             circumstances = circumstances_of(fit.network)

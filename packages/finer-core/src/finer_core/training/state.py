@@ -130,6 +130,8 @@ def _check_moments(optimizer: Optimizer) -> None:
 
 def difference(saved: Any, own: Any, place: str) -> str:
     """Return in words where a saved state has another form than the fit's own, or is not finite where that is."""
+    if saved is None or own is None:  # an objective may come to have something, or have it no more
+        return ""
     if isinstance(own, Tensor):
         if not isinstance(saved, Tensor) or saved.shape != own.shape or saved.is_complex() != own.is_complex():
             found = f"{saved.dtype} {tuple(saved.shape)}" if isinstance(saved, Tensor) else type(saved).__name__
@@ -143,7 +145,8 @@ def difference(saved: Any, own: Any, place: str) -> str:
         parts = (difference(saved[name], own[name], f"{place}.{name}".lstrip(".")) for name in own)
         return next((part for part in parts if part), "")
     if isinstance(own, int | float) and not isinstance(own, bool):
-        return "" if fits(saved, float) else f"{place} is {shown(saved)}, not a number"
+        is_whole = isinstance(saved, int) and not isinstance(saved, bool)  # generators count in more than 64 bits
+        return "" if is_whole or fits(saved, float) else f"{place} is {shown(saved)}, not a number"
     return "" if isinstance(saved, type(own)) else f"{place} is {shown(saved)}"
 
 

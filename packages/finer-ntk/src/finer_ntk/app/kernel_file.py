@@ -77,6 +77,7 @@ def assemble(
     if not done:
         check_disk(run.path, problem.result_bytes)
         partial.parent.mkdir(exist_ok=True)
+        state.unlink(missing_ok=True)  # it speaks of another file
         np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
     with interruptible() as should_stop, reporting("kernel", unit="block", progress=not quiet) as tell:
 

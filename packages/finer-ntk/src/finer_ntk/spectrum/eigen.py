@@ -116,7 +116,8 @@ def top_eigenpairs(
         on_product: Told how many products were taken.
 
     Raises:
-        InputError: If `count` is not between 1 and the number of points less one, or the iteration does not converge.
+        InputError: If `count` is not between 1 and the number of points less one, the kernel is zero everywhere, or the
+            iteration does not converge.
 
     Example:
         >>> from finer_core import build_network, published_config
@@ -128,7 +129,7 @@ def top_eigenpairs(
         >>> top.values.shape, top.vectors.shape
         ((3,), (32, 3))
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
     size = operator.shape[0]
     if not 1 <= count < size:
@@ -151,6 +152,8 @@ def top_eigenpairs(
         raise InputError(
             f"the top {count} eigenvalues did not converge after {taken} products; ask for fewer"
         ) from error
+    except ArpackError as error:  # it finds that the first product is zero
+        raise InputError(f"the kernel has no positive eigenvalue: it is zero everywhere ({error})") from error
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
     return Eigenpairs(values=values, vectors=vectors, residuals=_residuals(operator.matvec(vectors), values, vectors))

@@ -91,10 +91,18 @@ def band_energy(kernel: Real[np.ndarray, "n n"], *, half_width: int) -> float:
     return inside / _not_zero(total)
 
 
-def _of_usual_size(signal: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-    """Return a signal whose squares double precision holds: itself, or a power of two of it, which has its shares."""
+def _signal_of(target: Real[np.ndarray, "n ..."]) -> Float[np.ndarray, "n c"]:
+    """Return a signal, in columns, whose squares double precision holds: it, or a power of two of it with its shares.
+
+    Raises:
+        InputError: If it is zero everywhere.
+    """
+    signal = target.reshape(len(target), -1).astype(np.float64)
     _, exponent = np.frexp(np.abs(signal).max(initial=0.0))
-    return signal if abs(int(exponent)) <= _LARGEST_EXPONENT else np.ldexp(signal, -int(exponent))
+    signal = signal if abs(int(exponent)) <= _LARGEST_EXPONENT else np.ldexp(signal, -int(exponent))
+    if not np.square(signal).sum() > 0:
+        raise InputError("the target signal is zero everywhere, so it has no energy to share out")
+    return signal
 
 
 _LARGEST_EXPONENT = 400
@@ -120,11 +128,8 @@ def target_energy(eigenvectors: Float[np.ndarray, "n k"], target: Real[np.ndarra
         [0.5, 0.5]
     """
     eigenvectors, target = _plain(eigenvectors), _plain(target)
-    signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
-    total = np.square(signal).sum()
-    if not total > 0:
-        raise InputError("the target signal is zero everywhere, so it has no energy to share out")
-    return np.square(eigenvectors.T @ signal).sum(1) / total
+    signal = _signal_of(target)
+    return np.square(eigenvectors.T @ signal).sum(1) / np.square(signal).sum()
 
 
 def alignment(one: Real[np.ndarray, "n n"], two: Real[np.ndarray, "n n"]) -> float:
@@ -152,7 +157,7 @@ def alignment(one: Real[np.ndarray, "n n"], two: Real[np.ndarray, "n n"]) -> flo
         inner += float((left * right).sum())
         norm_one += float(np.square(left).sum())
         norm_two += float(np.square(right).sum())
-    return inner / _not_zero(norm_one * norm_two) ** 0.5
+    return inner / (_not_zero(norm_one) ** 0.5 * _not_zero(norm_two) ** 0.5)
 
 
 def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "n ..."]) -> float:
@@ -163,7 +168,7 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
         target: y, (n,) or (n, c).
 
     Raises:
-        InputError: If the kernel is not (n, n) or zero everywhere, or the target has another number of values.
+        InputError: If the kernel is not (n, n), either is zero everywhere, or the target has another number of values.
 
     Example:
         >>> import numpy as np
@@ -174,7 +179,7 @@ def target_alignment(kernel: Real[np.ndarray, "n n"], target: Real[np.ndarray, "
     kernel, target = _checked(kernel), _plain(target)
     if len(target) != len(kernel):
         raise InputError(f"the target has {len(target)} values, the kernel {len(kernel)} points; give one a point")
-    signal = _of_usual_size(target.reshape(len(target), -1).astype(np.float64))
+    signal = _signal_of(target)
     inner = norm = 0.0
     for start, band in _bands(kernel):
         rows = band.astype(np.float64)
