@@ -103,6 +103,21 @@ def test_gaussians_and_wavelets_are_wide_enough_for_short_fits(method):
     assert errors[0] < 0.6 * errors[1]
 
 
+@pytest.mark.parametrize("method", ["pemlp", "ff"])
+def test_encodings_are_low_enough_for_signs_far_away(method):
+    """A fit may be near at every point of the surface, and have walls of noise beside it."""
+    points = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
+    distances = points.norm(dim=-1) - 1
+    wrong = []
+    for options in ({}, find_method(method).for_task("sdf").options):
+        given = {"hidden_features": 48, "hidden_layers": 1, **options}
+        how = {"steps": 400, "samples": 20_000, "batch_points": 1024, "precision": "fp32", "device": "cpu"}
+        model, _ = fit_shape(trimesh.creation.icosphere(subdivisions=3), method=method, network=given, **how)
+        with torch.no_grad():
+            wrong.append(((model(points).reshape(-1) > 0) != (distances > 0))[distances.abs() > 0.05].float().mean())
+    assert wrong[0] < 0.5 * wrong[1]
+
+
 @pytest.mark.parametrize(("target", "is_reached"), [(0.03, True), (1e-9, False)])
 def test_a_target_ends_a_fit_as_soon_as_the_surface_is_that_near(target, is_reached):
     given = {"hidden_features": 32, "hidden_layers": 1}
