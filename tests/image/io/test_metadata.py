@@ -173,6 +173,19 @@ def test_pixels_of_a_part_of_an_exr_s_display_are_told(tmp_path):
     assert image.shape == (8, 12, 1)
 
 
+def test_colors_that_an_exr_has_multiplied_by_alpha_are_told(tmp_path):
+    openexr = pytest.importorskip("OpenEXR")
+    header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+    for name, alpha in (("opaque", 1.0), ("veil", 0.5)):
+        values = dict(zip("RGBA", (0.2, 0.3, 0.4, alpha), strict=True))
+        planes = {channel: np.full((8, 12), value, np.float32) for channel, value in values.items()}
+        openexr.File(header, planes).write(str(tmp_path / f"{name}.exr"))
+    assert read_image(tmp_path / "opaque.exr").notes == ()
+    veil = read_image(tmp_path / "veil.exr")
+    assert [note.split(",")[0] for note in veil.notes] == ["has colors multiplied by alpha"]
+    np.testing.assert_array_equal(veil.pixels[0, 0], np.float32([0.2, 0.3, 0.4, 0.5]))
+
+
 def test_channels_that_may_come_first_are_told(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 20, 30), dtype=np.float32) + np.arange(30, dtype=np.float32))
     for image in (read_image(tmp_path / "a.npy"), open_in_parts(tmp_path / "a.npy")):

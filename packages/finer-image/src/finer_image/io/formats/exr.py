@@ -91,7 +91,12 @@ def decode_exr(source: ImageSource) -> DecodedImage:
             planes = {name: channel.pixels for name, channel in file.channels().items()}
     except Exception as error:
         raise source.error(f"is a corrupt EXR ({printed.getvalue() or error}); copy or render it again") from None
-    return _interleave(planes)
+    image = _interleave(planes)
+    if image.mode in ("LA", "RGBA") and (image.pixels[..., -1] != 1).any():
+        source.note(
+            "has colors multiplied by alpha, as EXR keeps them; they stay so, also in files of formats that do not"
+        )
+    return image
 
 
 def _interleave(planes: dict[str, np.ndarray]) -> DecodedImage:
