@@ -72,7 +72,9 @@ def test_the_rates_of_long_fits_fall_sooner(steps, factor, schedule):
     assert given.learning_rate == 1e-3
 
 
-@pytest.mark.parametrize(("method", "rate"), [("pemlp", 3.2e-2), ("ff", 3.2e-2), ("gauss", 5e-3), ("siren", 2e-3)])
+@pytest.mark.parametrize(
+    ("method", "rate"), [("pemlp", 3.2e-2), ("ff", 3.2e-2), ("gauss", 5e-3), ("siren", 2e-3), ("bacon", 8e-3)]
+)
 def test_methods_have_rates_of_their_own(method, rate):
     assert plan_fit(SdfConfig(method=method, device="cpu"), ellipsoid()).settings.matrix_learning_rate == rate
     long = plan_fit(SdfConfig(method=method, steps=36_000, device="cpu"), ellipsoid()).settings
@@ -103,14 +105,14 @@ def test_gaussians_and_wavelets_are_wide_enough_for_short_fits(method):
     assert errors[0] < 0.6 * errors[1]
 
 
-@pytest.mark.parametrize("method", ["pemlp", "ff"])
+@pytest.mark.parametrize("method", ["pemlp", "ff", "bacon", "multiscale-bacon"])
 def test_encodings_are_low_enough_for_signs_far_away(method):
     """A fit may be near at every point of the surface, and have walls of noise beside it."""
     points = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
     distances = points.norm(dim=-1) - 1
     wrong = []
     for options in ({}, find_method(method).for_task("sdf").options):
-        given = {"hidden_features": 48, "hidden_layers": 1, **options}
+        given = {"hidden_features": 48, **({} if "bacon" in method else {"hidden_layers": 1}), **options}
         how = {"steps": 400, "samples": 20_000, "batch_points": 1024, "precision": "fp32", "device": "cpu"}
         model, _ = fit_shape(trimesh.creation.icosphere(subdivisions=3), method=method, network=given, **how)
         with torch.no_grad():

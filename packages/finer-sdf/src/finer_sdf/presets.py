@@ -18,8 +18,9 @@ FULL_RATES_UNTIL = 18_000
 """Steps beyond which they are lower from the start."""
 FAST_MATRIX_RATE = 2e-3
 """Muon's rate in the fast preset."""
-MATRIX_RATES = {"pemlp": 3.2e-2, "ff": 3.2e-2, "gauss": 5e-3}
-"""Muon's rate for methods that hardly learn at that of the others: those of ReLU, and Gaussians (docs/budgets.md)."""
+MATRIX_RATES = {"pemlp": 3.2e-2, "ff": 3.2e-2, "gauss": 5e-3, "bacon": 8e-3, "multiscale-bacon": 8e-3}
+"""Muon's rate for methods that hardly learn at that of the others: those of ReLU, Gaussians, and products of sines
+(docs/budgets.md)."""
 
 FAST_NETWORK: dict[str, dict[str, Any]] = {
     "finer": {"first_bias_scale": 3.0},
@@ -27,14 +28,16 @@ FAST_NETWORK: dict[str, dict[str, Any]] = {
     "wire": {"first_omega_0": 5.0, "hidden_omega_0": 5.0, "scale": 2.0},
     "pemlp": {"num_frequencies": 5},
     "ff": {"frequency_std": 3.0},
+    "bacon": {"max_frequency": 32.0},
+    "multiscale-bacon": {"max_frequency": 32.0},
 }
 """Hyper-parameters that the fast preset takes in place of the published ones.
 
 The published k = 1 was chosen for 200,000 steps. A wider first bias brings high frequencies in from the start: on the
 armadillo, at an equal number of steps, k = 3 halves the distance to the surface. With the published scale of 30 a
 Gaussian network has the wrong sign at a quarter of the box after 400 steps, and WIRE's with omega 20 and scale 10 at
-two fifths; with encodings of 10 octaves, or a standard deviation of 8, the surface is near, and walls of noise stand
-beside it. Other methods keep published values.
+two fifths; with encodings of 10 octaves, a standard deviation of 8, or BACON's 384 the surface is near, and walls of
+noise stand beside it. Other methods keep published values.
 """
 
 
