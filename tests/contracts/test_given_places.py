@@ -166,8 +166,8 @@ def test_nowhere_is_no_place(as_given):
         ({"scale": "2"}, "--scale must be a number, got '2'"),
         ({"scale": None}, "--scale must be a number, got None"),
         ({"scale": (2, 2)}, "--scale must be a number, got"),
-        ({"scale": 1e9}, r"an image of 6000000000x6000000000 pixels takes .* GB, more than there is"),
-        ({"size": (10**9, 10**9)}, r"an image of 1000000000x1000000000 pixels takes 8e\+09 GB"),
+        ({"scale": 1e9}, r"an image of 6000000000x6000000000 pixels; a side has at most 10000000 pixels"),
+        ({"size": (10**7, 10**7)}, r"an image of 10000000x10000000 pixels takes .* GB, more than there is"),
     ],
 )
 def test_a_size_of_an_image(given, words):
