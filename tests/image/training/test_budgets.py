@@ -93,8 +93,8 @@ def test_a_short_time_is_adam_s(monkeypatch, method, side, passes, optimizer):
     settings = ImageConfig(method=method, seconds=passes * side**2 * 1e-5 / 0.95)
     chosen = timed_plan.plan_timed_fit(settings, image).settings
     assert chosen.optimizer == optimizer
-    measured = 2 if optimizer == "adam" else 1
-    assert chosen.passes * side**2 * 1e-5 == pytest.approx((1 - 0.05 * measured) * settings.seconds, rel=0.01)
+    measured = 0.0625 if optimizer == "adam" else 0.05
+    assert chosen.passes * side**2 * 1e-5 == pytest.approx((1 - measured) * settings.seconds, rel=0.01)
     given = dataclasses.replace(settings, optimizer="muon")
     assert timed_plan.plan_timed_fit(given, image).settings.optimizer == "muon"
 

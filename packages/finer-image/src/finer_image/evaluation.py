@@ -108,18 +108,19 @@ class Judge:
     Args:
         model: The fitted image.
         image: The original, of the same size and channels; its rows are read when the prediction's come.
+        with_ssim: Whether the SSIM is among the figures; it costs more than the rest of them.
 
     Raises:
         InputError: If size or channels differ.
     """
 
-    def __init__(self, model: ImageModel, image: Raster) -> None:
+    def __init__(self, model: ImageModel, image: Raster, *, with_ssim: bool = True) -> None:
         check_same_size(model, image)
         self.rows = 0
         self._image = image
         low, high = model.image["value_range"]
         self._value_range = (float(low), float(high))
-        self._has_window = min(image.height, image.width) > 2 * _RADIUS
+        self._has_window = with_ssim and min(image.height, image.width) > 2 * _RADIUS
         self._clipped = self._unclipped = self._similarity = 0.0
         self._compared = self._values = 0
         # The last rows of the prediction, clipped, of the original, and of where that has no data: the next band's

@@ -10,6 +10,10 @@ from finer_image.presets.crowding import crowding_of
 from finer_image.presets.lengths import Length, chosen_length, steps_per_pass
 from finer_image.presets.rates import MUON_RATE, Rates, fast_rates
 
+_PIXELS_A_JUDGMENT = 200_000
+"""Pixels trained on, at most, until it is asked again whether a target is reached: one core has two or three seconds of
+them, so that no fit goes on for long after it."""
+
 
 def resolve(
     settings: ImageConfig,
@@ -77,8 +81,11 @@ def resolve(
         )
     if settings.compile is None:
         merged["compile"] = compiles
-    if not merged.get("log_every"):
-        merged["log_every"] = max(1, min(100, merged["steps"] // 50))
+    if settings.log_every is None:
+        most = 100
+        if settings.target_psnr is not None:
+            most = max(1, min(100, _PIXELS_A_JUDGMENT // (merged["batch_pixels"] or height * width)))
+        merged["log_every"] = min(merged.get("log_every", max(1, merged["steps"] // 50)), most)
     return ImageConfig(**merged)
 
 

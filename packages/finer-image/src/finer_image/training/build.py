@@ -1,48 +1,23 @@
 """Put a fit together from its plan: the network, what it is trained on, and the loop."""
 
-from collections.abc import Callable
-
 from torch import nn
 
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.metrics import psnr_of_mse
 from finer_core.resources import parse_memory
-from finer_core.training import DivergenceGuard, Fit, LogEntry
+from finer_core.training import DivergenceGuard, Fit
 from finer_core.training.own_code import fit_of
-from finer_image.evaluation import evaluate
 from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
 from finer_image.io.raster import Raster
-from finer_image.model import ImageModel
 from finer_image.presets.lengths import steps_per_pass
 from finer_image.training.importance import ErrorSampledObjective
 from finer_image.training.objective import ImageObjective, PixelTarget, Sampler, Target
 from finer_image.training.plan import FitPlan, chunk_pixels
 from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
 from finer_image.training.streamed_target import DiskTarget
+from finer_image.training.target_psnr import target_test
 from finer_image.training.tiles import tiled_pixels_of
-
-
-def target_test(plan: FitPlan, network: nn.Module, image: Raster) -> Callable[[LogEntry], bool]:
-    """Return what tells at a log point whether the whole image has the PSNR that ends the fit.
-
-    All pixels are predicted only where those that were trained on come near it, so that asking costs little.
-    """
-    target = plan.settings.target_psnr
-    if target is None:
-        return lambda point: False
-
-    def is_reached(point: LogEntry) -> bool:
-        if psnr_of_loss(plan, point.loss) < target - _NEAR:
-            return False
-        psnr = evaluate(ImageModel.of(network, image, target_range=plan.target_range), image)["psnr"]
-        return psnr is None or psnr >= target
-
-    return is_reached
-
-
-_NEAR = 0.5
-"""Decibels below its target from which on a fit is judged: its training PSNR is of unclipped values, and lags."""
 
 
 def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:

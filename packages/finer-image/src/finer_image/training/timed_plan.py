@@ -20,6 +20,8 @@ _LARGEST_TIMED = 8192
 _MOST_PASSES = 1e6
 _FEWEST_SOAP_STEPS = 250
 """Steps of SOAP below which Adam, whose steps cost a half, gets further in the same time."""
+_SECOND_MEASURING = 0.25
+"""Of the time that measuring SOAP's steps took, what Adam's may."""
 SharedTime = Callable[[FitPlan, float], float]
 """Returns the seconds of a step of a plan that several processes make together, measured within so many seconds."""
 
@@ -30,7 +32,8 @@ def plan_timed_fit(
     """Decide everything about a fit as `plan_fit` does, its length by `settings.seconds` if that is given.
 
     The first steps of fits with a small and a large batch are timed and thrown away; the seconds that this takes
-    belong to the budget. The length is then a number like any other, so that a resumed fit ends in the same bits.
+    belong to the budget. Those of Adam, where it is chosen, are timed for a quarter as long. The length is then a
+    number like any other, so that a resumed fit ends in the same bits.
 
     Args:
         settings: As given.
@@ -45,20 +48,28 @@ def plan_timed_fit(
     if settings.seconds is None:
         return plan_fit(settings, image, shared=shared, own=own.described)
     refuse_two_lengths(settings)
-    passes, steps = _longest(settings, image, own, shared_time)
+    measuring = MEASURED_FRACTION * settings.seconds
+    left = settings.seconds - measuring
+    passes, steps = _longest(left, settings, image, own, shared_time, measuring=measuring)
     short = passes * math.sqrt(image.height * image.width) < rules_of(settings.method).short_passes
     is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
     if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
-        passes, _ = _longest(settings, image, own, shared_time, measurings=2)
+        measuring *= _SECOND_MEASURING
+        passes, _ = _longest(left - measuring, settings, image, own, shared_time, measuring=measuring)
     return plan_fit(settings, image, shared=shared, passes=passes, own=own.described)
 
 
 def _longest(
-    settings: ImageConfig, image: Raster, own: OwnCode, shared_time: SharedTime | None, *, measurings: int = 1
+    seconds: float,
+    settings: ImageConfig,
+    image: Raster,
+    own: OwnCode,
+    shared_time: SharedTime | None,
+    *,
+    measuring: float,
 ) -> tuple[float, int]:
-    """Return the passes and the steps that fit into `settings.seconds`, less so many measurings of the first steps."""
-    assert settings.seconds is not None
+    """Return the passes and the steps that fit into so many seconds, by steps that are measured in others."""
     untimed = dataclasses.replace(settings, seconds=None)
     pixels = image.height * image.width
 
@@ -78,7 +89,6 @@ def _longest(
             image.height, image.width, passes=passes, batch_pixels=batch, method=method, hidden_features=hidden_features
         )
 
-    measuring = MEASURED_FRACTION * settings.seconds
     given = length(1.0).batch_pixels or pixels
     rows = [min(SMALLEST_BATCH, pixels), min(_LARGEST_TIMED, pixels)]
     is_fixed = settings.batch_pixels is not None or settings.preset == "paper" or rows[0] == rows[1]
@@ -92,5 +102,5 @@ def _longest(
         steps = length(passes).steps
         return steps * cost.seconds(min(pixels, passes * pixels / steps))
 
-    passes = largest_within(settings.seconds - measurings * measuring, seconds_of, low=1 / pixels, high=_MOST_PASSES)
+    passes = largest_within(seconds, seconds_of, low=1 / pixels, high=_MOST_PASSES)
     return passes, length(passes).steps
