@@ -46,7 +46,7 @@ def plan_timed_fit(
         return plan_fit(settings, image, shared=shared, own=own.described)
     refuse_two_lengths(settings)
     passes, steps = _longest(settings, image, own, shared_time)
-    short = passes * math.sqrt(image.height * image.width) < rules_of(settings.method).short_passes
+    short = passes * math.sqrt(image.height * image.width - image.missing) < rules_of(settings.method).short_passes
     is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
     if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
@@ -60,7 +60,7 @@ def _longest(
     """Return the passes and the steps that fit into `settings.seconds`, less so many measurings of the first steps."""
     assert settings.seconds is not None
     untimed = dataclasses.replace(settings, seconds=None)
-    pixels = image.height * image.width
+    pixels = image.height * image.width - image.missing
 
     def trial_of(batch: int) -> FitPlan:
         trial = dataclasses.replace(untimed, steps=1000, batch_pixels=batch)
@@ -75,7 +75,13 @@ def _longest(
 
     def length(passes: float) -> Length:
         return length_of(
-            image.height, image.width, passes=passes, batch_pixels=batch, method=method, hidden_features=hidden_features
+            image.height,
+            image.width,
+            passes=passes,
+            missing=image.missing,
+            batch_pixels=batch,
+            method=method,
+            hidden_features=hidden_features,
         )
 
     measuring = MEASURED_FRACTION * settings.seconds
