@@ -139,6 +139,30 @@ def test_runs_that_fail_are_told_and_the_others_kept(study):
     assert "2 of 3 runs failed" in row_of(found, "first", "mean")["verdict"]
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "in a folder"])
+def test_a_figure_that_is_infinite_was_run_and_is_not_compared(study, tmp_path, monkeypatch, kept):
+    monkeypatch.setenv("TOY_EXACT", "first-a-0 first-a-1 second-b-1 third-a-1")
+    out = tmp_path / "out" if kept else None
+    found = reproduce(study, "toy", seeds=(0, 1), out=out)
+    for shown in [found, *([reproduce(study, "toy", seeds=(0, 1), out=out)] if kept else [])]:
+        verdict = "not comparable (value of {} of {} runs is infinite or not defined)"
+        row = row_of(shown, "first", "a")
+        assert (row["ours"], row["spread"], row["seeds"], row["verdict"]) == (None, None, 0, verdict.format(2, 2))
+        row = row_of(shown, "second", "b")
+        assert (row["ours"], row["spread"], row["seeds"], row["verdict"]) == (4.0, None, 1, verdict.format(1, 2))
+        assert row_of(shown, "second", "a")["verdict"] == "reproduced"
+        assert row_of(shown, "first", "mean")["verdict"] == verdict.format(2, 4)
+        assert row_of(shown, "third", "mean")["verdict"] == "no published value"
+        assert shown.records[row_digest(shown, "first", "a", 1)].metrics["value"] is None
+        for kind in ("md", "csv", "json", "tex", "html"):
+            assert "inf," not in shown.render(kind)
+
+
+def row_digest(found, label: str, name: str, seed: int) -> str:
+    runs = {(record.row, record.input, record.seed): digest for digest, record in found.records.items()}
+    return runs[label, name, seed]
+
+
 def test_finished_cells_are_skipped(study, marks, tmp_path):
     out = tmp_path / "out"
     first = reproduce(study, "toy", out=out)
