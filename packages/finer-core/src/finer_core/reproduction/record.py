@@ -44,7 +44,7 @@ class Record:
         facts: Of the data.
         curve: Columns of the history; None for infinite.
         seconds: Of the fit.
-        parameters: Trained numbers.
+        parameters: Trained numbers; a complex one is two.
         versions: Of Python, the platform and the packages.
         hardware: Processor, threads, graphics card.
         machine: A digest that tells machines apart and names none.
