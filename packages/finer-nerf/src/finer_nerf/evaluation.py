@@ -114,10 +114,18 @@ class JudgedView(ViewFigures):
     Attributes:
         truth: (height, width, 3) float32 in [0, 1], on the background.
         view: What was rendered, on the same background.
+        mask: Which pixels count, (height, width); None for all.
     """
 
     truth: np.ndarray
     view: View
+    mask: np.ndarray | None
+
+    @property
+    def error(self) -> np.ndarray:
+        """Return the absolute error, (height, width, 3); 0 where pixels do not count."""
+        error: np.ndarray = abs(self.view.color - self.truth)
+        return error if self.mask is None else np.where(self.mask[..., None], error, 0)
 
     @property
     def figures(self) -> ViewFigures:
@@ -154,6 +162,7 @@ def judge_views(
             name=name,
             truth=truth,
             view=view,
+            mask=mask,
             psnr=psnr(torch.from_numpy(view.color[counted]), torch.from_numpy(truth[counted])),
             ssim=ssim(rendered, truth, mask=mask),
             lpips=lpips(rendered, truth) if lpips and min(truth.shape[:2]) >= _VGG_SIDE else None,
