@@ -286,12 +286,19 @@ def test_two_tables_with_one_fit_share_its_record(study, marks):
         ({"seeds": (1, 1)}, "--seeds must be different"),
         ({"threads": 0}, "--threads"),
         ({"workers": -1}, "--workers"),
+        ({"inputs": ["a", "there/a.x"]}, "a and there/a.x are both 'a' in the table"),
     ],
 )
 def test_wrong_input_is_refused_before_the_first_fit(study, marks, arguments, word):
     with pytest.raises(InputError, match=word):
         reproduce(study, **{"table": "toy", **arguments})
     assert begun(marks) == 0
+
+
+def test_an_input_that_is_given_twice_is_one_and_no_seed(study):
+    row = row_of(reproduce(study, "toy", ["a", "a", "b"], limit=2), "first", "a")
+    assert (row["ours"], row["spread"], row["seeds"]) == (1.0, None, 1)
+    assert row_of(reproduce(study, "toy", ["a", "a", "b"], limit=2), "first", "mean")["ours"] == 1.5
 
 
 def test_a_file_in_the_place_of_the_folder(study, tmp_path):

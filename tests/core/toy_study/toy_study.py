@@ -43,7 +43,7 @@ TABLE = Table(
 
 
 def find_inputs(table: Table, paths: list[str]) -> list[Input]:
-    return [Input(name=name, source=name, sha256=f"digest of {name}") for name in paths or table.inputs]
+    return [Input(name=Path(path).stem, source=path, sha256=f"digest of {path}") for path in paths or table.inputs]
 
 
 def compute(cell: Cell) -> Outcome:
