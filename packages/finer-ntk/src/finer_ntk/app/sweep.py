@@ -21,6 +21,7 @@ from finer_core.errors import InputError, Interrupted
 from finer_core.io.files import json_text, write_text
 from finer_core.io.partial_files import remove_partial_files
 from finer_core.io.report import Report
+from finer_core.io.text import markdown_table
 from finer_core.networks.config import option_names
 from finer_core.progress import Progress
 from finer_core.resources import PROCESS_BYTES
@@ -220,8 +221,7 @@ def _write_tables(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write table.md and table.csv of the plain figures."""
     names = [key for key, value in rows[0].items() if not isinstance(value, list | Mapping)]
     lines = [["" if row[key] is None else _cell(row[key]) for key in names] for row in rows]
-    markdown = ["| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *lines)]
-    write_text(run.path / "table.md", "\n".join(markdown) + "\n")
+    write_text(run.path / "table.md", "\n".join(markdown_table(names, lines)) + "\n")
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([names, *lines])
     write_text(run.path / "table.csv", table.getvalue())
