@@ -1,5 +1,6 @@
 """Settings that no fit can have are refused by every benchmark at once, before anything runs: not in every row."""
 
+import importlib
 import json
 
 import numpy as np
@@ -74,3 +75,9 @@ def test_by_the_command(task, arguments, words, tmp_path, capsys):
     out = tmp_path / "out"
     assert_refused(main, ["benchmark", str(place), "--methods", "siren", "--out", str(out), *arguments], capsys, words)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("application", [finer_image, finer_nerf, finer_sdf], ids=lambda each: each.__name__)
+def test_no_two_columns_of_a_table_have_one_heading(application):
+    table = importlib.import_module(f"{application.__name__}.app.benchmark").BENCHMARK.table
+    assert len(set(table.headings.values())) == len(table.headings)

@@ -51,6 +51,18 @@ def test_spectrum_of_a_wave_peaks_at_its_frequency():
     assert radial_spectrum(np.zeros((4, 100)))[0].size == 0
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (48, 65), (33, 20)])
+def test_a_spectrum_is_the_mean_over_whole_rings_whichever_way_waves_run(shape):
+    rows = np.random.default_rng(0).normal(size=(shape[0], 1)).repeat(shape[1], axis=1)
+    frequency, power = radial_spectrum(rows)
+    window = np.hanning(shape[0])[:, None] * np.hanning(shape[1])
+    every = np.abs(np.fft.fft2((rows - rows.mean()) * window)) ** 2 / window.sum() ** 2
+    radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
+    means = [every[np.round(radius / frequency[0]) == ring].mean() for ring in range(1, len(frequency) + 1)]
+    np.testing.assert_allclose(power, means)
+    np.testing.assert_allclose(power, radial_spectrum(rows.T)[1])
+
+
 def test_save_figure_names_the_formats(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt: a figure is written as \.png, \.svg, \.pdf"):
         save_figure(None, tmp_path / "a.txt")

@@ -1,10 +1,12 @@
 """Published image tables: their values, and `finer-image reproduce` at a size that takes a moment."""
 
+import io
 import json
 import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import finer_image
@@ -13,6 +15,7 @@ from finer_core.methods import METHODS
 from finer_core.networks.config import option_names
 from finer_image import write_image
 from finer_image.app.cli import main
+from finer_image.io.image import Image
 from finer_image.published import published_mean_psnr
 from finer_image.published_reruns import TABLES
 
@@ -78,7 +81,6 @@ def test_a_record_is_the_fit_of_these_settings(folder):
 
 def test_size_takes_means_of_blocks(folder):
     from finer_image.inputs import open_signal
-    from finer_image.io.image import Image
     from finer_image.reproducing import reduced
 
     image = open_signal(str(folder / "01.png"), memory=1 << 32)
@@ -95,6 +97,24 @@ def test_size_takes_means_of_blocks(folder):
         small = reduced(Image.from_pixels(holed, nodata=None if missing else 0), 4, source="01.png")
         assert small.missing == 2 and small.missing_in(small.pixels)[[0, 2], [0, 2]].all()
         assert (small.pixels[small.missing_in(small.pixels) ^ True] == 1000).all()
+
+
+@pytest.mark.parametrize("missing", [0, np.nan], ids=["8 bits", "floats"])
+def test_pixels_without_data_count_in_no_figure_and_no_picture(tmp_path, missing):
+    pixels = np.full((16, 16), 100, dtype=np.uint8 if missing == 0 else np.float32)
+    pixels[4:, 4:] = 120
+    pixels[:4] = missing
+    image = Image.from_pixels(pixels, nodata=None if np.isnan(missing) else 0)
+    path = write_image(tmp_path / "a.tif", image)
+    found = finer_image.reproduce("finerpp-notebook", [path], methods=["finer"], steps=3)
+    (record,) = found.records.values()
+    model, _ = finer_image.fit(image, method="finer", preset="paper", steps=3, seed=0)
+    error = (model.render()[4:].astype(float) - pixels[4:]) / 255
+    expected = None if np.isnan(missing) else pytest.approx(-10 * np.log10(np.mean(error**2)))
+    assert record.metrics["psnr_u8"] == expected
+    (picture,) = found.pictures.values()
+    panels = np.asarray(PIL.Image.open(io.BytesIO(picture)))[:4, :, 0]
+    assert not panels[:, :16].any() and not panels[:, 20:36].any() and not panels[:, 40:].any()
 
 
 def test_fast_keeps_what_a_row_is_about_and_drops_the_protocol(folder):

@@ -491,6 +491,16 @@ def test_an_orbit_is_rendered_as_a_video(tmp_path):
             model.video(**{"path": tmp_path / "o.mp4", "poses": poses, **given})
 
 
+def test_views_of_one_name_have_figures_each(fitted, scene):
+    model, _ = fitted
+    twice = scene.test.take([0, 1, 0, 1])
+    twice = dataclasses.replace(twice, names=("a", "a", "a (2)", "a"))
+    figures = evaluate(model, twice)
+    first, second = evaluate(model, scene.test)["per_view"].values()
+    assert figures["per_view"] == {"a": first, "a (2)": second, "a (2) (2)": first, "a (3)": second}
+    assert figures["views"] == 4
+
+
 def test_figures_are_of_the_views(fitted, scene):
     model, _ = fitted
     figures = evaluate(model, scene.test, background="black")

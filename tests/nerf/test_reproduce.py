@@ -78,6 +78,17 @@ def test_the_picture_of_a_cell_is_on_the_background_of_its_figures():
     assert picture[0, 0].tolist() == picture[0, picture.shape[1] // 2 - 8].tolist() == [16, 32, 48]
 
 
+def test_the_picture_of_a_cell_shows_no_error_where_a_mask_leaves_pixels_out():
+    model = ball_model()
+    poses = model.frame.poses_to_input(model.train_poses[:1])
+    masks = np.zeros((1, 24, 24), dtype=bool)
+    masks[:, :, 12:] = True
+    images = np.full((1, 24, 24, 3), 0.25)
+    views = finer_nerf.Views.of(images, poses=poses, cameras=model.camera, masks=masks)
+    error = np.asarray(Image.open(io.BytesIO(_picture(model, views))))[:, -24:]
+    assert not error[:, :12].any() and error[:, 12:].any()
+
+
 def test_values_that_are_known_elsewhere():
     assert published_psnr(scene="lego_200", method="finer") == 30.04
     assert published_psnr(scene="x/ship", method="wire") == 21.15

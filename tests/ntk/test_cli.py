@@ -260,15 +260,17 @@ def test_sweep_takes_every_combination_that_a_method_has(tmp_path, capsys):
 
 
 def test_sweep_over_checkpoints_shows_how_the_kernel_turns(tmp_path, capsys):
-    network = image_model(tmp_path / "0.safetensors")
+    network = image_model(tmp_path / "a|0.safetensors")
     with torch.no_grad():
         network.head.weight.mul_(2)
         network.layers[0].weight.add_(0.1)
-    save_model(network, tmp_path / "1.safetensors", task="image", task_data={"height": 12, "width": 10})
-    files = [str(tmp_path / f"{index}.safetensors") for index in (0, 0, 1)]
+    save_model(network, tmp_path / "a|1.safetensors", task="image", task_data={"height": 12, "width": 10})
+    files = [str(tmp_path / f"a|{index}.safetensors") for index in (0, 0, 1)]
     assert main(["sweep", *files, "--out", str(tmp_path / "run"), "--quiet", "--json"]) == 0
     rows = figures(capsys)["rows"]
     assert rows[1]["alignment_with_previous"] == pytest.approx(1)
+    lines = (tmp_path / "run" / "table.md").read_text().splitlines()
+    assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
     assert 0 < rows[2]["alignment_with_first"] < 0.9999
 
 

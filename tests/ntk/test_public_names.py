@@ -12,6 +12,7 @@ from finer_core import build_network, published_config
 from finer_core.errors import InputError
 from finer_core.io.model_file import load_network
 from finer_ntk.app.cli import main
+from finer_ntk.kernel import as_row_function
 from finer_ntk.spectrum import measures
 
 POINTS = finer_ntk.line_grid(48)
@@ -93,6 +94,14 @@ def test_a_sweep_over_modules_shows_the_alignment_with_the_one_before():
     assert rows[2]["alignment_with_first"] == rows[1]["alignment_with_previous"] < 0.9999
     kernels = [finer_ntk.empirical_ntk(net, POINTS.coords).numpy() for net in nets.values()]
     assert rows[1]["alignment_with_first"] == measures.alignment(kernels[0], kernels[1])
+
+
+@pytest.mark.parametrize("method", ["finer", "wire"])
+def test_a_sweep_counts_the_parameters_that_the_kernel_sums_over(method):
+    net = build_network(method, in_features=1, out_features=1, hidden_features=8)
+    (row,) = finer_ntk.sweep({method: net}, POINTS.coords)
+    summed = sum(p.numel() * (2 if p.is_complex() else 1) for p in net.parameters())
+    assert row["parameters"] == as_row_function(net).count == summed
 
 
 def test_a_module_of_the_users_own_and_arrays_do():

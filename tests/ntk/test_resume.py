@@ -118,6 +118,40 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("left", ["some rows", "the kernel"])
+def test_the_seconds_of_a_kernel_are_those_of_all_processes(tmp_path, monkeypatch, left):
+    def killed(*_, **__):
+        raise Killed
+
+    def write_long_work(path, value):
+        write_json(path, {**value, "milliseconds": value.get("milliseconds", 0) + 1_000_000 * (value["done"] == 2)})
+        if left == "some rows" and value["done"] == 2:
+            raise Killed
+
+    small = ["kernel", "--grid", "40", "--batch-size", "20", "--hidden-features", "8", "--quiet"]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("finer_ntk.app.kernel_file.write_json", write_long_work)
+        patch.setattr("finer_ntk.app.kernel._spectrum", killed)
+        main([*small, "--out", str(tmp_path / "run")])
+    assert (tmp_path / "run" / "kernel.npy").exists() == (left == "the kernel")
+    assert main([*small, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert 1000 < json.loads((tmp_path / "run" / "metrics.json").read_text())["seconds"] < 1100
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_seconds_of_a_sweep_are_those_of_all_processes(tmp_path, monkeypatch):
+    def write_and_die(path, arrays):
+        write_npz(path, {**arrays, "seconds": arrays.get("seconds", 0.0) + 1000})
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("finer_ntk.app.sweep.write_npz", write_and_die)
+        main([*SWEEP, "--out", str(tmp_path / "run")])
+    assert main([*SWEEP, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert 1000 < json.loads((tmp_path / "run" / "metrics.json").read_text())["seconds"] < 1100
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_resuming_what_was_never_started_starts_it(tmp_path):
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
     assert main(["spectrum", "--grid", "32", "--out", str(tmp_path / "run"), "--resume", "--quiet"]) == 0

@@ -114,3 +114,9 @@ def test_names_that_are_no_text_can_be_written(tmp_path):
     TABLE.write(tmp_path, [{**ROWS[0], "what": "caf\udce9"}])
     for name in ("benchmark.csv", "benchmark.md"):
         assert "caf\\udce9" in (tmp_path / name).read_text()
+
+
+def test_a_bar_in_a_name_is_no_column():
+    lines = TABLE.markdown([{**ROWS[0], "what": "a | b.png", "method": "x|y"}]).splitlines()
+    assert lines[2] == "| a / b.png | x/y | psnr=31.2 | 3 | paper=40.5 |"
+    assert lines[6] == "| x/y | 1 | psnr=31.2 | paper=40.5 |"

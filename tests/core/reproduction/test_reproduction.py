@@ -139,6 +139,30 @@ def test_runs_that_fail_are_told_and_the_others_kept(study):
     assert "2 of 3 runs failed" in row_of(found, "first", "mean")["verdict"]
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "in a folder"])
+def test_a_figure_that_is_infinite_was_run_and_is_not_compared(study, tmp_path, monkeypatch, kept):
+    monkeypatch.setenv("TOY_EXACT", "first-a-0 first-a-1 second-b-1 third-a-1")
+    out = tmp_path / "out" if kept else None
+    found = reproduce(study, "toy", seeds=(0, 1), out=out)
+    for shown in [found, *([reproduce(study, "toy", seeds=(0, 1), out=out)] if kept else [])]:
+        verdict = "not comparable (value of {} of {} runs is infinite or not defined)"
+        row = row_of(shown, "first", "a")
+        assert (row["ours"], row["spread"], row["seeds"], row["verdict"]) == (None, None, 0, verdict.format(2, 2))
+        row = row_of(shown, "second", "b")
+        assert (row["ours"], row["spread"], row["seeds"], row["verdict"]) == (4.0, None, 1, verdict.format(1, 2))
+        assert row_of(shown, "second", "a")["verdict"] == "reproduced"
+        assert row_of(shown, "first", "mean")["verdict"] == verdict.format(2, 4)
+        assert row_of(shown, "third", "mean")["verdict"] == "no published value"
+        assert shown.records[row_digest(shown, "first", "a", 1)].metrics["value"] is None
+        for kind in ("md", "csv", "json", "tex", "html"):
+            assert "inf," not in shown.render(kind)
+
+
+def row_digest(found, label: str, name: str, seed: int) -> str:
+    runs = {(record.row, record.input, record.seed): digest for digest, record in found.records.items()}
+    return runs[label, name, seed]
+
+
 def test_finished_cells_are_skipped(study, marks, tmp_path):
     out = tmp_path / "out"
     first = reproduce(study, "toy", out=out)
@@ -262,12 +286,19 @@ def test_two_tables_with_one_fit_share_its_record(study, marks):
         ({"seeds": (1, 1)}, "--seeds must be different"),
         ({"threads": 0}, "--threads"),
         ({"workers": -1}, "--workers"),
+        ({"inputs": ["a", "there/a.x"]}, "a and there/a.x are both 'a' in the table"),
     ],
 )
 def test_wrong_input_is_refused_before_the_first_fit(study, marks, arguments, word):
     with pytest.raises(InputError, match=word):
         reproduce(study, **{"table": "toy", **arguments})
     assert begun(marks) == 0
+
+
+def test_an_input_that_is_given_twice_is_one_and_no_seed(study):
+    row = row_of(reproduce(study, "toy", ["a", "a", "b"], limit=2), "first", "a")
+    assert (row["ours"], row["spread"], row["seeds"]) == (1.0, None, 1)
+    assert row_of(reproduce(study, "toy", ["a", "a", "b"], limit=2), "first", "mean")["ours"] == 1.5
 
 
 def test_a_file_in_the_place_of_the_folder(study, tmp_path):

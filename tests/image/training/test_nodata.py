@@ -9,7 +9,9 @@ import tifffile
 import torch
 
 from finer_core.errors import InputError
+from finer_core.training.own_code import network_of
 from finer_image.app.cli import main
+from finer_image.config import ImageConfig
 from finer_image.evaluation import Judge
 from finer_image.io.image import Image
 from finer_image.io.lazy_image import DiskImage
@@ -18,7 +20,9 @@ from finer_image.io.opening import open_image, open_in_parts
 from finer_image.io.reader import read_image
 from finer_image.io.writer import write_image
 from finer_image.model import ImageModel
+from finer_image.training.build import build_fit, passes_of
 from finer_image.training.objective import ImageObjective, PixelTarget
+from finer_image.training.plan import plan_fit
 from finer_image.training.stratified import PixelsWithData, StratifiedPixels, enlarged_batch
 from finer_image.training.streamed_target import DiskTarget
 from finer_image.training.tiles import tiled_pixels_of
@@ -190,6 +194,25 @@ def test_batches_of_an_image_on_disk_have_data(tmp_path):
         there = pixels.ravel()[batch.numpy()]
         assert len(batch) > 300 and (there != -9999).all()
         np.testing.assert_allclose(values[:, 0].numpy(), (there - low) / (high - low), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_pixels", [64, 300, 500, None], ids=str)
+@pytest.mark.parametrize("kind", ["in memory", "on disk"])
+def test_passes_are_of_the_pixels_with_data(tmp_path, kind, batch_pixels):
+    pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    pixels[:56] = np.nan
+    np.save(tmp_path / "a.npy", pixels)
+    image = open_in_parts(tmp_path / "a.npy") if kind == "on disk" else Image.from_pixels(pixels)
+    settings = ImageConfig(passes=8.0, batch_pixels=batch_pixels, network={"hidden_features": 8})
+    plan = plan_fit(settings, image)
+    objective = build_fit(plan, network_of(plan), image).objective
+    steps = plan.settings.steps
+    served = sum(len(objective.target.at(piece)[0]) for step in range(steps) for piece in objective.pieces(step)[0])
+    # Tiles on disk are drawn at random, those with data among them.
+    assert served / (8 * 64) == pytest.approx(8, rel=0.25 if kind == "on disk" else 0)
+    assert passes_of(plan, image, steps=steps) == 8
+    if batch_pixels == 64:
+        assert steps == 64
 
 
 # The figures

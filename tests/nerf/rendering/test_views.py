@@ -181,5 +181,5 @@ def test_pictures_of_depth_normals_and_errors():
     assert depth_picture(np.full((2, 2), np.inf)).min() == 255
     normals = np.array([[[0, 0, 1.0], [np.nan] * 3]])
     assert normals_picture(normals).tolist() == [[[128, 128, 255], [255, 255, 255]]]
-    error = error_picture(np.zeros((1, 2, 3)), np.array([[[0.0] * 3, [1.0] * 3]]))
+    error = error_picture(np.array([[[0.0] * 3, [1.0] * 3]]))
     assert error[0, 0].sum() < 30 < error[0, 1].sum()

@@ -7,11 +7,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from finer_core.errors import InputError
+from finer_core.training import DivergenceGuard
 from finer_nerf.config import NerfConfig
 from finer_nerf.rendering.occupancy import OccupancyGrid
 from finer_nerf.rendering.ray_marching import march, slots_of
 from finer_nerf.rendering.volume import render_packed
-from finer_nerf.training.build import build_objective
+from finer_nerf.training.build import build_fit, build_objective, field_of, metrics_of
 from finer_nerf.training.plan import FitPlan, chunk_samples, plan_fit
 from tests.nerf.small_scenes import ball_scene
 
@@ -134,3 +135,30 @@ def test_a_bound_known_beforehand_holds_and_changes_nothing(monkeypatch):
     monkeypatch.setattr(type(samples), "places", lambda self: self.most)  # as on a GPU
     again = render_packed(Fog(), rays_o, rays_d, samples, background=1.0)
     assert torch.equal(seen.image, again.image) and torch.equal(seen.depth, again.depth)
+
+
+def test_rays_of_steps_that_were_undone_were_seen_too(monkeypatch):
+    """Their seconds count, and a rate is of both."""
+    scene, drawn, asked = ball_scene(), [], []
+    settings = {"grid_resolution": 8, "max_samples": 16, "batch_rays": 64, "steps": 20, "log_every": 5}
+    plan = plan_fit(NerfConfig(device="cpu", network={"hidden_features": 8}, **settings), scene)
+    objective = build_objective(plan, scene)
+    take = objective.rays.batch
+    monkeypatch.setattr(objective.rays, "batch", lambda **how: drawn.append(how["rays"]) or take(**how))
+    is_bad = DivergenceGuard.is_bad
+    monkeypatch.setattr(DivergenceGuard, "is_bad", lambda *given, **more: _third(asked) or is_bad(*given, **more))
+    logged = []
+    fit = build_fit(plan, field_of(plan), objective)
+    fit.on_log = lambda entry: logged.append((entry.rollbacks, metrics_of(entry.loss, objective)["rays"], sum(drawn)))
+    fit.run()
+    assert logged[-1][0] == 1 and len(drawn) == 25
+    assert all(rays == seen for _, rays, seen in logged)
+    assert objective.rays_seen == sum(drawn)
+    other = build_objective(plan, scene)
+    other.load_state_dict(objective.state_dict())
+    assert other.rays_seen == objective.rays_seen
+
+
+def _third(asked: list[None]) -> bool:
+    asked.append(None)
+    return len(asked) == 3

@@ -138,7 +138,7 @@ def reduced(image: Any, size: int, *, source: str) -> Any:
 
 
 def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:
-    """Return the PSNR in dB of a rendering in the image's own 8 bits; None for images of other types."""
+    """Return the PSNR in dB of a rendering in the image's own 8 bits, where it has data; None for other types."""
     import numpy as np
 
     from finer_core.metrics import psnr_of_mse
@@ -146,15 +146,23 @@ def _psnr_of_bytes(rendering: Any, image: Any) -> float | None:
     if image.dtype != np.uint8:
         return None
     error = rendering.reshape(image.shape).astype(np.float64) - image.pixels
-    return psnr_of_mse(float(np.mean((error / 255.0) ** 2)))
+    missing = image.missing_in(image.pixels)
+    counted = error if missing is None else error[~missing]
+    return psnr_of_mse(float(np.mean((counted / 255.0) ** 2)))
 
 
 def _picture(rendering: Any, image: Any) -> bytes:
-    """Return a PNG of the middle: the original, the reconstruction, and ten times the error, side by side."""
+    """Return a PNG of the middle: the original, the reconstruction, and ten times the error, side by side.
+
+    Where the original has no data, all three are black.
+    """
     height, width, _ = image.shape
     rows, columns = (slice(max(0, (side - _CROP) // 2), (side + _CROP) // 2) for side in (height, width))
-    truth = image.to_unit()[rows, columns]
-    ours = image.to_unit(rendering.reshape(image.shape))[rows, columns]
+    pixels = image.pixels[rows, columns]
+    truth, ours = image.to_unit(pixels), image.to_unit(rendering.reshape(image.shape)[rows, columns])
+    missing = image.missing_in(pixels)
+    if missing is not None:
+        truth[missing] = ours[missing] = 0
     return side_by_side([truth, ours, abs(truth - ours) * 10])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from finer_core.benchmark import Methods, Result, compare
 from finer_core.config import config_with
 from finer_core.distributed.sharing import Sharing
+from finer_core.networks.base import parameter_count
 from finer_core.progress import ProgressOption
 from finer_core.schema import check_flag
 from finer_nerf.config import NerfConfig
@@ -117,7 +118,7 @@ def _metrics_of(
         **evaluate(model, views, lpips=lpips),
         "size": f"{views.height}x{views.width}",
         "seconds": round(history[-1].seconds, 3),
-        "parameters": sum(parameter.numel() for parameter in model.field.parameters()),
+        "parameters": parameter_count(model.field),
     }
 
 

@@ -51,8 +51,8 @@ def evaluate(
 
     Returns:
         psnr (dB, of the clipped pictures), ssim and lpips, means over the views; background; views, their number;
-        per_view, the three figures by name. What cannot be had is None: lpips unless asked for and of pictures
-        below 16 pixels a side, and ssim of those below 11, its window.
+        per_view, the three figures by name, of a second view of one name "NAME (2)". What cannot be had is None: lpips
+        unless asked for and of pictures below 16 pixels a side, and ssim of those below 11, its window.
 
     Raises:
         InputError: If the views are none, or the learned distance cannot be had.
@@ -114,10 +114,18 @@ class JudgedView(ViewFigures):
     Attributes:
         truth: (height, width, 3) float32 in [0, 1], on the background.
         view: What was rendered, on the same background.
+        mask: Which pixels count, (height, width); None for all.
     """
 
     truth: np.ndarray
     view: View
+    mask: np.ndarray | None
+
+    @property
+    def error(self) -> np.ndarray:
+        """Return the absolute error, (height, width, 3); 0 where pixels do not count."""
+        error: np.ndarray = abs(self.view.color - self.truth)
+        return error if self.mask is None else np.where(self.mask[..., None], error, 0)
 
     @property
     def figures(self) -> ViewFigures:
@@ -144,7 +152,7 @@ def judge_views(
     """
     behind = torch.tensor(color_of(background))
     poses = model.frame.poses_to_box(views.poses)
-    for i, name in enumerate(views.names):
+    for i, name in enumerate(_different(views.names)):
         truth = blend(views.images[i], background=behind)
         view = render_view(model, torch.from_numpy(poses[i]), views.cameras[i], background=background)
         mask = None if views.masks is None else views.masks[i].numpy()
@@ -154,11 +162,25 @@ def judge_views(
             name=name,
             truth=truth,
             view=view,
+            mask=mask,
             psnr=psnr(torch.from_numpy(view.color[counted]), torch.from_numpy(truth[counted])),
             ssim=ssim(rendered, truth, mask=mask),
             lpips=lpips(rendered, truth) if lpips and min(truth.shape[:2]) >= _VGG_SIDE else None,
         )
         on_view(i + 1)
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Return the names of views with a number behind those that were there before: figures are kept by name."""
+    found: dict[str, None] = {}
+    for name in names:
+        number = 1
+        candidate = name
+        while candidate in found:
+            number += 1
+            candidate = f"{name} ({number})"
+        found[candidate] = None
+    return list(found)
 
 
 def ssim(

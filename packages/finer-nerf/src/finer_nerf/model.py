@@ -14,6 +14,7 @@ from finer_core.io.figures import png_bytes
 from finer_core.io.files import given_path
 from finer_core.io.model_file import save_model
 from finer_core.io.text import counted
+from finer_core.networks.base import parameter_count
 from finer_core.networks.own_network import AnyActivation
 from finer_core.progress import ProgressOption, reporting
 from finer_core.resources import parse_memory
@@ -280,7 +281,7 @@ class NerfModel(nn.Module):
         show(self, host=host, port=port)
 
     def __repr__(self) -> str:
-        count = sum(parameter.numel() for parameter in self.field.parameters())
+        count = parameter_count(self.field)
         scene = f"{self.scene.get('name', 'scene')} in {counted(len(self.train_poses), 'view')}"
         box = "all space" if self.grid.contracted else f"a box of {2 * self.bound / self.frame.scale:.4g} units"
         return f"{type(self).__name__}: {self.field.method} of {count} parameters, {scene}, {box}"

@@ -114,7 +114,7 @@ def _picture(model: Any, views: Any) -> bytes:
     from finer_nerf.evaluation import judge_views
 
     judged = next(iter(judge_views(model, views.take([0]), background=model.background)))
-    return side_by_side([judged.truth, judged.view.color, abs(judged.truth - judged.view.color) * 5])
+    return side_by_side([judged.truth, judged.view.color, judged.error * 5])
 
 
 STUDY = Study(

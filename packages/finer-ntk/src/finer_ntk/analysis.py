@@ -12,6 +12,7 @@ from finer_core.casts import as_array
 from finer_core.errors import InputError
 from finer_core.io.text import counted
 from finer_core.networks import Network
+from finer_core.networks.base import parameter_count
 from finer_core.networks.build import build_network
 from finer_core.networks.config import NetworkConfig
 from finer_core.progress import ProgressOption, reporting
@@ -284,7 +285,7 @@ def measure(
     row = {
         "name": name,
         "method": first.config.method if isinstance(first, Network) else type(first).__name__,
-        "parameters": sum(p.numel() for p in first.parameters()),
+        "parameters": parameter_count(first),
         **means,
         "effective_rank_of_seeds": [one["effective_rank"] for one in measured],
         "diagonal_energy_of_seeds": [one["diagonal_energy"] for one in measured],

@@ -61,6 +61,7 @@ def compute_cell(cell: Cell) -> Outcome:
     """
     import numpy as np
 
+    from finer_core.networks.base import parameter_count
     from finer_ntk.config import SubjectSettings
     from finer_ntk.inputs.networks import subject_at_start
     from finer_ntk.inputs.points import grid_points
@@ -92,7 +93,7 @@ def compute_cell(cell: Cell) -> Outcome:
         },
         seconds=time.monotonic() - started,
         sha256="",
-        parameters=sum(parameter.numel() for parameter in subject.network.parameters()),
+        parameters=parameter_count(subject.network),
         picture=_picture(kernel),
     )
 

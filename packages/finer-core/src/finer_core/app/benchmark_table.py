@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from finer_core.io.files import json_text, write_text
+from finer_core.io.text import markdown_table
 from finer_core.seeds import SPREAD, mean_and_spread
 
 Row = Mapping[str, Any]
@@ -133,16 +134,16 @@ class BenchmarkTable:
 
     def _lines(self, rows: Sequence[Row], headings: Mapping[str, str]) -> list[str]:
         """Return the lines of a Markdown table; a fit that failed says why in its third column, some in the last."""
-        lines = ["| " + " | ".join(headings.values()) + " |", "|" + " --- |" * len(headings)]
+        lines = []
         for row in rows:
             cells = [self._cell(row, name) for name in headings]
-            if error := str(row.get("error", "")).replace("|", "/"):
+            if error := str(row.get("error", "")):
                 if row.get("seeds"):
                     cells[-1] += f" ({error})"
                 else:
                     cells[2] = f"failed: {error}"
-            lines.append("| " + " | ".join(cells) + " |")
-        return lines
+            lines.append(cells)
+        return markdown_table(list(headings.values()), lines)
 
     def _cell(self, row: Row, name: str) -> str:
         value, spread = row.get(name), row.get(f"{name}_spread")

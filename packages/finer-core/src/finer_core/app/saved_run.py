@@ -53,11 +53,13 @@ def common_figures(
     plan: Any, last: "LogEntry", network: "Module", *, has_target: bool, processes: int
 ) -> dict[str, Any]:
     """Return what `metrics.json` says of every fit, beside how good its result is."""
+    from finer_core.networks.base import parameter_count
+
     return {
         "steps": last.step,
         "target_reached": last.is_reached if has_target else None,
         "seconds": round(last.seconds, 3),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": parameter_count(network),
         "device": plan.device,
         "seed": plan.settings.seed,
         "rollbacks": last.rollbacks,

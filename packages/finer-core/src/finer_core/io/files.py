@@ -54,7 +54,7 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
 
 def json_text(data: Mapping[str, Any], *, indent: int | None = 2) -> str:
     """Return strict JSON: non-finite numbers become null."""
-    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+    return json.dumps(finite(data), indent=indent, allow_nan=False)
 
 
 def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -218,11 +218,12 @@ def unwritable(
     return InputError(f"{place}: cannot be written ({reason_of(error)}); {advice}")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return plain data as JSON can hold it: None for infinities and NaN, a list for a tuple."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

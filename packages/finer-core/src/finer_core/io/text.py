@@ -1,6 +1,6 @@
 """Lines and numbers of text formats, read in bounded pieces."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,18 @@ def notes_of(found: Mapping[str, object]) -> list[str]:
 def counted(count: int, one: str, many: str = "") -> str:
     """Return "1 face" or "3 faces"; the plural is `one` with an s, or `many`."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table; a bar within a cell, which would end it, becomes a slash.
+
+    Example:
+        >>> from finer_core.io.text import markdown_table
+        >>> markdown_table(["image", "PSNR"], [["a|b.png", "31.25"]])
+        ['| image | PSNR |', '| --- | --- |', '| a/b.png | 31.25 |']
+    """
+    lines = (headings, ["---"] * len(headings), *rows)
+    return ["| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines]
 
 
 def number(word: str, *, where: str) -> float:

@@ -229,6 +229,19 @@ def coords_like(network: Network, coords: Tensor) -> Tensor:
     return coords.to(own)
 
 
+def parameter_count(module: nn.Module) -> int:
+    """Return how many real numbers a module's parameters hold; a complex one holds two.
+
+    Example:
+        >>> from finer_core import build_network
+        >>> from finer_core.networks.base import parameter_count
+        >>> network = build_network("wire", in_features=1, out_features=1, hidden_features=2, hidden_layers=0)
+        >>> network.head.weight.dtype, parameter_count(network)  # 1 + 1 real and 1 + 1 complex
+        (torch.complex64, 6)
+    """
+    return sum(value.numel() * (2 if value.is_complex() else 1) for value in module.parameters())
+
+
 def complex_of(dtype: torch.dtype | None) -> torch.dtype:
     """Return the complex type with parts of `dtype` (None: the default type)."""
     real = dtype or torch.get_default_dtype()

@@ -17,6 +17,7 @@ from finer_core.casts import check_module
 from finer_core.errors import InputError
 from finer_core.layers import InrLayer
 from finer_core.networks import Network
+from finer_core.networks.base import parameter_count
 from finer_core.networks.config import NetworkConfig
 from finer_core.networks.kept_state import check_state
 
@@ -275,7 +276,7 @@ def title_of(network: nn.Module) -> str:
     name = config.method if isinstance(config, NetworkConfig) else type(network).__name__
     if isinstance(network, Network) and network.own_activation:
         name += f" with {network.own_activation}"
-    return f"{name} of {sum(parameter.numel() for parameter in network.parameters())} parameters"
+    return f"{name} of {parameter_count(network)} parameters"
 
 
 def name_of(code: object) -> str:

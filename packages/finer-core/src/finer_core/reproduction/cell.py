@@ -47,7 +47,7 @@ class Outcome:
         curve: Columns of the fit's history, "step" among them.
         seconds: Of the fit.
         sha256: Of the input that was read.
-        parameters: Trained numbers.
+        parameters: Trained numbers; a complex one is two.
         picture: A PNG of the result beside the original.
 
     Example:
@@ -76,10 +76,12 @@ class Outcome:
             columns: Of the history, which make the curve.
             **rest: What is not theirs: metrics, facts, sha256 and picture.
         """
+        from finer_core.networks.base import parameter_count
+
         return cls(
             curve={name: history[name].tolist() for name in columns},
             seconds=float(history[-1].seconds),
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            parameters=parameter_count(model),
             **rest,
         )
 

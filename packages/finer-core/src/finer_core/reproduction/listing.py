@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from finer_core.io.files import json_text
+from finer_core.io.text import markdown_table
 from finer_core.reproduction.table import PROVENANCE, Metric, Row, Table
 
 
@@ -29,11 +30,11 @@ def _lines(table: Table) -> list[str]:
     lines += [f"- not comparable however it is run: {table.different}"] if table.different else []
     lines += [f"- {note}" for note in table.notes]
     headings = ("row", "method", "settings", "published")
-    lines += ["", "| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
-    for row in table.rows:
-        cells = [row.label, row.method or "not here", _settings(row.settings) or "published ones", _values(table, row)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    rows = [
+        [row.label, row.method or "not here", _settings(row.settings) or "published ones", _values(table, row)]
+        for row in table.rows
+    ]
+    return [*lines, "", *markdown_table(headings, rows)]
 
 
 def _values(table: Table, row: Row) -> str:

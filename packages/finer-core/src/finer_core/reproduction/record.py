@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.errors import InputError
-from finer_core.io.files import small_file, without_repetition
+from finer_core.io.files import finite, small_file, without_repetition
 from finer_core.reproduction.cell import Cell, Outcome
 from finer_core.resources import environment_versions
 from finer_core.schema import build
@@ -40,11 +40,11 @@ class Record:
         size: Size that the input was brought to; None for its own.
         seed: Of the fit.
         scaled: In what it is not as published.
-        metrics: By name; None for infinite.
+        metrics: By name; None for what is infinite, or not defined.
         facts: Of the data.
-        curve: Columns of the history.
+        curve: Columns of the history; None for infinite.
         seconds: Of the fit.
-        parameters: Trained numbers.
+        parameters: Trained numbers; a complex one is two.
         versions: Of Python, the platform and the packages.
         hardware: Processor, threads, graphics card.
         machine: A digest that tells machines apart and names none.
@@ -128,9 +128,9 @@ def record_of(cell: Cell, outcome: Outcome | Exception) -> Record:
         size=cell.size,
         seed=cell.seed,
         scaled=cell.scaled,
-        metrics=dict(outcome.metrics),
+        metrics=finite(outcome.metrics),  # as the file will have them
         facts=dict(outcome.facts),
-        curve={name: list(values) for name, values in outcome.curve.items()},
+        curve=finite(outcome.curve),
         seconds=round(outcome.seconds, 3),
         parameters=outcome.parameters,
         versions=environment_versions("finer-core", cell.application, *_LIBRARIES),

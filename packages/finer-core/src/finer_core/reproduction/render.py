@@ -7,6 +7,7 @@ from typing import Any
 
 from finer_core.errors import InputError
 from finer_core.io.files import json_text
+from finer_core.io.text import markdown_table
 from finer_core.reproduction.summary import COLUMNS
 from finer_core.reproduction.table import MEAN, PROVENANCE, Table
 from finer_core.reproduction.verdict import RULE
@@ -105,8 +106,7 @@ def _markdown(table: Table, rows: Sequence[Mapping[str, Any]], scaled: Sequence[
     lines = [f"## {table.name}: {table.title}", ""]
     if scaled:
         lines += [f"**{label_of(scaled)}**", ""]
-    lines += ["| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS)]
-    lines += ["| " + " | ".join(cell.replace("|", "/") for cell in cells_of_row(table, row)) + " |" for row in body]
+    lines += markdown_table(HEADINGS, [cells_of_row(table, row) for row in body])
     lines += ["", *(f"- {remark}" for remark in remarks_of(table, body)), *(f"- Left aside: {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 

@@ -189,7 +189,7 @@ def reproduce(
     sharing = Sharing(workers=workers, scheduler=scheduler, threads=threads, extra=extra)
     rows = chosen_rows(found, methods)
     folder = ResultsFolder(out)
-    given = study.find_inputs(found, [os.fspath(path) for path in inputs])[:limit]
+    given = _different(study.find_inputs(found, [os.fspath(path) for path in inputs]))[:limit]
     cells = cells_of(study.application, found, given, rows=rows, seeds=seeds, scale=scale)
     missing = [cell for cell in {cell.digest: cell for cell in cells}.values() if folder.get(cell.digest) is None]
     failures: dict[str, str] = {}
@@ -205,6 +205,16 @@ def reproduce(
     if folder.path is not None:
         result.write(folder)
     return result
+
+
+def _different(inputs: Sequence[Input]) -> list[Input]:
+    """Return inputs each once; InputError for two of one name, which the table could not tell apart."""
+    named: dict[str, Input] = {}
+    for each in inputs:
+        other = named.setdefault(each.name, each)
+        if other.sha256 != each.sha256:
+            raise InputError(f"{other.source} and {each.source} are both {each.name!r} in the table; give one of them")
+    return list(named.values())
 
 
 def _compared(

@@ -65,6 +65,8 @@ def _compared(
     reasons = _reasons(table, row, metric, name, cells, there, failures)
     mean, spread = mean_and_spread(ours)
     tolerance = None if published is None else metric.allowed(published, is_mean=name == MEAN)
+    unknown = sum(not record.error and record.metrics.get(metric.name, 0.0) is None for record in there)
+    undefined = f"{metric.heading} of {unknown} of {len(cells)} runs is infinite or not defined" if unknown else ""
     if row.method is None:
         reasons = ["a method that these packages do not have"]
     return {
@@ -80,7 +82,9 @@ def _compared(
         "seeds": len(ours),
         "difference": None if published is None or mean is None else mean - published,
         "tolerance": tolerance,
-        "verdict": verdict_of(ours=mean, published=published, tolerance=tolerance or 0.0, reasons=reasons),
+        "verdict": verdict_of(
+            ours=mean, published=published, tolerance=tolerance or 0.0, reasons=reasons, undefined=undefined
+        ),
         "seconds": round(sum(record.seconds for record in there), 1) if there else None,
     }
 

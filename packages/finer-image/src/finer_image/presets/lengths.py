@@ -1,16 +1,18 @@
 """How many steps of how many pixels a fit makes of its budget.
 
-With N pixels used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with P^(1/4), hardly do, until a
-batch is so large that more steps bring more than more pixels do. Narrow networks, whose steps cost less and whose
-errors stay larger, have smaller ones. Methods that such batches do not serve have others, which grow as sqrt(N P).
+With N pixels, of those that hold data, used P times each, batches grow as sqrt(N) P^(3/4), and so the steps, with
+P^(1/4), hardly do, until a batch is so large that more steps bring more than more pixels do. Narrow networks, whose
+steps cost less and whose errors stay larger, have smaller ones. Methods that such batches do not serve have others,
+which grow as sqrt(N P).
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from finer_image.config import ImageConfig
 from finer_image.presets.methods import rules_of
-from finer_image.training.stratified import cell_shape
+from finer_image.training.stratified import cell_shape, enlarged_batch
 
 PAPER_STEPS = 5000
 PASSES = 40.0
@@ -58,6 +60,7 @@ def length_of(
     width: int,
     *,
     passes: float,
+    missing: int = 0,
     batch_pixels: int | None = None,
     method: str = "finer",
     hidden_features: int = NARROW_WIDTH,
@@ -68,11 +71,12 @@ def length_of(
         height: Rows of the image.
         width: Columns of the image.
         passes: How often every pixel is used.
+        missing: Pixels that hold no data.
         batch_pixels: Pixels a step where they are given; 0 for all.
         method: What is fitted.
         hidden_features: Width of the network; by default one that is not narrow.
     """
-    pixels = height * width
+    pixels = height * width - missing
     if batch_pixels is None:
         if rules_of(method).large_batches:
             factor = STEADY_BATCH * (passes / _STEADY_PASSES) ** _BATCH_EXPONENT
@@ -80,7 +84,7 @@ def length_of(
         else:
             factor = _SMALL_BATCH * math.sqrt(passes) * max(1.0, passes / PASSES) ** _SMALL_EXPONENT
         batch_pixels = _usual_batch(factor * math.sqrt(pixels), pixels=pixels)
-    per_pass = steps_per_pass(height, width, batch_pixels)
+    per_pass = steps_per_pass(height, width, batch_pixels, missing=missing)
     if per_pass == 1:
         batch_pixels = 0
     return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
@@ -91,23 +95,25 @@ def _usual_batch(batch: float, *, pixels: int) -> int:
     return min(pixels, max(SMALLEST_BATCH, min(_LARGEST_BATCH, round(batch))))
 
 
-def steps_per_pass(height: int, width: int, batch_pixels: int) -> int:
+def steps_per_pass(height: int, width: int, batch_pixels: int, *, missing: int = 0) -> int:
     """Return the steps after which a batch of so many pixels, 0 for all, has used every pixel once.
 
-    It is a power of 2, as the cells are from which a batch takes a pixel each.
+    It is a power of 2, as the cells are from which a batch takes a pixel each; `missing` pixels hold no data.
     """
-    if not 0 < batch_pixels < height * width:
+    pixels = height * width
+    if not 0 < batch_pixels < pixels - missing:
         return 1
-    cell_height, cell_width = cell_shape(height, width, batch_pixels)
+    cell_height, cell_width = cell_shape(height, width, enlarged_batch(batch_pixels, pixels=pixels, missing=missing))
     return cell_height * cell_width
 
 
-def default_passes(height: int, width: int, *, method: str = "finer", hidden_features: int = NARROW_WIDTH) -> float:
+def default_passes(
+    height: int, width: int, *, missing: int = 0, method: str = "finer", hidden_features: int = NARROW_WIDTH
+) -> float:
     """Return the passes of a fit whose user named no length."""
-    pixels = height * width
-    passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / pixels, 1.0))
-    length = length_of(height, width, passes=passes, method=method, hidden_features=hidden_features)
-    per_pass = steps_per_pass(height, width, length.batch_pixels)
+    passes = min(PASSES, max(LARGEST_SAMPLE_COUNT / (height * width - missing), 1.0))
+    length = length_of(height, width, passes=passes, missing=missing, method=method, hidden_features=hidden_features)
+    per_pass = steps_per_pass(height, width, length.batch_pixels, missing=missing)
     return max(passes, LEAST_STEPS * (1 if rules_of(method).large_batches else 2) / per_pass)
 
 
@@ -117,7 +123,7 @@ def batch_asked_for(settings: ImageConfig) -> int | None:
 
 
 def chosen_length(
-    settings: ImageConfig, height: int, width: int, passes: float | None, *, hidden_features: int
+    settings: ImageConfig, height: int, width: int, passes: float | None, *, missing: int, hidden_features: int
 ) -> Length:
     """Return the length that was asked for, or the preset's own.
 
@@ -125,18 +131,20 @@ def chosen_length(
         settings: As given.
         height: Rows of the image.
         width: Columns of the image.
-        hidden_features: Width of the network.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
+        missing: Pixels that hold no data.
+        hidden_features: Width of the network.
     """
     batch = batch_asked_for(settings)
     passes = passes or settings.passes
     if settings.steps is not None:
         if batch is None:
-            batch = _usual_batch(_PIXELS_PER_STEP * settings.steps, pixels=height * width)
-        per_pass = steps_per_pass(height, width, batch)
+            batch = _usual_batch(_PIXELS_PER_STEP * settings.steps, pixels=height * width - missing)
+        per_pass = steps_per_pass(height, width, batch, missing=missing)
         return Length(steps=settings.steps, batch_pixels=batch if per_pass > 1 else 0, passes=settings.steps / per_pass)
     if passes is None:
-        passes = PAPER_STEPS / steps_per_pass(height, width, batch or 0) if settings.preset == "paper" else None
-    method = settings.method
-    passes = passes or default_passes(height, width, method=method, hidden_features=hidden_features)
-    return length_of(height, width, passes=passes, batch_pixels=batch, method=method, hidden_features=hidden_features)
+        per_pass = steps_per_pass(height, width, batch or 0, missing=missing)
+        passes = PAPER_STEPS / per_pass if settings.preset == "paper" else None
+    rest: dict[str, Any] = {"missing": missing, "method": settings.method, "hidden_features": hidden_features}
+    passes = passes or default_passes(height, width, **rest)
+    return length_of(height, width, passes=passes, batch_pixels=batch, **rest)

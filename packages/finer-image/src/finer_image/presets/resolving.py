@@ -26,6 +26,7 @@ def resolve(
     bf16_is_native: bool,
     compiles: bool,
     hidden_layers: int | None = None,
+    missing: int = 0,
     passes: float | None = None,
 ) -> ImageConfig:
     """Fill every None by the preset.
@@ -40,6 +41,7 @@ def resolve(
         bf16_is_native: Whether the device multiplies bfloat16 matrices faster.
         compiles: Whether activations are compiled unless `--no-compile` says otherwise.
         hidden_layers: Depth of a method's network; None for a module of the user's own.
+        missing: Pixels that hold no data.
         passes: How often every pixel can be used in `settings.seconds`, where these are given.
 
     Returns:
@@ -51,20 +53,20 @@ def resolve(
     if settings.preset not in ("fast", "paper"):
         raise InputError(f"unknown preset {settings.preset!r} (known: fast, paper)")
     refuse_two_lengths(settings)
-    length = chosen_length(settings, height, width, passes, hidden_features=hidden_features)
+    length = chosen_length(settings, height, width, passes, missing=missing, hidden_features=hidden_features)
+    pixels = height * width - missing
     if settings.preset == "paper":
         chosen = _paper(settings, length, learning_rate)
     else:
         crowding = 0.0  # of a module of the user's own, of which nobody knows how many values it can hold
         if hidden_layers is not None:
-            values = height * width * channels
-            crowding = crowding_of(values, hidden_features=hidden_features, hidden_layers=hidden_layers)
+            crowding = crowding_of(pixels * channels, hidden_features=hidden_features, hidden_layers=hidden_layers)
         rates = fast_rates(
             settings.method,
             optimizer=settings.optimizer,
             published=learning_rate,
-            pixels=height * width,
-            batch=height * width / steps_per_pass(height, width, length.batch_pixels),
+            pixels=pixels,
+            batch=pixels / steps_per_pass(height, width, length.batch_pixels, missing=missing),
             length=length,
             crowding=crowding,
             hidden_features=hidden_features,
@@ -84,7 +86,7 @@ def resolve(
     if settings.log_every is None:
         most = 100
         if settings.target_psnr is not None:
-            most = max(1, min(100, _PIXELS_A_JUDGMENT // (merged["batch_pixels"] or height * width)))
+            most = max(1, min(100, _PIXELS_A_JUDGMENT // (merged["batch_pixels"] or pixels)))
         merged["log_every"] = min(merged.get("log_every", max(1, merged["steps"] // 50)), most)
     return ImageConfig(**merged)
 

@@ -22,7 +22,8 @@ from finer_image.training.tiles import tiled_pixels_of
 
 def passes_of(plan: FitPlan, image: Raster, *, steps: int) -> float:
     """Return how often so many steps use every pixel."""
-    return steps / steps_per_pass(image.height, image.width, plan.settings.batch_pixels or 0)
+    batch_pixels = plan.settings.batch_pixels or 0
+    return steps / steps_per_pass(image.height, image.width, batch_pixels, missing=image.missing)
 
 
 def build_fit(

@@ -84,6 +84,7 @@ def plan_fit(
         learning_rate=values.learning_rate,
         bf16_is_native=bf16_products_are_native(device),
         compiles=device == "cpu",
+        missing=image.missing,
         passes=passes,
     )
     if isinstance(network, NetworkConfig) and settings.preset == "fast":
@@ -130,7 +131,7 @@ def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
 def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) -> NetworkConfig:
     """Return a method's network with the fast preset's hyper-parameters, but for those that were given."""
     assert settings.passes
-    width, values = network.hidden_features, image.height * image.width * image.channels
+    width, values = network.hidden_features, (image.height * image.width - image.missing) * image.channels
     crowding = crowding_of(values, hidden_features=width, hidden_layers=network.hidden_layers)
     ours = fast_network(network.method, passes=settings.passes, crowding=crowding, hidden_features=width)
     sizes = ("hidden_features", "hidden_layers")

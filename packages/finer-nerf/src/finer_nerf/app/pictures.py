@@ -25,8 +25,8 @@ from finer_nerf.rendering.video import render_video
 from finer_nerf.scenes import Views
 
 _REPORTED_VIEWS = 6
-JUDGED_BYTES = _REPORTED_VIEWS * 56
-"""A pixel of all views that a report shows: truth, rendering, depth, opacity and points."""
+JUDGED_BYTES = _REPORTED_VIEWS * 57
+"""A pixel of all views that a report shows: truth, rendering, depth, opacity, points and mask."""
 _FILM_SIDE = 256
 """Longest side of the film in the report, in pixels."""
 _FRAMES_A_SECOND = 24

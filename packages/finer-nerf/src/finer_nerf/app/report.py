@@ -53,7 +53,8 @@ def write_report(
             report.paragraph(film_note)
     report.heading("Held-out views")
     report.paragraph(
-        f"Truth, rendering, mean absolute error (brightest at {_MOST_ERROR} and above), depth (near is bright); "
+        f"Truth, rendering, mean absolute error (brightest at {_MOST_ERROR} and above; none where a mask leaves pixels "
+        "out), depth (near is bright); "
         f"on {background}. The worst first."
     )
     if failed := figures["failed_views"]:
@@ -67,7 +68,7 @@ def write_report(
             [
                 (f"{view.name}: truth", png_bytes(to_bytes(view.truth))),
                 (f"rendered: {view.psnr:.2f} dB on {background}{ssim}", png_bytes(to_bytes(rendered))),
-                ("error", png_bytes(error_picture(rendered, view.truth, most=_MOST_ERROR))),
+                ("error", png_bytes(error_picture(view.error, most=_MOST_ERROR))),
                 ("depth", png_bytes(depth_picture(view.view.depth))),
             ],
             pixelated=max(view.truth.shape[:2]) < 300,

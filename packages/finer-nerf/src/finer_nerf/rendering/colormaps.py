@@ -30,10 +30,9 @@ def normals_picture(normals: Float[np.ndarray, "height width 3"]) -> UInt8[np.nd
 
 
 def error_picture(
-    rendered: Real[np.ndarray, "height width 3"], truth: Real[np.ndarray, "height width 3"], *, most: float = 0.25
+    error: Real[np.ndarray, "height width 3"], *, most: float = 0.25
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Return the mean absolute error over channels as uint8 RGB; errors of `most` and above are brightest."""
+    """Return absolute errors, their mean over channels, as uint8 RGB; those of `most` and above are brightest."""
     from matplotlib import colormaps
 
-    error = np.abs(rendered - truth).mean(axis=-1)
-    return np.rint(colormaps["magma"](np.clip(error / most, 0, 1))[..., :3] * 255).astype(np.uint8)
+    return np.rint(colormaps["magma"](np.clip(error.mean(axis=-1) / most, 0, 1))[..., :3] * 255).astype(np.uint8)

@@ -255,7 +255,7 @@ class PhotometricObjective:
         self.grid.load_state_dict(state["grid"])
         self.samples_per_ray = rays
         self.opacity = float(state["opacity"])
-        self.rays_seen = int(state["rays_seen"])
+        self.rays_seen = max(self.rays_seen, int(state["rays_seen"]))  # steps that are undone took their time too
         self.attempt = int(state["attempt"])
         if self.learned is not None:
             self.learned.load_sums(state["background"])

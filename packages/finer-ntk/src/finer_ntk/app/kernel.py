@@ -1,6 +1,7 @@
 """One `finer-ntk kernel`: the kernel in a file, its figures, heat maps and report."""
 
 import dataclasses
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -66,9 +67,10 @@ def run_kernel(
     )
     started = time.monotonic()
     if settings.backend == "torch":
-        kernel, path = assemble(run, subject, settings, against=against, quiet=quiet)
+        kernel, path, before = assemble(run, subject, settings, against=against, quiet=quiet)
     else:
         kernel, path = _by_neural_tangents(run, subject, settings, against)
+        before = 0.0
     found, note = (None, "") if against is not None else _spectrum(subject, settings, kernel)
     if note and not quiet:
         print(note, file=sys.stderr)
@@ -79,7 +81,7 @@ def run_kernel(
     if against is not None:
         arrays["points_against"] = against.coords.numpy()
     write_arrays(run.path / "kernel", arrays)
-    seconds = time.monotonic() - started
+    seconds = before + time.monotonic() - started
     metrics = {
         **common_figures(subject, settings, points=len(subject.coords), seconds=seconds, steps=0),
         "notes": [*subject.points.notes, *filter(None, [note])],
@@ -93,6 +95,7 @@ def run_kernel(
         "estimated": bool(found and found.estimated),
     }
     _report(run, subject, config, metrics, kernel, found.eigenvalues if found else None)
+    shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
     run.write_metrics(metrics)
     return run.read_metrics()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,11 +43,13 @@ def check_disk(folder: Path, needed: int) -> None:
 
 def assemble(
     run: RunFolder, subject: Subject, settings: KernelSettings, *, against: Points | None, quiet: bool
-) -> tuple[np.ndarray, str]:
+) -> tuple[np.ndarray, str, float]:
     """Compute the kernel into the run folder, going on where an earlier process stopped.
 
+    What is known of the work so far stays in the folder `checkpoint`, which the caller removes.
+
     Returns:
-        The kernel, mapped from `kernel.npy`, and the path that computed it.
+        The kernel, mapped from `kernel.npy`, the path that computed it, and the seconds of earlier processes.
 
     Raises:
         InputError: If neither memory nor disk suffices.
@@ -71,9 +74,10 @@ def assemble(
         kept = _mapped(final)
         if kept is None or kept.shape != shape or kept.dtype != dtype:
             raise InputError(f"{final}: not this run's kernel, {dtype} {shape}; remove it, or use --overwrite")
-        return kept, plan.path
+        return kept, plan.path, _work_left(state)[1]
     rows_in_all = -(-problem.n1 // plan.rows)
-    done = min(rows_in_all, _rows_done(state, partial, rows=plan.rows, shape=shape, dtype=dtype))
+    done, seconds = _work_left(state, rows=plan.rows) if _fits(partial, shape=shape, dtype=dtype) else (0, 0.0)
+    done, started = min(rows_in_all, done), time.monotonic()
     if not done:
         check_disk(run.path, problem.result_bytes)
         partial.parent.mkdir(exist_ok=True)
@@ -84,7 +88,8 @@ def assemble(
         def on_block_row(number: int) -> None:
             with partial.open("r+b") as written:
                 os.fsync(written.fileno())
-            write_json(state, {"rows": plan.rows, "done": number})
+            spent = round(1000 * (seconds + time.monotonic() - started))
+            write_json(state, {"rows": plan.rows, "done": number, "milliseconds": spent})
             if should_stop():
                 raise Interrupted(number)
 
@@ -101,8 +106,7 @@ def assemble(
             on_block_row=on_block_row,
         )
     partial.replace(final)
-    shutil.rmtree(partial.parent)
-    return np.load(final, mmap_mode="r"), plan.path
+    return np.load(final, mmap_mode="r"), plan.path, seconds
 
 
 class _Stored:
@@ -123,14 +127,18 @@ def _mapped(path: Path) -> np.ndarray | None:
         return None
 
 
-def _rows_done(state: Path, partial: Path, *, rows: int, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Return how many rows of blocks an earlier process left, cut in the same way."""
+def _fits(partial: Path, *, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Return whether an earlier process left the file of such a kernel."""
     kept = _mapped(partial)
+    return kept is not None and kept.shape == shape and kept.dtype == dtype
+
+
+def _work_left(state: Path, *, rows: int | None = None) -> tuple[int, float]:
+    """Return how many rows of blocks earlier processes left, cut as `rows` says if it does, and in how many seconds."""
     try:
         left = json.loads(small_file(state, most=_MOST_STATE_BYTES))
     except (OSError, ValueError, RecursionError):
-        return 0
-    fitting = kept is not None and kept.shape == shape and kept.dtype == dtype
-    if not fitting or not fits(left, Mapping[str, int]) or left.get("rows") != rows:
-        return 0
-    return max(0, int(left.get("done", 0)))
+        return 0, 0.0
+    if not fits(left, Mapping[str, int]) or rows not in (None, left.get("rows")):
+        return 0, 0.0
+    return max(0, left.get("done", 0)), max(0, left.get("milliseconds", 0)) / 1000

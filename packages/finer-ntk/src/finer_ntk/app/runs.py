@@ -17,6 +17,7 @@ from finer_core.io.figures import figure_bytes, save_figure
 from finer_core.io.files import sha256_of_file, write_json
 from finer_core.io.model_file import save_model
 from finer_core.io.report import Report
+from finer_core.networks.base import parameter_count
 from finer_core.networks.config import NetworkConfig
 from finer_core.resources import PROCESS_BYTES, environment_versions, memory_figures, parse_memory
 from finer_core.schema import build, check_entries
@@ -143,7 +144,7 @@ def common_figures(
         "preset": settings.preset,
         "steps": steps,
         "seconds": round(seconds, 3),
-        "parameters": None if subject is None else sum(p.numel() for p in subject.network.parameters()),
+        "parameters": None if subject is None else parameter_count(subject.network),
         **memory_figures(device),
         "device": device,
         "seed": settings.seed,

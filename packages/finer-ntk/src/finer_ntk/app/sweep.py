@@ -21,6 +21,7 @@ from finer_core.errors import InputError, Interrupted
 from finer_core.io.files import json_text, write_text
 from finer_core.io.partial_files import remove_partial_files
 from finer_core.io.report import Report
+from finer_core.io.text import markdown_table
 from finer_core.networks.config import option_names
 from finer_core.progress import Progress
 from finer_core.resources import PROCESS_BYTES
@@ -77,13 +78,13 @@ def run_sweep(
     run, config = open_run(
         out, subjects[0], settings, command="sweep", signal=None, files=models, points=points.what, mode=mode
     )
+    rows, kernels, values, seconds = _measure(run, entries, points, settings, quiet=quiet)
     started = time.monotonic()
-    rows, kernels, values = _measure(run, entries, points, settings, quiet=quiet)
     rows = _with_alignment(rows, kernels, sequence=bool(models))
     _write_tables(run, rows)
     series = [{key: row[key] for key in ("effective_rank", "diagonal_energy")} for row in rows]
     log_points(run, series, tensorboard=tensorboard)
-    seconds = time.monotonic() - started
+    seconds += time.monotonic() - started
     metrics = {
         **common_figures(subjects[0], settings, points=len(points.coords), seconds=seconds, steps=0),
         "method": [row["method"] for row in rows],
@@ -140,12 +141,12 @@ def _subject(entry: Entry, points: Points, *, seed: int) -> Subject:
 
 def _measure(
     run: RunFolder, entries: Sequence[Entry], points: Points, settings: SweepSettings, *, quiet: bool
-) -> tuple[list[dict[str, Any]], list[np.ndarray], list[np.ndarray]]:
-    """Return rows, first seed's kernels and eigenvalues; what an interrupted run left is taken, not computed."""
+) -> tuple[list[dict[str, Any]], list[np.ndarray], list[np.ndarray], float]:
+    """Return rows, first seed's kernels and eigenvalues, and the seconds; what an interrupted run left is taken."""
     kept = run.checkpoint.parent
     kept.mkdir(exist_ok=True)
     remove_partial_files(kept)
-    rows, kernels, spectra = [], [], []
+    rows, kernels, spectra, total = [], [], [], 0.0
     progress = Progress("sweep", total=len(entries), unit="kernel", quiet=quiet)
     with interruptible() as should_stop:
         for number, entry in enumerate(entries):
@@ -153,29 +154,43 @@ def _measure(
             if not path.is_file():
                 if should_stop():
                     raise Interrupted(number)
+                started = time.monotonic()
                 row, kernel, values = _measure_one(entry, points, settings)
-                write_npz(path, {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values})
-            row, kernel, values = _kept(path, len(points.coords))
+                arrays = {"row": np.array(json_text(row)), "kernel": kernel, "eigenvalues": values}
+                write_npz(path, {**arrays, "seconds": np.array(time.monotonic() - started)})
+            row, kernel, values, seconds = _kept(path, len(points.coords))
+            total += seconds
             rows.append(row)
             kernels.append(kernel)
             spectra.append(values)
             progress.update(number + 1, lambda: f"effective rank {rows[-1]['effective_rank']:.2f}")
     progress.close()
-    return rows, kernels, spectra
+    return rows, kernels, spectra, total
 
 
-def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Return what was measured of one kernel."""
+def _kept(path: Path, count: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray, float]:
+    """Return what was measured of one kernel, and in how many seconds."""
     try:
         with np.load(path, allow_pickle=False) as file:
             row, kernel, values = json.loads(str(file["row"])), file["kernel"], file["eigenvalues"]
-    except (OSError, ValueError, LookupError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+            seconds = float(file["seconds"])
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        EOFError,
+        RecursionError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path}: damaged ({error}); remove it to compute this kernel again") from error
     kinds = {kernel.dtype.kind, values.dtype.kind}
     named = fits(row, Mapping[str, Any]) and {"name", "method", "parameters", "network", *_SHOWN} <= set(row)
-    if kernel.shape != (count, count) or values.shape != (count,) or kinds != {"f"} or not named:
+    shapes_fit = kernel.shape == (count, count) and values.shape == (count,) and 0 <= seconds < float("inf")
+    if not shapes_fit or kinds != {"f"} or not named:
         raise InputError(f"{path}: not a kernel of this sweep; remove it to compute it again")
-    return row, kernel, values
+    return row, kernel, values, seconds
 
 
 def _measure_one(
@@ -206,8 +221,7 @@ def _write_tables(run: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write table.md and table.csv of the plain figures."""
     names = [key for key, value in rows[0].items() if not isinstance(value, list | Mapping)]
     lines = [["" if row[key] is None else _cell(row[key]) for key in names] for row in rows]
-    markdown = ["| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *lines)]
-    write_text(run.path / "table.md", "\n".join(markdown) + "\n")
+    write_text(run.path / "table.md", "\n".join(markdown_table(names, lines)) + "\n")
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([names, *lines])
     write_text(run.path / "table.csv", table.getvalue())

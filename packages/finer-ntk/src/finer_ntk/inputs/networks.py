@@ -11,6 +11,7 @@ from torch import Tensor
 from finer_core.errors import InputError
 from finer_core.io.model_file import check_finite, load_model
 from finer_core.networks import Network
+from finer_core.networks.base import parameter_count
 from finer_core.networks.build import build_network, published_config
 from finer_core.networks.config import NetworkConfig, find_method
 from finer_core.networks.network_dict import NetworkDict
@@ -70,7 +71,7 @@ def load_subject(settings: SubjectSettings, *, model: str | None) -> Subject:
 def subject_at_start(settings: SubjectSettings, *, points: Points) -> Subject:
     """Return the settings' method, freshly drawn, on points."""
     config = config_at_start(settings, in_features=points.in_features)
-    numbers = sum(value.numel() for value in build_network(config, device="meta").parameters())
+    numbers = parameter_count(build_network(config, device="meta"))
     if 4 * numbers > parse_memory(settings.memory):
         raise InputError(
             f"a network of {numbers} parameters takes more than --memory {settings.memory}; lower its width"

@@ -21,8 +21,8 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
         `watertight` (every edge in exactly two faces, run through in opposite directions), `manifold` (no edge in more
         than two faces, and the faces round every vertex in one fan), `components`, `boundary_edges`,
         `non_manifold_edges`, `non_manifold_vertices`, `inconsistent_edges` (run through twice the same way),
-        `degenerate_faces`, `euler_number`, `genus` (of all components together; None unless watertight), `volume`,
-        `area`, and `outward` (the volume is positive; None unless watertight).
+        `degenerate_faces`, `euler_number`, `genus` (of all components together; None unless watertight), `volume` (None
+        unless watertight), `area`, and `outward` (the volume is positive; None unless watertight).
     """
     a, b, c = mesh.faces.T
     proper = mesh.faces[(a != b) & (b != c) & (c != a)]
@@ -34,7 +34,7 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
     components = int(igl.vertex_components(faces).max()) + 1
     euler = len(used) - len(edges.uses) + len(faces)
     watertight = boundary == 0 and crowded == 0 and inconsistent == 0
-    volume = mesh.volume()
+    volume = mesh.volume() if watertight else None  # an open mesh's depends on the point that it is closed from
     return {
         "watertight": watertight,
         "manifold": crowded == 0 and pinched == 0,
@@ -48,7 +48,7 @@ def topology_report(mesh: Mesh) -> dict[str, Any]:
         "genus": components - euler // 2 if watertight and pinched == 0 else None,
         "volume": volume,
         "area": mesh.area(),
-        "outward": volume > 0 if watertight else None,
+        "outward": None if volume is None else volume > 0,
     }
 
 
