@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from finer_core import build_network, save_model
 from finer_core.io.files import write_json
@@ -115,6 +116,22 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert ours["rows"] == whole["rows"] and ours["top_eigenvalues"] == whole["top_eigenvalues"]
     with np.load(out / "sweep.npz") as one, np.load(tmp_path / "whole" / "sweep.npz") as two:
         assert all(np.array_equal(one[name], two[name]) for name in two.files)
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("command", ["kernel", "spectrum", "sweep"])
+def test_a_series_is_logged_once_however_often_its_run_is_resumed(tmp_path, command):
+    out = tmp_path / "run"
+    small = [command, "--grid", "12", "--hidden-features", "8", "--out", str(out), "--tensorboard", "--quiet"]
+    assert main(small) == 0
+    before = (out / "metrics.jsonl").read_bytes()
+    assert before and main([*small, "--resume"]) == 0
+    assert (out / "metrics.jsonl").read_bytes() == before
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    logged = [json.loads(line) for line in before.splitlines()]
+    for name in events.Tags()["scalars"]:
+        assert [event.step for event in events.Scalars(name)] == [line["step"] for line in logged if name in line]
 
 
 @pytest.mark.usefixtures("no_figures")
