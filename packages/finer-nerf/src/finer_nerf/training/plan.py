@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network
-from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.config import SIZES_GIVEN, NetworkConfig, check_option_names, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
 from finer_core.training import bytes_per_row
@@ -149,6 +149,7 @@ def check_settings(settings: NerfConfig) -> None:
 
 
 def _field_config(settings: NerfConfig) -> FieldConfig:
+    check_option_names(settings.method, settings.network, sizes=SIZES_GIVEN)
     fast = settings.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
     field = field_config(
