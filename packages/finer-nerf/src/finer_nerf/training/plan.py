@@ -127,7 +127,7 @@ def plan_fit(
     frame, bound, notes = place_scene(
         scene, scale=resolved.scene_scale, bound=resolved.bound, contract=bool(resolved.contract)
     )
-    notes += tuple(_decisions(settings, resolved, is_blender=scene.kind == "blender"))
+    notes += tuple(_decisions(settings, resolved, scene))
     notes += tuple(note_of_trained_views((scene.test or scene.val).poses, scene.train.poses))
     plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
@@ -211,11 +211,15 @@ def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:
     return settings
 
 
-def _decisions(given: NerfConfig, resolved: NerfConfig, *, is_blender: bool) -> Iterator[str]:
+def _decisions(given: NerfConfig, resolved: NerfConfig, scene: Scene) -> Iterator[str]:
     """Yield notes on what was decided by the pictures and cameras, where that is not as usual."""
+    if given.visual_hull and resolved.contract:
+        yield "--visual-hull does nothing with --contract, which holds all space"
+    elif given.visual_hull and not scene.train.is_transparent:
+        yield "--visual-hull finds nothing empty: the pictures are opaque"
     if given.contract is None and resolved.contract:
         yield "the cameras look outwards: all space is contracted into the box; --no-contract takes a box"
-    if given.background is None and resolved.train_background == "same" and not is_blender:
+    if given.background is None and resolved.train_background == "same" and scene.kind != "blender":
         shown = "a learned color" if resolved.background == LEARNED else f"{resolved.background}, as at their edges"
         yield f"the pictures are opaque: what is behind everything is {shown}; --background overrules this"
 
