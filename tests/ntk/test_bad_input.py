@@ -84,6 +84,14 @@ def test_options_that_say_nothing_here(tmp_path, capsys):
         (["spectrum", str(tmp_path / "kernel.npy"), "--steps", "3"], "--steps 3 does nothing to"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--tensorboard"], "--tensorboard does nothing to"),
         (["spectrum", str(tmp_path / "kernel.npy"), "--seed", "3"], "--seed 3 does nothing to"),
+        (
+            ["spectrum", "--grid", "4x4", "--hidden-features", "8", "--learning-rate", "0.1"],
+            "--learning-rate 0.1 does nothing: there is no target signal",
+        ),
+        (
+            ["spectrum", "--grid", "3000", "--hidden-features", "8", "--learning-rate", "0.1"],
+            "--learning-rate 0.1 does nothing: no training is predicted: unasked it is for at most",
+        ),
         (["kernel", "--against", "a.npy", "--tensorboard"], "--tensorboard does nothing with --against"),
         (["sweep", "a.safetensors", "--method", "siren"], "--method siren does nothing to model files"),
         (["sweep", "a.safetensors", "--seeds", "3"], "--seeds 3 does nothing to model files"),

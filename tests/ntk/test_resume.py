@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from finer_core import build_network, save_model
 from finer_core.io.files import write_json
@@ -149,6 +150,22 @@ def test_the_seconds_of_a_sweep_are_those_of_all_processes(tmp_path, monkeypatch
         main([*SWEEP, "--out", str(tmp_path / "run")])
     assert main([*SWEEP, "--out", str(tmp_path / "run"), "--resume"]) == 0
     assert 1000 < json.loads((tmp_path / "run" / "metrics.json").read_text())["seconds"] < 1100
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("command", ["kernel", "spectrum", "sweep"])
+def test_a_series_is_logged_once_however_often_its_run_is_resumed(tmp_path, command):
+    out = tmp_path / "run"
+    small = [command, "--grid", "12", "--hidden-features", "8", "--out", str(out), "--tensorboard", "--quiet"]
+    assert main(small) == 0
+    before = (out / "metrics.jsonl").read_bytes()
+    assert before and main([*small, "--resume"]) == 0
+    assert (out / "metrics.jsonl").read_bytes() == before
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    logged = [json.loads(line) for line in before.splitlines()]
+    for name in events.Tags()["scalars"]:
+        assert [event.step for event in events.Scalars(name)] == [line["step"] for line in logged if name in line]
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -257,3 +257,25 @@ def test_every_kernel_has_a_digest_where_there_is_a_compiler(method):
         pytest.skip("no C compiler")
     kernels = kernels_of([small.config_of(method)], device="cpu", compiled=True)
     assert len(kernels) == 1 and all(len(digest) == 32 for digest in kernels.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "rate"),
+    [
+        ("soap", "muon", None),
+        ("muon", "soap", None),
+        ("muon", "adam", None),
+        (None, "adam", None),
+        ("soap", "soap", 0.007),
+        (None, "muon", 0.007),
+        ("soap", None, 0.007),
+    ],
+)
+def test_another_optimizer_on_the_command_line_puts_aside_the_rate_of_a_config_file_s(tmp_path, before, given, rate):
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"matrix_learning_rate": 0.007, **({"optimizer": before} if before else {})}))
+    arguments = given_by("--config", str(file), *(["--optimizer", given] if given else []))
+    merged, _ = merged_settings(arguments, Settings)
+    assert merged.matrix_learning_rate == asked_settings(arguments, Settings).get("matrix_learning_rate") == rate
+    own = given_by("--config", str(file), *(["--optimizer", given] if given else []), "--matrix-learning-rate", "3")
+    assert merged_settings(own, Settings)[0].matrix_learning_rate == 3

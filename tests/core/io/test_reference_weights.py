@@ -34,7 +34,7 @@ def imported(name: str, method: str, *, task: str, suffix: str, **overrides: obj
     path = FOLDER / f"ref_state_dict_{name}.{suffix}"
     coords = 3 if task == "sdf" else 2
     return network_of_reference(
-        read_reference(path), method=method, task=task, in_features=coords, source=path.name, **overrides
+        read_reference(path), method=method, task=task, in_features=coords, source=path.name, options=overrides
     )
 
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import sys
-import types
 
 import pytest
 import torch
@@ -17,7 +15,6 @@ from finer_core.training import (
     Muon,
     Soap,
     StatelessObjective,
-    TensorBoardLogger,
     build_optimizers,
     exponential_decay,
     read_jsonl,
@@ -270,33 +267,6 @@ def test_a_log_is_a_callback_and_begins_where_its_fit_begins(tmp_path):
 
 def test_no_log_yet(tmp_path):
     assert read_jsonl(tmp_path / "none.jsonl") == []
-
-
-def test_tensorboard_missing_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"pip install 'finer-core\[tensorboard\]'") as caught:
-        TensorBoardLogger(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_tensorboard_gets_every_figure(tmp_path, monkeypatch):
-    calls = []
-
-    class Writer:
-        def __init__(self, folder: str) -> None:
-            calls.append(folder)
-
-        def add_scalar(self, *arguments) -> None:
-            calls.append(arguments)
-
-        def close(self) -> None:
-            calls.append("closed")
-
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
-    logger = TensorBoardLogger(tmp_path)
-    logger.log(3, {"loss": 0.5, "psnr": 20.0})
-    logger.close()
-    assert calls == [str(tmp_path), ("loss", 0.5, 3), ("psnr", 20.0, 3), "closed"]
 
 
 def test_a_stateless_objective_has_no_state():

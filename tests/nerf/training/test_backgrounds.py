@@ -15,6 +15,7 @@ from finer_nerf.app.cli import main
 from finer_nerf.backgrounds import background_name, color_of
 from finer_nerf.scenes import Scene
 from finer_nerf.training.background import LearnedBackground, with_backgrounds
+from finer_nerf.training.plan import plan_fit
 from tests.nerf.small_scenes import ball_scene, ball_views, write_transforms
 
 BLUE = torch.tensor([30, 60, 90], dtype=torch.uint8)
@@ -90,6 +91,21 @@ def test_an_alpha_channel_that_is_opaque_everywhere_changes_no_bit(options):
     one, two = (dict(model.field.named_parameters()) for model in trained)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert trained[0].frame == trained[1].frame and trained[0].background == trained[1].background
+
+
+@pytest.mark.parametrize(
+    ("scene", "given", "told"),
+    [
+        (opaque_ball, {"visual_hull": True}, ["--visual-hull finds nothing empty: the pictures are opaque"]),
+        (ball_scene, {"visual_hull": True, "contract": True}, ["--visual-hull does nothing with --contract"]),
+        (ball_scene, {"visual_hull": True}, []),
+        (opaque_ball, {"visual_hull": False}, []),
+        (opaque_ball, {}, []),
+    ],
+)
+def test_a_visual_hull_that_is_asked_for_in_vain_is_told_of(scene, given, told):
+    notes = [note for note in plan_fit(NerfConfig(**given, device="cpu"), scene()).notes if "hull" in note]
+    assert len(notes) == len(told) and all(map(str.startswith, notes, told))
 
 
 def test_nothing_is_learned_of_transparent_pictures():

@@ -48,7 +48,7 @@ def import_reference(
         raise InputError(f"--target-range must be two numbers, the lower first, got {low!r} {high!r}")
     weights = read_reference(reference)
     network = network_of_reference(
-        weights, method=method, task=TASK, in_features=2, source=os.fspath(reference), **(options or {})
+        weights, method=method, task=TASK, in_features=2, source=os.fspath(reference), options=options
     )
     kind = Image.from_pixels(np.zeros((1, 1, network.config.out_features), dtype=np.uint8))
     model = ImageModel(

@@ -37,7 +37,7 @@ def import_reference(
     """
     weights = read_reference(reference)
     network = network_of_reference(
-        weights, method=method, task=TASK, in_features=3, source=os.fspath(reference), **(options or {})
+        weights, method=method, task=TASK, in_features=3, source=os.fspath(reference), options=options
     )
     normalization = published_normalization(loaded.shape) if loaded else THE_BOX_ITSELF
     model = SdfModel(network=network, normalization=normalization, shape={"name": loaded.name} if loaded else {})

@@ -27,7 +27,7 @@ from finer_core.config import NONE, plain_type
 from finer_core.distributed.ranks import ranks_of_environment
 from finer_core.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, InputError, ToldByFirst, exit_code_and_line, shortened
 from finer_core.io.files import reason_of
-from finer_core.schema import shown
+from finer_core.schema import fits, shown, wanted
 from finer_core.surroundings import check_surroundings, steady_streams
 
 Command = Callable[[argparse.Namespace], None]
@@ -38,6 +38,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self.register("type", int, _whole_number)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help, version or a usage error, once where several processes were started with the same arguments."""
@@ -101,6 +102,17 @@ def _help_of(field: dataclasses.Field[Any]) -> str:
     if isinstance(shown_default, bool):
         shown_default = f"--{'' if shown_default else 'no-'}{field.name.replace('_', '-')}"
     return f"{text} (default: {shown_default})"
+
+
+def _whole_number(text: str) -> int:
+    """Return what `int` does, if the machine's integers have room for it."""
+    value = int(text)
+    if not fits(value, int):
+        raise argparse.ArgumentTypeError(f"must be {wanted(value, int)}, got {shown(value)}")
+    return value
+
+
+_whole_number.__name__ = "int"  # argparse names the type in its message
 
 
 def _reader(kind: Any) -> Callable[[str], Any]:

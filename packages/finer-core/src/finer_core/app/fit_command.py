@@ -247,8 +247,9 @@ def _over(layer: dict[str, Any], given: dict[str, Any], settings: type[Any]) -> 
     """Return what was given, its network options over the layer's, and take from that what means nothing then."""
     if given.get("method") not in (None, layer.get("method")):
         layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
-    if given.get("optimizer") == "adam":
-        layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to Adam
+    optimizer = given.get("optimizer")
+    if optimizer == "adam" or (optimizer and layer.get("optimizer") not in (None, optimizer)):
+        layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to this one
     for name in of_other_presets(settings, given["preset"]) if "preset" in given else ():
         layer.pop(name, None)
     if given.get("ema_decay") == 0:

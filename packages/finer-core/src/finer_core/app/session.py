@@ -52,9 +52,10 @@ def run_session(
     if not team.ranks.is_alone:
         team.broadcast(run.checkpoint.read_bytes() if state else b"")
         _let_first_decide(fit, team)
-    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=state.step if state else 0)]
+    begun = state.step if state else 0
+    log: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=begun)]
     if habits.tensorboard:
-        log.append(TensorBoardLogger(run.tensorboard))
+        log.append(TensorBoardLogger(run.tensorboard, keep_until=begun))
 
     def on_log(entry: LogEntry) -> None:
         line = replace(entry, metrics=metrics_of(entry.loss)).line()

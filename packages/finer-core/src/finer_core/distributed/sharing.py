@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from finer_core.c_library import allow_building, building_is_allowed
 from finer_core.errors import InputError
-from finer_core.schema import check_number
+from finer_core.schema import check_number, shown
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+_MOST_THREADS = 4096
+"""More than any machine has processors for; of a hundred thousand OpenMP dies without a word."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Sharing:
             check_number(value, what=f"--{name}", is_whole=True)
             if value < least:
                 raise InputError(f"--{name} must be at least {least}, got {value}")
+        if self.threads is not None and self.threads > _MOST_THREADS:
+            raise InputError(f"--threads must be at most {_MOST_THREADS}, got {shown(self.threads)}")
 
     @property
     def is_on(self) -> bool:

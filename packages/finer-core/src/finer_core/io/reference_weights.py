@@ -20,6 +20,7 @@ from finer_core.io.files import atomic_path
 from finer_core.io.model_file import load_model, save_model
 from finer_core.networks import Network
 from finer_core.networks.build import build_network, published_config
+from finer_core.networks.config import SIZES_GIVEN, check_option_names
 from finer_core.surroundings import no_warnings
 
 _log = logging.getLogger(__name__)
@@ -110,7 +111,13 @@ def save_checked(network: Network, path: str | os.PathLike[str], *, task: str, t
 
 
 def network_of_reference(
-    weights: Mapping[str, Tensor], *, method: str, task: str, in_features: int, source: str, **overrides: Any
+    weights: Mapping[str, Tensor],
+    *,
+    method: str,
+    task: str,
+    in_features: int,
+    source: str,
+    options: Mapping[str, Any] | None = None,
 ) -> Network:
     """Build our network with a reference file's weights.
 
@@ -120,7 +127,7 @@ def network_of_reference(
         task: The task whose published values fill what neither the file nor the caller says.
         in_features: Number of coordinates.
         source: Name of the file, for messages.
-        **overrides: Hyper-parameters that differ from the published ones.
+        options: Hyper-parameters that differ from the published ones.
 
     Returns:
         The network, in evaluation mode, every tensor the file's, bit for bit where that is in single precision.
@@ -128,6 +135,8 @@ def network_of_reference(
     Raises:
         InputError: If the weights are not of that method, or contradict an override.
     """
+    overrides = options or {}
+    check_option_names(method, overrides, sizes=SIZES_GIVEN)
     multiplicative = any(name.startswith("filters.") for name in weights)
     found = _multiplicative(weights) if multiplicative else _layered(weights)
     said = {**_constants(weights), **_sizes(found, method=method, in_features=in_features, source=source)}

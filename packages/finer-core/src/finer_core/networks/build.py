@@ -7,7 +7,7 @@ from torch import Generator
 
 from finer_core.errors import InputError
 from finer_core.networks.base import Network
-from finer_core.networks.config import SIZES, NetworkConfig, find_method
+from finer_core.networks.config import SIZES, SIZES_GIVEN, NetworkConfig, find_method
 from finer_core.resources import checked_device
 
 
@@ -32,7 +32,7 @@ def published_config(*, method: str, task: str, in_features: int, out_features: 
         (256, 30.0)
     """
     values = find_method(method, task=task).for_task(task)
-    sizes = {name: overrides.pop(name) for name in ("hidden_features", "hidden_layers") if name in overrides}
+    sizes = {name: overrides.pop(name) for name in SIZES_GIVEN if name in overrides}
     return NetworkConfig(
         method=method,
         in_features=in_features,

@@ -9,7 +9,7 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +17,9 @@ from finer_core.errors import InputError
 from finer_core.methods import METHODS, OWN_METHODS, Method, installed_methods, load_method, method_names
 from finer_core.schema import build, fits, plain, shown
 
-SIZES = ("in_features", "out_features", "hidden_features", "hidden_layers")
+SIZES_GIVEN = ("hidden_features", "hidden_layers")
+"""Sizes that a user chooses; the others are the data's."""
+SIZES = ("in_features", "out_features", *SIZES_GIVEN)
 _LARGEST_NUMBER = 3.4e38
 """Of single precision, in which networks compute."""
 _PLACEMENT = ("generator", "device", "dtype")
@@ -56,13 +58,7 @@ class NetworkConfig:
         for name in SIZES:
             object.__setattr__(self, name, plain(getattr(self, name)))
         object.__setattr__(self, "options", plain(self.options))
-        known = option_names(self.method)
-        for name in self.options:
-            if name not in known:
-                raise InputError(
-                    f"method {self.method!r} has no option {name!r}; it has {', '.join(sorted(known))}, beside the "
-                    "sizes hidden_features and hidden_layers"
-                )
+        check_option_names(self.method, self.options)
         kinds = typing.get_type_hints(find_method(self.method).network_class.__init__)
         for name, value in self.options.items():
             numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]
@@ -119,6 +115,23 @@ def _rivals(path: tuple[str, ...]) -> dict[str, str]:
     """Return the methods of packages on Python's path that have names of finer-core's, by these names."""
     found = (entry for entry in installed_methods() if entry.name in OWN_METHODS)
     return {entry.name: f"the installed {entry.value}" for entry in found}
+
+
+def check_option_names(method: str, names: Iterable[str], *, sizes: Collection[str] = ()) -> None:
+    """Raise InputError for a name that is none of a method's options.
+
+    Args:
+        method: A key of `METHODS`.
+        names: What was given.
+        sizes: Names beside the options that are one: `SIZES_GIVEN` where a user names both.
+    """
+    known = option_names(method)
+    for name in names:
+        if name not in known and name not in sizes:
+            raise InputError(
+                f"method {method!r} has no option {name!r}; it has {', '.join(sorted(known))}, beside the sizes "
+                f"{' and '.join(SIZES_GIVEN)}"
+            )
 
 
 def option_names(method: str) -> frozenset[str]:

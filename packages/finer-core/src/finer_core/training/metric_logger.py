@@ -98,7 +98,9 @@ class TensorBoardLogger(MetricLogger):
     """Write scalars for TensorBoard; as a `Callback` those of its fit.
 
     Args:
-        folder: Where the event file goes.
+        folder: Where the event files go.
+        keep_until: Steps of earlier files after this one are no longer shown: a resumed fit writes them again. A fit
+            whose callback this is says itself where it begins.
 
     Raises:
         InputError: If the tensorboard package is not installed.
@@ -112,21 +114,31 @@ class TensorBoardLogger(MetricLogger):
         ...     logger.close()
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, keep_until: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise InputError("--tensorboard needs an extra: pip install 'finer-core[tensorboard]'") from error
-        self._writer = SummaryWriter(os.fspath(folder))
+        self._folder, self._keep_until, self._kind = os.fspath(folder), keep_until, SummaryWriter
+        self._writer: Any = None
+
+    def on_start(self, step: int, steps: int) -> None:
+        """Begin after the figures up to a step."""
+        self._keep_until, self._writer = step, None
+
+    def _opened(self) -> Any:
+        if self._writer is None:
+            self._writer = self._kind(self._folder, purge_step=self._keep_until + 1)
+        return self._writer
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record `metrics` at `step`."""
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+            self._opened().add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flush and release."""
-        self._writer.close()
+        self._opened().close()
 
 
 def read_history(run: str | os.PathLike[str]) -> TrainingHistory:

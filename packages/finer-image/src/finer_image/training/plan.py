@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network, published_config
-from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.config import SIZES_GIVEN, NetworkConfig, check_option_names, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
@@ -121,6 +121,7 @@ def check_settings(settings: ImageConfig) -> None:
 
 
 def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
+    check_option_names(settings.method, settings.network, sizes=SIZES_GIVEN)
     network = published_config(
         method=settings.method, task=TASK, in_features=2, out_features=channels, **settings.network
     )
@@ -134,8 +135,7 @@ def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) 
     width, values = network.hidden_features, (image.height * image.width - image.missing) * image.channels
     crowding = crowding_of(values, hidden_features=width, hidden_layers=network.hidden_layers)
     ours = fast_network(network.method, passes=settings.passes, crowding=crowding, hidden_features=width)
-    sizes = ("hidden_features", "hidden_layers")
-    given = {name: value for name, value in settings.network.items() if name not in sizes}
+    given = {name: value for name, value in settings.network.items() if name not in SIZES_GIVEN}
     return dataclasses.replace(network, options={**network.options, **ours, **given})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network
-from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.config import SIZES_GIVEN, NetworkConfig, check_option_names, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import PROCESS_BYTES, parse_memory, resolve_device
 from finer_core.training import bytes_per_row
@@ -127,7 +127,7 @@ def plan_fit(
     frame, bound, notes = place_scene(
         scene, scale=resolved.scene_scale, bound=resolved.bound, contract=bool(resolved.contract)
     )
-    notes += tuple(_decisions(settings, resolved, is_blender=scene.kind == "blender"))
+    notes += tuple(_decisions(settings, resolved, scene))
     notes += tuple(note_of_trained_views((scene.test or scene.val).poses, scene.train.poses))
     plan = FitPlan(
         settings=resolved, field=field, frame=frame, bound=bound, device=device, backend=backend, notes=notes
@@ -149,6 +149,7 @@ def check_settings(settings: NerfConfig) -> None:
 
 
 def _field_config(settings: NerfConfig) -> FieldConfig:
+    check_option_names(settings.method, settings.network, sizes=SIZES_GIVEN)
     fast = settings.preset == "fast" and settings.method != "ngp"
     tuned = {**(FAST_SIZES if fast else {}), **(FAST_NETWORK.get(settings.method, {}) if fast else {})}
     field = field_config(
@@ -210,11 +211,15 @@ def _with_contraction(settings: NerfConfig, scene: Scene) -> NerfConfig:
     return settings
 
 
-def _decisions(given: NerfConfig, resolved: NerfConfig, *, is_blender: bool) -> Iterator[str]:
+def _decisions(given: NerfConfig, resolved: NerfConfig, scene: Scene) -> Iterator[str]:
     """Yield notes on what was decided by the pictures and cameras, where that is not as usual."""
+    if given.visual_hull and resolved.contract:
+        yield "--visual-hull does nothing with --contract, which holds all space"
+    elif given.visual_hull and not scene.train.is_transparent:
+        yield "--visual-hull finds nothing empty: the pictures are opaque"
     if given.contract is None and resolved.contract:
         yield "the cameras look outwards: all space is contracted into the box; --no-contract takes a box"
-    if given.background is None and resolved.train_background == "same" and not is_blender:
+    if given.background is None and resolved.train_background == "same" and scene.kind != "blender":
         shown = "a learned color" if resolved.background == LEARNED else f"{resolved.background}, as at their edges"
         yield f"the pictures are opaque: what is behind everything is {shown}; --background overrules this"
 

@@ -178,9 +178,9 @@ def tell(*points: Points | None, quiet: bool) -> None:
 
 def log_points(run: RunFolder, points: Sequence[Mapping[str, float]], *, tensorboard: bool) -> None:
     """Write a series as lines of metrics.jsonl, and as TensorBoard scalars on request; the step is the place in it."""
-    loggers: list[MetricLogger] = [JsonlLogger(run.metrics_log)]
+    loggers: list[MetricLogger] = [JsonlLogger(run.metrics_log, keep_until=-1)]  # a resumed run writes all again
     if tensorboard:
-        loggers.append(TensorBoardLogger(run.tensorboard))
+        loggers.append(TensorBoardLogger(run.tensorboard, keep_until=-1))
     for logger in loggers:
         for step, figures in enumerate(points):
             logger.log(step, figures)

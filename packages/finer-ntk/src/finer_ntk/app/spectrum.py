@@ -59,6 +59,9 @@ def run_spectrum(
     memory = working_memory(settings.memory)
     target = subject.points.target
     steps, note = _steps(settings, subject)
+    if not steps and settings.learning_rate is not None:
+        why = note or "there is no target signal to train on"
+        raise InputError(f"--learning-rate {settings.learning_rate!r} does nothing: {why}; leave it out")
     if target is not None and (steps or has_channels_for(target, subject.network.out_features)):
         target = fit_channels(target, subject.network.out_features)
     tell(subject.points, quiet=quiet)

@@ -13,7 +13,7 @@ from finer_core.io.model_file import check_finite, load_model
 from finer_core.networks import Network
 from finer_core.networks.base import parameter_count
 from finer_core.networks.build import build_network, published_config
-from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.config import SIZES_GIVEN, NetworkConfig, check_option_names, find_method
 from finer_core.networks.network_dict import NetworkDict
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.schema import fits, shown
@@ -86,6 +86,7 @@ def subject_at_start(settings: SubjectSettings, *, points: Points) -> Subject:
 def config_at_start(settings: SubjectSettings, *, in_features: int) -> NetworkConfig:
     """Return the published network of the settings' method and task, with one output channel."""
     options = dict(settings.network)
+    check_option_names(settings.method, options, sizes=SIZES_GIVEN)
     if settings.preset == "paper" and settings.method == "wire-finer":
         options.setdefault("complex_factor", "modulus")
         # The notebook's width counts complex neurons, ours the real ones that they stand for.

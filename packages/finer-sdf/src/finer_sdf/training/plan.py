@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from finer_core.config import SavedPlan
 from finer_core.errors import InputError
 from finer_core.networks.build import build_network, published_config
-from finer_core.networks.config import NetworkConfig, find_method
+from finer_core.networks.config import SIZES_GIVEN, NetworkConfig, check_option_names, find_method
 from finer_core.networks.own_network import OwnNetwork
 from finer_core.resources import parse_memory, resolve_device
 from finer_core.training import SMALLEST_CHUNK, bytes_per_row, chunk_rows
@@ -111,6 +111,7 @@ def _check_batch(settings: SdfConfig) -> None:
 
 
 def _network_config(settings: SdfConfig) -> NetworkConfig:
+    check_option_names(settings.method, settings.network, sizes=SIZES_GIVEN)
     tuned = FAST_NETWORK.get(settings.method, {}) if settings.preset == "fast" else {}
     network = published_config(
         method=settings.method, task=TASK, in_features=3, out_features=1, **{**tuned, **settings.network}
