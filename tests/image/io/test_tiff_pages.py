@@ -182,3 +182,64 @@ def test_layers_without_a_picture_are_refused(tmp_path):
     assert read_image(saved(tmp_path / "a.psd", psd(merged=True))).pixels.ravel().tolist() == list(range(12))
     with pytest.raises(InputError, match="maximum compatibility"):
         read_image(saved(tmp_path / "b.psd", psd(merged=False)))
+
+
+def bare_tiff(path: Path, samples: bytes, size: tuple[int, int], tags: dict[int, list[int]]) -> Path:
+    """Write a page of one strip with no more than these tags, all of them 16-bit numbers, beside its size and place."""
+    rows, columns = size
+    tags = {256: [columns], 257: [rows], 259: [1], 273: [8], 278: [rows], 279: [len(samples)], **tags}
+    entries, more, at = b"", b"", 8 + len(samples)
+    end = at + 2 + 12 * len(tags) + 4
+    for code, values in sorted(tags.items()):
+        content = struct.pack(f"<{len(values)}H", *values)
+        place = content.ljust(4, b"\0") if len(values) < 3 else struct.pack("<I", end + len(more))
+        entries += struct.pack("<HHI", code, 3, len(values)) + place
+        more += content if len(values) > 2 else b""
+    start = b"II*\0" + struct.pack("<I", at) + samples
+    return saved(path, start + struct.pack("<H", len(tags)) + entries + bytes(4) + more)
+
+
+@pytest.mark.parametrize("meaning", [9, 10, 32844, 32845, 12345])
+def test_colors_of_an_unknown_kind_are_refused(tmp_path, meaning):
+    """They would look like RGB."""
+    tags = {258: [8, 8, 8], 262: [meaning], 277: [3]}
+    path = bare_tiff(tmp_path / "a.tif", SMALL.tobytes(), SMALL.shape[:2], tags)
+    with pytest.raises(InputError, match=f"a\\.tif: stores colors as photometric interpretation {meaning}"):
+        read_image(path)
+
+
+def test_values_whose_meaning_is_not_said_count_from_black(tmp_path):
+    tags = {258: [8], 277: [1]}
+    image = whole_and_in_parts(bare_tiff(tmp_path / "a.tif", SMALL[..., 0].tobytes(), SMALL.shape[:2], tags))
+    assert np.array_equal(image.pixels[..., 0], SMALL[..., 0]) and "zero is taken for black" in image.notes[0]
+    bits = bare_tiff(tmp_path / "fax.tif", b"\xf0", (1, 8), {258: [1], 277: [1]})
+    assert whole_and_in_parts(bits).pixels[0, :, 0].tolist() == [0] * 4 + [255] * 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_values_that_count_from_white_and_have_no_end_are_told_of(tmp_path, dtype):
+    pixels = noise(6, 8, dtype="uint16").astype(dtype)
+    image = whole_and_in_parts(tiff(tmp_path / "a.tif", (pixels, {"photometric": "miniswhite"})))
+    assert np.array_equal(image.pixels[..., 0], pixels) and "dark and light are swapped" in image.notes[0]
+
+
+def test_a_palette_of_two_colors(tmp_path):
+    tags = {258: [1], 262: [3], 277: [1], 320: [65535, 0, 0, 32768, 257, 514]}
+    image = whole_and_in_parts(bare_tiff(tmp_path / "a.tif", b"\xa0", (1, 4), tags))
+    assert image.pixels.tolist() == [[[0, 128, 2], [255, 0, 1]] * 2]
+
+
+def test_a_palette_beside_other_samples_is_refused(tmp_path):
+    tags = {258: [8, 8], 262: [3], 277: [2], 320: [*range(768)], 338: [2]}
+    path = bare_tiff(tmp_path / "a.tif", noise(4, 6, 2).tobytes(), (4, 6), tags)
+    with pytest.raises(InputError, match="has a palette and other samples"):
+        read_image(path)
+
+
+def test_inks_other_than_those_of_cmyk_are_no_colors(tmp_path):
+    inks = noise(6, 8, 4)
+    options = {"photometric": "separated", "extratags": [(332, "H", 1, 2, True)]}
+    image = whole_and_in_parts(tiff(tmp_path / "a.tif", (inks, options)))
+    assert (
+        image.mode == "CHANNELS" and np.array_equal(image.pixels, inks) and "other than those of CMYK" in image.notes[0]
+    )
