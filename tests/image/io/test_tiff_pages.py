@@ -184,6 +184,21 @@ def test_layers_without_a_picture_are_refused(tmp_path):
         read_image(saved(tmp_path / "b.psd", psd(merged=False)))
 
 
+def test_other_channels_of_a_psd_are_told_of_and_its_bits_are_black(tmp_path):
+    def psd(channels: int, bits: int, mode: int, content: bytes):
+        head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, 2, 8, bits, mode) + bytes(14)
+        return read_image(saved(tmp_path / "a.psd", head + content))
+
+    planes = noise(5, 2, 8)
+    gray = psd(2, 8, 1, planes[:2].tobytes())
+    assert np.array_equal(gray.pixels[..., 0], planes[0])
+    assert gray.notes == ("has 2 channels, of which the last 1 are not used",)
+    assert psd(5, 8, 3, planes.tobytes()).notes == ("has 5 channels, of which the last 2 are not used",)
+    assert psd(4, 8, 3, planes[:4].tobytes()).notes == psd(3, 8, 3, planes[:3].tobytes()).notes == ()
+    bits = psd(1, 1, 0, b"\xf0\x01")
+    assert bits.pixels[..., 0].tolist() == [[0] * 4 + [255] * 4, [255] * 7 + [0]] and bits.notes == ()
+
+
 def bare_tiff(path: Path, samples: bytes, size: tuple[int, int], tags: dict[int, list[int]]) -> Path:
     """Write a page of one strip with no more than these tags, all of them 16-bit numbers, beside its size and place."""
     rows, columns = size
