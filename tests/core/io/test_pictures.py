@@ -223,6 +223,18 @@ def test_packed_samples_of_either_byte_order_are_read(order, kind, form):
         assert has_sign(picture) == (form == 2)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_ppm_is_read_from_its_first_value_on(end):
+    """The first value looks like a line end."""
+    for head, kind in ((b"P6", "u1"), (b"P5", ">u2"), (b"Pf", "<f4")):
+        shape = (2, 3, 3) if head == b"P6" else (2, 3)
+        values = np.arange(10, 10 + np.prod(shape)).reshape(shape).astype(kind)
+        most = {"u1": b"255", ">u2": b"65535", "<f4": b"-1"}[kind]
+        rows = values[::-1] if head == b"Pf" else values
+        with opened_picture(end.join([head, b"3 2", most, rows.tobytes()])) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), values)
+
+
 def test_deep_samples_that_count_from_white_are_refused():
     """Pillow turns them round in 8 bits, and not in 16."""
     with opened_picture(tiff(order="<", kind="u1", meaning=0)) as picture:

@@ -61,6 +61,8 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
                 if picture.format == "TIFF":
                     _check_deep(picture)
+                if picture.format == "PPM":
+                    _skip_line_end(picture)
                 yield never_half(picture) if picture.format in ("JPEG", "MPO") else picture
     except Exception as error:  # decoders raise what they please for damaged data
         raise InputError(f"{name}: cannot be read as a picture ({reason_of(error)})") from error
@@ -80,6 +82,16 @@ def _check_deep(picture: Any) -> None:
     ]
     if picture.mode[:1] in "IF" and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise InputError("zero stands for white in it, in more than 8 bits; save it with zero for black")
+
+
+def _skip_line_end(picture: Any) -> None:
+    """Let Pillow begin behind the second character of a line end, with which DOS ends the header of a PPM, too."""
+    (tile,) = picture.tile
+    picture.fp.seek(tile.offset - 1)
+    ends_so = picture.fp.read(2) == b"\r\n"
+    values = picture.fp.seek(0, os.SEEK_END) - tile.offset - 1
+    if ends_so and values in [size * picture.width * picture.height * len(picture.getbands()) for size in (1, 2, 4)]:
+        picture.tile = [tile._replace(offset=tile.offset + 1)]
 
 
 def has_sign(picture: Any) -> bool:
