@@ -141,10 +141,12 @@ def test_pictures_that_are_not_read_are_refused_by_name(tmp_path, name):
 
 MORE = {
     "two.ppm": lambda: b"P6 28 20 255\n" + LARGE.tobytes() + b"P6 28 20 255\n" + LARGE.tobytes(),
+    "two.pbm": lambda: 2 * (b"P4 28 20\n" + bytes(80)),
     "two.npy": lambda: npy(LARGE) + npy(LARGE),
     "moves.gif": lambda: moving("GIF"),
     "moves.webp": lambda: moving("WEBP", lossless=True),
     "moves.png": lambda: moving("PNG"),
+    "moves beside it.png": lambda: moving("PNG", default_image=True),
 }
 
 
@@ -166,7 +168,12 @@ def test_more_pictures_behind_the_first_are_told(tmp_path, name):
 
 
 def test_one_picture_is_read_without_a_word(tmp_path):
-    for name, data in {"a.ppm": b"P6 28 20 255\n" + LARGE.tobytes() + b"\n", "a.npy": npy(LARGE)}.items():
+    one = {
+        "a.ppm": b"P6 28 20 255\n" + LARGE.tobytes() + b"\n",
+        "a.npy": npy(LARGE),
+        "a.pbm": b"P4 28 20\n" + bytes(80),
+    }
+    for name, data in one.items():
         assert read_image(saved(tmp_path / name, data)).notes == ()
 
 

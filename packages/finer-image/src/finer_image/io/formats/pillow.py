@@ -89,7 +89,11 @@ def in_bands(image: Any, mode: str) -> np.ndarray:
 
 
 def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
-    """Refuse a PSD that holds layers alone: what stands in the place of its picture is white; note other channels."""
+    """Refuse a PSD of layers alone: what stands in the place of its picture is white; note what is left of a file."""
+    if format_name == "PPM" and image.tile[0].codec_name == "raw":
+        source.handle.seek(image.tile[0].offset + image.height * -(-image.width // 8))
+        if source.handle.read(1).strip():
+            source.note("holds more behind its first picture, which is not used")
     if format_name != "PSD":
         return
     source.handle.seek(_PSD_CHANNELS)
