@@ -40,7 +40,9 @@ def models() -> dict:
 
 
 @pytest.mark.parametrize("kind", ["image", "surface", "scene"])
-@pytest.mark.parametrize("path", [None, 3, b"model.safetensors", io.BytesIO()], ids=["none", "number", "bytes", "file"])
+@pytest.mark.parametrize(
+    "path", [None, 3, b"model.safetensors", io.BytesIO(), ""], ids=["none", "number", "bytes", "file", "empty"]
+)
 def test_what_is_no_path(kind, path):
     model = models()[kind]
     uses = [model.save, type(model).load, load_model, model_info]
@@ -53,8 +55,18 @@ def test_what_is_no_path(kind, path):
     if kind == "image":
         uses += [finer_image.read_image, functools.partial(finer_image.write_image, Raster.from_pixels(np.eye(3)))]
     for use in uses:
-        with pytest.raises(InputError, match=r"a path is a text or a pathlib\.Path, got "):
+        with pytest.raises(InputError, match=r"a path is (a text or a pathlib\.Path, got |empty)"):
             use(path)
+
+
+def test_downloads_go_to_no_folder_without_a_name():
+    for download, name in (
+        (finer_image.download, "div2k"),
+        (finer_sdf.download, "bunny"),
+        (finer_nerf.download, "lego"),
+    ):
+        with pytest.raises(InputError, match="a path is empty"):
+            download(name, folder="", url="http://127.0.0.1:9/nothing")
 
 
 def test_what_is_neither_true_nor_false(tmp_path):

@@ -188,6 +188,7 @@ def test_a_working_folder_that_was_deleted_is_refused(tmp_path):
     [
         ("MPLBACKEND", "nonsense"),
         ("SOURCE_DATE_EPOCH", "yesterday"),
+        ("SOURCE_DATE_EPOCH", "99999999999999999"),
         ("MATPLOTLIBRC", "usetex"),
         ("MPLCONFIGDIR", "/proc/nowhere"),
     ],

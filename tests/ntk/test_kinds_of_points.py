@@ -134,6 +134,13 @@ def test_no_data_is_not_taken_for_a_signal(tmp_path, dtype, named, value):
         image_points(str(tmp_path / "p.tif"), limit=100)
 
 
+def test_no_data_named_with_few_digits_is_found(tmp_path):
+    heights = np.array([[1, 2], [3, np.finfo(np.float32).min]], dtype=np.float32)
+    tifffile.imwrite(tmp_path / "p.tif", heights, extratags=[(42113, "s", 0, "-3.40282e+38", True)])
+    with pytest.raises(InputError, match=r"1 of 4 values are its no-data value -3\.40282e\+38"):
+        image_points(str(tmp_path / "p.tif"), limit=100)
+
+
 @pytest.mark.parametrize("named", ["-9999", "300", "0.5"])
 def test_a_value_for_no_data_that_no_pixel_can_have_says_nothing(tmp_path, named):
     tifffile.imwrite(tmp_path / "p.tif", np.full((6, 5), 241, np.uint8), extratags=[(42113, "s", 0, named, True)])

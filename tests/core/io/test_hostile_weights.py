@@ -66,6 +66,18 @@ def test_weights_of_another_kind_are_refused_by_name(tmp_path, change, reason):
     assert str(caught.value).startswith(f"{path}: ") or "cannot build method" in str(caught.value)
 
 
+@pytest.mark.parametrize(("part", "method"), [("net", "finer"), ("filters", "bacon")])
+def test_a_layer_of_a_number_without_end_is_refused(tmp_path, part, method):
+    given = (
+        weights()
+        if part == "net"
+        else {"linear.0.weight": torch.rand(8, 2), "output_linear.0.weight": torch.rand(3, 8)}
+    )
+    given[f"{part}.{'9' * 5000}.weight"] = torch.rand(8, 2)
+    with pytest.raises(InputError, match=r"not weights of method|holds tensors that method"):
+        imported(saved(tmp_path / "w.pt", given), method)
+
+
 def test_a_transposed_matrix_is_no_repetition(tmp_path):
     given = weights()
     given["net.1.linear.weight"] = given["net.1.linear.weight"].T

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from finer_core.errors import InputError
 from finer_core.io.jpeg import never_half
-from finer_core.io.pictures import opened_picture
+from finer_core.io.pictures import has_sign, opened_picture
 
 
 def refusal(path) -> str:
@@ -192,3 +192,55 @@ def test_tables_of_a_scan_that_are_wrong_are_left_to_the_decoder(content):
     damaged = data[: scan + 2] + struct.pack(">H", 2 + len(content)) + content + data[scan + 10 :]
     with pytest.raises(InputError, match="broken data stream"), opened_picture(damaged) as found:
         found.load()
+
+
+def tiff(*, order: str, kind: str, meaning: int, signed: int = 1) -> bytes:
+    """Write gray samples 1 to 6 of 2 rows, packed by zlib."""
+    values = np.arange(1, 7).astype(np.dtype(order + kind))
+    content = zlib.compress(values.tobytes())
+    tags = {
+        256: 3,
+        257: 2,
+        258: 8 * values.itemsize,
+        259: 8,
+        262: meaning,
+        273: 8,
+        277: 1,
+        278: 2,
+        279: len(content),
+        339: signed,
+    }
+    start = struct.pack(order + "2sHI", b"MM" if order == ">" else b"II", 42, 8 + len(content)) + content
+    entries = [struct.pack(order + "HHIH2x", tag, 3, 1, value) for tag, value in tags.items()]
+    return start + struct.pack(order + "H", len(tags)) + b"".join(entries) + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "form"), [("f4", 3), ("i4", 2), ("i2", 2), ("u2", 1)])
+def test_packed_samples_of_either_byte_order_are_read(order, kind, form):
+    with opened_picture(tiff(order=order, kind=kind, meaning=1, signed=form)) as picture:
+        assert np.asarray(picture).tolist() == [[1, 2, 3], [4, 5, 6]]
+        assert has_sign(picture) == (form == 2)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_ppm_is_read_from_its_first_value_on(end):
+    """The first value looks like a line end."""
+    for head, kind in ((b"P6", "u1"), (b"P5", ">u2"), (b"Pf", "<f4")):
+        shape = (2, 3, 3) if head == b"P6" else (2, 3)
+        values = np.arange(10, 10 + np.prod(shape)).reshape(shape).astype(kind)
+        most = {"u1": b"255", ">u2": b"65535", "<f4": b"-1"}[kind]
+        rows = values[::-1] if head == b"Pf" else values
+        with opened_picture(end.join([head, b"3 2", most, rows.tobytes()])) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), values)
+
+
+def test_deep_samples_that_count_from_white_are_refused():
+    """Pillow turns them round in 8 bits, and not in 16."""
+    with opened_picture(tiff(order="<", kind="u1", meaning=0)) as picture:
+        assert np.asarray(picture).tolist() == [[254, 253, 252], [251, 250, 249]]
+    with (
+        pytest.raises(InputError, match=r"its content: .*zero stands for white in it"),
+        opened_picture(tiff(order="<", kind="u2", meaning=0)),
+    ):
+        pass

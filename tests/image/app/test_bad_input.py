@@ -185,6 +185,7 @@ def test_bad_render_requests(run, tmp_path, capsys):
     fails(["render", model, "--out", out, "--crop", "0:5"], capsys, "0:5")
     fails(["render", model, "--out", out, "--crop", "0:50,0:5"], capsys, "0:50,0:5")
     fails(["render", model, "--out", out, "--crop", "5:5,0:5"], capsys, "5:5,0:5")
+    fails(["render", model, "--out", out, "--crop", f"0:{'9' * 5000},0:5"], capsys, "--crop '0:999")
     fails(["render", model, "--out", out, "--size", "0x5"], capsys, "0x5")
     fails(["render", model, "--out", out, "--scale", "-1"], capsys, "--scale")
     fails(["render", model, "--out", str(tmp_path / "x.docx")], capsys, "x.docx")

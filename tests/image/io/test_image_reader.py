@@ -11,6 +11,7 @@ import PIL.ImageOps
 import pytest
 import tifffile
 
+from finer_core import InputError
 from finer_image.io.reader import read_image
 from tests.image.image_files import chunk, exif, exr_file, noise, pillow_bytes, png, saved, smooth, tiff_bytes
 
@@ -255,6 +256,45 @@ def test_hdr_row_and_column_orders(tmp_path, rows, columns):
     assert (image.mode, image.dtype) == ("RGB", np.float32)
     flipped = image.pixels[:: 1 if rows == "-" else -1, :: 1 if columns == "+" else -1]
     np.testing.assert_allclose(flipped, samples, atol=samples.max() / 128)
+
+
+def hdr(content: bytes, *, size: tuple[int, int]) -> bytes:
+    return b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % size + content
+
+
+def test_hdr_of_old_runs(tmp_path):
+    """A pixel, and how often it is repeated, in more than one byte where it is often, and over ends of lines."""
+    one, two = b"\x80\x40\x20\x81", b"\xff\x80\0\x80"
+    first, second = [2.0 * mantissa / 256 for mantissa in (128, 64, 32)], [mantissa / 256 for mantissa in (255, 128, 0)]
+    content = one + b"\1\1\1\x03" + two + b"\1\1\1\x2b" + b"\1\1\1\1" + bytes(4)
+    image = read_image(saved(tmp_path / "a.hdr", hdr(content, size=(61, 5))))
+    assert image.pixels.reshape(-1, 3).tolist() == [first] * 4 + [second] * 300 + [[0, 0, 0]]
+    assert image.notes == ()
+    for wrong in (content[:-4], b"\1\1\1\3" + content, content[:-4] + b"\1\1\1\x09"):
+        with pytest.raises(InputError, match=r"a\.hdr: is a truncated or corrupt HDR"):
+            read_image(saved(tmp_path / "a.hdr", hdr(wrong, size=(61, 5))))
+
+
+@pytest.mark.parametrize("kind", ["plain", "old runs", "new runs"])
+def test_hdr_with_more_behind_it(tmp_path, kind):
+    pixel, line = (
+        b"\x80\x40\x20\x81",
+        b"\2\2\0\x0a" + b"".join(b"\x8a" + bytes([value]) for value in b"\x80\x40\x20\x81"),
+    )
+    content = {"plain": pixel * 40, "old runs": pixel + b"\1\1\1\x27", "new runs": line * 4}[kind]
+    image = read_image(saved(tmp_path / "a.hdr", hdr(content + b"tail", size=(4, 10))))
+    assert image.notes == ("holds 4 bytes behind its picture, which are not used",)
+    assert image.pixels.reshape(-1, 3).tolist() == [[1, 0.5, 0.25]] * 40
+
+
+def test_a_netpbm_header_whose_lines_end_as_in_dos(tmp_path):
+    colors, numbers = noise(3, 5, 3), noise(3, 5, dtype="float32")
+    image = read_image(saved(tmp_path / "a.ppm", b"P6\r\n5 3\r\n255\r\n" + colors.tobytes()))
+    assert np.array_equal(image.pixels, colors) and image.notes == ()
+    image = read_image(saved(tmp_path / "a.pfm", b"Pf\r\n5 3\r\n-1\r\n" + numbers[::-1].tobytes()))
+    assert np.array_equal(image.pixels[..., 0], numbers) and image.notes == ()
+    usual = read_image(saved(tmp_path / "b.pfm", b"Pf\n5 3\n-1\n" + numbers[::-1].tobytes() + b"tail"))
+    assert np.array_equal(usual.pixels[..., 0], numbers) and "holds more behind" in usual.notes[0]
 
 
 @pytest.mark.parametrize(

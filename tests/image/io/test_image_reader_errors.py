@@ -350,6 +350,12 @@ def test_a_picture_inside_a_picture_counts(tmp_path):
     assert "corrupt ICO (Image size (400000000 pixels)" in refusal(tmp_path / "a.ico")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no such file on this system")
+def test_a_file_that_cannot_be_read_from_is_refused(tmp_path):
+    (tmp_path / "a.png").symlink_to("/proc/self/mem")
+    assert "a.png: is a truncated or corrupt image (Input/output error)" in refusal(tmp_path / "a.png")
+
+
 def test_numbers_in_text_are_read_piece_by_piece(tmp_path, monkeypatch):
     monkeypatch.setattr("finer_image.io.formats.plain._TEXT_PIECE", 64)  # words and comments go on in the next piece
     numbers = noise(20, 30)

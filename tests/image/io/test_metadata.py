@@ -143,6 +143,22 @@ def test_a_scale_of_a_zarr_array_is_told_and_a_list_of_one_value_is_that_value(t
     assert "names 2 values for 'no data'; only the first, 599.0, counts as such" in with_two.notes
 
 
+@pytest.mark.parametrize(
+    ("names", "is_said"),
+    [
+        *((["y", "x", "band"], False), (["Lat", "Lon", None], False), (["a", "b", "c"], False)),
+        *((["band", "y", "x"], True), (["x", "y", "band"], True), (["time", "row", "column"], True)),
+    ],
+)
+def test_axes_of_a_zarr_array_in_another_order_are_told(tmp_path, names, is_said):
+    zarr = pytest.importorskip("zarr", minversion="3")
+    for version, named in ((3, {"dimension_names": names}), (2, {"attributes": {"_ARRAY_DIMENSIONS": names}})):
+        path = str(tmp_path / f"{version}.zarr")
+        array = zarr.create_array(path, shape=(5, 6, 7), dtype="u1", zarr_format=version, **named)
+        array[:] = noise(5, 6, 7)
+        assert any("names its axes" in note for note in read_image(path).notes) == is_said
+
+
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize(
     ("stored", "unsigned", "meant"), [("i1", "true", "u1"), ("i2", "True", "u2"), ("u2", "false", "i2")]

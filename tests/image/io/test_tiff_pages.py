@@ -141,10 +141,12 @@ def test_pictures_that_are_not_read_are_refused_by_name(tmp_path, name):
 
 MORE = {
     "two.ppm": lambda: b"P6 28 20 255\n" + LARGE.tobytes() + b"P6 28 20 255\n" + LARGE.tobytes(),
+    "two.pbm": lambda: 2 * (b"P4 28 20\n" + bytes(80)),
     "two.npy": lambda: npy(LARGE) + npy(LARGE),
     "moves.gif": lambda: moving("GIF"),
     "moves.webp": lambda: moving("WEBP", lossless=True),
     "moves.png": lambda: moving("PNG"),
+    "moves beside it.png": lambda: moving("PNG", default_image=True),
 }
 
 
@@ -166,7 +168,12 @@ def test_more_pictures_behind_the_first_are_told(tmp_path, name):
 
 
 def test_one_picture_is_read_without_a_word(tmp_path):
-    for name, data in {"a.ppm": b"P6 28 20 255\n" + LARGE.tobytes() + b"\n", "a.npy": npy(LARGE)}.items():
+    one = {
+        "a.ppm": b"P6 28 20 255\n" + LARGE.tobytes() + b"\n",
+        "a.npy": npy(LARGE),
+        "a.pbm": b"P4 28 20\n" + bytes(80),
+    }
+    for name, data in one.items():
         assert read_image(saved(tmp_path / name, data)).notes == ()
 
 
@@ -182,3 +189,79 @@ def test_layers_without_a_picture_are_refused(tmp_path):
     assert read_image(saved(tmp_path / "a.psd", psd(merged=True))).pixels.ravel().tolist() == list(range(12))
     with pytest.raises(InputError, match="maximum compatibility"):
         read_image(saved(tmp_path / "b.psd", psd(merged=False)))
+
+
+def test_other_channels_of_a_psd_are_told_of_and_its_bits_are_black(tmp_path):
+    def psd(channels: int, bits: int, mode: int, content: bytes):
+        head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, 2, 8, bits, mode) + bytes(14)
+        return read_image(saved(tmp_path / "a.psd", head + content))
+
+    planes = noise(5, 2, 8)
+    gray = psd(2, 8, 1, planes[:2].tobytes())
+    assert np.array_equal(gray.pixels[..., 0], planes[0])
+    assert gray.notes == ("has 2 channels, of which the last 1 are not used",)
+    assert psd(5, 8, 3, planes.tobytes()).notes == ("has 5 channels, of which the last 2 are not used",)
+    assert psd(4, 8, 3, planes[:4].tobytes()).notes == psd(3, 8, 3, planes[:3].tobytes()).notes == ()
+    bits = psd(1, 1, 0, b"\xf0\x01")
+    assert bits.pixels[..., 0].tolist() == [[0] * 4 + [255] * 4, [255] * 7 + [0]] and bits.notes == ()
+
+
+def bare_tiff(path: Path, samples: bytes, size: tuple[int, int], tags: dict[int, list[int]]) -> Path:
+    """Write a page of one strip with no more than these tags, all of them 16-bit numbers, beside its size and place."""
+    rows, columns = size
+    tags = {256: [columns], 257: [rows], 259: [1], 273: [8], 278: [rows], 279: [len(samples)], **tags}
+    entries, more, at = b"", b"", 8 + len(samples)
+    end = at + 2 + 12 * len(tags) + 4
+    for code, values in sorted(tags.items()):
+        content = struct.pack(f"<{len(values)}H", *values)
+        place = content.ljust(4, b"\0") if len(values) < 3 else struct.pack("<I", end + len(more))
+        entries += struct.pack("<HHI", code, 3, len(values)) + place
+        more += content if len(values) > 2 else b""
+    start = b"II*\0" + struct.pack("<I", at) + samples
+    return saved(path, start + struct.pack("<H", len(tags)) + entries + bytes(4) + more)
+
+
+@pytest.mark.parametrize("meaning", [9, 10, 32844, 32845, 12345])
+def test_colors_of_an_unknown_kind_are_refused(tmp_path, meaning):
+    """They would look like RGB."""
+    tags = {258: [8, 8, 8], 262: [meaning], 277: [3]}
+    path = bare_tiff(tmp_path / "a.tif", SMALL.tobytes(), SMALL.shape[:2], tags)
+    with pytest.raises(InputError, match=f"a\\.tif: stores colors as photometric interpretation {meaning}"):
+        read_image(path)
+
+
+def test_values_whose_meaning_is_not_said_count_from_black(tmp_path):
+    tags = {258: [8], 277: [1]}
+    image = whole_and_in_parts(bare_tiff(tmp_path / "a.tif", SMALL[..., 0].tobytes(), SMALL.shape[:2], tags))
+    assert np.array_equal(image.pixels[..., 0], SMALL[..., 0]) and "zero is taken for black" in image.notes[0]
+    bits = bare_tiff(tmp_path / "fax.tif", b"\xf0", (1, 8), {258: [1], 277: [1]})
+    assert whole_and_in_parts(bits).pixels[0, :, 0].tolist() == [0] * 4 + [255] * 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_values_that_count_from_white_and_have_no_end_are_told_of(tmp_path, dtype):
+    pixels = noise(6, 8, dtype="uint16").astype(dtype)
+    image = whole_and_in_parts(tiff(tmp_path / "a.tif", (pixels, {"photometric": "miniswhite"})))
+    assert np.array_equal(image.pixels[..., 0], pixels) and "dark and light are swapped" in image.notes[0]
+
+
+def test_a_palette_of_two_colors(tmp_path):
+    tags = {258: [1], 262: [3], 277: [1], 320: [65535, 0, 0, 32768, 257, 514]}
+    image = whole_and_in_parts(bare_tiff(tmp_path / "a.tif", b"\xa0", (1, 4), tags))
+    assert image.pixels.tolist() == [[[0, 128, 2], [255, 0, 1]] * 2]
+
+
+def test_a_palette_beside_other_samples_is_refused(tmp_path):
+    tags = {258: [8, 8], 262: [3], 277: [2], 320: [*range(768)], 338: [2]}
+    path = bare_tiff(tmp_path / "a.tif", noise(4, 6, 2).tobytes(), (4, 6), tags)
+    with pytest.raises(InputError, match="has a palette and other samples"):
+        read_image(path)
+
+
+def test_inks_other_than_those_of_cmyk_are_no_colors(tmp_path):
+    inks = noise(6, 8, 4)
+    options = {"photometric": "separated", "extratags": [(332, "H", 1, 2, True)]}
+    image = whole_and_in_parts(tiff(tmp_path / "a.tif", (inks, options)))
+    assert (
+        image.mode == "CHANNELS" and np.array_equal(image.pixels, inks) and "other than those of CMYK" in image.notes[0]
+    )

@@ -54,6 +54,8 @@ def geotiff(path: Path, pixels: np.ndarray, text: str, **options: object) -> Pat
     [
         (LEAST, "float32", "-3.4028234663852886e+38"),
         (LEAST, "float32", "-3.40282346638529e+38"),  # too few digits: beyond float32
+        (LEAST, "float32", "-3.40282e+38"),  # likewise: within it
+        (-np.finfo("float64").max, "float64", "-1.79769e+308"),
         (-9999, "float32", "-9999"),
         (-9999, "float64", "-9999.0"),
         (-32768, "int16", "-32768"),
@@ -89,6 +91,20 @@ def test_a_value_that_no_pixel_can_have_is_not_used(tmp_path):
     assert image.missing == 0 and "'none' as the value without data" in image.notes[0]
 
 
+def test_the_color_that_a_geotiff_names(tmp_path):
+    colors = noise(6, 8, 3) | 1
+    colors[2:4, 5] = 0
+
+    def read(values: str):
+        words = f'<GDALMetadata><Item name="NODATA_VALUES">{values}</Item></GDALMetadata>'
+        tags = [(42112, "s", 0, words, True)]
+        return read_image(saved(tmp_path / "a.tif", tiff_bytes(colors, photometric="rgb", extratags=tags)))
+
+    assert read("0 0 0").missing == 2
+    other = read("0 0 7")
+    assert other.missing == 0 and "names 0, 7 as the values without data (NODATA_VALUES)" in other.notes[0]
+
+
 def test_a_color_is_not_missing_for_having_no_red():
     pixels = np.array([[[0, 0, 0, 9], [0, 5, 0, 9]]], dtype=np.uint8)
     assert missing_pixels(pixels, nodata=0, mode="RGBA").tolist() == [[True, False]]
@@ -110,6 +126,7 @@ def test_an_image_without_any_data_is_refused(tmp_path):
     [
         ({"_FillValue": -9999}, 0, [-9999]),
         ({"missing_value": 7}, 0, [7]),
+        ({"nodata": -32768}, 0, [-32768]),
         ({"_FillValue": "AAAAAICHw8A="}, 0, [-9999]),  # the bytes of a double, as xarray writes them
         ({"_FillValue": "AAAAAAAA+H8="}, 0, []),  # NaN
         ({"_FillValue": "NaN", "missing_value": -9999}, 0, [-9999]),

@@ -137,6 +137,20 @@ def test_float_pictures_outside_their_range_are_refused(tmp_path, value):
         read_picture(tmp_path / "a.tif")
 
 
+def test_bytes_with_a_sign_are_refused(tmp_path):
+    """Pillow would take -1 for 255."""
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 4), -1, np.int8))
+    with pytest.raises(InputError, match=r"a\.tif: .*values with a sign"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_packed_floats_of_either_byte_order_are_read(tmp_path):
+    for order in "<>":
+        values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+        tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order, compression="zlib")
+        np.testing.assert_allclose(read_picture(tmp_path / "a.tif")[..., 0], 255 * values, atol=0.5)
+
+
 def test_pictures_that_start_other_programs_are_not_opened(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
     with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):

@@ -269,6 +269,10 @@ def test_what_is_left_aside_is_said(tmp_path):
     assert all(f"{name} is left aside" in notes for name in ("rolling_shutter", "mask_color", "white_transparent"))
     assert not any("aside" in note for note in read(tmp_path / "b", rolling_shutter=[0.0, 0, 0, 0]).notes)
     assert "depth_file_path is left aside" in read(tmp_path / "d", each=lambda i: {"depth_file_path": "a.png"}).notes
+    assert "projection_type is left aside" in read(tmp_path / "e", projection_type="ortho").notes
+    assert (
+        "intrinsics is left aside" in read(tmp_path / "f", each=lambda i: {"intrinsics": [[9, 0, 4], [0, 9, 4]]}).notes
+    )
     assert "time is left aside" in read(tmp_path / "c", each=lambda i: {"time": i / 6}).notes
 
 

@@ -125,15 +125,16 @@ def test_normals_that_disagree_are_said():
     assert not clean_cloud(corners, faces)[1]
 
 
-def test_points_of_a_line_are_refused_and_those_of_a_plane_are_said_to_have_no_inside():
+@pytest.mark.parametrize("normals", [None, sphere(200)], ids=["estimated", "given"])
+def test_points_of_a_line_are_refused_and_those_of_a_plane_are_said_to_have_no_inside(normals):
     share = np.random.default_rng(0).random((200, 2))
     for direction in ([1.0, 0, 0], [1.0, 2, 3]):
         with pytest.raises(InputError, match="on one line"):
-            clean_cloud(np.outer(share[:, 0], direction) + 7, None)
+            clean_cloud(np.outer(share[:, 0], direction) + 7, normals)
     for across in ([0.0, 1, 0], [-2.0, 1, 5]):
-        notes = clean_cloud(share @ np.array([[1.0, 2, 3], across]), None)[1]
-        assert any("in one plane" in note for note in notes)
-    assert not any("plane" in note for note in clean_cloud(sphere(200), None)[1])
+        notes = clean_cloud(share @ np.array([[1.0, 2, 3], across]), normals)[1]
+        assert any("in one plane: it has no inside" in note for note in notes)
+    assert not any("plane" in note for note in clean_cloud(sphere(200), normals)[1])
 
 
 def test_normals_that_are_all_zero_are_estimated_without_a_warning():

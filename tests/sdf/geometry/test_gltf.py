@@ -107,8 +107,19 @@ def test_compressed_parts_are_refused_although_nothing_is_required(tmp_path):
     empty = [{key: value for key, value in stored.items() if key != "bufferView"} for stored in made.json["accessors"]]
     made.json["meshes"][0]["primitives"][0]["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0}}
     assert "draco" in refusal(saved(tmp_path / "a.glb", made.glb(accessors=empty)))
-    views = [view | {"extensions": {"EXT_meshopt_compression": {}}} for view in made.json["bufferViews"]]
-    assert "meshopt" in refusal(saved(tmp_path / "b.glb", plain().glb(bufferViews=views)))
+    for name in ("EXT_meshopt_compression", "KHR_meshopt_compression"):
+        views = [view | {"extensions": {name: {}}} for view in made.json["bufferViews"]]
+        assert name in refusal(saved(tmp_path / "b.glb", plain().glb(bufferViews=views)))
+
+
+def test_a_second_buffer_without_a_link_holds_nothing(tmp_path):
+    """The chunk behind the JSON is the first one's alone."""
+    made = plain()
+    buffers = 2 * [{"byteLength": 168}]
+    views = [view | {"buffer": 1} for view in made.json["bufferViews"]]
+    assert "its buffer holds 0 bytes" in refusal(
+        saved(tmp_path / "a.glb", made.glb(bufferViews=views, buffers=buffers))
+    )
 
 
 def test_nodes_stand_in_one_another(tmp_path):

@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -202,7 +203,8 @@ def check_surroundings() -> None:
             f"the current folder is gone ({error.strerror or error}); change to a folder that exists"
         ) from error
     os.environ.update(_VARIABLES)
-    if not os.environ.get("SOURCE_DATE_EPOCH", "0").isdigit():  # matplotlib dates its files by it
+    # matplotlib dates its files by it, of which it takes years of four digits.
+    if not re.fullmatch(r"[0-9]{1,11}", os.environ.get("SOURCE_DATE_EPOCH", "0")):
         del os.environ["SOURCE_DATE_EPOCH"]
     if shutil.which(os.environ.get("IMAGEIO_FFMPEG_EXE", "")) is None:  # else the films at the end fail
         os.environ.pop("IMAGEIO_FFMPEG_EXE", None)

@@ -163,7 +163,7 @@ def parse_crop(text: str) -> Crop:
     Raises:
         InputError: If it is not of that form.
     """
-    match = re.fullmatch(r"(\d+):(\d+),(\d+):(\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9}),(\d{1,9}):(\d{1,9})", text.strip())
     if not match:
         raise InputError(f"--crop {text!r} is not Y0:Y1,X0:X1, e.g. 0:256,128:384")
     return Crop(*(int(part) for part in match.groups()))

@@ -223,7 +223,7 @@ def _pooch() -> Any:
 
 def _start_of(response: Any) -> int | None:
     """Return where a partial answer says that it begins."""
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    match = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 

@@ -149,8 +149,10 @@ def given_path(path: Any) -> Path:
     """Return the path that a program gave.
 
     Raises:
-        InputError: If it is none: None, a number, an open file, or bytes.
+        InputError: If it is none: None, a number, an open file, bytes, or an empty text, which is no folder's name.
     """
+    if isinstance(path, str) and not path:
+        raise InputError("a path is empty ('', an unset variable?); give one, or '.' for the current folder")
     try:
         return Path(path)
     except TypeError:

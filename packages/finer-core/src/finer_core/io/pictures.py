@@ -16,8 +16,12 @@ from finer_core.surroundings import native_silence, no_warnings, once_for_all_th
 
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF")
 """Formats of pictures; Pillow has others, of which some start other programs."""
-_KIND_OF_PAGE, _DESCRIPTION, _SAMPLES, _EXTRA_SAMPLES = 254, 270, 277, 338
+_KIND_OF_PAGE, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 254, 262, 270, 277, 338, 339
 """Tags of TIFF."""
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+"""Values of two of them."""
+_NATIVE_ORDER = {"F;32BF": "F;32NF", "I;32BS": "I;32NS", "I;16BS": "I;16NS"}
+"""Pillow's names of big-endian samples, and of those that libtiff has brought into the machine's order."""
 
 
 @once_for_all_threads
@@ -55,9 +59,44 @@ def opened_picture(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
             Image.init()
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=[each for each in _FORMATS if each in Image.OPEN]) as picture:
+                if picture.format == "TIFF":
+                    _check_deep(picture)
+                if picture.format == "PPM":
+                    _skip_line_end(picture)
                 yield never_half(picture) if picture.format in ("JPEG", "MPO") else picture
     except Exception as error:  # decoders raise what they please for damaged data
         raise InputError(f"{name}: cannot be read as a picture ({reason_of(error)})") from error
+
+
+def _check_deep(picture: Any) -> None:
+    """Let Pillow decode deep samples of a TIFF as they are meant: it turns the bytes of packed big-endian ones twice.
+
+    Raises:
+        InputError: If zero stands for white in more than 8 bits, which it takes for black.
+    """
+    picture.tile = [
+        tile._replace(args=(_NATIVE_ORDER.get(tile.args[0], tile.args[0]), *tile.args[1:]))
+        if tile.codec_name == "libtiff"
+        else tile
+        for tile in picture.tile
+    ]
+    if picture.mode[:1] in "IF" and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise InputError("zero stands for white in it, in more than 8 bits; save it with zero for black")
+
+
+def _skip_line_end(picture: Any) -> None:
+    """Let Pillow begin behind the second character of a line end, with which DOS ends the header of a PPM, too."""
+    (tile,) = picture.tile
+    picture.fp.seek(tile.offset - 1)
+    ends_so = picture.fp.read(2) == b"\r\n"
+    values = picture.fp.seek(0, os.SEEK_END) - tile.offset - 1
+    if ends_so and values in [size * picture.width * picture.height * len(picture.getbands()) for size in (1, 2, 4)]:
+        picture.tile = [tile._replace(offset=tile.offset + 1)]
+
+
+def has_sign(picture: Any) -> bool:
+    """Return whether an opened TIFF says that its samples have a sign."""
+    return set(np.ravel(getattr(picture, "tag_v2", {}).get(_SAMPLE_FORMAT, 1))) == {_SIGNED}
 
 
 def count_pages(picture: Any) -> int:

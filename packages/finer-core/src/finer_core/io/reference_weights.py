@@ -24,9 +24,11 @@ from finer_core.networks.config import SIZES_GIVEN, check_option_names
 from finer_core.surroundings import no_warnings
 
 _log = logging.getLogger(__name__)
-_LINEAR = re.compile(r"^net(?:\.net)?\.(?P<index>\d+)(?:\.0|\.linear)?\.(?P<leaf>weight|bias)$")
+_LINEAR = re.compile(r"^net(?:\.net)?\.(?P<index>\d{1,9})(?:\.0|\.linear)?\.(?P<leaf>weight|bias)$")
 _CONSTANT = re.compile(r"^net\.\d+\.(?P<name>omega_0|scale_0)$")
-_FILTERED = re.compile(r"^(?P<part>linear|output_linear|filters)\.(?P<index>\d+)(?:\.linear)?\.(?P<leaf>weight|bias)$")
+_FILTERED = re.compile(
+    r"^(?P<part>linear|output_linear|filters)\.(?P<index>\d{1,9})(?:\.linear)?\.(?P<leaf>weight|bias)$"
+)
 _ENCODING = {"pe.avals": "encoding.amplitudes", "pe.bvals": "encoding.frequencies"}
 
 
@@ -199,7 +201,7 @@ def _used(found: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     for name, value in found.items():
         part, _, rest = name.partition(".")
         index, _, leaf = rest.partition(".")
-        if part not in kept or not index.isdecimal():
+        if part not in kept or not re.fullmatch(r"\d{1,9}", index):
             given[name] = value
         elif int(index) in kept[part]:
             single = part == "heads" and not hasattr(network, "output_layers")

@@ -1,5 +1,7 @@
 """Lines and numbers of text formats, read in bounded pieces."""
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ LINES_A_CLAIM = 1 << 16
 """After so many lines it is asked again whether there is room."""
 LONGEST_LINE = 1 << 24
 """Characters; no format that people write has such a line."""
+_TELLING_DIGITS = 3
+"""Fewer may be meant as they stand: 3e38."""
 
 
 def text_lines(path: Path, *, claim: Callable[[], None] = lambda: None) -> Iterator[tuple[str, str]]:
@@ -85,6 +89,19 @@ def _plain(word: str) -> str:
     if "_" in word or not word.isascii():
         raise ValueError
     return word
+
+
+def float_of(word: str, dtype: np.dtype) -> float:
+    """Return a word as a type of real numbers holds it; ValueError if it is no number.
+
+    The largest number of the type, written with fewer digits than it has, is that number.
+    """
+    value, largest = float(word), float(np.finfo(dtype).max)
+    digits = len(re.sub(r"[eE].*|\D", "", word).lstrip("0"))
+    if digits >= _TELLING_DIGITS and abs(value) == float(f"{largest:.{digits - 1}e}"):
+        return math.copysign(largest, value)
+    with np.errstate(over="ignore"):
+        return float(dtype.type(value))
 
 
 def integer(word: str, *, where: str) -> int:

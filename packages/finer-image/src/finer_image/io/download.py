@@ -5,7 +5,7 @@ from pathlib import Path
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetch, read_record, write_record
-from finer_core.io.files import sha256_of_file, unwritable
+from finer_core.io.files import given_path, sha256_of_file, unwritable
 from finer_core.progress import ProgressOption, reporting
 
 SETS = ("div2k",)
@@ -64,11 +64,11 @@ def download(
     if name not in SETS:
         raise InputError(f"there is no set {name!r} to download; known are {', '.join(SETS)}")
     check_source(url, None)
-    paths: list[Path] = []
+    paths, place = list[Path](), given_path(folder)
     with reporting("download", unit="image", progress=progress) as tell:
         for image in IMAGES:
             try:
-                paths.append(_image(image, Path(folder), base=(url or ADDRESS).rstrip("/")))
+                paths.append(_image(image, place, base=(url or ADDRESS).rstrip("/")))
             except OSError as error:
                 raise unwritable(folder, error, advice="choose another folder") from error
             tell(len(paths), len(IMAGES))

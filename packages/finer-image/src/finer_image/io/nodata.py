@@ -1,16 +1,19 @@
 """Pixels without data: the value that a file names for them, and NaN. They are left out of fit and figures."""
 
 import base64
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from finer_core.io.text import float_of
 from finer_core.shapes import Bool, Shaped
 
 Nodata = int | float | None
 """A value that stands for "no data"; None if the file names none. NaN stands for it in any case."""
+_GDAL_VALUES = re.compile(r"""<Item\b[^>]*\bname=["']NODATA_VALUES["'][^>]*>([^<]{1,1000})</Item>""")
 _MOST_NAMED = 100
 """Values of a list of such values that are looked at."""
 
@@ -26,8 +29,7 @@ def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
     """
     words = text.strip(" \t\n\0")
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):  # the greatest float32, written with too few digits, is rounded upwards
-            value = float(dtype.type(float(words)))
+        value = float_of(words, dtype)
         return None if np.isnan(value) else value
     try:
         whole = int(words)
@@ -40,21 +42,27 @@ def nodata_of_text(text: str, dtype: np.dtype) -> Nodata:
     return whole if info.min <= whole <= info.max else None
 
 
+def nodata_of_gdal(metadata: str) -> list[str]:
+    """Return the values that GDAL_METADATA names for colors without data (NODATA_VALUES), one a band, each once."""
+    found = _GDAL_VALUES.search(metadata)
+    return list(dict.fromkeys(found[1].split())) if found else []
+
+
 def nodata_of_attributes(
     attributes: Mapping[str, Any], dtype: np.dtype, *, fill_value: Any = None
 ) -> list[int | float]:
-    """Return the values that the attributes of a Zarr array name, by the CF conventions or as xarray writes them.
+    """Return the values that the attributes of a Zarr array name, as CF conventions, rasters and xarray do.
 
     Args:
-        attributes: The array's attributes; `_FillValue` and `missing_value` name such values.
+        attributes: The array's attributes; `_FillValue`, `missing_value` and `nodata` name such values.
         dtype: Type of the pixels.
         fill_value: The array's own fill value, which xarray takes for such a value in Zarr's format 2; else None.
 
     Returns:
         The values that pixels may have, without NaN, each once.
     """
-    named = [attributes.get("_FillValue"), attributes.get("missing_value")]
-    if "_ARRAY_DIMENSIONS" in attributes and named == [None, None]:  # what xarray wrote
+    named = [attributes.get(name) for name in ("_FillValue", "missing_value", "nodata")]
+    if "_ARRAY_DIMENSIONS" in attributes and named == [None] * 3:  # what xarray wrote
         named.append(fill_value)
     each = [value for values in named for value in (values[:_MOST_NAMED] if isinstance(values, list) else [values])]
     found = [_nodata_of_value(value, dtype) for value in each if isinstance(value, int | float | str)]

@@ -17,8 +17,9 @@ from finer_core.io.files import given_path
 from finer_core.resources import parse_memory
 from finer_core.surroundings import native_silence, no_warnings
 from finer_image.io.formats.exr import decode_exr
+from finer_image.io.formats.hdr import decode_hdr
 from finer_image.io.formats.pillow import decode_pillow
-from finer_image.io.formats.plain import decode_hdr, decode_netpbm, open_npy
+from finer_image.io.formats.plain import decode_netpbm, open_npy
 from finer_image.io.formats.png import decode_png
 from finer_image.io.image import Image
 from finer_image.io.library_guard import reading
@@ -146,7 +147,8 @@ def opened(
             working_bytes=working_bytes,
             takes_parts=takes_parts,
         )
-        kind = ZARR if is_zarr(path) else recognize(source)
+        with reading(path, "image"):
+            kind = ZARR if is_zarr(path) else recognize(source)
         with reading(path, kind.name):
             with native_silence():
                 content = kind.open(source)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from finer_core.errors import InputError
 from finer_core.io.download import check_source, fetched, read_record, write_record
+from finer_core.io.files import given_path
 from finer_core.io.partial_files import temporary_folder
 from finer_core.progress import ProgressOption, reporting
 from finer_nerf.config import SCENES
@@ -62,7 +63,7 @@ def download(
         ...
         finer_core.errors.InputError: there is no scene 'fern' to download; known are chair, drums, ficus, hotdog, ...
     """
-    folder, names = Path(folder), [names] if isinstance(names, str) else names
+    folder, names = given_path(folder), [names] if isinstance(names, str) else names
     for name in names:
         if name not in SCENES:
             raise InputError(f"there is no scene {name!r} to download; known are {', '.join(SCENES)}")

@@ -12,6 +12,7 @@ from finer_core.errors import InputError
 from finer_core.io.pictures import (
     converted,
     count_pages,
+    has_sign,
     has_unnamed_alpha,
     is_transparent,
     opened_picture,
@@ -73,6 +74,8 @@ def read_picture(path: str | os.PathLike[str], *, turn: bool = False) -> np.ndar
                 raise InputError(f"values from {found}; gray pictures of this kind have 0 to {most:g}")
             gray = np.rint(values / most * 255).astype(np.uint8)
             return np.repeat(gray[..., None], 3, axis=-1)
+        if has_sign(stored):
+            raise InputError("values with a sign; pictures have none")
         return np.asarray(converted(picture, "RGBA" if is_transparent(picture) else "RGB"))
 
 

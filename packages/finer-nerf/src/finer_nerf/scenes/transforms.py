@@ -29,7 +29,12 @@ _LISTED = ("k1", "k2", "k3", "k4", "p1", "p2")
 _LEFT_ASIDE = (
     *("rolling_shutter", "mask_color", "sharpen", "white_transparent", "black_transparent", "fix_premult", "env_map"),
     *("fisheye_crop_radius", "time", "depth_path", "depth_file_path"),
+    *("camera_type", "lens_mode", "lens_type", "projection", "projection_type", "ortho_scale", "fisheye624_params"),
+    *("fx", "fy", "focal", "focal_length", "fov", "K", "intrinsics", "intrinsic_matrix", "camera_intrinsics"),
+    *("distortion", "distortion_model", "distortion_coefficients", "distortion_coeffs", "dist_coeffs"),
+    *("pixel_aspect_x", "pixel_aspect_y", "sensor_width", "sensor_height"),
 )
+"""What is not followed, also what others call parts of a lens."""
 
 
 def read_blender(path: Path, *, memory: int | None = None) -> Found:

@@ -1,9 +1,8 @@
 """Read points from files: pictures, NumPy arrays, archives of them, and text tables."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,15 @@ import torch
 from finer_core.errors import InputError
 from finer_core.io.arrays import read_arrays
 from finer_core.io.files import input_suffix, reason_of
-from finer_core.io.pictures import converted, count_pages, is_transparent, opened_picture, samples_left_out
+from finer_core.io.pictures import (
+    converted,
+    count_pages,
+    has_sign,
+    is_transparent,
+    opened_picture,
+    samples_left_out,
+)
+from finer_core.io.text import float_of
 from finer_core.io.text_table import read_text_table
 from finer_core.resources import check_room
 from finer_ntk.inputs.points import Points, pixel_points
@@ -20,7 +27,7 @@ _BYTES_A_PIXEL = 16
 """Of a picture that is decoded, turned and converted, at most."""
 _NO_DATA = 42113
 """Tag of GeoTIFF: the value of pixels without data."""
-_BITS, _CHANNELS, _SAMPLE_FORMAT = 258, 277, 339
+_BITS, _CHANNELS = 258, 277
 """Tags of TIFF."""
 _OTHER_SIGN = str.maketrans("iu", "ui")
 _COPIES = 4
@@ -52,10 +59,11 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
         pixels = np.asarray(
             upright if deep else converted(upright, "L" if upright.mode in ("1", "L", "LA", "La") else "RGB")
         )
-        if _is_of_other_sign(pixels, tags):
+        is_whole = pixels.dtype.kind in "iu" and tuple(np.ravel(tags.get(_BITS, 0))) == (8 * pixels.itemsize,)
+        if is_whole and has_sign(file) != (pixels.dtype.kind == "i"):  # which Pillow read the other way
             deep, pixels = True, pixels.view(pixels.dtype.str.translate(_OTHER_SIGN))
         if _NO_DATA in tags:
-            _refuse_no_data(pixels, float(str(tags[_NO_DATA]).strip("\0 ")))
+            _refuse_no_data(pixels, str(tags[_NO_DATA]).strip("\0 "))
         low, high = (float(pixels.min()), float(pixels.max())) if deep else (0.0, 255.0)
         if not np.isfinite(high - low):
             raise InputError("pixels hold NaN or infinity")
@@ -65,17 +73,9 @@ def image_points(path: str, *, limit: int, memory: int | None = None) -> Points:
     return dataclasses.replace(points, target=target, what=f"{path}: {points.what}", notes=tuple(notes))
 
 
-def _is_of_other_sign(pixels: np.ndarray, tags: Mapping[int, Any]) -> bool:
-    """Return whether a TIFF says that its whole numbers have a sign, or none, and Pillow read them the other way."""
-    if pixels.dtype.kind not in "iu" or tuple(np.ravel(tags.get(_BITS, 0))) != (8 * pixels.itemsize,):
-        return False
-    has_sign = tuple(np.ravel(tags.get(_SAMPLE_FORMAT, 1))) == (2,)
-    return has_sign != (pixels.dtype.kind == "i")
-
-
-def _refuse_no_data(pixels: np.ndarray, value: float) -> None:
-    same = pixels.dtype.type(value) if pixels.dtype.kind == "f" else value  # as the pixels' precision rounds it
-    empty = int((pixels == same if np.isfinite(value) else ~np.isfinite(pixels)).sum())
+def _refuse_no_data(pixels: np.ndarray, text: str) -> None:
+    value = float_of(text, pixels.dtype) if pixels.dtype.kind == "f" else float(text)
+    empty = int((pixels == value if np.isfinite(value) else ~np.isfinite(pixels)).sum())
     if empty:
         raise InputError(f"{empty} of {pixels.size} values are its no-data value {value:g}; fill or crop them")
 

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from finer_core.errors import InputError
 from finer_core.io.download import Bounded, check_source, fetched, read_record, write_record
-from finer_core.io.files import atomic_path, sha256_of_file
+from finer_core.io.files import atomic_path, given_path, sha256_of_file
 from finer_core.progress import ProgressOption, reporting
 
 ACKNOWLEDGEMENT = (
@@ -112,7 +112,7 @@ def download(
     check_source(url, sha256)
     known = SOURCES[name]
     source = Source(url=url or known.url, sha256=(sha256 or known.sha256).lower(), member=known.member)
-    path = Path(folder) / f"{name}.ply"
+    path = given_path(folder) / f"{name}.ply"
     if path.exists():
         if path.is_file() and read_record(path.parent).get(name) == _entry(source, path):
             return path

@@ -58,13 +58,16 @@ def clean_cloud(points: Points, normals: Points | None) -> tuple[PointCloud, tup
     if len(points) < _LEAST_POINTS:
         raise InputError(f"it has {counted(len(points), 'different point')} and no faces; a surface needs more")
     notes += [*odd, *check_spread("points", points)]
+    is_flat = _is_flat(points)
     if normals is None or not normals.any():
         why = "its normals are all zero" if normals is not None else "it has no normals"
-        cloud, note = _with_estimated_normals(points)
+        cloud, note = _with_estimated_normals(points, is_flat=is_flat)
         return cloud, (*notes, f"{why}; {note}")
     missing = int((~normals.any(axis=1)).sum())
     if missing:
         notes.append(f"{missing} of {counted(len(points), 'normal')} are zero; what they say is unknown")
+    if is_flat:
+        notes.append("its points lie in one plane: it has no inside")
     volume, opposed = judge_normals(points, normals)
     if opposed > _MOST_OPPOSED:
         notes.append(
@@ -76,13 +79,19 @@ def clean_cloud(points: Points, normals: Points | None) -> tuple[PointCloud, tup
     return PointCloud(points=points, normals=normals), tuple(notes)
 
 
-def _with_estimated_normals(points: np.ndarray) -> tuple[PointCloud, str]:
-    """Return the cloud with normals of the scale that its noise asks for, and what was chosen."""
+def _is_flat(points: np.ndarray) -> bool:
+    """Return whether points lie in one plane; InputError if on one line."""
     middle = points - points.mean(axis=0)
+    middle /= np.abs(middle).max()
     spread = np.linalg.svd(middle.T @ middle, compute_uv=False) / np.square(middle).sum()
     if spread[1] < _FLAT:
         raise InputError("its points lie on one line, which is no surface; give points all over one")
-    sides = "which lie in one plane: it has no inside" if spread[2] < _FLAT else "looking outwards"
+    return bool(spread[2] < _FLAT)
+
+
+def _with_estimated_normals(points: np.ndarray, *, is_flat: bool) -> tuple[PointCloud, str]:
+    """Return the cloud with normals of the scale that its noise asks for, and what was chosen."""
+    sides = "which lie in one plane: it has no inside" if is_flat else "looking outwards"
     noise = measure_noise(points) if len(points) >= _NOISY_POINTS else None
     if noise is None or not noise.hides_the_surface:
         normals = estimate_normals(points)

@@ -11,7 +11,8 @@ from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.value_range import row_blocks, stretched
 
 _ORIENTATION_TAG = 0x0112
-_PSD_VERSION = 1057
+_PSD_VERSION, _PSD_CHANNELS = 1057, 12
+"""Number of a resource, and where the header has the number of channels."""
 _CODESTREAM = b"\xff\x4f\xff\x51"
 """Its first two markers, SOC and SIZ, by which a JPEG 2000 also begins where no boxes are around it."""
 _MOST_BOXES = 1000
@@ -53,6 +54,8 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
             pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
             if other and bits < 8 and not is_signed:
                 pixels = stretched(pixels, largest=2**bits - 1)
+        if format_name == "PSD" and image.mode == "1":
+            pixels = 255 - pixels  # a set bit is black, which Pillow takes for white
         orientation = orientation_of(image)
         # A phone's multi-picture JPEG holds previews and depth maps, which nobody takes for more images.
         if image.format in ("GIF", "WEBP", "AVIF") and getattr(image, "is_animated", False):
@@ -86,9 +89,17 @@ def in_bands(image: Any, mode: str) -> np.ndarray:
 
 
 def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:
-    """Refuse a PSD that holds layers alone: what stands in the place of its picture is white."""
+    """Refuse a PSD of layers alone: what stands in the place of its picture is white; note what is left of a file."""
+    if format_name == "PPM" and image.tile[0].codec_name == "raw":
+        source.handle.seek(image.tile[0].offset + image.height * -(-image.width // 8))
+        if source.handle.read(1).strip():
+            source.note("holds more behind its first picture, which is not used")
     if format_name != "PSD":
         return
+    source.handle.seek(_PSD_CHANNELS)
+    channels = int.from_bytes(source.handle.read(2), "big")
+    if more := channels - len(image.getbands()):
+        source.note(f"has {channels} channels, of which the last {more} are not used")
     versions = [data for number, _, data in image.resources if number == _PSD_VERSION]
     if versions and len(versions[0]) > 4 and not versions[0][4]:
         raise source.error("stores its layers without the picture that they make; save it with maximum compatibility")

@@ -1,4 +1,4 @@
-"""Decode the formats that are plain numbers after a short text header: NumPy, Radiance HDR and Netpbm."""
+"""Decode the formats that are plain numbers after a short text header: NumPy and Netpbm."""
 
 import math
 import re
@@ -50,35 +50,6 @@ def open_npy(source: ImageSource) -> Parts:
     return Parts(reader, lambda samples: DecodedImage(pixels=samples), channels)
 
 
-def decode_hdr(source: ImageSource) -> DecodedImage:
-    """Decode a Radiance .hdr picture (RGBE), as stored: EXPOSURE is not divided out.
-
-    Returns:
-        (H, W, 3) float32 pixels, not negative.
-
-    Raises:
-        InputError: The file is cut, too large, in XYZE colors, or stored column by column.
-    """
-    import imagecodecs
-
-    header, _, rest = source.handle.read(_MOST_HEADER_BYTES).partition(b"\n\n")
-    resolution, _, _ = rest.partition(b"\n")
-    if b"FORMAT=32-bit_rle_xyze" in header:
-        raise source.error("stores XYZE colors; convert it to RGBE first")
-    match = re.fullmatch(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\s*", resolution)
-    if match is None:
-        raise source.error(f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'")
-    height, width = int(match[2]), int(match[4])
-    # The scan lines twice, and a copy of the picture where it is turned.
-    beside = max(2 * source.file_bytes, height * width * 12)
-    source.check_size(height=height, width=width, channels=3, item_bytes=4, beside=beside)
-    # The decoder knows the usual row order only, and few header lines.
-    usual = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y %d +X %d\n" % (height, width)
-    source.handle.seek(len(header) + 2 + len(resolution) + 1)
-    pixels = imagecodecs.rgbe_decode(usual + source.handle.read())
-    return DecodedImage(pixels=pixels[:: 1 if match[1] == b"-" else -1, :: 1 if match[3] == b"+" else -1])
-
-
 def decode_netpbm(source: ImageSource) -> DecodedImage:
     """Decode PGM and PPM (P2, P3, P5, P6) at their true depth, and PFM (Pf, PF).
 
@@ -112,11 +83,19 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
     # Big-endian values, rows from below, and numbers in text, which are 16 bits wide at first, are copied once.
     beside = numbers * (2 if kind in b"23" else dtype.itemsize)
     source.check_size(height=height, width=width, channels=channels, item_bytes=dtype.itemsize, beside=beside)
-    source.handle.seek(match.end() - 1 if kind in b"23" else match.end())
+    start = match.end()
+    # Where text was written, a line of the header may end in two characters.
+    if (
+        kind in b"56fF"
+        and head[start - 1 : start + 1] == b"\r\n"
+        and source.file_bytes == start + 1 + numbers * dtype.itemsize
+    ):
+        start += 1
+    source.handle.seek(start - 1 if kind in b"23" else start)
     values = _numbers_in_text(source, numbers) if kind in b"23" else np.fromfile(source.handle, dtype, numbers)
     if values.size < numbers:
         raise source.error(f"is truncated: {values.size} of {numbers} values are there; copy or download it again")
-    if kind in b"356" and source.handle.read(1).strip():
+    if kind in b"356fF" and source.handle.read(1).strip():
         source.note("holds more behind its first picture, which is not used")
     if kind in b"fF":
         return DecodedImage(pixels=values.reshape(height, width, channels)[::-1])

@@ -49,7 +49,7 @@ def decode_png(source: ImageSource) -> DecodedImage:
     data = source.handle.read()
     chunks = _chunks(source, data)
     source.check_size(channels=_CHANNELS[color_type] + (b"tRNS" in chunks), **size)
-    if struct.unpack(">I", chunks.get(b"acTL", bytes(4))[:4])[0] > 1:
+    if b"fdAT" in chunks:  # a picture beside that of IDAT, which may be no part of the animation
         source.note("is animated; only its first picture is used")
     if space := _other_space(chunks):
         source.note(f"names {space} of its values, which a written image does not")

@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from finer_image.io.nodata import Nodata, nodata_of_text
+from finer_image.io.nodata import Nodata, nodata_of_gdal, nodata_of_text
 from finer_image.io.scaling import note_of_gdal
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.tiff_pages import MOSAIC
 from finer_image.io.value_range import row_blocks, stretched
 
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _LINEAR_RAW = 0, 2, 3, 5, 6, 8, 34892
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
+_LINEAR_RAW, _DEPTH = 34892, 51177
+_KNOWN = (*range(7), _CIELAB, MOSAIC, _LINEAR_RAW, _DEPTH)
+"""Meanings of samples; other ones, such as ICCLab and LogLuv, would look like RGB."""
 _JPEG_COMPRESSIONS = (6, 7)
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2
+_MEANING_TAG, _INK_SET_TAG, _NO_CMYK = 262, 332, 2
 _ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG, _METADATA_TAG, _NODATA_TAG = 274, 34675, 32768, 42112, 42113
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # else 1
 
@@ -27,17 +31,32 @@ def check_page(source: ImageSource, page: Any) -> None:
     """
     _check_directory(source, page)
     _check_samples(source, page)
-    if int(page.photometric) == _CMYK:
+    meaning = _meaning_of(page)
+    if _MEANING_TAG not in page.tags and meaning == _BLACK_IS_ZERO:
+        source.note("does not say what its values mean (photometric interpretation); zero is taken for black")
+    if meaning == _WHITE_IS_ZERO and page.dtype.kind not in "ub":
+        source.note(f"counts from white, which is not turned round in {page.dtype} values: dark and light are swapped")
+    if meaning != _CMYK == int(page.photometric):
+        source.note("holds inks other than those of CMYK; they are kept as they are")
+    if meaning == _CMYK:
         is_converted = page.samplesperpixel == 4 and page.dtype.kind == "u"
         source.note(f"is CMYK; {'converted to RGB without its color profile' if is_converted else 'kept as it is'}")
-    if int(page.photometric) == _LINEAR_RAW:
+    if meaning == _LINEAR_RAW:
         source.note("holds linear camera data, which are used as they are; develop them for the usual colors")
+
+
+def _meaning_of(page: Any) -> int:
+    """Return what the samples of a page mean; of what is not said, or is no usual ink, that they are numbers."""
+    meaning, inks = int(page.photometric), page.tags.get(_INK_SET_TAG)
+    if _MEANING_TAG not in page.tags:
+        return meaning if page.bitspersample == 1 else _BLACK_IS_ZERO  # of a fax, zero is white
+    return _BLACK_IS_ZERO if meaning == _CMYK and inks is not None and inks.value == _NO_CMYK else meaning
 
 
 def needs_pillow(page: Any) -> bool:
     """Return whether a page holds colors that tifffile hands out unconverted."""
-    photometric = int(page.photometric)
-    return photometric == _CIELAB or (photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS)
+    meaning = _meaning_of(page)
+    return meaning == _CIELAB or (meaning == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS)
 
 
 def _check_directory(source: ImageSource, page: Any) -> None:
@@ -68,11 +87,15 @@ def _check_samples(source: ImageSource, page: Any) -> None:
         raise source.error(f"is a volume of shape {page.shape}; extract one slice")
     if int(page.photometric) == MOSAIC:
         raise source.error("is a raw camera mosaic; develop it to TIFF or PNG first")
+    if _meaning_of(page) not in _KNOWN:
+        raise source.error(f"stores colors as photometric interpretation {int(page.photometric)}; save them as RGB")
     if not page.imagewidth or not page.imagelength:
         raise source.error("names no size of its picture; save it again")
     if page.dtype is None:
         raise source.error(f"stores {page.bitspersample}-bit samples, which no array type holds; save it as 16-bit")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
+    if int(page.photometric) == _PALETTE and page.samplesperpixel > 1:
+        raise source.error("has a palette and other samples beside it; save it as RGB or RGBA")
     channels = 3 if int(page.photometric) == _PALETTE else page.samplesperpixel
     source.check_size(height=height, width=width, channels=channels, item_bytes=page.dtype.itemsize, in_parts=True)
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -114,7 +137,7 @@ class SampleKind:
         if scaled:
             source.note(scaled)
         return cls(
-            photometric=int(page.photometric),
+            photometric=_meaning_of(page),
             bits=page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8,
             extrasamples=tuple(int(extra) for extra in page.extrasamples),
             colormap=np.asarray(page.colormap) if int(page.photometric) == _PALETTE else None,
@@ -162,13 +185,19 @@ class SampleKind:
 def _nodata_of(source: ImageSource, page: Any) -> Nodata:
     """Return the value that GDAL's tag names for pixels without data, if the samples are pixels as they are."""
     converted = (_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB)
-    if _NODATA_TAG not in page.tags or int(page.photometric) in converted or page.bitspersample < 8:
+    if _meaning_of(page) in converted or page.dtype.kind == "b" or np.min(page.bitspersample) < 8:
         return None
-    text = str(page.tags[_NODATA_TAG].value)
+    of_colors = nodata_of_gdal(str(page.tags[_METADATA_TAG].value)) if _METADATA_TAG in page.tags else []
+    if len(of_colors) > 1 or (of_colors and _meaning_of(page) != _RGB):
+        source.note(f"names {', '.join(of_colors)[:60]} as the values without data (NODATA_VALUES), which is not used")
+        of_colors = []
+    if _NODATA_TAG not in page.tags and not of_colors:
+        return None
+    text = str(page.tags[_NODATA_TAG].value) if _NODATA_TAG in page.tags else of_colors[0]
     try:
         return nodata_of_text(text, page.dtype)
     except (ValueError, OverflowError):
-        source.note(f"names {text[:40]!r} as the value without data (GDAL_NODATA), which is no number and is not used")
+        source.note(f"names {text[:40]!r} as the value without data (nodata), which is no number and is not used")
         return None
 
 
@@ -176,7 +205,7 @@ def _apply_palette(indices: np.ndarray, colormap: np.ndarray) -> np.ndarray:
     """Look (H, W) indices up in a (3, N) 16-bit color map; return (H, W, 3) uint8."""
     # Some writers put 8-bit colors into the 16-bit map.
     table = colormap if colormap.max() < 256 else colormap >> 8
-    return np.ascontiguousarray(table.T.astype(np.uint8))[indices]
+    return np.take(np.ascontiguousarray(table.T.astype(np.uint8)), indices, axis=0)
 
 
 def _rgb_from_cmyk(inks: np.ndarray) -> np.ndarray:

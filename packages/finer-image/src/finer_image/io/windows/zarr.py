@@ -16,6 +16,9 @@ from finer_image.io.windows.reader import BlockReader, Parts
 from finer_image.io.windows.zarr_chunks import check_chunk, stored_chunks
 from finer_image.io.windows.zarr_metadata import ZarrMetadata, read_metadata
 
+_ROWS = ("y", "lat", "latitude", "northing", "row", "rows", "height")
+_COLUMNS = ("x", "lon", "longitude", "easting", "col", "column", "columns", "width")
+"""Names of axes."""
 _OVERHEAD = 65536
 """Bytes that packing may add to a chunk, or an index to a shard, beyond doubling it."""
 
@@ -70,6 +73,12 @@ def open_zarr(source: ImageSource) -> Parts:
             f"{metadata.files - files} of its {metadata.files} chunks are not stored and are read as its fill value, "
             f"{metadata.fill_value!r}"
         )
+    if any(
+        (name in _ROWS and axis != 0) or (name in _COLUMNS and axis != 1)
+        for axis, name in enumerate(metadata.dimensions)
+    ):
+        axes = ", ".join(metadata.dimensions)[:60]
+        source.note(f"names its axes {axes}, and is read as rows, columns and channels; transpose it")
     scaled = note_of_attributes(metadata.attributes)
     if scaled:
         source.note(scaled)

@@ -58,6 +58,7 @@ class ZarrMetadata:
         dtype: Type of a value.
         fill_value: What chunks that are not stored are read as.
         attributes: What a user wrote beside the array.
+        dimensions: Names of the axes in lower case, empty without.
         compressor: Name of the codec that packs the chunks, "" for none; None for those inside shards.
         trailer: Bytes of the checksums behind what was packed.
         most_bytes: Bytes that a chunk, unpacked, may have.
@@ -71,6 +72,7 @@ class ZarrMetadata:
     dtype: np.dtype
     fill_value: Any
     attributes: Mapping[str, Any]
+    dimensions: tuple[str, ...]
     compressor: str | None
     trailer: int
     most_bytes: int
@@ -144,6 +146,7 @@ def _checked_2(path: Path, fields: Mapping[str, Any]) -> ZarrMetadata:
     codecs += [] if fields.get("compressor") is None else [fields["compressor"]]
     names = [_checked_codec(codec, name_at="id", version=2) for codec in codecs]
     chunks = _sizes(fields.get("chunks"), "chunks")
+    attributes = _object(path, ".zattrs") if (path / ".zattrs").is_file() else {}
     return _checked(
         version=2,
         names=names,
@@ -152,7 +155,8 @@ def _checked_2(path: Path, fields: Mapping[str, Any]) -> ZarrMetadata:
         grid_chunks=chunks,
         dtype=_dtype(fields.get("dtype")),
         fill_value=fields.get("fill_value"),
-        attributes=_object(path, ".zattrs") if (path / ".zattrs").is_file() else {},
+        attributes=attributes,
+        dimensions=_names(attributes.get("_ARRAY_DIMENSIONS")),
         key=("", _separator(fields.get("dimension_separator", "."))),
     )
 
@@ -181,6 +185,7 @@ def _checked_3(fields: Mapping[str, Any]) -> ZarrMetadata:
         dtype=_TYPES[kind],
         fill_value=fields.get("fill_value"),
         attributes=attributes if isinstance(attributes, dict) else {},
+        dimensions=_names(fields.get("dimension_names")),
         key=_key(fields.get("chunk_key_encoding")),
     )
 
@@ -268,6 +273,11 @@ def _dtype(text: Any) -> np.dtype:
         what = dtype or shown(text)
         raise InputError(f"holds {what} values; save an array of real numbers")
     return dtype
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return names of axes, which are no reason to refuse an array."""
+    return tuple(str(name).lower() for name in value) if isinstance(value, list) and len(value) < 4 else ()
 
 
 def _sizes(value: Any, name: str) -> tuple[int, ...]:

@@ -78,8 +78,8 @@ class GltfFile:
     def _view(self, stored: dict[str, Any], kind: np.dtype, count: int, width: int) -> np.ndarray:
         """Return what a buffer holds for an accessor, (count, width), without a copy."""
         view = item(self.json, "bufferViews", stored["bufferView"])
-        if "EXT_meshopt_compression" in view.get("extensions", {}):
-            raise InputError("it is compressed by EXT_meshopt_compression, which is not read; export it without")
+        if packed := [name for name in view.get("extensions", {}) if str(name).endswith("_meshopt_compression")]:
+            raise InputError(f"it is compressed by {packed[0]!s:.60}, which is not read; export it without")
         buffer = self._buffer(view["buffer"])
         start, length = int(view.get("byteOffset", 0)), int(view["byteLength"])
         offset = int(stored.get("byteOffset", 0))
@@ -96,7 +96,7 @@ class GltfFile:
             stored = item(self.json, "buffers", index)
             uri, length = stored.get("uri"), int(stored["byteLength"])
             if uri is None:
-                self._buffers[index] = self._chunk
+                self._buffers[index] = b"" if index else self._chunk
             else:
                 self._buffers[index] = self.linked(uri, length)
         return self._buffers[index]
