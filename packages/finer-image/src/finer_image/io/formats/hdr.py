@@ -98,8 +98,7 @@ def _of_old_runs(content: bytes, *, height: int, width: int) -> tuple[np.ndarray
         colors, end = colors[np.repeat(last[:end], lengths[:end])], min(end, len(colors))
     if len(colors) < count:
         raise ValueError(f"{len(colors)} of {count} pixels are there")
-    colors = colors[:count].reshape(height, width, 4)
-    exponents = colors[..., 3:].astype(np.int32) - _BIAS
-    pixels = np.ldexp(colors[..., :3].astype(np.float32), exponents)
-    pixels[colors[..., 3] == 0] = 0
-    return pixels, 4 * end
+    exponents = colors[:count, 3:].astype(np.int32) - _BIAS
+    pixels = np.ldexp(colors[:count, :3].astype(np.float32), exponents)
+    pixels[colors[:count, 3] == 0] = 0
+    return pixels.reshape(height, width, 3), 4 * end
