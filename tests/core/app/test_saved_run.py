@@ -173,6 +173,7 @@ def test_what_it_honors_is_not(run, tmp_path, file):
         ({"signal": 3}, "signal must be a string or none"),
         ({"signal": ""}, "signal is empty"),
         ({"network": {"hidden_features": 8}, "settings": {"network": 3}}, None),
+        ({"settings": {"steps": 3}, "seed": 7}, "'seed' does nothing beside 'settings'; put it there"),
         ({"betas": 3}, "setting 'betas' must be a list of 2"),
         ({"seed": 1e300}, "setting 'seed' must be an integer"),
     ],

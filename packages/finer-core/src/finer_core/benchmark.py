@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from finer_core.config import config_with
-from finer_core.distributed.sharing import Sharing, shared_results
+from finer_core.distributed.sharing import Sharing, found_from_anywhere, shared_results
 from finer_core.errors import InputError, error_of_one_fit
 from finer_core.networks.config import find_method
 from finer_core.progress import ProgressOption, reporting
@@ -183,7 +183,7 @@ def _results_of_workers(
             if settings.get(argument):
                 raise InputError(f"{argument}= cannot be shared with workers; leave it out, or workers= and scheduler=")
     packed = {method: _packed_settings(metrics_of, method, settings, sharing) for method, settings in given.items()}
-    contents = {name: _packed(signal, repr(name), sharing) for name, signal in signals.items()}
+    contents = {name: _packed(found_from_anywhere(signal), repr(name), sharing) for name, signal in signals.items()}
     fits = [_Sent(name, contents[name.signal], packed[name.method]) for name in names]
     return _received(fits, sharing)
 

@@ -206,7 +206,7 @@ def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple
     Raises:
         InputError: For a config file or a value that cannot be used.
     """
-    layer, signal = _file_settings(arguments)
+    layer, signal = _file_settings(arguments, settings)
     given = given_settings(arguments, settings)
     layer = _one_length(layer, given)
     return merge_settings(settings, layer, _over(layer, given, settings)), signal
@@ -219,12 +219,12 @@ def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[s
         InputError: As `merged_settings`.
     """
     given = given_settings(arguments, settings)
-    layer = _one_length(_file_settings(arguments)[0], given)
+    layer = _one_length(_file_settings(arguments, settings)[0], given)
     given = _over(layer, given, settings)
     return {**{name: value for name, value in layer.items() if value is not None}, **given}
 
 
-def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+def _file_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple[dict[str, Any], str | None]:
     """Return the settings and the input that the config file names; it may be a run's config.json."""
     if not arguments.config:
         return {}, None
@@ -233,6 +233,9 @@ def _file_settings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str |
         check(file.get(name, {} if kind is Mapping else None), kind, name=f"{arguments.config}: {name}")
     if file.get("signal") == "":
         raise InputError(f"{arguments.config}: signal is empty; name the input, or leave it out")
+    beside = [field.name for field in dataclasses.fields(settings) if field.name in file and field.name != "network"]
+    if beside and "settings" in file and "command" not in file:  # a run's own says there what it made of them
+        raise InputError(f"{arguments.config}: {beside[0]!r} does nothing beside 'settings'; put it there")
     layer = dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
     network = file.get("network")
     if "settings" in file and network:  # a run's config.json: its network is what was resolved

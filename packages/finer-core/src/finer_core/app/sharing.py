@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from finer_core.app.cli import add_options
 from finer_core.app.network_options import add_network_options
 from finer_core.app.run_folder import check_writable, open_run_folder
-from finer_core.distributed.sharing import Sharing, shared_results
+from finer_core.distributed.sharing import Sharing, found_from_anywhere, shared_results
 from finer_core.errors import InputError
 from finer_core.io.partial_files import TEMPORARY_PREFIX
 from finer_core.progress import reporting
@@ -123,7 +123,7 @@ def _rows_of_workers(row_of: RowOf, plan: Any, fits: Sequence[BenchmarkFit]) -> 
         )
         yield from shared_results(
             seen,
-            [fit._replace(out=fit.out.absolute()) for fit in fits],
+            [fit._replace(signal=found_from_anywhere(fit.signal), out=fit.out.absolute()) for fit in fits],
             sharing=plan.sharing,
             name_of=lambda fit: fit.out.name,
             prepare=prepare,

@@ -1,10 +1,12 @@
 """Say who computes tasks, this process or workers of Dask, and let them; importing this module loads no PyTorch."""
 
 import dataclasses
+import os
 from asyncio import TimeoutError as AsyncTimeoutError  # another class before Python 3.11
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from finer_core.c_library import allow_building, building_is_allowed
@@ -61,6 +63,14 @@ class Sharing:
 
         with threads_an_operation(self.threads):
             yield
+
+
+def found_from_anywhere(given: Any) -> Any:
+    """Return the absolute path of a file or folder, and anything else as it is: a worker is at work elsewhere."""
+    if not isinstance(given, str | os.PathLike) or not os.path.exists(given):
+        return given
+    path = os.path.abspath(given)
+    return path if isinstance(given, str) else Path(path)
 
 
 def shared_results(

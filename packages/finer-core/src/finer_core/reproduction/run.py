@@ -2,9 +2,10 @@
 
 import pkgutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
-from finer_core.distributed.sharing import Sharing, shared_results
+from finer_core.distributed.sharing import Sharing, found_from_anywhere, shared_results
 from finer_core.errors import DivergenceError, error_of_one_fit
 from finer_core.progress import ProgressOption, reporting
 from finer_core.reproduction.cell import Cell, Outcome
@@ -37,7 +38,10 @@ def run_cells(
     function = partial(_computed, compute)
     advice = "start the command again: what is finished is kept"
     if sharing.is_on:
-        results = shared_results(function, cells, sharing=sharing, name_of=_name_of, advice=advice)
+        sent = [
+            replace(each, input=replace(each.input, source=found_from_anywhere(each.input.source))) for each in cells
+        ]
+        results = shared_results(function, sent, sharing=sharing, name_of=_name_of, advice=advice)
     else:
         results = _results_here(function, cells, sharing)
     failures: dict[str, str] = {}
