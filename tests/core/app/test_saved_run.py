@@ -10,7 +10,8 @@ import torch
 
 from finer_core import InputError, build_network
 from finer_core.app.cli import OneLineParser
-from finer_core.app.fit_command import add_fit_options, asked_settings, merged_settings, refuse_changes
+from finer_core.app.config_file import asked_settings, merged_settings
+from finer_core.app.fit_command import add_fit_options, refuse_changes
 from finer_core.app.run_folder import open_run_folder
 from finer_core.app.saved_run import (
     check_weights,
@@ -171,6 +172,7 @@ def test_what_it_honors_is_not(run, tmp_path, file):
         ({"network": 3}, "network must be a mapping or none"),
         ({"settings": {}, "network": {"options": 3}}, "network: options must be a mapping"),
         ({"signal": 3}, "signal must be a string or none"),
+        ({"settings": {}, "given": 3}, "given must be a mapping"),
         ({"signal": ""}, "signal is empty"),
         ({"network": {"hidden_features": 8}, "settings": {"network": 3}}, None),
         ({"settings": {"steps": 3}, "seed": 7}, "'seed' does nothing beside 'settings'; put it there"),
@@ -186,6 +188,40 @@ def test_a_config_file_of_another_kind_is_refused(tmp_path, file, message):
         return
     with pytest.raises(InputError, match=message):
         merged_settings(arguments, Settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_anew"),
+    [
+        ([], False),
+        (["--seed", "3"], False),
+        (["--method", "finer", "--optimizer", "soap"], False),
+        (["--optimizer", "adam"], True),
+        (["--method", "siren"], True),
+        (["--steps", "20"], True),
+        (["--hidden-features", "8"], True),
+    ],
+)
+def test_what_was_given_to_a_run_is_all_that_holds_where_the_rest_is_decided_anew(tmp_path, arguments, is_anew):
+    resolved = {"method": "finer", "optimizer": "soap", "steps": 20, "learning_rate": 0.3, "seed": 1}
+    file = {"settings": resolved, "given": {"method": "finer", "seed": 1}, "network": {"hidden_features": 16}}
+    (tmp_path / "c.json").write_text(json.dumps(file))
+    merged, _ = merged_settings(given_by("--config", str(tmp_path / "c.json"), *arguments), Settings)
+    assert merged.seed == (3 if "--seed" in arguments else 1)
+    assert merged.learning_rate == (None if is_anew else 0.3)
+    expected = (
+        {"hidden_features": 8} if "--hidden-features" in arguments else None if is_anew else {"hidden_features": 16}
+    )
+    assert (merged.network or None) == expected
+
+
+@pytest.mark.parametrize("file", [{"settings": {"network": 3}}, {"settings": {}, "given": {"network": "3"}}], ids=str)
+def test_a_network_that_is_none_is_refused_beside_options_of_one(tmp_path, file):
+    (tmp_path / "c.json").write_text(json.dumps(file))
+    arguments = given_by("--config", str(tmp_path / "c.json"), "--hidden-features", "8")
+    for read in (merged_settings, asked_settings):
+        with pytest.raises(InputError, match=f"{tmp_path}/c.json: network must be a mapping or none"):
+            read(arguments, Settings)
 
 
 def test_no_average_on_the_command_line_puts_aside_how_often_a_config_file_updates_one(tmp_path):

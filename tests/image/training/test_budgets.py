@@ -131,6 +131,20 @@ def test_a_run_s_config_is_a_config(picture, tmp_path):
     assert fitted(picture, tmp_path / "longer", *config, "--passes", "8")[1]["passes"] == 8
 
 
+@pytest.mark.parametrize(
+    "other", [["--passes", "200"], ["--optimizer", "adam"], ["--hidden-features", "48"], ["--method", "siren"]]
+)
+def test_what_follows_from_a_length_is_chosen_anew_for_another_one(picture, tmp_path, other):
+    fitted(picture, tmp_path / "run", "--passes", "4", "--seed", "3", "--ema-decay", "0.9")
+    config = ["--config", str(tmp_path / "run" / "config.json")]
+    _, anew = fitted(picture, tmp_path / "anew", *config, *other)
+    passes = [] if "--passes" in other else ["--passes", "4"]
+    _, whole = fitted(picture, tmp_path / "whole", *passes, "--seed", "3", "--ema-decay", "0.9", *other)
+    assert anew == whole and anew["ema_decay"] == 0.9
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("anew", "whole")]
+    assert models[0] == models[1]
+
+
 def psnr_of(image: Image, *, passes: float, factor: float, precision: str, width: int) -> tuple[float, int]:
     """Fit at a multiple of the preset's rates; return the PSNR and the rollbacks."""
     given = {"network": {"hidden_features": width, "hidden_layers": 2}, "precision": precision, "device": "cpu"}

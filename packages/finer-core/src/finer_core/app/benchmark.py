@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from finer_core.app.benchmark_table import FILES, BenchmarkTable
-from finer_core.app.fit_command import given_settings, run_mode
+from finer_core.app.config_file import given_settings
+from finer_core.app.fit_command import run_mode
 from finer_core.app.folder_lock import lock_folder
 from finer_core.app.run_folder import Habits, Mode, RunFolder
 from finer_core.app.sharing import BenchmarkFit, Row, rows_of_fits, sharing_of

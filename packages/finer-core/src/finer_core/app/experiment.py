@@ -18,7 +18,7 @@ from finer_core.app.saved_run import (
     tell_of_other_circumstances,
 )
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing
-from finer_core.config import SavedPlan
+from finer_core.config import SavedPlan, given_fields
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
@@ -52,10 +52,11 @@ class Experiment(ABC):
         Raises:
             InputError: Before anything was written, for any wrong input.
         """
+        given = {name: getattr(settings, name) for name in sorted(given_fields(settings, ("method",)))}
         data, sha256, settings = self.open(signal, settings)
 
         def config_of(plan: Any) -> dict[str, Any]:
-            networks, about = self.networks_of(plan), self.about(plan, data)
+            networks, about = self.networks_of(plan), {**self.about(plan, data), "given": given}
             name = signal or self.built_in
             return config_content(
                 plan, command=self.command, signal=name, input_sha256=sha256, networks=networks, **about

@@ -1,4 +1,4 @@
-"""What every fitting command has in common: its options, and how a config file and the command line become settings.
+"""What every fitting command has in common: its options, and how it runs.
 
 Importing this module does not load PyTorch, so `--help` stays fast.
 """
@@ -15,21 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options
+from finer_core.app.config_file import asked_settings, merged_settings
 from finer_core.app.loading import loading
-from finer_core.app.network_options import add_network_options, given_options
-from finer_core.app.run_folder import Habits, Mode, check_writable, read_settings
-from finer_core.config import merge_settings
+from finer_core.app.network_options import add_network_options
+from finer_core.app.run_folder import Habits, Mode, check_writable
 from finer_core.distributed.sharing import Sharing
 from finer_core.distributed.team import Team, joined
 from finer_core.errors import InputError
 from finer_core.io.files import folder_name, printable
 from finer_core.methods import method_names
 from finer_core.resources import parse_memory
-from finer_core.schema import check, shown
-from finer_core.training_config import LENGTHS, RunConfig, of_other_presets
-
-_UNLISTED = ("network", "betas")
-"""Fields of a fit's settings that are not options of their own."""
+from finer_core.schema import shown
+from finer_core.training_config import RunConfig
 
 
 def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], None] | str, text: str) -> OneLineParser:
@@ -184,89 +181,6 @@ def run_in_team(lead: Callable[[Team], None], helper: str, sharing: Sharing) -> 
         help_fit = pkgutil.resolve_name(helper)
         with sharing.threads_here():  # after joining, which takes a share of the machine's
             help_fit(team)
-
-
-def given_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
-    """Return what the command line itself sets."""
-    names = [field.name for field in dataclasses.fields(settings) if field.name not in _UNLISTED]
-    given = {name: getattr(arguments, name, None) for name in names}
-    network = given_options(arguments)
-    return {
-        **{name: value for name, value in given.items() if value is not None},
-        **({"network": network} if network else {}),
-    }
-
-
-def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple[Any, str | None]:
-    """Merge defaults, config file and command line.
-
-    Returns:
-        The settings object, and the input that the config file names, if any.
-
-    Raises:
-        InputError: For a config file or a value that cannot be used.
-    """
-    layer, signal = _file_settings(arguments, settings)
-    given = given_settings(arguments, settings)
-    layer = _one_length(layer, given)
-    return merge_settings(settings, layer, _over(layer, given, settings)), signal
-
-
-def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
-    """Return what the command line and the config file it names set, which a resumed run must be able to honor.
-
-    Raises:
-        InputError: As `merged_settings`.
-    """
-    given = given_settings(arguments, settings)
-    layer = _one_length(_file_settings(arguments, settings)[0], given)
-    given = _over(layer, given, settings)
-    return {**{name: value for name, value in layer.items() if value is not None}, **given}
-
-
-def _file_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the settings and the input that the config file names; it may be a run's config.json."""
-    if not arguments.config:
-        return {}, None
-    file = read_settings(arguments.config)
-    for name, kind in (("settings", Mapping), ("network", Mapping | None), ("signal", str | None)):
-        check(file.get(name, {} if kind is Mapping else None), kind, name=f"{arguments.config}: {name}")
-    if file.get("signal") == "":
-        raise InputError(f"{arguments.config}: signal is empty; name the input, or leave it out")
-    beside = [field.name for field in dataclasses.fields(settings) if field.name in file and field.name != "network"]
-    if beside and "settings" in file and "command" not in file:  # a run's own says there what it made of them
-        raise InputError(f"{arguments.config}: {beside[0]!r} does nothing beside 'settings'; put it there")
-    layer = dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
-    network = file.get("network")
-    if "settings" in file and network:  # a run's config.json: its network is what was resolved
-        options = network.get("options", {})
-        check(options, Mapping, name=f"{arguments.config}: network: options")
-        sizes = {name: network[name] for name in ("hidden_features", "hidden_layers") if name in network}
-        layer["network"] = {**sizes, **options}
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.items()}, file.get("signal")
-
-
-def _over(layer: dict[str, Any], given: dict[str, Any], settings: type[Any]) -> dict[str, Any]:
-    """Return what was given, its network options over the layer's, and take from that what means nothing then."""
-    if given.get("method") not in (None, layer.get("method")):
-        layer.pop("network", None)  # another method's hyper-parameters mean nothing to this one
-    optimizer = given.get("optimizer")
-    if optimizer == "adam" or (optimizer and layer.get("optimizer") not in (None, optimizer)):
-        layer.pop("matrix_learning_rate", None)  # and another optimizer's rate nothing to this one
-    for name in of_other_presets(settings, given["preset"]) if "preset" in given else ():
-        layer.pop(name, None)
-    if given.get("ema_decay") == 0:
-        layer.pop("ema_every", None)  # nor how often an average is updated where there is none
-    if "network" not in given:
-        return given
-    return {**given, "network": {**(layer.get("network") or {}), **given["network"]}}
-
-
-def _one_length(layer: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config file's settings with at most one length, and with none where the command line has its own."""
-    named = [name for name in LENGTHS if layer.get(name) is not None]
-    dropped = named if any(name in given for name in LENGTHS) else named[1:]
-    return {name: value for name, value in layer.items() if name not in dropped}
 
 
 def length_line(metrics: Mapping[str, Any]) -> str:

@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options, refuse_without_effect, run_command, version_text
-from finer_core.app.fit_command import (
-    add_command,
-    add_run_options,
-    asked_settings,
-    given_settings,
-    merged_settings,
-    run_mode,
-)
+from finer_core.app.config_file import asked_settings, given_settings, merged_settings
+from finer_core.app.fit_command import add_command, add_run_options, run_mode
 from finer_core.app.network_options import NetworkOptions
 from finer_core.app.reproduce_command import add_reproduce_command
 from finer_core.app.run_folder import Mode, check_writable, read_settings
