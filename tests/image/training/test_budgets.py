@@ -137,6 +137,8 @@ def test_a_run_s_config_is_a_config(picture, tmp_path):
 def test_what_follows_from_a_length_is_chosen_anew_for_another_one(picture, tmp_path, other):
     fitted(picture, tmp_path / "run", "--passes", "4", "--seed", "3", "--ema-decay", "0.9")
     config = ["--config", str(tmp_path / "run" / "config.json")]
+    fitted(picture, tmp_path / "again", *config)
+    config = ["--config", str(tmp_path / "again" / "config.json")]
     _, anew = fitted(picture, tmp_path / "anew", *config, *other)
     passes = [] if "--passes" in other else ["--passes", "4"]
     _, whole = fitted(picture, tmp_path / "whole", *passes, "--seed", "3", "--ema-decay", "0.9", *other)

@@ -45,20 +45,26 @@ def merged_settings(arguments: argparse.Namespace, settings: type[Any]) -> tuple
     return merge_settings(settings, layer, _over(layer, given, settings)), signal
 
 
-def asked_settings(arguments: argparse.Namespace, settings: type[Any]) -> dict[str, Any]:
-    """Return what the command line and the config file it names set, which a resumed run must be able to honor.
+def asked_settings(arguments: argparse.Namespace, settings: type[Any], *, resolved: bool = True) -> dict[str, Any]:
+    """Return what the command line and the config file it names set.
+
+    Args:
+        arguments: The parsed command line.
+        settings: The settings' class.
+        resolved: Whether of a run's config.json what was resolved counts, which a resumed run must be able to honor, or
+            only what was given to it, from which a longer one is decided.
 
     Raises:
         InputError: As `merged_settings`.
     """
     given = given_settings(arguments, settings)
-    layer = _one_length(_file_settings(arguments, settings, given)[0], given)
+    layer = _one_length(_file_settings(arguments, settings, given, resolved=resolved)[0], given)
     given = _over(layer, given, settings)
     return {**{name: value for name, value in layer.items() if value is not None}, **given}
 
 
 def _file_settings(
-    arguments: argparse.Namespace, settings: type[Any], given: Mapping[str, Any]
+    arguments: argparse.Namespace, settings: type[Any], given: Mapping[str, Any], *, resolved: bool = True
 ) -> tuple[dict[str, Any], str | None]:
     """Return the settings and the input that the config file names.
 
@@ -82,7 +88,7 @@ def _file_settings(
         check(options, Mapping, name=f"{arguments.config}: network: options")
         sizes = {name: network[name] for name in ("hidden_features", "hidden_layers") if name in network}
         layer["network"] = {**sizes, **options}
-    if "given" in file and "settings" in file and _decides_anew(layer, given):
+    if "given" in file and "settings" in file and (not resolved or _decides_anew(layer, given)):
         layer = dict(file["given"])
     check(layer.get("network"), Mapping | None, name=f"{arguments.config}: network")
     return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.items()}, file.get("signal")

@@ -18,7 +18,7 @@ from finer_core.app.saved_run import (
     tell_of_other_circumstances,
 )
 from finer_core.app.shared_fit import Assemble, help_fit, help_timing
-from finer_core.config import SavedPlan, given_fields
+from finer_core.config import NONE, SavedPlan, given_fields
 from finer_core.distributed.gradient_sum import GradientReducer
 from finer_core.distributed.team import Team
 from finer_core.errors import InputError
@@ -44,19 +44,38 @@ class Experiment(ABC):
     kind: ClassVar[str]
     built_in: ClassVar[str]
 
-    def start(self, out: Path, *, settings: Any, signal: str | None, mode: Mode, habits: Habits) -> dict[str, Any]:
+    def start(
+        self,
+        out: Path,
+        *,
+        settings: Any,
+        signal: str | None,
+        mode: Mode,
+        habits: Habits,
+        given: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Check everything, make the run folder, fit, and fill it; return the figures.
 
         With a team of several processes, its first calls this, or `resume`, and the others `help`.
 
+        Args:
+            out: The run folder.
+            settings: As given, with all that is open.
+            signal: The input; None for the built-in one.
+            mode: What happens to a run that is there.
+            habits: How.
+            given: Settings that were named, from which a longer run is decided; None for those that are no defaults.
+
         Raises:
             InputError: Before anything was written, for any wrong input.
         """
-        given = {name: getattr(settings, name) for name in sorted(given_fields(settings, ("method",)))}
+        if given is None:
+            given = {name: getattr(settings, name) for name in sorted(given_fields(settings, ()))}
+        named = {"method": settings.method, **{name: value for name, value in given.items() if value is not NONE}}
         data, sha256, settings = self.open(signal, settings)
 
         def config_of(plan: Any) -> dict[str, Any]:
-            networks, about = self.networks_of(plan), {**self.about(plan, data), "given": given}
+            networks, about = self.networks_of(plan), {**self.about(plan, data), "given": named}
             name = signal or self.built_in
             return config_content(
                 plan, command=self.command, signal=name, input_sha256=sha256, networks=networks, **about

@@ -157,7 +157,9 @@ class FitCommand:
             given = asked_settings(arguments, self.settings)
             make = partial(experiment.resume, out, signal=arguments.signal or named, given=given, habits=habits)
         else:
-            make = partial(experiment.start, out, settings=settings, signal=signal, mode=mode, habits=habits)
+            given = asked_settings(arguments, self.settings, resolved=False)
+            about = {"settings": settings, "given": given, "signal": signal}
+            make = partial(experiment.start, out, **about, mode=mode, habits=habits)
         with sharing.threads_here():
             metrics = make()
         if arguments.json:
