@@ -94,6 +94,11 @@ class Raster(ABC):
         return self.shape[2]
 
     @property
+    def pixels_with_data(self) -> int:
+        """Number of pixels that hold data."""
+        return self.height * self.width - self.missing
+
+    @property
     def nbytes(self) -> int:
         """Bytes that all pixels would take in memory."""
         return self.height * self.width * self.channels * self.dtype.itemsize

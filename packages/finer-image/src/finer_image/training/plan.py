@@ -132,7 +132,7 @@ def _network_config(settings: ImageConfig, *, channels: int) -> NetworkConfig:
 def _fast_network(network: NetworkConfig, settings: ImageConfig, image: Raster) -> NetworkConfig:
     """Return a method's network with the fast preset's hyper-parameters, but for those that were given."""
     assert settings.passes
-    width, values = network.hidden_features, (image.height * image.width - image.missing) * image.channels
+    width, values = network.hidden_features, image.pixels_with_data * image.channels
     crowding = crowding_of(values, hidden_features=width, hidden_layers=network.hidden_layers)
     ours = fast_network(network.method, passes=settings.passes, crowding=crowding, hidden_features=width)
     given = {name: value for name, value in settings.network.items() if name not in SIZES_GIVEN}

@@ -51,7 +51,7 @@ def plan_timed_fit(
     measuring = MEASURED_FRACTION * settings.seconds
     left = settings.seconds - measuring
     passes, steps = _longest(left, settings, image, own, shared_time, measuring=measuring)
-    short = passes * math.sqrt(image.height * image.width - image.missing) < rules_of(settings.method).short_passes
+    short = passes * math.sqrt(image.pixels_with_data) < rules_of(settings.method).short_passes
     is_free = settings.optimizer is None and settings.matrix_learning_rate is None and settings.preset == "fast"
     if is_free and (short or steps < _FEWEST_SOAP_STEPS):
         settings = dataclasses.replace(settings, optimizer="adam")
@@ -71,7 +71,7 @@ def _longest(
 ) -> tuple[float, int]:
     """Return the passes and the steps that fit into so many seconds, by steps that are measured in others."""
     untimed = dataclasses.replace(settings, seconds=None)
-    pixels = image.height * image.width - image.missing
+    pixels = image.pixels_with_data
 
     def trial_of(batch: int) -> FitPlan:
         trial = dataclasses.replace(untimed, steps=1000, batch_pixels=batch)
