@@ -77,7 +77,7 @@ class Differentiable(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__"):
-            func = getattr(Tensor, name[:-1])
+            func = getattr(Tensor, name[:-1], None) or getattr(torch, name[:-1])
         result = func(*args, **(kwargs or {}))
         return result.detach() if name == "abs" and not self.exact else result
 

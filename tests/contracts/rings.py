@@ -11,7 +11,7 @@ RINGS: dict[str, str] = {
         activations activations._kernels activations._kernels.autograd activations._kernels.chunked
         activations._kernels.cpu activations._kernels.dispatch activations._kernels.fused_mlp activations.buffers
         activations.derivative_mode activations.formulas activations.functional activations.large_pages
-        activations.modules activations.wavelets c_library casts parallel shapes
+        activations.modules activations.tails activations.wavelets c_library casts parallel shapes
     """,
     "finer_core.layers": "initializers layers linear",
     "finer_core.networks": """

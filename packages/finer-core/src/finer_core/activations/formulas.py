@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations.derivative_mode import operations_are_recorded
+from finer_core.activations.tails import without_tail, without_tail_
 from finer_core.errors import InputError
 from finer_core.schema import check_flag, check_within
 
@@ -89,7 +90,7 @@ def finer_phase_and_slope(z: Tensor, *, omega_0: float, exact: bool) -> tuple[Te
 
 def _bell_(t: Tensor) -> Tensor:
     """Turn t into exp(-t^2) in place; `mul_`, because torch.func has no batching rule for `square_`."""
-    return t.mul_(t).neg_().exp_()
+    return without_tail_(t.mul_(t).neg_().exp_())
 
 
 class RealFormula(ABC):
@@ -185,7 +186,7 @@ class GaussFormula(RealFormula):
     def derivative(self, z: Tensor, *, exact: bool) -> Tensor:
         """Return -2 scale^2 z f(z)."""
         if operations_are_recorded():
-            return (-2 * self.scale**2) * z * torch.exp(-((self.scale * z) ** 2))
+            return (-2 * self.scale**2) * z * without_tail(torch.exp(-((self.scale * z) ** 2)))
         return self.value(z).mul_(z).mul_(-2 * self.scale**2)
 
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
@@ -211,7 +212,7 @@ class RealWireFormula(RealFormula):
             return self.value_and_slope(z, exact=exact)[1]
         carrier = self.omega_w * z
         oscillation = self.omega_w * torch.sin(carrier) + (2 * self.scale**2) * z * torch.cos(carrier)
-        return -oscillation * torch.exp(-((self.scale * z) ** 2))
+        return -oscillation * without_tail(torch.exp(-((self.scale * z) ** 2)))
 
     def value_and_slope(self, z: Tensor, *, exact: bool) -> tuple[Tensor, Tensor]:
         """Return f(z) and df/dz."""

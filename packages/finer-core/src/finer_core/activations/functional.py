@@ -75,6 +75,9 @@ def gauss(z: Float[Tensor, "*shape"], *, scale: float = 30.0) -> Float[Tensor, "
 
     Formula: exp(-(scale z)^2) (Ramasinghe and Lucey, ECCV 2022).
 
+    What is below the root of the smallest normal number, 1.1e-19 in single precision, is 0: products of it would be
+    subnormal, which some processors compute dozens of times slower.
+
     Args:
         z: Pre-activation, any shape, real.
         scale: Inverse width.
@@ -128,6 +131,8 @@ def wire(z: Inexact[Tensor, "*shape"], *, omega_0: float = 20.0, scale: float = 
     r"""Apply WIRE's complex Gabor wavelet.
 
     Formula: exp(i omega_0 z - |scale z|^2) (WIRE, CVPR 2023, section 3).
+
+    An envelope below the root of the smallest normal number is 0, as `gauss` is.
 
     Args:
         z: Pre-activation, any shape, real or complex.
@@ -191,6 +196,8 @@ def real_wire(z: Float[Tensor, "*shape"], *, omega_w: float = 20.0, scale: float
     r"""Apply the real part of WIRE's wavelet, for devices and layers without complex arithmetic.
 
     Formula: cos(omega_w z) exp(-(scale z)^2).
+
+    An envelope below the root of the smallest normal number is 0, as `gauss` is.
 
     Args:
         z: Pre-activation, any shape, real.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations.formulas import finer_phase_and_slope
+from finer_core.activations.tails import without_tail
 
 ComplexFactor = Literal["separate", "modulus"]
 """How |z| + 1 acts on complex z: on the real and imaginary parts "separate"ly, or by the "modulus"."""
@@ -41,7 +42,7 @@ def _gabor(z: Pair, *, omega_0: float, scale: float) -> Pair:
     exponent = (-(scale**2)) * z.re * z.re
     if z.im is not None:
         exponent = exponent - (scale**2) * z.im * z.im - omega_0 * z.im
-    size, phase = torch.exp(exponent), omega_0 * z.re
+    size, phase = without_tail(torch.exp(exponent)), omega_0 * z.re
     return Pair(size * torch.cos(phase), size * torch.sin(phase))
 
 

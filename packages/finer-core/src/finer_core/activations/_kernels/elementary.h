@@ -64,3 +64,9 @@ INLINE float exponential(float x) {
   memcpy(&power, &bits, sizeof power);
   return is_too_large ? INFINITY : p * power;
 }
+
+/* exp(x) of an envelope, 0 below the root of the smallest normal number (tails.py). */
+INLINE float envelope(float x) {
+  float size = exponential(x);
+  return size < 1.0842022e-19f ? 0 : size;
+}

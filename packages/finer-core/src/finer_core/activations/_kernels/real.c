@@ -27,13 +27,13 @@ INLINE both finer(float z, parameters p, int *is_far, int by_library) {
 
 /* exp(-(scale z)^2) */
 INLINE both gauss(float z, parameters p, int *is_far, int by_library) {
-  float t = p.scale * z, bell = exponential(-t * t);
+  float t = p.scale * z, bell = envelope(-t * t);
   return (both){bell, -2 * p.scale * t * bell};
 }
 
 /* cos(omega_w z) exp(-(scale z)^2) */
 INLINE both real_wire(float z, parameters p, int *is_far, int by_library) {
-  float s, c, t = p.scale * z, bell = exponential(-t * t);
+  float s, c, t = p.scale * z, bell = envelope(-t * t);
   sine_and_cosine(p.omega_w * z, &s, &c, is_far, by_library);
   return (both){c * bell, -(p.omega_w * s + 2 * p.scale * t * c) * bell};
 }

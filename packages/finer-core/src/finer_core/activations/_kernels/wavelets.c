@@ -12,7 +12,7 @@ typedef struct {
 
 /* exp(i omega_w u - |scale u|^2) */
 INLINE pair gabor(pair u, parameters p, int *is_far, int by_library) {
-  float s, c, size = exponential(-p.scale * p.scale * (u.re * u.re + u.im * u.im) - p.omega_w * u.im);
+  float s, c, size = envelope(-p.scale * p.scale * (u.re * u.re + u.im * u.im) - p.omega_w * u.im);
   sine_and_cosine(p.omega_w * u.re, &s, &c, is_far, by_library);
   return (pair){size * c, size * s};
 }
