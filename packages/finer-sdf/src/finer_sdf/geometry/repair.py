@@ -121,9 +121,9 @@ def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
-    """Drop faces with the same corners in the same sense, and the back sides of what is two-sided throughout.
+    """Drop faces with the same corners in the same sense, and back sides of what is closed without them.
 
-    A single pair of back-to-back faces is left: it may be a thin fin, whose edges would open.
+    Other pairs of back-to-back faces are left: they may be thin fins, whose edges would open.
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
@@ -134,21 +134,28 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.ndarray, " faces"]]:
-    """Return which faces are the second one of the same corners in parts that have every face twice, and all of these.
+    """Return the second faces of the same corners in parts that are closed without these, and the faces of those parts.
 
-    Such a part has no inside: the winding numbers of its two sides cancel out. One that would be open without its back
-    sides is left, for that has no inside either, unless all parts are of that kind.
+    The winding numbers of two sides cancel out. A part that has every face twice has no inside; one that would be open
+    without its back sides is left, for that has no inside either, unless all parts are of that kind. In a part that has
+    some faces twice these are holes, which close without the back sides; a fin or an inner wall would open instead.
     """
-    sides, _ = first_of_equals(np.sort(faces, axis=1))
+    sides, number = first_of_equals(np.sort(faces, axis=1))
     part = igl.vertex_components(faces)[faces[:, 0]]
     edges = Edges.of(faces[sides])
-    is_open = (edges.uses == 1)[edges.index].any(axis=1)
     parts = int(part.max()) + 1
+    part_of_edge = np.empty(len(edges.uses), dtype=np.int64)
+    part_of_edge[edges.index] = part[sides][:, None]
+    of_twice = np.bincount(edges.index[np.bincount(number) > 1].ravel(), minlength=len(edges.uses))
+    rim, open_edges, rim_of_single = (
+        np.bincount(part_of_edge, weights=which, minlength=parts)
+        for which in (edges.uses % 2, edges.uses == 1, (edges.uses - of_twice) % 2)
+    )
     all_faces, all_sides = (np.bincount(each, minlength=parts) for each in (part, part[sides]))
-    open_sides = np.bincount(part[sides], weights=is_open, minlength=parts)
     is_twofold = 2 * all_sides == all_faces
     if not is_twofold.all():
-        is_twofold &= open_sides == 0
+        is_twofold &= open_edges == 0
+    is_twofold |= rim < rim_of_single
     second = is_twofold[part]
     second[sides] = False
     return second, is_twofold[part]
