@@ -218,6 +218,16 @@ def test_back_sides_of_fins_and_inner_walls_stay(tmp_path):
     assert len(got.faces) == len(faces) + 2 and got.volume() == pytest.approx(2)
 
 
+def test_a_fin_stays_beside_faces_whose_back_sides_go(tmp_path):
+    mesh = trimesh.creation.box().subdivide()
+    ends = [int(np.abs(mesh.vertices - corner).sum(axis=1).argmin()) for corner in ([0.5] * 3, [-0.5] * 3)]
+    fin = [*ends, len(mesh.vertices)]
+    faces = np.concatenate([mesh.faces, mesh.faces[:20, ::-1], [fin, fin[::-1]]])
+    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, [[2.0, 0, 0]]]), faces)
+    assert "dropped 20 repeated faces" in notes
+    assert len(got.faces) == len(mesh.faces) + 2 and got.volume() == pytest.approx(1)
+
+
 def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):
     """A square and its back side may be cut along different diagonals, so no two triangles are the same."""
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]

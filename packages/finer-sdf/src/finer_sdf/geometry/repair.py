@@ -2,6 +2,8 @@
 
 import igl
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
 from finer_core.io.text import counted, notes_of
@@ -134,31 +136,41 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.ndarray, " faces"]]:
-    """Return the second faces of the same corners in parts that are closed without these, and the faces of those parts.
+    """Return the second faces of the same corners where no surface is without them, and the faces of twofold parts.
 
     The winding numbers of two sides cancel out. A part that has every face twice has no inside; one that would be open
-    without its back sides is left, for that has no inside either, unless all parts are of that kind. In a part that has
-    some faces twice these are holes, which close without the back sides; a fin or an inner wall would open instead.
+    without its back sides is left, for that has no inside either, unless all parts are of that kind. Among faces that
+    are there once, both sides are a hole, which closes without the back sides; a fin or an inner wall would open.
     """
     sides, number = first_of_equals(np.sort(faces, axis=1))
     part = igl.vertex_components(faces)[faces[:, 0]]
     edges = Edges.of(faces[sides])
+    is_open = (edges.uses == 1)[edges.index].any(axis=1)
     parts = int(part.max()) + 1
-    part_of_edge = np.empty(len(edges.uses), dtype=np.int64)
-    part_of_edge[edges.index] = part[sides][:, None]
-    of_twice = np.bincount(edges.index[np.bincount(number) > 1].ravel(), minlength=len(edges.uses))
-    rim, open_edges, rim_of_single = (
-        np.bincount(part_of_edge, weights=which, minlength=parts)
-        for which in (edges.uses % 2, edges.uses == 1, (edges.uses - of_twice) % 2)
-    )
     all_faces, all_sides = (np.bincount(each, minlength=parts) for each in (part, part[sides]))
+    open_sides = np.bincount(part[sides], weights=is_open, minlength=parts)
     is_twofold = 2 * all_sides == all_faces
     if not is_twofold.all():
-        is_twofold &= open_edges == 0
-    is_twofold |= rim < rim_of_single
-    second = is_twofold[part]
+        is_twofold &= open_sides == 0
+    second = is_twofold[part] | _fill_holes(edges, is_twice=np.bincount(number) > 1)[number]
     second[sides] = False
     return second, is_twofold[part]
+
+
+def _fill_holes(edges: Edges, *, is_twice: Bool[np.ndarray, " sides"]) -> Bool[np.ndarray, " sides"]:
+    """Return which sides that are there twice leave fewer open edges if each of those about them is there once."""
+    fill = np.zeros(len(is_twice), dtype=bool)
+    index, total = edges.index[is_twice], len(edges.uses)
+    once = edges.uses - np.bincount(index.ravel(), minlength=total)
+    count = len(index)
+    ends = np.repeat(np.arange(count), 3), count + index.ravel()
+    graph = coo_matrix((np.ones(index.size, dtype=np.int8), ends), shape=(count + total, count + total))
+    patch = connected_components(graph, directed=False)[1][:count].astype(np.int64)  # over edges of any number of faces
+    pairs, uses = np.unique(patch[:, None] * total + index, return_counts=True)
+    patch_of, edge_of = np.divmod(pairs, total)
+    before, after = (np.bincount(patch_of, weights=each % 2) for each in (once[edge_of], once[edge_of] + uses))
+    fill[is_twice] = (after < before)[patch]
+    return fill
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:
