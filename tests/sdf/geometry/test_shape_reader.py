@@ -493,3 +493,12 @@ def test_numbers_of_other_kinds_become_double(tmp_path):
     cube = trimesh.creation.box()
     got, _ = read_mesh(tmp_path, np.array(cube.vertices, dtype=">f4"), np.array(cube.faces, dtype=np.uint32))
     assert got.volume() == 1 and is_closed(got)
+
+
+def test_vertices_that_no_face_uses_need_not_be_finite(tmp_path):
+    (tmp_path / "a.obj").write_text("v nan nan nan\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 inf\nf 2 3 4\n")
+    read = read_shape(tmp_path / "a.obj")
+    assert "dropped 2 vertices that no face uses" in read.notes and len(read.shape.vertices) == 3
+    box = trimesh.creation.box()
+    got, notes = read_mesh(tmp_path, np.vstack([box.vertices, [[np.nan] * 3]]), box.faces)
+    assert got.volume() == pytest.approx(1) and notes == ("dropped 1 vertex that no face uses",)

@@ -38,8 +38,8 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     Raises:
         InputError: If numbers cannot be computed with, faces name vertices that do not exist, or no surface is left.
     """
-    check_coordinates("vertices", vertices)
     check_indices(faces, count=len(vertices))
+    check_coordinates("vertices", vertices, corners=faces)
     given = len(faces)
     corners = np.unique(faces)
     loose = len(vertices) - len(corners)
