@@ -67,9 +67,10 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
         return read_input(os.fspath(shape), memory=memory)
     try:
         raw, room = without_unknown(_tables_of(shape)), Room(memory=memory)
-        colors, lacks = _colors_of(shape, room)
+        colored, lacks = _colored(shape, room)
         room.claim(faces=0 if raw.faces is None else len(raw.faces), points=len(raw.vertices))
         found, notes = clean(raw, bare_points=True, room=room)
+        colors = None if colored is None else colors_of(colored, found)
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
     if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
@@ -87,8 +88,8 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     )
 
 
-def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str, ...]]:
-    """Return the vertex colors or the texture of a trimesh.Trimesh that has some, and notes of what it lacks."""
+def _colored(shape: Any, room: Room) -> tuple[RawShape | None, tuple[str, ...]]:
+    """Return a trimesh.Trimesh that has vertex colors or a texture, and notes of what it lacks."""
     visual: Any = getattr(shape, "visual", None)
     kind = getattr(visual, "kind", None)
     colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
@@ -108,7 +109,7 @@ def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str,
         colors=colors,
         texture=texture,
     )
-    return colors_of(raw), notes
+    return raw, notes
 
 
 def _texture_of(shape: Any, visual: Any, room: Room) -> tuple[TextureMap, tuple[str, ...]]:

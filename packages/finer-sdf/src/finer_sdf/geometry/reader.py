@@ -56,7 +56,7 @@ def load_shape(path: str | os.PathLike[str], *, memory: int | None = None) -> Lo
         raw = without_unknown(read_raw(path, room, known=SUFFIXES))
         bare_points = FORMATS[path.suffix.lower()].bare_points
         shape, notes = clean(raw, bare_points=bare_points, room=room)
-    colors = colors_of(raw)
+    colors = colors_of(raw, shape)
     return LoadedShape(shape=shape, name=path.name, sha256=_digest(path, raw), notes=raw.notes + notes, colors=colors)
 
 
