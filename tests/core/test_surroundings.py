@@ -35,7 +35,7 @@ def action(arguments):
 
 parser = OneLineParser(prog="tool")
 parser.add_argument("file", nargs="?")
-for name in ("--out", "--json"):
+for name in ("--out", "--json", "--list"):
     if name in sys.argv:
         parser.add_argument(name, action="store_const", const=name)
 if "--perhaps-out" in sys.argv:
@@ -74,7 +74,7 @@ def test_streams_never_end_the_work(tmp_path, streams):
     ("streams", "says"),
     [(">/dev/full", "printed (No space"), (">&-", "printed (Bad file descriptor"), ("> >(true)", None)],
 )
-@pytest.mark.parametrize("options", [(), ("--out", "--json"), ("--perhaps-out",)])
+@pytest.mark.parametrize("options", [(), ("--out", "--json"), ("--out", "--list"), ("--perhaps-out",)])
 def test_a_result_that_only_stdout_would_hold_is_missed(streams, says, options):
     result = shell(f'"$@" {streams}', *options)
     assert result.returncode == 1

@@ -72,6 +72,17 @@ def test_a_signal_or_a_kernel_of_zeros():
         analyze(torch.nn.Linear(1, 1, bias=False), torch.zeros(5, 1), top=2)
 
 
+@pytest.mark.parametrize("top", [None, 2])
+def test_a_kernel_that_overflows_is_not_one_of_zeros(top):
+    network = small()
+    with torch.no_grad():
+        network[2].weight.fill_(1e25)  # whose kernel has numbers that float32 has not
+    points = torch.linspace(0, 1, 5)[:, None]
+    with pytest.raises(InputError, match="the kernel holds NaN or infinity, so it has no eigenvalues"):
+        analyze(network, points, top=top)
+    assert analyze(network.double(), points.double(), top=top).eigenvalues[0] > 1e40
+
+
 def test_a_kernel_is_no_list_of_eigenvalues():
     with pytest.raises(InputError, match=r"effective_rank takes eigenvalues \(n,\), got shape \(6, 6\)"):
         effective_rank(np.eye(6))

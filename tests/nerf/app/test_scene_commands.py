@@ -10,7 +10,7 @@ from PIL import Image
 
 from finer_core.errors import InputError
 from finer_core.training import checkpoint
-from finer_nerf import builtin_scene, write_scene
+from finer_nerf import NerfModel, builtin_scene, write_scene
 from finer_nerf.app.cli import main
 from tests.nerf.small_scenes import write_ball, write_transforms
 from tests.refusals import assert_refused
@@ -152,6 +152,23 @@ def test_what_a_path_says_besides_its_poses_is_told(run, tmp_path, capsys):
         assert picture.size == (20, 10)
     path.write_text(json.dumps({"frames": [frames[0] | {"w": 20, "h": 10, "fl_x": 9}, frames[1] | {"fl_x": 9}]}))
     assert_refused(main, [*command[:3], str(tmp_path / "film.mp4"), *command[4:]], capsys, "2 sizes", "--size")
+
+
+def test_pictures_of_an_odd_size_are_rendered_at_that_size(run, tmp_path, capsys):
+    """They are compared with those of the scene, whose cameras the path names; only a film needs even sides."""
+    model = NerfModel.load(run / "model.safetensors")
+    model.camera = model.camera.resized(height=17, width=23)
+    model.save(tmp_path / "m.safetensors")
+    frames = json.loads((run.parent / "scene" / "transforms.json").read_text())["frames"][:2]
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps({"frames": frames}))
+    for out, files in (("a.png", "a.png"), ("frames", "frames/*.png")):
+        command = ["render", str(tmp_path / "m.safetensors"), "--out", str(tmp_path / out), "--path", str(path)]
+        assert main(command) == 0 and "17x23" in capsys.readouterr().out
+        assert {np.asarray(Image.open(file)).shape for file in tmp_path.glob(files)} == {(17, 23, 3)}
+    model.video(tmp_path / "film", model.orbit(1))
+    assert np.asarray(Image.open(tmp_path / "film" / "frame_0000.png")).shape == (17, 23, 3)
+    model.video(tmp_path / "film.mp4", model.orbit(1))
 
 
 def test_judged_views_that_are_trained_on_are_said(run, tmp_path, capsys):

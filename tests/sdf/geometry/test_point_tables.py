@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import trimesh
 
 from finer_core.io import text_table
 from finer_sdf.geometry import PointCloud
 from finer_sdf.geometry.reader import read_shape
+from finer_sdf.inputs import as_shape
 from finer_sdf.normalization import published_normalization
 from finer_sdf.training.targets import CloudTarget
 from tests.sdf.geometry.test_shape_formats import refusal, saved
@@ -259,3 +261,25 @@ def test_clouds_of_any_size_have_the_same_distances_in_the_box(tmp_path):
         found.append(target.signed_distance(0.3 * NORMALS[:20]))
     assert (found[0] < -0.05).all()
     assert np.allclose(found[0], found[1], atol=1e-9) and np.allclose(found[0], found[2], atol=1e-9)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_points_and_normals_that_are_not_finite_are_left_out(tmp_path, value):
+    """Depth cameras write them where they saw nothing, and libraries of clouds where they know no normal."""
+    points = trimesh.creation.icosphere(subdivisions=2).vertices
+    bad, colors = points.copy(), np.arange(3 * len(points)).reshape(-1, 3) % 256
+    bad[[4, 9], 2] = float(value)
+    np.savetxt(tmp_path / "a.xyz", np.delete(points, [4, 9], axis=0), fmt="%.17g")
+    plain = read_shape(tmp_path / "a.xyz")
+    np.savetxt(tmp_path / "b.xyz", np.hstack([bad, colors]), fmt="%.17g", header="x y z red green blue", comments="")
+    read = read_shape(tmp_path / "b.xyz")
+    assert read.notes == ("left out 2 of 162 points: they are not finite", *plain.notes)
+    assert np.array_equal(read.shape.points, plain.shape.points)
+    assert np.array_equal(read.shape.normals, plain.shape.normals)
+    assert np.array_equal(read.colors.points, np.delete(bad, [4, 9], axis=0))
+    assert np.array_equal(np.rint(255 * read.colors.colors), np.delete(colors, [4, 9], axis=0))
+    np.savez(tmp_path / "c.npz", points=points, normals=bad)
+    read = read_shape(tmp_path / "c.npz")
+    assert read.notes[0] == "took 2 normals for zero: they are not finite"
+    assert np.flatnonzero(~read.shape.normals.any(axis=1)).tolist() == [4, 9]
+    assert as_shape((points, bad)).notes == read.notes

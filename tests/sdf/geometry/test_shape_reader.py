@@ -190,6 +190,44 @@ def test_second_sides_go_in_whatever_order_their_faces_are(tmp_path, same):
     assert got.volume() == pytest.approx(mesh.volume()) and is_closed(got)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.95])
+@pytest.mark.parametrize("vertices", ["shared", "own"])
+def test_back_sides_of_some_faces_go_too(tmp_path, share, vertices):
+    """Each was a hole, for the winding numbers of a face and its back side cancel out."""
+    mesh = trimesh.creation.box().subdivide().subdivide()
+    some = np.random.default_rng(0).permutation(len(mesh.faces))[: round(share * len(mesh.faces))]
+    back = mesh.faces[some][:, ::-1] + (len(mesh.vertices) if vertices == "own" else 0)
+    points = np.concatenate([mesh.vertices] * (2 if vertices == "own" else 1))
+    got, notes = read_mesh(tmp_path, points, np.concatenate([back, mesh.faces]))
+    assert f"dropped {len(some)} repeated face{'s' if len(some) > 1 else ''}" in notes
+    assert got.volume() == pytest.approx(1) and is_closed(got)
+    open_box = mesh.faces[mesh.triangles_center[:, 2] < 0.49]
+    got, notes = read_mesh(tmp_path, mesh.vertices, np.concatenate([open_box, open_box[:9, ::-1]]))
+    assert "dropped 9 repeated faces" in notes and len(got.faces) == len(open_box)
+
+
+def test_back_sides_of_fins_and_inner_walls_stay(tmp_path):
+    """Without them the rim of a fin would be open, and so would that of a wall between two rooms."""
+    corners = np.array([[x, y, z] for x in (0, 1, 2) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
+    sides = [[0, 1, 3, 2], [8, 10, 11, 9], [0, 4, 5, 1], [4, 8, 9, 5], [2, 3, 7, 6], [6, 7, 11, 10]]
+    sides += [[0, 2, 6, 4], [4, 6, 10, 8], [1, 5, 7, 3], [5, 9, 11, 7]]
+    wall, back_of_wall = [4, 6, 7, 5], [5, 7, 6, 4]
+    fin, back_of_fin = [8, 9, 12], [12, 9, 8]
+    faces = [[side[0], *side[i : i + 2]] for side in [*sides, wall, back_of_wall] for i in (1, 2)]
+    got, _ = read_mesh(tmp_path, np.vstack([corners, [[3.0, 0, 0]]]), np.array([*faces, fin, back_of_fin]))
+    assert len(got.faces) == len(faces) + 2 and got.volume() == pytest.approx(2)
+
+
+def test_a_fin_stays_beside_faces_whose_back_sides_go(tmp_path):
+    mesh = trimesh.creation.box().subdivide()
+    ends = [int(np.abs(mesh.vertices - corner).sum(axis=1).argmin()) for corner in ([0.5] * 3, [-0.5] * 3)]
+    fin = [*ends, len(mesh.vertices)]
+    faces = np.concatenate([mesh.faces, mesh.faces[:20, ::-1], [fin, fin[::-1]]])
+    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, [[2.0, 0, 0]]]), faces)
+    assert "dropped 20 repeated faces" in notes
+    assert len(got.faces) == len(mesh.faces) + 2 and got.volume() == pytest.approx(1)
+
+
 def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):
     """A square and its back side may be cut along different diagonals, so no two triangles are the same."""
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
@@ -455,3 +493,12 @@ def test_numbers_of_other_kinds_become_double(tmp_path):
     cube = trimesh.creation.box()
     got, _ = read_mesh(tmp_path, np.array(cube.vertices, dtype=">f4"), np.array(cube.faces, dtype=np.uint32))
     assert got.volume() == 1 and is_closed(got)
+
+
+def test_vertices_that_no_face_uses_need_not_be_finite(tmp_path):
+    (tmp_path / "a.obj").write_text("v nan nan nan\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 inf\nf 2 3 4\n")
+    read = read_shape(tmp_path / "a.obj")
+    assert "dropped 2 vertices that no face uses" in read.notes and len(read.shape.vertices) == 3
+    box = trimesh.creation.box()
+    got, notes = read_mesh(tmp_path, np.vstack([box.vertices, [[np.nan] * 3]]), box.faces)
+    assert got.volume() == pytest.approx(1) and notes == ("dropped 1 vertex that no face uses",)

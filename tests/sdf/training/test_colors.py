@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 from finer_core import build_network
 from finer_core.errors import InputError
@@ -374,3 +375,29 @@ def test_the_run_folder_of_a_colored_scan_has_a_colored_mesh(ball, tmp_path, cap
         assert len(back.faces) > 100
         if suffix == "obj":
             assert np.ptp(back.visual.vertex_colors[:, 0]) > 50
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+@pytest.mark.parametrize("first", ["front", "back"])
+@pytest.mark.parametrize("kind", ["vertices", "texture"])
+def test_the_color_of_a_back_side_is_none_of_the_surface(share, first, kind):
+    """Drawing programs paint both sides of a face; the mean of the two is on neither."""
+    ball = trimesh.creation.icosphere(subdivisions=2)
+    count, some = len(ball.vertices), np.arange(round(share * len(ball.faces)))
+    sides = [ball.faces, ball.faces[some][:, ::-1] + count]
+    faces = np.concatenate(sides if first == "front" else sides[::-1])
+    is_back = np.repeat([False, True], count)
+    if kind == "vertices":
+        colors = np.where(is_back[:, None], [0, 0, 255, 255], [255, 0, 0, 255]).astype(np.uint8)
+        visual = {"vertex_colors": colors}
+    else:
+        picture = Image.fromarray(np.repeat(np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8), 2, axis=1))
+        uv = np.stack([np.where(is_back, 0.875, 0.125), np.full(2 * count, 0.5)], axis=1)
+        visual = {"visual": trimesh.visual.TextureVisuals(uv=uv, image=picture)}
+    mesh = trimesh.Trimesh(np.vstack([ball.vertices] * 2), faces, process=False, **visual)
+    loaded = as_shape(mesh)
+    assert len(loaded.shape.faces) == len(ball.faces)
+    _, colors = loaded.colors.samples(500, seed=0)
+    np.testing.assert_allclose(colors, np.tile([1.0, 0, 0], (500, 1)), atol=1e-6)
+    inwards = trimesh.Trimesh(ball.vertices, ball.faces[:, ::-1], process=False, vertex_colors=ball.vertices)
+    assert len(as_shape(inwards).colors.faces) == len(ball.faces)

@@ -258,7 +258,7 @@ class NerfModel(nn.Module):
             InputError: If the file cannot be made, or an argument is none of those.
         """
         inside = self.frame.poses_to_box(self.orbit() if poses is None else checked_poses(poses, like=self.train_poses))
-        lens = camera or small_camera(self.camera, side=max(self.camera.width, self.camera.height))
+        lens = camera or self.camera.pinhole()
         check_camera(lens, background)
         with reporting("video", unit="frame", progress=progress) as tell:
             render_video(

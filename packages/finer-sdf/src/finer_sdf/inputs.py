@@ -19,7 +19,7 @@ from finer_sdf.geometry.armillary import builtin_shape
 from finer_sdf.geometry.formats.pictures import reason_for, texture_of
 from finer_sdf.geometry.loaded_shape import SurfaceColors, colors_of
 from finer_sdf.geometry.mesh_distance import MeshDistance
-from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table
+from finer_sdf.geometry.raw import RawShape, Room, color_table, number_table, without_unknown
 from finer_sdf.geometry.reader import clean, load_shape
 from finer_sdf.geometry.textures import NO_TEXTURE, Texture, TextureMap
 from finer_sdf.normalization import Normalization
@@ -66,10 +66,11 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     if isinstance(shape, str | os.PathLike):
         return read_input(os.fspath(shape), memory=memory)
     try:
-        raw, room = _tables_of(shape), Room(memory=memory)
-        colors, lacks = _colors_of(shape, room)
+        raw, room = without_unknown(_tables_of(shape)), Room(memory=memory)
+        colored, lacks = _colored(shape, room)
         room.claim(faces=0 if raw.faces is None else len(raw.faces), points=len(raw.vertices))
         found, notes = clean(raw, bare_points=True, room=room)
+        colors = None if colored is None else colors_of(colored, found)
     except InputError as error:
         raise InputError(f"the {what}, a {type(shape).__name__}: {error}") from None
     if isinstance(shape, PointCloud) and isinstance(found, PointCloud) and shape.noise:
@@ -82,11 +83,13 @@ def as_shape(shape: Any, *, memory: int | None = None, what: str = "shape") -> L
     kind = "mesh" if isinstance(found, Mesh) else "point cloud"
     if getattr(getattr(shape, "visual", None), "kind", None) == "face":  # of a trimesh.Trimesh
         notes = ("left out the colors of its faces", *notes)
-    return LoadedShape(shape=found, name=kind, sha256=digest_of(found, colors), notes=(*lacks, *notes), colors=colors)
+    return LoadedShape(
+        shape=found, name=kind, sha256=digest_of(found, colors), notes=(*lacks, *raw.notes, *notes), colors=colors
+    )
 
 
-def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str, ...]]:
-    """Return the vertex colors or the texture of a trimesh.Trimesh that has some, and notes of what it lacks."""
+def _colored(shape: Any, room: Room) -> tuple[RawShape | None, tuple[str, ...]]:
+    """Return a trimesh.Trimesh that has vertex colors or a texture, and notes of what it lacks."""
     visual: Any = getattr(shape, "visual", None)
     kind = getattr(visual, "kind", None)
     colors = color_table(np.asarray(visual.vertex_colors)[:, :3]) if kind == "vertex" else None
@@ -106,7 +109,7 @@ def _colors_of(shape: Any, room: Room) -> tuple[SurfaceColors | None, tuple[str,
         colors=colors,
         texture=texture,
     )
-    return colors_of(raw), notes
+    return raw, notes
 
 
 def _texture_of(shape: Any, visual: Any, room: Room) -> tuple[TextureMap, tuple[str, ...]]:

@@ -270,8 +270,8 @@ def _run(
 
 def _printed_the_result(parsed: argparse.Namespace) -> bool:
     """Say whether what a command printed is what it was asked for, rather than a word on the files that it wrote."""
-    asked = getattr(parsed, "json", False) or (getattr(parsed, "prints", False) and parsed.out is None)
-    return asked or not hasattr(parsed, "out")
+    asked = getattr(parsed, "json", False) or getattr(parsed, "list", False) or not hasattr(parsed, "out")
+    return asked or (getattr(parsed, "prints", False) and parsed.out is None)
 
 
 def _refuse_empty(parser: OneLineParser, parsed: argparse.Namespace) -> None:

@@ -30,7 +30,7 @@ from finer_nerf.inputs import judged_views, read_input
 from finer_nerf.meshing import check_resolution, extract_mesh
 from finer_nerf.meshing.extract import TEXTURE_EXTRA
 from finer_nerf.model import NerfModel
-from finer_nerf.rendering.images import frame_of, small_camera
+from finer_nerf.rendering.images import frame_of
 from finer_nerf.rendering.maps import maps_of
 from finer_nerf.rendering.video import FRAME_RATES, check_movie_path, write_movie
 from finer_nerf.rendering.views import BYTES_PER_PIXEL
@@ -169,14 +169,13 @@ def _path(name: str, model: NerfModel, *, frames: int) -> CameraPath:
 
 def _cameras(path: CameraPath, model: NerfModel, size: tuple[int, int] | None) -> list[Camera]:
     """Return the camera of each pose: the path's own or the model's, without distortion, at a size if one is given."""
+    cameras = list(path.cameras) or [model.camera.pinhole()] * len(path.poses)
     if size is not None:
-        return [_resized(camera, *size) for camera in path.cameras or [model.camera.pinhole()] * len(path.poses)]
-    if not path.cameras:
-        return [small_camera(model.camera, side=max(model.camera.width, model.camera.height))] * len(path.poses)
-    sizes = {(camera.height, camera.width) for camera in path.cameras}
+        return [_resized(camera, *size) for camera in cameras]
+    sizes = {(camera.height, camera.width) for camera in cameras}
     if len(sizes) > 1:
         raise InputError(f"the path has pictures of {len(sizes)} sizes, and a film has one; give --size")
-    return list(path.cameras)
+    return cameras
 
 
 def _resized(camera: Camera, height: int, width: int) -> Camera:

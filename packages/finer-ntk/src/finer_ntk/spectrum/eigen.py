@@ -12,6 +12,7 @@ from finer_core.shapes import Float, Real
 from finer_ntk.config import LARGEST_DENSE
 from finer_ntk.kernel.operator import NtkOperator
 
+_NOT_FINITE = "the kernel holds NaN or infinity, so it has no eigenvalues; large weights need double precision"
 _COPIES = 6
 """Matrices in double precision that all eigenpairs take at once: two of the kernel, and what LAPACK works on."""
 _ROUNDING = 0.01
@@ -87,7 +88,7 @@ def all_eigenpairs(kernel: Real[np.ndarray, "n n"]) -> Eigenpairs:
     given = np.asarray(kernel, dtype=np.float64)
     matrix = 0.5 * (given + given.T)
     if not np.isfinite(matrix).all():
-        raise InputError("the kernel holds NaN or infinity, so it has no eigenvalues")
+        raise InputError(_NOT_FINITE)
     off, largest = (np.abs(each).max(initial=0) for each in (given - given.T, matrix))
     if off > _ROUNDING * largest:
         raise InputError(
@@ -116,8 +117,8 @@ def top_eigenpairs(
         on_product: Told how many products were taken.
 
     Raises:
-        InputError: If `count` is not between 1 and the number of points less one, the kernel is zero everywhere, or the
-            iteration does not converge.
+        InputError: If `count` is not between 1 and the number of points less one, the kernel is zero everywhere or not
+            finite, or the iteration does not converge.
 
     Example:
         >>> from finer_core import build_network, published_config
@@ -142,7 +143,10 @@ def top_eigenpairs(
         nonlocal taken
         taken += 1
         on_product(taken)
-        return operator.matvec(vector.reshape(-1))
+        product = operator.matvec(vector.reshape(-1))
+        if not np.isfinite(product).all():  # ARPACK would call it zero everywhere
+            raise InputError(_NOT_FINITE)
+        return product
 
     start = np.random.default_rng(seed).standard_normal(size)
     linear = LinearOperator((size, size), matvec=times, dtype=np.float64)

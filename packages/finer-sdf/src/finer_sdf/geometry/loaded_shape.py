@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_core.io.glb import linear_from_srgb, srgb_from_linear
-from finer_core.shapes import Float, Real
-from finer_sdf.geometry.raw import RawShape
+from finer_core.shapes import Bool, Float, Real
+from finer_sdf.geometry.raw import RawShape, first_of_equals
 from finer_sdf.geometry.shapes import Faces, Mesh, Points, Shape
 from finer_sdf.geometry.surface_sampling import sample_surface
 from finer_sdf.geometry.textures import TextureMap
@@ -64,13 +64,40 @@ class SurfaceColors:
         return drawn.points, colors.astype(np.float32)
 
 
-def colors_of(raw: RawShape) -> SurfaceColors | None:
-    """Return the colors that a file's tables have; None if it has neither a texture nor colors."""
+def colors_of(raw: RawShape, shape: Shape) -> SurfaceColors | None:
+    """Return the colors that a file's tables have; None if it has neither a texture nor colors.
+
+    Where a face has a back side, only the one that looks outwards in the repaired shape counts: they may differ.
+    """
     if raw.colors is None and raw.texture is None:
         return None
     white = np.ones((len(raw.vertices), 3), dtype=np.float32)
     colors = white if raw.colors is None else raw.colors
-    return SurfaceColors(points=raw.vertices, colors=colors, faces=raw.faces, texture=raw.texture)
+    faces, texture = raw.faces, raw.texture
+    if faces is not None and isinstance(shape, Mesh) and len(faces) > len(shape.faces):  # some are left out
+        counts = _outer_sides(raw.vertices, faces, shape)
+        if not counts.all():
+            faces, texture = faces[counts], None if texture is None else texture.of_faces(counts)
+    return SurfaceColors(points=raw.vertices, colors=colors, faces=faces, texture=texture)
+
+
+def _outer_sides(vertices: Points, faces: Faces, mesh: Mesh) -> Bool[np.ndarray, " faces"]:
+    """Return which faces (m,) are no back side of another one that a mesh has, by the places of their corners."""
+    _, place = first_of_equals(np.concatenate([vertices, mesh.vertices]))
+    tables = place[faces], place[len(vertices) + mesh.faces]
+    _, number = first_of_equals(np.sort(np.concatenate(tables), axis=1))
+    senses = [_is_odd(table).astype(np.int64) for table in tables]
+    given, kept = np.zeros((2, int(number.max()) + 1, 2), dtype=bool)  # which senses there are, by sets of corners
+    given[number[: len(faces)], senses[0]] = kept[number[len(faces) :], senses[1]] = True
+    own, back = ((number[: len(faces)], sense) for sense in (senses[0], 1 - senses[0]))
+    return kept[own] | ~(kept[back] & given[back])
+
+
+def _is_odd(faces: Faces) -> Bool[np.ndarray, " faces"]:
+    """Return which faces (m,) run through their corners against the order of their numbers."""
+    start = faces.argmin(axis=1)
+    following = np.take_along_axis(faces, (start[:, None] + [1, 2]) % 3, axis=1)
+    return following[:, 0] > following[:, 1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,8 +86,8 @@ def with_textured_polygons(
         numbers: (p,) the number of each polygon's texture; `NO_TEXTURE` for none.
         places: (c, 2) of each of `corners` in it, from its upper left; not finite for one without.
     """
-    check_coordinates("vertices", points.vertices)
     check_indices(corners, count=len(points.vertices), sizes=sizes)
+    check_coordinates("vertices", points.vertices, corners=corners)
     # Until the polygons are cut, each corner is a vertex by itself, which knows its place.
     cut = with_polygons(replace(points, vertices=points.vertices[corners]), np.arange(len(corners)), sizes)
     assert cut.faces is not None
@@ -117,11 +117,11 @@ def with_polygons(points: RawShape, corners: np.ndarray, sizes: np.ndarray) -> R
     if not len(sizes):
         return points
     vertices = points.vertices
-    check_coordinates("vertices", vertices)
     if sizes.min() < 3:
         first = int(np.flatnonzero(sizes < 3)[0])
         raise InputError(f"face number {first} has {counted(int(sizes[first]), 'corner')}; a face needs 3")
     check_indices(corners, count=len(vertices), sizes=sizes)
+    check_coordinates("vertices", vertices, corners=corners)
     first_corner = np.cumsum(sizes) - sizes
     first_face = np.cumsum(sizes - 2) - (sizes - 2)
     faces = np.empty((int((sizes - 2).sum()), 3), dtype=np.int64)

@@ -1,11 +1,12 @@
 """What a file holds, before anything is repaired, and the checks and limits that every source shares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from finer_core.errors import InputError
+from finer_core.io.text import counted
 from finer_core.resources import check_room
 from finer_core.shapes import Int, Shaped
 from finer_sdf.geometry.textures import TextureMap
@@ -157,8 +158,34 @@ def check_finite(what: str, table: np.ndarray) -> None:
         raise InputError(f"{len(bad)} of {len(table)} {what} are not finite; the first is {row_text(table, bad[0])}")
 
 
-def check_coordinates(what: str, table: np.ndarray) -> None:
-    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers."""
+def without_unknown(raw: RawShape) -> RawShape:
+    """Leave out points of a cloud that are not finite, as depth cameras write them where they saw nothing.
+
+    Normals that are not finite become zero, which stands for an unknown one. A cloud of nothing else stays as it is.
+    """
+    known = np.isfinite(raw.vertices).all(axis=1)
+    if (raw.faces is not None and len(raw.faces)) or not known.any():
+        return raw
+    notes = list(raw.notes)
+    if lost := int((~known).sum()):
+        normals, colors = (None if table is None else table[known] for table in (raw.normals, raw.colors))
+        raw = replace(raw, vertices=raw.vertices[known], normals=normals, colors=colors)
+        notes.append(f"left out {lost} of {counted(len(known), 'point')}: they are not finite")
+    if raw.normals is not None and (blank := ~np.isfinite(raw.normals).all(axis=1)).any():
+        raw = replace(raw, normals=np.where(blank[:, None], 0.0, raw.normals))
+        notes.append(f"took {counted(int(blank.sum()), 'normal')} for zero: they are not finite")
+    return replace(raw, notes=tuple(notes))
+
+
+def check_coordinates(what: str, table: np.ndarray, *, corners: np.ndarray | None = None) -> None:
+    """Refuse vertices (n, 3) that are not finite, or so far out that their areas and volumes are no numbers.
+
+    Of those that no corner of a face uses, where corners are given, nothing is asked.
+    """
+    if corners is not None and not np.isfinite(table).all():
+        is_used = np.zeros(len(table), dtype=bool)
+        is_used[corners] = True
+        table = np.where(is_used[:, None], table, 0.0)
     check_finite(what, table)
     size = np.abs(table).max(axis=1, initial=0.0)
     if beyond := int((size > _LARGEST).sum()):

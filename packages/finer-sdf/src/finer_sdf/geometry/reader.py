@@ -16,7 +16,7 @@ from finer_core.resources import parse_memory
 from finer_sdf.formats import FORMATS, SUFFIXES
 from finer_sdf.geometry.loaded_shape import LoadedShape, colors_of
 from finer_sdf.geometry.point_cloud import clean_cloud
-from finer_sdf.geometry.raw import RawShape, Room
+from finer_sdf.geometry.raw import RawShape, Room, without_unknown
 from finer_sdf.geometry.repair import clean_mesh
 from finer_sdf.geometry.shapes import Shape
 
@@ -53,10 +53,10 @@ def load_shape(path: str | os.PathLike[str], *, memory: int | None = None) -> Lo
     """Read a surface as `read_shape` does, within bytes of memory; None for no limit."""
     path, room = given_path(path), Room(memory=memory)
     with named(path):
-        raw = read_raw(path, room, known=SUFFIXES)
+        raw = without_unknown(read_raw(path, room, known=SUFFIXES))
         bare_points = FORMATS[path.suffix.lower()].bare_points
         shape, notes = clean(raw, bare_points=bare_points, room=room)
-    colors = colors_of(raw)
+    colors = colors_of(raw, shape)
     return LoadedShape(shape=shape, name=path.name, sha256=_digest(path, raw), notes=raw.notes + notes, colors=colors)
 
 

@@ -2,6 +2,8 @@
 
 import igl
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from finer_core.errors import InputError
 from finer_core.io.text import counted, notes_of
@@ -36,8 +38,8 @@ def clean_mesh(vertices: Vertices, faces: Faces) -> tuple[Mesh, tuple[str, ...]]
     Raises:
         InputError: If numbers cannot be computed with, faces name vertices that do not exist, or no surface is left.
     """
-    check_coordinates("vertices", vertices)
     check_indices(faces, count=len(vertices))
+    check_coordinates("vertices", vertices, corners=faces)
     given = len(faces)
     corners = np.unique(faces)
     loose = len(vertices) - len(corners)
@@ -121,9 +123,9 @@ def _merge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
-    """Drop faces with the same corners in the same sense, and the back sides of what is two-sided throughout.
+    """Drop faces with the same corners in the same sense, and back sides of what is closed without them.
 
-    A single pair of back-to-back faces is left: it may be a thin fin, whose edges would open.
+    Other pairs of back-to-back faces are left: they may be thin fins, whose edges would open.
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
@@ -134,12 +136,13 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.ndarray, " faces"]]:
-    """Return which faces are the second one of the same corners in parts that have every face twice, and all of these.
+    """Return the second faces of the same corners where no surface is without them, and the faces of twofold parts.
 
-    Such a part has no inside: the winding numbers of its two sides cancel out. One that would be open without its back
-    sides is left, for that has no inside either, unless all parts are of that kind.
+    The winding numbers of two sides cancel out. A part that has every face twice has no inside; one that would be open
+    without its back sides is left, for that has no inside either, unless all parts are of that kind. Among faces that
+    are there once, both sides are a hole, which closes without the back sides; a fin or an inner wall would open.
     """
-    sides, _ = first_of_equals(np.sort(faces, axis=1))
+    sides, number = first_of_equals(np.sort(faces, axis=1))
     part = igl.vertex_components(faces)[faces[:, 0]]
     edges = Edges.of(faces[sides])
     is_open = (edges.uses == 1)[edges.index].any(axis=1)
@@ -149,9 +152,25 @@ def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.nda
     is_twofold = 2 * all_sides == all_faces
     if not is_twofold.all():
         is_twofold &= open_sides == 0
-    second = is_twofold[part]
+    second = is_twofold[part] | _fill_holes(edges, is_twice=np.bincount(number) > 1)[number]
     second[sides] = False
     return second, is_twofold[part]
+
+
+def _fill_holes(edges: Edges, *, is_twice: Bool[np.ndarray, " sides"]) -> Bool[np.ndarray, " sides"]:
+    """Return which sides that are there twice leave fewer open edges if each of those about them is there once."""
+    fill = np.zeros(len(is_twice), dtype=bool)
+    index, total = edges.index[is_twice], len(edges.uses)
+    once = edges.uses - np.bincount(index.ravel(), minlength=total)
+    count = len(index)
+    ends = np.repeat(np.arange(count), 3), count + index.ravel()
+    graph = coo_matrix((np.ones(index.size, dtype=np.int8), ends), shape=(count + total, count + total))
+    patch = connected_components(graph, directed=False)[1][:count].astype(np.int64)  # over edges of any number of faces
+    pairs, uses = np.unique(patch[:, None] * total + index, return_counts=True)
+    patch_of, edge_of = np.divmod(pairs, total)
+    before, after = (np.bincount(patch_of, weights=each % 2) for each in (once[edge_of], once[edge_of] + uses))
+    fill[is_twice] = (after < before)[patch]
+    return fill
 
 
 def _check_crowds(vertices: np.ndarray, faces: np.ndarray, edges: Edges) -> None:

@@ -1,12 +1,12 @@
 """Pictures that color the triangles of a mesh, and where in them each triangle lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from finer_core.io.glb import linear_from_srgb
-from finer_core.shapes import Float, Int, Shaped
+from finer_core.shapes import Bool, Float, Int, Shaped
 
 Wrap = Literal["repeat", "mirror", "clamp"]
 NO_TEXTURE = -1
@@ -57,6 +57,10 @@ class TextureMap:
     textures: tuple[Texture, ...]
     of_face: Int[np.ndarray, " faces"]
     places: Float[np.ndarray, "faces 3 2"]
+
+    def of_faces(self, which: Bool[np.ndarray, " faces"]) -> "TextureMap":
+        """Return the map of some of the faces, (m,)."""
+        return replace(self, of_face=self.of_face[which], places=self.places[which])
 
     def linear_colors(
         self, faces: Int[np.ndarray, " points"], weights: Float[np.ndarray, "points 3"]
