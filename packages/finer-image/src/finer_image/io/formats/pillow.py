@@ -13,6 +13,8 @@ from finer_image.io.value_range import row_blocks, stretched
 _ORIENTATION_TAG = 0x0112
 _PSD_VERSION, _PSD_CHANNELS, _PSD_BYTES = 1057, 12, 26
 """Number of a resource, where the header has the number of channels, and how long it is."""
+_RUNS = (1, 2)
+"""Compressions of a BMP."""
 _CODESTREAM = b"\xff\x4f\xff\x51"
 """Its first two markers, SOC and SIZ, by which a JPEG 2000 also begins where no boxes are around it."""
 _MOST_BOXES = 1000
@@ -53,7 +55,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         if format_name == "JPEG":
             pixels = in_bands(never_half(image), mode)
         else:
-            pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
+            pixels = _decode_other(source, format_name) if other else _decode(source, image, mode)
             if other and bits < 8 and not is_signed:
                 pixels = stretched(pixels, largest=2**bits - 1)
         if format_name == "PSD" and image.mode == "1":
@@ -73,6 +75,17 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
             icc_profile=icc_profile,
             source_mode="" if image.mode == mode else image.mode,
         )
+
+
+def _decode(source: ImageSource, image: Any, mode: str) -> np.ndarray:
+    """Decode as `in_bands` does; a BMP whose runs skip its last pixels is whole, but none to Pillow."""
+    try:
+        return in_bands(image, mode)
+    except (OSError, ValueError) as error:
+        if image.format == "BMP" and image.info.get("compression") in _RUNS:
+            reason = "is a BMP of runs (RLE) that leave pixels out, or are cut; save it without compression, or as PNG"
+            raise source.error(reason) from error
+        raise
 
 
 def in_bands(image: Any, mode: str) -> np.ndarray:
