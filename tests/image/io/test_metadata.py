@@ -141,6 +141,20 @@ def test_primaries_of_an_exr_an_hdr_and_a_tiff_are_told_too(tmp_path, green, is_
         assert note == told * is_told
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(319, "s", 0, "abc", True), (318, "s", 0, "zz", True)],
+        [(319, "2I", 6, [1, 0] * 6, True), (318, "2I", 2, [1, 0] * 2, True)],
+        [(319, "d", 6, [0.5] * 6, True), (318, "d", 2, [0.5] * 2, True)],
+        [(318, "2I", 2, [1, 2, 1, 2], True)],
+    ],
+)
+def test_primaries_of_a_tiff_that_are_none_are_passed_over(tmp_path, tags):
+    image = read_image(saved(tmp_path / "a.tif", tiff_bytes(PIXELS, photometric="rgb", extratags=tags)))
+    assert np.array_equal(image.pixels, PIXELS) and image.notes == ()
+
+
 GDAL = """<GDALMetadata>
 <Item name="OFFSET" sample="0" role="offset">-1000</Item>
 <Item name="SCALE" sample="0" role="scale">{scale}</Item>

@@ -189,6 +189,8 @@ class SampleKind:
 def _primaries_of(page: Any) -> list[float]:
     """Return x and y of red, green, blue and white; fewer numbers where the page does not say all of them."""
     parts = [part for tag in _PRIMARIES_TAGS if tag in page.tags for part in np.ravel(page.tags[tag].value).tolist()]
+    if not all(isinstance(part, int) for part in parts):  # of rational numbers, which alone the tags may hold
+        return []
     return [above / below for above, below in zip(parts[::2], parts[1::2], strict=False) if below]
 
 
