@@ -103,10 +103,10 @@ def _other_space(chunks: dict[bytes, bytes]) -> str:
         return ""
     exponent = int.from_bytes(gamma, "big") / 1e5 if any(gamma) and len(gamma) == 4 else _GAMMA
     named = chunks.get(b"cHRM", b"")
-    white, colors = np.split(np.frombuffer(named, ">u4") / 1e5, [2]) if len(named) == 32 else ([], [])
+    numbers = (np.frombuffer(named, ">u4") / 1e5).tolist() if len(named) == 32 else []  # of white first
     found = [
         "" if abs(exponent - _GAMMA) < 0.01 else f"a gamma of {exponent:g} (gAMA)",
-        other_primaries([*colors, *white], place="cHRM"),
+        other_primaries(numbers[2:] + numbers[:2], place="cHRM"),
     ]
     return " and ".join(filter(None, found))
 
