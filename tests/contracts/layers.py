@@ -4,7 +4,7 @@ CORE = (
     ("_version", "lazy", "errors", "methods", "schema", "seeds", "metrics", "coords", "casts", "shapes"),
     ("progress", "resources", "surroundings", "parallel", "c_library"),
     ("config", "training_config", "initializers"),
-    ("activations.large_pages", "activations.buffers"),
+    ("activations.large_pages", "activations.buffers", "activations.tails"),
     ("activations.formulas", "activations.wavelets", "activations.derivative_mode"),
     ("activations._kernels",),
     ("activations",),

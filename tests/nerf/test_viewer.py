@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from finer_core.errors import InputError
 from finer_nerf.viewer import camera_of, pose_of, view_model
@@ -92,6 +93,60 @@ def test_the_button_moves_the_camera_of_who_pressed_it(monkeypatch):
 
     view_model(ball_model(), render=None, port=free_port(), seconds=0.0, on_server=two_come_and_one_presses)
     assert set(moved) == {1}
+
+
+def first_picture_at(model, monkeypatch) -> tuple[torch.Tensor, np.ndarray, SimpleNamespace]:
+    """Return the pose that is rendered for a client whose camera is where it is put, the scene's up, and the camera."""
+    connect, seen, ups, stop = [], [], [], threading.Event()
+    camera = SimpleNamespace(aspect=1.0)
+
+    def turned_there(client):  # as viser does: z towards what is looked at, y down
+        ahead = camera.look_at - camera.position
+        ahead = ahead / np.linalg.norm(ahead)
+        right = np.cross(ahead, ups[0])
+        right = right / np.linalg.norm(right)
+        x, y, z, w = Rotation.from_matrix(np.stack([right, np.cross(ahead, right), ahead], axis=1)).as_quat()
+        camera.wxyz = np.array([w, x, y, z])
+
+    client = SimpleNamespace(client_id=1, camera=camera, scene=SimpleNamespace(set_background_image=lambda *_, **__: 0))
+    server = SimpleNamespace(
+        scene=SimpleNamespace(set_up_direction=ups.append),
+        gui=SimpleNamespace(
+            add_dropdown=lambda *_, **__: SimpleNamespace(value="color"),
+            add_button=lambda *_: SimpleNamespace(on_click=lambda _: None),
+        ),
+        on_client_connect=connect.append,
+        get_clients=lambda: {1: client},
+        stop=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "viser", SimpleNamespace(ViserServer=lambda **_: server))
+
+    def render(pose, camera, kind):
+        seen.append(pose)
+        stop.set()
+        return np.zeros((2, 2, 3), np.uint8)
+
+    def one_comes(_):
+        connect[0](client)
+        turned_there(client)
+
+    view_model(model, render=render, port=free_port(), seconds=10.0, stop=stop, on_server=one_comes)
+    return seen[0], ups[0], camera
+
+
+def test_a_left_handed_scene_is_shown_as_its_pictures_are(monkeypatch):
+    """And so that the page, which knows turns only, moves through it as through any other."""
+    model = ball_model()
+    usual, up, camera = first_picture_at(model, monkeypatch)
+    flip = np.diag([1.0, -1.0, 1.0, 1.0])  # of the whole world: y of every place and axis
+    model.train_poses = torch.from_numpy(flip @ np.asarray(model.train_poses))
+    seen, up_there, camera_there = first_picture_at(model, monkeypatch)
+    assert np.linalg.det(seen[:3, :3]) == pytest.approx(-1, abs=1e-5)
+    np.testing.assert_allclose(seen, flip @ usual.numpy(), atol=1e-5)
+    # The page's world is a mirror image, here in x, of the model's: a half turn about z of the one without mirroring.
+    half_turn = np.array([-1.0, -1.0, 1.0])
+    np.testing.assert_allclose(camera_there.position, half_turn * camera.position, atol=1e-6)
+    np.testing.assert_allclose(up_there, half_turn * up, atol=1e-6)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the viewer with")

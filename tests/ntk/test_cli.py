@@ -298,6 +298,36 @@ def test_no_spectrum_of_another_kernel_stands_beside_one_of_infinite_width(tmp_p
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_a_config_repeats_a_sweep_of_models(tmp_path, capsys):
+    names = [str(tmp_path / f"{seed}.safetensors") for seed in range(2)]
+    for seed, name in enumerate(names):
+        config = published_config(method="siren", task="ntk", in_features=1, out_features=1, hidden_features=8)
+        network = build_network(config, generator=torch.Generator().manual_seed(seed))
+        save_model(network, name, task="ntk")
+    assert main(["sweep", *names, "--grid", "12", "--out", str(tmp_path / "one"), "--quiet", "--json"]) == 0
+    one = figures(capsys)
+    config = str(tmp_path / "one" / "config.json")
+    again = ["sweep", "--config", config, "--quiet", "--json"]
+    assert main([*again, "--out", str(tmp_path / "two")]) == 0
+    assert figures(capsys)["top_eigenvalues"] == one["top_eigenvalues"]
+    assert main([*again, "--out", str(tmp_path / "three"), "--method", "gauss"]) == 2
+    assert "--method gauss does nothing to model files" in capsys.readouterr().err
+
+
+def test_a_sweeps_config_file_is_checked_as_any_other(tmp_path, capsys):
+    file = tmp_path / "c.json"
+    for content, words in (
+        ({"settings": {"grid": "16"}, "seeds": 3}, "'seeds' does nothing beside 'settings'; put it there"),
+        ({"settings": [], "grid": "16"}, "settings must be"),
+        ({"grid": "16", "signal": ""}, "signal is empty"),
+        ({"settings": {"grid": "16"}, "command": "finer-ntk sweep", "files": ["a"]}, "files must be"),
+    ):
+        file.write_text(json.dumps(content))
+        assert main(["sweep", "--config", str(file), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_config_repeats_a_run(tmp_path, capsys):
     command = ["kernel", "--method", "gauss-finer", "--first-bias-scale", "3", *SMALL]
     assert main([*command, "--out", str(tmp_path / "one")]) == 0

@@ -110,6 +110,16 @@ def test_a_figure_that_an_input_lacks_is_a_mean_of_the_others():
     assert (content["over_seeds"][1]["psnr"], content["over_seeds"][1]["psnr_spread"]) == (20.0, None)
 
 
+def test_that_inputs_lack_a_figure_is_told_below_its_mean():
+    rows = [*of_seeds("a", 30.0), *of_seeds("b", 20.0), *of_seeds("a", 30.0, method="siren")]
+    rows[1]["psnr"] = None
+    assert [row.get("left_out") for row in TABLE.content(rows)["means"]] == [{"psnr": 1}, None]
+    told = "Left out of a mean, because their figure is infinite or there is none: finer, PSNR, 1 of 2 whats."
+    assert told in TABLE.markdown(rows).splitlines()
+    rows[0]["psnr"] = None  # then the mean is none, as everybody sees
+    assert TABLE.content(rows)["means"][0]["psnr"] is None and "Left out" not in TABLE.markdown(rows)
+
+
 def test_names_that_are_no_text_can_be_written(tmp_path):
     TABLE.write(tmp_path, [{**ROWS[0], "what": "caf\udce9"}])
     for name in ("benchmark.csv", "benchmark.md"):

@@ -40,6 +40,27 @@ def test_weights_of_every_precision_become_single(tmp_path, caplog, dtype, new_f
     assert load_model(tmp_path / "m.safetensors").head.weight.dtype == torch.float32
 
 
+def test_a_changed_bit_of_a_weight_is_found(tmp_path):
+    """PyTorch does not look at the checksums of its archives."""
+    given = weights()
+    data = bytearray(saved(tmp_path / "w.pt", given).read_bytes())
+    place = data.index(given["net.1.linear.weight"].numpy().tobytes()) + 3
+    data[place] ^= 0x10
+    (tmp_path / "w.pt").write_bytes(data)
+    with pytest.raises(InputError, match=r"w\.pt: .* does not match its checksum.*copy or download it again"):
+        read_reference(tmp_path / "w.pt")
+
+
+def test_weights_that_were_saved_without_checksums_are_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        saved(tmp_path / "w.pt", weights())
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert torch.equal(read_reference(tmp_path / "w.pt")["net.2.weight"], weights()["net.2.weight"])
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

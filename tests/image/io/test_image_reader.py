@@ -246,6 +246,27 @@ def test_pfm(tmp_path, kind, channels, order):
     np.testing.assert_array_equal(read_image(saved(tmp_path / "a.pfm", data)).pixels, samples)
 
 
+def test_a_scale_of_a_pfm_and_an_exposure_of_an_hdr_are_told(tmp_path):
+    samples = noise(4, 5, dtype="float32")
+    for scale, said in ((b"-2.50", "scale 2.50"), (b"-1.0", None), (b"-1", None)):
+        image = read_image(saved(tmp_path / "a.pfm", b"Pf 5 4 " + scale + b"\n" + samples[::-1].tobytes()))
+        assert np.array_equal(image.pixels[..., 0], samples)
+        told = f"names {said} for its values, which are fitted and written as they are stored"
+        assert image.notes == ((told,) if said else ())
+    for lines, said in ((b"EXPOSURE=2.5\nEXPOSURE= .5\n", "exposure .5, exposure 2.5"), (b"EXPOSURE=1.0\n", None)):
+        head = b"#?RADIANCE\n" + lines + b"FORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 2\n"
+        image = read_image(saved(tmp_path / "a.hdr", head + bytes([128, 64, 32, 129] * 2)))
+        assert image.pixels[0].tolist() == [[1, 0.5, 0.25]] * 2
+        told = f"names {said} for its values, which are fitted and written as they are stored"
+        assert image.notes == ((told,) if said else ())
+
+
+def test_a_pfm_whose_scale_says_no_order_of_bytes_is_refused(tmp_path):
+    for scale in (b"0", b"-0.0", b"1e999", b"E"):
+        with pytest.raises(InputError, match=r"has the scale .*, whose sign is to say the order of its bytes"):
+            read_image(saved(tmp_path / "a.pfm", b"Pf 5 4 " + scale + b"\n" + bytes(80)))
+
+
 @pytest.mark.parametrize("rows", ["-", "+"])
 @pytest.mark.parametrize("columns", ["-", "+"])
 def test_hdr_row_and_column_orders(tmp_path, rows, columns):

@@ -19,6 +19,9 @@ XMP = (
     ' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
 )
 
+ADOBE_RGB = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+"""White, red, green and blue, as a PNG has them; all but green are those of sRGB."""
+
 
 def exif(orientation: int) -> bytes:
     tags = Pillow.Exif()
@@ -94,6 +97,15 @@ def test_words_that_name_no_orientation_change_nothing(tmp_path, chunk):
         ({b"cICP": bytes([1, 13, 0, 1])}, None),
         ({b"gAMA": b"", b"cICP": b"\1"}, None),
         ({b"gAMA": bytes(4)}, None),  # which means nothing, says the standard
+        ({b"cHRM": ADOBE_RGB}, "primaries that are not those of sRGB (cHRM)"),
+        (
+            {b"gAMA": struct.pack(">I", 55_556), b"cHRM": ADOBE_RGB},
+            "a gamma of 0.55556 (gAMA) and primaries that are not those of sRGB (cHRM)",
+        ),
+        ({b"cHRM": ADOBE_RGB, b"sRGB": b"\0"}, None),
+        ({b"cHRM": ADOBE_RGB[:16] + struct.pack(">2I", 30000, 60000) + ADOBE_RGB[24:]}, None),
+        ({b"cHRM": bytes(32)}, None),
+        ({b"cHRM": ADOBE_RGB[:7]}, None),
     ],
 )
 def test_colors_of_a_png_that_are_not_srgb_are_told(tmp_path, chunks, said):
@@ -109,6 +121,38 @@ def test_colors_of_a_png_that_are_not_srgb_are_told(tmp_path, chunks, said):
 
 def _crc(chunk: bytes) -> bytes:
     return struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize(("green", "is_told"), [((0.3, 0.6), False), ((0.21, 0.71), True)])
+def test_primaries_of_an_exr_an_hdr_and_a_tiff_are_told_too(tmp_path, green, is_told):
+    openexr = pytest.importorskip("OpenEXR")
+    values, white = (0.64, 0.33, *green, 0.15, 0.06), (0.3127, 0.329)
+    header = {"compression": openexr.NO_COMPRESSION, "type": openexr.scanlineimage, "chromaticities": (*values, *white)}
+    openexr.File(header, {"RGB": np.ones((4, 5, 3), np.float32)}).write(str(tmp_path / "a.exr"))
+    named = " ".join(map(str, (*values, *white))).encode()
+    head = b"#?RADIANCE\nPRIMARIES= " + named + b"\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 2\n"
+    saved(tmp_path / "a.hdr", head + bytes([128, 64, 32, 129] * 2))
+    parts = [part for value in values for part in (round(value * 10_000), 10_000)]
+    tags = [(318, "2I", 2, [3127, 10_000, 3290, 10_000], True), (319, "2I", 6, parts, True)]
+    saved(tmp_path / "a.tif", tiff_bytes(PIXELS, photometric="rgb", extratags=tags))
+    for name, place in (("a.exr", "chromaticities"), ("a.hdr", "PRIMARIES"), ("a.tif", "PrimaryChromaticities")):
+        (*_, note) = ("", *read_image(tmp_path / name).notes)
+        told = f"names primaries that are not those of sRGB ({place}) of its values, which a written image does not"
+        assert note == told * is_told
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(319, "s", 0, "abc", True), (318, "s", 0, "zz", True)],
+        [(319, "2I", 6, [1, 0] * 6, True), (318, "2I", 2, [1, 0] * 2, True)],
+        [(319, "d", 6, [0.5] * 6, True), (318, "d", 2, [0.5] * 2, True)],
+        [(318, "2I", 2, [1, 2, 1, 2], True)],
+    ],
+)
+def test_primaries_of_a_tiff_that_are_none_are_passed_over(tmp_path, tags):
+    image = read_image(saved(tmp_path / "a.tif", tiff_bytes(PIXELS, photometric="rgb", extratags=tags)))
+    assert np.array_equal(image.pixels, PIXELS) and image.notes == ()
 
 
 GDAL = """<GDALMetadata>

@@ -206,6 +206,32 @@ def test_other_channels_of_a_psd_are_told_of_and_its_bits_are_black(tmp_path):
     assert bits.pixels[..., 0].tolist() == [[0] * 4 + [255] * 4, [255] * 7 + [0]] and bits.notes == ()
 
 
+def test_a_psd_of_a_kind_that_is_not_read_says_which(tmp_path):
+    for kind, bits, mode, reason in (
+        (1, 16, 3, "16 bits a value"),
+        (1, 32, 1, "32 bits a value"),
+        (2, 8, 3, "is a PSB"),
+        (1, 8, 5, "colors of kind 5"),
+    ):
+        data = b"8BPS" + struct.pack(">H6xHIIHH", kind, 3, 2, 8, bits, mode) + bytes(14 + 192)
+        with pytest.raises(InputError, match=rf"a\.psd: .*{reason}.*; save it as TIFF"):
+            read_image(saved(tmp_path / "a.psd", data))
+
+
+def test_a_bmp_of_runs_that_leave_pixels_out_says_so(tmp_path):
+    def bmp(runs: bytes):
+        colors = b"".join(bytes([value, value, value, 0]) for value in range(256))
+        head = b"BM" + struct.pack("<IHHI", 1078 + len(runs), 0, 0, 1078)
+        head += struct.pack("<IiiHHIIiiII", 40, 4, 2, 1, 8, 1, len(runs), 0, 0, 256, 0)
+        return read_image(saved(tmp_path / "a.bmp", head + colors + runs))
+
+    whole = bmp(b"\4\7\0\0" + b"\1\5\0\2\2\0\1\6\0\0" + b"\0\1")  # a jump of two pixels in the upper line
+    assert whole.pixels[..., 0].tolist() == [[5, 0, 0, 6], [7, 7, 7, 7]]
+    for runs in (b"\4\7\0\0\0\1", b"\4\7\0\0"):  # an early end, and none
+        with pytest.raises(InputError, match=r"a\.bmp: is a BMP of runs \(RLE\) that leave pixels out, or are cut"):
+            bmp(runs)
+
+
 def bare_tiff(path: Path, samples: bytes, size: tuple[int, int], tags: dict[int, list[int]]) -> Path:
     """Write a page of one strip with no more than these tags, all of them 16-bit numbers, beside its size and place."""
     rows, columns = size

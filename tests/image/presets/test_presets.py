@@ -282,3 +282,12 @@ def test_adam_has_no_rate_of_matrices():
 def as_given(settings: ImageConfig) -> dict:
     """Return what a run's config.json has of its settings, but for the lengths that follow from the first."""
     return {name: value for name, value in vars(settings).items() if name != "passes"}
+
+
+@pytest.mark.parametrize(("method", "passes"), [("finer", 1e300), ("finer", 1e308), ("gauss", 1e308), ("finer", 1e18)])
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_passes_beyond_all_counting_are_told_by_their_own_name(method, passes, preset):
+    with pytest.raises(
+        InputError, match=r"^--passes 1e\+\d+ are more steps of this image than can be counted; lower it"
+    ):
+        resolved(passes=passes, method=method, preset=preset, batch_pixels=1024)

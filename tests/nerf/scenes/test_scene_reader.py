@@ -1,6 +1,7 @@
 """Scenes of every format are read as they are written, and placed in the box."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from finer_nerf.scenes.images import downscale_picture, read_picture
 from finer_nerf.scenes.reader import read_scene
 from finer_nerf.training.rays import TrainingRays, blend
 from tests.nerf.golden import load, tensor
+from tests.nerf.scene_forms import write_form
 from tests.nerf.small_scenes import RADIUS, ball_scene, ball_views, write_ball
 
 
@@ -218,3 +220,34 @@ def test_a_written_ball_comes_back(tmp_path):
     assert torch.equal(read.train.images, scene.train.images)
     np.testing.assert_allclose(read.test.poses, scene.test.poses)
     assert read.train.cameras[0].fx == pytest.approx(scene.train.cameras[0].fx)
+
+
+@pytest.mark.parametrize(
+    ("forms", "told"),
+    [
+        (("transforms", "blender"), "transforms_train.json is read; left aside: transforms.json"),
+        (("colmap", "blender"), "transforms_train.json is read; left aside: the COLMAP model in sparse/0/"),
+        (("colmap", "transforms"), "transforms.json is read; left aside: the COLMAP model in sparse/0/"),
+        (
+            ("colmap", "transforms", "blender"),
+            "transforms_train.json is read; left aside: transforms.json, the COLMAP model in sparse/0/",
+        ),
+    ],
+)
+def test_which_of_several_scenes_in_a_folder_is_read_is_told(tmp_path, forms, told):
+    for form in forms:
+        write_form(ball_scene(size=8, train=4, test=2), tmp_path / form, form)
+        shutil.copytree(tmp_path / form, tmp_path / "all", dirs_exist_ok=True)
+    note = f"the folder holds several scenes: {told}"
+    assert note in read_scene(str(tmp_path / "all")).notes
+    assert note not in read_scene(str(tmp_path / forms[-1])).notes
+    name = told.split()[0]
+    assert note not in read_scene(str(tmp_path / "all" / name)).notes  # which was asked for by its name
+
+
+def test_the_model_that_nerfstudio_made_a_scene_of_is_no_other_scene(tmp_path):
+    for form in ("colmap", "transforms"):
+        write_form(ball_scene(size=8, train=4, test=2), tmp_path / form, form)
+    (tmp_path / "transforms" / "colmap").mkdir()
+    (tmp_path / "colmap" / "sparse").rename(tmp_path / "transforms" / "colmap" / "sparse")
+    assert not any("several scenes" in note for note in read_scene(str(tmp_path / "transforms")).notes)

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from finer_core.errors import InputError
+from finer_nerf.arguments import are_mirrored
 from finer_nerf.camera_paths import mean_up
 from finer_nerf.cameras import Camera
 from finer_nerf.rendering.fitted import FittedScene
@@ -78,11 +79,15 @@ def view_model(
     with contextlib.redirect_stdout(sys.stderr):  # viser announces itself on stdout, which is for results
         server = viser.ViserServer(host=host, port=port, verbose=False)
     stop = stop or threading.Event()
+    world = _world_of(model)
     try:
-        server.scene.set_up_direction(mean_up(model.train_poses))
+        server.scene.set_up_direction(world * mean_up(model.train_poses))
         kind = server.gui.add_dropdown("shows", KINDS, initial_value=KINDS[0])
         reset = server.gui.add_button("first training view")
         reset.on_click(lambda event: _place(event.client, model))
+
+        def render_there(pose: Tensor, camera: Camera, kind: str) -> np.ndarray:
+            return render(torch.tensor([*world, 1.0], dtype=pose.dtype)[:, None] * pose, camera, kind)
 
         @server.on_client_connect
         def _(client: Any) -> None:
@@ -92,7 +97,7 @@ def view_model(
                 return not stop.is_set() and client.client_id in server.get_clients()
 
             threading.Thread(
-                target=_serve_client, args=(client, render, lambda: kind.value, connected), daemon=True
+                target=_serve_client, args=(client, render_there, lambda: kind.value, connected), daemon=True
             ).start()
 
         on_server(server)
@@ -116,11 +121,16 @@ def _check_port(host: str, port: int) -> None:
             raise InputError(f"--port {port} on {host} cannot be used ({error}); choose another") from error
 
 
+def _world_of(model: FittedScene) -> np.ndarray:
+    """Return the signs (3,) by which the model's axes become the page's: its cameras turn, and are no reflections."""
+    return np.array([-1.0 if are_mirrored(np.asarray(model.train_poses)) else 1.0, 1.0, 1.0])
+
+
 def _place(client: Any, model: FittedScene) -> None:
     """Put a client's camera at the first training view."""
-    pose = np.asarray(model.train_poses)[0]
-    client.camera.position = pose[:3, 3]
-    client.camera.look_at = pose[:3, 3] + pose[:3, 2] * np.linalg.norm(pose[:3, 3])
+    pose, world = np.asarray(model.train_poses)[0], _world_of(model)
+    client.camera.position = world * pose[:3, 3]
+    client.camera.look_at = world * (pose[:3, 3] + pose[:3, 2] * np.linalg.norm(pose[:3, 3]))
     client.camera.fov = 2 * float(np.arctan(model.camera.height / (2 * model.camera.fy)))
 
 

@@ -69,7 +69,11 @@ class BenchmarkTable:
         if several:
             headings["seeds"] = "seeds"
             rows = [self._over_seeds(group) for group in groups]
-        lines = [*self._lines(rows, headings), "", *self._lines(self._means(groups), self._mean_headings())]
+        means = self._means(groups)
+        lines = [*self._lines(rows, headings), "", *self._lines(means, self._mean_headings())]
+        if left_out := [part for mean in means for part in self._left_out(mean)]:
+            told = "Left out of a mean, because their figure is infinite or there is none"
+            lines += ["", f"{told}: {'; '.join(left_out)}."]
         if several:
             lines += ["", f"Means over seeds; in parentheses the spread, {SPREAD}."]
         return _encodable("\n".join([*lines, "", f"Published figures: {self.source}.", ""]))
@@ -105,7 +109,8 @@ class BenchmarkTable:
     def _means(self, groups: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
         """Return each method's means over the inputs that have the figure with every seed; spreads are of such means.
 
-        So the means of two seeds are over the same inputs, and do not differ by what was fitted.
+        So the means of two seeds are over the same inputs, and do not differ by what was fitted. How many inputs lack a
+        figure that others have is under "left_out".
         """
         of_input, of_method, *_ = self.headings
         seeds = max((len(group) for group in groups), default=0)
@@ -116,12 +121,24 @@ class BenchmarkTable:
             mean: dict[str, Any] = {of_method: method, f"{of_input}s": len(whole)}
             for name in self.figures:
                 known = [[row.get(name) for row in group] for group in whole]
-                by_seed = zip(*(values for values in known if None not in values), strict=True)
+                whole_rows = [values for values in known if None not in values]
+                by_seed = zip(*whole_rows, strict=True)
                 mean[name], spread = mean_and_spread([fmean(values) for values in by_seed])
+                if 0 < len(whole_rows) < len(known):
+                    mean["left_out"] = {**mean.get("left_out", {}), name: len(known) - len(whole_rows)}
                 if seeds > 1:
                     mean[f"{name}_spread"] = spread
             means.append(mean | {name: own[0][0][name] for name in self.of_method})
         return means
+
+    def _left_out(self, mean: Row) -> list[str]:
+        """Return in words which figures of a method some inputs lack."""
+        of_input, of_method, *_ = self.headings
+        inputs, lacking = f"{of_input}s", mean.get("left_out", {})
+        return [
+            f"{mean[of_method]}, {self.headings[name]}, {count} of {mean[inputs]} {inputs}"
+            for name, count in lacking.items()
+        ]
 
     def _mean_headings(self) -> dict[str, str]:
         of_input, of_method, *_ = self.headings

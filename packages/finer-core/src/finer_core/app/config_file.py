@@ -63,6 +63,27 @@ def asked_settings(arguments: argparse.Namespace, settings: type[Any], *, resolv
     return {**{name: value for name, value in layer.items() if value is not None}, **given}
 
 
+def read_layer(path: str, settings: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of a config file, or of a run's config.json, and the settings that it names.
+
+    Args:
+        path: The file.
+        settings: The settings' class.
+
+    Raises:
+        InputError: If it cannot be read, or an entry is of another type or does nothing.
+    """
+    file = read_settings(path)
+    for name, kind in _KINDS.items():
+        check(file.get(name, {} if kind is Mapping else None), kind, name=f"{path}: {name}")
+    if file.get("signal") == "":
+        raise InputError(f"{path}: signal is empty; name the input, or leave it out")
+    beside = [field.name for field in dataclasses.fields(settings) if field.name in file and field.name != "network"]
+    if beside and "settings" in file and "command" not in file:  # a run's own says there what it made of them
+        raise InputError(f"{path}: {beside[0]!r} does nothing beside 'settings'; put it there")
+    return file, dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
+
+
 def _file_settings(
     arguments: argparse.Namespace, settings: type[Any], given: Mapping[str, Any], *, resolved: bool = True
 ) -> tuple[dict[str, Any], str | None]:
@@ -73,15 +94,7 @@ def _file_settings(
     """
     if not arguments.config:
         return {}, None
-    file = read_settings(arguments.config)
-    for name, kind in _KINDS.items():
-        check(file.get(name, {} if kind is Mapping else None), kind, name=f"{arguments.config}: {name}")
-    if file.get("signal") == "":
-        raise InputError(f"{arguments.config}: signal is empty; name the input, or leave it out")
-    beside = [field.name for field in dataclasses.fields(settings) if field.name in file and field.name != "network"]
-    if beside and "settings" in file and "command" not in file:  # a run's own says there what it made of them
-        raise InputError(f"{arguments.config}: {beside[0]!r} does nothing beside 'settings'; put it there")
-    layer = dict(file.get("settings", {name: value for name, value in file.items() if name != "signal"}))
+    file, layer = read_layer(arguments.config, settings)
     network = file.get("network")
     if "settings" in file and network:  # a run's config.json: its network is what was resolved
         options = network.get("options", {})

@@ -69,12 +69,19 @@ def read_reference(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _is_plain_archive(path: str) -> bool:
-    """Return whether a file is a zip archive, which is mapped rather than read: then no size in it is believed."""
+    """Return whether a file is a zip archive, which is mapped rather than read: then no size in it is believed.
+
+    Raises:
+        InputError: If it is compressed, or a part of it has another checksum, at which PyTorch does not look.
+    """
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise InputError(f"{path}: a compressed archive, not a weights file of PyTorch")
+        are_known = any(entry.CRC for entry in archive.infolist())  # PyTorch can be told to write none
+        if are_known and (damaged := archive.testzip()):
+            raise InputError(f"{path}: {damaged[:80]} does not match its checksum; copy or download it again")
     return True
 
 

@@ -39,18 +39,18 @@ def reading(path: Path, kind: str, *, place: str = "") -> Iterator[None]:
     except MemoryError:
         raise file_error(path, "does not fit in this machine's memory; give a smaller image") from None
     except Exception as error:  # Each imaging library has its own family of exceptions for broken files.
-        reason = f"is a truncated or corrupt {kind}{place} ({_cause(error)}); copy or download it again"
+        reason = f"is a truncated or corrupt {kind}{place} ({_cause(error, kind)}); copy or download it again"
         raise file_error(path, reason) from error
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, kind: str) -> str:
     """Say in a few words what a library found."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if type(error).__name__ == "UnidentifiedImageError":  # Pillow's, whose message names an object of Python's
-        return "or of a kind that is not read, such as 12-bit or lossless JPEG"
+        return "or of a kind that is not read" + ", such as 12-bit or lossless JPEG" * (kind == "JPEG")
     return str(error).strip() or "its data do not decode"
 
 

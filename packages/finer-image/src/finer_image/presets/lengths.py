@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from finer_core.errors import InputError
 from finer_image.config import ImageConfig
 from finer_image.presets.methods import rules_of
 from finer_image.training.stratified import cell_shape, enlarged_batch
@@ -75,6 +76,9 @@ def length_of(
         batch_pixels: Pixels a step where they are given; 0 for all.
         method: What is fitted.
         hidden_features: Width of the network; by default one that is not narrow.
+
+    Raises:
+        InputError: For more steps than can be counted.
     """
     pixels = height * width - missing
     if batch_pixels is None:
@@ -87,6 +91,8 @@ def length_of(
     per_pass = steps_per_pass(height, width, batch_pixels, missing=missing)
     if per_pass == 1:
         batch_pixels = 0
+    if passes * per_pass >= 2**63:
+        raise InputError(f"--passes {passes:g} are more steps of this image than can be counted; lower it")
     return Length(steps=max(1, round(passes * per_pass)), batch_pixels=batch_pixels, passes=passes)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +104,21 @@ def _find(path: str, memory: int | None = None) -> Found:
     if given.is_file() and given.name != "transforms_train.json":
         return read_transforms(given, memory=memory)
     folder = _folder_of(path)
-    for name, read in _FORMATS.items():
-        if (folder / name).is_file():
-            return read(folder / name, memory=memory)
+    here = [name for name in _FORMATS if (folder / name).is_file()]
+    if here:
+        found = _FORMATS[here[0]](folder / here[0], memory=memory)
+        left = [*here[1:], *_models_beside(folder)] if given.is_dir() else []
+        note = f"the folder holds several scenes: {here[0]} is read; left aside: {', '.join(left)}"
+        return replace(found, notes=[*found.notes, note]) if left else found
     if find_colmap(folder):
         return read_colmap(folder, memory=memory)
     raise InputError(f"{path}: no scene here (looked for {', '.join(_FORMATS)}, a COLMAP model in sparse/0)")
+
+
+def _models_beside(folder: Path) -> list[str]:
+    """Return what a COLMAP model beside another scene is called; nerfstudio makes its scenes of those in colmap/."""
+    places = [model.relative_to(folder) for model in find_colmap(folder)]
+    return [f"the COLMAP model in {place.as_posix()}/" for place in places[:1] if "colmap" not in place.parts]
 
 
 def _split(found: Found, path: str, *, every: int, test_every: int) -> tuple[dict[str, list[PosedFrame]], list[str]]:

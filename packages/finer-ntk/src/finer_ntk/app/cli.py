@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from finer_core.app.cli import OneLineParser, add_options, refuse_without_effect, run_command, version_text
-from finer_core.app.config_file import asked_settings, given_settings, merged_settings
+from finer_core.app.config_file import asked_settings, given_settings, merged_settings, read_layer
 from finer_core.app.fit_command import add_command, add_run_options, run_mode
 from finer_core.app.network_options import NetworkOptions
 from finer_core.app.reproduce_command import add_reproduce_command
-from finer_core.app.run_folder import Mode, check_writable, read_settings
+from finer_core.app.run_folder import Mode, check_writable
 from finer_core.config import NONE, merge_settings
 from finer_core.errors import InputError
 from finer_core.io.files import folder_name, printable
@@ -217,15 +217,23 @@ def _value_reader(kind: Any) -> Callable[[str], Any]:
     return read
 
 
+def _models_of(file: Mapping[str, Any], *, source: str) -> list[str]:
+    """Return the models that a config file names: those of a sweep's config.json, or a single one."""
+    if "command" not in file:
+        return [file["signal"]] if file.get("signal") else []
+    check(file.get("files", []), Sequence[tuple[str, str]], name=f"{source}: files")
+    return [name for name, _ in file.get("files", [])]
+
+
 def run_sweep_command(arguments: argparse.Namespace) -> None:
     """Compute, write, print a table."""
     mode = run_mode(arguments)
     layer: dict[str, Any] = {}
     models: Sequence[str] = arguments.models
     if arguments.config:
-        file = read_settings(arguments.config)
-        check(file.get("settings", {}), Mapping, name=f"{arguments.config}: settings")
-        layer = {name: tuple(v) if isinstance(v, list) else v for name, v in file.get("settings", file).items()}
+        file, named = read_layer(arguments.config, SweepSettings)
+        layer = {name: tuple(v) if isinstance(v, list) else v for name, v in named.items()}
+        models = models or _models_of(file, source=arguments.config)
     names = [field.name for field in dataclasses.fields(SweepSettings) if field.name != "network"]
     given = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     if arguments.methods:

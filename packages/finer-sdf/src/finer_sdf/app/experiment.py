@@ -1,6 +1,7 @@
 """One `finer-sdf fit`, from the input file to the finished run folder."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -91,7 +92,9 @@ class SdfExperiment(Experiment):
                 habits=habits,
                 should_stop=should_stop,
             )
+        started = time.monotonic()
         color_psnr = add_color(model, plan, data, progress=not quiet)
+        color_seconds = round(time.monotonic() - started, 3)  # of no length that was asked for: that is the distance's
         boxed = plan.frame.shape_to_box(data.shape)
         model.eval().save(run.model)
         mesh = _mesh(run, model, plan, quiet=quiet)
@@ -99,7 +102,7 @@ class SdfExperiment(Experiment):
             "method": settings.method,
             "preset": settings.preset,
             **_judgment(mesh, boxed, plan, quiet=quiet),
-            **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3)}),
+            **({} if color_psnr is None else {"color_psnr": round(color_psnr, 3), "color_seconds": color_seconds}),
             **common_figures(plan, last, model, has_target=settings.target_rms is not None, processes=team.ranks.size),
             "resolution": settings.resolution,
         }

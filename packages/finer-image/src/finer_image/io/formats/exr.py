@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_meaning import note_of_colors, other_primaries
 
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 _ITEM_BYTES = {0: 4, 1: 2, 2: 4}  # uint32, half, float
@@ -31,6 +32,7 @@ class ExrHeader:
         subsampled: Whether some channel has fewer pixels than the window.
         flags: Version field with its flag bits.
         offsets_at: Where the table of chunk offsets starts.
+        primaries: x and y of red, green, blue and white; none where it does not say.
     """
 
     window: tuple[int, ...]
@@ -42,6 +44,7 @@ class ExrHeader:
     subsampled: bool
     flags: int
     offsets_at: int
+    primaries: tuple[float, ...]
 
 
 def decode_exr(source: ImageSource) -> DecodedImage:
@@ -92,6 +95,8 @@ def decode_exr(source: ImageSource) -> DecodedImage:
     except Exception as error:
         raise source.error(f"is a corrupt EXR ({printed.getvalue() or error}); copy or render it again") from None
     image = _interleave(planes)
+    if image.mode in ("RGB", "RGBA") and (space := other_primaries(header.primaries, place="chromaticities")):
+        source.note(note_of_colors(space))
     if image.mode in ("LA", "RGBA") and (image.pixels[..., -1] != 1).any():
         source.note(
             "has colors multiplied by alpha, as EXR keeps them; they stay so, also in files of formats that do not"
@@ -153,6 +158,7 @@ def _read_header(source: ImageSource) -> ExrHeader:
         subsampled=samplings - {(1, 1)} != set(),
         flags=flags,
         offsets_at=position + 1,
+        primaries=tuple(np.frombuffer(attributes.get(b"chromaticities", b"")[:32], "<f4").tolist()),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from finer_core.io.text import counted
 from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_meaning import as_number, note_of_colors, note_of_scaling, other_primaries
 
 _MOST_HEADER_BYTES = 1 << 16
 _NEW_RUNS = b"\2\2"
@@ -28,6 +29,7 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
     resolution, _, _ = rest.partition(b"\n")
     if b"FORMAT=32-bit_rle_xyze" in header:
         raise source.error("stores XYZE colors; convert it to RGBE first")
+    _note_words(source, header.decode("latin-1"))
     match = re.fullmatch(rb"([-+])Y (\d{1,9}) ([-+])X (\d{1,9})\s*", resolution)
     if match is None:
         raise source.error(f"has the unusual resolution line {resolution[:40]!r}; save it with '-Y height +X width'")
@@ -47,6 +49,17 @@ def decode_hdr(source: ImageSource) -> DecodedImage:
     if end < len(content):
         source.note(f"holds {counted(len(content) - end, 'byte')} behind its picture, which are not used")
     return DecodedImage(pixels=pixels[:: 1 if match[1] == b"-" else -1, :: 1 if match[3] == b"+" else -1])
+
+
+def _note_words(source: ImageSource, header: str) -> None:
+    """Tell of lines of the header by which the values, or their colors, are others than they look."""
+    exposures = re.findall(r"^EXPOSURE=\s*(\S{1,40})", header, re.MULTILINE)
+    if said := note_of_scaling([("exposure", text) for text in exposures]):
+        source.note(said)
+    (*_, last) = ("", *re.findall(r"^PRIMARIES=(.*)", header, re.MULTILINE))
+    numbers = [number for word in last.split() if (number := as_number(word)) is not None]
+    if space := other_primaries(numbers, place="PRIMARIES"):
+        source.note(note_of_colors(space))
 
 
 def _of_new_runs(content: bytes, *, height: int, width: int) -> tuple[np.ndarray, int]:

@@ -11,8 +11,10 @@ from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.value_range import row_blocks, stretched
 
 _ORIENTATION_TAG = 0x0112
-_PSD_VERSION, _PSD_CHANNELS = 1057, 12
-"""Number of a resource, and where the header has the number of channels."""
+_PSD_VERSION, _PSD_CHANNELS, _PSD_BYTES = 1057, 12, 26
+"""Number of a resource, where the header has the number of channels, and how long it is."""
+_RUNS = (1, 2)
+"""Compressions of a BMP."""
 _CODESTREAM = b"\xff\x4f\xff\x51"
 """Its first two markers, SOC and SIZ, by which a JPEG 2000 also begins where no boxes are around it."""
 _MOST_BOXES = 1000
@@ -35,6 +37,8 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
     """
     from PIL import Image as pillow
 
+    if format_name == "PSD":
+        _check_psd(source)
     head = _codestream_head(source) if format_name == "JPEG2000" else b""
     bits, is_signed = _samples(source, format_name, head)
     # An icon is a picture of its own, which Pillow decodes when it opens the file.
@@ -51,7 +55,7 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         if format_name == "JPEG":
             pixels = in_bands(never_half(image), mode)
         else:
-            pixels = _decode_other(source, format_name) if other else in_bands(image, mode)
+            pixels = _decode_other(source, format_name) if other else _decode(source, image, mode)
             if other and bits < 8 and not is_signed:
                 pixels = stretched(pixels, largest=2**bits - 1)
         if format_name == "PSD" and image.mode == "1":
@@ -73,6 +77,17 @@ def decode_pillow(source: ImageSource, *, format_name: str) -> DecodedImage:
         )
 
 
+def _decode(source: ImageSource, image: Any, mode: str) -> np.ndarray:
+    """Decode as `in_bands` does; a BMP whose runs skip its last pixels is whole, but none to Pillow."""
+    try:
+        return in_bands(image, mode)
+    except (OSError, ValueError) as error:
+        if image.format == "BMP" and image.info.get("compression") in _RUNS:
+            reason = "is a BMP of runs (RLE) that leave pixels out, or are cut; save it without compression, or as PNG"
+            raise source.error(reason) from error
+        raise
+
+
 def in_bands(image: Any, mode: str) -> np.ndarray:
     """Decode a Pillow image, and convert it band by band, so that there is no second one of its size.
 
@@ -86,6 +101,24 @@ def in_bands(image: Any, mode: str) -> np.ndarray:
         band = image.crop((0, rows.start, image.width, rows.stop))
         pixels[rows] = np.asarray(band if band.mode == mode else band.convert(mode))
     return pixels
+
+
+def _check_psd(source: ImageSource) -> None:
+    """Refuse a PSD of another kind than those that Pillow reads, which says of all of them that it knows none."""
+    from PIL import PsdImagePlugin
+
+    head = source.handle.read(_PSD_BYTES)
+    source.handle.seek(0)
+    if len(head) < _PSD_BYTES:
+        raise source.error("is a truncated PSD; copy or download it again")
+    version, bits, mode = (int.from_bytes(head[start : start + 2], "big") for start in (4, 22, 24))
+    known = {colors for colors, depth in PsdImagePlugin.MODES if depth == bits}
+    if version == 1 and mode in known:
+        return
+    what = "is a PSB" if version == 2 else f"is a PSD of {bits} bits a value" if not known else ""
+    raise source.error(
+        f"{what or f'is a PSD with colors of kind {mode} in {bits} bits'}, which is not read; save it as TIFF"
+    )
 
 
 def _check_picture(source: ImageSource, image: Any, format_name: str) -> None:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_meaning import as_number, note_of_scaling
 from finer_image.io.value_range import stretched
 from finer_image.io.windows.positioned_file import PositionedFile
 from finer_image.io.windows.reader import Parts, PlainReader
@@ -72,7 +73,7 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
     channels = 3 if kind in b"36F" else 1
     if kind in b"fF":
         # The sign of the scale tells the byte order, and rows run upwards.
-        dtype: np.dtype[np.generic] = np.dtype("<f4" if float(match[4]) < 0 else ">f4")
+        dtype: np.dtype[np.generic] = np.dtype(_byte_order(source, match[4].decode()) + "f4")
         largest = 0
     else:
         largest = int(match[4])
@@ -105,6 +106,20 @@ def decode_netpbm(source: ImageSource) -> DecodedImage:
     if largest < 255:
         pixels = stretched(pixels, largest=largest)
     return DecodedImage(pixels=pixels.reshape(height, width, channels))
+
+
+def _byte_order(source: ImageSource, scale: str) -> str:
+    """Return the order of bytes that a PFM's scale says by its sign, "<" or ">"; note a scale of another size than 1.
+
+    Raises:
+        InputError: It says none.
+    """
+    number = as_number(scale)
+    if number is None or not number or not math.isfinite(number):
+        raise source.error(f"has the scale {scale}, whose sign is to say the order of its bytes; save it again")
+    if said := note_of_scaling([("scale", scale.lstrip("+-"))]):
+        source.note(said)
+    return "<" if number < 0 else ">"
 
 
 def _numbers_in_text(source: ImageSource, count: int) -> np.ndarray:

@@ -4,9 +4,12 @@ import io
 import struct
 import zlib
 
+import numpy as np
+
 from finer_core.io.pictures import long_words
 from finer_image.io.formats.pillow import orientation_of
 from finer_image.io.source import DecodedImage, ImageSource
+from finer_image.io.value_meaning import note_of_colors, other_primaries
 
 _SIGNATURE_BYTES, _HEAD_BYTES = 8, 33
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -52,7 +55,7 @@ def decode_png(source: ImageSource) -> DecodedImage:
     if b"fdAT" in chunks:  # a picture beside that of IDAT, which may be no part of the animation
         source.note("is animated; only its first picture is used")
     if space := _other_space(chunks):
-        source.note(f"names {space} of its values, which a written image does not")
+        source.note(note_of_colors(space))
     return DecodedImage(
         pixels=imagecodecs.png_decode(data),
         orientation=_orientation(chunks),
@@ -96,9 +99,16 @@ def _other_space(chunks: dict[bytes, bytes]) -> str:
     space, gamma = chunks.get(b"cICP", b"")[:2], chunks.get(b"gAMA", b"")
     if len(space) == 2:
         return "" if tuple(space) == _SRGB else f"the color space {space[0]}, {space[1]} (cICP)"
+    if not chunks.keys().isdisjoint((b"sRGB", b"iCCP")):
+        return ""
     exponent = int.from_bytes(gamma, "big") / 1e5 if any(gamma) and len(gamma) == 4 else _GAMMA
-    is_usual = abs(exponent - _GAMMA) < 0.01 or not chunks.keys().isdisjoint((b"sRGB", b"iCCP"))
-    return "" if is_usual else f"a gamma of {exponent:g} (gAMA)"
+    named = chunks.get(b"cHRM", b"")
+    numbers = (np.frombuffer(named, ">u4") / 1e5).tolist() if len(named) == 32 else []  # of white first
+    found = [
+        "" if abs(exponent - _GAMMA) < 0.01 else f"a gamma of {exponent:g} (gAMA)",
+        other_primaries(numbers[2:] + numbers[:2], place="cHRM"),
+    ]
+    return " and ".join(filter(None, found))
 
 
 def _profile(chunk: bytes) -> bytes | None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from finer_image.io.nodata import Nodata, nodata_of_gdal, nodata_of_text
-from finer_image.io.scaling import note_of_gdal
 from finer_image.io.source import DecodedImage, ImageSource
 from finer_image.io.tiff_pages import MOSAIC
+from finer_image.io.value_meaning import note_of_colors, note_of_gdal, other_primaries
 from finer_image.io.value_range import row_blocks, stretched
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
@@ -19,6 +19,8 @@ _KNOWN = (*range(7), _CIELAB, MOSAIC, _LINEAR_RAW, _DEPTH)
 _JPEG_COMPRESSIONS = (6, 7)
 _ASSOCIATED_ALPHA, _STRAIGHT_ALPHA = 1, 2
 _MEANING_TAG, _INK_SET_TAG, _NO_CMYK = 262, 332, 2
+_PRIMARIES_TAGS = (319, 318)
+"""Those of red, green and blue, and that of white."""
 _ORIENTATION_TAG, _ICC_TAG, _FIRST_PRIVATE_TAG, _METADATA_TAG, _NODATA_TAG = 274, 34675, 32768, 42112, 42113
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # else 1
 
@@ -136,6 +138,8 @@ class SampleKind:
         scaled = note_of_gdal(str(page.tags[_METADATA_TAG].value)) if _METADATA_TAG in page.tags else None
         if scaled:
             source.note(scaled)
+        if not profile and (space := other_primaries(_primaries_of(page), place="PrimaryChromaticities")):
+            source.note(note_of_colors(space))
         return cls(
             photometric=_meaning_of(page),
             bits=page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8,
@@ -180,6 +184,14 @@ class SampleKind:
             source_mode=source_mode,
             nodata=self.nodata,
         )
+
+
+def _primaries_of(page: Any) -> list[float]:
+    """Return x and y of red, green, blue and white; fewer numbers where the page does not say all of them."""
+    parts = [part for tag in _PRIMARIES_TAGS if tag in page.tags for part in np.ravel(page.tags[tag].value).tolist()]
+    if not all(isinstance(part, int) for part in parts):  # of rational numbers, which alone the tags may hold
+        return []
+    return [above / below for above, below in zip(parts[::2], parts[1::2], strict=False) if below]
 
 
 def _nodata_of(source: ImageSource, page: Any) -> Nodata:

@@ -10,8 +10,8 @@ import numpy as np
 
 from finer_image.io.library_guard import reading
 from finer_image.io.nodata import nodata_of_attributes
-from finer_image.io.scaling import note_of_attributes
 from finer_image.io.source import DecodedImage, ImageSource, file_error
+from finer_image.io.value_meaning import note_of_attributes
 from finer_image.io.windows.reader import BlockReader, Parts
 from finer_image.io.windows.zarr_chunks import check_chunk, stored_chunks
 from finer_image.io.windows.zarr_metadata import ZarrMetadata, read_metadata
