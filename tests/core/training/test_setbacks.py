@@ -16,7 +16,7 @@ from finer_core.training import (
     build_optimizers,
     loop,
 )
-from finer_core.training.budget import StepCost, largest_within, seconds_per_step, step_cost
+from finer_core.training.budget import StepCost, largest_within, seconds_per_step, step_cost, steps_within
 from finer_core.training.checkpoint import read_state
 
 STEPS, LOG_EVERY, RATE = 200, 4, 1e-3
@@ -251,6 +251,12 @@ def test_measuring_ends_in_time_where_steps_are_slow(monkeypatch):
     assert seconds_per_step(clock.fit_of(100_000), within=3.0) == pytest.approx(1.01)
     assert clock.now < 5
     assert step_cost(clock.fit_of, [50_000], within=1.0).fixed == 0
+
+
+def test_measuring_takes_a_minute_at_most(monkeypatch):
+    clock = Clock(monkeypatch)
+    steps = steps_within(86_400.0, clock.fit_of(1000))
+    assert 55 < clock.now < 65 and steps == pytest.approx((86_400 - 60) / 0.022, rel=1e-3)
 
 
 def timed(monkeypatch, now: list[float]) -> Fit:

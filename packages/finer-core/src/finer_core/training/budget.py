@@ -7,8 +7,8 @@ from typing import NamedTuple
 from finer_core.training.loop import Fit
 from finer_core.training.optimizers.build import set_learning_rates
 
-MEASURED_FRACTION = 0.05
-"""Of the time that a fit may take, how much measuring its speed may."""
+_MEASURED_FRACTION, _MOST_MEASURING = 0.05, 60.0
+"""Of the time that a fit may take, how much measuring its speed may, and at most how many seconds."""
 MEASURING_RATE = 1e-6
 """Factor on the rates of steps that are only measured: their network is thrown away, and has to stay finite."""
 _WARM_STEPS = 2
@@ -75,9 +75,19 @@ def cost_of(times: Sequence[float], rows: Sequence[int]) -> StepCost:
     return StepCost(max(0.0, times[0] - slope * rows[0]), slope)
 
 
+def measuring_seconds(seconds: float) -> float:
+    """Return how many seconds of a budget are for measuring: a twentieth, and a minute at most.
+
+    Example:
+        >>> measuring_seconds(20.0), measuring_seconds(86400.0)
+        (1.0, 60.0)
+    """
+    return min(_MEASURED_FRACTION * seconds, _MOST_MEASURING)
+
+
 def steps_within(seconds: float, fit: Fit) -> int:
     """Return how many steps of one cost fit into a budget, measuring included; at least one."""
-    measuring = MEASURED_FRACTION * seconds
+    measuring = measuring_seconds(seconds)
     return max(1, int((seconds - measuring) / seconds_per_step(fit, within=measuring)))
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from finer_core.training import Fit
-from finer_core.training.budget import MEASURED_FRACTION, cost_of, largest_within, step_cost
+from finer_core.training.budget import cost_of, largest_within, measuring_seconds, step_cost
 from finer_core.training.own_code import OwnCode, network_of
 from finer_core.training_config import refuse_two_lengths
 from finer_image.config import ImageConfig
@@ -48,7 +48,7 @@ def plan_timed_fit(
     if settings.seconds is None:
         return plan_fit(settings, image, shared=shared, own=own.described)
     refuse_two_lengths(settings)
-    measuring = MEASURED_FRACTION * settings.seconds
+    measuring = measuring_seconds(settings.seconds)
     left = settings.seconds - measuring
     passes, steps = _longest(left, settings, image, own, shared_time, measuring=measuring)
     short = passes * math.sqrt(image.pixels_with_data) < rules_of(settings.method).short_passes
