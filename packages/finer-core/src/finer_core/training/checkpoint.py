@@ -143,6 +143,8 @@ def _flatten(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         tag = "tuple" if isinstance(value, tuple) else "list"
         return {tag: [_flatten(v, f"{key}.{i}", tensors) for i, v in enumerate(value)]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
     return {"plain": plain(value)}
 
 
@@ -154,6 +156,8 @@ def _unflatten(node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         return {k: _unflatten(v, tensors) for k, v in value}
     if tag == "tuple":
         return tuple(_unflatten(v, tensors) for v in value)
+    if tag == "dtype":
+        return getattr(torch, value)
     if tag == "list":
         return [_unflatten(v, tensors) for v in value]
     return value
